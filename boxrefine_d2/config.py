@@ -1,0 +1,112 @@
+"""Every key, default and threshold of boxrefine_d2, with its unit and source: the reference page.
+
+The defaults are the paper profile: what "Box-based Refinement for Weakly Supervised and Unsupervised
+Localization Tasks" (ICCV 2023) and the methods it builds on state, completed from their code where they are silent.
+"""
+
+from functools import cache
+
+from detectron2.config import CfgNode as CN
+from detectron2.config import get_cfg
+
+
+def add_boxrefine_config(cfg: CN) -> None:
+    """Adds our keys to Detectron2's defaults and sets those of its own that the refiner needs otherwise."""
+    _add_model(cfg)
+    _add_discovery(cfg)
+    _add_refinement(cfg)
+    _add_input_and_data(cfg)
+
+
+def boxrefine_cfg() -> CN:
+    """Detectron2's configuration with ours, to be changed: the paper profile, complete."""
+    cfg = get_cfg()
+    add_boxrefine_config(cfg)
+    return cfg
+
+
+@cache
+def paper_profile() -> CN:
+    """The defaults, frozen: what is not given on a command line comes from here."""
+    cfg = boxrefine_cfg()
+    cfg.freeze()
+    return cfg
+
+
+def _add_model(cfg: CN) -> None:
+    cfg.MODEL.META_ARCHITECTURE = "BoxRefiner"
+
+    # f, the network behind the map
+    cfg.MODEL.MAP_NETWORK = CN()
+    cfg.MODEL.MAP_NETWORK.NAME = "dino_vits16"  # a name of features.BACKBONES
+    # a file, "random[:SEED]", or "" for the shipped or official file
+    cfg.MODEL.MAP_NETWORK.WEIGHTS = ""
+
+    # h, the detector that reads the map
+    cfg.MODEL.MAP_DETECTOR = CN()
+    cfg.MODEL.MAP_DETECTOR.TRUNK = "resnet50"  # resnet50, resnet18 or vgg16
+    # a file with torchvision's names (DINO's ResNet-50 in the paper), or "" for random weights
+    cfg.MODEL.MAP_DETECTOR.WEIGHTS = ""
+    cfg.MODEL.MAP_DETECTOR.NORM = "BN"  # BN, SyncBN or FrozenBN
+    cfg.MODEL.MAP_DETECTOR.NUM_BOXES = 10  # k
+    # qkv_as_image (release), keys_as_image (the paper's literal F), affinity_as_image, heatmap_as_image
+    cfg.MODEL.MAP_DETECTOR.INPUT = "qkv_as_image"
+    # False: token rows are patches only. The release keeps the CLS row for TokenCut and drops it for LOST.
+    cfg.MODEL.MAP_DETECTOR.INPUT_CLS = False
+
+    # L_h: weights are used as matching costs too
+    cfg.MODEL.CRITERION = CN()
+    cfg.MODEL.CRITERION.CLASS_WEIGHT = 2.0  # release: 0.1
+    cfg.MODEL.CRITERION.L1_WEIGHT = 5.0
+    cfg.MODEL.CRITERION.GIOU_WEIGHT = 2.0
+    cfg.MODEL.CRITERION.NO_OBJECT_WEIGHT = 0.1  # DETR's (arXiv:2005.12872); the paper is silent
+
+
+def _add_discovery(cfg: CN) -> None:
+    cfg.DISCOVERY = CN()
+    cfg.DISCOVERY.NAME = "lost"  # a name of discovery.DISCOVERY_REGISTRY
+
+    cfg.DISCOVERY.LOST = CN()  # arXiv:2109.14279
+    cfg.DISCOVERY.LOST.K_PATCHES = 100  # candidates for seed expansion, in patches
+    # True subtracts the image's mean key first. Ours, not published: it helps untrained networks, DINO's little.
+    cfg.DISCOVERY.LOST.CENTRE = False
+
+
+def _add_refinement(cfg: CN) -> None:
+    # phases, in iterations: h alone for WARMUP_ITERS, then REFINE_ITERS of f and DETECTOR_ITERS of h in turn
+    cfg.REFINE = CN()
+    cfg.REFINE.WARMUP_ITERS = 3000
+    cfg.REFINE.REFINE_ITERS = 10000
+    cfg.REFINE.DETECTOR_ITERS = 0  # the paper never returns to h; release: 620
+    # feature preservation, ||f(I) - f^h(I)||^2
+    cfg.REFINE.PRESERVATION_WEIGHT = 1.0
+    cfg.REFINE.REG_ON = "cls"  # cls (after the final norm) or keys
+    cfg.REFINE.REG_REDUCTION = "sum"  # over channels: sum (the formula) or mean (release)
+    # how many training images the record at the end of a run is measured on; 0 is all of them
+    cfg.REFINE.RECORD_IMAGES = 0
+
+    cfg.SOLVER.IMS_PER_BATCH = 36  # over all ranks
+    cfg.SOLVER.BASE_LR = 1e-5  # of h; Adam
+    cfg.SOLVER.MAP_NETWORK_LR = 5e-7  # of f; release: 1e-5
+    cfg.SOLVER.WEIGHT_DECAY = 1e-4  # L2 inside Adam, as the release has it
+    cfg.SOLVER.MAX_ITER = 13000
+    cfg.SOLVER.STEPS = ()
+    cfg.SOLVER.WARMUP_ITERS = 0
+    cfg.SOLVER.CHECKPOINT_PERIOD = 1000
+    cfg.SEED = 0
+
+
+def _add_input_and_data(cfg: CN) -> None:
+    cfg.INPUT.SQUARE_SIZE = 304  # side of the square that h's map is made from, pixels
+    # random resized crop while training (release; the paper is silent); an empty area range switches it off
+    cfg.INPUT.CROP_AREA = (0.9, 1.0)
+    cfg.INPUT.CROP_ASPECT = (3 / 4, 4 / 3)
+    cfg.INPUT.RANDOM_FLIP = "horizontal"  # or none
+    cfg.INPUT.MAX_SIDE = 800  # longest side above which a test image is reduced, pixels; 0 is never
+    cfg.INPUT.FORMAT = "RGB"
+    cfg.DATASETS.TRAIN = ("voc_2007_trainval",)
+    cfg.DATASETS.TEST = ("voc_2007_trainval",)
+    cfg.DATALOADER.NUM_WORKERS = 2
+    cfg.TEST.IMS_PER_BATCH = 8  # per rank; images of one padded size only are ever batched
+    # CorLoc's ground truth: lost, no_hard or release (which truncates to int16 and keeps crowds)
+    cfg.TEST.CORLOC_PROTOCOL = "lost"

@@ -1,0 +1,55 @@
+"""Files that are whole or absent, whatever happens while they are written."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TextIO
+
+from boxrefine_d2.errors import UserError
+
+
+@contextmanager
+def atomic_text_file(path: str | os.PathLike[str]) -> Iterator[TextIO]:
+    """A text file (UTF-8, "\\n") that takes the place of `path` when the block ends without an error.
+
+    It is written beside `path`, flushed to the disk and renamed, which is atomic on POSIX file systems. On any error, including
+    a full disk and an interruption, it is removed and what was at `path` before stays as it was. Missing folders are made.
+    A link at `path` is followed, not replaced.
+
+    Raises: UserError, naming the path, if the operating system refuses to write.
+    """
+    target = Path(os.path.realpath(path))
+    temporary = target.with_name(f".{target.name[:100]}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    try:
+        if target.is_dir():
+            raise UserError(f"cannot write {os.fspath(path)!r}: it is a folder")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "x", encoding="utf-8", newline="\n") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+        _sync_folder(target.parent)
+    except OSError as error:
+        _remove(temporary)
+        raise UserError(f"cannot write {os.fspath(path)!r}: {error.strerror or error}") from error
+    except BaseException:
+        _remove(temporary)
+        raise
+
+
+def _remove(temporary: Path) -> None:
+    with suppress(OSError):  # it may never have come to exist
+        temporary.unlink()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Makes the rename itself durable, on file systems that let a folder be synchronised."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -1,0 +1,236 @@
+"""Dataset specs: one string that says which images and which labels.
+
+    BASE[+MODIFIER[=VALUE]]...        modifiers apply from left to right
+
+    BASE        a registered name (voc_2007_trainval, coco20k, ..., or any name in Detectron2's DatasetCatalog),
+                scenes:SPLIT, folder:DIR, coco:JSON:DIR, voc:ROOT:SPLIT
+    MODIFIER    agnostic      one category, "object"
+                first=N       the first N images
+                pseudo=FILE   labels taken from a pseudo-label file; images it has no boxes for get none
+
+Inside a path "+" is written %2B, ":" %3A and, before one of these codes or 25, "%" %25. Relative paths are relative to the
+working directory.
+"""
+
+import difflib
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from detectron2.data import DatasetCatalog, MetadataCatalog
+
+from boxrefine_d2.data.bases import BASE_FORMS, NAMED, load_base
+from boxrefine_d2.data.modifiers import agnostic, first, with_pseudo_labels
+from boxrefine_d2.data.pseudo_label_file import OBJECT_NAME
+from boxrefine_d2.data.records import LoadedDataset, Record
+from boxrefine_d2.data.registered import NAMED_DATASETS
+from boxrefine_d2.data.voc import VOC_CLASS_NAMES
+from boxrefine_d2.errors import UserError
+
+MODIFIER_FORMS = {"agnostic": "agnostic", "first": "first=N", "pseudo": "pseudo=FILE"}
+_ESCAPE_HINT = "inside a path write + as %2B and : as %3A"
+_registered_here: set[str] = set()
+
+
+@dataclass(frozen=True)
+class Modifier:
+    """One step after the base: `value` is None for agnostic, an integer for first, a path for pseudo."""
+
+    name: str
+    value: int | str | None = None
+
+    def __str__(self) -> str:
+        if self.value is None:
+            return self.name
+        return f"{self.name}={escape_path(str(self.value))}"
+
+
+@dataclass(frozen=True)
+class DatasetSpec:
+    """A parsed spec. `kind` is a key of `BASE_FORMS` with its `arguments` unescaped, or "name" with the one registered name.
+
+    `str(spec)` is a spec that parses to the same.
+    """
+
+    kind: str
+    arguments: tuple[str, ...]
+    modifiers: tuple[Modifier, ...] = ()
+
+    def __str__(self) -> str:
+        arguments = [escape_path(argument) for argument in self.arguments]
+        base = ":".join(arguments if self.kind == NAMED else [self.kind, *arguments])
+        return "+".join([base, *map(str, self.modifiers)])
+
+
+def escape_path(path: str | os.PathLike[str]) -> str:
+    """A path as it is written inside a spec."""
+    escaped = re.sub(r"%(?=25|2[Bb]|3[Aa])", "%25", os.fspath(path))
+    return escaped.replace("+", "%2B").replace(":", "%3A")
+
+
+def parse_spec(text: str) -> DatasetSpec:
+    """The parts of a spec. Nothing on disk is looked at.
+
+    Raises: UserError for an unknown name, kind or modifier, listing the known ones, and for a part that is missing, surplus or of
+            the wrong form.
+    """
+    base, *modifiers = text.strip().split("+")
+    kind, arguments = _parse_base(base, text)
+    return DatasetSpec(kind, arguments, tuple(_parse_modifier(part, text) for part in modifiers))
+
+
+def load_spec(text: str) -> LoadedDataset:
+    """Records and categories of a spec, every record with its `relative_name`.
+
+    Raises: UserError for a spec that does not parse, a missing or damaged file, or labels that do not fit the images.
+    """
+    spec = parse_spec(text)
+    dataset = load_base(spec.kind, spec.arguments, _limit_of_base(spec))
+    for modifier in spec.modifiers:
+        if modifier.name == "agnostic":
+            dataset = agnostic(dataset)
+        elif isinstance(modifier.value, int):
+            dataset = first(dataset, modifier.value)
+        else:
+            dataset = with_pseudo_labels(dataset, str(modifier.value))
+    return dataset
+
+
+def register_spec(text: str) -> str:
+    """Makes Detectron2's DatasetCatalog and MetadataCatalog know a spec under its own text, and returns that text.
+
+    The spec is parsed now and loaded when the catalog is asked for it. `thing_classes` is in the MetadataCatalog from now on
+    where it is known without loading, otherwise, like `thing_dataset_id_to_contiguous_id`, from the first loading on. A name
+    that Detectron2 ships and this package reads itself (voc_2007_trainval, ...) is read by this package from then on; a name of
+    the user's own stays as it is. Registering twice changes nothing.
+
+    Raises: UserError for a spec that does not parse.
+    """
+    text = text.strip()
+    spec = parse_spec(text)
+    if text in DatasetCatalog:
+        if text in _registered_here or text not in NAMED_DATASETS:
+            return text
+        DatasetCatalog.remove(text)
+    DatasetCatalog.register(text, _catalog_function(text))
+    _registered_here.add(text)
+    names = _names_without_loading(spec)
+    if names is not None:
+        _describe(text, thing_classes=names)
+    return text
+
+
+def _catalog_function(text: str) -> Callable[[], list[Record]]:
+    def load() -> list[Record]:
+        dataset = load_spec(text)
+        own_ids = {own: index for index, own in enumerate(dataset.category_ids)}
+        _describe(
+            text, thing_classes=dataset.category_names, thing_dataset_id_to_contiguous_id=own_ids
+        )
+        return dataset.records
+
+    return load
+
+
+def _describe(name: str, **values: Any) -> None:
+    """Sets metadata; what Detectron2 says otherwise about a name that it ships gives way."""
+    before = MetadataCatalog.get(name).as_dict()
+    if any(key in before and before[key] != value for key, value in values.items()):
+        MetadataCatalog.remove(name)
+        values = {**before, **values}
+        del values["name"]
+    MetadataCatalog.get(name).set(**values)
+
+
+def _names_without_loading(spec: DatasetSpec) -> list[str] | None:
+    if any(modifier.name in ("agnostic", "pseudo") for modifier in spec.modifiers):
+        return [OBJECT_NAME]
+    name = spec.arguments[0] if spec.kind == NAMED else ""
+    if spec.kind == "voc" or (name in NAMED_DATASETS and name.startswith("voc_")):
+        return list(VOC_CLASS_NAMES)
+    return [] if spec.kind == "folder" else None
+
+
+def _limit_of_base(spec: DatasetSpec) -> int | None:
+    """How many images the base needs to give. A +pseudo is checked against all images that come to it, so only a +first
+    before it counts."""
+    limits = []
+    for modifier in spec.modifiers:
+        if modifier.name == "pseudo":
+            break
+        if isinstance(modifier.value, int):
+            limits.append(modifier.value)
+    return min(limits, default=None)
+
+
+def _parse_base(base: str, text: str) -> tuple[str, tuple[str, ...]]:
+    kind, *arguments = base.split(":")
+    if kind in BASE_FORMS:
+        form = BASE_FORMS[kind]
+        wanted = form.count(":")
+        if len(arguments) < wanted or not all(arguments[:wanted]):
+            raise UserError(f"dataset spec {text!r} is incomplete: it should read {form}")
+        if len(arguments) > wanted:
+            raise UserError(
+                f"dataset spec {text!r} has more than {wanted} ':', expected {form}; {_ESCAPE_HINT}"
+            )
+        return kind, tuple(map(_unescape, arguments))
+    name = _unescape(base)
+    if not arguments and (name in NAMED_DATASETS or name in DatasetCatalog):
+        return NAMED, (name,)
+    raise UserError(_unknown_base(base, kind, text))
+
+
+def _unknown_base(base: str, kind: str, text: str) -> str:
+    folder = _unescape(base)
+    catalogued = [name for name in DatasetCatalog.list() if name not in _registered_here]
+    candidates = BASE_FORMS if ":" in base else {*NAMED_DATASETS, *BASE_FORMS, *catalogued}
+    close = difflib.get_close_matches(kind, candidates, n=1)
+    parts = [f"unknown data set {base!r} in {text!r}"]
+    if os.path.isdir(folder):
+        parts.append(f"for the images in this folder write folder:{escape_path(folder)}")
+    elif close:
+        parts.append(f"did you mean {BASE_FORMS.get(close[0], close[0])}")
+    parts.append(
+        f"known: {', '.join([*NAMED_DATASETS, *BASE_FORMS.values()])}, and the names in Detectron2's DatasetCatalog"
+    )
+    if ":" in base:
+        parts.append(_ESCAPE_HINT)
+    return "; ".join(parts)
+
+
+def _parse_modifier(part: str, text: str) -> Modifier:
+    name, equals, value = part.partition("=")
+    if name not in MODIFIER_FORMS:
+        close = difflib.get_close_matches(name, MODIFIER_FORMS, n=1)
+        hint = f"did you mean +{MODIFIER_FORMS[close[0]]}? " if close else ""
+        known = ", ".join(f"+{form}" for form in MODIFIER_FORMS.values())
+        raise UserError(
+            f"unknown modifier {'+' + part!r} in {text!r}; {hint}known: {known}; {_ESCAPE_HINT}"
+        )
+    if name == "agnostic":
+        if equals:
+            raise UserError(f"modifier {'+' + part!r} in {text!r}: +agnostic takes no value")
+        return Modifier(name)
+    if not value:
+        raise UserError(
+            f"modifier {'+' + part!r} in {text!r} needs a value: +{MODIFIER_FORMS[name]}"
+        )
+    if name == "first":
+        if not (value.isascii() and value.isdigit() and int(value) >= 1):
+            raise UserError(
+                f"modifier {'+' + part!r} in {text!r}: N must be an integer of at least 1"
+            )
+        return Modifier(name, int(value))
+    if ":" in value:
+        raise UserError(
+            f"modifier {'+' + part!r} in {text!r} has a ':' in its path; {_ESCAPE_HINT}"
+        )
+    return Modifier(name, _unescape(value))
+
+
+def _unescape(part: str) -> str:
+    codes = {"25": "%", "2b": "+", "3a": ":"}
+    return re.sub(r"%(25|2[Bb]|3[Aa])", lambda match: codes[match.group(1).lower()], part)

@@ -1,0 +1,233 @@
+"""Reading pictures: any file Pillow can open becomes (H, W, 3) uint8 RGB, upright, or a one-line `ImageReadError`.
+
+The rules, in the order in which they apply:
+
+- Animated files give their first frame. Colour profiles (ICC) are not applied.
+- 16-bit grey is divided by 257, so that 65535 becomes 255. 32-bit integers and floats have no natural range: integers
+  within 0..255 stay, within 0..65535 are divided by 257; floats within 0..1 are multiplied by 255, within 0..255 stay;
+  everything else is stretched from its smallest to its largest finite value. Not-a-number becomes the smallest value.
+- Transparency (an alpha channel, or a transparent palette entry or colour) is laid over the grey `BACKGROUND`, which favours
+  neither dark nor bright objects.
+- The EXIF orientation is applied last; sizes here and in all records are sizes after it.
+"""
+
+import logging
+import os
+import stat
+import struct
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import ExifTags, Image, UnidentifiedImageError, features
+
+from boxrefine_d2.errors import UserError
+
+BACKGROUND = (128, 128, 128)
+# Pillow warns above 89 478 485 pixels and refuses above twice that; this limit is the refusal, whatever Pillow's is set to.
+MAX_PIXELS = 178_956_970
+SCENES_PREFIX = "scenes:"
+KNOWN_SUFFIXES = tuple(
+    sorted(
+        {".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
+        | ({".avif"} if features.check("avif") else set())
+    )
+)
+
+_TRANSPOSE = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_SIDEWAYS = (5, 6, 7, 8)  # orientations that exchange height and width
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+logger = logging.getLogger(__name__)
+
+
+class ImageReadError(UserError):
+    """One picture cannot be read. `path` and `reason` are the two halves of the message; it survives pickling."""
+
+    def __init__(self, message: str, *, path: str = "", reason: str = ""):
+        super().__init__(message)
+        self.path = path
+        self.reason = reason
+
+
+def read_image(path: str | os.PathLike[str]) -> np.ndarray:
+    """The pixels of one picture, upright.
+
+    Args:   path: a file, or the name of a rendered scene such as "scenes:train/000012".
+    Returns: (H, W, 3) uint8, RGB, writable, after EXIF orientation.
+    Raises: ImageReadError for a missing, empty, truncated, damaged, oversized or non-image file.
+    """
+    if os.fspath(path).startswith(SCENES_PREFIX):
+        return _render(os.fspath(path))
+    image, orientation = _open(path)
+    with image:
+        try:
+            image.load()
+            pixels = _to_rgb(image)
+            if orientation in _TRANSPOSE:
+                pixels = pixels.transpose(_TRANSPOSE[orientation])
+            return np.array(pixels)
+        except Exception as error:  # Pillow's decoders raise nearly anything on a damaged file
+            raise _unreadable(path, _reason(error)) from error
+
+
+def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """(H, W) after EXIF orientation, from the header alone; no pixel is decoded (a scene has no header and is rendered).
+
+    Raises: ImageReadError for a file whose header cannot be read, or that `read_image` would refuse for its size.
+    """
+    if os.fspath(path).startswith(SCENES_PREFIX):
+        height, width = _render(os.fspath(path)).shape[:2]
+        return height, width
+    image, orientation = _open(path)
+    with image:
+        width, height = image.size
+    return (width, height) if orientation in _SIDEWAYS else (height, width)
+
+
+def header_size(path: str | os.PathLike[str]) -> tuple[int | None, int | None]:
+    """`image_size`, or (None, None) where the header cannot be read: whoever reads the picture reports it."""
+    try:
+        return image_size(path)
+    except ImageReadError as error:
+        logger.debug("%s", error)
+        return None, None
+
+
+def _open(path: str | os.PathLike[str]) -> tuple[Image.Image, int]:
+    """The picture before decoding, and the EXIF orientation (1..8) that is still to be applied to it."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError) as error:  # ValueError: a null character in the name
+        raise _unreadable(path, _reason(error)) from error
+    if not stat.S_ISREG(status.st_mode):
+        raise _unreadable(
+            path, "it is a folder" if stat.S_ISDIR(status.st_mode) else "it is not a regular file"
+        )
+    if status.st_size == 0:
+        raise _unreadable(path, "the file is empty")
+    _silence_size_warning()
+    try:
+        image = Image.open(path)
+    except Exception as error:
+        raise _unreadable(path, _reason(error)) from error
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        image.close()
+        raise _unreadable(
+            path, f"{width} x {height} pixels are more than the limit of {MAX_PIXELS} pixels"
+        )
+    return image, _orientation(image, path)
+
+
+def _orientation(image: Image.Image, path: str | os.PathLike[str]) -> int:
+    if (
+        image.format == "TIFF"
+    ):  # Pillow turns TIFF files itself, and gives the turned size before loading
+        return 1
+    try:
+        if image.format == "PNG" and "exif" not in image.info:
+            # Pillow would decode the whole picture to look for EXIF data behind it.
+            late = _exif_behind_pixels(path)
+            if late is not None:
+                image.info["exif"] = b"Exif\x00\x00" + late
+        # The base class's method: the one for PNG decodes.
+        return int(Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1))
+    except Exception as error:  # noqa: BLE001 - a broken EXIF block does not make a picture unreadable
+        logger.debug("ignoring the EXIF data of %s: %s", os.fspath(path), error)
+        return 1
+
+
+def _exif_behind_pixels(path: str | os.PathLike[str]) -> bytes | None:
+    """The content of the first eXIf chunk of a PNG file, hopping from chunk to chunk."""
+    with open(path, "rb") as file:
+        if file.read(8) != _PNG_SIGNATURE:
+            return None
+        while len(header := file.read(8)) == 8:
+            length, name = struct.unpack(">I4s", header)
+            if name == b"eXIf":
+                return file.read(length)
+            file.seek(length + 4, os.SEEK_CUR)  # the content and its checksum
+    return None
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I") or image.mode == "F":
+        return Image.fromarray(
+            _eight_bits(np.asarray(image), sixteen=image.mode.startswith("I;16"))
+        ).convert("RGB")
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        return Image.alpha_composite(
+            Image.new("RGBA", rgba.size, (*BACKGROUND, 255)), rgba
+        ).convert("RGB")
+    return image.convert("RGB")
+
+
+def _eight_bits(values: np.ndarray, *, sixteen: bool) -> np.ndarray:
+    """(H, W) of any number type -> (H, W) uint8, by the rules in the module's docstring."""
+    numbers = values.astype(np.float64)
+    finite = np.isfinite(numbers)
+    if not finite.any():
+        raise ValueError("it has no finite pixel value")
+    low, high = numbers[finite].min(), numbers[finite].max()
+    numbers[~finite] = low
+    whole = np.issubdtype(values.dtype, np.integer)
+    if sixteen or (whole and low >= 0 and 255 < high <= 65535):
+        numbers /= 257
+    elif not whole and low >= 0 and high <= 1:
+        numbers *= 255
+    elif low < 0 or high > 255:
+        numbers = (numbers - low) * (255 / max(high - low, np.finfo(np.float64).tiny))
+    return np.rint(numbers).astype(np.uint8)
+
+
+def _render(name: str) -> np.ndarray:
+    from boxrefine_d2.data.scenes import (
+        render_scene,
+    )  # here, because a scene is rare and its module is not small
+
+    split, _, index = name.removeprefix(SCENES_PREFIX).partition("/")
+    if not (index.isascii() and index.isdigit()):
+        raise _unreadable(
+            name, "a scene is named scenes:SPLIT/NUMBER, for example scenes:train/000012"
+        )
+    try:
+        return np.array(render_scene(split, int(index)).image)
+    except UserError as error:
+        raise _unreadable(name, str(error)) from error
+
+
+def _silence_size_warning() -> None:
+    # Sizes are checked here, with an error. Not `warnings.catch_warnings`: it would make Python forget which warnings it has
+    # shown, and every later picture would bring them all back.
+    if not any(entry[2] is Image.DecompressionBombWarning for entry in warnings.filters):
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+
+
+def _unreadable(path: str | os.PathLike[str], reason: str) -> ImageReadError:
+    name = Path(path).as_posix() if not isinstance(path, str) else path
+    return ImageReadError(f"cannot read image {name!r}: {reason}", path=name, reason=reason)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "no such file"
+    if isinstance(error, UnidentifiedImageError):
+        return "it is not an image, or of a kind that Pillow does not know"
+    if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
+        return f"its header announces too many pixels (limit {MAX_PIXELS})"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    if isinstance(error, MemoryError):
+        return "not enough memory"
+    text = " ".join(str(error).split())
+    return f"the file is truncated or damaged ({text or type(error).__name__})"

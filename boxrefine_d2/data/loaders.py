@@ -1,0 +1,214 @@
+"""Streams of batches: an endless one for training that can start anywhere, and one of equal sizes for testing."""
+
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from boxrefine_d2.errors import UserError
+
+from .images import ImageReadError
+from .mappers import SquareMapper, WholeImageMapper
+
+logger = logging.getLogger(__name__)
+
+Record = dict[str, Any]
+
+
+class _Draws(Sampler):
+    """This rank's positions of the endless stream, with the record drawn at each.
+
+    The stream is a chain of permutations of the data set, each from (seed, number of the pass). Position p is of
+    rank p % ranks, so all ranks together draw what one process draws.
+    """
+
+    def __init__(self, images: int, seed: int, start: int, rank: int, ranks: int):
+        self.images, self.seed = images, seed
+        self.start, self.rank, self.ranks = start, rank, ranks
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        position = self.start + self.rank
+        number, order = -1, np.empty(0, np.int64)
+        while True:
+            if position // self.images != number:
+                number = position // self.images
+                order = np.random.default_rng([self.seed, number]).permutation(self.images)
+            yield position, int(order[position % self.images])
+            position += self.ranks
+
+
+class _TrainDataset(Dataset):
+    """Mapped samples by (position, index). A file that cannot be read gives way to the next record."""
+
+    def __init__(self, records: Sequence[Record], mapper: SquareMapper):
+        self.records, self.mapper = records, mapper
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, draw: tuple[int, int]) -> Record:
+        position, index = draw
+        unreadable = []
+        for offset in range(len(self.records)):
+            record = self.records[(index + offset) % len(self.records)]
+            try:
+                return self.mapper(record, position) | {"unreadable": unreadable}
+            except ImageReadError as error:
+                unreadable.append((record["file_name"], str(error)))
+        raise UserError(f"none of the {len(self.records)} images can be read; first: {unreadable[0][1]}")
+
+
+class TrainLoader:
+    """Batches for ever, a pure function of (records, settings, iteration); nothing is read before the first one.
+
+    Attributes:
+        start_iteration: where the stream begins; set it before the first batch is asked for (resume).
+        unreadable: file name -> reason, of all files that were replaced so far.
+    """
+
+    def __init__(
+        self,
+        records: Sequence[Record],
+        mapper: SquareMapper,
+        *,
+        batch_size: int,
+        seed: int,
+        rank: int,
+        ranks: int,
+        num_workers: int,
+    ):
+        """Args: batch_size: over all ranks.
+
+        Raises: UserError if the ranks cannot share a batch equally or there are fewer images than a batch holds.
+        """
+        if batch_size % ranks:
+            raise UserError(f"SOLVER.IMS_PER_BATCH {batch_size} is no multiple of the {ranks} processes")
+        if len(records) < batch_size:
+            raise UserError(
+                f"{len(records)} training images for a batch of {batch_size}: add images or lower "
+                "SOLVER.IMS_PER_BATCH"
+            )
+        self.dataset = _TrainDataset(records, mapper)
+        self.batch_size, self.seed = batch_size, seed
+        self.rank, self.ranks, self.num_workers = rank, ranks, num_workers
+        self.start_iteration = 0
+        self.unreadable: dict[str, str] = {}
+
+    def __iter__(self) -> Iterator[list[Record]]:
+        start = self.start_iteration * self.batch_size
+        draws = _Draws(len(self.dataset), self.seed, start, self.rank, self.ranks)
+        loader = DataLoader(
+            self.dataset,
+            batch_size=self.batch_size // self.ranks,
+            sampler=draws,
+            num_workers=self.num_workers,
+            collate_fn=_as_is,
+        )
+        for batch in loader:
+            for sample in batch:
+                self._report(sample.pop("unreadable"))
+            yield batch
+
+    def _report(self, unreadable: list[tuple[str, str]]) -> None:
+        for file_name, reason in unreadable:
+            if file_name not in self.unreadable:
+                logger.warning("image replaced by the next one: %s", reason)
+                self.unreadable[file_name] = reason
+
+
+def _as_is(batch: list[Any]) -> list[Any]:
+    return batch
+
+
+@dataclass(frozen=True)
+class UnreadableImage:
+    """Takes the place of a sample whose file could not be read."""
+
+    record: Record
+    reason: str
+
+
+def equal_size_batches(
+    records: Sequence[Record],
+    mapper: WholeImageMapper,
+    padded: Callable[[tuple[int, int]], tuple[int, int]],
+    batch_size: int,
+) -> list[list[Record]]:
+    """Batches of images whose padded inputs have one size, fixed by data and settings alone.
+
+    Args: padded: (H, W) of an input to the size it is padded to.
+    Returns: lists of at most `batch_size` records, in order of each list's first record. A record of unknown size
+        (its header could not be read) comes alone.
+    """
+    groups: dict[Any, list[tuple[int, Record]]] = defaultdict(list)
+    for index, record in enumerate(records):
+        if record["height"] and record["width"]:
+            key: Any = padded(mapper.input_size(record["height"], record["width"]))
+        else:
+            key = index
+        groups[key].append((index, record))
+    batches = [
+        group[start : start + batch_size]
+        for group in groups.values()
+        for start in range(0, len(group), batch_size)
+    ]
+    batches.sort(key=lambda batch: batch[0][0])
+    return [[record for _, record in batch] for batch in batches]
+
+
+class _BatchDataset(Dataset):
+    def __init__(self, batches: Sequence[list[Record]], mapper: WholeImageMapper):
+        self.batches, self.mapper = batches, mapper
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, index: int) -> list[Record | UnreadableImage]:
+        return [self._sample(record) for record in self.batches[index]]
+
+    def _sample(self, record: Record) -> Record | UnreadableImage:
+        try:
+            return self.mapper(record)
+        except ImageReadError as error:
+            return UnreadableImage(record, str(error))
+
+
+class WholeImageLoader:
+    """Loads each batch in order, ahead of its use in worker processes.
+
+    Attributes: unreadable: file name -> reason, of all files that had to be left out so far.
+    """
+
+    def __init__(
+        self, batches: Sequence[list[Record]], mapper: WholeImageMapper, num_workers: int
+    ):
+        self._loader = DataLoader(
+            _BatchDataset(batches, mapper),
+            batch_size=None,
+            num_workers=num_workers,
+            collate_fn=_as_is,
+        )
+        self.unreadable: dict[str, str] = {}
+
+    def __len__(self) -> int:
+        return len(self._loader)
+
+    def __iter__(self) -> Iterator[list[Record]]:
+        """The readable images; what could not be read is logged and kept in `unreadable`."""
+        for batch in self.with_unreadable():
+            readable = [sample for sample in batch if not isinstance(sample, UnreadableImage)]
+            if readable:
+                yield readable
+
+    def with_unreadable(self) -> Iterator[list[Record | UnreadableImage]]:
+        """Every batch whole, with an `UnreadableImage` in the place of a file that could not be read."""
+        for batch in self._loader:
+            for sample in batch:
+                if isinstance(sample, UnreadableImage):
+                    logger.warning("image left out: %s", sample.reason)
+                    self.unreadable[sample.record["file_name"]] = sample.reason
+            yield batch

@@ -1,0 +1,110 @@
+"""From a data set record to a model's input."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from detectron2.config import CfgNode, configurable
+from PIL import Image
+from torchvision.transforms import InterpolationMode, RandomResizedCrop
+from torchvision.transforms import functional as TF
+
+from .images import read_image
+
+
+def image_tensor(image: np.ndarray | Image.Image) -> torch.Tensor:
+    """(H, W, 3) uint8 to (3, H, W) uint8."""
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
+
+
+class SquareMapper:
+    """Training input: a random crop squeezed to a square, perhaps mirrored (release: area 0.9-1, aspect 3/4-4/3).
+
+    What is drawn depends on the seed and the position in the stream of samples alone, never on workers or ranks.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        size: int,
+        crop_area: tuple[float, ...],
+        crop_aspect: tuple[float, float],
+        flip: bool,
+        seed: int,
+    ):
+        """Args: crop_area: range of shares of the image; empty: the whole image is squeezed."""
+        self.size = size
+        self.crop_area = crop_area
+        self.crop_aspect = crop_aspect
+        self.flip = flip
+        self.seed = seed
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
+        """The settings under INPUT."""
+        return {
+            "size": cfg.INPUT.SQUARE_SIZE,
+            "crop_area": tuple(cfg.INPUT.CROP_AREA),
+            "crop_aspect": tuple(cfg.INPUT.CROP_ASPECT),
+            "flip": cfg.INPUT.RANDOM_FLIP == "horizontal",
+            "seed": cfg.SEED,
+        }
+
+    def __call__(self, record: dict[str, Any], position: int) -> dict[str, Any]:
+        """{"image" (3, S, S) uint8, "file_name", "image_id"[, "input_key"]}; the key names an input that recurs.
+
+        Raises: ImageReadError for a bad file.
+        """
+        image = Image.fromarray(read_image(record["file_name"]))
+        sample = {"file_name": record["file_name"], "image_id": record["image_id"]}
+        entropy = np.random.SeedSequence([self.seed, position]).generate_state(1)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(entropy[0]))
+            if self.crop_area:
+                box = RandomResizedCrop.get_params(image, self.crop_area, self.crop_aspect)
+            else:
+                box = (0, 0, image.height, image.width)
+            mirrored = self.flip and bool(torch.rand(()) < 0.5)
+        size = [self.size, self.size]
+        image = TF.resized_crop(image, *box, size, InterpolationMode.BICUBIC)
+        if mirrored:
+            image = TF.hflip(image)
+        if not self.crop_area and not self.flip:
+            sample["input_key"] = record["image_id"]
+        return sample | {"image": image_tensor(image)}
+
+
+class WholeImageMapper:
+    """Test input: the whole image, reduced (antialiased bicubic) when its longer side exceeds a limit."""
+
+    def __init__(self, max_side: int):
+        """Args: max_side: pixels; 0 is no limit."""
+        self.max_side = max_side
+
+    def input_size(self, height: int, width: int) -> tuple[int, int]:
+        """(H, W) of the input made from an image of that size, aspect kept, at least one pixel a side."""
+        longest = max(height, width)
+        if not self.max_side or longest <= self.max_side:
+            return height, width
+        scale = self.max_side / longest
+        return max(1, round(height * scale)), max(1, round(width * scale))
+
+    def __call__(self, record: dict[str, Any]) -> dict[str, Any]:
+        """{"image" (3, H, W) uint8, "height", "width" of the original, "file_name", "image_id"}.
+
+        Raises: ImageReadError for a bad file.
+        """
+        image = read_image(record["file_name"])
+        height, width = image.shape[:2]
+        target = self.input_size(height, width)
+        if target != (height, width):
+            image = Image.fromarray(image).resize(target[::-1], Image.Resampling.BICUBIC)
+        return {
+            "image": image_tensor(image),
+            "height": height,
+            "width": width,
+            "file_name": record["file_name"],
+            "relative_name": record.get("relative_name", record["file_name"]),
+            "image_id": record["image_id"],
+        }

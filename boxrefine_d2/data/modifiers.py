@@ -1,0 +1,96 @@
+"""What a dataset spec can change about its base: +agnostic, +first=N, +pseudo=FILE. Each returns a new data set."""
+
+import logging
+import os
+from collections.abc import Iterable
+from dataclasses import replace
+
+from boxrefine_d2.data.pseudo_label_file import (
+    OBJECT_ID,
+    OBJECT_NAME,
+    PseudoLabels,
+    read_pseudo_labels,
+    to_detectron2,
+)
+from boxrefine_d2.data.records import LoadedDataset, Record
+from boxrefine_d2.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+
+def agnostic(dataset: LoadedDataset) -> LoadedDataset:
+    """Every category becomes the one category "object"."""
+    records = []
+    for record in dataset.records:
+        if "annotations" in record:
+            record = {
+                **record,
+                "annotations": [{**item, "category_id": 0} for item in record["annotations"]],
+            }
+        records.append(record)
+    return replace(dataset, records=records, category_names=[OBJECT_NAME], category_ids=[OBJECT_ID])
+
+
+def first(dataset: LoadedDataset, count: int) -> LoadedDataset:
+    """The first `count` images, or all if there are fewer."""
+    return replace(dataset, records=dataset.records[:count])
+
+
+def with_pseudo_labels(dataset: LoadedDataset, path: str | os.PathLike[str]) -> LoadedDataset:
+    """The images of `dataset` with the boxes of a pseudo-label file as their only labels.
+
+    An image without pseudo labels has none; one that the file does not list is counted in a warning, too.
+
+    Raises: UserError for a file that is not a pseudo-label file, or was made from other images: an id that `dataset` does not
+            have, or one that belongs to a picture of another name.
+    """
+    labels = read_pseudo_labels(path)
+    _check_same_images(dataset.records, labels, os.fspath(path))
+    by_image: dict[int | str, list[Record]] = {record["image_id"]: [] for record in dataset.records}
+    for annotation in labels.annotations:
+        by_image[annotation["image_id"]].append(to_detectron2(annotation))
+    records = [
+        {**record, "annotations": by_image[record["image_id"]]} for record in dataset.records
+    ]
+    return LoadedDataset(records, [OBJECT_NAME], [OBJECT_ID])
+
+
+def _check_same_images(records: list[Record], labels: PseudoLabels, path: str) -> None:
+    known = {record["image_id"]: record for record in records}
+    strangers = [image for image in labels.images if image["id"] not in known]
+    if strangers:
+        raise UserError(
+            f"{len(strangers)} of the {len(labels.images)} images in pseudo-label file {path!r} are not in the data set: "
+            f"ids {_examples(image['id'] for image in strangers)}, while the data set has {len(records)} images with ids "
+            f"{_examples(known)}; was it made from another data set, or should +first come after +pseudo?"
+        )
+    renamed, resized = [], 0
+    for image in labels.images:
+        record = known[image["id"]]
+        if not _same_file(image["file_name"], record["relative_name"]):
+            renamed.append((image["id"], image["file_name"], record["relative_name"]))
+        sizes = (image.get("height"), image.get("width")), (record["height"], record["width"])
+        resized += None not in sizes[0] and None not in sizes[1] and sizes[0] != sizes[1]
+    if renamed:
+        image_id, there, here = renamed[0]
+        raise UserError(
+            f"{len(renamed)} of the {len(labels.images)} images in pseudo-label file {path!r} have other names than in the data "
+            f"set, for example id {image_id!r}: {there!r} there, {here!r} here; was it made before files were added or removed?"
+        )
+    if resized:
+        logger.warning("%s: %d images have another size there than in the data set", path, resized)
+    unlisted = len(known) - len(labels.images)
+    if unlisted:
+        logger.warning(
+            "%s: %d of the %d images are not listed and get no box", path, unlisted, len(known)
+        )
+
+
+def _same_file(one: str, other: str) -> bool:
+    """Whether one relative path ends in the other: files of other tools may start one folder higher or lower."""
+    return ("/" + one).endswith("/" + other) or ("/" + other).endswith("/" + one)
+
+
+def _examples(ids: Iterable[int | str]) -> str:
+    shown = list(ids)
+    return ", ".join(map(repr, shown[:3])) + (", ..." if len(shown) > 3 else "")

@@ -1,0 +1,222 @@
+"""The pseudo-label file: one COCO data set file with the boxes that a discovery rule found.
+
+    info         method, its parameters, backbone, SHA-256 of the weights, package version, images asked for and failed, ...
+    images       id, file_name (relative to the data set's folder), width, height: ids and sizes of the source
+    annotations  id (1..n), image_id, category_id 1, bbox [x, y, w, h], area, iscrowd 0, score, segmentation (compressed RLE)
+    categories   [{"id": 1, "name": "object"}]
+
+Boxes are in pixels of the original image. Equal content gives equal bytes.
+"""
+
+import json
+import math
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from detectron2.structures import BoxMode
+from pycocotools import mask as mask_codec
+
+from boxrefine_d2.data.atomic_file import atomic_text_file
+from boxrefine_d2.data.coco import read_coco_document, xyxy_of
+from boxrefine_d2.data.records import Record
+from boxrefine_d2.errors import UserError
+
+OBJECT_ID, OBJECT_NAME = 1, "object"
+_OBJECT_CATEGORY = {"id": OBJECT_ID, "name": OBJECT_NAME}
+_IMAGE_KEYS = ("id", "file_name", "width", "height")
+_ANNOTATION_KEYS = (
+    "id",
+    "image_id",
+    "category_id",
+    "bbox",
+    "area",
+    "iscrowd",
+    "score",
+    "segmentation",
+)
+
+
+@dataclass(frozen=True)
+class PseudoLabels:
+    """The content of a pseudo-label file, as plain JSON values."""
+
+    images: list[dict[str, Any]]
+    annotations: list[dict[str, Any]]
+    info: dict[str, Any]
+
+
+def write_pseudo_labels(
+    path: str | os.PathLike[str],
+    *,
+    images: Iterable[Mapping[str, Any]],
+    annotations: Iterable[Mapping[str, Any]],
+    info: Mapping[str, Any],
+) -> None:
+    """Writes a pseudo-label file, whole or not at all.
+
+    Images are written by ascending id, annotations in the order of their images and, within one, in the order given (best box
+    first); annotation ids are numbered 1..n here, whatever was given. Keys besides those of the format follow them, sorted.
+    Numbers and arrays of NumPy and torch are accepted everywhere.
+
+    Args:   images: mappings with id, file_name, width, height.
+            annotations: mappings with image_id, bbox [x, y, w, h], score, and optionally segmentation (RLE, counts str or bytes)
+            and area, which is otherwise that of the segmentation, or of the box.
+            info: anything JSON can hold, written with sorted keys.
+    Raises: ValueError for content that is not a pseudo-label file (an unknown image_id, a box without area, a number that is not
+            finite); UserError if the operating system refuses to write. Whatever was at `path` then stays as it was.
+    """
+    image_entries = sorted(
+        (_plain(image) for image in images), key=lambda image: _id_order(image["id"])
+    )
+    position = {image["id"]: index for index, image in enumerate(image_entries)}
+    if len(position) != len(image_entries):
+        raise ValueError("two images of a pseudo-label file have the same id")
+    entries = [_annotation_entry(_plain(annotation)) for annotation in annotations]
+    for entry in entries:
+        if entry["image_id"] not in position:
+            raise ValueError(
+                f"a pseudo label has image_id {entry['image_id']!r}, and no image has this id"
+            )
+    entries.sort(key=lambda entry: position[entry["image_id"]])
+    for number, entry in enumerate(entries, start=1):
+        entry["id"] = number
+    with atomic_text_file(path) as file:
+        file.write('{"info": ' + json.dumps(_plain(info), sort_keys=True, allow_nan=False))
+        for name, lines in (
+            ("images", (_line(image, _IMAGE_KEYS) for image in image_entries)),
+            ("annotations", (_line(entry, _ANNOTATION_KEYS) for entry in entries)),
+            ("categories", iter([_line(_OBJECT_CATEGORY, ("id", "name"))])),
+        ):
+            file.write(f',\n"{name}": [')
+            file.writelines(_comma_separated(lines))
+            file.write("]")
+        file.write("}\n")
+
+
+def read_pseudo_labels(path: str | os.PathLike[str]) -> PseudoLabels:
+    """The content of a pseudo-label file, checked.
+
+    Raises: UserError, in one line, for anything that is not a pseudo-label file: not JSON, other categories than the one
+            "object", an annotation without a proper box or of an unknown image, ids that occur twice.
+    """
+    source = Path(path)
+    document = read_coco_document(source, "pseudo-label file")
+    if "annotations" not in document:
+        raise UserError(f"pseudo-label file {str(source)!r} has no 'annotations'")
+    if [category.get("id") for category in document.get("categories", [])] != [OBJECT_ID]:
+        raise UserError(
+            f"{str(source)!r} is not a pseudo-label file: its categories must be the one [{{id 1, name 'object'}}]; "
+            "ground truth with its own categories is read by coco:JSON:DIR"
+        )
+    ids = [image.get("id") for image in document["images"]]
+    for image, image_id in zip(document["images"], ids, strict=True):
+        if isinstance(image_id, bool) or not isinstance(image_id, (int, str)):
+            raise UserError(f"pseudo-label file {str(source)!r}: an image has the id {image_id!r}")
+        if not isinstance(image.get("file_name"), str):
+            raise UserError(
+                f"pseudo-label file {str(source)!r}: image {image_id!r} has no 'file_name'"
+            )
+    known = set(ids)
+    if len(known) != len(ids):
+        raise UserError(
+            f"pseudo-label file {str(source)!r}: {len(ids) - len(known)} image ids occur more than once"
+        )
+    for index, entry in enumerate(document["annotations"]):
+        problem = _problem(entry, known)
+        if problem:
+            raise UserError(
+                f"pseudo-label file {str(source)!r}: annotation {entry.get('id', f'number {index}')!r} {problem}"
+            )
+    info = document.get("info", {})
+    return PseudoLabels(
+        document["images"], document["annotations"], info if isinstance(info, dict) else {}
+    )
+
+
+def to_detectron2(annotation: Mapping[str, Any]) -> Record:
+    """One annotation of a pseudo-label file as a Detectron2 annotation: XYXY, category 0, score and segmentation kept."""
+    converted: Record = {
+        "bbox": xyxy_of(annotation["bbox"]),
+        "bbox_mode": BoxMode.XYXY_ABS,
+        "category_id": 0,
+        "iscrowd": 0,
+    }
+    converted.update(
+        {key: annotation[key] for key in ("score", "segmentation") if key in annotation}
+    )
+    return converted
+
+
+def _problem(entry: dict[str, Any], known: set[int | str]) -> str | None:
+    image_id = entry.get("image_id")
+    if not isinstance(image_id, (int, str)) or image_id not in known:
+        return f"has image_id {image_id!r}, and no image has this id"
+    box = xyxy_of(entry.get("bbox"))
+    if box is None or box[2] <= box[0] or box[3] <= box[1]:
+        return f"has the bbox {entry.get('bbox')!r}; it must be [x, y, w, h] with w and h above 0"
+    if entry.get("category_id", 1) != OBJECT_ID:
+        return f"has category_id {entry['category_id']!r}; it must be 1"
+    score = entry.get("score", 1.0)
+    if isinstance(score, bool) or not isinstance(score, (int, float)) or not math.isfinite(score):
+        return f"has the score {score!r}; it must be a finite number"
+    segmentation = entry.get("segmentation")
+    if segmentation is not None and not isinstance(segmentation, (dict, list)):
+        return "has a segmentation that is neither RLE nor polygons"
+    return None
+
+
+def _annotation_entry(annotation: dict[str, Any]) -> dict[str, Any]:
+    box = annotation["bbox"]
+    corners = xyxy_of(box)
+    if corners is None or corners[2] <= corners[0] or corners[3] <= corners[1]:
+        raise ValueError(f"a pseudo label of image {annotation['image_id']!r} has the bbox {box!r}")
+    score = annotation["score"]
+    if not math.isfinite(score):
+        raise ValueError(
+            f"a pseudo label of image {annotation['image_id']!r} has the score {score!r}"
+        )
+    entry = {
+        **annotation,
+        "category_id": OBJECT_ID,
+        "iscrowd": 0,
+        "bbox": [float(number) for number in box],
+    }
+    entry["score"] = float(score)
+    if "area" not in entry:
+        mask = entry.get("segmentation")
+        entry["area"] = (
+            float(mask_codec.area(mask))
+            if isinstance(mask, dict)
+            else entry["bbox"][2] * entry["bbox"][3]
+        )
+    return entry
+
+
+def _plain(value: Any) -> Any:
+    """JSON values of the same meaning: NumPy and torch numbers and arrays, tuples and bytes (of RLE counts) become plain."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, bytes):
+        return value.decode("ascii")
+    return value
+
+
+def _line(entry: Mapping[str, Any], first_keys: tuple[str, ...]) -> str:
+    keys = [key for key in first_keys if key in entry] + sorted(set(entry) - set(first_keys))
+    return json.dumps({key: entry[key] for key in keys}, allow_nan=False)
+
+
+def _comma_separated(lines: Iterator[str]) -> Iterator[str]:
+    for index, line in enumerate(lines):
+        yield f"{',' if index else ''}\n{line}"
+
+
+def _id_order(image_id: int | str) -> tuple[bool, int | str]:
+    return isinstance(image_id, str), image_id

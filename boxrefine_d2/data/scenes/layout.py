@@ -1,0 +1,274 @@
+"""What a scene contains and where: geometry, materials and words, without painting a pixel.
+
+A layout is a pure function of (split number, index). It decides everything that the annotations say; `painting` decides
+only what they do not.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .categories import CATEGORIES, CATEGORY_NAMES
+from .clutter import IN_FRONT, Piece
+from .outlines import Part, bounding_window, coverage
+from .palette import GROUNDS, OBJECT_COLOURS, PATTERNS, SETTINGS, Colour, Setting, distance, mix
+
+Window = tuple[int, int, int, int]
+
+SEED = 0xB0C5
+SIZES = ((240, 320), (320, 240), (264, 352), (352, 264), (280, 280), (270, 330))  # (H, W)
+
+_OBJECT_COUNTS = (0.36, 0.32, 0.2, 0.12)  # chances of one, two, three, four
+_LARGEST_SIDE = (0.22, 0.75)  # of the object, over the geometric mean of the picture's sides
+_CAMOUFLAGED = 0.12  # share of objects whose colour is drawn near the ground's
+_CUT_OFF = 0.12  # share of objects that may reach beyond the border
+_FRONT_CLUTTER = 0.45  # share of scenes with something in front of the objects
+_LEAST_VISIBLE = 0.35  # of an object's whole area, else it is left out
+_LEAST_AREA = 0.006  # of the picture
+_MOST_OVERLAP = 0.15  # of the smaller box, between two objects
+# Patterns that leave most of the main colour, so that the phrase is true even if the second is another hue.
+_SPARSE_PATTERNS = ("spotted", "netted", "speckled")
+
+
+@dataclass(frozen=True)
+class Material:
+    """Colour, and for the main material of an object its pattern with the second colour, repeats per unit, angle."""
+
+    colour: Colour
+    second: Colour = (0, 0, 0)
+    pattern: str = "plain"
+    pitch: float = 1.0
+    angle: float = 0.0
+
+
+@dataclass(frozen=True)
+class PlacedObject:
+    """An object in the picture: parts in pixels, back to front; `frame` is (x, y, half extent, angle, mirror)."""
+
+    category_id: int
+    phrase: str
+    parts: tuple[Part, ...]
+    frame: tuple[float, float, float, float, int]
+    materials: dict[str, Material]
+    window: Window
+    silhouette: np.ndarray  # (h, w) uint8, coverage in the window
+
+
+@dataclass(frozen=True)
+class Backdrop:
+    """Setting and the colours of its two grounds; the second lies below the line y = edge + tilt * x (of H, W)."""
+
+    setting: Setting
+    colours: tuple[Colour, Colour]
+    edge: float
+    tilt: float
+
+    def colour_at(self, x: float, y: float) -> Colour:
+        """The ground's base colour at a position in shares of the width and height."""
+        if self.setting.composition == "single":
+            return self.colours[0]
+        return self.colours[int(y > self.edge + self.tilt * x)]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A whole scene: (H, W), backdrop, light (radians it comes from), objects back to front, pieces in front, masks."""
+
+    size: tuple[int, int]
+    backdrop: Backdrop
+    light: float
+    objects: tuple[PlacedObject, ...]
+    front: tuple[Piece, ...]
+    masks: np.ndarray  # (n, H, W) bool, what is visible of each object
+
+
+def scene_layout(split_number: int, index: int) -> Layout:
+    """The layout of one scene; drawn again, with the next seed, while it has no object that can be seen well."""
+    attempt = 0
+    while True:
+        layout = _draw_layout(np.random.default_rng((SEED, split_number, index, attempt)))
+        if layout.objects:
+            return layout
+        attempt += 1
+
+
+def _draw_layout(rng: np.random.Generator) -> Layout:
+    size = SIZES[int(rng.integers(len(SIZES)))]
+    backdrop = _draw_backdrop(rng)
+    light = float(rng.uniform(-2.5, -0.6))  # from above, left to right
+    objects = _draw_objects(rng, size, backdrop)
+    front: list[Piece] = []
+    if rng.random() < _FRONT_CLUTTER:
+        kinds = backdrop.setting.front
+        tint = _front_tint(rng, backdrop)
+        front = IN_FRONT[kinds[int(rng.integers(len(kinds)))]](rng, size, tint)
+    masks = _visible_masks(size, objects, front)
+    keep = [i for i, placed in enumerate(objects) if _well_visible(placed, masks[i])]
+    if len(keep) < len(objects):
+        objects = [objects[i] for i in keep]
+        masks = _visible_masks(size, objects, front)
+    return Layout(size, backdrop, light, tuple(objects), tuple(front), masks)
+
+
+def _draw_backdrop(rng: np.random.Generator) -> Backdrop:
+    settings = list(SETTINGS.values())
+    weights = np.array([setting.weight for setting in settings])
+    setting = settings[int(rng.choice(len(settings), p=weights / weights.sum()))]
+    colours = []
+    for name in setting.grounds:
+        choices = GROUNDS[name].colours
+        first, second = (choices[int(i)] for i in rng.integers(len(choices), size=2))
+        gain = rng.uniform(0.8, 1.1)
+        colours.append(tuple(min(c * gain, 245.0) for c in mix(first, second, rng.uniform(0, 1))))
+    if setting.composition == "single":  # what shows through is dusted with the ground around it
+        colours[1] = mix(colours[1], colours[0], rng.uniform(0.1, 0.6))
+    if setting.composition == "split":
+        edge, tilt = rng.uniform(0.35, 0.75), rng.uniform(-0.3, 0.3)
+    else:
+        edge, tilt = rng.uniform(0.1, 0.5), rng.uniform(-0.06, 0.06)
+    return Backdrop(setting, (colours[0], colours[1]), float(edge), float(tilt))
+
+
+def _front_tint(rng: np.random.Generator, backdrop: Backdrop) -> Colour:
+    foliage = ((70, 105, 40), (110, 125, 50), (140, 110, 55), (50, 80, 45), (90, 60, 45))
+    return mix(foliage[int(rng.integers(len(foliage)))], backdrop.colours[1], rng.uniform(0, 0.4))
+
+
+def _draw_objects(rng: np.random.Generator, size: tuple[int, int], backdrop: Backdrop) -> list[PlacedObject]:
+    count = 1 + int(rng.choice(len(_OBJECT_COUNTS), p=_OBJECT_COUNTS))
+    smallest, largest = _LARGEST_SIDE
+    objects: list[PlacedObject] = []
+    for number in range(count):
+        # Several objects share the picture, so the later ones are smaller on average.
+        top = largest if number == 0 else largest * 0.75
+        share = smallest * (top / smallest) ** rng.uniform(0, 1) ** (0.6 if number == 0 else 1.0)
+        for _ in range(5):
+            placed = _draw_object(rng, size, backdrop, share)
+            if all(_box_overlap(placed.window, other.window) <= _MOST_OVERLAP for other in objects):
+                objects.append(placed)
+                break
+    return objects
+
+
+def _draw_object(
+    rng: np.random.Generator, size: tuple[int, int], backdrop: Backdrop, share: float
+) -> PlacedObject:
+    height, width = size
+    category_id = int(rng.integers(len(CATEGORY_NAMES)))
+    category = CATEGORIES[CATEGORY_NAMES[category_id]]
+    parts = category.build(rng)
+    angle = float(np.deg2rad(category.tilt) * rng.uniform(-1, 1))
+    mirror = -1 if rng.random() < 0.5 else 1
+    stretch = rng.uniform(0.88, 1.14)
+    c, s = np.cos(angle), np.sin(angle)
+    turn = np.array([[mirror * stretch * c, mirror * stretch * s], [-s / stretch, c / stretch]])
+    turned = [part.outline @ turn for part in parts]
+    every = np.concatenate(turned)
+    low, high = every.min(axis=0), every.max(axis=0)
+    extent = high - low
+    scale = min(share * np.sqrt(height * width), 0.8 * min(size)) / extent.max()
+    room = np.array([width, height]) - extent * scale
+    slack = 0.3 * extent * scale if rng.random() < _CUT_OFF else np.full(2, -3.0)
+    # Beta(0.8, 0.8): towards the sides rather than the middle, as photographs have it, and as no fixed box can follow.
+    corner = -slack + (room + 2 * slack) * rng.beta(0.8, 0.8, 2)
+    shift = corner - low * scale
+    outlines = [points * scale + shift for points in turned]
+    centre = corner + extent * scale / 2
+    colour_name, materials = _draw_materials(rng, backdrop.colour_at(centre[0] / width, centre[1] / height))
+    window = bounding_window(outlines)
+    name = CATEGORY_NAMES[category_id]
+    return PlacedObject(
+        category_id=category_id,
+        phrase=f"a {materials['main'].pattern} {colour_name} {name}-like shape".replace("a orange", "an orange"),
+        parts=tuple(Part(o, part.slot, part.relief) for o, part in zip(outlines, parts, strict=True)),
+        frame=(float(shift[0]), float(shift[1]), float(scale), angle, mirror),
+        materials=materials,
+        window=window,
+        silhouette=coverage(outlines, window),
+    )
+
+
+def _draw_materials(rng: np.random.Generator, ground: Colour) -> tuple[str, dict[str, Material]]:
+    names = list(OBJECT_COLOURS)
+    far = np.array([distance(OBJECT_COLOURS[name], ground) for name in names])
+    wish = -far / 20 if rng.random() < _CAMOUFLAGED else np.minimum(far, 200) / 18
+    chance = np.exp(wish - wish.max())
+    main_name = names[int(rng.choice(len(names), p=chance / chance.sum()))]
+    main = _vary(rng, OBJECT_COLOURS[main_name])
+    others = [name for name in names if distance(OBJECT_COLOURS[name], main) > 45]
+    accent = _vary(rng, OBJECT_COLOURS[others[int(rng.integers(len(others)))]])
+    pattern = PATTERNS[int(rng.integers(len(PATTERNS)))]
+    second = _second_colour(rng, main, accent if pattern in _SPARSE_PATTERNS else None, ground)
+    angle = rng.uniform(0, np.pi)
+    leaf = mix((60, 120, 50), (120, 140, 60), rng.uniform(0, 1))
+    glass = mix((120, 170, 200), (50, 65, 85), rng.uniform(0, 1))
+    return main_name, {
+        "main": Material(main, second, pattern, float(rng.uniform(2.2, 4.5)), float(angle)),
+        "accent": Material(accent),
+        "dark": Material((34, 30, 32)),
+        "light": Material((236, 232, 222)),
+        "glass": Material(glass),
+        "wood": Material(mix((92, 64, 42), (150, 112, 74), rng.uniform(0, 1))),
+        "leaf": Material(leaf),
+    }
+
+
+def _second_colour(
+    rng: np.random.Generator, main: Colour, accent: Colour | None, ground: Colour
+) -> Colour:
+    """What a pattern shows beside the main colour: an accent where one is given, else lighter or darker.
+
+    More often it goes away from the ground, so that the object as a whole stands out.
+    """
+    lighter = mix(main, (250, 248, 240), rng.uniform(0.5, 0.85))
+    darker = mix(main, (16, 14, 18), rng.uniform(0.45, 0.75))
+    if accent is not None and rng.random() < 0.4:
+        return accent
+    away, towards = sorted((lighter, darker), key=lambda colour: -distance(colour, ground))
+    if distance(away, main) < 45:
+        return towards
+    return away if distance(towards, main) < 45 or rng.random() < 0.7 else towards
+
+
+def _vary(rng: np.random.Generator, colour: Colour) -> Colour:
+    shade = rng.uniform(0.9, 1.08)
+    return tuple(float(np.clip(c * shade + d, 8, 247)) for c, d in zip(colour, rng.normal(0, 6, 3), strict=True))
+
+
+def _box_overlap(first: Window, second: Window) -> float:
+    """Intersection over the smaller of two boxes."""
+    wide = min(first[2], second[2]) - max(first[0], second[0])
+    high = min(first[3], second[3]) - max(first[1], second[1])
+    smaller = min((w[2] - w[0]) * (w[3] - w[1]) for w in (first, second))
+    return max(wide, 0) * max(high, 0) / smaller
+
+
+def _visible_masks(size: tuple[int, int], objects: list[PlacedObject], front: list[Piece]) -> np.ndarray:
+    """(n, H, W) bool: each object without what lies in front of it."""
+    height, width = size
+    masks = np.zeros((len(objects), height, width), dtype=bool)
+    free = np.ones((height, width), dtype=bool)
+    if front:
+        free = coverage([piece.outline for piece in front], (0, 0, width, height)) < 128
+    for mask, placed in zip(masks[::-1], objects[::-1], strict=True):
+        x1, y1, x2, y2 = placed.window
+        left, top, right, bottom = max(x1, 0), max(y1, 0), min(x2, width), min(y2, height)
+        part = placed.silhouette[top - y1 : bottom - y1, left - x1 : right - x1] >= 128
+        view = free[top:bottom, left:right]
+        np.logical_and(part, view, out=mask[top:bottom, left:right])
+        view &= ~part
+    return masks
+
+
+def _well_visible(placed: PlacedObject, mask: np.ndarray) -> bool:
+    seen, whole = int(mask.sum()), int((placed.silhouette >= 128).sum())
+    return seen >= _LEAST_VISIBLE * whole and seen >= _LEAST_AREA * mask.size
+
+
+def visible_boxes(masks: np.ndarray) -> np.ndarray:
+    """Tight half-open XYXY boxes of (n, H, W) masks, none of them empty: (n, 4) float32."""
+    boxes = np.zeros((len(masks), 4), dtype=np.float32)
+    for box, mask in zip(boxes, masks, strict=True):
+        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+        box[:] = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
+    return boxes

@@ -1,0 +1,114 @@
+"""Closed outlines from which objects and clutter are built: points (k, 2) as (x, y), y pointing down.
+
+Everything here is exact geometry in the frame of the caller; `coverage` alone turns it into pixels. A curve is a
+closed Catmull-Rom spline: it passes through its control points, so a shape can be read off its numbers.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+SUPERSAMPLING = 2  # sub-pixels per pixel side; a pixel belongs to a mask when at least half of them do
+_STEPS = 6  # points drawn per control point of a curve
+
+class Part(NamedTuple):
+    """One piece of an object: outline (k, 2), material slot, roundness of the shading (0 flat, 1 round).
+
+    Slots: "main" (carries the colour and pattern that the phrase names), "accent", "dark", "light", "glass", "wood",
+    "leaf".
+    """
+
+    outline: np.ndarray
+    slot: str
+    relief: float
+
+
+_TIMES = np.arange(_STEPS, dtype=np.float64) / _STEPS
+# Rows: weights of the previous, own, next and second next control point at each step (Catmull-Rom, tension 1/2).
+_SPLINE = 0.5 * np.stack(
+    [
+        -_TIMES + 2 * _TIMES**2 - _TIMES**3,
+        2 - 5 * _TIMES**2 + 3 * _TIMES**3,
+        _TIMES + 4 * _TIMES**2 - 3 * _TIMES**3,
+        -(_TIMES**2) + _TIMES**3,
+    ],
+    axis=1,
+)
+_ANGLES = np.arange(28) * (2 * np.pi / 28)
+_CIRCLE = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=1)
+
+
+def polygon(points: Iterable[Sequence[float]]) -> np.ndarray:
+    """Straight edges between the points, (k, 2)."""
+    return np.array(list(points), dtype=np.float64)
+
+
+def curve(points: Iterable[Sequence[float]]) -> np.ndarray:
+    """Smooth closed curve through the points, (6 k, 2)."""
+    control = polygon(points)
+    count = len(control)
+    index = np.arange(count)[:, None] + np.arange(-1, 3)[None, :]
+    return (_SPLINE @ control[index % count]).reshape(count * _STEPS, 2)
+
+
+def ellipse(x: float, y: float, rx: float, ry: float, angle: float = 0.0) -> np.ndarray:
+    """Ellipse with centre (x, y) and half-axes (rx, ry), turned by angle (radians), (28, 2)."""
+    points = _CIRCLE * (rx, ry)
+    if angle:
+        c, s = np.cos(angle), np.sin(angle)
+        points = points @ np.array([[c, s], [-s, c]])
+    return points + (x, y)
+
+
+def limb(points: Iterable[Sequence[float]]) -> np.ndarray:
+    """A stroke through points (x, y, half_width), as one outline of 2 k points: leg, stem, blade of grass."""
+    spine = polygon(points)
+    along = np.empty((len(spine), 2))
+    along[1:-1] = spine[2:, :2] - spine[:-2, :2]
+    along[0], along[-1] = spine[1, :2] - spine[0, :2], spine[-1, :2] - spine[-2, :2]
+    along /= np.maximum(np.hypot(along[:, 0], along[:, 1]), 1e-9)[:, None]
+    across = np.stack([-along[:, 1], along[:, 0]], axis=1) * spine[:, 2:]
+    return np.concatenate([spine[:, :2] + across, (spine[:, :2] - across)[::-1]])
+
+
+def arc_band(
+    x: float, y: float, rx: float, ry: float, start: float, stop: float, thickness: float
+) -> np.ndarray:
+    """The part of an elliptic ring between two angles: a handle."""
+    angles = np.linspace(start, stop, 14)
+    ring = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    inner = ring * (max(rx - thickness, 0.01), max(ry - thickness, 0.01))
+    return np.concatenate([ring * (rx, ry), inner[::-1]]) + (x, y)
+
+
+def coverage(outlines: Iterable[np.ndarray], window: tuple[int, int, int, int]) -> np.ndarray:
+    """Share of each pixel that the union of the outlines covers.
+
+    Args:   outlines: (k, 2) points in pixels, pixel i spanning [i, i + 1).
+            window: (x1, y1, x2, y2), half-open, in the same frame; it may reach outside of the image.
+    Returns: (y2 - y1, x2 - x1) uint8, 0 to 255.
+    """
+    x1, y1, x2, y2 = window
+    scale = SUPERSAMPLING
+    canvas = Image.new("L", ((x2 - x1) * scale, (y2 - y1) * scale))
+    draw = ImageDraw.Draw(canvas)
+    for outline in outlines:
+        draw.polygon(to_subpixels(outline, x1, y1), fill=255)
+    return np.asarray(canvas.reduce(scale))
+
+
+def to_subpixels(outline: np.ndarray, x1: float = 0, y1: float = 0) -> list[float]:
+    """The outline as PIL's flat list x, y, x, y, ... on a canvas whose origin is (x1, y1)."""
+    # PIL puts pixel centres at whole numbers, hence the half.
+    return ((outline - (x1, y1)) * SUPERSAMPLING - 0.5).ravel().tolist()
+
+
+def bounding_window(outlines: Sequence[np.ndarray], margin: int = 0) -> tuple[int, int, int, int]:
+    """Smallest half-open window of whole pixels around all the outlines, widened by margin."""
+    lowest = np.min([outline.min(axis=0) for outline in outlines], axis=0)
+    highest = np.max([outline.max(axis=0) for outline in outlines], axis=0)
+    x1, y1 = (int(v) for v in np.floor(lowest))
+    x2, y2 = (int(v) for v in np.ceil(highest))
+    return x1 - margin, y1 - margin, x2 + margin + 1, y2 + margin + 1

@@ -1,0 +1,203 @@
+"""Paint a layout: backdrop, clutter, shadows, objects, what lies in front, and the camera.
+
+Colours are floats of 0 to 255 until the last step. Randomness here changes no annotation.
+"""
+
+import numpy as np
+from PIL import Image, ImageDraw
+from scipy.ndimage import gaussian_filter, uniform_filter
+
+from .clutter import BEHIND, Piece
+from .layout import Backdrop, Layout, Material, PlacedObject
+from .outlines import SUPERSAMPLING, Part, bounding_window, coverage, to_subpixels
+from .palette import GROUNDS, Colour, Ground, mix
+from .textures import natural_fields, pattern_share, step, structure_field
+
+Fields = tuple[np.ndarray, np.ndarray]  # a smooth and a rough natural field
+
+
+def paint_scene(layout: Layout, rng: np.random.Generator) -> np.ndarray:
+    """The picture of a layout: (H, W, 3) uint8 RGB."""
+    upper, lower = (GROUNDS[name] for name in layout.backdrop.setting.grounds)
+    first = natural_fields(rng, layout.size, upper.slope, upper.stretch)
+    second = natural_fields(rng, layout.size, lower.slope, lower.stretch)
+    smooth = natural_fields(rng, layout.size, 1.8)
+    canvas = _paint_backdrop(layout.backdrop, (upper, lower), (first, second), smooth, rng)
+    tint = mix(layout.backdrop.colours[1], layout.backdrop.colours[0], rng.uniform(0, 0.25))
+    for kind in layout.backdrop.setting.clutter:
+        if kind == "shadows":
+            canvas *= 1 - rng.uniform(0.2, 0.42) * step(smooth[1] - rng.uniform(0.5, 1.1), 0.45)[..., None]
+        elif rng.random() < 0.75:
+            canvas = draw_pieces(canvas, BEHIND[kind](rng, layout.size, tint))
+    # The mirrored fields are as good as fresh ones for what the objects wear.
+    fields = smooth[0][::-1, ::-1], second[0][::-1, ::-1]
+    for placed in layout.objects:
+        _cast_shadow(canvas, placed, layout.light, rng.uniform(0.25, 0.55))
+        _paint_object(canvas, placed, layout.light, fields)
+    if layout.front:
+        canvas = draw_pieces(canvas, layout.front)
+    return _photograph(canvas, layout.light, rng)
+
+
+def _paint_backdrop(
+    backdrop: Backdrop,
+    grounds: tuple[Ground, Ground],
+    fields: tuple[Fields, Fields],
+    smooth: Fields,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Both grounds, each with lightness and a weaker chroma texture, joined along the setting's border."""
+    height, width = size = smooth[0].shape
+    share = _lower_share(backdrop, smooth[0])
+    basis, weights = [], []
+    for ground, colour, (light, chroma), cover in zip(
+        grounds, backdrop.colours, fields, (1 - share, share), strict=True
+    ):
+        if ground.structure != "none":
+            pitch = rng.uniform(0.06, 0.1) * height
+            light = light * np.float32(0.6) + structure_field(ground.structure, size, pitch, smooth[1])
+        contrast = 255 * ground.contrast * rng.uniform(0.8, 1.25)
+        basis += [cover, cover * light, cover * chroma]
+        weights += [colour, contrast * _lightness_axis(colour), contrast * 0.25 * _chroma_axis(rng)]
+    canvas = np.stack(basis, axis=-1) @ np.array(weights, dtype=np.float32)
+    # A slow change of brightness from top to bottom: distance, sky, falling light.
+    fall = rng.uniform(-0.1, 0.1)
+    canvas *= (1 + fall * np.linspace(-1, 1, height, dtype=np.float32))[:, None, None]
+    return canvas
+
+
+def _lightness_axis(colour: Colour) -> np.ndarray:
+    """The direction in which shading moves a colour: along itself, with a part of grey; mean 1."""
+    own = np.array(colour) + 60
+    return own / own.mean()
+
+
+def _chroma_axis(rng: np.random.Generator) -> np.ndarray:
+    """A direction of hue alone: natural surfaces vary between warm and cold more than between green and purple."""
+    warm, green = rng.normal(0, 1.0), rng.normal(0, 0.35)
+    return warm * np.array((1.0, 0.1, -1.1)) + green * np.array((-0.5, 1.0, -0.5))
+
+
+def _lower_share(backdrop: Backdrop, field: np.ndarray) -> np.ndarray:
+    """How much of the second ground shows at each pixel, (H, W) float32."""
+    height, width = field.shape
+    if backdrop.setting.composition == "single":
+        return step(field - np.float32(0.9 + backdrop.edge), 0.25)
+    y = np.arange(height, dtype=np.float32)[:, None] / height
+    x = np.arange(width, dtype=np.float32)[None, :] / width
+    wave = np.float32(0.0 if backdrop.setting.composition == "split" else 0.018)
+    return step(y - np.float32(backdrop.edge) - np.float32(backdrop.tilt) * x + wave * field, 0.006)
+
+
+def draw_pieces(canvas: np.ndarray, pieces: tuple[Piece, ...] | list[Piece]) -> np.ndarray:
+    """The canvas (H, W, 3) with the pieces filled in, in order, edges smoothed; float32."""
+    height, width = canvas.shape[:2]
+    picture = Image.fromarray(np.clip(canvas, 0, 255).astype(np.uint8))
+    picture = picture.resize((width * SUPERSAMPLING, height * SUPERSAMPLING), Image.Resampling.NEAREST)
+    draw = ImageDraw.Draw(picture)
+    for outline, colour in pieces:
+        draw.polygon(to_subpixels(outline), fill=tuple(int(c) for c in colour))
+    return np.asarray(picture.reduce(SUPERSAMPLING)).astype(np.float32)
+
+
+def _clip(window: tuple[int, int, int, int], canvas: np.ndarray) -> tuple[int, int, int, int]:
+    height, width = canvas.shape[:2]
+    return max(window[0], 0), max(window[1], 0), min(window[2], width), min(window[3], height)
+
+
+def _cast_shadow(canvas: np.ndarray, placed: PlacedObject, light: float, depth: float) -> None:
+    """Darken the ground away from the light, in place: the silhouette, moved and blurred."""
+    x1, y1, x2, y2 = placed.window
+    extent = max(x2 - x1, y2 - y1)
+    blur, reach = max(extent // 9, 2), 0.09 * extent
+    dx, dy = -int(round(np.cos(light) * reach)), -int(round(np.sin(light) * reach))
+    margin = 2 * blur
+    shadow = np.pad(placed.silhouette.astype(np.float32), margin)
+    shadow = uniform_filter(uniform_filter(shadow, blur), blur)
+    x, y = x1 - margin + dx, y1 - margin + dy
+    left, top, right, bottom = _clip((x, y, x + shadow.shape[1], y + shadow.shape[0]), canvas)
+    if left < right and top < bottom:
+        shadow = shadow[top - y : bottom - y, left - x : right - x]
+        canvas[top:bottom, left:right] *= (1 - shadow * np.float32(depth / 255))[..., None]
+
+
+def _paint_object(canvas: np.ndarray, placed: PlacedObject, light: float, fields: Fields) -> None:
+    """All parts of an object, back to front, in place."""
+    relief = _relief(placed, light)
+    for part in placed.parts:
+        window = _clip(bounding_window([part.outline]), canvas)
+        left, top, right, bottom = window
+        if left >= right or top >= bottom:
+            continue
+        alpha = coverage([part.outline], window).astype(np.float32) / np.float32(255)
+        crops = tuple(field[top:bottom, left:right] for field in fields)
+        colour = _part_colour(placed, part, placed.materials[part.slot], window, crops)
+        x1, y1 = placed.window[:2]
+        shade = relief[top - y1 : bottom - y1, left - x1 : right - x1] + _roundness(part, window, light)
+        colour *= shade[..., None]
+        target = canvas[top:bottom, left:right]
+        target += (colour - target) * alpha[..., None]
+
+
+def _relief(placed: PlacedObject, light: float) -> np.ndarray:
+    """Brightness over the object's window as if its silhouette were a cushion under the light, about 1."""
+    x1, y1, x2, y2 = placed.window
+    blur = max(min(x2 - x1, y2 - y1) // 4, 3)
+    cushion = placed.silhouette.astype(np.float32) / np.float32(255)
+    cushion = uniform_filter(uniform_filter(cushion, blur, mode="constant"), blur, mode="constant")
+    slope_y, slope_x = np.gradient(cushion)
+    # The gradient points inwards; a flank that faces the light is bright.
+    facing = -(slope_x * np.float32(np.cos(light)) + slope_y * np.float32(np.sin(light)))
+    return 1 + np.clip(facing * np.float32(0.45 * blur), -0.35, 0.3)
+
+
+def _roundness(part: Part, window: tuple[int, int, int, int], light: float) -> np.ndarray:
+    """Change of brightness over the window of a part shaded as a ball, (h, w)."""
+    low, high = part.outline.min(axis=0), part.outline.max(axis=0)
+    centre, radius = (low + high) / 2, np.maximum((high - low) / 2, 1.0)
+    left, top, right, bottom = window
+    x = ((np.arange(left, right) + 0.5 - centre[0]) / radius[0]).astype(np.float32)[None, :]
+    y = ((np.arange(top, bottom) + 0.5 - centre[1]) / radius[1]).astype(np.float32)[:, None]
+    c, s = np.float32(np.cos(light) * 0.22), np.float32(np.sin(light) * 0.22)
+    ball = x * c + y * s - np.float32(0.16) * (x * x + y * y) + np.float32(0.06)
+    return np.clip(ball * np.float32(part.relief), -0.5, 0.35)
+
+
+def _part_colour(
+    placed: PlacedObject, part: Part, material: Material, window: tuple[int, int, int, int], fields: Fields
+) -> np.ndarray:
+    """Unshaded colour of a part over its window, (h, w, 3) float32: material, pattern and fine grain."""
+    smooth, rough = fields
+    grain = 1 + np.float32(0.05) * rough + np.float32(0.03) * smooth
+    base = np.array(material.colour, dtype=np.float32)
+    if material.pattern == "plain":
+        return grain[..., None] * base
+    left, top, right, bottom = window
+    shift_x, shift_y, scale, angle, mirror = placed.frame
+    x = ((np.arange(left, right) + 0.5 - shift_x) / scale).astype(np.float32)[None, :]
+    y = ((np.arange(top, bottom) + 0.5 - shift_y) / scale).astype(np.float32)[:, None]
+    c, s = np.float32(np.cos(angle)), np.float32(np.sin(angle))
+    u, v = (x * c + y * s) * mirror, y * c - x * s
+    share = pattern_share(material.pattern, u, v, smooth, rough, material.pitch, material.angle)
+    second = np.array(material.second, dtype=np.float32)
+    return grain[..., None] * (base + share[..., None] * (second - base))
+
+
+def _photograph(canvas: np.ndarray, light: float, rng: np.random.Generator) -> np.ndarray:
+    """Uneven light, vignette, exposure, lens blur and sensor noise; (H, W, 3) uint8."""
+    height, width = canvas.shape[:2]
+    y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
+    x = np.linspace(-1, 1, width, dtype=np.float32)[None, :]
+    tilt, vignette = rng.uniform(0, 0.08), rng.uniform(0, 0.1)
+    gain = 1 + np.float32(tilt * np.cos(light)) * x + np.float32(tilt * np.sin(light)) * y
+    gain -= np.float32(vignette) * (x * x + y * y - 1)
+    cast = rng.uniform(0.94, 1.05) * (1 + rng.normal(0, 0.015, 3))
+    canvas = canvas * gain[..., None] * cast.astype(np.float32)
+    sigma = rng.uniform(0.25, 0.8)
+    canvas = gaussian_filter(canvas, (sigma, sigma, 0), truncate=2.5)
+    # The difference of two uniform numbers is close enough to a Gaussian (deviation 0.41) for sensor noise.
+    noise = rng.random(canvas.shape, dtype=np.float32)
+    noise -= rng.random(canvas.shape, dtype=np.float32)
+    canvas += noise * np.float32(rng.uniform(1.5, 8.0))
+    canvas += np.float32(0.5)
+    return np.clip(canvas, 0, 255, out=canvas).astype(np.uint8)

@@ -1,0 +1,92 @@
+"""LOST: localising objects with self-supervised transformers and no labels (arXiv:2109.14279).
+
+Shapes: B images, N = h * w cells in row-major order, C channels.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from boxrefine_d2.errors import UserError
+from boxrefine_d2.structures import FeatureMap, PseudoBoxes, cell_box_to_input, mask_to_box
+
+from .build import DISCOVERY_REGISTRY
+from .components import component_of
+
+
+@dataclass
+class LostMaps:
+    """The intermediate results of LOST.
+
+    Attributes:
+        degree: (B, N) int64, how many other cells have a positive similarity to each cell.
+        seed: (B,) int64, the cell of the lowest degree, the first one among equals.
+        foreground: (B, N) bool, cells whose summed similarity to the expanded seed is positive.
+    """
+
+    degree: Tensor
+    seed: Tensor
+    foreground: Tensor
+
+
+def lost_maps(tokens: Tensor, k_patches: int) -> LostMaps:
+    """Steps 1 to 5 of LOST for a batch, on the tokens' device.
+
+    Similarities are raw inner products and every comparison is strictly > 0, without the self edge, as the code has
+    it (the paper writes >= 0). The order among equal degrees is that of the cells, which the official code leaves
+    to an unstable sort.
+
+    Args: tokens: (B, N, C), not normalised.  k_patches: candidates for the expansion, at most N are used.
+    """
+    similarity = tokens @ tokens.transpose(1, 2)
+    positive = similarity > 0
+    degree = positive.sum(dim=2) - positive.diagonal(dim1=1, dim2=2).long()
+    order = degree.argsort(dim=1, stable=True)
+    seed = order[:, 0]
+    candidates = torch.zeros_like(degree, dtype=torch.bool)
+    candidates.scatter_(1, order[:, :k_patches], True)
+    image = torch.arange(len(tokens), device=tokens.device)
+    expanded = candidates & positive[image, seed]
+    summed = (expanded.to(similarity.dtype)[:, None] @ similarity)[:, 0]
+    return LostMaps(degree, seed, summed > 0)
+
+
+@DISCOVERY_REGISTRY.register_as("lost")
+class Lost:
+    """One box per image: seed of the lowest degree, expanded, the component that holds the seed.
+
+    Args (keyword):
+        k_patches: candidates for seed expansion, in patches.
+        centre: subtract each image's mean feature first (ours, not published).
+    """
+
+    def __init__(self, *, k_patches: int, centre: bool):
+        if k_patches < 1:
+            raise UserError(f"lost: k_patches is {k_patches}, but at least 1 patch is needed")
+        self.k_patches = k_patches
+        self.centre = centre
+
+    @torch.no_grad()
+    def __call__(self, features: FeatureMap) -> list[PseudoBoxes]:
+        """One PseudoBoxes per image: N = 1, the component as mask, score = share of cells unlike the seed."""
+        tokens = features.tokens().float()
+        if self.centre:
+            tokens = tokens - tokens.mean(dim=1, keepdim=True)
+        maps = lost_maps(tokens, self.k_patches)
+        h, w = features.grid_size
+        foreground = maps.foreground.cpu().numpy().reshape(-1, h, w)
+        cells = [divmod(int(seed), w) for seed in maps.seed.cpu()]
+        components = [component_of(*pair) for pair in zip(foreground, cells, strict=True)]
+        masks = torch.from_numpy(np.stack(components))
+        boxes = cell_box_to_input(
+            mask_to_box(masks), features.strides, torch.tensor(list(features.image_sizes))
+        )
+        seed_degree = maps.degree.gather(1, maps.seed[:, None])[:, 0].float().cpu()
+        scores = 1 - seed_degree / max(tokens.shape[1] - 1, 1)
+        device = features.data.device
+        return [
+            PseudoBoxes(boxes[i : i + 1], scores[i : i + 1], size, masks[i : i + 1]).to(device)
+            for i, size in enumerate(features.image_sizes)
+        ]

@@ -1,0 +1,19 @@
+"""The training loop, its phases and its launch."""
+
+from .launch import run_distributed, run_torchrun
+from .phases import PhaseSchedule
+from .results import write_results
+from .setup import find_config, load_config, setup, shipped_configs
+from .trainer import RefineTrainer
+
+__all__ = [
+    "PhaseSchedule",
+    "RefineTrainer",
+    "find_config",
+    "load_config",
+    "run_distributed",
+    "run_torchrun",
+    "setup",
+    "shipped_configs",
+    "write_results",
+]

@@ -1,0 +1,83 @@
+"""What happens around a step of the refiner."""
+
+import sys
+import time
+from typing import Any
+
+import torch
+from detectron2.engine import HookBase
+from detectron2.utils import comm
+from tqdm import tqdm
+
+from boxrefine_d2.modeling.box_refiner import REFINE, BoxRefiner
+
+from .phases import PhaseSchedule
+
+
+class PhaseHook(HookBase):
+    """Sets the phase before each step; records which it was, its wall time, and that f's first block learns.
+
+    Attributes: seconds: wall time per phase, over resumes; first_block_gradient: smallest and largest norm seen.
+    """
+
+    def __init__(self, model: BoxRefiner, schedule: PhaseSchedule):
+        self.model = model
+        self.schedule = schedule
+        self.seconds: dict[str, float] = {}
+        self.first_block_gradient: list[float] = []
+
+    def before_step(self) -> None:
+        """Switches when the phase changes."""
+        phase = self.schedule(self.trainer.iter)
+        if phase != self.model.phase or self.trainer.iter == self.trainer.start_iter:
+            self.model.set_phase(phase)
+        self._start = time.perf_counter()
+
+    def after_step(self) -> None:
+        """Gradients are still there: Detectron2 clears them at the start of the next step."""
+        phase, storage = self.model.phase, self.trainer.storage
+        elapsed = time.perf_counter() - self._start
+        self.seconds[phase] = self.seconds.get(phase, 0.0) + elapsed
+        storage.put_scalar("phase_refine", float(phase == REFINE), smoothing_hint=False)
+        if phase == REFINE:
+            gradients = [p.grad.norm() for p in self.model.map_network.blocks[0].parameters()]
+            norm = torch.stack(gradients).norm().item()
+            storage.put_scalar("gradient_norm_first_block", norm)
+            seen = self.first_block_gradient or [norm]
+            self.first_block_gradient = [min(*seen, norm), max(*seen, norm)]
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run continues to count."""
+        return {"seconds": self.seconds, "first_block_gradient": self.first_block_gradient}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continues the counts of the run that was interrupted."""
+        self.seconds = dict(state["seconds"])
+        self.first_block_gradient = list(state["first_block_gradient"])
+
+
+class ProgressBar(HookBase):
+    """One line on a terminal: iterations, rate, time left, phase and loss. Silent where stderr is a file."""
+
+    def __init__(self, model: BoxRefiner):
+        self.model = model
+
+    def before_train(self) -> None:
+        """Opens the bar at the iteration the run starts from."""
+        self._bar = tqdm(
+            total=self.trainer.max_iter,
+            initial=self.trainer.start_iter,
+            unit="it",
+            disable=not (comm.is_main_process() and sys.stderr.isatty()),
+        )
+
+    def after_step(self) -> None:
+        """Moves the bar."""
+        if not self._bar.disable:
+            loss = self.trainer.storage.history("total_loss").latest()
+            self._bar.set_postfix(phase=self.model.phase, loss=f"{loss:.3f}", refresh=False)
+        self._bar.update()
+
+    def after_train(self) -> None:
+        """Leaves the finished line."""
+        self._bar.close()

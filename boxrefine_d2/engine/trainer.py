@@ -1,0 +1,167 @@
+"""The one training loop: Detectron2's, with phases, two learning rates, and a stream that resumes exactly."""
+
+import re
+import weakref
+from pathlib import Path
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.data import DatasetCatalog
+from detectron2.engine import DefaultTrainer, SimpleTrainer, TrainerBase, create_ddp_model
+from detectron2.evaluation import DatasetEvaluator, inference_on_dataset
+from detectron2.utils import comm
+from torch import nn
+
+from boxrefine_d2.data.dataset_spec import register_spec
+from boxrefine_d2.data.loaders import TrainLoader, WholeImageLoader, equal_size_batches
+from boxrefine_d2.data.mappers import SquareMapper, WholeImageMapper
+from boxrefine_d2.errors import UserError
+from boxrefine_d2.evaluation import CorLocEvaluator, RefinementEvaluator
+from boxrefine_d2.features import padded_size, padding_multiple
+from boxrefine_d2.modeling import BoxRefiner
+
+from .checkpoint import SafeCheckpointer
+from .hooks import PhaseHook, ProgressBar
+from .phases import PhaseSchedule
+
+
+class RefineTrainer(DefaultTrainer):
+    """Trains a `BoxRefiner` by its schedule; `cfg.DATASETS.*` may hold any dataset spec."""
+
+    def __init__(self, cfg: CfgNode):
+        """Builds everything Detectron2's trainer builds; unlike it, also for several processes on CPUs."""
+        TrainerBase.__init__(self)
+        model = self.build_model(cfg)
+        refiner: BoxRefiner = model
+        optimizer = self.build_optimizer(cfg, model)
+        self.train_loader = self.build_train_loader(cfg)
+        on_gpu = refiner.device.type == "cuda"
+        # a phase leaves the other part without gradient, which DDP calls unused
+        model = create_ddp_model(
+            model,
+            broadcast_buffers=False,
+            find_unused_parameters=True,
+            device_ids=[comm.get_local_rank()] if on_gpu else None,
+        )
+        self._trainer = SimpleTrainer(model, self.train_loader, optimizer)
+        self.scheduler = self.build_lr_scheduler(cfg, optimizer)
+        self.checkpointer = SafeCheckpointer(
+            model, cfg.OUTPUT_DIR, trainer=weakref.proxy(self), save_to_disk=comm.is_main_process()
+        )
+        self.start_iter = 0
+        self.max_iter = cfg.SOLVER.MAX_ITER
+        self.cfg = cfg
+        self.phase_hook = PhaseHook(refiner, PhaseSchedule.from_config(cfg))
+        self.refiner = refiner
+        self.register_hooks([self.phase_hook, *self.build_hooks(), ProgressBar(refiner)])
+
+    @classmethod
+    def check(cls, cfg: CfgNode) -> None:
+        """Fails before training, not after it, on test data that cannot be scored."""
+        for name in cfg.DATASETS.TEST:
+            cls.build_evaluator(cfg, name)
+
+    def train(self) -> dict[str, Any]:
+        """Trains to the end.
+
+        Returns: test data set -> what its evaluators returned; {} on ranks other than the main one.
+        """
+        super().train()
+        return self._by_name(self._last_eval_results)
+
+    def evaluate(self) -> dict[str, Any]:
+        """Evaluates the model as it is; returns what `train` does."""
+        return self._by_name(self.test(self.cfg, self.refiner))
+
+    def _by_name(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Undoes Detectron2's shortcut for a single data set."""
+        names = self.cfg.DATASETS.TEST
+        return {names[0]: results} if len(names) == 1 else results
+
+    def resume_or_load(self, resume: bool = True) -> None:
+        """Loads weights, or everything; the stream of images continues where the run stopped."""
+        super().resume_or_load(resume)
+        self.train_loader.start_iteration = self.start_iter
+
+    def run_step(self) -> None:
+        """One step.
+
+        Raises: UserError when a loss is not finite any more.
+        """
+        try:
+            super().run_step()
+        except FloatingPointError as error:
+            raise UserError(
+                f"training broke down at iteration {self.iter} (phase {self.refiner.phase}): {error}; "
+                "lower SOLVER.BASE_LR or SOLVER.MAP_NETWORK_LR, or continue from an earlier checkpoint"
+            ) from error
+
+    @classmethod
+    def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
+        """Adam with f and h in groups of their own; the idle one has no gradients and is passed over."""
+        groups = [
+            {"params": model.map_network.parameters(), "lr": cfg.SOLVER.MAP_NETWORK_LR},
+            {"params": model.map_detector.parameters(), "lr": cfg.SOLVER.BASE_LR},
+        ]
+        return torch.optim.Adam(groups, weight_decay=cfg.SOLVER.WEIGHT_DECAY)
+
+    @classmethod
+    def build_train_loader(cls, cfg: CfgNode) -> TrainLoader:
+        """The endless stream over all of DATASETS.TRAIN."""
+        return TrainLoader(
+            _train_records(cfg),
+            SquareMapper(cfg),
+            batch_size=cfg.SOLVER.IMS_PER_BATCH,
+            seed=cfg.SEED,
+            rank=comm.get_rank(),
+            ranks=comm.get_world_size(),
+            num_workers=cfg.DATALOADER.NUM_WORKERS,
+        )
+
+    @classmethod
+    def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> WholeImageLoader:
+        """Whole images in batches of one padded size; ranks take turns."""
+        return _test_loader(cfg, DatasetCatalog.get(register_spec(dataset_name)))
+
+    @classmethod
+    def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
+        """CorLoc of every set of boxes the model returns; one folder of details per data set."""
+        folder = Path(cfg.OUTPUT_DIR) / "inference" / re.sub(r"[^\w.+=-]+", "_", dataset_name)
+        folder.mkdir(parents=True, exist_ok=True)
+        return CorLocEvaluator(
+            register_spec(dataset_name),
+            protocol=cfg.TEST.CORLOC_PROTOCOL,
+            output_dir=str(folder),
+        )
+
+    def record(self) -> dict[str, Any]:
+        """What the run did, measured on REFINE.RECORD_IMAGES training images (means on the main process only)."""
+        records = _train_records(self.cfg)
+        wanted = self.cfg.REFINE.RECORD_IMAGES or len(records)
+        evaluator = RefinementEvaluator(self.cfg.DISCOVERY.NAME)
+        measured = inference_on_dataset(
+            self.model, _test_loader(self.cfg, records[:wanted]), evaluator
+        )
+        return measured | {
+            "weight_distance": self.refiner.weight_distance(),
+            "seconds": {phase: round(s, 1) for phase, s in self.phase_hook.seconds.items()},
+            "gradient_norm_first_block": self.phase_hook.first_block_gradient,
+            "unreadable_images": self.train_loader.unreadable,
+        }
+
+
+def _train_records(cfg: CfgNode) -> list[dict[str, Any]]:
+    return [
+        record for name in cfg.DATASETS.TRAIN for record in DatasetCatalog.get(register_spec(name))
+    ]
+
+
+def _test_loader(cfg: CfgNode, records: list[dict[str, Any]]) -> WholeImageLoader:
+    mapper = WholeImageMapper(cfg.INPUT.MAX_SIDE)
+    multiple = padding_multiple(cfg.MODEL.MAP_NETWORK.NAME)
+    batches = equal_size_batches(
+        records, mapper, lambda size: padded_size(size, multiple), cfg.TEST.IMS_PER_BATCH
+    )
+    mine = batches[comm.get_rank() :: comm.get_world_size()]
+    return WholeImageLoader(mine, mapper, cfg.DATALOADER.NUM_WORKERS)

@@ -1,0 +1,23 @@
+"""What a user got wrong, said in one line, and the exit code that goes with it."""
+
+import sys
+from collections.abc import Callable
+
+
+class UserError(ValueError):
+    """Something the user gave is wrong. The message is one line: the value, why, and the remedy."""
+
+    def __init__(self, message: str):
+        super().__init__(" ".join(message.split()))
+
+
+def run_command(main: Callable[[], int | None]) -> int:
+    """Runs a command and turns a `UserError` into one line on stderr and exit code 2.
+
+    Returns: 0 or what `main` returns; 2 for a user's mistake. Any other exception is our bug and passes.
+    """
+    try:
+        return main() or 0
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2

@@ -1,0 +1,253 @@
+"""CorLoc: the share of images whose top box is on an object (protocol of LOST, arXiv:2109.14279, code).
+
+Percent of the images with ground truth in which the single predicted box has IoU >= 0.5 with any ground-truth box.
+IoU is taken on continuous coordinates, without +1, in float64: an exact half counts. An image without a prediction is
+a miss and is counted; an image without ground truth is not in the denominator and is counted too.
+Boxes are XYXY, half-open, in pixels of the original image.
+"""
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.evaluation import DatasetEvaluator
+from detectron2.utils import comm
+from torch import Tensor
+from torchvision.ops import box_iou
+
+from boxrefine_d2.errors import UserError
+
+from .ground_truth import GroundTruth, ImageId, protocol_for
+from .predictions import PredictionFile, box_table
+from .preflight import check_ground_truth, check_predictions
+from .results import MetricResult, write_json
+
+logger = logging.getLogger(__name__)
+
+DETECTOR = "h"  # the name under which the boxes of an output's "instances" are scored
+
+
+@dataclass(frozen=True)
+class CorLoc:
+    """Hits of one set of boxes on one data set.
+
+    Attributes:
+        hits: image id -> was its box on an object; the images with ground truth, in data set order.
+        without_ground_truth: images left out of the denominator.
+        without_prediction: images that are a miss because they have no box.
+    """
+
+    hits: dict[ImageId, bool]
+    without_ground_truth: int
+    without_prediction: int
+
+    @property
+    def percent(self) -> float:
+        """100 * hits / images with ground truth."""
+        return 100.0 * sum(self.hits.values()) / len(self.hits)
+
+
+def corloc(
+    top_boxes: Mapping[ImageId, Sequence[float] | None], gt_boxes: Mapping[ImageId, Tensor]
+) -> CorLoc:
+    """CorLoc of one box per image. Predictions on images that are not in `gt_boxes` play no part.
+
+    Two hits among three images with ground truth; image 4 has none and is left out:
+
+    >>> square = torch.tensor([[0.0, 0.0, 10.0, 10.0]])
+    >>> truth = {1: square, 2: square, 3: square, 4: torch.zeros(0, 4)}
+    >>> boxes = {1: [0, 0, 10, 10], 2: [0, 0, 10, 5], 3: [0, 0, 10, 4.9], 4: [0, 0, 1, 1]}
+    >>> result = corloc(boxes, truth)
+    >>> round(result.percent, 1), result.without_ground_truth
+    (66.7, 1)
+
+    Args:
+        top_boxes: image id -> (4,) box, or None or no key where there is no prediction.
+        gt_boxes: image id -> (N, 4); N = 0 where there is no ground truth.
+    Raises: UserError if no image has ground truth.
+    """
+    hits: dict[ImageId, bool] = {}
+    without_prediction = 0
+    for image_id, boxes in gt_boxes.items():
+        if len(boxes) == 0:
+            continue
+        box = top_boxes.get(image_id)
+        without_prediction += box is None
+        hits[image_id] = box is not None and is_localised(box, boxes)
+    if not hits:
+        raise UserError(
+            f"none of the {len(gt_boxes)} images has a ground-truth box under this protocol; CorLoc is not defined"
+        )
+    return CorLoc(hits, len(gt_boxes) - len(hits), without_prediction)
+
+
+def is_localised(box: Sequence[float], gt_boxes: Tensor) -> bool:
+    """Whether the box has IoU >= 0.5 with any of the (N, 4) ground-truth boxes; N = 0 is False.
+
+    >>> is_localised([0, 0, 10, 5], torch.tensor([[0.0, 0.0, 10.0, 10.0]]))  # IoU is exactly 0.5
+    True
+    """
+    predicted = torch.tensor([list(box)], dtype=torch.float64)
+    if not bool((predicted[:, 2:] > predicted[:, :2]).all()):
+        return (
+            False  # no area (or NaN): torchvision's area of a doubly inverted box would be positive
+        )
+    return bool((box_iou(predicted, gt_boxes.to(torch.float64)) >= 0.5).any())
+
+
+def top_box(boxes: Tensor, scores: Tensor) -> list[float] | None:
+    """The box (4 floats) of the highest score, the first of equals; None if there is no box.
+
+    Args: boxes: (N, 4).  scores: (N,).
+    """
+    if len(boxes) == 0:
+        return None
+    best = int(scores.detach().cpu().to(torch.float64).argmax())
+    return boxes[best].detach().cpu().to(torch.float64).tolist()
+
+
+def corloc_of_file(ground_truth: GroundTruth, predictions: PredictionFile) -> MetricResult:
+    """CorLoc of a prediction file; categories are ignored. Raises `UserError` (see `preflight`)."""
+    gt_boxes = ground_truth.boxes()
+    predictions.require("corloc", "image_id", "bbox")
+    table = box_table(predictions)
+    check_ground_truth(ground_truth)
+    warnings = check_predictions(predictions, table, ground_truth)
+    top_boxes = {
+        image_id: top_box(torch.from_numpy(boxes), torch.from_numpy(scores))
+        for image_id, boxes, scores in table.by_image()
+    }
+    result = corloc(top_boxes, gt_boxes)
+    counts = {
+        "images_evaluated": len(result.hits),
+        "images_without_ground_truth": result.without_ground_truth,
+        "images_without_prediction": result.without_prediction,
+    }
+    return MetricResult({"corloc": result.percent}, counts, warnings)
+
+
+class CorLocEvaluator(DatasetEvaluator):
+    """CorLoc of every named set of boxes that the model returns, in one pass.
+
+    An output is a dict that may hold `"instances"` (Instances with `pred_boxes` and `scores`, scored as "h") and
+    `"pseudo_boxes"`: name -> an object with `.boxes` (N, 4) and `.scores` (N,), such as "lost" (the rule on f) and
+    "refined" (the rule on f^h). All of them in pixels of the original image.
+
+    `evaluate()` returns percentages and counts apart, so that every number under "corloc" is a CorLoc::
+
+        {"corloc": {"lost": 61.9, "h": 42.1, "refined": 62.0},
+         "corloc_images": {"evaluated": 5011, "without_ground_truth": 0, "without_prediction_lost": 0, ...}}
+
+    After it, `per_image` holds source -> [(image id, hit), ...] in data set order, the same images for every source,
+    which is what a paired bootstrap over images needs. Ranks other than the main one return {}.
+    """
+
+    def __init__(
+        self,
+        dataset_name: str,
+        *,
+        sources: Iterable[str] | None = None,
+        protocol: str = "lost",
+        output_dir: str | None = None,
+        distributed: bool = True,
+    ):
+        """
+        Args:
+            dataset_name: a name in Detectron2's DatasetCatalog; metadata `corloc_rounds_boxes` is honoured.
+            sources: names to score; by default all that appear.
+            protocol: a name in `PROTOCOLS`.
+            output_dir: where to write `corloc_per_image.json`, {source: [[image id, 0 or 1], ...]}; None to write none.
+            distributed: whether to collect from all ranks.
+        Raises: UserError if the data set has no ground truth.
+        """
+        self._name = dataset_name
+        self._sources = None if sources is None else list(sources)
+        records = DatasetCatalog.get(dataset_name)
+        rounds_boxes = MetadataCatalog.get(dataset_name).get("corloc_rounds_boxes", False)
+        ground_truth = GroundTruth(
+            dataset_name, records, protocol=protocol, rounds_boxes=rounds_boxes
+        )
+        self._protocol = protocol_for(protocol)
+        self._gt_boxes = ground_truth.boxes()
+        check_ground_truth(ground_truth)
+        self._output_dir = output_dir
+        self._distributed = distributed
+        self.per_image: dict[str, list[tuple[ImageId, bool]]] = {}
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets all outputs."""
+        self._top_boxes: dict[ImageId, dict[str, list[float] | None]] = {}
+
+    def process(
+        self, inputs: Sequence[Mapping[str, Any]], outputs: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """Keeps the top box of every set; of an image that comes twice the first output counts."""
+        for record, output in zip(inputs, outputs, strict=True):
+            found = {name: top_box(*boxes) for name, boxes in _box_sets(output).items()}
+            if self._protocol.integer_h and (box := found.get(DETECTOR)) is not None:
+                found[DETECTOR] = torch.tensor(box).trunc().tolist()
+            self._top_boxes.setdefault(record["image_id"], found)
+
+    def evaluate(self) -> dict[str, dict[str, float]]:
+        """Collects the ranks and scores. Raises `UserError` if the outputs are of other images."""
+        if self._distributed:
+            comm.synchronize()
+            parts = comm.gather(self._top_boxes, dst=0)
+            if not comm.is_main_process():
+                return {}
+        else:
+            parts = [self._top_boxes]
+        top_boxes: dict[ImageId, dict[str, list[float] | None]] = {}
+        for part in parts:
+            top_boxes = {**part, **top_boxes}  # of an image seen by two ranks the lower rank counts
+        if not any(image_id in self._gt_boxes for image_id in top_boxes):
+            raise UserError(
+                f"the {len(top_boxes)} images that the model saw are not among those of {self._name}; "
+                "evaluate it on the data set that the loader reads"
+            )
+        return self._score(top_boxes)
+
+    def _score(
+        self, top_boxes: Mapping[ImageId, Mapping[str, list[float] | None]]
+    ) -> dict[str, dict[str, float]]:
+        percents: dict[str, float] = {}
+        images: dict[str, float] = {}
+        self.per_image = {}
+        for source in self._sources_in(top_boxes):
+            boxes = {image_id: found.get(source) for image_id, found in top_boxes.items()}
+            result = corloc(boxes, self._gt_boxes)
+            percents[source] = result.percent
+            images["evaluated"] = len(result.hits)
+            images["without_ground_truth"] = result.without_ground_truth
+            images[f"without_prediction_{source}"] = result.without_prediction
+            self.per_image[source] = list(result.hits.items())
+            logger.info(
+                "CorLoc of %s on %s: %.2f %% of %d images (%d without prediction, %d more without ground truth)",
+                *(source, self._name, result.percent, len(result.hits)),
+                *(result.without_prediction, result.without_ground_truth),
+            )
+        if self._output_dir is not None:
+            hits = {name: [(i, int(hit)) for i, hit in x] for name, x in self.per_image.items()}
+            write_json(Path(self._output_dir) / "corloc_per_image.json", hits)
+        return {"corloc": percents, "corloc_images": images}
+
+    def _sources_in(self, top_boxes: Mapping[ImageId, Mapping[str, Any]]) -> list[str]:
+        present = list(dict.fromkeys(name for found in top_boxes.values() for name in found))
+        if self._sources is None:
+            return sorted(present)
+        missing = [name for name in self._sources if name not in present]
+        if missing:
+            raise ValueError(f"no output holds boxes named {missing}; the outputs hold {present}")
+        return self._sources
+
+
+def _box_sets(output: Mapping[str, Any]) -> dict[str, tuple[Tensor, Tensor]]:
+    sets = {name: (b.boxes, b.scores) for name, b in output.get("pseudo_boxes", {}).items()}
+    if "instances" in output:
+        sets[DETECTOR] = (output["instances"].pred_boxes.tensor, output["instances"].scores)
+    return sets

@@ -1,0 +1,142 @@
+"""Prediction files: a COCO data set file (what `discover.py` writes) or a COCO results list."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boxrefine_d2.errors import UserError
+
+from .ground_truth import ImageId
+
+
+@dataclass(frozen=True)
+class PredictionFile:
+    """A file as it was written; nothing about its content is checked but the outline.
+
+    Attributes:
+        path: for messages.
+        entries: the annotations of a data set file, or the items of a results list; never empty.
+        images: `images` of a data set file; None for a results list.
+        categories: `categories` of a data set file; None for a results list.
+    """
+
+    path: str
+    entries: list[dict[str, Any]]
+    images: list[dict[str, Any]] | None = None
+    categories: list[dict[str, Any]] | None = None
+
+    def require(self, metric: str, *fields: str) -> None:
+        """Raises `UserError` if an entry lacks a field that the metric reads."""
+        for name in fields:
+            lacking = sum(name not in entry for entry in self.entries)
+            if lacking:
+                raise UserError(
+                    f"{self.path}: {lacking} of {len(self.entries)} entries have no '{name}', "
+                    f"which metric '{metric}' reads; each entry needs {', '.join(fields)}"
+                )
+
+
+@dataclass(frozen=True)
+class BoxTable:
+    """The boxes of a prediction file, M rows in file order.
+
+    Attributes:
+        image_ids: M ids as they stand in the file.
+        boxes: (M, 4) float64, XYXY, half-open, image pixels (the file's [x, y, w, h] converted).
+        scores: (M,) float64; 1 where the file has none.
+    """
+
+    image_ids: list[ImageId]
+    boxes: NDArray[np.float64]
+    scores: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.image_ids)
+
+    def by_image(self) -> Iterator[tuple[ImageId, NDArray[np.float64], NDArray[np.float64]]]:
+        """(image id, its boxes (n, 4), its scores (n,)), in order of first appearance; file order within."""
+        rows: dict[ImageId, list[int]] = {}
+        for row, image_id in enumerate(self.image_ids):
+            rows.setdefault(image_id, []).append(row)
+        for image_id, picked in rows.items():
+            yield image_id, self.boxes[picked], self.scores[picked]
+
+
+def read_predictions(path: str | Path) -> PredictionFile:
+    """Reads either kind of file.
+
+    Raises: UserError if there is no such file, it is not JSON, it is neither kind, or it holds nothing.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}; name a prediction file") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not a text file; a COCO .json file is expected") from error
+    if not text.strip():
+        raise UserError(f"{path} is empty; write predictions to it first")
+    try:
+        content = json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise UserError(f"{path} is not valid JSON ({error}); was it cut short?") from error
+    return _outline(str(path), content)
+
+
+def box_table(predictions: PredictionFile) -> BoxTable:
+    """Boxes of all entries as arrays.
+
+    Raises: UserError for an id that is no id, a box that is not four numbers, or a number that is not finite.
+    """
+    path, entries = predictions.path, predictions.entries
+    for entry in entries:
+        if not isinstance(entry["image_id"], int | str):
+            raise UserError(
+                f"{path}: image_id {entry['image_id']!r} is neither a whole number nor a text"
+            )
+    xywh = np.array([_numbers(entry, "bbox", 4, path) for entry in entries]).reshape(-1, 4)
+    scores = np.array([_numbers(entry, "score", 1, path)[0] for entry in entries])
+    bad = ~(np.isfinite(xywh).all(axis=1) & np.isfinite(scores))
+    if bad.any():
+        first = entries[int(bad.argmax())]
+        raise UserError(
+            f"{path}: {bad.sum()} of {len(entries)} entries hold a number that is not finite (first: image "
+            f"{first['image_id']!r}, bbox {first['bbox']}, score {first.get('score', 1.0)}); "
+            "remove them or repair what wrote them"
+        )
+    boxes = np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
+    return BoxTable([entry["image_id"] for entry in entries], boxes, scores)
+
+
+def _outline(path: str, content: Any) -> PredictionFile:
+    images = categories = None
+    entries = content
+    if isinstance(content, Mapping) and "annotations" in content:
+        entries = content["annotations"]
+        images, categories = content.get("images", []), content.get("categories", [])
+    lists = [part for part in (entries, images, categories) if part is not None]
+    if not all(isinstance(part, list) and _all_objects(part) for part in lists):
+        raise UserError(
+            f"{path} is neither a COCO data set file (an object with images, annotations, categories) "
+            "nor a COCO results list (a list of objects with image_id, bbox, score)"
+        )
+    if not entries:
+        raise UserError(f"{path} holds no predictions; check what wrote it")
+    return PredictionFile(path, entries, images, categories)
+
+
+def _all_objects(part: list[Any]) -> bool:
+    return all(isinstance(item, dict) for item in part)
+
+
+def _numbers(entry: Mapping[str, Any], name: str, count: int, path: str) -> list[float]:
+    value = entry.get(name, 1.0)
+    numbers = value if isinstance(value, list) else [value]
+    if len(numbers) != count or not all(isinstance(v, int | float) for v in numbers):
+        wanted = "[x, y, width, height]" if count == 4 else "a number"
+        raise UserError(f"{path}: {name} of image {entry['image_id']!r} is {value}, not {wanted}")
+    return [float(v) for v in numbers]

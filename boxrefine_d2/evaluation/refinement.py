@@ -1,0 +1,57 @@
+"""What a refinement did to the boxes, without any label: the record of a run."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from detectron2.evaluation import DatasetEvaluator
+from detectron2.utils import comm
+from torchvision.ops import box_iou
+
+
+class RefinementEvaluator(DatasetEvaluator):
+    """Compares a `BoxRefiner`'s outputs with each other.
+
+    `evaluate()` returns (ranks other than the main one: {})::
+
+        images                 how many were measured
+        h_hits_pseudo_box      percent whose best box of h has IoU >= 0.5 with the rule's box on the same square input
+        boxes_changed          percent whose box by the rule differs between f before and f^h
+        feature_shift          mean relative L2 distance of f^h's keys to f's
+    """
+
+    def __init__(self, rule: str):
+        """Args: rule: the name under which the outputs hold the boxes on f before."""
+        self._rule = rule
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets all outputs."""
+        self._rows: dict[Any, tuple[bool, bool, float]] = {}
+
+    def process(
+        self, inputs: Sequence[Mapping[str, Any]], outputs: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """Keeps three numbers an image."""
+        for record, output in zip(inputs, outputs, strict=True):
+            target = output["detector_target"].boxes[:1]
+            iou = box_iou(output["instances"].pred_boxes.tensor[:1], target)
+            before, after = output["pseudo_boxes"][self._rule], output["pseudo_boxes"]["refined"]
+            self._rows[record["image_id"]] = (
+                bool((iou >= 0.5).any()),
+                not before.boxes.equal(after.boxes),
+                output["feature_shift"],
+            )
+
+    def evaluate(self) -> dict[str, float]:
+        """Collects the ranks and averages."""
+        parts = comm.gather(self._rows, dst=0)
+        if not comm.is_main_process():
+            return {}
+        rows = list({key: row for part in parts for key, row in part.items()}.values())
+        hits, changed, shift = (sum(column) / len(rows) for column in zip(*rows, strict=True))
+        return {
+            "images": len(rows),
+            "h_hits_pseudo_box": 100 * hits,
+            "boxes_changed": 100 * changed,
+            "feature_shift": shift,
+        }

@@ -1,0 +1,55 @@
+"""What an evaluation returns, and the file it is written to."""
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from boxrefine_d2.errors import UserError
+
+
+@dataclass(frozen=True)
+class MetricResult:
+    """Numbers of one family of metrics on one prediction file.
+
+    Attributes:
+        values: metric -> percent.
+        counts: denominators and what was left out of them, in printing order.
+        warnings: one line each, about what is odd but not wrong.
+    """
+
+    values: dict[str, float]
+    counts: dict[str, int]
+    warnings: list[str] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, float | int]:
+        """Values and counts side by side, unrounded."""
+        return {**self.values, **self.counts}
+
+    def to_text(self) -> str:
+        """A table for the terminal: values in percent, then every denominator, then the warnings."""
+        rows = [(name, f"{value:.2f} %") for name, value in self.values.items()]
+        rows += [(name.replace("_", " "), str(count)) for name, count in self.counts.items()]
+        name_width = max(len(name) for name, _ in rows)
+        value_width = max(len(value) for _, value in rows)
+        lines = [f"{name:<{name_width}}  {value:>{value_width}}" for name, value in rows]
+        return "\n".join(lines + [f"warning: {text}" for text in self.warnings])
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Writes JSON so that the file is whole or absent; missing parent folders are made. Raises `UserError`."""
+    path = Path(path)
+    text = json.dumps(value, indent=1, allow_nan=False) + "\n"
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            part.write_text(text, encoding="utf-8")
+            os.replace(part, path)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"cannot write {path}: {error.strerror}; name a file that can be written"
+        ) from error

@@ -1,0 +1,14 @@
+"""Networks behind the map: images in, `FeatureMap` out."""
+
+from .build import BACKBONES, Backbone, build_backbone, padding_multiple
+from .padding import IMAGENET_MEAN, IMAGENET_STD, padded_size
+
+__all__ = [
+    "BACKBONES",
+    "IMAGENET_MEAN",
+    "IMAGENET_STD",
+    "Backbone",
+    "build_backbone",
+    "padded_size",
+    "padding_multiple",
+]

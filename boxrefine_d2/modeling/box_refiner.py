@@ -1,0 +1,209 @@
+"""BoxRefiner: f is refined through a detector h that was fitted to the boxes of f's own map (ICCV 2023 paper).
+
+Shapes: B images, N patches, C channels, S x S the square that h's map is made from.
+"""
+
+import copy
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from detectron2.config import CfgNode, configurable
+from detectron2.modeling import META_ARCH_REGISTRY
+from detectron2.utils.events import get_event_storage
+from torch import Tensor, nn
+from torchvision.ops import box_iou
+
+from boxrefine_d2.discovery import build_rule
+from boxrefine_d2.discovery.build import Rule
+from boxrefine_d2.errors import UserError
+from boxrefine_d2.features import build_backbone
+from boxrefine_d2.features.padding import normalise_and_pad
+from boxrefine_d2.features.vit import LastBlock, VisionTransformer
+from boxrefine_d2.structures import normalise, to_xyxy
+
+from .criterion import OBJECT
+from .map_detector import MapDetector, to_instances
+from .map_inputs import token_input
+from .preservation import PreservationLoss
+
+DETECTOR, REFINE = "detector", "refine"
+
+
+@META_ARCH_REGISTRY.register()
+class BoxRefiner(nn.Module):
+    """A map network f, its frozen copy, a rule, and the map detector h; one of f and h learns at a time.
+
+    In phase "detector" h learns from the rule's boxes on f's map; in phase "refine" h is fixed and the same loss,
+    with a term that keeps f near its frozen copy, refines f.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        map_network: VisionTransformer,
+        map_detector: MapDetector,
+        discovery: Rule,
+        discovery_name: str,
+        detector_input: str,
+        input_cls: bool,
+        preservation: PreservationLoss,
+        square_size: int,
+    ):
+        super().__init__()
+        if not isinstance(map_network, VisionTransformer):
+            raise UserError("MODEL.MAP_NETWORK.NAME: refinement needs a transformer, dino_*, not a CNN")
+        if square_size % map_network.stride:
+            raise UserError(
+                f"INPUT.SQUARE_SIZE {square_size} is no multiple of the patch, {map_network.stride} pixels"
+            )
+        self.map_network = map_network
+        self.reference_network = copy.deepcopy(map_network).requires_grad_(False)
+        self.map_detector = map_detector
+        self.discovery = discovery
+        self.discovery_name = discovery_name
+        self.detector_input = token_input(detector_input)
+        self.input_cls = input_cls
+        self.preservation = preservation
+        self.square_size = square_size
+        self.phase = DETECTOR
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
+        """The parts named in the configuration."""
+        return {
+            "map_network": build_backbone(cfg.MODEL.MAP_NETWORK.NAME, cfg.MODEL.MAP_NETWORK.WEIGHTS),
+            "map_detector": MapDetector(cfg),
+            "discovery": build_rule(cfg.DISCOVERY.NAME, cfg),
+            "discovery_name": cfg.DISCOVERY.NAME,
+            "detector_input": cfg.MODEL.MAP_DETECTOR.INPUT,
+            "input_cls": cfg.MODEL.MAP_DETECTOR.INPUT_CLS,
+            "preservation": PreservationLoss(
+                weight=cfg.REFINE.PRESERVATION_WEIGHT,
+                on=cfg.REFINE.REG_ON,
+                reduction=cfg.REFINE.REG_REDUCTION,
+            ),
+            "square_size": cfg.INPUT.SQUARE_SIZE,
+        }
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return self.map_network.cls_token.device
+
+    def set_phase(self, phase: str) -> None:
+        """Chooses which part learns: h in "detector", f in "refine". The other has no gradient."""
+        if phase not in (DETECTOR, REFINE):
+            raise ValueError(f"unknown phase {phase!r}; known: {DETECTOR}, {REFINE}")
+        self.phase = phase
+        self.map_network.requires_grad_(phase == REFINE)
+        self.map_detector.requires_grad_(phase == DETECTOR)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> "BoxRefiner":
+        """Train mode for the part that learns only: a fixed h keeps its batch statistics."""
+        super().train(mode)
+        self.reference_network.eval()
+        self.map_network.train(mode and self.phase == REFINE)
+        self.map_detector.train(mode and self.phase == DETECTOR)
+        return self
+
+    def forward(self, batched_inputs: list[dict[str, Any]]) -> Any:
+        """Detectron2's contract.
+
+        Args: batched_inputs: dicts with "image" (3, H, W) RGB in [0, 255]; in training all S x S; in eval of one
+            padded size, with "height" and "width" of the original image.
+        Returns: in training {"loss_class", "loss_l1", "loss_giou"[, "loss_preservation"]}, weighted; in eval what
+            `inference` returns.
+        """
+        if not self.training:
+            return self.inference(batched_inputs)
+        images = self._batch(batched_inputs)
+        with torch.set_grad_enabled(self.phase == REFINE):
+            last = self.map_network.forward_last_block(images)
+        targets = self._square_boxes(last)
+        outputs = self.map_detector.predict(self.detector_input(last, self.input_cls))
+        losses = self.map_detector.criterion(outputs, targets)
+        if self.phase == REFINE and self.preservation.weight:
+            keys = [x.get("input_key") for x in batched_inputs]
+            losses["loss_preservation"] = self.preservation(
+                last, images, self.reference_network, keys
+            )
+        self._log_match(outputs, targets)
+        return losses
+
+    @torch.no_grad()
+    def weight_distance(self) -> float:
+        """||f^h - f||, the L2 distance of f's parameters to its frozen copy's."""
+        pairs = zip(self.map_network.parameters(), self.reference_network.parameters(), strict=True)
+        return torch.stack([(ours - theirs).norm() for ours, theirs in pairs]).norm().item()
+
+    def _batch(self, batched_inputs: list[dict[str, Any]]) -> Tensor:
+        images = [x["image"].to(self.device, torch.float32) for x in batched_inputs]
+        return normalise_and_pad(images, self.map_network.stride)
+
+    def _square_boxes(self, last: LastBlock) -> list[Tensor]:
+        """The rule's boxes on the current map, per image (n, 4) normalised (cx, cy, w, h), without gradient."""
+        found = self.discovery(self.map_network.key_map(last).detach())
+        return [normalise(boxes.boxes, boxes.input_size) for boxes in found]
+
+    @torch.no_grad()
+    def _log_match(self, outputs: dict[str, Tensor], targets: list[Tensor]) -> None:
+        """Logs how well h's best box meets the rule's first box."""
+        best = outputs["pred_logits"].softmax(dim=2)[..., OBJECT].argmax(dim=1)
+        boxes = outputs["pred_boxes"][torch.arange(len(best), device=best.device), best]
+        first = torch.stack([target[0] for target in targets])
+        iou = box_iou(to_xyxy(boxes), to_xyxy(first)).diagonal()
+        storage = get_event_storage()
+        storage.put_scalar("h_iou_with_pseudo_box", iou.mean().item())
+        storage.put_scalar("h_hits_pseudo_box", (iou >= 0.5).float().mean().item())
+
+    @torch.no_grad()
+    def inference(self, batched_inputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Boxes before and after, in the frame of the original image.
+
+        The rule reads full-resolution, zero-padded images; h reads the map of the image squeezed to S x S (bilinear,
+        corners aligned, as the release does).
+
+        Returns: per image "instances", all boxes of h, best first; "pseudo_boxes", {name of the rule: its boxes on
+            the frozen copy, "refined": on f}; "detector_target", the rule's boxes on f at S x S, which h is fitted
+            to; "feature_shift", the relative L2 distance of f's keys to the frozen copy's.
+        """
+        images = self._batch(batched_inputs)
+        input_sizes = [tuple(x["image"].shape[-2:]) for x in batched_inputs]
+        image_sizes = [(x["height"], x["width"]) for x in batched_inputs]
+        reference = self.reference_network(images, "key", input_sizes)
+        refined = self.map_network(images, "key", input_sizes)
+        shift = (refined.data - reference.data).flatten(1).norm(dim=1)
+        shift = shift / reference.data.flatten(1).norm(dim=1)
+        squares = [
+            self._squeeze(image[:, :height, :width])
+            for image, (height, width) in zip(images, input_sizes, strict=True)
+        ]
+        last = self.map_network.forward_last_block(torch.cat(squares))
+        outputs = self.map_detector.predict(self.detector_input(last, self.input_cls))
+        columns = (
+            to_instances(outputs, image_sizes),
+            self.discovery(reference),
+            self.discovery(refined),
+            self.discovery(self.map_network.key_map(last)),
+            shift.tolist(),
+            image_sizes,
+        )
+        return [
+            {
+                "instances": instances.to("cpu"),
+                "pseudo_boxes": {
+                    self.discovery_name: before.resized(size).to("cpu"),
+                    "refined": after.resized(size).to("cpu"),
+                },
+                "detector_target": target.resized(size).to("cpu"),
+                "feature_shift": distance,
+            }
+            for instances, before, after, target, distance, size in zip(*columns, strict=True)
+        ]
+
+    def _squeeze(self, image: Tensor) -> Tensor:
+        size = (self.square_size, self.square_size)
+        return F.interpolate(image[None], size=size, mode="bilinear", align_corners=True)

@@ -1,0 +1,165 @@
+"""h: the detector that reads a map, not an image (ICCV 2023 paper).
+
+Shapes: B images, k boxes an image.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+import torchvision
+from detectron2.config import CfgNode, configurable
+from detectron2.modeling import META_ARCH_REGISTRY
+from detectron2.structures import Boxes, Instances
+from torch import Tensor, nn
+from torchvision.ops import FrozenBatchNorm2d
+
+from boxrefine_d2.errors import UserError
+from boxrefine_d2.features.weights import read_state_dict
+from boxrefine_d2.structures import normalise, to_xyxy
+
+from .criterion import OBJECT, SetCriterion
+
+OUTPUTS_PER_BOX = 6  # cx, cy, w, h and the logits of object and no object
+
+_NORMS: dict[str, Callable[..., nn.Module]] = {
+    "BN": nn.BatchNorm2d,
+    "SyncBN": nn.SyncBatchNorm,
+    "FrozenBN": FrozenBatchNorm2d,
+}
+
+
+@META_ARCH_REGISTRY.register()
+class MapDetector(nn.Module):
+    """A classification network whose last layer holds k boxes and their objectness logits.
+
+    Alone it trains on Detectron2's inputs, where "image" is the map as a 3-channel picture and "instances" hold
+    gt_boxes; inside `BoxRefiner` only `predict` and the criterion are used.
+    """
+
+    @configurable
+    def __init__(self, *, trunk: nn.Module, num_boxes: int, criterion: SetCriterion):
+        """Args: trunk: pictures (B, 3, H, W) of any size to (B, 6 * num_boxes)."""
+        super().__init__()
+        self.trunk = trunk
+        self.num_boxes = num_boxes
+        self.criterion = criterion
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
+        """The parts named under MODEL.MAP_DETECTOR and MODEL.CRITERION."""
+        node = cfg.MODEL.MAP_DETECTOR
+        return {
+            "trunk": build_trunk(
+                node.TRUNK,
+                outputs=OUTPUTS_PER_BOX * node.NUM_BOXES,
+                norm=node.NORM,
+                weights=node.WEIGHTS,
+            ),
+            "num_boxes": node.NUM_BOXES,
+            "criterion": SetCriterion(
+                class_weight=cfg.MODEL.CRITERION.CLASS_WEIGHT,
+                l1_weight=cfg.MODEL.CRITERION.L1_WEIGHT,
+                giou_weight=cfg.MODEL.CRITERION.GIOU_WEIGHT,
+                no_object_weight=cfg.MODEL.CRITERION.NO_OBJECT_WEIGHT,
+            ),
+        }
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return next(self.parameters()).device
+
+    def predict(self, pictures: Tensor) -> dict[str, Tensor]:
+        """Boxes from maps shown as pictures.
+
+        Args: pictures: (B, 3, H, W).
+        Returns: "pred_logits" (B, k, 2), object first; "pred_boxes" (B, k, 4), (cx, cy, w, h) in [0, 1].
+        """
+        raw = self.trunk(pictures).unflatten(1, (self.num_boxes, OUTPUTS_PER_BOX))
+        return {"pred_logits": raw[..., 4:], "pred_boxes": raw[..., :4].sigmoid()}
+
+    def forward(self, batched_inputs: list[dict[str, Any]]) -> Any:
+        """Detectron2's contract: losses in training; in eval [{"instances": Instances}] in the image frame."""
+        if self.training:
+            pictures = torch.stack([x["image"].to(self.device).float() for x in batched_inputs])
+            targets = [
+                normalise(x["instances"].gt_boxes.tensor.to(self.device), x["instances"].image_size)
+                for x in batched_inputs
+            ]
+            return self.criterion(self.predict(pictures), targets)
+        results = []
+        for x in batched_inputs:
+            picture = x["image"].to(self.device).float()
+            size = (x.get("height", picture.shape[1]), x.get("width", picture.shape[2]))
+            results.append({"instances": to_instances(self.predict(picture[None]), [size])[0]})
+        return results
+
+
+def to_instances(
+    outputs: dict[str, Tensor], image_sizes: list[tuple[int, int]]
+) -> list[Instances]:
+    """All k boxes of each image by falling probability of being an object (the first among equals first).
+
+    Args: outputs: as `MapDetector.predict` gives.  image_sizes: (H, W) of the frame the boxes are wanted in.
+    Returns: Instances with pred_boxes (XYXY, clipped), scores and pred_classes (all 0).
+    """
+    results = []
+    p_object = outputs["pred_logits"].softmax(dim=2)[..., OBJECT]
+    for boxes, scores, size in zip(outputs["pred_boxes"], p_object, image_sizes, strict=True):
+        order = scores.argsort(descending=True, stable=True)
+        result = Instances(size)
+        result.pred_boxes = Boxes(to_xyxy(boxes, size)[order])
+        result.pred_boxes.clip(size)
+        result.scores = scores[order]
+        result.pred_classes = torch.zeros_like(order)
+        results.append(result)
+    return results
+
+
+def build_trunk(name: str, *, outputs: int, norm: str, weights: str) -> nn.Module:
+    """A torchvision network whose last layer has `outputs` numbers, with weights from a file or random.
+
+    Raises: UserError for an unknown name or norm, or a file that is not of this network.
+    """
+    builders = {
+        "resnet50": _resnet(torchvision.models.resnet50, norm),
+        "resnet18": _resnet(torchvision.models.resnet18, norm),
+        "vgg16": torchvision.models.vgg16,
+    }
+    if name not in builders:
+        raise UserError(f"MODEL.MAP_DETECTOR.TRUNK {name!r} is unknown; known: {', '.join(builders)}")
+    trunk = builders[name](weights=None)
+    if weights:
+        _load_trunk(trunk, Path(weights), name)
+    head = trunk.classifier if name == "vgg16" else trunk
+    last = "6" if name == "vgg16" else "fc"
+    setattr(head, last, nn.Linear(getattr(head, last).in_features, outputs))
+    return trunk
+
+
+def _resnet(builder: Callable[..., nn.Module], norm: str) -> Callable[..., nn.Module]:
+    if norm not in _NORMS:
+        raise UserError(f"MODEL.MAP_DETECTOR.NORM {norm!r} is unknown; known: {', '.join(_NORMS)}")
+    return partial(builder, norm_layer=_NORMS[norm])
+
+
+def _load_trunk(trunk: nn.Module, path: Path, name: str) -> None:
+    """Everything but the last layer must be in the file; DINO's ResNet-50 holds no last layer at all."""
+    state, expected = read_state_dict(path), trunk.state_dict()
+    wanted = {
+        key
+        for key in expected
+        if not key.startswith(("fc.", "classifier.6.")) and not key.endswith("num_batches_tracked")
+    }
+    absent = sorted(
+        key for key in wanted if key not in state or state[key].shape != expected[key].shape
+    )
+    if absent:
+        raise UserError(
+            f"weights file {path} is not of {name}: {len(absent)} parameters are missing or of "
+            f"another shape (first: {absent[0]})"
+        )
+    trunk.load_state_dict({key: state[key] for key in wanted}, strict=False)

@@ -1,0 +1,15 @@
+"""The types that pass between rooms, and the changes of frame between them."""
+
+from .box_frames import boxes_input_to_image, cell_box_to_input, mask_to_box, normalise, to_xyxy
+from .feature_map import FeatureMap
+from .pseudo_boxes import PseudoBoxes
+
+__all__ = [
+    "FeatureMap",
+    "PseudoBoxes",
+    "boxes_input_to_image",
+    "cell_box_to_input",
+    "mask_to_box",
+    "normalise",
+    "to_xyxy",
+]

@@ -1,0 +1,67 @@
+"""Changes of frame: cell -> input -> image, and pixels <-> normalised centre and size.
+
+Frames: `cell` counts grid cells, `input` pixels of what the network read, `image` pixels of the original
+file. Boxes are XYXY and half-open everywhere; (cx, cy, w, h) in [0, 1] exists only between h and its criterion.
+"""
+
+import torch
+from torch import Tensor
+
+
+def mask_to_box(mask: Tensor) -> Tensor:
+    """The tight half-open box of each mask.
+
+    Args: mask: (N, h, w) bool; every mask has at least one cell.
+    Returns: (N, 4) int64, XYXY, in cells of the mask.
+    Raises: ValueError if a mask is empty.
+    """
+    height, width = mask.shape[-2:]
+    rows, columns = mask.any(dim=2), mask.any(dim=1)
+    if not bool(rows.any(dim=1).all()):
+        raise ValueError("an empty mask has no box")
+    y1, x1 = rows.int().argmax(dim=1), columns.int().argmax(dim=1)
+    y2 = height - rows.flip(1).int().argmax(dim=1)
+    x2 = width - columns.flip(1).int().argmax(dim=1)
+    return torch.stack([x1, y1, x2, y2], dim=1)
+
+
+def cell_box_to_input(
+    boxes_cell: Tensor, strides: tuple[float, float], image_sizes: Tensor
+) -> Tensor:
+    """Cells to input pixels; x2 and y2 are clipped to the unpadded image (LOST, arXiv:2109.14279, code).
+
+    Args:
+        boxes_cell: (N, 4) XYXY in cells.  strides: (sy, sx).  image_sizes: (N, 2) as (H, W), one per box.
+    Returns: (N, 4) float32 XYXY in input pixels.
+    """
+    sy, sx = strides
+    boxes = boxes_cell.to(torch.float32) * boxes_cell.new_tensor(
+        [sx, sy, sx, sy], dtype=torch.float32
+    )
+    limits = image_sizes.to(boxes).flip(1)
+    return torch.cat([boxes[:, :2], torch.minimum(boxes[:, 2:], limits)], dim=1)
+
+
+def boxes_input_to_image(
+    boxes_input: Tensor, input_size: tuple[int, int], image_size: tuple[int, int]
+) -> Tensor:
+    """(N, 4) XYXY from an input of `input_size` (H, W) to the image of `image_size` (H, W), clipped to it."""
+    scale = boxes_input.new_tensor(
+        [image_size[1] / input_size[1], image_size[0] / input_size[0]]
+    ).repeat(2)
+    limit = boxes_input.new_tensor([image_size[1], image_size[0]]).repeat(2)
+    return torch.minimum((boxes_input * scale).clamp(min=0), limit)
+
+
+def normalise(boxes: Tensor, size: tuple[int, int]) -> Tensor:
+    """(..., 4) XYXY in pixels of an image of `size` (H, W) to (cx, cy, w, h) in [0, 1]."""
+    scaled = boxes / boxes.new_tensor([size[1], size[0], size[1], size[0]])
+    (x1, y1), (x2, y2) = scaled[..., :2].unbind(-1), scaled[..., 2:].unbind(-1)
+    return torch.stack([(x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1], dim=-1)
+
+
+def to_xyxy(boxes: Tensor, size: tuple[int, int] = (1, 1)) -> Tensor:
+    """(..., 4) normalised (cx, cy, w, h) to XYXY in pixels of `size` (H, W); the default stays in [0, 1]."""
+    centre, half = boxes[..., :2], boxes[..., 2:] / 2
+    corners = torch.cat([centre - half, centre + half], dim=-1)
+    return corners * boxes.new_tensor([size[1], size[0], size[1], size[0]])

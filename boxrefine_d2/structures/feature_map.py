@@ -1,0 +1,72 @@
+"""Patch features on their grid. Shapes: B images, C channels, h x w cells, H x W pixels."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass
+class FeatureMap:
+    """The map a network makes of a batch of equally sized, padded inputs. The CLS token is never inside.
+
+    Attributes:
+        data: (B, C, h, w).
+        stride: input pixels per cell, one number or (vertical, horizontal); a float for convolutional maps.
+        image_sizes: (H, W) of each image before padding; boxes are clipped to it.
+        facet: "key", "query", "value", "kqv" (channels in that order), "output" or "cnn".
+    Raises: ValueError if the shapes contradict each other.
+    """
+
+    data: Tensor
+    stride: float | tuple[float, float]
+    image_sizes: Sequence[tuple[int, int]]
+    facet: str = "key"
+
+    def __post_init__(self) -> None:
+        if self.data.dim() != 4:
+            raise ValueError(f"FeatureMap data must be (B, C, h, w), not {tuple(self.data.shape)}")
+        if len(self.image_sizes) != len(self.data):
+            raise ValueError(f"{len(self.image_sizes)} image sizes for {len(self.data)} images")
+        sy, sx = self.strides
+        for height, width in self.image_sizes:
+            if not (0 < height <= self.grid_size[0] * sy and 0 < width <= self.grid_size[1] * sx):
+                raise ValueError(
+                    f"an image of {height} x {width} does not fit a grid of {self.grid_size} cells "
+                    f"of {sy} x {sx} pixels"
+                )
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    @property
+    def grid_size(self) -> tuple[int, int]:
+        """(h, w) in cells."""
+        return self.data.shape[2], self.data.shape[3]
+
+    @property
+    def strides(self) -> tuple[float, float]:
+        """(sy, sx), input pixels per cell along rows and columns."""
+        return self.stride if isinstance(self.stride, tuple) else (self.stride, self.stride)
+
+    def tokens(self) -> Tensor:
+        """(B, N, C) with N = h * w cells in row-major order."""
+        return self.data.flatten(2).transpose(1, 2)
+
+    def detach(self) -> "FeatureMap":
+        """The same map cut from the graph."""
+        return FeatureMap(self.data.detach(), self.stride, self.image_sizes, self.facet)
+
+    @staticmethod
+    def from_tokens(
+        tokens: Tensor,
+        grid_size: tuple[int, int],
+        stride: float | tuple[float, float],
+        image_sizes: Sequence[tuple[int, int]],
+        facet: str,
+    ) -> "FeatureMap":
+        """The map of (B, N, C) tokens in row-major order, without copying them."""
+        return FeatureMap(
+            tokens.transpose(1, 2).unflatten(2, torch.Size(grid_size)), stride, image_sizes, facet
+        )

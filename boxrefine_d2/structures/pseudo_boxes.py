@@ -1,0 +1,48 @@
+"""What a discovery rule returns for one image."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .box_frames import boxes_input_to_image
+
+
+@dataclass
+class PseudoBoxes:
+    """Boxes (and masks) that a rule drew from a map; never ground truth.
+
+    Attributes:
+        boxes: (N, 4) float32, XYXY, half-open, in pixels of the network's input (before padding).
+        scores: (N,) float32, higher is better; comparable within one rule only.
+        input_size: (H, W) of that input; boxes lie inside it.
+        masks: (N, h, w) bool on the grid of the map, or None.
+    """
+
+    boxes: Tensor
+    scores: Tensor
+    input_size: tuple[int, int]
+    masks: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if self.boxes.dim() != 2 or self.boxes.shape[1] != 4:
+            raise ValueError(f"boxes must be (N, 4), not {tuple(self.boxes.shape)}")
+        if self.scores.shape != self.boxes.shape[:1]:
+            raise ValueError(
+                f"{len(self.boxes)} boxes need as many scores, not {tuple(self.scores.shape)}"
+            )
+        self.boxes = self.boxes.to(torch.float32)
+        self.scores = self.scores.to(torch.float32)
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    def to(self, device: torch.device | str) -> "PseudoBoxes":
+        """A copy on another device."""
+        masks = None if self.masks is None else self.masks.to(device)
+        return PseudoBoxes(self.boxes.to(device), self.scores.to(device), self.input_size, masks)
+
+    def resized(self, image_size: tuple[int, int]) -> "PseudoBoxes":
+        """The same boxes in the frame of an image of another size (H, W); masks stay on their grid."""
+        boxes = boxes_input_to_image(self.boxes, self.input_size, image_size)
+        return PseudoBoxes(boxes, self.scores, image_size, self.masks)

@@ -1,0 +1,1 @@
+"""The config files; a wheel carries them as `boxrefine_d2.configs`."""

@@ -1,0 +1,112 @@
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / "tools" / "evaluate.py"
+
+
+@pytest.fixture(scope="module")
+def main():
+    spec = importlib.util.spec_from_file_location("evaluate_under_test", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.main
+
+
+@pytest.fixture
+def coco(tmp_path):
+    """Four images of 100 x 80, one of them without objects; no picture exists, for none is read."""
+    images = [
+        {"id": i, "file_name": f"{i}.jpg", "width": 100, "height": 80} for i in (11, 12, 13, 14)
+    ]
+    annotations = [
+        {"id": n, "image_id": i, "category_id": 7, "bbox": [10, 10, 40, 40], "area": 1600, "iscrowd": 0}
+        for n, i in enumerate((11, 12, 13), start=1)
+    ]  # fmt: skip
+    content = {"images": images, "annotations": annotations, "categories": [{"id": 7, "name": "x"}]}
+    (tmp_path / "gt.json").write_text(json.dumps(content))
+    (tmp_path / "images").mkdir()
+    return tmp_path
+
+
+def arguments(folder, predictions, *more):
+    (folder / "pred.json").write_text(json.dumps(predictions))
+    spec = f"coco:{folder / 'gt.json'}:{folder / 'images'}"
+    return ["--gt", spec, "--pred", str(folder / "pred.json"), "--metrics", "corloc", *more]
+
+
+def result(image_id, box, score=1.0):
+    return {"image_id": image_id, "category_id": 1, "bbox": box, "score": score}
+
+
+def test_corloc_of_a_results_list(main, coco, capsys):
+    """Image 11 half covered (a hit), 12 missed by its better box, 13 without prediction, 14 without objects."""
+    predictions = [
+        result(11, [10, 10, 40, 20]),
+        result(12, [10, 10, 40, 40], 0.3),
+        result(12, [60, 50, 30, 20], 0.8),
+        result(14, [0, 0, 5, 5]),
+    ]
+    out = coco / "scores" / "out.json"
+    assert main(arguments(coco, predictions, "--json", str(out))) == 0
+    assert json.loads(out.read_text()) == {
+        "corloc": pytest.approx(100 / 3),
+        "images_evaluated": 3,
+        "images_without_ground_truth": 1,
+        "images_without_prediction": 1,
+    }
+    assert capsys.readouterr().out.splitlines() == [
+        "corloc                       33.33 %",
+        "images evaluated                   3",
+        "images without ground truth        1",
+        "images without prediction          1",
+    ]
+
+
+def test_a_data_set_file_scored_against_itself_is_perfect(main, coco, capsys):
+    truth = json.loads((coco / "gt.json").read_text())
+    assert main(arguments(coco, truth)) == 0
+    assert "100.00 %" in capsys.readouterr().out
+
+
+def test_agnostic_and_first_modifiers(main, coco, capsys):
+    args = arguments(coco, [result(11, [10, 10, 40, 40])])
+    args[1] += "+agnostic+first=1"
+    assert main(args) == 0
+    assert "corloc                       100.00 %" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"--metrics": "corlok"}, "unknown corlok; known: corloc"),
+        ({"--pred": "nowhere.json"}, "cannot read nowhere.json"),
+        ({"--protocol": "strict"}, "unknown protocol 'strict'; known: lost"),
+        ({"--gt": "cocoo:a:b"}, "cocoo"),
+        ({"--unheard-of": "1"}, "unrecognized arguments: --unheard-of"),
+    ],
+)
+def test_mistakes_exit_with_2_and_one_line(main, coco, capsys, change, message):
+    given = arguments(coco, [result(11, [10, 10, 40, 40])])
+    args = dict(zip(given[::2], given[1::2], strict=True)) | change
+    assert main([word for pair in args.items() for word in pair]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("error: ")
+    assert captured.err.count("\n") == 1
+    assert message in captured.err
+
+
+def test_missing_arguments_and_bad_files_exit_with_2(main, coco, capsys):
+    out = coco / "out.json"
+    assert main(["--gt", "scenes:val"]) == 2
+    assert main(arguments(coco, [], "--json", str(out))) == 2
+    assert main(arguments(coco, [result("11", [10, 10, 40, 40])], "--json", str(out))) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert "--pred" in lines[0]
+    assert "holds no predictions" in lines[1]
+    assert "the file has '11', the ground truth has 11, 12, 13, ..." in lines[2]
+    assert len(lines) == 3
+    assert not out.exists()

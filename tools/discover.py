@@ -1,0 +1,76 @@
+"""Pseudo-labels for any data set: images in, one COCO file out."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+import torch
+import yaml
+from detectron2.utils import comm
+
+from boxrefine_d2.engine.launch import run_torchrun
+from boxrefine_d2.errors import UserError, run_command
+from boxrefine_d2.features import BACKBONES
+from boxrefine_d2.pseudo_labels import PRECISIONS, DiscoverySettings, discover_dataset
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    defaults = DiscoverySettings("lost")
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--method", required=True, help="a discovery rule: lost")
+    parser.add_argument("--data", required=True, metavar="SPEC", help="a dataset spec, e.g. folder:DIR")
+    parser.add_argument("--output", required=True, type=Path, metavar="FILE.json")
+    parser.add_argument("--backbone", default=defaults.backbone, help=", ".join(BACKBONES))
+    parser.add_argument("--weights", metavar="FILE | random[:SEED]")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--batch-size", type=int, default=defaults.batch_size, metavar="B")
+    parser.add_argument("--precision", default=defaults.precision, choices=PRECISIONS)
+    parser.add_argument("--num-workers", type=int, default=min(4, os.cpu_count() or 1), metavar="W")
+    parser.add_argument(
+        "--max-side", type=int, default=defaults.max_side, metavar="N", help="pixels; 0 is never"
+    )
+    parser.add_argument(
+        "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="k_patches=50"
+    )
+    return parser
+
+
+def rule_settings(pairs: list[str]) -> dict[str, object]:
+    """{"k_patches": 50} from ["k_patches=50"]."""
+    changes = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise UserError(f"--set {pair!r} is not of the form KEY=VALUE")
+        changes[key] = yaml.safe_load(value)
+    return changes
+
+
+def run(args: argparse.Namespace) -> None:
+    """Discovers in each process."""
+    settings = DiscoverySettings(
+        method=args.method,
+        backbone=args.backbone,
+        weights=args.weights,
+        parameters=rule_settings(args.set),
+        batch_size=args.batch_size,
+        precision=args.precision,
+        max_side=args.max_side,
+    )
+    summary = discover_dataset(
+        args.data, args.output, settings, device=args.device, num_workers=args.num_workers
+    )
+    if comm.is_main_process():
+        print(summary)
+
+
+def main() -> int:
+    """The command; 0, or 2 for a user's mistake."""
+    args = parser().parse_args()
+    return run_command(lambda: run_torchrun(run, args))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,53 @@
+"""Scores a prediction file: `python tools/evaluate.py --gt SPEC --pred FILE.json --metrics corloc [--json OUT.json]`.
+
+Reads no image. Exit codes: 0 done; 2 what the user gave is wrong, said in one line on stderr.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from boxrefine_d2 import evaluation
+from boxrefine_d2.data.dataset_spec import load_spec
+from boxrefine_d2.errors import UserError, run_command
+
+PRED_HELP = "COCO data set file or COCO results list; image ids as in SPEC (VOC: '000005')"
+PROTOCOL_HELP = "what counts as ground truth for CorLoc"
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; see --help")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    return run_command(lambda: _evaluate(argv))
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    metrics, protocols = ", ".join(evaluation.METRICS), ", ".join(evaluation.PROTOCOLS)
+    parser = _Parser(prog="evaluate.py", description="Scores predicted boxes; reads no image.")
+    parser.add_argument("--gt", required=True, metavar="SPEC", help="labelled data set")
+    parser.add_argument("--pred", required=True, metavar="FILE.json", help=PRED_HELP)
+    parser.add_argument("--metrics", required=True, help=f"comma-separated, of: {metrics}")
+    parser.add_argument("--json", metavar="OUT.json", help="also write the numbers there")
+    parser.add_argument("--protocol", default="lost", help=f"{PROTOCOL_HELP}: {protocols}")
+    return parser.parse_args(argv)
+
+
+def _evaluate(argv: Sequence[str] | None) -> None:
+    args = _parse(argv)
+    metrics = evaluation.parse_metrics(args.metrics)
+    predictions = evaluation.read_predictions(args.pred)
+    dataset = load_spec(args.gt)
+    ids, rounds = frozenset(dataset.category_ids), dataset.corloc_rounds_boxes
+    truth = evaluation.GroundTruth(args.gt, dataset.records, ids, args.protocol, rounds)
+    result = evaluation.evaluate_predictions(truth, predictions, metrics)
+    print(result.to_text())
+    if args.json:
+        evaluation.write_json(args.json, result.to_json())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
