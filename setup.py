@@ -1,4 +1,4 @@
-"""Packaging of boxrefine_d2. Bounds are here, the pinned environment is requirements.txt, tool settings are in pyproject.toml."""
+"""Packaging: the bounds of what is needed; requirements.txt holds the pinned environment."""
 
 import re
 from pathlib import Path

@@ -16,8 +16,8 @@ import json
 import shutil
 import subprocess
 import sys
-import tarfile
 import tempfile
+import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -217,13 +217,11 @@ def install(source: Path | None, build_dir: Path) -> str:
     if installed is not None and read_recipe(installed) in (None, recipe()):
         return f"detectron2 is importable already ({installed}); nothing to do"
     wheel = build_dir / WHEEL_NAME
-    stamp = wheel.with_suffix(".recipe")
-    if source is None and wheel.exists() and stamp.exists() and stamp.read_text() == recipe():
+    if source is None and wheel.exists() and read_wheel_recipe(wheel) == recipe():
         done = f"detectron2 {VERSION} installed from {wheel}"
     else:
         with tempfile.TemporaryDirectory() as scratch:
             build_wheel(source, Path(scratch), wheel)
-        stamp.write_text(recipe())
         done = f"detectron2 {VERSION} built and installed; the wheel is {wheel}"
     run_pip("install", "--no-deps", "--no-index", "--force-reinstall", str(wheel))
     return done
@@ -262,6 +260,11 @@ def read_recipe(package: Path) -> str | None:
     return json.loads(record.read_text())["recipe"] if record.exists() else None
 
 
+def read_wheel_recipe(wheel: Path) -> str:
+    with zipfile.ZipFile(wheel) as packed:
+        return json.loads(packed.read(f"detectron2/{RECORD_NAME}"))["recipe"]
+
+
 def build_wheel(source: Path | None, scratch: Path, wheel: Path) -> None:
     """Builds the wheel `wheel` from the directory `source`, or from the archive if that is None."""
     origin = f"directory {source}" if source else f"{ARCHIVE} sha256:{ARCHIVE_SHA256}"
@@ -292,11 +295,10 @@ def fetch_archive(scratch: Path) -> Path:
     except BuildError as error:
         raise BuildError(
             f"the archive {ARCHIVE} cannot be had ({error}); the same steps work on the official "
-            "tag v0.6 of Detectron2, unpacked: tools/build_detectron2.py --source DIR"
+            f"tag v0.6 of Detectron2, unpacked: {sys.executable} {__file__} --source DIR"
         ) from None
     (archive,) = scratch.glob("*.tar.gz")
-    with tarfile.open(archive) as packed:
-        packed.extractall(scratch / "archive", filter="data")
+    shutil.unpack_archive(archive, scratch / "archive")
     (root,) = (scratch / "archive").iterdir()
     return root
 

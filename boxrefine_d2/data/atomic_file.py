@@ -12,11 +12,12 @@ from boxrefine_d2.errors import UserError
 
 @contextmanager
 def atomic_text_file(path: str | os.PathLike[str]) -> Iterator[TextIO]:
-    """A text file (UTF-8, "\\n") that takes the place of `path` when the block ends without an error.
+    """A text file (UTF-8) that takes the place of `path` when the block ends without an error.
 
-    It is written beside `path`, flushed to the disk and renamed, which is atomic on POSIX file systems. On any error, including
-    a full disk and an interruption, it is removed and what was at `path` before stays as it was. Missing folders are made.
-    A link at `path` is followed, not replaced.
+    It is written beside `path`, flushed to the disk and renamed, which is atomic on POSIX file
+    systems. On any error, including a full disk and an interruption, it is removed and what was at
+    `path` before stays as it was. Missing folders are made. A link at `path` is followed, not
+    replaced.
 
     Raises: UserError, naming the path, if the operating system refuses to write.
     """

@@ -1,4 +1,5 @@
-"""What a dataset spec starts with: the loaders behind scenes:, folder:, coco:, voc: and the registered names."""
+"""What a dataset spec starts with: the loaders behind scenes:, folder:, coco:, voc: and the
+registered names."""
 
 import os
 from pathlib import Path
@@ -27,7 +28,8 @@ def load_base(kind: str, arguments: tuple[str, ...], limit: int | None = None) -
     """The data set of a base, before any modifier.
 
     Args:   kind: a key of `BASE_FORMS`, or `NAMED`.  arguments: what follows it, unescaped.
-            limit: no more than so many images are needed; a loader that can spare itself work returns the first so many.
+            limit: no more than so many images are needed; a loader that can spare itself work
+            returns the first so many.
     Raises: UserError from the loaders.
     """
     if kind == "scenes":

@@ -1,4 +1,5 @@
-"""COCO files: one JSON object with `images`, `annotations` and `categories`, read with nothing but the standard library."""
+"""COCO files: one JSON object with `images`, `annotations` and `categories`, read with nothing but
+the standard library."""
 
 import json
 import logging
@@ -23,13 +24,15 @@ def load_coco(
 ) -> LoadedDataset:
     """Records of a COCO file, by ascending image id.
 
-    Boxes [x, y, w, h] become [x, y, x + w, y + h]; they are neither rounded nor clipped, and boxes without area are kept and
-    counted in a warning. `iscrowd`, `segmentation`, `phrase`, `score` and the annotation's id (`annotation_id`) are kept where
-    present, uncompressed RLE as compressed RLE. Categories are numbered from 0 by ascending id. A file without `annotations`
-    is data without labels. Pictures are not looked at, except for the header of one whose size the file does not give.
+    Boxes [x, y, w, h] become [x, y, x + w, y + h]; they are neither rounded nor clipped, and boxes
+    without area are kept and counted in a warning. `iscrowd`, `segmentation`, `phrase`, `score` and
+    the annotation's id (`annotation_id`) are kept where present, uncompressed RLE as compressed
+    RLE. Categories are numbered from 0 by ascending id. A file without `annotations` is data
+    without labels. Pictures are not looked at, except for the header of one whose size the file
+    does not give.
 
-    Raises: UserError for a missing file or folder, for JSON that is not a COCO object, and for an annotation that names an image
-            or a category that does not exist.
+    Raises: UserError for a missing file or folder, for JSON that is not a COCO object, and for an
+            annotation that names an image or a category that does not exist.
     """
     path, folder = Path(json_path), Path(image_dir)
     document = read_coco_document(path)
@@ -53,8 +56,9 @@ def load_coco(
 
 
 def read_coco_document(path: Path, what: str = "COCO file") -> dict[str, Any]:
-    """The JSON object of a COCO file, with `images` (and, where present, `annotations` and `categories`) known to be lists of
-    objects. Raises: UserError otherwise, in one line that calls the file `what`."""
+    """The JSON object of a COCO file, with `images` (and, where present, `annotations` and
+    `categories`) known to be lists of objects. Raises: UserError otherwise, in one line that calls
+    the file `what`."""
     try:
         with path.open(encoding="utf-8") as file:
             document = json.load(file)

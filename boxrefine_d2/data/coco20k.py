@@ -1,4 +1,5 @@
-"""COCO20k: the 19 817 images of COCO train2014 on which unsupervised object discovery is evaluated (LOST, arXiv:2109.14279)."""
+"""COCO20k: the 19 817 images of COCO train2014 on which unsupervised object discovery is evaluated
+(LOST, arXiv:2109.14279)."""
 
 import hashlib
 import os
@@ -16,14 +17,17 @@ LIST_MD5 = "133cea5ffcea93dccbaeb62c38b24e7c"
 
 
 def load_coco20k(coco_root: str | os.PathLike[str]) -> LoadedDataset:
-    """Records of COCO20k by ascending image id, with all annotations of COCO train2014 for these images.
+    """Records of COCO20k by ascending image id, with all their annotations in COCO train2014.
 
-    The published protocol drops crowd annotations and rounds ground-truth coordinates to integers, ties to even. Both belong to
-    the evaluator: crowd annotations are here with `iscrowd` 1, the boxes are not rounded, and `corloc_rounds_boxes` is set.
+    The published protocol drops crowd annotations and rounds ground-truth coordinates to integers,
+    ties to even. Both belong to the evaluator: crowd annotations are here with `iscrowd` 1, the
+    boxes are not rounded, and `corloc_rounds_boxes` is set.
 
-    Args:   coco_root: the folder with `coco20k.txt` (lines "train2014/COCO_train2014_000000123456.jpg"), `train2014` and
+    Args:   coco_root: the folder with `coco20k.txt` (lines
+            "train2014/COCO_train2014_000000123456.jpg"), `train2014` and
             `annotations/instances_train2014.json`.
-    Raises: UserError for a missing file or folder, a list that is not the published one, or a listed image without an entry.
+    Raises: UserError for a missing file or folder, a list that is not the published one, or a
+            listed image without an entry.
     """
     root = Path(coco_root)
     names = _read_list(root / LIST_NAME)

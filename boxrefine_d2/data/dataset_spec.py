@@ -2,14 +2,14 @@
 
     BASE[+MODIFIER[=VALUE]]...        modifiers apply from left to right
 
-    BASE        a registered name (voc_2007_trainval, coco20k, ..., or any name in Detectron2's DatasetCatalog),
-                scenes:SPLIT, folder:DIR, coco:JSON:DIR, voc:ROOT:SPLIT
+    BASE        scenes:SPLIT, folder:DIR, coco:JSON:DIR, voc:ROOT:SPLIT, or a registered name:
+                voc_2007_trainval, coco20k, ..., and any in Detectron2's DatasetCatalog
     MODIFIER    agnostic      one category, "object"
                 first=N       the first N images
-                pseudo=FILE   labels taken from a pseudo-label file; images it has no boxes for get none
+                pseudo=FILE   labels from a pseudo-label file; an image without any there has none
 
-Inside a path "+" is written %2B, ":" %3A and, before one of these codes or 25, "%" %25. Relative paths are relative to the
-working directory.
+Inside a path "+" is written %2B, ":" %3A and, before one of these codes or 25, "%" %25. Relative
+paths are relative to the working directory.
 """
 
 import difflib
@@ -36,7 +36,8 @@ _registered_here: set[str] = set()
 
 @dataclass(frozen=True)
 class Modifier:
-    """One step after the base: `value` is None for agnostic, an integer for first, a path for pseudo."""
+    """One step after the base: `value` is None for agnostic, an integer for first, a path for
+    pseudo."""
 
     name: str
     value: int | str | None = None
@@ -49,9 +50,10 @@ class Modifier:
 
 @dataclass(frozen=True)
 class DatasetSpec:
-    """A parsed spec. `kind` is a key of `BASE_FORMS` with its `arguments` unescaped, or "name" with the one registered name.
+    """A parsed spec.
 
-    `str(spec)` is a spec that parses to the same.
+    `kind` is a key of `BASE_FORMS` with its `arguments` unescaped, or "name" with the one
+    registered name. `str(spec)` is a spec that parses to the same.
     """
 
     kind: str
@@ -73,8 +75,8 @@ def escape_path(path: str | os.PathLike[str]) -> str:
 def parse_spec(text: str) -> DatasetSpec:
     """The parts of a spec. Nothing on disk is looked at.
 
-    Raises: UserError for an unknown name, kind or modifier, listing the known ones, and for a part that is missing, surplus or of
-            the wrong form.
+    Raises: UserError for an unknown name, kind or modifier, listing the known ones, and for a part
+            that is missing, surplus or of the wrong form.
     """
     base, *modifiers = text.strip().split("+")
     kind, arguments = _parse_base(base, text)
@@ -84,7 +86,8 @@ def parse_spec(text: str) -> DatasetSpec:
 def load_spec(text: str) -> LoadedDataset:
     """Records and categories of a spec, every record with its `relative_name`.
 
-    Raises: UserError for a spec that does not parse, a missing or damaged file, or labels that do not fit the images.
+    Raises: UserError for a spec that does not parse, a missing or damaged file, or labels that do
+            not fit the images.
     """
     spec = parse_spec(text)
     dataset = load_base(spec.kind, spec.arguments, _limit_of_base(spec))
@@ -99,12 +102,14 @@ def load_spec(text: str) -> LoadedDataset:
 
 
 def register_spec(text: str) -> str:
-    """Makes Detectron2's DatasetCatalog and MetadataCatalog know a spec under its own text, and returns that text.
+    """Makes Detectron2's catalogs know a spec under its own text, and returns that text.
 
-    The spec is parsed now and loaded when the catalog is asked for it. `thing_classes` is in the MetadataCatalog from now on
-    where it is known without loading, otherwise, like `thing_dataset_id_to_contiguous_id`, from the first loading on. A name
-    that Detectron2 ships and this package reads itself (voc_2007_trainval, ...) is read by this package from then on; a name of
-    the user's own stays as it is. Registering twice changes nothing.
+    The spec is parsed now and loaded when the catalog is asked for it. `thing_classes` is in the
+    MetadataCatalog from now on where it is known without loading, otherwise, like
+    `thing_dataset_id_to_contiguous_id`, from the first loading on. The names of `NAMED_DATASETS`
+    are read by this package from then on, also those that Detectron2 ships a loader for
+    (voc_2007_trainval, ...); any other name in the catalog stays as it is. Registering twice
+    changes nothing.
 
     Raises: UserError for a spec that does not parse.
     """
@@ -154,8 +159,8 @@ def _names_without_loading(spec: DatasetSpec) -> list[str] | None:
 
 
 def _limit_of_base(spec: DatasetSpec) -> int | None:
-    """How many images the base needs to give. A +pseudo is checked against all images that come to it, so only a +first
-    before it counts."""
+    """How many images the base needs to give. A +pseudo is checked against all images that come to
+    it, so only a +first before it counts."""
     limits = []
     for modifier in spec.modifiers:
         if modifier.name == "pseudo":
@@ -186,7 +191,7 @@ def _parse_base(base: str, text: str) -> tuple[str, tuple[str, ...]]:
 def _unknown_base(base: str, kind: str, text: str) -> str:
     folder = _unescape(base)
     catalogued = [name for name in DatasetCatalog.list() if name not in _registered_here]
-    candidates = BASE_FORMS if ":" in base else {*NAMED_DATASETS, *BASE_FORMS, *catalogued}
+    candidates = BASE_FORMS if ":" in base else [*NAMED_DATASETS, *BASE_FORMS, *catalogued]
     close = difflib.get_close_matches(kind, candidates, n=1)
     parts = [f"unknown data set {base!r} in {text!r}"]
     if os.path.isdir(folder):

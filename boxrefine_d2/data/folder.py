@@ -12,11 +12,12 @@ logger = logging.getLogger(__name__)
 
 
 def load_folder(folder: str | os.PathLike[str], limit: int | None = None) -> list[Record]:
-    """Records of every picture below a folder, at any depth, sorted by their relative POSIX path, with image ids 1..n.
+    """Records of every picture below a folder, sorted by relative POSIX path, with image ids 1..n.
 
-    A picture is a file with one of `KNOWN_SUFFIXES`, in any case. Hidden files and folders are left out. Links to folders are
-    followed, each folder once. A picture whose header cannot be read is kept, with `height` and `width` None, so that the reader
-    counts and reports it. There is no `annotations` key.
+    A picture is a file with one of `KNOWN_SUFFIXES`, in any case. Hidden files and folders are left
+    out. Links to folders are followed, each folder once. A picture whose header cannot be read is
+    kept, with `height` and `width` None, so that the reader counts and reports it. There is no
+    `annotations` key.
 
     Args:   limit: only the first so many; the headers of the others are not read.
     Raises: UserError if the folder does not exist, cannot be listed, or has no picture below it.
@@ -50,7 +51,8 @@ def load_folder(folder: str | os.PathLike[str], limit: int | None = None) -> lis
 
 
 def _picture_names(root: Path) -> tuple[list[str], int]:
-    """Relative POSIX paths of the pictures below `root`, sorted, and the number of visible files that are none."""
+    """Relative POSIX paths of the pictures below `root`, sorted, and the number of visible files
+    that are none."""
     names, ignored = [], 0
     # Real folders come before links, so that a folder reachable both ways goes by its own name.
     pending, seen = [""], set()

@@ -1,13 +1,14 @@
-"""Reading pictures: any file Pillow can open becomes (H, W, 3) uint8 RGB, upright, or a one-line `ImageReadError`.
+"""Reading pictures: any file Pillow can open becomes upright RGB, or a one-line `ImageReadError`.
 
 The rules, in the order in which they apply:
 
 - Animated files give their first frame. Colour profiles (ICC) are not applied.
-- 16-bit grey is divided by 257, so that 65535 becomes 255. 32-bit integers and floats have no natural range: integers
-  within 0..255 stay, within 0..65535 are divided by 257; floats within 0..1 are multiplied by 255, within 0..255 stay;
-  everything else is stretched from its smallest to its largest finite value. Not-a-number becomes the smallest value.
-- Transparency (an alpha channel, or a transparent palette entry or colour) is laid over the grey `BACKGROUND`, which favours
-  neither dark nor bright objects.
+- 16-bit grey is divided by 257, so that 65535 becomes 255. 32-bit integers and floats have no
+  natural range: integers within 0..255 stay, within 0..65535 are divided by 257; floats within 0..1
+  are multiplied by 255, within 0..255 stay; everything else is stretched from its smallest to its
+  largest finite value. Not-a-number becomes the smallest value.
+- Transparency (an alpha channel, or a transparent palette entry or colour) is laid over the grey
+  `BACKGROUND`, which favours neither dark nor bright objects.
 - The EXIF orientation is applied last; sizes here and in all records are sizes after it.
 """
 
@@ -24,7 +25,8 @@ from PIL import ExifTags, Image, UnidentifiedImageError, features
 from boxrefine_d2.errors import UserError
 
 BACKGROUND = (128, 128, 128)
-# Pillow warns above 89 478 485 pixels and refuses above twice that; this limit is the refusal, whatever Pillow's is set to.
+# Pillow warns above 89 478 485 pixels and refuses above twice that; this limit is the refusal,
+# whatever Pillow's is set to.
 MAX_PIXELS = 178_956_970
 SCENES_PREFIX = "scenes:"
 KNOWN_SUFFIXES = tuple(
@@ -50,7 +52,8 @@ logger = logging.getLogger(__name__)
 
 
 class ImageReadError(UserError):
-    """One picture cannot be read. `path` and `reason` are the two halves of the message; it survives pickling."""
+    """One picture cannot be read. `path` and `reason` are the two halves of the message; it
+    survives pickling."""
 
     def __init__(self, message: str, *, path: str = "", reason: str = ""):
         super().__init__(message)
@@ -80,9 +83,10 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
 
 
 def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
-    """(H, W) after EXIF orientation, from the header alone; no pixel is decoded (a scene has no header and is rendered).
+    """(H, W) after EXIF orientation, from the header alone (a scene has none and is rendered).
 
-    Raises: ImageReadError for a file whose header cannot be read, or that `read_image` would refuse for its size.
+    Raises: ImageReadError for a file whose header cannot be read, or that `read_image` would refuse
+            for its size.
     """
     if os.fspath(path).startswith(SCENES_PREFIX):
         height, width = _render(os.fspath(path)).shape[:2]
@@ -94,7 +98,8 @@ def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
 
 
 def header_size(path: str | os.PathLike[str]) -> tuple[int | None, int | None]:
-    """`image_size`, or (None, None) where the header cannot be read: whoever reads the picture reports it."""
+    """`image_size`, or (None, None) where the header cannot be read: whoever reads the picture
+    reports it."""
     try:
         return image_size(path)
     except ImageReadError as error:
@@ -103,7 +108,8 @@ def header_size(path: str | os.PathLike[str]) -> tuple[int | None, int | None]:
 
 
 def _open(path: str | os.PathLike[str]) -> tuple[Image.Image, int]:
-    """The picture before decoding, and the EXIF orientation (1..8) that is still to be applied to it."""
+    """The picture before decoding, and the EXIF orientation (1..8) that is still to be applied to
+    it."""
     try:
         status = os.stat(path)
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
@@ -186,7 +192,7 @@ def _eight_bits(values: np.ndarray, *, sixteen: bool) -> np.ndarray:
     elif not whole and low >= 0 and high <= 1:
         numbers *= 255
     elif low < 0 or high > 255:
-        numbers = (numbers - low) * (255 / max(high - low, np.finfo(np.float64).tiny))
+        numbers = (numbers - low) * 255 / (high - low or 1)
     return np.rint(numbers).astype(np.uint8)
 
 
@@ -207,8 +213,8 @@ def _render(name: str) -> np.ndarray:
 
 
 def _silence_size_warning() -> None:
-    # Sizes are checked here, with an error. Not `warnings.catch_warnings`: it would make Python forget which warnings it has
-    # shown, and every later picture would bring them all back.
+    # Sizes are checked here, with an error. Not `warnings.catch_warnings`: it would make Python
+    # forget which warnings it has shown, and every later picture would bring them all back.
     if not any(entry[2] is Image.DecompressionBombWarning for entry in warnings.filters):
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 

@@ -1,4 +1,5 @@
-"""What a dataset spec can change about its base: +agnostic, +first=N, +pseudo=FILE. Each returns a new data set."""
+"""What a dataset spec can change about its base: +agnostic, +first=N, +pseudo=FILE. Each returns a
+new data set."""
 
 import logging
 import os
@@ -39,10 +40,11 @@ def first(dataset: LoadedDataset, count: int) -> LoadedDataset:
 def with_pseudo_labels(dataset: LoadedDataset, path: str | os.PathLike[str]) -> LoadedDataset:
     """The images of `dataset` with the boxes of a pseudo-label file as their only labels.
 
-    An image without pseudo labels has none; one that the file does not list is counted in a warning, too.
+    An image without pseudo labels has none; one that the file does not list is counted in a
+    warning, too.
 
-    Raises: UserError for a file that is not a pseudo-label file, or was made from other images: an id that `dataset` does not
-            have, or one that belongs to a picture of another name.
+    Raises: UserError for a file that is not a pseudo-label file, or was made from other images: an
+            id that `dataset` does not have, or one that belongs to a picture of another name.
     """
     labels = read_pseudo_labels(path)
     _check_same_images(dataset.records, labels, os.fspath(path))
@@ -87,7 +89,8 @@ def _check_same_images(records: list[Record], labels: PseudoLabels, path: str) -
 
 
 def _same_file(one: str, other: str) -> bool:
-    """Whether one relative path ends in the other: files of other tools may start one folder higher or lower."""
+    """Whether one relative path ends in the other: files of other tools may start one folder higher
+    or lower."""
     return ("/" + one).endswith("/" + other) or ("/" + other).endswith("/" + one)
 
 

@@ -1,8 +1,10 @@
 """The pseudo-label file: one COCO data set file with the boxes that a discovery rule found.
 
-    info         method, its parameters, backbone, SHA-256 of the weights, package version, images asked for and failed, ...
-    images       id, file_name (relative to the data set's folder), width, height: ids and sizes of the source
-    annotations  id (1..n), image_id, category_id 1, bbox [x, y, w, h], area, iscrowd 0, score, segmentation (compressed RLE)
+    info         method, its parameters, backbone, SHA-256 of the weights, package version,
+                 images asked for and failed, ...
+    images       id, file_name (relative to the data set's folder), width, height: as in the source
+    annotations  id (1..n), image_id, category_id 1, bbox [x, y, w, h], area, iscrowd 0, score,
+                 segmentation (compressed RLE) where the rule has masks
     categories   [{"id": 1, "name": "object"}]
 
 Boxes are in pixels of the original image. Equal content gives equal bytes.
@@ -57,16 +59,19 @@ def write_pseudo_labels(
 ) -> None:
     """Writes a pseudo-label file, whole or not at all.
 
-    Images are written by ascending id, annotations in the order of their images and, within one, in the order given (best box
-    first); annotation ids are numbered 1..n here, whatever was given. Keys besides those of the format follow them, sorted.
-    Numbers and arrays of NumPy and torch are accepted everywhere.
+    Images are written by ascending id, annotations in the order of their images and, within one, in
+    the order given (best box first); annotation ids are numbered 1..n here, whatever was given.
+    Keys besides those of the format follow them, sorted. Numbers and arrays of NumPy and torch are
+    accepted everywhere.
 
     Args:   images: mappings with id, file_name, width, height.
-            annotations: mappings with image_id, bbox [x, y, w, h], score, and optionally segmentation (RLE, counts str or bytes)
-            and area, which is otherwise that of the segmentation, or of the box.
+            annotations: mappings with image_id, bbox [x, y, w, h], score, and optionally
+            segmentation (RLE, counts str or bytes) and area, which is otherwise that of the
+            segmentation, or of the box.
             info: anything JSON can hold, written with sorted keys.
-    Raises: ValueError for content that is not a pseudo-label file (an unknown image_id, a box without area, a number that is not
-            finite); UserError if the operating system refuses to write. Whatever was at `path` then stays as it was.
+    Raises: ValueError for content that is not a pseudo-label file (an unknown image_id, a box
+            without area, a number that is not finite); UserError if the operating system refuses to
+            write. Whatever was at `path` then stays as it was.
     """
     image_entries = sorted(
         (_plain(image) for image in images), key=lambda image: _id_order(image["id"])
@@ -99,8 +104,9 @@ def write_pseudo_labels(
 def read_pseudo_labels(path: str | os.PathLike[str]) -> PseudoLabels:
     """The content of a pseudo-label file, checked.
 
-    Raises: UserError, in one line, for anything that is not a pseudo-label file: not JSON, other categories than the one
-            "object", an annotation without a proper box or of an unknown image, ids that occur twice.
+    Raises: UserError, in one line, for anything that is not a pseudo-label file: not JSON, other
+            categories than the one "object", an annotation without a proper box or of an unknown
+            image, ids that occur twice.
     """
     source = Path(path)
     document = read_coco_document(source, "pseudo-label file")
@@ -137,7 +143,8 @@ def read_pseudo_labels(path: str | os.PathLike[str]) -> PseudoLabels:
 
 
 def to_detectron2(annotation: Mapping[str, Any]) -> Record:
-    """One annotation of a pseudo-label file as a Detectron2 annotation: XYXY, category 0, score and segmentation kept."""
+    """One annotation of a pseudo-label file as a Detectron2 annotation: XYXY, category 0, score and
+    segmentation kept."""
     converted: Record = {
         "bbox": xyxy_of(annotation["bbox"]),
         "bbox_mode": BoxMode.XYXY_ABS,
@@ -196,7 +203,8 @@ def _annotation_entry(annotation: dict[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """JSON values of the same meaning: NumPy and torch numbers and arrays, tuples and bytes (of RLE counts) become plain."""
+    """JSON values of the same meaning: NumPy and torch numbers and arrays, tuples and bytes (of RLE
+    counts) become plain."""
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

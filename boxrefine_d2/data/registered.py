@@ -1,8 +1,10 @@
-"""Data sets that have a name, in Detectron2's usual trees below `$DETECTRON2_DATASETS` (default: `datasets`).
+"""Data sets that have a name, in Detectron2's usual trees below `$DETECTRON2_DATASETS`.
 
-VOC2007, VOC2012                    voc_2007_{trainval,train,val,test}, voc_2012_{trainval,train,val}
-coco/{annotations,train2014,...}    coco_2014_train, coco_2017_{train,val}, and coco20k with coco/coco20k.txt
-cutouts/{train,val}[.json]          cutouts_{train,val}
+VOC2007, VOC2012                  voc_2007_{trainval,train,val,test},
+                                  voc_2012_{trainval,train,val}
+coco/{annotations,train2014,...}  coco_2014_train, coco_2017_{train,val}, and coco20k with
+                                  the list coco/coco20k.txt
+cutouts/{train,val}[.json]        cutouts_{train,val}
 """
 
 import os
@@ -18,7 +20,7 @@ from boxrefine_d2.errors import UserError
 
 
 def datasets_root() -> Path:
-    """The folder of all named data sets, read from the environment at each call."""
+    """The folder of all named data sets: `$DETECTRON2_DATASETS`, read at each call, or `datasets`."""
     return Path(os.path.expanduser(os.environ.get("DETECTRON2_DATASETS") or "datasets"))
 
 
@@ -29,7 +31,8 @@ def load_voc_dataset(root: str | os.PathLike[str], split: str) -> LoadedDataset:
 
 
 def load_named(name: str) -> LoadedDataset:
-    """A data set of `NAMED_DATASETS`. Raises: UserError, with the path looked for, if its tree is not there."""
+    """A data set of `NAMED_DATASETS`. Raises: UserError, with the path looked for, if its tree is
+    not there."""
     tree, load = NAMED_DATASETS[name]
     root = datasets_root() / tree
     if not root.is_dir():

@@ -13,8 +13,9 @@ from boxrefine_d2.data.records import Record
 from boxrefine_d2.errors import UserError
 
 VOC_CLASS_NAMES = (
-    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog", "horse",
-    "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
+    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
+    "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train",
+    "tvmonitor",
 )  # fmt: skip
 
 logger = logging.getLogger(__name__)
@@ -23,13 +24,16 @@ logger = logging.getLogger(__name__)
 def load_voc(root: str | os.PathLike[str], split: str) -> list[Record]:
     """Records of one split of a VOC tree, in the order of its list.
 
-    A box is [xmin - 1, ymin - 1, xmax, ymax] of the XML: VOC counts pixels from 1 and includes the last one. Objects marked
-    difficult or truncated are included, as in the CorLoc that the papers report; the marks are kept as the booleans
-    `difficult` and `truncated`, so that an evaluator can leave them out. `image_id` is the name in the list ("000005").
+    A box is [xmin - 1, ymin - 1, xmax, ymax] of the XML: VOC counts pixels from 1 and includes the
+    last one. Objects marked difficult or truncated are included, as in the CorLoc that the papers
+    report; the marks are kept as the booleans `difficult` and `truncated`, so that an evaluator can
+    leave them out. `image_id` is the name in the list ("000005").
 
-    Args:   root: the folder that holds ImageSets (VOC2007), or one above it (VOCdevkit, or its parent) if only one tree below
-            has this split.  split: name of a list in ImageSets/Main, without ".txt".
-    Raises: UserError for a missing tree, list or XML file, a damaged XML file, or a class that is not one of the twenty.
+    Args:   root: the folder that holds ImageSets (VOC2007), or one above it (VOCdevkit, or its
+            parent) if only one tree below has this split.  split: name of a list in ImageSets/Main,
+            without ".txt".
+    Raises: UserError for a missing tree, list or XML file, a damaged XML file, or a class that is
+            not one of the twenty.
     """
     tree = _find_tree(Path(root), split)
     records = [

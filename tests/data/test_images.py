@@ -197,6 +197,7 @@ def test_exif_behind_the_pixels_of_a_png(tmp_path):
     assert image_size(tmp_path / "a.png") == (2, 3)
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
 def test_broken_exif_is_ignored(tmp_path):
     Image.fromarray(COLOURS).save(
         tmp_path / "a.png", exif=b"Exif\x00\x00II*\x00\xff\xff\xff\xffnonsense"

@@ -18,7 +18,15 @@ class Category:
     tilt: float
 
 
-_TILTS = {"fish": 60.0, "beetle": 180.0, "bottle": 70.0, "flower": 40.0, "mushroom": 25.0, "bird": 25.0, "cup": 25.0}
+_TILTS = {
+    "fish": 60.0,
+    "beetle": 180.0,
+    "bottle": 70.0,
+    "flower": 40.0,
+    "mushroom": 25.0,
+    "bird": 25.0,
+    "cup": 25.0,
+}
 _UPRIGHT = 12.0  # what stands on the ground
 
 CATEGORIES: dict[str, Category] = {

@@ -1,7 +1,7 @@
 """Clutter: things in a picture that are not objects, as coloured outlines in pixels, farthest first.
 
 The same makers serve behind the objects (grass, pebbles, cracks) and in front of them (blades, a branch, rods). Each
-takes (generator, (H, W), tint) and is vectorised over its pieces, for a scene holds hundreds of them.
+takes (generator, (H, W), tint), those behind also the share of the height above which nothing lies, and is vectorised over its pieces, for a scene holds hundreds of them.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,8 @@ class Piece(NamedTuple):
 
 
 Size = tuple[int, int]
-Maker = Callable[[np.random.Generator, Size, Colour], list[Piece]]
+FrontMaker = Callable[[np.random.Generator, Size, Colour], list[Piece]]
+GroundMaker = Callable[[np.random.Generator, Size, Colour, float], list[Piece]]
 
 
 def _shades(rng: np.random.Generator, tint: Colour, count: int, spread: float) -> np.ndarray:
@@ -34,31 +35,45 @@ def _pieces(outlines: np.ndarray, colours: np.ndarray) -> list[Piece]:
     return [Piece(o, tuple(c)) for o, c in zip(outlines, colours.tolist(), strict=True)]
 
 
-def _blade_outlines(root: np.ndarray, length: np.ndarray, width: np.ndarray, angle: np.ndarray, bend: np.ndarray):
+def _scattered(rng: np.random.Generator, size: Size, count: int, top: float) -> np.ndarray:
+    """Positions (count, 2) anywhere below the line `top`."""
+    height, width = size
+    return rng.uniform((0.0, top * height), (width, height), (count, 2))
+
+
+def _blade_outlines(
+    root: np.ndarray, length: np.ndarray, width: np.ndarray, angle: np.ndarray, bend: np.ndarray
+):
     """Tapered bent strokes from their roots, (n, 8, 2); angle 0 points up, bend is the turn on the way."""
     along = np.array([0.0, 0.35, 0.7, 1.0])
     turn = angle[:, None] + bend[:, None] * along
-    spine = root[:, None] + length[:, None, None] * along[:, None] * np.stack([np.sin(turn), -np.cos(turn)], -1)
+    spine = root[:, None] + length[:, None, None] * along[:, None] * np.stack(
+        [np.sin(turn), -np.cos(turn)], -1
+    )
     half = width[:, None] * np.array([1.0, 0.85, 0.5, 0.05])
     across = np.stack([np.cos(turn), np.sin(turn)], -1) * half[..., None]
     return np.concatenate([spine + across, (spine - across)[:, ::-1]], axis=1)
 
 
-def _oval_outlines(centre: np.ndarray, radii: np.ndarray, angle: np.ndarray, pointed: float) -> np.ndarray:
+def _oval_outlines(
+    centre: np.ndarray, radii: np.ndarray, angle: np.ndarray, pointed: float
+) -> np.ndarray:
     """Ellipses (n, 12, 2), drawn out to a tip at both ends when pointed is near 1."""
     t = np.arange(12) * (2 * np.pi / 12)
     x, y = np.cos(t), np.sin(t) * (1 - pointed * np.cos(t) ** 2)
     local = radii[:, None] * np.stack([x, y], -1)
     c, s = np.cos(angle)[:, None], np.sin(angle)[:, None]
-    turned = np.stack([c * local[..., 0] - s * local[..., 1], s * local[..., 0] + c * local[..., 1]], -1)
+    turned = np.stack(
+        [c * local[..., 0] - s * local[..., 1], s * local[..., 0] + c * local[..., 1]], -1
+    )
     return centre[:, None] + turned
 
 
-def grass(rng: np.random.Generator, size: Size, tint: Colour) -> list[Piece]:
+def grass(rng: np.random.Generator, size: Size, tint: Colour, top: float) -> list[Piece]:
     """Short strokes, all over the lower part, longer towards the bottom."""
     height, width = size
     count = int(rng.integers(120, 260))
-    y = np.sort(rng.uniform(0.25, 1.05, count)) * height
+    y = np.sort(rng.uniform(top + 0.02, 1.05, count)) * height
     root = np.stack([rng.uniform(0, width, count), y], 1)
     length = (0.03 + 0.08 * (y / height) ** 2) * height * rng.uniform(0.5, 1.3, count)
     outlines = _blade_outlines(
@@ -75,18 +90,23 @@ def blades(rng: np.random.Generator, size: Size, tint: Colour) -> list[Piece]:
     root = np.stack([rng.normal(middle, spread, count), np.full(count, height * 1.03)], 1)
     length = rng.uniform(0.2, 0.62) * height * rng.uniform(0.5, 1.2, count)
     lean = rng.normal(0, 0.2, count)
-    outlines = _blade_outlines(root, length, rng.uniform(1.5, 4.0, count), lean, rng.normal(0, 0.5, count))
+    outlines = _blade_outlines(
+        root, length, rng.uniform(1.5, 4.0, count), lean, rng.normal(0, 0.5, count)
+    )
     return _pieces(outlines, _shades(rng, tint, count, 0.45))
 
 
-def pebbles(rng: np.random.Generator, size: Size, tint: Colour) -> list[Piece]:
+def pebbles(rng: np.random.Generator, size: Size, tint: Colour, top: float) -> list[Piece]:
     """Stones with a dark underside and a lighter top."""
     height, width = size
     count = int(rng.integers(25, 70))
-    y = np.sort(rng.uniform(0.3, 1.0, count)) * height
+    y = np.sort(rng.uniform(top + 0.04, 1.0, count)) * height
     centre = np.stack([rng.uniform(0, width, count), y], 1)
     radius = (1.5 + rng.gamma(1.6, 2.2, count)) * (0.4 + 0.8 * y / height)
-    radii, angle = np.stack([radius, radius * rng.uniform(0.55, 0.9, count)], 1), rng.normal(0, 0.4, count)
+    radii, angle = (
+        np.stack([radius, radius * rng.uniform(0.55, 0.9, count)], 1),
+        rng.normal(0, 0.4, count),
+    )
     tops = _oval_outlines(centre, radii, angle, 0.0)
     lights = _oval_outlines(centre - radii * (0.2, 0.3), radii * 0.55, angle, 0.0)
     colours = _shades(rng, tint, count, 0.35)
@@ -95,15 +115,17 @@ def pebbles(rng: np.random.Generator, size: Size, tint: Colour) -> list[Piece]:
     return [piece for stone in zip(under, faces, spots, strict=True) for piece in stone]
 
 
-def leaves(rng: np.random.Generator, size: Size, tint: Colour) -> list[Piece]:
+def leaves(rng: np.random.Generator, size: Size, tint: Colour, top: float) -> list[Piece]:
     """Scattered leaves, each of two halves, one of them in the shade."""
     height, width = size
     count = int(rng.integers(25, 60))
-    centre = rng.uniform(0, 1, (count, 2)) * (width, height)
+    centre = _scattered(rng, size, count, top)
     return _leaf_pieces(rng, centre, rng.uniform(0.018, 0.05, count) * width, tint)
 
 
-def _leaf_pieces(rng: np.random.Generator, centre: np.ndarray, length: np.ndarray, tint: Colour) -> list[Piece]:
+def _leaf_pieces(
+    rng: np.random.Generator, centre: np.ndarray, length: np.ndarray, tint: Colour
+) -> list[Piece]:
     count = len(centre)
     radii = np.stack([length, length * rng.uniform(0.3, 0.5, count)], 1)
     whole = _oval_outlines(centre, radii, rng.uniform(0, 2 * np.pi, count), 0.6)
@@ -121,11 +143,11 @@ def leaf_cluster(rng: np.random.Generator, size: Size, tint: Colour) -> list[Pie
     return _leaf_pieces(rng, centre, rng.uniform(0.03, 0.07, count) * width, tint)
 
 
-def twigs(rng: np.random.Generator, size: Size, tint: Colour) -> list[Piece]:
+def twigs(rng: np.random.Generator, size: Size, tint: Colour, top: float) -> list[Piece]:
     """Thin dry sticks lying about, each with its shadow."""
     height, width = size
     count = int(rng.integers(8, 24))
-    root = rng.uniform(0, 1, (count, 2)) * (width, height)
+    root = _scattered(rng, size, count, top)
     length = rng.uniform(0.06, 0.28, count) * width
     angle, bend = rng.uniform(0, 2 * np.pi, count), rng.normal(0, 0.5, count)
     outlines = _blade_outlines(root, length, rng.uniform(0.8, 2.4, count), angle, bend)
@@ -134,21 +156,25 @@ def twigs(rng: np.random.Generator, size: Size, tint: Colour) -> list[Piece]:
     return [piece for twig in zip(under, over, strict=True) for piece in twig]
 
 
-def cracks(rng: np.random.Generator, size: Size, tint: Colour) -> list[Piece]:
+def cracks(rng: np.random.Generator, size: Size, tint: Colour, top: float) -> list[Piece]:
     """Dark jagged lines."""
     height, width = size
     pieces = []
     for _ in range(int(rng.integers(2, 6))):
         steps = int(rng.integers(5, 11))
         turns = rng.uniform(0, 2 * np.pi) + np.cumsum(rng.normal(0, 0.45, steps))
-        path = np.cumsum(np.stack([np.cos(turns), np.sin(turns)], 1), 0) * rng.uniform(0.02, 0.06) * width
-        path += rng.uniform(0, 1, 2) * (width, height)
+        path = (
+            np.cumsum(np.stack([np.cos(turns), np.sin(turns)], 1), 0)
+            * rng.uniform(0.02, 0.06)
+            * width
+        )
+        path += _scattered(rng, size, 1, top)
         half = np.linspace(rng.uniform(0.7, 1.8), 0.3, steps)[:, None]
         pieces.append(Piece(limb(np.concatenate([path, half], 1)), tuple(c * 0.4 for c in tint)))
     return pieces
 
 
-def stripes(rng: np.random.Generator, size: Size, tint: Colour) -> list[Piece]:
+def stripes(rng: np.random.Generator, size: Size, tint: Colour, top: float) -> list[Piece]:
     """A few parallel bars of strong contrast: road marks, a printed cloth."""
     height, width = size
     count, angle = int(rng.integers(2, 6)), rng.uniform(-0.9, 0.9)
@@ -165,11 +191,11 @@ def stripes(rng: np.random.Generator, size: Size, tint: Colour) -> list[Piece]:
     return pieces
 
 
-def blotches(rng: np.random.Generator, size: Size, tint: Colour) -> list[Piece]:
+def blotches(rng: np.random.Generator, size: Size, tint: Colour, top: float) -> list[Piece]:
     """Stains, worn places, lichen."""
     height, width = size
     count = int(rng.integers(6, 20))
-    centre = rng.uniform(0, 1, (count, 2)) * (width, height)
+    centre = _scattered(rng, size, count, top)
     radii = rng.gamma(2.0, 0.014, (count, 1)) * width * rng.uniform(0.6, 1.2, (count, 2))
     outlines = _oval_outlines(centre, radii, rng.uniform(0, np.pi, count), 0.0)
     outlines += rng.normal(0, 0.12, outlines.shape) * radii[:, None]
@@ -194,7 +220,9 @@ def branch(rng: np.random.Generator, size: Size, tint: Colour) -> list[Piece]:
     count = int(rng.integers(2, 5))
     root = path[rng.integers(1, steps, count)]
     reach, angle = rng.uniform(0.08, 0.2, count) * width, rng.uniform(0, 2 * np.pi, count)
-    twig = _blade_outlines(root, reach, rng.uniform(1.0, 2.0, count), angle, rng.normal(0, 0.4, count))
+    twig = _blade_outlines(
+        root, reach, rng.uniform(1.0, 2.0, count), angle, rng.normal(0, 0.4, count)
+    )
     pieces += _pieces(twig, np.tile(bark * 0.75, (count, 1)))
     if rng.random() < 0.65:
         tips = np.concatenate([twig[:, 3], path[2:]])
@@ -225,11 +253,16 @@ def rods(rng: np.random.Generator, size: Size, tint: Colour) -> list[Piece]:
 def _border_point(rng: np.random.Generator, size: Size) -> np.ndarray:
     height, width = size
     along = rng.uniform(0, 1)
-    sides = ((along * width, -4), (along * width, height + 4), (-4, along * height), (width + 4, along * height))
+    sides = (
+        (along * width, -4),
+        (along * width, height + 4),
+        (-4, along * height),
+        (width + 4, along * height),
+    )
     return np.array(sides[int(rng.integers(4))])
 
 
-BEHIND: dict[str, Maker] = {
+BEHIND: dict[str, GroundMaker] = {
     "grass": grass,
     "pebbles": pebbles,
     "leaves": leaves,
@@ -238,4 +271,9 @@ BEHIND: dict[str, Maker] = {
     "stripes": stripes,
     "blotches": blotches,
 }
-IN_FRONT: dict[str, Maker] = {"blades": blades, "branch": branch, "leaves": leaf_cluster, "rods": rods}
+IN_FRONT: dict[str, FrontMaker] = {
+    "blades": blades,
+    "branch": branch,
+    "leaves": leaf_cluster,
+    "rods": rods,
+}

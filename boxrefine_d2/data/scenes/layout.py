@@ -63,6 +63,11 @@ class Backdrop:
     edge: float
     tilt: float
 
+    @property
+    def ground_top(self) -> float:
+        """Where the ground that things lie on begins, in shares of the height."""
+        return 0.0 if self.setting.composition == "single" else self.edge + max(self.tilt, 0.0)
+
     def colour_at(self, x: float, y: float) -> Colour:
         """The ground's base colour at a position in shares of the width and height."""
         if self.setting.composition == "single":
@@ -134,14 +139,16 @@ def _front_tint(rng: np.random.Generator, backdrop: Backdrop) -> Colour:
     return mix(foliage[int(rng.integers(len(foliage)))], backdrop.colours[1], rng.uniform(0, 0.4))
 
 
-def _draw_objects(rng: np.random.Generator, size: tuple[int, int], backdrop: Backdrop) -> list[PlacedObject]:
+def _draw_objects(
+    rng: np.random.Generator, size: tuple[int, int], backdrop: Backdrop
+) -> list[PlacedObject]:
     count = 1 + int(rng.choice(len(_OBJECT_COUNTS), p=_OBJECT_COUNTS))
     smallest, largest = _LARGEST_SIDE
     objects: list[PlacedObject] = []
     for number in range(count):
         # Several objects share the picture, so the later ones are smaller on average.
         top = largest if number == 0 else largest * 0.75
-        share = smallest * (top / smallest) ** rng.uniform(0, 1) ** (0.6 if number == 0 else 1.0)
+        share = smallest * (top / smallest) ** rng.uniform(0, 1) ** (0.6 if number == 0 else 0.9)
         for _ in range(5):
             placed = _draw_object(rng, size, backdrop, share)
             if all(_box_overlap(placed.window, other.window) <= _MOST_OVERLAP for other in objects):
@@ -174,13 +181,19 @@ def _draw_object(
     shift = corner - low * scale
     outlines = [points * scale + shift for points in turned]
     centre = corner + extent * scale / 2
-    colour_name, materials = _draw_materials(rng, backdrop.colour_at(centre[0] / width, centre[1] / height))
+    colour_name, materials = _draw_materials(
+        rng, backdrop.colour_at(centre[0] / width, centre[1] / height)
+    )
     window = bounding_window(outlines)
     name = CATEGORY_NAMES[category_id]
     return PlacedObject(
         category_id=category_id,
-        phrase=f"a {materials['main'].pattern} {colour_name} {name}-like shape".replace("a orange", "an orange"),
-        parts=tuple(Part(o, part.slot, part.relief) for o, part in zip(outlines, parts, strict=True)),
+        phrase=f"a {materials['main'].pattern} {colour_name} {name}-like shape".replace(
+            "a orange", "an orange"
+        ),
+        parts=tuple(
+            Part(o, part.slot, part.relief) for o, part in zip(outlines, parts, strict=True)
+        ),
         frame=(float(shift[0]), float(shift[1]), float(scale), angle, mirror),
         materials=materials,
         window=window,
@@ -191,7 +204,7 @@ def _draw_object(
 def _draw_materials(rng: np.random.Generator, ground: Colour) -> tuple[str, dict[str, Material]]:
     names = list(OBJECT_COLOURS)
     far = np.array([distance(OBJECT_COLOURS[name], ground) for name in names])
-    wish = -far / 20 if rng.random() < _CAMOUFLAGED else np.minimum(far, 200) / 18
+    wish = -far / 20 if rng.random() < _CAMOUFLAGED else np.minimum(far, 135) / 13
     chance = np.exp(wish - wish.max())
     main_name = names[int(rng.choice(len(names), p=chance / chance.sum()))]
     main = _vary(rng, OBJECT_COLOURS[main_name])
@@ -232,7 +245,10 @@ def _second_colour(
 
 def _vary(rng: np.random.Generator, colour: Colour) -> Colour:
     shade = rng.uniform(0.9, 1.08)
-    return tuple(float(np.clip(c * shade + d, 8, 247)) for c, d in zip(colour, rng.normal(0, 6, 3), strict=True))
+    return tuple(
+        float(np.clip(c * shade + d, 8, 247))
+        for c, d in zip(colour, rng.normal(0, 6, 3), strict=True)
+    )
 
 
 def _box_overlap(first: Window, second: Window) -> float:
@@ -243,7 +259,9 @@ def _box_overlap(first: Window, second: Window) -> float:
     return max(wide, 0) * max(high, 0) / smaller
 
 
-def _visible_masks(size: tuple[int, int], objects: list[PlacedObject], front: list[Piece]) -> np.ndarray:
+def _visible_masks(
+    size: tuple[int, int], objects: list[PlacedObject], front: list[Piece]
+) -> np.ndarray:
     """(n, H, W) bool: each object without what lies in front of it."""
     height, width = size
     masks = np.zeros((len(objects), height, width), dtype=bool)

@@ -35,7 +35,11 @@ def _bird(rng: np.random.Generator) -> list[Part]:
             "main",
             1.0,
         ),
-        Part(polygon([(0.66, head_y - 0.08), (1.0, head_y + 0.05), (0.68, head_y + 0.1)]), "accent", 0.4),
+        Part(
+            polygon([(0.66, head_y - 0.08), (1.0, head_y + 0.05), (0.68, head_y + 0.1)]),
+            "accent",
+            0.4,
+        ),
         Part(ellipse(head_x, head_y, 0.23, 0.21), "main", 0.9),
         Part(
             curve([(0.28, -0.14), (0.24, 0.14), (-0.1, 0.26), (-0.72, 0.16), (-0.3, -0.08)]),
@@ -44,7 +48,10 @@ def _bird(rng: np.random.Generator) -> list[Part]:
         ),
     ]
     eye = (head_x + 0.07, head_y - 0.04)
-    return parts + [Part(ellipse(*eye, 0.07, 0.07), "light", 0.3), Part(ellipse(*eye, 0.04, 0.04), "dark", 0)]
+    return parts + [
+        Part(ellipse(*eye, 0.07, 0.07), "light", 0.3),
+        Part(ellipse(*eye, 0.04, 0.04), "dark", 0),
+    ]
 
 
 def _fish(rng: np.random.Generator) -> list[Part]:
@@ -60,7 +67,12 @@ def _fish(rng: np.random.Generator) -> list[Part]:
         (0.1, depth),
         (0.6, depth * 0.75),
     ]
-    back = [(0.36, -depth * 0.85), (0.05, -depth - fin), (-0.42, -depth - fin * 0.5), (-0.3, -depth * 0.5)]
+    back = [
+        (0.36, -depth * 0.85),
+        (0.05, -depth - fin),
+        (-0.42, -depth - fin * 0.5),
+        (-0.3, -depth * 0.5),
+    ]
     belly = [(0.2, depth * 0.9), (-0.05, depth + fin * 0.8), (-0.3, depth * 0.62)]
     side = [(0.26, 0.06), (-0.02, 0.0), (-0.16, 0.2), (0.08, 0.24)]
     return [
@@ -79,7 +91,11 @@ def _fish(rng: np.random.Generator) -> list[Part]:
 def _tree(rng: np.random.Generator) -> list[Part]:
     width = rng.uniform(0.08, 0.13)
     parts = [
-        Part(limb([(0.0, 0.98, width * 1.7), (0.0, 0.7, width), (0.02, 0.0, width * 0.7)]), "wood", 0.8),
+        Part(
+            limb([(0.0, 0.98, width * 1.7), (0.0, 0.7, width), (0.02, 0.0, width * 0.7)]),
+            "wood",
+            0.8,
+        ),
         Part(limb([(0.0, 0.35, width * 0.6), (0.3, 0.0, 0.03)]), "wood", 0.5),
     ]
     if rng.random() < 0.35:  # a conifer
@@ -101,7 +117,13 @@ def _tree(rng: np.random.Generator) -> list[Part]:
 def _mushroom(rng: np.random.Generator) -> list[Part]:
     cap, stem, lean = rng.uniform(0.72, 0.95), rng.uniform(0.16, 0.26), rng.uniform(-0.1, 0.1)
     high = rng.uniform(0.62, 0.9)
-    dome = [(-cap, 0.02), (-cap * 0.8, -high * 0.6), (0.0, -high), (cap * 0.8, -high * 0.6), (cap, 0.02)]
+    dome = [
+        (-cap, 0.02),
+        (-cap * 0.8, -high * 0.6),
+        (0.0, -high),
+        (cap * 0.8, -high * 0.6),
+        (cap, 0.02),
+    ]
     foot = [
         (-stem, 0.0),
         (-stem * 0.9 + lean, 0.5),

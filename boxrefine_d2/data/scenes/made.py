@@ -20,7 +20,12 @@ def _car(rng: np.random.Generator) -> list[Part]:
     ]
     cabin = [(back - 0.12, -0.1), (back + 0.1, roof), (front - 0.2, roof), (front + 0.18, -0.1)]
     middle = (back + front) / 2 - 0.05
-    rear = [(back, -0.14), (back + 0.14, roof + 0.08), (middle - 0.04, roof + 0.08), (middle - 0.04, -0.14)]
+    rear = [
+        (back, -0.14),
+        (back + 0.14, roof + 0.08),
+        (middle - 0.04, roof + 0.08),
+        (middle - 0.04, -0.14),
+    ]
     ahead = [
         (middle + 0.04, -0.14),
         (middle + 0.04, roof + 0.08),
@@ -47,7 +52,14 @@ def _car(rng: np.random.Generator) -> list[Part]:
 
 def _cup(rng: np.random.Generator) -> list[Part]:
     top, bottom, tall = rng.uniform(0.5, 0.62), rng.uniform(0.3, 0.48), rng.uniform(0.5, 0.72)
-    body = [(-top, -tall), (top, -tall), (top * 0.97, 0.1), (bottom, tall), (-bottom, tall), (-top * 0.97, 0.1)]
+    body = [
+        (-top, -tall),
+        (top, -tall),
+        (top * 0.97, 0.1),
+        (bottom, tall),
+        (-bottom, tall),
+        (-top * 0.97, 0.1),
+    ]
     parts = []
     if rng.random() < 0.5:
         parts = [
@@ -58,11 +70,14 @@ def _cup(rng: np.random.Generator) -> list[Part]:
         Part(arc_band(top * 0.86, -0.08, 0.42, 0.38, -1.9, 1.9, 0.13), "accent", 0.7),
         Part(polygon(body[:2] + body[3:5]), "main", 0.8),
         Part(ellipse(0.0, tall, bottom, 0.1), "main", 0.3),
-        Part(limb([(-top * 0.92, -tall * 0.55, 0.045), (top * 0.92, -tall * 0.55, 0.045)]), "accent", 0.2),
+        Part(
+            limb([(-top * 0.92, -tall * 0.55, 0.045), (top * 0.92, -tall * 0.55, 0.045)]),
+            "accent",
+            0.2,
+        ),
         Part(ellipse(0.0, -tall, top, 0.15), "light", 0.3),
         Part(ellipse(0.0, -tall + 0.02, top * 0.86, 0.105), "dark", 0.4),
     ]
-
 
 
 def _chair(rng: np.random.Generator) -> list[Part]:
@@ -71,7 +86,11 @@ def _chair(rng: np.random.Generator) -> list[Part]:
     rise = deep * 0.45
     parts = [
         Part(limb([(left + deep, seat - rise, 0.05), (left + deep, 0.72, 0.04)]), "wood", 0.3),
-        Part(limb([(right + deep, seat - rise, 0.05), (right + deep + 0.02, 0.72, 0.04)]), "wood", 0.3),
+        Part(
+            limb([(right + deep, seat - rise, 0.05), (right + deep + 0.02, 0.72, 0.04)]),
+            "wood",
+            0.3,
+        ),
         Part(limb([(left + deep, seat, 0.055), (left + deep - 0.02, back, 0.05)]), "wood", 0.4),
         Part(limb([(right + deep, seat, 0.055), (right + deep + 0.02, back, 0.05)]), "wood", 0.4),
     ]
@@ -103,8 +122,18 @@ def _house(rng: np.random.Generator) -> list[Part]:
         roof = [(-over, eaves + 0.06), (0.0, ridge), (over, eaves + 0.06)]
         wall.insert(1, (0.0, ridge + 0.1))
     else:
-        roof = [(-over, eaves + 0.06), (-wide * 0.6, ridge), (wide * 0.6, ridge), (over, eaves + 0.06)]
-    stack = [(chimney, ridge - 0.02), (chimney + 0.16, ridge - 0.02), (chimney + 0.16, eaves), (chimney, eaves)]
+        roof = [
+            (-over, eaves + 0.06),
+            (-wide * 0.6, ridge),
+            (wide * 0.6, ridge),
+            (over, eaves + 0.06),
+        ]
+    stack = [
+        (chimney, ridge - 0.02),
+        (chimney + 0.16, ridge - 0.02),
+        (chimney + 0.16, eaves),
+        (chimney, eaves),
+    ]
     parts = [
         Part(polygon(stack), "dark", 0.2),
         Part(polygon(wall), "main", 0.3),

@@ -10,8 +10,11 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw
 
-SUPERSAMPLING = 2  # sub-pixels per pixel side; a pixel belongs to a mask when at least half of them do
+SUPERSAMPLING = (
+    2  # sub-pixels per pixel side; a pixel belongs to a mask when at least half of them do
+)
 _STEPS = 6  # points drawn per control point of a curve
+
 
 class Part(NamedTuple):
     """One piece of an object: outline (k, 2), material slot, roundness of the shading (0 flat, 1 round).

@@ -24,11 +24,15 @@ def paint_scene(layout: Layout, rng: np.random.Generator) -> np.ndarray:
     smooth = natural_fields(rng, layout.size, 1.8)
     canvas = _paint_backdrop(layout.backdrop, (upper, lower), (first, second), smooth, rng)
     tint = mix(layout.backdrop.colours[1], layout.backdrop.colours[0], rng.uniform(0, 0.25))
+    top = layout.backdrop.ground_top
     for kind in layout.backdrop.setting.clutter:
         if kind == "shadows":
-            canvas *= 1 - rng.uniform(0.2, 0.42) * step(smooth[1] - rng.uniform(0.5, 1.1), 0.45)[..., None]
+            canvas *= (
+                1
+                - rng.uniform(0.2, 0.42) * step(smooth[1] - rng.uniform(0.5, 1.1), 0.45)[..., None]
+            )
         elif rng.random() < 0.75:
-            canvas = draw_pieces(canvas, BEHIND[kind](rng, layout.size, tint))
+            canvas = draw_pieces(canvas, BEHIND[kind](rng, layout.size, tint, top))
     # The mirrored fields are as good as fresh ones for what the objects wear.
     fields = smooth[0][::-1, ::-1], second[0][::-1, ::-1]
     for placed in layout.objects:
@@ -55,10 +59,12 @@ def _paint_backdrop(
     ):
         if ground.structure != "none":
             pitch = rng.uniform(0.06, 0.1) * height
-            light = light * np.float32(0.6) + structure_field(ground.structure, size, pitch, smooth[1])
+            light = light * np.float32(0.6) + structure_field(
+                ground.structure, size, pitch, smooth[1]
+            )
         contrast = 255 * ground.contrast * rng.uniform(0.8, 1.25)
         basis += [cover, cover * light, cover * chroma]
-        weights += [colour, contrast * _lightness_axis(colour), contrast * 0.25 * _chroma_axis(rng)]
+        weights += [colour, contrast * _lightness_axis(colour), contrast * 0.18 * _chroma_axis(rng)]
     canvas = np.stack(basis, axis=-1) @ np.array(weights, dtype=np.float32)
     # A slow change of brightness from top to bottom: distance, sky, falling light.
     fall = rng.uniform(-0.1, 0.1)
@@ -93,7 +99,9 @@ def draw_pieces(canvas: np.ndarray, pieces: tuple[Piece, ...] | list[Piece]) -> 
     """The canvas (H, W, 3) with the pieces filled in, in order, edges smoothed; float32."""
     height, width = canvas.shape[:2]
     picture = Image.fromarray(np.clip(canvas, 0, 255).astype(np.uint8))
-    picture = picture.resize((width * SUPERSAMPLING, height * SUPERSAMPLING), Image.Resampling.NEAREST)
+    picture = picture.resize(
+        (width * SUPERSAMPLING, height * SUPERSAMPLING), Image.Resampling.NEAREST
+    )
     draw = ImageDraw.Draw(picture)
     for outline, colour in pieces:
         draw.polygon(to_subpixels(outline), fill=tuple(int(c) for c in colour))
@@ -133,7 +141,9 @@ def _paint_object(canvas: np.ndarray, placed: PlacedObject, light: float, fields
         crops = tuple(field[top:bottom, left:right] for field in fields)
         colour = _part_colour(placed, part, placed.materials[part.slot], window, crops)
         x1, y1 = placed.window[:2]
-        shade = relief[top - y1 : bottom - y1, left - x1 : right - x1] + _roundness(part, window, light)
+        shade = relief[top - y1 : bottom - y1, left - x1 : right - x1] + _roundness(
+            part, window, light
+        )
         colour *= shade[..., None]
         target = canvas[top:bottom, left:right]
         target += (colour - target) * alpha[..., None]
@@ -164,7 +174,11 @@ def _roundness(part: Part, window: tuple[int, int, int, int], light: float) -> n
 
 
 def _part_colour(
-    placed: PlacedObject, part: Part, material: Material, window: tuple[int, int, int, int], fields: Fields
+    placed: PlacedObject,
+    part: Part,
+    material: Material,
+    window: tuple[int, int, int, int],
+    fields: Fields,
 ) -> np.ndarray:
     """Unshaded colour of a part over its window, (h, w, 3) float32: material, pattern and fine grain."""
     smooth, rough = fields

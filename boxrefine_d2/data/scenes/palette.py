@@ -54,7 +54,7 @@ GROUNDS: dict[str, Ground] = {
     "soil": Ground(((96, 76, 56), (122, 98, 72), (80, 66, 54)), 0.10, 1.15),
     "sand": Ground(((208, 184, 144), (190, 166, 130), (222, 204, 172)), 0.06, 1.1),
     "snow": Ground(((226, 231, 239), (206, 216, 231)), 0.05, 1.5),
-    "rock": Ground(((126, 121, 116), (152, 142, 132), (98, 98, 102)), 0.12, 1.3),
+    "rock": Ground(((92, 90, 90), (164, 156, 144), (78, 74, 72)), 0.11, 1.3),
     "asphalt": Ground(((96, 96, 99), (78, 78, 82), (118, 116, 112)), 0.05, 0.8),
     "water": Ground(((62, 112, 142), (84, 132, 142), (44, 84, 112)), 0.08, 1.3, 5.0),
     "deep": Ground(((28, 82, 112), (22, 98, 112), (16, 58, 98)), 0.07, 1.7, 1.5),
@@ -90,12 +90,20 @@ SETTINGS: dict[str, Setting] = {
     "gravel": Setting(0.8, ("rock", "asphalt"), "single", ("pebbles", "cracks"), ("branch",)),
     "street": Setting(0.5, ("brick", "asphalt"), "split", ("cracks", "stripes"), ("rods",)),
     "yard": Setting(0.5, ("plaster", "soil"), "split", ("cracks", "grass"), ("branch", "blades")),
-    "table": Setting(0.7, ("plaster", "wood"), "split", ("blotches", "shadows"), ("rods", "leaves")),
+    "table": Setting(
+        0.7, ("plaster", "wood"), "split", ("blotches", "shadows"), ("rods", "leaves")
+    ),
     "bench": Setting(0.9, ("wood", "soil"), "single", ("leaves", "shadows"), ("branch", "leaves")),
-    "drape": Setting(1.1, ("cloth", "plaster"), "single", ("stripes", "shadows"), ("rods", "leaves")),
+    "drape": Setting(
+        1.1, ("cloth", "plaster"), "single", ("stripes", "shadows"), ("rods", "leaves")
+    ),
     "snow": Setting(1.0, ("snow", "rock"), "single", ("twigs", "shadows"), ("branch", "blades")),
-    "evening": Setting(0.7, ("dusk", "soil"), "horizon", ("grass", "pebbles"), ("blades", "branch")),
-    "valley": Setting(0.6, ("hills", "grass"), "horizon", ("pebbles", "grass"), ("branch", "leaves")),
+    "evening": Setting(
+        0.7, ("dusk", "soil"), "horizon", ("grass", "pebbles"), ("blades", "branch")
+    ),
+    "valley": Setting(
+        0.6, ("hills", "grass"), "horizon", ("pebbles", "grass"), ("branch", "leaves")
+    ),
 }
 
 

@@ -13,8 +13,8 @@ def _amplitudes(size: tuple[int, int], slope: float, stretch: float) -> np.ndarr
     diagonal = np.hypot(height, width)
     along = np.fft.fftfreq(width)[None, :] * diagonal
     across = np.fft.fftfreq(height)[:, None] * diagonal
-    # Levelled off below two cycles, so that the slowest waves do not drown the rest.
-    amplitudes = (along**2 * stretch + across**2 / stretch + 4.0) ** (-slope / 2)
+    # Levelled off below about two cycles, so that the slowest waves do not drown the rest.
+    amplitudes = (along**2 * stretch + across**2 / stretch + 3.0) ** (-slope / 2)
     amplitudes[0, 0] = 0
     return amplitudes.astype(np.float32)
 
@@ -47,7 +47,13 @@ def step(value: np.ndarray, softness: float) -> np.ndarray:
 
 
 def pattern_share(
-    name: str, u: np.ndarray, v: np.ndarray, field: np.ndarray, grain: np.ndarray, pitch: float, angle: float
+    name: str,
+    u: np.ndarray,
+    v: np.ndarray,
+    field: np.ndarray,
+    grain: np.ndarray,
+    pitch: float,
+    angle: float,
 ) -> np.ndarray:
     """How much of the second colour shows at each pixel, 0 to 1, never more than about half on average.
 
@@ -57,7 +63,9 @@ def pattern_share(
     c, s = np.float32(np.cos(angle)), np.float32(np.sin(angle))
     a, b = (u * c + v * s) * np.float32(pitch), (v * c - u * s) * np.float32(pitch)
     if name == "striped":
-        return step(np.sin(np.float32(2 * np.pi) * a + np.float32(0.5) * field) - np.float32(0.1), 0.25)
+        return step(
+            np.sin(np.float32(2 * np.pi) * a + np.float32(0.5) * field) - np.float32(0.1), 0.25
+        )
     if name == "spotted":
         b = b * np.float32(1.15)
         row = np.floor(b)
@@ -65,14 +73,18 @@ def pattern_share(
         near = np.hypot(x - np.floor(x) - np.float32(0.5), b - row - np.float32(0.5))
         return step(np.float32(0.31) - near + np.float32(0.02) * field, 0.05)
     if name == "checkered":
-        wave = np.sin(np.float32(np.pi) * a * np.float32(1.3)) * np.sin(np.float32(np.pi) * b * np.float32(1.3))
+        wave = np.sin(np.float32(np.pi) * a * np.float32(1.3)) * np.sin(
+            np.float32(np.pi) * b * np.float32(1.3)
+        )
         return step(wave, 0.08)
     if name == "mottled":
         return step(field + np.float32(0.25) * grain - np.float32(0.4), 0.3)
     if name == "speckled":
         return step(grain - np.float32(1.0), 0.35)
     if name == "streaked":
-        wave = np.sin(a * np.float32(17.0) + field) + np.sin(a * np.float32(29.0) + np.float32(2.0) * field)
+        wave = np.sin(a * np.float32(17.0) + field) + np.sin(
+            a * np.float32(29.0) + np.float32(2.0) * field
+        )
         return step(wave + np.float32(0.7) * grain - np.float32(0.7), 0.6)
     if name == "netted":
         x, y = np.abs(a - np.floor(a) - np.float32(0.5)), np.abs(b - np.floor(b) - np.float32(0.5))

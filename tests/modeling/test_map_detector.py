@@ -1,0 +1,117 @@
+import pytest
+import torch
+from detectron2.modeling import build_model
+from detectron2.structures import Boxes, Instances
+from torch.testing import assert_close
+
+from boxrefine_d2.config import boxrefine_cfg
+from boxrefine_d2.errors import UserError
+from boxrefine_d2.features.vit import LastBlock
+from boxrefine_d2.modeling.map_detector import build_trunk, to_instances
+from boxrefine_d2.modeling.map_inputs import (
+    affinity_as_image,
+    heatmap_as_image,
+    keys_as_image,
+    qkv_as_image,
+    token_input,
+)
+
+
+def detector_cfg(trunk="resnet18"):
+    cfg = boxrefine_cfg()
+    cfg.MODEL.META_ARCHITECTURE = "MapDetector"
+    cfg.MODEL.MAP_DETECTOR.TRUNK = trunk
+    cfg.MODEL.MAP_DETECTOR.NUM_BOXES = 3
+    cfg.MODEL.DEVICE = "cpu"
+    return cfg
+
+
+def drawn_map(box, size=(64, 96)):
+    """A white rectangle as Detectron2 input: the map is a picture, the box is what h should say."""
+    picture = torch.zeros(3, *size)
+    x1, y1, x2, y2 = box
+    picture[:, y1:y2, x1:x2] = 1
+    instances = Instances(size)
+    instances.gt_boxes = Boxes(torch.tensor([box], dtype=torch.float32))
+    return {"image": picture, "instances": instances, "height": 2 * size[0], "width": 2 * size[1]}
+
+
+def test_alone_it_learns_a_fixed_batch_with_detectron2_inputs():
+    torch.manual_seed(0)
+    model = build_model(detector_cfg()).train()
+    batch = [drawn_map((8, 8, 40, 40)), drawn_map((48, 16, 88, 56)), drawn_map((0, 32, 96, 64))]
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    for _ in range(40):
+        losses = model(batch)
+        optimizer.zero_grad()
+        sum(losses.values()).backward()
+        optimizer.step()
+    assert set(losses) == {"loss_class", "loss_l1", "loss_giou"}
+    with torch.no_grad():
+        model.train()  # three pictures are too few for running statistics
+        outputs = model.predict(torch.stack([x["image"] for x in batch]))
+    for found, x in zip(to_instances(outputs, [(64, 96)] * 3), batch, strict=True):
+        assert_close(found.pred_boxes.tensor[0], x["instances"].gt_boxes.tensor[0], atol=8, rtol=0)
+
+
+def test_inference_gives_every_box_in_the_frame_of_the_image():
+    model = build_model(detector_cfg()).eval()
+    with torch.no_grad():
+        (result,) = model([drawn_map((8, 8, 40, 40))])
+    instances = result["instances"]
+    assert instances.image_size == (128, 192)
+    assert len(instances) == 3
+    assert instances.scores.tolist() == sorted(instances.scores.tolist(), reverse=True)
+    assert float(instances.pred_boxes.tensor.max()) <= 192
+
+
+def test_best_box_first_and_the_first_among_equals():
+    outputs = {
+        "pred_logits": torch.tensor([[[0.0, 1.0], [2.0, 0.0], [2.0, 0.0]]]),
+        "pred_boxes": torch.tensor([[[0.5, 0.5, 0.2, 0.2], [0.25, 0.5, 0.5, 1.0], [0.75, 0.5, 0.5, 1.0]]]),
+    }
+    (instances,) = to_instances(outputs, [(10, 20)])
+    assert instances.pred_boxes.tensor[:2].tolist() == [[0, 0, 10, 10], [10, 0, 20, 10]]
+    assert_close(instances.scores[2], torch.tensor([0.0, 1.0]).softmax(0)[0])
+
+
+@pytest.mark.parametrize("trunk", ["resnet18", "resnet50", "vgg16"])
+def test_trunks_take_any_size_and_give_six_numbers_a_box(trunk):
+    net = build_trunk(trunk, outputs=18, norm="FrozenBN", weights="").eval()
+    with torch.no_grad():
+        assert net(torch.zeros(1, 3, 49, 64)).shape == (1, 18)
+
+
+def test_official_resnet_file_loads_without_a_last_layer(tmp_path):
+    source = build_trunk("resnet18", outputs=7, norm="BN", weights="")
+    state = {k: v for k, v in source.state_dict().items() if not k.startswith("fc.")}
+    torch.save(state, tmp_path / "r18.pth")
+    loaded = build_trunk("resnet18", outputs=60, norm="BN", weights=str(tmp_path / "r18.pth"))
+    assert loaded.fc.out_features == 60
+    assert_close({k: v for k, v in loaded.state_dict().items() if k in state}, state)
+    with pytest.raises(UserError, match="r18.pth is not of resnet50"):
+        build_trunk("resnet50", outputs=60, norm="BN", weights=str(tmp_path / "r18.pth"))
+
+
+def test_adapters():
+    qkv = torch.arange(2 * 3 * 5 * 4, dtype=torch.float32).view(2, 3, 5, 4)
+    last = LastBlock(qkv, torch.zeros(2, 4), (2, 2))
+    assert_close(qkv_as_image(last), qkv[:, :, 1:])
+    assert_close(qkv_as_image(last, with_cls=True), qkv)
+    keys = keys_as_image(last)
+    assert keys.shape == (2, 3, 4, 4)
+    assert all(torch.equal(keys[:, channel], qkv[:, 1, 1:]) for channel in range(3))
+    affinity = affinity_as_image(last)
+    assert affinity.shape == (2, 3, 4, 4)
+    assert_close(affinity[:, 0].diagonal(dim1=1, dim2=2), torch.ones(2, 4))
+    heatmap = torch.rand(2, 7, 9)
+    assert torch.equal(heatmap_as_image(heatmap)[1, 2], heatmap[1])
+    with pytest.raises(UserError, match="'qkv' is no input made from tokens; known: qkv_as_image"):
+        token_input("qkv")
+
+
+def test_mistakes_are_named():
+    with pytest.raises(UserError, match="TRUNK 'resnet19' is unknown; known: resnet50"):
+        build_trunk("resnet19", outputs=6, norm="BN", weights="")
+    with pytest.raises(UserError, match="NORM 'GN' is unknown; known: BN"):
+        build_trunk("resnet18", outputs=6, norm="GN", weights="")
