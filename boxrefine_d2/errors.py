@@ -1,7 +1,9 @@
 """What a user got wrong, said in one line, and the exit code that goes with it."""
 
+import argparse
 import sys
 from collections.abc import Callable
+from typing import NoReturn
 
 
 class UserError(ValueError):
@@ -9,6 +11,14 @@ class UserError(ValueError):
 
     def __init__(self, message: str):
         super().__init__(" ".join(message.split()))
+
+
+class CommandParser(argparse.ArgumentParser):
+    """argparse, whose complaints become a `UserError`."""
+
+    def error(self, message: str) -> NoReturn:
+        """Instead of a usage text and an exit."""
+        raise UserError(f"{message}; see --help")
 
 
 def run_command(main: Callable[[], int | None]) -> int:

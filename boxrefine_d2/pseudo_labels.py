@@ -123,7 +123,9 @@ def discover_dataset(
     images = [image for entry in entries for image in entry["images"]]
     if not images:
         _remove_journals(output)
-        raise UserError(f"none of the {len(records)} images could be done; first: {failed[0]['reason']}")
+        raise UserError(
+            f"none of the {len(records)} images could be done; first: {failed[0]['reason']}"
+        )
     write_pseudo_labels(
         output,
         images=images,
@@ -220,9 +222,7 @@ def _entry(
 def _annotations(image_id: int | str, boxes: PseudoBoxes) -> list[dict[str, Any]]:
     return [
         {"image_id": image_id, "bbox": [x1, y1, x2 - x1, y2 - y1], "score": score}
-        for (x1, y1, x2, y2), score in zip(
-            boxes.boxes.tolist(), boxes.scores.tolist(), strict=True
-        )
+        for (x1, y1, x2, y2), score in zip(boxes.boxes.tolist(), boxes.scores.tolist(), strict=True)
     ]
 
 

@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -10,7 +11,7 @@ import yaml
 from detectron2.utils import comm
 
 from boxrefine_d2.engine.launch import run_torchrun
-from boxrefine_d2.errors import UserError, run_command
+from boxrefine_d2.errors import CommandParser, UserError, run_command
 from boxrefine_d2.features import BACKBONES
 from boxrefine_d2.pseudo_labels import PRECISIONS, DiscoverySettings, discover_dataset
 
@@ -18,9 +19,11 @@ from boxrefine_d2.pseudo_labels import PRECISIONS, DiscoverySettings, discover_d
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     defaults = DiscoverySettings("lost")
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = CommandParser(prog="discover.py", description=__doc__)
     parser.add_argument("--method", required=True, help="a discovery rule: lost")
-    parser.add_argument("--data", required=True, metavar="SPEC", help="a dataset spec, e.g. folder:DIR")
+    parser.add_argument(
+        "--data", required=True, metavar="SPEC", help="a dataset spec, e.g. folder:DIR"
+    )
     parser.add_argument("--output", required=True, type=Path, metavar="FILE.json")
     parser.add_argument("--backbone", default=defaults.backbone, help=", ".join(BACKBONES))
     parser.add_argument("--weights", metavar="FILE | random[:SEED]")
@@ -66,10 +69,9 @@ def run(args: argparse.Namespace) -> None:
         print(summary)
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """The command; 0, or 2 for a user's mistake."""
-    args = parser().parse_args()
-    return run_command(lambda: run_torchrun(run, args))
+    return run_command(lambda: run_torchrun(run, parser().parse_args(argv)))
 
 
 if __name__ == "__main__":

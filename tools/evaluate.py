@@ -6,19 +6,13 @@ Reads no image. Exit codes: 0 done; 2 what the user gave is wrong, said in one l
 import argparse
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
 
 from boxrefine_d2 import evaluation
 from boxrefine_d2.data.dataset_spec import load_spec
-from boxrefine_d2.errors import UserError, run_command
+from boxrefine_d2.errors import CommandParser, run_command
 
 PRED_HELP = "COCO data set file or COCO results list; image ids as in SPEC (VOC: '000005')"
 PROTOCOL_HELP = "what counts as ground truth for CorLoc"
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message}; see --help")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,7 +21,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     metrics, protocols = ", ".join(evaluation.METRICS), ", ".join(evaluation.PROTOCOLS)
-    parser = _Parser(prog="evaluate.py", description="Scores predicted boxes; reads no image.")
+    parser = CommandParser(
+        prog="evaluate.py", description="Scores predicted boxes; reads no image."
+    )
     parser.add_argument("--gt", required=True, metavar="SPEC", help="labelled data set")
     parser.add_argument("--pred", required=True, metavar="FILE.json", help=PRED_HELP)
     parser.add_argument("--metrics", required=True, help=f"comma-separated, of: {metrics}")

@@ -2,12 +2,13 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 
 from detectron2.engine import default_argument_parser
 from detectron2.utils import comm
 
 from boxrefine_d2.engine import RefineTrainer, run_distributed, setup, write_results
-from boxrefine_d2.errors import run_command
+from boxrefine_d2.errors import CommandParser, run_command
 
 
 def train(args: argparse.Namespace) -> None:
@@ -22,10 +23,15 @@ def train(args: argparse.Namespace) -> None:
         write_results(cfg, trainer.refiner.map_network.weights_info, datasets, record)
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """The command; 0, or 2 for a user's mistake."""
-    args = default_argument_parser(__doc__).parse_args()
-    return run_command(lambda: run_distributed(train, args))
+    parser = CommandParser(
+        prog="train_net.py",
+        description=__doc__,
+        parents=[default_argument_parser()],  # Detectron2's flags
+        conflict_handler="resolve",
+    )
+    return run_command(lambda: run_distributed(train, parser.parse_args(argv)))
 
 
 if __name__ == "__main__":

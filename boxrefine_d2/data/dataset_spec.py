@@ -132,7 +132,10 @@ def _catalog_function(text: str) -> Callable[[], list[Record]]:
         dataset = load_spec(text)
         own_ids = {own: index for index, own in enumerate(dataset.category_ids)}
         _describe(
-            text, thing_classes=dataset.category_names, thing_dataset_id_to_contiguous_id=own_ids
+            text,
+            thing_classes=dataset.category_names,
+            thing_dataset_id_to_contiguous_id=own_ids,
+            corloc_rounds_boxes=dataset.corloc_rounds_boxes,
         )
         return dataset.records
 

@@ -59,7 +59,9 @@ class _TrainDataset(Dataset):
                 return self.mapper(record, position) | {"unreadable": unreadable}
             except ImageReadError as error:
                 unreadable.append((record["file_name"], str(error)))
-        raise UserError(f"none of the {len(self.records)} images can be read; first: {unreadable[0][1]}")
+        raise UserError(
+            f"none of the {len(self.records)} images can be read; first: {unreadable[0][1]}"
+        )
 
 
 class TrainLoader:
@@ -86,7 +88,9 @@ class TrainLoader:
         Raises: UserError if the ranks cannot share a batch equally or there are fewer images than a batch holds.
         """
         if batch_size % ranks:
-            raise UserError(f"SOLVER.IMS_PER_BATCH {batch_size} is no multiple of the {ranks} processes")
+            raise UserError(
+                f"SOLVER.IMS_PER_BATCH {batch_size} is no multiple of the {ranks} processes"
+            )
         if len(records) < batch_size:
             raise UserError(
                 f"{len(records)} training images for a batch of {batch_size}: add images or lower "
@@ -183,9 +187,7 @@ class WholeImageLoader:
     Attributes: unreadable: file name -> reason, of all files that had to be left out so far.
     """
 
-    def __init__(
-        self, batches: Sequence[list[Record]], mapper: WholeImageMapper, num_workers: int
-    ):
+    def __init__(self, batches: Sequence[list[Record]], mapper: WholeImageMapper, num_workers: int):
         self._loader = DataLoader(
             _BatchDataset(batches, mapper),
             batch_size=None,

@@ -10,7 +10,6 @@ from boxrefine_d2.config import paper_profile
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.structures import FeatureMap, PseudoBoxes
 
-
 Rule = Callable[[FeatureMap], list[PseudoBoxes]]
 
 

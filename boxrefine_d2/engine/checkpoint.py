@@ -1,15 +1,13 @@
 """Detectron2's checkpointer with our loader: no code in a file is run, and a file is whole or absent."""
 
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
 
+from boxrefine_d2.atomic_file import atomic_binary_file, atomic_text_file
 from boxrefine_d2.features.weights import read_checkpoint
-
-_TEMPORARY = ".part"
 
 
 class SafeCheckpointer(DetectionCheckpointer):
@@ -26,18 +24,11 @@ class SafeCheckpointer(DetectionCheckpointer):
         data = {"model": self.model.state_dict()}
         data |= {key: thing.state_dict() for key, thing in self.checkpointables.items()}
         data |= kwargs
-        path = Path(self.save_dir) / f"{name}.pth"
-        temporary = path.with_name(path.name + _TEMPORARY)
-        with temporary.open("wb") as file:
+        with atomic_binary_file(Path(self.save_dir) / f"{name}.pth") as file:
             torch.save(data, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        self.tag_last_checkpoint(path.name)
+        self.tag_last_checkpoint(f"{name}.pth")
 
     def tag_last_checkpoint(self, last_filename_basename: str) -> None:
         """Names the newest checkpoint, atomically."""
-        tag = Path(self.save_dir) / "last_checkpoint"
-        temporary = tag.with_name(tag.name + _TEMPORARY)
-        temporary.write_text(last_filename_basename)
-        os.replace(temporary, tag)
+        with atomic_text_file(Path(self.save_dir) / "last_checkpoint") as file:
+            file.write(last_filename_basename)

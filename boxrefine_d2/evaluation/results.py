@@ -1,12 +1,11 @@
 """What an evaluation returns, and the file it is written to."""
 
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from boxrefine_d2.errors import UserError
+from boxrefine_d2.atomic_file import atomic_text_file
 
 
 @dataclass(frozen=True)
@@ -38,18 +37,10 @@ class MetricResult:
 
 
 def write_json(path: str | Path, value: Any) -> None:
-    """Writes JSON so that the file is whole or absent; missing parent folders are made. Raises `UserError`."""
-    path = Path(path)
-    text = json.dumps(value, indent=1, allow_nan=False) + "\n"
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            part.write_text(text, encoding="utf-8")
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"cannot write {path}: {error.strerror}; name a file that can be written"
-        ) from error
+    """Writes JSON so that the file is whole or absent; missing parent folders are made.
+
+    Raises: UserError if it cannot be written.
+    """
+    with atomic_text_file(path) as file:
+        json.dump(value, file, indent=1, allow_nan=False)
+        file.write("\n")

@@ -11,7 +11,7 @@ from torch import nn
 
 from boxrefine_d2.errors import UserError
 
-from .cnn import ResNet50, VGG16
+from .cnn import VGG16, ResNet50
 from .vit import VisionTransformer
 from .weights import (
     WeightsInfo,
@@ -51,12 +51,16 @@ BACKBONES: dict[str, BackboneSpec] = {
     "dino_mini": BackboneSpec(
         partial(VisionTransformer, patch_size=16, dim=192, depth=6, num_heads=3), None
     ),
-    "dino_vits16": BackboneSpec(partial(_vit_small, patch_size=16), _dino("dino_deitsmall16_pretrain")),
+    "dino_vits16": BackboneSpec(
+        partial(_vit_small, patch_size=16), _dino("dino_deitsmall16_pretrain")
+    ),
     # "ViT-S/8" is two files: LOST, TokenCut and MaskCut use the one of 300 epochs, DINO's own hub and MOVE the other.
     "dino_vits8": BackboneSpec(
         partial(_vit_small, patch_size=8), _dino("dino_deitsmall8_300ep_pretrain")
     ),
-    "dino_vitb16": BackboneSpec(partial(_vit_base, patch_size=16), _dino("dino_vitbase16_pretrain")),
+    "dino_vitb16": BackboneSpec(
+        partial(_vit_base, patch_size=16), _dino("dino_vitbase16_pretrain")
+    ),
     "dino_vitb8": BackboneSpec(partial(_vit_base, patch_size=8), _dino("dino_vitbase8_pretrain")),
     "dino_resnet50": BackboneSpec(partial(ResNet50, dilate=2), _dino("dino_resnet50_pretrain")),
     "imagenet_resnet50": BackboneSpec(

@@ -86,7 +86,9 @@ class VisionTransformer(nn.Module):
             return self.pos_embed
         table = self.pos_embed[:, 1:].float().transpose(1, 2).unflatten(2, (side, side))
         scale = tuple((cells + 0.1) / side for cells in grid_size)
-        resized = F.interpolate(table, scale_factor=scale, mode="bicubic").flatten(2).transpose(1, 2)
+        resized = (
+            F.interpolate(table, scale_factor=scale, mode="bicubic").flatten(2).transpose(1, 2)
+        )
         return torch.cat([self.pos_embed[:, :1], resized.to(self.pos_embed.dtype)], dim=1)
 
     def _embed(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:

@@ -210,7 +210,11 @@ def load_into(module: nn.Module, state: dict[str, Tensor], *, name: str, path: P
     ]
     faults = [
         f"{len(names)} {what} (first: {names[0]})"
-        for what, names in (("missing", missing), ("unknown", foreign), ("of another shape", shapes))
+        for what, names in (
+            ("missing", missing),
+            ("unknown", foreign),
+            ("of another shape", shapes),
+        )
         if names
     ]
     if faults:

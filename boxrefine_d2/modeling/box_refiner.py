@@ -53,7 +53,9 @@ class BoxRefiner(nn.Module):
     ):
         super().__init__()
         if not isinstance(map_network, VisionTransformer):
-            raise UserError("MODEL.MAP_NETWORK.NAME: refinement needs a transformer, dino_*, not a CNN")
+            raise UserError(
+                "MODEL.MAP_NETWORK.NAME: refinement needs a transformer, dino_*, not a CNN"
+            )
         if square_size % map_network.stride:
             raise UserError(
                 f"INPUT.SQUARE_SIZE {square_size} is no multiple of the patch, {map_network.stride} pixels"
@@ -73,7 +75,9 @@ class BoxRefiner(nn.Module):
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
         """The parts named in the configuration."""
         return {
-            "map_network": build_backbone(cfg.MODEL.MAP_NETWORK.NAME, cfg.MODEL.MAP_NETWORK.WEIGHTS),
+            "map_network": build_backbone(
+                cfg.MODEL.MAP_NETWORK.NAME, cfg.MODEL.MAP_NETWORK.WEIGHTS
+            ),
             "map_detector": MapDetector(cfg),
             "discovery": build_rule(cfg.DISCOVERY.NAME, cfg),
             "discovery_name": cfg.DISCOVERY.NAME,

@@ -54,7 +54,10 @@ class SetCriterion(nn.Module):
         for label, (predicted, _) in zip(labels, matches, strict=True):
             label[predicted.to(label.device)] = OBJECT
         matched = torch.cat(
-            [box[predicted.to(box.device)] for box, (predicted, _) in zip(boxes, matches, strict=True)]
+            [
+                box[predicted.to(box.device)]
+                for box, (predicted, _) in zip(boxes, matches, strict=True)
+            ]
         )
         target = torch.cat(
             [box[chosen.to(box.device)] for box, (_, chosen) in zip(targets, matches, strict=True)]

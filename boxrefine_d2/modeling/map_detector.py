@@ -98,9 +98,7 @@ class MapDetector(nn.Module):
         return results
 
 
-def to_instances(
-    outputs: dict[str, Tensor], image_sizes: list[tuple[int, int]]
-) -> list[Instances]:
+def to_instances(outputs: dict[str, Tensor], image_sizes: list[tuple[int, int]]) -> list[Instances]:
     """All k boxes of each image by falling probability of being an object (the first among equals first).
 
     Args: outputs: as `MapDetector.predict` gives.  image_sizes: (H, W) of the frame the boxes are wanted in.
@@ -130,7 +128,9 @@ def build_trunk(name: str, *, outputs: int, norm: str, weights: str) -> nn.Modul
         "vgg16": torchvision.models.vgg16,
     }
     if name not in builders:
-        raise UserError(f"MODEL.MAP_DETECTOR.TRUNK {name!r} is unknown; known: {', '.join(builders)}")
+        raise UserError(
+            f"MODEL.MAP_DETECTOR.TRUNK {name!r} is unknown; known: {', '.join(builders)}"
+        )
     trunk = builders[name](weights=None)
     if weights:
         _load_trunk(trunk, Path(weights), name)

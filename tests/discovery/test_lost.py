@@ -20,7 +20,9 @@ def golden_map() -> FeatureMap:
         planted = (1 <= row <= 3 and 2 <= column <= 5) or (row, column) == (5, 7)
         for j in range(8):
             sign = 1 if j % 2 == 0 else -1
-            tokens[p, j] = 0.5 * math.sin(0.7 * (p + 1) * (j + 1)) + (0.4 if planted else -0.16) * sign
+            tokens[p, j] = (
+                0.5 * math.sin(0.7 * (p + 1) * (j + 1)) + (0.4 if planted else -0.16) * sign
+            )
     return FeatureMap.from_tokens(tokens.float()[None], GRID, 16, [IMAGE], "key")
 
 
@@ -89,7 +91,9 @@ def test_box_follows_a_flip():
 
 
 def test_a_batch_gives_what_each_image_gives():
-    maps = [planted_square((8, 8), box, seed=i) for i, box in enumerate([(1, 1, 3, 4), (4, 2, 8, 6)])]
+    maps = [
+        planted_square((8, 8), box, seed=i) for i, box in enumerate([(1, 1, 3, 4), (4, 2, 8, 6)])
+    ]
     batch = FeatureMap(torch.cat([m.data for m in maps]), 16, [(128, 128), (120, 125)], "key")
     alone = [discover("lost", m)[0].boxes for m in maps]
     together = discover("lost", batch)

@@ -134,7 +134,9 @@ def test_gradient_reaches_all_but_what_lies_behind_the_keys():
 
 def test_golden_keys_of_dino_mini():
     """A refactoring that changes the network or its seeded weights shows here (numbers of this code, stored once)."""
-    features = build_backbone("dino_mini", "random:0")(torch.linspace(-1, 1, 3 * 32 * 48).view(1, 3, 32, 48))
+    features = build_backbone("dino_mini", "random:0")(
+        torch.linspace(-1, 1, 3 * 32 * 48).view(1, 3, 32, 48)
+    )
     assert features.data.shape == (1, 192, 2, 3)
     assert_close(features.data[0, :3, 1, 2], GOLDEN, atol=1e-5, rtol=1e-5)
 
@@ -147,7 +149,10 @@ def test_official_shapes(name):
     """Names and shapes of the official files: 12 blocks, 150 tensors, a table for 224 x 224."""
     with torch.device("meta"):
         state = BACKBONES[name].build().state_dict()
-    dim, patch = (384 if "vits" in name else 768), int(name.removeprefix("dino_vits").removeprefix("dino_vitb"))
+    dim, patch = (
+        (384 if "vits" in name else 768),
+        int(name.removeprefix("dino_vits").removeprefix("dino_vitb")),
+    )
     assert len(state) == 6 + 12 * 12
     assert state["pos_embed"].shape == (1, 1 + (224 // patch) ** 2, dim)
     assert state["patch_embed.proj.weight"].shape == (dim, 3, patch, patch)

@@ -57,7 +57,12 @@ def test_the_teacher_of_a_full_checkpoint_loads(tmp_path, state, expected):
     teacher = {f"backbone.{name}": value for name, value in state.items()}
     student = {f"module.backbone.{name}": value + 1 for name, value in state.items()}
     teacher |= {"head.mlp.0.weight": torch.zeros(3, 3), "head.last_layer.weight_g": torch.ones(2)}
-    content = {"student": student, "teacher": teacher, "epoch": 100, "args": argparse.Namespace(lr=1)}
+    content = {
+        "student": student,
+        "teacher": teacher,
+        "epoch": 100,
+        "args": argparse.Namespace(lr=1),
+    }
     torch.save(content, tmp_path / "full.pth")
     assert torch.equal(build_backbone("dino_mini", tmp_path / "full.pth")(IMAGES).data, expected)
 
@@ -149,7 +154,10 @@ def test_a_cached_file_is_used(tmp_path, monkeypatch, state):
 @pytest.mark.parametrize("name", ["dino_resnet50", "imagenet_vgg16"])
 def test_cnn_files_in_torchvision_naming_load(tmp_path, name):
     source = build_backbone(name, "random:1")
-    content = source.state_dict() | {"fc.weight": torch.zeros(2), "classifier.0.weight": torch.zeros(2)}
+    content = source.state_dict() | {
+        "fc.weight": torch.zeros(2),
+        "classifier.0.weight": torch.zeros(2),
+    }
     content = {key: value for key, value in content.items() if "num_batches" not in key}
     torch.save(content, tmp_path / "cnn.pth")
     loaded = build_backbone(name, tmp_path / "cnn.pth")
@@ -162,7 +170,9 @@ def test_cnn_files_in_torchvision_naming_load(tmp_path, name):
     assert padding_multiple(name) == 16
     # normalised over the whole map, which makes negative inner products possible
     torch.testing.assert_close(features.data.mean(), torch.tensor(0.0), atol=1e-5, rtol=0)
-    torch.testing.assert_close(features.data.std(unbiased=False), torch.tensor(1.0), atol=1e-3, rtol=0)
+    torch.testing.assert_close(
+        features.data.std(unbiased=False), torch.tensor(1.0), atol=1e-3, rtol=0
+    )
     with pytest.raises(ValueError, match="'output' only"):
         loaded(images, "key")
 

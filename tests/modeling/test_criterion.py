@@ -11,7 +11,10 @@ TARGET = torch.tensor([[0.5, 0.5, 0.5, 0.3]])
 
 def outputs(logits) -> dict[str, torch.Tensor]:
     boxes = [[[0.5, 0.5, 0.4, 0.4], [0.2, 0.2, 0.1, 0.1]]]
-    return {"pred_logits": torch.tensor([logits], dtype=torch.float32), "pred_boxes": torch.tensor(boxes)}
+    return {
+        "pred_logits": torch.tensor([logits], dtype=torch.float32),
+        "pred_boxes": torch.tensor(boxes),
+    }
 
 
 def random_outputs(batch, k, seed=0) -> dict[str, torch.Tensor]:
@@ -49,7 +52,9 @@ def test_assignment_is_the_cheapest_and_not_the_greedy_one():
     boxes = torch.tensor([[[0.5, 0.5, 0.2, 0.2], [0.3, 0.5, 0.2, 0.2]]])
     targets = torch.tensor([[0.45, 0.5, 0.2, 0.2], [0.6, 0.5, 0.2, 0.2]])
     matcher = HungarianMatcher(class_cost=0.0, l1_cost=1.0, giou_cost=0.0)
-    ((predicted, chosen),) = matcher({"pred_boxes": boxes, "pred_logits": torch.zeros(1, 2, 2)}, [targets])
+    ((predicted, chosen),) = matcher(
+        {"pred_boxes": boxes, "pred_logits": torch.zeros(1, 2, 2)}, [targets]
+    )
     assert sorted(zip(predicted.tolist(), chosen.tolist(), strict=True)) == [(0, 1), (1, 0)]
 
 

@@ -68,7 +68,9 @@ def test_inference_gives_every_box_in_the_frame_of_the_image():
 def test_best_box_first_and_the_first_among_equals():
     outputs = {
         "pred_logits": torch.tensor([[[0.0, 1.0], [2.0, 0.0], [2.0, 0.0]]]),
-        "pred_boxes": torch.tensor([[[0.5, 0.5, 0.2, 0.2], [0.25, 0.5, 0.5, 1.0], [0.75, 0.5, 0.5, 1.0]]]),
+        "pred_boxes": torch.tensor(
+            [[[0.5, 0.5, 0.2, 0.2], [0.25, 0.5, 0.5, 1.0], [0.75, 0.5, 0.5, 1.0]]]
+        ),
     }
     (instances,) = to_instances(outputs, [(10, 20)])
     assert instances.pred_boxes.tensor[:2].tolist() == [[0, 0, 10, 10], [10, 0, 20, 10]]

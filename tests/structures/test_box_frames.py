@@ -26,9 +26,7 @@ def test_an_empty_mask_has_no_box():
 
 
 def test_cells_to_input_clips_only_the_far_corner():
-    boxes = cell_box_to_input(
-        torch.tensor([[2, 0, 8, 6]]), (16, 16), torch.tensor([[90, 125]])
-    )
+    boxes = cell_box_to_input(torch.tensor([[2, 0, 8, 6]]), (16, 16), torch.tensor([[90, 125]]))
     assert boxes.tolist() == [[32, 0, 125, 90]]
 
 

@@ -149,8 +149,8 @@ def _draw_objects(
         # Several objects share the picture, so the later ones are smaller on average.
         top = largest if number == 0 else largest * 0.75
         share = smallest * (top / smallest) ** rng.uniform(0, 1) ** (0.6 if number == 0 else 0.9)
-        for _ in range(5):
-            placed = _draw_object(rng, size, backdrop, share)
+        for attempt in range(7):
+            placed = _draw_object(rng, size, backdrop, max(share * 0.9**attempt, smallest))
             if all(_box_overlap(placed.window, other.window) <= _MOST_OVERLAP for other in objects):
                 objects.append(placed)
                 break

@@ -29,7 +29,7 @@ def paint_scene(layout: Layout, rng: np.random.Generator) -> np.ndarray:
         if kind == "shadows":
             canvas *= (
                 1
-                - rng.uniform(0.2, 0.42) * step(smooth[1] - rng.uniform(0.5, 1.1), 0.45)[..., None]
+                - rng.uniform(0.15, 0.35) * step(smooth[1] - rng.uniform(0.6, 1.2), 0.6)[..., None]
             )
         elif rng.random() < 0.75:
             canvas = draw_pieces(canvas, BEHIND[kind](rng, layout.size, tint, top))

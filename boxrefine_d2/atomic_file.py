@@ -5,14 +5,14 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TextIO
+from typing import Any, BinaryIO, TextIO
 
 from boxrefine_d2.errors import UserError
 
 
 @contextmanager
 def atomic_text_file(path: str | os.PathLike[str]) -> Iterator[TextIO]:
-    """A text file (UTF-8) that takes the place of `path` when the block ends without an error.
+    """A text file (UTF-8, "\\n") that takes the place of `path` when the block ends without an error.
 
     It is written beside `path`, flushed to the disk and renamed, which is atomic on POSIX file
     systems. On any error, including a full disk and an interruption, it is removed and what was at
@@ -21,13 +21,26 @@ def atomic_text_file(path: str | os.PathLike[str]) -> Iterator[TextIO]:
 
     Raises: UserError, naming the path, if the operating system refuses to write.
     """
+    with _atomic(path, "x", encoding="utf-8", newline="\n") as file:
+        yield file
+
+
+@contextmanager
+def atomic_binary_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """`atomic_text_file` for bytes."""
+    with _atomic(path, "xb") as file:
+        yield file
+
+
+@contextmanager
+def _atomic(path: str | os.PathLike[str], mode: str, **how: str) -> Iterator[Any]:
     target = Path(os.path.realpath(path))
     temporary = target.with_name(f".{target.name[:100]}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
         if target.is_dir():
             raise UserError(f"cannot write {os.fspath(path)!r}: it is a folder")
         target.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "x", encoding="utf-8", newline="\n") as file:
+        with open(temporary, mode, **how) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from boxrefine_d2.data.atomic_file import atomic_text_file
+from boxrefine_d2.atomic_file import atomic_text_file
 from boxrefine_d2.errors import UserError
 
 

@@ -1,0 +1,225 @@
+import pytest
+import torch
+from detectron2.utils.events import EventStorage
+from torch.testing import assert_close
+
+from boxrefine_d2.discovery import build_rule
+from boxrefine_d2.errors import UserError
+from boxrefine_d2.features.vit import VisionTransformer
+from boxrefine_d2.modeling import BoxRefiner, MapDetector, SetCriterion
+from boxrefine_d2.modeling.map_detector import build_trunk
+from boxrefine_d2.modeling.preservation import PreservationLoss
+
+SIDE = 64
+
+
+def tiny_refiner(preservation=None, discovery=None, norm="BN") -> BoxRefiner:
+    torch.manual_seed(0)
+    vit = VisionTransformer(patch_size=16, dim=16, depth=2, num_heads=2).eval()
+    criterion = SetCriterion(class_weight=2, l1_weight=5, giou_weight=2, no_object_weight=0.1)
+    trunk = build_trunk("resnet18", outputs=18, norm=norm, weights="")
+    return BoxRefiner(
+        map_network=vit,
+        map_detector=MapDetector(trunk=trunk, num_boxes=3, criterion=criterion),
+        discovery=discovery or build_rule("lost"),
+        discovery_name="lost",
+        detector_input="qkv_as_image",
+        input_cls=False,
+        preservation=preservation or PreservationLoss(weight=1.0, on="cls", reduction="sum"),
+        square_size=SIDE,
+    ).train()
+
+
+def square_batch(count=2, **extra):
+    generator = torch.Generator().manual_seed(1)
+    images = torch.randint(0, 256, (count, 3, SIDE, SIDE), generator=generator, dtype=torch.uint8)
+    return [{"image": image} | extra for image in images]
+
+
+def step(model, batch, optimizer=None):
+    """Gradients (and an update) of one step; the losses."""
+    model.zero_grad()
+    with EventStorage() as storage:
+        losses = model(batch)
+        sum(losses.values()).backward()
+        logged = storage.latest()
+    if optimizer:
+        optimizer.step()
+    return losses, logged
+
+
+def with_gradient(module):
+    return {name for name, p in module.named_parameters() if p.grad is not None and p.grad.any()}
+
+
+def test_detector_phase_teaches_h_only():
+    model = tiny_refiner()
+    model.set_phase("detector")
+    losses, logged = step(model, square_batch())
+    assert set(losses) == {"loss_class", "loss_l1", "loss_giou"}
+    assert not with_gradient(model.map_network)
+    assert with_gradient(model.map_detector) == {
+        n for n, _ in model.map_detector.named_parameters()
+    }
+    assert 0 <= logged["h_iou_with_pseudo_box"][0] <= 1
+
+
+def test_refine_phase_teaches_f_only_from_its_first_block_on():
+    model = tiny_refiner()
+    model.set_phase("refine")
+    losses, _ = step(model, square_batch())
+    assert set(losses) == {"loss_class", "loss_l1", "loss_giou", "loss_preservation"}
+    assert not with_gradient(model.map_detector)
+    learned = with_gradient(model.map_network)
+    assert {
+        n for n, _ in model.map_network.named_parameters() if n.startswith("blocks.0.")
+    } - learned <= {"blocks.0.attn.qkv.bias"}
+    assert {"cls_token", "pos_embed", "patch_embed.proj.weight"} <= learned
+
+
+def test_a_step_of_each_phase_changes_its_part_and_nothing_else():
+    model = tiny_refiner()
+    groups = [
+        {"params": model.map_network.parameters()},
+        {"params": model.map_detector.parameters()},
+    ]
+    optimizer = torch.optim.Adam(groups, lr=1e-3, weight_decay=1e-4)
+    parts = {"f": model.map_network, "h": model.map_detector, "reference": model.reference_network}
+    for phase, learner in (("detector", "h"), ("refine", "f"), ("detector", "h")):
+        model.set_phase(phase)
+        before = {
+            n: {k: v.clone() for k, v in part.state_dict().items()} for n, part in parts.items()
+        }
+        step(model, square_batch(), optimizer)
+        for name, part in parts.items():
+            changed = any(not torch.equal(v, before[name][k]) for k, v in part.state_dict().items())
+            assert changed == (name == learner), (phase, name)
+
+
+def test_a_fixed_h_keeps_its_batch_statistics_and_modes():
+    model = tiny_refiner()
+    model.set_phase("refine")
+    assert model.map_network.training and not model.map_detector.training
+    assert not model.reference_network.training
+    model.set_phase("detector")
+    assert model.map_detector.training and not model.map_network.training
+    model.eval()
+    assert not any(module.training for module in model.modules())
+
+
+def test_targets_follow_the_current_network():
+    seen = []
+
+    def spy(features):
+        seen.append(features.data.clone())
+        assert not features.data.requires_grad
+        return build_rule("lost")(features)
+
+    model = tiny_refiner(discovery=spy)
+    model.set_phase("refine")
+    optimizer = torch.optim.SGD(model.map_network.parameters(), lr=0.1)
+    step(model, square_batch(), optimizer)
+    step(model, square_batch(), optimizer)
+    assert not torch.equal(seen[0], seen[1])
+
+
+def test_one_forward_of_f_a_step_and_none_of_the_reference_while_h_learns(monkeypatch):
+    calls = []
+    original = VisionTransformer._embed
+    monkeypatch.setattr(
+        VisionTransformer, "_embed", lambda self, x: calls.append(self) or original(self, x)
+    )
+    model = tiny_refiner()
+    model.set_phase("detector")
+    step(model, square_batch())
+    assert calls == [model.map_network]
+    calls.clear()
+    model.set_phase("refine")
+    step(model, square_batch())
+    assert calls == [model.map_network, model.reference_network]
+
+
+@pytest.mark.parametrize(("on", "shape"), [("cls", (2, 16)), ("keys", (2, 16, 16))])
+@pytest.mark.parametrize("reduction", ["sum", "mean"])
+def test_preservation_by_hand(on, shape, reduction):
+    """Every feature is off by 0.5: 0.25 a channel, 16 channels."""
+    model = tiny_refiner()
+    images = torch.randn(2, 3, SIDE, SIDE)
+    last = model.reference_network.forward_last_block(images)
+    (last.cls if on == "cls" else last.qkv).add_(0.5)
+    assert (last.cls if on == "cls" else last.qkv[:, 1, 1:]).shape == shape
+    term = PreservationLoss(weight=3.0, on=on, reduction=reduction)
+    value = term(last, images, model.reference_network, [None, None])
+    assert_close(value, torch.tensor(3 * 0.25 * (16 if reduction == "sum" else 1)))
+
+
+def test_recurring_inputs_meet_the_reference_once(monkeypatch):
+    model = tiny_refiner()
+    images = torch.randn(2, 3, SIDE, SIDE)
+    last = model.map_network.forward_last_block(images)
+    calls = []
+    original = VisionTransformer.forward_last_block
+    monkeypatch.setattr(
+        VisionTransformer,
+        "forward_last_block",
+        lambda self, x: calls.append(len(x)) or original(self, x),
+    )
+    term = PreservationLoss(weight=1.0, on="cls", reduction="sum")
+    plain = term(last, images, model.reference_network, [None, None])
+    calls.clear()
+    cached = [term(last, images, model.reference_network, ["a", "b"]) for _ in range(3)]
+    assert calls == [1, 1]
+    for value in cached:
+        assert_close(value, plain, atol=1e-6, rtol=1e-5)
+
+
+def test_without_preservation_the_term_is_absent():
+    model = tiny_refiner(PreservationLoss(weight=0.0, on="cls", reduction="sum"))
+    model.set_phase("refine")
+    losses, _ = step(model, square_batch())
+    assert "loss_preservation" not in losses
+
+
+def test_inference_frames_and_untouched_network():
+    model = tiny_refiner().eval()
+    generator = torch.Generator().manual_seed(2)
+    image = torch.randint(0, 256, (3, 40, 70), generator=generator, dtype=torch.uint8)
+    other = torch.randint(0, 256, (3, 48, 80), generator=generator, dtype=torch.uint8)
+    batch = [
+        {"image": image, "height": 80, "width": 140},
+        {"image": other, "height": 48, "width": 80},
+    ]
+    first, second = model(batch)
+    assert first["instances"].image_size == (80, 140)
+    assert set(first["pseudo_boxes"]) == {"lost", "refined"}
+    assert torch.equal(first["pseudo_boxes"]["lost"].boxes, first["pseudo_boxes"]["refined"].boxes)
+    assert first["feature_shift"] == 0
+    assert first["detector_target"].input_size == (80, 140)
+    x1, y1, x2, y2 = first["pseudo_boxes"]["lost"].boxes[0].tolist()
+    assert x1 % 32 == 0 and y1 % 32 == 0  # patches of 16 input pixels are 32 of the image
+    assert (x2 % 32 == 0 or x2 == 140) and (y2 % 32 == 0 or y2 == 80)
+    (alone,) = model(batch[1:])
+    assert torch.equal(alone["pseudo_boxes"]["lost"].boxes, second["pseudo_boxes"]["lost"].boxes)
+    assert_close(
+        alone["instances"].pred_boxes.tensor,
+        second["instances"].pred_boxes.tensor,
+        atol=1e-3,
+        rtol=0,
+    )
+
+
+def test_weight_distance_by_hand():
+    model = tiny_refiner()
+    assert model.weight_distance() == 0
+    with torch.no_grad():
+        model.map_network.cls_token += 3  # 16 numbers
+    assert model.weight_distance() == pytest.approx(12)
+
+
+def test_mistakes_are_named():
+    with pytest.raises(ValueError, match="unknown phase 'box'; known: detector, refine"):
+        tiny_refiner().set_phase("box")
+    with pytest.raises(UserError, match="REG_ON 'patches' is unknown; known: cls, keys"):
+        PreservationLoss(weight=1.0, on="patches", reduction="sum")
+    with pytest.raises(UserError, match="REG_REDUCTION 'max' is unknown; known: sum, mean"):
+        PreservationLoss(weight=1.0, on="cls", reduction="max")
