@@ -23,12 +23,12 @@ class LostMaps:
     Attributes:
         degree: (B, N) int64, how many other cells have a positive similarity to each cell.
         seed: (B,) int64, the cell of the lowest degree, the first one among equals.
-        foreground: (B, N) bool, cells whose summed similarity to the expanded seed is positive.
+        summed: (B, N), similarities to the cells of the expanded seed, summed; foreground where positive.
     """
 
     degree: Tensor
     seed: Tensor
-    foreground: Tensor
+    summed: Tensor
 
 
 def lost_maps(tokens: Tensor, k_patches: int) -> LostMaps:
@@ -50,7 +50,7 @@ def lost_maps(tokens: Tensor, k_patches: int) -> LostMaps:
     image = torch.arange(len(tokens), device=tokens.device)
     expanded = candidates & positive[image, seed]
     summed = (expanded.to(similarity.dtype)[:, None] @ similarity)[:, 0]
-    return LostMaps(degree, seed, summed > 0)
+    return LostMaps(degree, seed, summed)
 
 
 @DISCOVERY_REGISTRY.register_as("lost")
@@ -68,15 +68,28 @@ class Lost:
         self.k_patches = k_patches
         self.centre = centre
 
-    @torch.no_grad()
-    def __call__(self, features: FeatureMap) -> list[PseudoBoxes]:
-        """One PseudoBoxes per image: N = 1, the component as mask, score = share of cells unlike the seed."""
+    def heatmap(self, features: FeatureMap) -> Tensor:
+        """The soft foreground (B, h, w) in [0, 1], differentiable: 0.5 is the border that the boxes are drawn along.
+
+        The logistic function of the summed similarity in units of its root mean square over the image (ours, not
+        published). Seed and expansion are choices and carry no gradient.
+        """
+        summed = self._maps(features).summed
+        scale = summed.square().mean(dim=1, keepdim=True).sqrt().clamp(min=1e-12)
+        return torch.sigmoid(summed / scale).unflatten(1, features.grid_size)
+
+    def _maps(self, features: FeatureMap) -> LostMaps:
         tokens = features.tokens().float()
         if self.centre:
             tokens = tokens - tokens.mean(dim=1, keepdim=True)
-        maps = lost_maps(tokens, self.k_patches)
+        return lost_maps(tokens, self.k_patches)
+
+    @torch.no_grad()
+    def __call__(self, features: FeatureMap) -> list[PseudoBoxes]:
+        """One PseudoBoxes per image: N = 1, the component as mask, score = share of cells unlike the seed."""
+        maps = self._maps(features)
         h, w = features.grid_size
-        foreground = maps.foreground.cpu().numpy().reshape(-1, h, w)
+        foreground = (maps.summed > 0).cpu().numpy().reshape(-1, h, w)
         cells = [divmod(int(seed), w) for seed in maps.seed.cpu()]
         components = [component_of(*pair) for pair in zip(foreground, cells, strict=True)]
         masks = torch.from_numpy(np.stack(components))
@@ -84,7 +97,7 @@ class Lost:
             mask_to_box(masks), features.strides, torch.tensor(list(features.image_sizes))
         )
         seed_degree = maps.degree.gather(1, maps.seed[:, None])[:, 0].float().cpu()
-        scores = 1 - seed_degree / max(tokens.shape[1] - 1, 1)
+        scores = 1 - seed_degree / max(h * w - 1, 1)
         device = features.data.device
         return [
             PseudoBoxes(boxes[i : i + 1], scores[i : i + 1], size, masks[i : i + 1]).to(device)

@@ -19,12 +19,12 @@ from boxrefine_d2.discovery.build import Rule
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.features import build_backbone
 from boxrefine_d2.features.padding import normalise_and_pad
-from boxrefine_d2.features.vit import LastBlock, VisionTransformer
+from boxrefine_d2.features.vit import VisionTransformer
 from boxrefine_d2.structures import normalise, to_xyxy
 
 from .criterion import OBJECT
 from .map_detector import MapDetector, to_instances
-from .map_inputs import token_input
+from .map_inputs import MapInput, build_map_input
 from .preservation import PreservationLoss
 
 DETECTOR, REFINE = "detector", "refine"
@@ -46,8 +46,7 @@ class BoxRefiner(nn.Module):
         map_detector: MapDetector,
         discovery: Rule,
         discovery_name: str,
-        detector_input: str,
-        input_cls: bool,
+        map_input: MapInput,
         preservation: PreservationLoss,
         square_size: int,
     ):
@@ -65,8 +64,7 @@ class BoxRefiner(nn.Module):
         self.map_detector = map_detector
         self.discovery = discovery
         self.discovery_name = discovery_name
-        self.detector_input = token_input(detector_input)
-        self.input_cls = input_cls
+        self.map_input = map_input
         self.preservation = preservation
         self.square_size = square_size
         self.phase = DETECTOR
@@ -74,15 +72,16 @@ class BoxRefiner(nn.Module):
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
         """The parts named in the configuration."""
+        rule = build_rule(cfg.DISCOVERY.NAME, cfg)
+        detector = cfg.MODEL.MAP_DETECTOR
         return {
             "map_network": build_backbone(
                 cfg.MODEL.MAP_NETWORK.NAME, cfg.MODEL.MAP_NETWORK.WEIGHTS
             ),
             "map_detector": MapDetector(cfg),
-            "discovery": build_rule(cfg.DISCOVERY.NAME, cfg),
+            "discovery": rule,
             "discovery_name": cfg.DISCOVERY.NAME,
-            "detector_input": cfg.MODEL.MAP_DETECTOR.INPUT,
-            "input_cls": cfg.MODEL.MAP_DETECTOR.INPUT_CLS,
+            "map_input": build_map_input(detector.INPUT, with_cls=detector.INPUT_CLS, rule=rule),
             "preservation": PreservationLoss(
                 weight=cfg.REFINE.PRESERVATION_WEIGHT,
                 on=cfg.REFINE.REG_ON,
@@ -126,13 +125,14 @@ class BoxRefiner(nn.Module):
         images = self._batch(batched_inputs)
         with torch.set_grad_enabled(self.phase == REFINE):
             last = self.map_network.forward_last_block(images)
-        targets = self._square_boxes(last)
-        outputs = self.map_detector.predict(self.detector_input(last, self.input_cls))
+        keys = self.map_network.key_map(last)
+        targets = [normalise(b.boxes, b.input_size) for b in self.discovery(keys.detach())]
+        outputs = self.map_detector.predict(self.map_input(last, keys))
         losses = self.map_detector.criterion(outputs, targets)
         if self.phase == REFINE and self.preservation.weight:
-            keys = [x.get("input_key") for x in batched_inputs]
+            names = [x.get("input_key") for x in batched_inputs]
             losses["loss_preservation"] = self.preservation(
-                last, images, self.reference_network, keys
+                last, images, self.reference_network, names
             )
         self._log_match(outputs, targets)
         return losses
@@ -146,11 +146,6 @@ class BoxRefiner(nn.Module):
     def _batch(self, batched_inputs: list[dict[str, Any]]) -> Tensor:
         images = [x["image"].to(self.device, torch.float32) for x in batched_inputs]
         return normalise_and_pad(images, self.map_network.stride)
-
-    def _square_boxes(self, last: LastBlock) -> list[Tensor]:
-        """The rule's boxes on the current map, per image (n, 4) normalised (cx, cy, w, h), without gradient."""
-        found = self.discovery(self.map_network.key_map(last).detach())
-        return [normalise(boxes.boxes, boxes.input_size) for boxes in found]
 
     @torch.no_grad()
     def _log_match(self, outputs: dict[str, Tensor], targets: list[Tensor]) -> None:
@@ -186,12 +181,13 @@ class BoxRefiner(nn.Module):
             for image, (height, width) in zip(images, input_sizes, strict=True)
         ]
         last = self.map_network.forward_last_block(torch.cat(squares))
-        outputs = self.map_detector.predict(self.detector_input(last, self.input_cls))
+        keys = self.map_network.key_map(last)
+        outputs = self.map_detector.predict(self.map_input(last, keys))
         columns = (
             to_instances(outputs, image_sizes),
             self.discovery(reference),
             self.discovery(refined),
-            self.discovery(self.map_network.key_map(last)),
+            self.discovery(keys),
             shift.tolist(),
             image_sizes,
         )

@@ -7,8 +7,15 @@ from collections.abc import Callable
 
 from torch import Tensor
 
+from boxrefine_d2.discovery.build import Rule
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.features.vit import LastBlock
+from boxrefine_d2.structures import FeatureMap
+
+# side of a heatmap's cell in h's picture: the trunks have stride 32, so one place of theirs sees 4 x 4 cells
+HEATMAP_CELL_PIXELS = 8
+
+MapInput = Callable[[LastBlock, FeatureMap], Tensor]
 
 
 def qkv_as_image(last: LastBlock, with_cls: bool = False) -> Tensor:
@@ -36,7 +43,6 @@ def heatmap_as_image(heatmap: Tensor) -> Tensor:
     return heatmap[:, None].expand(-1, 3, -1, -1)
 
 
-# those made from a transformer's last block; heatmaps come from networks that make one
 TOKEN_INPUTS: dict[str, Callable[[LastBlock, bool], Tensor]] = {
     "qkv_as_image": qkv_as_image,
     "keys_as_image": keys_as_image,
@@ -44,14 +50,29 @@ TOKEN_INPUTS: dict[str, Callable[[LastBlock, bool], Tensor]] = {
 }
 
 
-def token_input(name: str) -> Callable[[LastBlock, bool], Tensor]:
-    """The adapter `name`.
+def build_map_input(name: str, *, with_cls: bool, rule: Rule) -> MapInput:
+    """The adapter `name` for a transformer: (last block, key map) to a picture (B, 3, H, W), with gradient.
 
-    Raises: UserError listing the known ones.
+    "heatmap_as_image" shows the rule's own heatmap on the patch grid, which keeps the layout that the token pictures
+    lose; a rule without one is refused.
+
+    Raises: UserError for an unknown name, listing the known ones.
     """
-    if name not in TOKEN_INPUTS:
+    if name in TOKEN_INPUTS:
+        return lambda last, _: TOKEN_INPUTS[name](last, with_cls)
+    if name != "heatmap_as_image":
+        known = ", ".join([*TOKEN_INPUTS, "heatmap_as_image"])
+        raise UserError(f"MODEL.MAP_DETECTOR.INPUT {name!r} is unknown; known: {known}")
+    if not hasattr(rule, "heatmap"):
         raise UserError(
-            f"MODEL.MAP_DETECTOR.INPUT {name!r} is no input made from tokens; known: "
-            f"{', '.join(TOKEN_INPUTS)}"
+            f"MODEL.MAP_DETECTOR.INPUT {name!r} needs a rule with a heatmap, which "
+            f"{type(rule).__name__} has not; use one of {', '.join(TOKEN_INPUTS)}"
         )
-    return TOKEN_INPUTS[name]
+
+    def show(_: LastBlock, features: FeatureMap) -> Tensor:
+        heatmap = rule.heatmap(features)
+        for axis in (1, 2):
+            heatmap = heatmap.repeat_interleave(HEATMAP_CELL_PIXELS, dim=axis)
+        return heatmap_as_image(heatmap)
+
+    return show

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from boxrefine_d2.discovery import discover, rule_parameters
+from boxrefine_d2.discovery import build_rule, discover, rule_parameters
 from boxrefine_d2.discovery.lost import lost_maps
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.structures import FeatureMap
@@ -55,7 +55,7 @@ def test_golden_degrees_seed_and_order():
     assert maps.seed.tolist() == [3]
     order = maps.degree[0].argsort(stable=True)
     assert order[1:8].tolist() == [12, 21, 26, 30, 39, 11, 20]
-    assert int(maps.foreground.sum()) == 16
+    assert int((maps.summed > 0).sum()) == 16
 
 
 @pytest.mark.parametrize(("k_patches", "box"), [(100, [32, 0, 112, 64]), (10, [32, 0, 125, 90])])
@@ -155,3 +155,17 @@ def test_mistakes_are_named():
 
 def test_defaults_come_from_the_paper_profile():
     assert rule_parameters("lost") == {"k_patches": 100, "centre": False}
+
+
+def test_heatmap_is_above_a_half_exactly_on_the_foreground():
+    features = planted_square((8, 11), (1, 2, 4, 5))
+    heatmap = build_rule("lost").heatmap(features)
+    assert torch.equal(heatmap[0] > 0.5, discover("lost", features)[0].masks[0])
+    assert 0 <= float(heatmap.min()) < float(heatmap.max()) <= 1
+
+
+def test_heatmap_has_a_gradient():
+    features = planted_square((4, 5), (1, 1, 3, 3))
+    features.data.requires_grad_()
+    build_rule("lost").heatmap(features)[0, 0, 0].backward()
+    assert features.data.grad.abs().sum() > 0

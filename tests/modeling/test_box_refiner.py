@@ -8,23 +8,24 @@ from boxrefine_d2.errors import UserError
 from boxrefine_d2.features.vit import VisionTransformer
 from boxrefine_d2.modeling import BoxRefiner, MapDetector, SetCriterion
 from boxrefine_d2.modeling.map_detector import build_trunk
+from boxrefine_d2.modeling.map_inputs import TOKEN_INPUTS, build_map_input
 from boxrefine_d2.modeling.preservation import PreservationLoss
 
 SIDE = 64
 
 
-def tiny_refiner(preservation=None, discovery=None, norm="BN") -> BoxRefiner:
+def tiny_refiner(preservation=None, discovery=None, map_input="qkv_as_image") -> BoxRefiner:
     torch.manual_seed(0)
+    discovery = discovery or build_rule("lost")
     vit = VisionTransformer(patch_size=16, dim=16, depth=2, num_heads=2).eval()
     criterion = SetCriterion(class_weight=2, l1_weight=5, giou_weight=2, no_object_weight=0.1)
-    trunk = build_trunk("resnet18", outputs=18, norm=norm, weights="")
+    trunk = build_trunk("resnet18", outputs=18, norm="BN", weights="")
     return BoxRefiner(
         map_network=vit,
         map_detector=MapDetector(trunk=trunk, num_boxes=3, criterion=criterion),
-        discovery=discovery or build_rule("lost"),
+        discovery=discovery,
         discovery_name="lost",
-        detector_input="qkv_as_image",
-        input_cls=False,
+        map_input=build_map_input(map_input, with_cls=False, rule=discovery),
         preservation=preservation or PreservationLoss(weight=1.0, on="cls", reduction="sum"),
         square_size=SIDE,
     ).train()
@@ -64,8 +65,9 @@ def test_detector_phase_teaches_h_only():
     assert 0 <= logged["h_iou_with_pseudo_box"][0] <= 1
 
 
-def test_refine_phase_teaches_f_only_from_its_first_block_on():
-    model = tiny_refiner()
+@pytest.mark.parametrize("map_input", [*TOKEN_INPUTS, "heatmap_as_image"])
+def test_refine_phase_teaches_f_only_from_its_first_block_on(map_input):
+    model = tiny_refiner(map_input=map_input)
     model.set_phase("refine")
     losses, _ = step(model, square_batch())
     assert set(losses) == {"loss_class", "loss_l1", "loss_giou", "loss_preservation"}

@@ -5,16 +5,18 @@ from detectron2.structures import Boxes, Instances
 from torch.testing import assert_close
 
 from boxrefine_d2.config import boxrefine_cfg
+from boxrefine_d2.discovery import build_rule
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.features.vit import LastBlock
 from boxrefine_d2.modeling.map_detector import build_trunk, to_instances
 from boxrefine_d2.modeling.map_inputs import (
     affinity_as_image,
+    build_map_input,
     heatmap_as_image,
     keys_as_image,
     qkv_as_image,
-    token_input,
 )
+from boxrefine_d2.structures import FeatureMap
 
 
 def detector_cfg(trunk="resnet18"):
@@ -108,8 +110,20 @@ def test_adapters():
     assert_close(affinity[:, 0].diagonal(dim1=1, dim2=2), torch.ones(2, 4))
     heatmap = torch.rand(2, 7, 9)
     assert torch.equal(heatmap_as_image(heatmap)[1, 2], heatmap[1])
-    with pytest.raises(UserError, match="'qkv' is no input made from tokens; known: qkv_as_image"):
-        token_input("qkv")
+    features = FeatureMap(torch.randn(2, 4, 2, 2), 16, [(32, 32)] * 2)
+    shown = build_map_input("keys_as_image", with_cls=True, rule=build_rule("lost"))(last, features)
+    assert_close(shown, keys_as_image(last, with_cls=True))
+    rule = build_rule("lost")
+    shown = build_map_input("heatmap_as_image", with_cls=False, rule=rule)(last, features)
+    assert shown.shape == (2, 3, 16, 16)
+    assert_close(shown[:, 1, ::8, 7::8], rule.heatmap(features))
+
+
+def test_mistaken_adapters_are_named():
+    with pytest.raises(UserError, match="'qkv' is unknown; known: qkv_as_image, keys_as_image"):
+        build_map_input("qkv", with_cls=False, rule=build_rule("lost"))
+    with pytest.raises(UserError, match="needs a rule with a heatmap, which function has not"):
+        build_map_input("heatmap_as_image", with_cls=False, rule=lambda features: [])
 
 
 def test_mistakes_are_named():

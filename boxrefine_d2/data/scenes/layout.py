@@ -10,8 +10,9 @@ import numpy as np
 
 from .categories import CATEGORIES, CATEGORY_NAMES
 from .clutter import IN_FRONT, Piece
+from .materials import Material, draw_materials
 from .outlines import Part, bounding_window, coverage
-from .palette import GROUNDS, OBJECT_COLOURS, PATTERNS, SETTINGS, Colour, Setting, distance, mix
+from .palette import GROUNDS, SETTINGS, Colour, Setting, mix
 
 Window = tuple[int, int, int, int]
 
@@ -20,38 +21,35 @@ SIZES = ((240, 320), (320, 240), (264, 352), (352, 264), (280, 280), (270, 330))
 
 _OBJECT_COUNTS = (0.36, 0.32, 0.2, 0.12)  # chances of one, two, three, four
 _LARGEST_SIDE = (0.22, 0.75)  # of the object, over the geometric mean of the picture's sides
-_CAMOUFLAGED = 0.12  # share of objects whose colour is drawn near the ground's
 _CUT_OFF = 0.12  # share of objects that may reach beyond the border
 _FRONT_CLUTTER = 0.45  # share of scenes with something in front of the objects
 _LEAST_VISIBLE = 0.35  # of an object's whole area, else it is left out
 _LEAST_AREA = 0.006  # of the picture
+_PLACES_TRIED = 7  # for an object before it is given up
 _MOST_OVERLAP = 0.15  # of the smaller box, between two objects
-# Patterns that leave most of the main colour, so that the phrase is true even if the second is another hue.
-_SPARSE_PATTERNS = ("spotted", "netted", "speckled")
 
 
 @dataclass(frozen=True)
-class Material:
-    """Colour, and for the main material of an object its pattern with the second colour, repeats per unit, angle."""
+class Shape:
+    """The geometry of an object in the picture: parts in pixels, back to front, and how its own frame was laid there."""
 
-    colour: Colour
-    second: Colour = (0, 0, 0)
-    pattern: str = "plain"
-    pitch: float = 1.0
-    angle: float = 0.0
+    category_id: int
+    parts: tuple[Part, ...]
+    origin: tuple[float, float]  # (x, y), where the frame's (0, 0) lies
+    scale: float  # pixels per unit of the frame
+    angle: float  # radians
+    mirror: int  # -1 if it looks to the left
+    window: Window
 
 
 @dataclass(frozen=True)
 class PlacedObject:
-    """An object in the picture: parts in pixels, back to front; `frame` is (x, y, half extent, angle, mirror)."""
+    """A shape with its materials by slot, its phrase and its coverage in the shape's window, (h, w) uint8."""
 
-    category_id: int
+    shape: Shape
     phrase: str
-    parts: tuple[Part, ...]
-    frame: tuple[float, float, float, float, int]
     materials: dict[str, Material]
-    window: Window
-    silhouette: np.ndarray  # (h, w) uint8, coverage in the window
+    silhouette: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -149,17 +147,17 @@ def _draw_objects(
         # Several objects share the picture, so the later ones are smaller on average.
         top = largest if number == 0 else largest * 0.75
         share = smallest * (top / smallest) ** rng.uniform(0, 1) ** (0.6 if number == 0 else 0.9)
-        for attempt in range(7):
-            placed = _draw_object(rng, size, backdrop, max(share * 0.9**attempt, smallest))
-            if all(_box_overlap(placed.window, other.window) <= _MOST_OVERLAP for other in objects):
-                objects.append(placed)
+        for attempt in range(_PLACES_TRIED):
+            shape = _place_shape(rng, size, max(share * 0.9**attempt, smallest))
+            overlaps = (_box_overlap(shape.window, other.shape.window) for other in objects)
+            if all(overlap <= _MOST_OVERLAP for overlap in overlaps):
+                objects.append(_dress(rng, size, backdrop, shape))
                 break
     return objects
 
 
-def _draw_object(
-    rng: np.random.Generator, size: tuple[int, int], backdrop: Backdrop, share: float
-) -> PlacedObject:
+def _place_shape(rng: np.random.Generator, size: tuple[int, int], share: float) -> Shape:
+    """Some object somewhere, its larger side about `share` of the picture's."""
     height, width = size
     category_id = int(rng.integers(len(CATEGORY_NAMES)))
     category = CATEGORIES[CATEGORY_NAMES[category_id]]
@@ -170,84 +168,39 @@ def _draw_object(
     c, s = np.cos(angle), np.sin(angle)
     turn = np.array([[mirror * stretch * c, mirror * stretch * s], [-s / stretch, c / stretch]])
     turned = [part.outline @ turn for part in parts]
-    every = np.concatenate(turned)
-    low, high = every.min(axis=0), every.max(axis=0)
-    extent = high - low
-    scale = min(share * np.sqrt(height * width), 0.8 * min(size)) / extent.max()
-    room = np.array([width, height]) - extent * scale
-    slack = 0.3 * extent * scale if rng.random() < _CUT_OFF else np.full(2, -3.0)
-    # Beta(0.8, 0.8): towards the sides rather than the middle, as photographs have it, and as no fixed box can follow.
-    corner = -slack + (room + 2 * slack) * rng.beta(0.8, 0.8, 2)
+    low = np.min([points.min(axis=0) for points in turned], axis=0)
+    high = np.max([points.max(axis=0) for points in turned], axis=0)
+    scale = min(share * np.sqrt(height * width), 0.8 * min(size)) / (high - low).max()
+    extent = (high - low) * scale
+    slack = 0.3 * extent if rng.random() < _CUT_OFF else np.full(2, -3.0)
+    # Beta(0.8, 0.8): spread to the sides a little more than evenly, so that no fixed box explains many pictures.
+    corner = -slack + (np.array([width, height]) - extent + 2 * slack) * rng.beta(0.8, 0.8, 2)
     shift = corner - low * scale
     outlines = [points * scale + shift for points in turned]
-    centre = corner + extent * scale / 2
-    colour_name, materials = _draw_materials(
-        rng, backdrop.colour_at(centre[0] / width, centre[1] / height)
-    )
-    window = bounding_window(outlines)
-    name = CATEGORY_NAMES[category_id]
-    return PlacedObject(
+    return Shape(
         category_id=category_id,
-        phrase=f"a {materials['main'].pattern} {colour_name} {name}-like shape".replace(
-            "a orange", "an orange"
-        ),
-        parts=tuple(
-            Part(o, part.slot, part.relief) for o, part in zip(outlines, parts, strict=True)
-        ),
-        frame=(float(shift[0]), float(shift[1]), float(scale), angle, mirror),
-        materials=materials,
-        window=window,
-        silhouette=coverage(outlines, window),
+        parts=tuple(Part(o, part.slot, part.relief) for o, part in zip(outlines, parts)),
+        origin=(float(shift[0]), float(shift[1])),
+        scale=float(scale),
+        angle=angle,
+        mirror=mirror,
+        window=bounding_window(outlines),
     )
 
 
-def _draw_materials(rng: np.random.Generator, ground: Colour) -> tuple[str, dict[str, Material]]:
-    names = list(OBJECT_COLOURS)
-    far = np.array([distance(OBJECT_COLOURS[name], ground) for name in names])
-    wish = -far / 20 if rng.random() < _CAMOUFLAGED else np.minimum(far, 135) / 13
-    chance = np.exp(wish - wish.max())
-    main_name = names[int(rng.choice(len(names), p=chance / chance.sum()))]
-    main = _vary(rng, OBJECT_COLOURS[main_name])
-    others = [name for name in names if distance(OBJECT_COLOURS[name], main) > 45]
-    accent = _vary(rng, OBJECT_COLOURS[others[int(rng.integers(len(others)))]])
-    pattern = PATTERNS[int(rng.integers(len(PATTERNS)))]
-    second = _second_colour(rng, main, accent if pattern in _SPARSE_PATTERNS else None, ground)
-    angle = rng.uniform(0, np.pi)
-    leaf = mix((60, 120, 50), (120, 140, 60), rng.uniform(0, 1))
-    glass = mix((120, 170, 200), (50, 65, 85), rng.uniform(0, 1))
-    return main_name, {
-        "main": Material(main, second, pattern, float(rng.uniform(2.2, 4.5)), float(angle)),
-        "accent": Material(accent),
-        "dark": Material((34, 30, 32)),
-        "light": Material((236, 232, 222)),
-        "glass": Material(glass),
-        "wood": Material(mix((92, 64, 42), (150, 112, 74), rng.uniform(0, 1))),
-        "leaf": Material(leaf),
-    }
-
-
-def _second_colour(
-    rng: np.random.Generator, main: Colour, accent: Colour | None, ground: Colour
-) -> Colour:
-    """What a pattern shows beside the main colour: an accent where one is given, else lighter or darker.
-
-    More often it goes away from the ground, so that the object as a whole stands out.
-    """
-    lighter = mix(main, (250, 248, 240), rng.uniform(0.5, 0.85))
-    darker = mix(main, (16, 14, 18), rng.uniform(0.45, 0.75))
-    if accent is not None and rng.random() < 0.4:
-        return accent
-    away, towards = sorted((lighter, darker), key=lambda colour: -distance(colour, ground))
-    if distance(away, main) < 45:
-        return towards
-    return away if distance(towards, main) < 45 or rng.random() < 0.7 else towards
-
-
-def _vary(rng: np.random.Generator, colour: Colour) -> Colour:
-    shade = rng.uniform(0.9, 1.08)
-    return tuple(
-        float(np.clip(c * shade + d, 8, 247))
-        for c, d in zip(colour, rng.normal(0, 6, 3), strict=True)
+def _dress(
+    rng: np.random.Generator, size: tuple[int, int], backdrop: Backdrop, shape: Shape
+) -> PlacedObject:
+    """The shape with materials chosen against the ground at its middle, and with its words."""
+    x1, y1, x2, y2 = shape.window
+    ground = backdrop.colour_at((x1 + x2) / (2 * size[1]), (y1 + y2) / (2 * size[0]))
+    colour_name, materials = draw_materials(rng, ground)
+    name = CATEGORY_NAMES[shape.category_id]
+    return PlacedObject(
+        shape=shape,
+        phrase=f"a {materials['main'].pattern} {colour_name} {name}-like shape",
+        materials=materials,
+        silhouette=coverage([part.outline for part in shape.parts], shape.window),
     )
 
 
@@ -269,7 +222,7 @@ def _visible_masks(
     if front:
         free = coverage([piece.outline for piece in front], (0, 0, width, height)) < 128
     for mask, placed in zip(masks[::-1], objects[::-1], strict=True):
-        x1, y1, x2, y2 = placed.window
+        x1, y1, x2, y2 = placed.shape.window
         left, top, right, bottom = max(x1, 0), max(y1, 0), min(x2, width), min(y2, height)
         part = placed.silhouette[top - y1 : bottom - y1, left - x1 : right - x1] >= 128
         view = free[top:bottom, left:right]

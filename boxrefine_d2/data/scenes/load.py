@@ -61,7 +61,7 @@ def render_scene(split: str, index: int) -> Scene:
     """
     layout = _layout(split, index)
     rng = np.random.default_rng((SEED, _split_number(split), index, 0, _PAINTING))
-    ids = np.array([placed.category_id for placed in layout.objects], dtype=np.int64)
+    ids = np.array([placed.shape.category_id for placed in layout.objects], dtype=np.int64)
     return Scene(
         image=paint_scene(layout, rng),
         boxes=visible_boxes(layout.masks),
@@ -116,7 +116,7 @@ def _record(split: str, index: int) -> dict:
         {
             "bbox": box,
             "bbox_mode": BoxMode.XYXY_ABS,
-            "category_id": placed.category_id,
+            "category_id": placed.shape.category_id,
             "iscrowd": 0,
             "area": int(mask.sum()),
             "segmentation": {"size": [height, width], "counts": rle["counts"].decode("ascii")},

@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 from scipy.ndimage import gaussian_filter, uniform_filter
 
 from .clutter import BEHIND, Piece
-from .layout import Backdrop, Layout, Material, PlacedObject
+from .layout import Backdrop, Layout, Material, PlacedObject, Shape, Window
 from .outlines import SUPERSAMPLING, Part, bounding_window, coverage, to_subpixels
 from .palette import GROUNDS, Colour, Ground, mix
 from .textures import natural_fields, pattern_share, step, structure_field
@@ -53,9 +53,10 @@ def _paint_backdrop(
     """Both grounds, each with lightness and a weaker chroma texture, joined along the setting's border."""
     height, width = size = smooth[0].shape
     share = _lower_share(backdrop, smooth[0])
-    basis, weights = [], []
+    # Sums written out, channel by channel: a matrix product would round by the number of threads.
+    canvas = np.zeros((height, width, 3), dtype=np.float32)
     for ground, colour, (light, chroma), cover in zip(
-        grounds, backdrop.colours, fields, (1 - share, share), strict=True
+        grounds, backdrop.colours, fields, (1 - share, share)
     ):
         if ground.structure != "none":
             pitch = rng.uniform(0.06, 0.1) * height
@@ -63,9 +64,10 @@ def _paint_backdrop(
                 ground.structure, size, pitch, smooth[1]
             )
         contrast = 255 * ground.contrast * rng.uniform(0.8, 1.25)
-        basis += [cover, cover * light, cover * chroma]
-        weights += [colour, contrast * _lightness_axis(colour), contrast * 0.18 * _chroma_axis(rng)]
-    canvas = np.stack(basis, axis=-1) @ np.array(weights, dtype=np.float32)
+        hue = contrast * 0.18 * _chroma_axis(rng)
+        for channel, gain in enumerate(contrast * _lightness_axis(colour)):
+            tone = light * np.float32(gain) + chroma * np.float32(hue[channel])
+            canvas[..., channel] += cover * (tone + np.float32(colour[channel]))
     # A slow change of brightness from top to bottom: distance, sky, falling light.
     fall = rng.uniform(-0.1, 0.1)
     canvas *= (1 + fall * np.linspace(-1, 1, height, dtype=np.float32))[:, None, None]
@@ -108,14 +110,14 @@ def draw_pieces(canvas: np.ndarray, pieces: tuple[Piece, ...] | list[Piece]) -> 
     return np.asarray(picture.reduce(SUPERSAMPLING)).astype(np.float32)
 
 
-def _clip(window: tuple[int, int, int, int], canvas: np.ndarray) -> tuple[int, int, int, int]:
+def _clip(window: Window, canvas: np.ndarray) -> Window:
     height, width = canvas.shape[:2]
     return max(window[0], 0), max(window[1], 0), min(window[2], width), min(window[3], height)
 
 
 def _cast_shadow(canvas: np.ndarray, placed: PlacedObject, light: float, depth: float) -> None:
     """Darken the ground away from the light, in place: the silhouette, moved and blurred."""
-    x1, y1, x2, y2 = placed.window
+    x1, y1, x2, y2 = placed.shape.window
     extent = max(x2 - x1, y2 - y1)
     blur, reach = max(extent // 9, 2), 0.09 * extent
     dx, dy = -int(round(np.cos(light) * reach)), -int(round(np.sin(light) * reach))
@@ -132,15 +134,15 @@ def _cast_shadow(canvas: np.ndarray, placed: PlacedObject, light: float, depth: 
 def _paint_object(canvas: np.ndarray, placed: PlacedObject, light: float, fields: Fields) -> None:
     """All parts of an object, back to front, in place."""
     relief = _relief(placed, light)
-    for part in placed.parts:
+    for part in placed.shape.parts:
         window = _clip(bounding_window([part.outline]), canvas)
         left, top, right, bottom = window
         if left >= right or top >= bottom:
             continue
         alpha = coverage([part.outline], window).astype(np.float32) / np.float32(255)
-        crops = tuple(field[top:bottom, left:right] for field in fields)
-        colour = _part_colour(placed, part, placed.materials[part.slot], window, crops)
-        x1, y1 = placed.window[:2]
+        crops = fields[0][top:bottom, left:right], fields[1][top:bottom, left:right]
+        colour = _part_colour(placed.shape, placed.materials[part.slot], window, crops)
+        x1, y1 = placed.shape.window[:2]
         shade = relief[top - y1 : bottom - y1, left - x1 : right - x1] + _roundness(
             part, window, light
         )
@@ -151,7 +153,7 @@ def _paint_object(canvas: np.ndarray, placed: PlacedObject, light: float, fields
 
 def _relief(placed: PlacedObject, light: float) -> np.ndarray:
     """Brightness over the object's window as if its silhouette were a cushion under the light, about 1."""
-    x1, y1, x2, y2 = placed.window
+    x1, y1, x2, y2 = placed.shape.window
     blur = max(min(x2 - x1, y2 - y1) // 4, 3)
     cushion = placed.silhouette.astype(np.float32) / np.float32(255)
     cushion = uniform_filter(uniform_filter(cushion, blur, mode="constant"), blur, mode="constant")
@@ -161,7 +163,7 @@ def _relief(placed: PlacedObject, light: float) -> np.ndarray:
     return 1 + np.clip(facing * np.float32(0.45 * blur), -0.35, 0.3)
 
 
-def _roundness(part: Part, window: tuple[int, int, int, int], light: float) -> np.ndarray:
+def _roundness(part: Part, window: Window, light: float) -> np.ndarray:
     """Change of brightness over the window of a part shaded as a ball, (h, w)."""
     low, high = part.outline.min(axis=0), part.outline.max(axis=0)
     centre, radius = (low + high) / 2, np.maximum((high - low) / 2, 1.0)
@@ -173,13 +175,7 @@ def _roundness(part: Part, window: tuple[int, int, int, int], light: float) -> n
     return np.clip(ball * np.float32(part.relief), -0.5, 0.35)
 
 
-def _part_colour(
-    placed: PlacedObject,
-    part: Part,
-    material: Material,
-    window: tuple[int, int, int, int],
-    fields: Fields,
-) -> np.ndarray:
+def _part_colour(shape: Shape, material: Material, window: Window, fields: Fields) -> np.ndarray:
     """Unshaded colour of a part over its window, (h, w, 3) float32: material, pattern and fine grain."""
     smooth, rough = fields
     grain = 1 + np.float32(0.05) * rough + np.float32(0.03) * smooth
@@ -187,11 +183,11 @@ def _part_colour(
     if material.pattern == "plain":
         return grain[..., None] * base
     left, top, right, bottom = window
-    shift_x, shift_y, scale, angle, mirror = placed.frame
+    (shift_x, shift_y), scale = shape.origin, shape.scale
     x = ((np.arange(left, right) + 0.5 - shift_x) / scale).astype(np.float32)[None, :]
     y = ((np.arange(top, bottom) + 0.5 - shift_y) / scale).astype(np.float32)[:, None]
-    c, s = np.float32(np.cos(angle)), np.float32(np.sin(angle))
-    u, v = (x * c + y * s) * mirror, y * c - x * s
+    c, s = np.float32(np.cos(shape.angle)), np.float32(np.sin(shape.angle))
+    u, v = (x * c + y * s) * shape.mirror, y * c - x * s
     share = pattern_share(material.pattern, u, v, smooth, rough, material.pitch, material.angle)
     second = np.array(material.second, dtype=np.float32)
     return grain[..., None] * (base + share[..., None] * (second - base))

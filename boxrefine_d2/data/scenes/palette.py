@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-Colour = tuple[float, float, float]
+Colour = tuple[float, ...]  # red, green, blue, 0 to 255
 
 # The colours that a phrase can name, RGB 0 to 255.
 OBJECT_COLOURS: dict[str, Colour] = {

@@ -16,7 +16,11 @@ def _amplitudes(size: tuple[int, int], slope: float, stretch: float) -> np.ndarr
     # Levelled off below about two cycles, so that the slowest waves do not drown the rest.
     amplitudes = (along**2 * stretch + across**2 / stretch + 3.0) ** (-slope / 2)
     amplitudes[0, 0] = 0
-    return amplitudes.astype(np.float32)
+    # Scaled so that a field of `natural_fields` has deviation 1 (numbers in [-1/2, 1/2) have variance 1/12).
+    amplitudes *= height * width * np.sqrt(12 / np.square(amplitudes).sum())
+    shared = amplitudes.astype(np.float32)
+    shared.flags.writeable = False
+    return shared
 
 
 def natural_fields(
@@ -25,7 +29,7 @@ def natural_fields(
     """Two independent fields whose amplitude falls as 1/f^slope (natural images: about 1; clouds: nearly 2).
 
     Args:   size: (H, W).  stretch: how much longer the grain is in rows than in columns.
-    Returns: two (H, W) float32 arrays, mean 0, deviation 1, as good as Gaussian.
+    Returns: two (H, W) float32 arrays, mean 0, deviation 1 on average, as good as Gaussian.
     """
     # Uniform numbers do: a pixel is a sum over all frequencies. They are several times faster to draw.
     spectrum = rng.random((*size, 2), dtype=np.float32)
@@ -33,12 +37,7 @@ def natural_fields(
     waves = spectrum.view(np.complex64)[..., 0]
     waves *= _amplitudes(size, slope, stretch)
     both = scipy.fft.ifft2(waves, overwrite_x=True)
-    return _standard(both.real), _standard(both.imag)
-
-
-def _standard(field: np.ndarray) -> np.ndarray:
-    field = np.ascontiguousarray(field)
-    return field / np.sqrt(np.vdot(field, field) / np.float32(field.size))
+    return np.ascontiguousarray(both.real), np.ascontiguousarray(both.imag)
 
 
 def step(value: np.ndarray, softness: float) -> np.ndarray:
