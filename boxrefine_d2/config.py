@@ -1,6 +1,6 @@
 """Every key, default and threshold of boxrefine_d2, with its unit and source: the reference page.
 
-The defaults are the paper profile: what "Box-based Refinement for Weakly Supervised and Unsupervised
+Keys that Detectron2 has already (SOLVER, DATASETS, ...) are set in configs/base/. The defaults are the paper profile: what "Box-based Refinement for Weakly Supervised and Unsupervised
 Localization Tasks" (ICCV 2023) and the methods it builds on state, completed from their code where they are silent.
 """
 
@@ -11,7 +11,7 @@ from detectron2.config import get_cfg
 
 
 def add_boxrefine_config(cfg: CN) -> None:
-    """Adds our keys to Detectron2's defaults and sets those of its own that the refiner needs otherwise."""
+    """Adds our keys to Detectron2's."""
     _add_model(cfg)
     _add_discovery(cfg)
     _add_refinement(cfg)
@@ -34,8 +34,6 @@ def paper_profile() -> CN:
 
 
 def _add_model(cfg: CN) -> None:
-    cfg.MODEL.META_ARCHITECTURE = "BoxRefiner"
-
     # f, the network behind the map
     cfg.MODEL.MAP_NETWORK = CN()
     cfg.MODEL.MAP_NETWORK.NAME = "dino_vits16"  # a name of features.BACKBONES
@@ -82,17 +80,11 @@ def _add_refinement(cfg: CN) -> None:
     cfg.REFINE.PRESERVATION_WEIGHT = 1.0
     cfg.REFINE.REG_ON = "cls"  # cls (after the final norm) or keys
     cfg.REFINE.REG_REDUCTION = "sum"  # over channels: sum (the formula) or mean (release)
+    cfg.REFINE.LOG_PERIOD = 20  # iterations between two lines of metrics.json
     # how many training images the record at the end of a run is measured on; 0 is all of them
     cfg.REFINE.RECORD_IMAGES = 0
 
-    cfg.SOLVER.IMS_PER_BATCH = 36  # over all ranks
-    cfg.SOLVER.BASE_LR = 1e-5  # of h; Adam
-    cfg.SOLVER.MAP_NETWORK_LR = 5e-7  # of f; release: 1e-5
-    cfg.SOLVER.WEIGHT_DECAY = 1e-4  # L2 inside Adam, as the release has it
-    cfg.SOLVER.MAX_ITER = 13000
-    cfg.SOLVER.STEPS = ()
-    cfg.SOLVER.WARMUP_ITERS = 0
-    cfg.SOLVER.CHECKPOINT_PERIOD = 1000
+    cfg.SOLVER.MAP_NETWORK_LR = 5e-7  # of f; SOLVER.BASE_LR is h's. Release: 1e-5
     cfg.SEED = 0
 
 
@@ -101,12 +93,7 @@ def _add_input_and_data(cfg: CN) -> None:
     # random resized crop while training (release; the paper is silent); an empty area range switches it off
     cfg.INPUT.CROP_AREA = (0.9, 1.0)
     cfg.INPUT.CROP_ASPECT = (3 / 4, 4 / 3)
-    cfg.INPUT.RANDOM_FLIP = "horizontal"  # or none
     cfg.INPUT.MAX_SIDE = 800  # longest side above which a test image is reduced, pixels; 0 is never
-    cfg.INPUT.FORMAT = "RGB"
-    cfg.DATASETS.TRAIN = ("voc_2007_trainval",)
-    cfg.DATASETS.TEST = ("voc_2007_trainval",)
-    cfg.DATALOADER.NUM_WORKERS = 2
     cfg.TEST.IMS_PER_BATCH = 8  # per rank; images of one padded size only are ever batched
     # CorLoc's ground truth: lost, no_hard or release (which truncates to int16 and keeps crowds)
     cfg.TEST.CORLOC_PROTOCOL = "lost"

@@ -52,16 +52,14 @@ class _TrainDataset(Dataset):
 
     def __getitem__(self, draw: tuple[int, int]) -> Record:
         position, index = draw
-        unreadable = []
+        unreadable: list[tuple[str, str]] = []
         for offset in range(len(self.records)):
             record = self.records[(index + offset) % len(self.records)]
             try:
                 return self.mapper(record, position) | {"unreadable": unreadable}
             except ImageReadError as error:
                 unreadable.append((record["file_name"], str(error)))
-        raise UserError(
-            f"none of the {len(self.records)} images can be read; first: {unreadable[0][1]}"
-        )
+        return {"unreadable": unreadable}
 
 
 class TrainLoader:
@@ -114,10 +112,12 @@ class TrainLoader:
         )
         for batch in loader:
             for sample in batch:
-                self._report(sample.pop("unreadable"))
+                self._report(sample.pop("unreadable"), found=bool(sample))
             yield batch
 
-    def _report(self, unreadable: list[tuple[str, str]]) -> None:
+    def _report(self, unreadable: list[tuple[str, str]], found: bool) -> None:
+        if not found:
+            raise UserError(f"no training image can be read; first: {unreadable[0][1]}")
         for file_name, reason in unreadable:
             if file_name not in self.unreadable:
                 logger.warning("image replaced by the next one: %s", reason)

@@ -1,16 +1,32 @@
 """The one training loop: Detectron2's, with phases, two learning rates, and a stream that resumes exactly."""
 
+import logging
 import re
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog
-from detectron2.engine import DefaultTrainer, SimpleTrainer, TrainerBase, create_ddp_model
+from detectron2.engine import (
+    DefaultTrainer,
+    HookBase,
+    SimpleTrainer,
+    TrainerBase,
+    create_ddp_model,
+    hooks,
+)
 from detectron2.evaluation import DatasetEvaluator, inference_on_dataset
 from detectron2.utils import comm
+from detectron2.utils.events import (
+    CommonMetricPrinter,
+    EventWriter,
+    JSONWriter,
+    TensorboardXWriter,
+)
 from torch import nn
 
 from boxrefine_d2.data.dataset_spec import register_spec
@@ -54,7 +70,34 @@ class RefineTrainer(DefaultTrainer):
         self.cfg = cfg
         self.phase_hook = PhaseHook(refiner, PhaseSchedule.from_config(cfg))
         self.refiner = refiner
-        self.register_hooks([self.phase_hook, *self.build_hooks(), ProgressBar(refiner)])
+        self.register_hooks(self.build_hooks())
+
+    def build_hooks(self) -> list[HookBase]:
+        """Phases first, then Detectron2's in its own order: checkpoint, evaluation, and last the writers."""
+        cfg = self.cfg
+
+        def test() -> dict[str, Any]:
+            self._last_eval_results = self.test(cfg, self.refiner)
+            return self._last_eval_results
+
+        every = [self.phase_hook, hooks.IterationTimer(), hooks.LRScheduler()]
+        if comm.is_main_process():
+            every.append(
+                hooks.PeriodicCheckpointer(self.checkpointer, cfg.SOLVER.CHECKPOINT_PERIOD)
+            )
+        every.append(hooks.EvalHook(cfg.TEST.EVAL_PERIOD, test))
+        if comm.is_main_process():
+            every.append(hooks.PeriodicWriter(self.build_writers(), cfg.REFINE.LOG_PERIOD))
+        return [*every, ProgressBar(self.refiner)]
+
+    def build_writers(self) -> list[EventWriter]:
+        """Detectron2's; metrics.json holds the numbers of the iteration, not their running median."""
+        metrics = Path(self.cfg.OUTPUT_DIR) / "metrics.json"
+        return [
+            CommonMetricPrinter(self.max_iter),
+            JSONWriter(str(metrics), window_size=1),
+            TensorboardXWriter(self.cfg.OUTPUT_DIR),
+        ]
 
     @classmethod
     def check(cls, cfg: CfgNode) -> None:
@@ -67,7 +110,8 @@ class RefineTrainer(DefaultTrainer):
 
         Returns: test data set -> what its evaluators returned; {} on ranks other than the main one.
         """
-        super().train()
+        with _without_tracebacks_of_user_errors():
+            super().train()
         return self._by_name(self._last_eval_results)
 
     def evaluate(self) -> dict[str, Any]:
@@ -83,6 +127,15 @@ class RefineTrainer(DefaultTrainer):
         """Loads weights, or everything; the stream of images continues where the run stopped."""
         super().resume_or_load(resume)
         self.train_loader.start_iteration = self.start_iter
+
+    def state_dict(self) -> dict[str, Any]:
+        """Iteration, hooks and the optimizer, which Detectron2 0.6 leaves out of its checkpoints."""
+        return TrainerBase.state_dict(self) | {"optimizer": self._trainer.optimizer.state_dict()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """What `state_dict` gave."""
+        TrainerBase.load_state_dict(self, state_dict)
+        self._trainer.optimizer.load_state_dict(state_dict["optimizer"])
 
     def run_step(self) -> None:
         """One step.
@@ -149,6 +202,21 @@ class RefineTrainer(DefaultTrainer):
             "gradient_norm_first_block": self.phase_hook.first_block_gradient,
             "unreadable_images": self.train_loader.unreadable,
         }
+
+
+@contextmanager
+def _without_tracebacks_of_user_errors() -> Iterator[None]:
+    """Detectron2's loop logs every exception whole; a user's mistake is one line, said by the command."""
+
+    def is_ours(record: logging.LogRecord) -> bool:
+        return not (record.exc_info and isinstance(record.exc_info[1], UserError))
+
+    loop = logging.getLogger("detectron2.engine.train_loop")
+    loop.addFilter(is_ours)
+    try:
+        yield
+    finally:
+        loop.removeFilter(is_ours)
 
 
 def _train_records(cfg: CfgNode) -> list[dict[str, Any]]:

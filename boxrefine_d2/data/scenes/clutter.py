@@ -43,7 +43,7 @@ def _scattered(rng: np.random.Generator, size: Size, count: int, top: float) -> 
 
 def _blade_outlines(
     root: np.ndarray, length: np.ndarray, width: np.ndarray, angle: np.ndarray, bend: np.ndarray
-):
+) -> np.ndarray:
     """Tapered bent strokes from their roots, (n, 8, 2); angle 0 points up, bend is the turn on the way."""
     along = np.array([0.0, 0.35, 0.7, 1.0])
     turn = angle[:, None] + bend[:, None] * along

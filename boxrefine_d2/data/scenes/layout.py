@@ -167,16 +167,17 @@ def _place_shape(rng: np.random.Generator, size: tuple[int, int], share: float) 
     stretch = rng.uniform(0.88, 1.14)
     c, s = np.cos(angle), np.sin(angle)
     turn = np.array([[mirror * stretch * c, mirror * stretch * s], [-s / stretch, c / stretch]])
-    turned = [part.outline @ turn for part in parts]
-    low = np.min([points.min(axis=0) for points in turned], axis=0)
-    high = np.max([points.max(axis=0) for points in turned], axis=0)
+    points = np.concatenate([part.outline for part in parts]) @ turn
+    low, high = points.min(axis=0), points.max(axis=0)
     scale = min(share * np.sqrt(height * width), 0.8 * min(size)) / (high - low).max()
     extent = (high - low) * scale
     slack = 0.3 * extent if rng.random() < _CUT_OFF else np.full(2, -3.0)
     # Beta(0.8, 0.8): spread to the sides a little more than evenly, so that no fixed box explains many pictures.
     corner = -slack + (np.array([width, height]) - extent + 2 * slack) * rng.beta(0.8, 0.8, 2)
     shift = corner - low * scale
-    outlines = [points * scale + shift for points in turned]
+    points = points * scale + shift
+    ends = np.cumsum([len(part.outline) for part in parts])
+    outlines = np.split(points, ends[:-1])
     return Shape(
         category_id=category_id,
         parts=tuple(Part(o, part.slot, part.relief) for o, part in zip(outlines, parts)),
@@ -184,7 +185,7 @@ def _place_shape(rng: np.random.Generator, size: tuple[int, int], share: float) 
         scale=float(scale),
         angle=angle,
         mirror=mirror,
-        window=bounding_window(outlines),
+        window=bounding_window(points),
     )
 
 

@@ -23,14 +23,12 @@ class Material:
 
 
 def draw_materials(rng: np.random.Generator, ground: Colour) -> tuple[str, dict[str, Material]]:
-    names = list(OBJECT_COLOURS)
-    far = np.array([distance(OBJECT_COLOURS[name], ground) for name in names])
-    wish = -far / 20 if rng.random() < _CAMOUFLAGED else np.minimum(far, 135) / 13
-    chance = np.exp(wish - wish.max())
-    main_name = names[int(rng.choice(len(names), p=chance / chance.sum()))]
+    """The name of the main colour and the material of each slot, for an object on ground of the given base colour."""
+    camouflaged = rng.random() < _CAMOUFLAGED
+    main_name = _pick_colour(rng, list(OBJECT_COLOURS), ground, -20 if camouflaged else 13)
     main = _vary(rng, OBJECT_COLOURS[main_name])
-    others = [name for name in names if distance(OBJECT_COLOURS[name], main) > 45]
-    accent = _vary(rng, OBJECT_COLOURS[others[int(rng.integers(len(others)))]])
+    others = [name for name, colour in OBJECT_COLOURS.items() if distance(colour, main) > 45]
+    accent = _vary(rng, OBJECT_COLOURS[_pick_colour(rng, others, ground, 40)])
     pattern = PATTERNS[int(rng.integers(len(PATTERNS)))]
     second = _second_colour(rng, main, accent if pattern in _SPARSE_PATTERNS else None, ground)
     angle = rng.uniform(0, np.pi)
@@ -45,6 +43,13 @@ def draw_materials(rng: np.random.Generator, ground: Colour) -> tuple[str, dict[
         "wood": Material(mix((92, 64, 42), (150, 112, 74), rng.uniform(0, 1))),
         "leaf": Material(leaf),
     }
+
+
+def _pick_colour(rng: np.random.Generator, names: list[str], ground: Colour, unit: float) -> str:
+    """One of the names, e times as likely for every `unit` of distance from the ground; nearer ones if it is negative."""
+    wish = np.array([min(distance(OBJECT_COLOURS[name], ground), 135.0) for name in names]) / unit
+    chance = np.exp(wish - wish.max())
+    return names[int(rng.choice(len(names), p=chance / chance.sum()))]
 
 
 def _second_colour(
@@ -70,5 +75,3 @@ def _vary(rng: np.random.Generator, colour: Colour) -> Colour:
         float(np.clip(c * shade + d, 8, 247))
         for c, d in zip(colour, rng.normal(0, 6, 3), strict=True)
     )
-
-

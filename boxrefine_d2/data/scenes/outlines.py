@@ -108,10 +108,8 @@ def to_subpixels(outline: np.ndarray, x1: float = 0, y1: float = 0) -> list[floa
     return ((outline - (x1, y1)) * SUPERSAMPLING - 0.5).ravel().tolist()
 
 
-def bounding_window(outlines: Sequence[np.ndarray], margin: int = 0) -> tuple[int, int, int, int]:
-    """Smallest half-open window of whole pixels around all the outlines, widened by margin."""
-    lowest = np.min([outline.min(axis=0) for outline in outlines], axis=0)
-    highest = np.max([outline.max(axis=0) for outline in outlines], axis=0)
-    x1, y1 = (int(v) for v in np.floor(lowest))
-    x2, y2 = (int(v) for v in np.ceil(highest))
-    return x1 - margin, y1 - margin, x2 + margin + 1, y2 + margin + 1
+def bounding_window(points: np.ndarray) -> tuple[int, int, int, int]:
+    """Half-open window (x1, y1, x2, y2) of whole pixels around points (k, 2)."""
+    x1, y1 = np.floor(points.min(axis=0)).astype(int).tolist()
+    x2, y2 = np.ceil(points.max(axis=0)).astype(int).tolist()
+    return x1, y1, x2 + 1, y2 + 1

@@ -63,7 +63,7 @@ def _paint_backdrop(
             light = light * np.float32(0.6) + structure_field(
                 ground.structure, size, pitch, smooth[1]
             )
-        contrast = 255 * ground.contrast * rng.uniform(0.8, 1.25)
+        contrast = 255 * ground.contrast * rng.uniform(0.65, 1.1)
         hue = contrast * 0.18 * _chroma_axis(rng)
         for channel, gain in enumerate(contrast * _lightness_axis(colour)):
             tone = light * np.float32(gain) + chroma * np.float32(hue[channel])
@@ -135,7 +135,7 @@ def _paint_object(canvas: np.ndarray, placed: PlacedObject, light: float, fields
     """All parts of an object, back to front, in place."""
     relief = _relief(placed, light)
     for part in placed.shape.parts:
-        window = _clip(bounding_window([part.outline]), canvas)
+        window = _clip(bounding_window(part.outline), canvas)
         left, top, right, bottom = window
         if left >= right or top >= bottom:
             continue

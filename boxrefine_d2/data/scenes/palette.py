@@ -80,7 +80,7 @@ class Setting:
 
 
 SETTINGS: dict[str, Setting] = {
-    "meadow": Setting(0.8, ("sky", "grass"), "horizon", ("grass", "pebbles"), ("blades", "branch")),
+    "meadow": Setting(0.6, ("sky", "grass"), "horizon", ("grass", "pebbles"), ("blades", "branch")),
     "lawn": Setting(1.4, ("grass", "soil"), "single", ("grass", "twigs", "shadows"), ("blades",)),
     "beach": Setting(0.6, ("water", "sand"), "horizon", ("pebbles", "cracks"), ("blades", "rods")),
     "dunes": Setting(1.0, ("sand", "soil"), "single", ("pebbles", "shadows"), ("blades", "branch")),
@@ -88,8 +88,8 @@ SETTINGS: dict[str, Setting] = {
     "hedge": Setting(1.2, ("hedge", "grass"), "single", ("leaves", "twigs"), ("leaves", "branch")),
     "reef": Setting(1.2, ("deep", "rock"), "single", ("blotches", "shadows"), ("blades", "leaves")),
     "gravel": Setting(0.8, ("rock", "asphalt"), "single", ("pebbles", "cracks"), ("branch",)),
-    "street": Setting(0.5, ("brick", "asphalt"), "split", ("cracks", "stripes"), ("rods",)),
-    "yard": Setting(0.5, ("plaster", "soil"), "split", ("cracks", "grass"), ("branch", "blades")),
+    "street": Setting(0.4, ("brick", "asphalt"), "split", ("cracks", "stripes"), ("rods",)),
+    "yard": Setting(0.4, ("plaster", "soil"), "split", ("cracks", "grass"), ("branch", "blades")),
     "table": Setting(
         0.7, ("plaster", "wood"), "split", ("blotches", "shadows"), ("rods", "leaves")
     ),
@@ -102,7 +102,7 @@ SETTINGS: dict[str, Setting] = {
         0.7, ("dusk", "soil"), "horizon", ("grass", "pebbles"), ("blades", "branch")
     ),
     "valley": Setting(
-        0.6, ("hills", "grass"), "horizon", ("pebbles", "grass"), ("branch", "leaves")
+        0.5, ("hills", "grass"), "horizon", ("pebbles", "grass"), ("branch", "leaves")
     ),
 }
 

@@ -1,0 +1,84 @@
+"""How sure a score or a gain is: a bootstrap over images, with seeds drawn within each draw.
+
+Shapes: S seeds (runs), N images, D draws. Values are per run and image, e.g. 1 for a hit and 0 for a miss.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+DRAWS = 10_000
+INTERVAL = (2.5, 97.5)  # percentiles: the middle 95 % of the draws
+
+_VALUES_AT_ONCE = 10_000_000
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean and its 95 % interval, in percent (or percent points for a gain)."""
+
+    mean: float
+    low: float
+    high: float
+
+    def to_json(self) -> dict[str, Any]:
+        """As in results.json."""
+        return {"mean": self.mean, "ci95": [self.low, self.high]}
+
+
+def paired_gain(
+    before: Sequence[Sequence[float]] | np.ndarray,
+    after: Sequence[Sequence[float]] | np.ndarray,
+    *,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> Estimate:
+    """What `after` hits more than `before`, in percent points.
+
+    Pairs stay together: a draw takes the same runs and the same images for both.
+
+    Args: before, after: (S, N) hits, of the same runs and images in the same order.
+    Raises: ValueError if the shapes differ or there is nothing in them.
+    """
+    before, after = np.asarray(before, np.float64), np.asarray(after, np.float64)
+    if before.shape != after.shape:
+        raise ValueError(f"hits before are {before.shape} and after {after.shape}: no pairs")
+    return mean_with_interval(after - before, draws=draws, seed=seed)
+
+
+def mean_with_interval(
+    values: Sequence[Sequence[float]] | np.ndarray, *, draws: int = DRAWS, seed: int = 0
+) -> Estimate:
+    """The mean of (S, N) values and the interval of the means of `draws` draws, times 100.
+
+    >>> mean_with_interval([[1, 0]])  # a draw of two images has 0, 1 or 2 hits
+    Estimate(mean=50.0, low=0.0, high=100.0)
+    """
+    values = np.asarray(values, np.float64)
+    low, high = np.percentile(bootstrap_means(values, draws=draws, seed=seed), INTERVAL)
+    return Estimate(100 * float(values.mean()), 100 * float(low), 100 * float(high))
+
+
+def bootstrap_means(values: np.ndarray, *, draws: int = DRAWS, seed: int = 0) -> np.ndarray:
+    """(D,) means; a draw takes N images with replacement and, for all of them, S runs with replacement.
+
+    With one run only the images vary, and the interval says nothing about other seeds.
+
+    Args: values: (S, N).  seed: of the generator; equal arguments give equal draws.
+    Raises: ValueError if there is no run or no image.
+    """
+    if values.ndim != 2 or not values.size:
+        raise ValueError(f"values must be (runs, images), at least one of each, not {values.shape}")
+    runs, images = values.shape
+    rng = np.random.default_rng(seed)
+    at_once = max(1, _VALUES_AT_ONCE // values.size)
+    means = []
+    for start in range(0, draws, at_once):
+        count = min(at_once, draws - start)
+        drawn_runs = rng.integers(runs, size=(count, runs))
+        drawn_images = rng.integers(images, size=(count, images))
+        per_image = values[drawn_runs].mean(axis=1)
+        means.append(np.take_along_axis(per_image, drawn_images, axis=1).mean(axis=1))
+    return np.concatenate(means)

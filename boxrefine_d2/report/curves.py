@@ -1,0 +1,102 @@
+"""Line charts as inline SVG that follows the page's colours: one small chart a quantity, one line a seed."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+
+WIDTH, HEIGHT = 320, 176
+_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 8, 8, 24
+
+Series = Sequence[tuple[int, float]]  # (iteration, value), in order
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of iterations: first (included) and last (not included)."""
+
+    name: str
+    first: int
+    last: int
+
+
+def chart(
+    title: str, series: Mapping[int, Series], phases: Sequence[Phase], iterations: int
+) -> str:
+    """The chart of one quantity.
+
+    Args:
+        title: for screen readers; the page writes it above.
+        series: seed -> points; values that are not finite are left out.
+        phases: bands in the background.  iterations: where the axis ends.
+    Returns: an <svg> element; "" if there is no point to draw.
+    """
+    finite = {seed: [p for p in line if math.isfinite(p[1])] for seed, line in series.items()}
+    values = [value for line in finite.values() for _, value in line]
+    if not values:
+        return ""
+    ticks = nice_ticks(min(0.0, *values), max(values))
+    low, high = ticks[0], ticks[-1]
+
+    def x(iteration: float) -> float:
+        return _LEFT + iteration / max(iterations, 1) * (WIDTH - _LEFT - _RIGHT)
+
+    def y(value: float) -> float:
+        return _TOP + (high - value) / (high - low) * (HEIGHT - _TOP - _BOTTOM)
+
+    bands = [
+        f'<rect class="phase-{escape(p.name)}" x="{x(p.first):.1f}" y="{_TOP}" '
+        f'width="{x(p.last) - x(p.first):.1f}" height="{HEIGHT - _TOP - _BOTTOM}"/>'
+        for p in phases
+    ]
+    grid = [
+        f'<line class="grid" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y(t):.1f}" y2="{y(t):.1f}"/>'
+        f'<text class="tick" x="{_LEFT - 6}" y="{y(t) + 3.5:.1f}" text-anchor="end">{t:g}</text>'
+        for t in ticks
+    ]
+    axis = [
+        f'<text class="tick" x="{x(at):.1f}" y="{HEIGHT - 7}" text-anchor="{anchor}">{at}</text>'
+        for at, anchor in _iteration_ticks(phases, iterations)
+    ]
+    lines = [
+        _line([(x(i), y(v)) for i, v in line], number)
+        for number, line in enumerate(finite.values())
+        if line
+    ]
+    return (
+        f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">'
+        + "".join([*bands, *grid, *axis, *lines])
+        + "</svg>"
+    )
+
+
+def nice_ticks(low: float, high: float) -> list[float]:
+    """Round numbers from at most `low` to at least `high`, three to six of them.
+
+    >>> nice_ticks(0, 7.3)
+    [0.0, 2.0, 4.0, 6.0, 8.0]
+    """
+    if high <= low:
+        high = low + 1.0
+    rough = (high - low) / 4
+    unit = 10.0 ** math.floor(math.log10(rough))
+    step = unit * next(f for f in (1, 2, 2.5, 5, 10) if f * unit >= rough * (1 - 1e-9))
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return [round(k * step, 12) for k in range(first, last + 1)]
+
+
+def _line(points: Sequence[tuple[float, float]], number: int) -> str:
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    dots = "".join(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2"/>' for x, y in points)
+    style = f"run run-{number % 5}"
+    return f'<g class="{style}"><polyline points="{path}"/>{dots if len(points) < 40 else ""}</g>'
+
+
+def _iteration_ticks(phases: Sequence[Phase], iterations: int) -> list[tuple[int, str]]:
+    """Start, end, and the borders between phases that leave room for their number."""
+    room = iterations / 8
+    borders = [(0, "start")]
+    for phase in phases[1:]:
+        if borders[-1][0] + room < phase.first < iterations - room:
+            borders.append((phase.first, "middle"))
+    return [*borders, (iterations, "end")]

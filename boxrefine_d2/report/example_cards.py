@@ -1,0 +1,115 @@
+"""The cards of single images: the picture with all boxes, beside it the map and box before and after."""
+
+from collections.abc import Sequence
+from html import escape
+
+from torch import Tensor
+
+from .pictures import GROUND_TRUTH, CellMap, Example, map_uri, photo_uri
+from .run_folder import DETECTOR, REFINED
+
+_BADGES = {
+    "helped": ("gain", "▲ helped"),
+    "hurt": ("loss", "▼ hurt"),
+    "hit_both": ("even", "● hit before and after"),
+    "missed_both": ("even", "○ missed before and after"),
+}
+_ROW_GAP, _COLUMN_GAP = 6, 8  # of .panels in page.html, pixels
+_RIM = 0.004  # share of the width by which a box at the picture's border is drawn further in
+
+
+def example_cards(examples: Sequence[Example], rule: str, rule_title: str) -> str:
+    """The legend and a card for each image.
+
+    Args: rule: the source name of the boxes before.  rule_title: what it is called on the page, escaped.
+    """
+    cards = "".join(_card(example, rule, rule_title) for example in examples)
+    has_maps = any(example.maps for example in examples)
+    return f'{_legend(rule_title, has_maps)}<div class="cards">{cards}</div>'
+
+
+def _legend(rule_title: str, has_maps: bool) -> str:
+    lines = {
+        "gt": "ground truth",
+        "before": f"{rule_title} before",
+        "after": f"{rule_title} after",
+        "h": "h, best box",
+    }
+    keys = [
+        f'<li><svg viewBox="0 0 34 20" aria-hidden="true"><g class="{style}">'
+        '<rect class="casing" x="6" y="5" width="22" height="10"/>'
+        f'<rect class="stroke" x="6" y="5" width="22" height="10"/></g></svg>{text}</li>'
+        for style, text in lines.items()
+    ]
+    if has_maps:
+        keys.append(
+            '<li>low <i class="ramp"></i> high: 1 / degree of each patch, each map on its own scale. '
+            "The seed is where it is highest.</li>"
+        )
+    return f'<ul class="keys">{"".join(keys)}</ul>'
+
+
+def _card(example: Example, rule: str, rule_title: str) -> str:
+    colour, badge = _BADGES[example.outcome]
+    name = escape(example.name)
+    boxes = example.boxes
+    everything = [
+        ("gt", boxes[GROUND_TRUTH]),
+        ("after", boxes[REFINED]),
+        ("h", boxes[DETECTOR]),
+        ("before", boxes[rule]),
+    ]
+    panels = [_panel(example, f"{name} with all boxes", None, everything)]
+    for source, when in ((rule, "before"), (REFINED, "after")):
+        if source in example.maps:
+            drawn = [("gt", boxes[GROUND_TRUTH]), (when, boxes[source])]
+            panel = _panel(
+                example, f"map and box {when}, of {name}", example.maps[source], drawn, when
+            )
+            panels.append(panel)
+    numbers = "".join(
+        f"<div><dt>{label}</dt><dd>{example.iou[source]:.2f}</dd></div>"
+        for source, label in ((rule, "IoU before"), (REFINED, "after"), (DETECTOR, "h"))
+    )
+    layout = f' maps" style="--narrow:{_narrow(example)}' if len(panels) > 1 else ""
+    return (
+        f'<article class="card c-{colour}"><header><h3>{name}</h3><span class="badge">{badge}</span></header>'
+        f'<div class="panels{layout}">{"".join(panels)}</div><dl>{numbers}</dl></article>'
+    )
+
+
+def _narrow(example: Example) -> str:
+    """Width of a small panel: two of them and the gap between them are as high as the large one."""
+    height, width = example.picture.shape[:2]
+    return f"calc((100% - {_COLUMN_GAP + _ROW_GAP * width / height:.1f}px) / 3)"
+
+
+def _panel(
+    example: Example,
+    title: str,
+    cells: CellMap | None,
+    drawn: Sequence[tuple[str, Tensor]],
+    caption: str = "",
+) -> str:
+    height, width = example.picture.shape[:2]
+    if cells is None:
+        x, y, uri, style = width, height, photo_uri(example.picture), "photo"
+    else:
+        (x, y), uri, style = cells.extent, map_uri(cells.values), "cells"
+    boxes = "".join(_box(style_, box, width, height) for style_, found in drawn for box in found)
+    return (
+        f'<figure><svg viewBox="0 0 {width} {height}" role="img" aria-label="{title}">'
+        f'<image class="{style}" href="{uri}" width="{x:.2f}" height="{y:.2f}" preserveAspectRatio="none"/>'
+        f'<g class="line">{boxes}</g></svg>{f"<figcaption>{caption}</figcaption>" if caption else ""}</figure>'
+    )
+
+
+def _box(style: str, box: Tensor, width: int, height: int) -> str:
+    rim = _RIM * width
+    x1, y1, x2, y2 = box.tolist()
+    x1, y1 = max(x1, rim), max(y1, rim)
+    x2, y2 = min(x2, width - rim), min(y2, height - rim)
+    place = (
+        f'x="{x1:.1f}" y="{y1:.1f}" width="{max(x2 - x1, 0):.1f}" height="{max(y2 - y1, 0):.1f}"'
+    )
+    return f'<g class="{style}"><rect class="casing" {place}/><rect class="stroke" {place}/></g>'

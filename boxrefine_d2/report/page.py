@@ -1,0 +1,137 @@
+"""report.html: what runs found, in one page without scripts, that needs nothing but itself."""
+
+from collections.abc import Sequence
+from html import escape
+from importlib import resources
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from boxrefine_d2.atomic_file import atomic_text_file
+from boxrefine_d2.config import paper_profile
+
+from .example_cards import example_cards
+from .pictures import examples
+from .run_folder import REFINED, Run
+from .summary import flat
+from .tables import fact_table, headline_table, number, outcome_tally, record_table, seeds_text
+from .training_charts import training_charts
+
+TITLE = "Box-based refinement: what it found"
+SHOWN_IMAGES = 12
+
+_NOT_SETTINGS = ("SEED", "OUTPUT_DIR", "VERSION", "MODEL.DEVICE")
+
+
+def write_page(
+    path: str | Path, summary: dict[str, Any], runs: Sequence[Run], shown: int = SHOWN_IMAGES
+) -> None:
+    """Writes the page.
+
+    Args: summary: as `summarise` gives for these runs.  shown: how many test images; the first run draws them.
+    Raises: UserError if the first run's model is not there or `path` cannot be written.
+    """
+    template = Template(
+        resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8")
+    )
+    page = template.substitute(
+        title=escape(TITLE),
+        verdict=_verdict(summary),
+        what=_what(summary),
+        tables=_tables(summary),
+        images=_images(summary, runs[0], shown),
+        curves=training_charts(runs),
+        record=record_table(summary),
+        repeat=_repeat(summary, runs[0]),
+    )
+    with atomic_text_file(path) as file:
+        file.write(page)
+
+
+def _verdict(summary: dict[str, Any]) -> str:
+    """The result in words; a gain is called one only if its interval is above zero."""
+    rule, corloc = summary["rule"], summary["corloc"]
+    gain = summary["gain"][f"{REFINED}_minus_{rule}"]
+    low, high = gain["ci95"]
+    numbers = (
+        f"Before refinement {escape(rule.upper())} finds an object in <b>{number(corloc[rule])} %</b> of the "
+        f"{summary['images']} test images, after it in <b>{number(corloc[REFINED])} %</b>: "
+        f"{number(gain['mean'], signed=True)} points, 95 % interval "
+        f'<span class="num">[{number(low, signed=True)}, {number(high, signed=True)}]</span>.'
+    )
+    if low > 0:
+        meaning = "Refinement helped."
+    elif high < 0:
+        meaning = "Refinement hurt."
+    else:
+        meaning = "The interval holds zero: this run does not show that refinement helps or hurts."
+    return f"{numbers} {meaning}"
+
+
+def _what(summary: dict[str, Any]) -> str:
+    rule = escape(summary["rule"].upper())
+    return (
+        f"CorLoc is the share of images whose one box has an IoU of at least 0.5 with any object. {rule} draws that "
+        "box from a network <i>f</i>, without labels. A detector <i>h</i> is fitted to these boxes, and through it "
+        f"<i>f</i> is refined; then {rule} draws its box again. Labels are used for scoring only."
+    )
+
+
+def _tables(summary: dict[str, Any]) -> str:
+    seeds = summary["seeds"]
+    draws = f"{summary['bootstrap_draws']:,}".replace(",", " ")
+    if len(seeds) > 1:
+        how = f"images and, within each draw, the {len(seeds)} seeds"
+    else:
+        how = "images; with a single seed it says nothing of how much another seed would differ"
+    note = (
+        f'<p class="soft small">95 % intervals: paired bootstrap, {draws} draws, over {how}. '
+        "The dot is the mean, the pale bar the interval, each tick a seed.</p>"
+    )
+    tables = [headline_table(name, found, summary) for name, found in summary["datasets"].items()]
+    return "".join([*tables, note])
+
+
+def _images(summary: dict[str, Any], run: Run, count: int) -> str:
+    dataset = summary["dataset"]
+    rule = escape(run.rule.upper())
+    found = examples(run, dataset, count)
+    intro = (
+        f"<p>An image is <b>helped</b> if only the box after refinement hits an object, and <b>hurt</b> if only the "
+        f"one before does. Below: {len(found)} of the {summary['images']} images, drawn with the model of seed "
+        f"{run.seed}. They are the first of each kind in the order of the data set, up to a third helped and a third "
+        "hurt, so changed images are shown more often than they occur; the bars give the true shares.</p>"
+    )
+    strange = [escape(example.name) for example in found if not example.agrees]
+    warning = (
+        f'<p class="warning">The boxes drawn now differ from those that the run was scored with on '
+        f"{len(strange)} of these images ({', '.join(strange)}): data or code have changed since, or two patches "
+        "are equal but for rounding. The labels are the run's.</p>"
+    )
+    tally = outcome_tally(summary, dataset)
+    return intro + tally + (warning if strange else "") + example_cards(found, run.rule, rule)
+
+
+def _repeat(summary: dict[str, Any], run: Run) -> str:
+    commands = escape("\n".join(summary["commands"])) or "not recorded"
+    weights = summary["weights"]
+    facts = {
+        "Seeds": seeds_text(summary),
+        "Network f": run.cfg.MODEL.MAP_NETWORK.NAME,
+        "Weights f started from": f"{weights['source']}, SHA-256 {weights['sha256']}",
+        "Trained on": ", ".join(run.cfg.DATASETS.TRAIN) + " (images only)",
+        "Tested on": ", ".join(run.cfg.DATASETS.TEST),
+        "Device": run.cfg.MODEL.DEVICE,
+        "Versions": ", ".join(f"{name} {found}" for name, found in summary["versions"].items()),
+    }
+    profile = flat(paper_profile())
+    changed = {
+        key: f"{value!r} (paper profile: {profile.get(key)!r})"
+        for key, value in flat(run.cfg).items()
+        if key not in _NOT_SETTINGS and value != profile.get(key)
+    }
+    return (
+        f"<p>One command a seed made these numbers:</p><pre>{commands}</pre>{fact_table(facts)}"
+        f"<details><summary>Settings that differ from the paper profile ({len(changed)})</summary>"
+        f"{fact_table(changed)}</details>"
+    )

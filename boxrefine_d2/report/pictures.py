@@ -1,0 +1,210 @@
+"""What the page shows of single images: the boxes and maps of a finished run, and pictures as data URIs.
+
+Boxes are XYXY, half-open, in pixels of the original image.
+"""
+
+import base64
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from detectron2.config import CfgNode
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.modeling import build_model
+from matplotlib import colormaps
+from PIL import Image
+from torch import Tensor
+from torchvision.ops import box_iou
+
+from boxrefine_d2.data import read_image, register_spec
+from boxrefine_d2.data.mappers import WholeImageMapper
+from boxrefine_d2.discovery.build import rule_parameters
+from boxrefine_d2.discovery.lost import lost_maps
+from boxrefine_d2.engine.checkpoint import SafeCheckpointer
+from boxrefine_d2.errors import UserError
+from boxrefine_d2.evaluation import GroundTruth
+from boxrefine_d2.features.padding import normalise_and_pad
+from boxrefine_d2.modeling import BoxRefiner
+from boxrefine_d2.structures import FeatureMap
+
+from .run_folder import DETECTOR, REFINED, ImageHits, Run
+from .summary import OUTCOMES, outcomes
+
+SHOWN_SIDE = 512  # longest side of a picture on the page, pixels
+GROUND_TRUTH = "gt"
+HIT_IOU = 0.5  # CorLoc's definition
+
+
+@dataclass(frozen=True)
+class CellMap:
+    """A map of the rule on its grid.
+
+    Attributes:
+        values: (h, w) in [0, 1].
+        extent: (width, height) that the whole grid covers, in image pixels; padding lies outside the image.
+    """
+
+    values: np.ndarray
+    extent: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Example:
+    """One test image with everything that is drawn on it.
+
+    Attributes:
+        name: the file, below its data set's folder.
+        outcome: a name of `summary.OUTCOMES`, as the run was scored.
+        agrees: whether the boxes drawn here give that outcome too. Not so if data or code changed since.
+        picture: (H, W, 3) uint8.
+        boxes: "gt" -> (N, 4), and (1, 4), or (0, 4) for none, under the rule's name, "h" and "refined".
+        iou: source -> IoU of its box with the object it meets best.
+        maps: the rule's name and "refined" -> the map that the box was read from; {} if the rule has none to show.
+    """
+
+    name: str
+    outcome: str
+    agrees: bool
+    picture: np.ndarray
+    boxes: dict[str, Tensor]
+    iou: dict[str, float]
+    maps: dict[str, CellMap]
+
+
+def choose(codes: np.ndarray, count: int) -> list[int]:
+    """Indices of the images to show: up to a third each of "helped" and "hurt", and of the others half and half.
+
+    Always the first ones in data set order, so that nobody picks. What is missing of one kind is made up for by the
+    others.
+
+    >>> choose(np.array([3, 0, 2, 1, 3, 2, 3]), 5)
+    [1, 3, 2, 0, 5]
+
+    Args: codes: (N,) index into `summary.OUTCOMES`.
+    """
+    kinds = [np.flatnonzero(codes == code).tolist() for code in range(len(OUTCOMES))]
+    third = max(1, count // 3)
+    shown = [kinds[0][:third], kinds[1][:third], [], []]
+    neither = _taking_turns(kinds[2], kinds[3])
+    rest = [*neither, *kinds[0][third:], *kinds[1][third:]]
+    for index in rest[: max(0, count - len(shown[0]) - len(shown[1]))]:
+        shown[codes[index]].append(index)
+    ordered = [*shown[0], *shown[1], *_taking_turns(shown[2], shown[3])]
+    return ordered[:count]
+
+
+@torch.no_grad()
+def examples(run: Run, dataset: str, count: int) -> list[Example]:
+    """`count` images of a test data set, with the boxes and maps of the run's final model.
+
+    Raises: UserError if the model is not there.
+    """
+    model = _load_model(run)
+    codes = outcomes(run.hits[dataset], run.rule)
+    records = {r["image_id"]: r for r in DatasetCatalog.get(register_spec(dataset))}
+    rounds = MetadataCatalog.get(dataset).get("corloc_rounds_boxes", False)
+    protocol = run.cfg.TEST.CORLOC_PROTOCOL
+    truth = GroundTruth(
+        dataset, list(records.values()), protocol=protocol, rounds_boxes=rounds
+    ).boxes()
+    shown = []
+    for index in choose(codes, count):
+        image_id = run.hits[dataset].image_ids[index]
+        record = records[image_id]
+        boxes, maps = _boxes_and_maps(model, run.cfg, record)
+        boxes = {GROUND_TRUTH: truth[image_id].double(), **boxes}
+        iou = {
+            source: _best_iou(boxes[source], boxes[GROUND_TRUTH])
+            for source in (run.rule, DETECTOR, REFINED)
+        }
+        hits = {source: np.array([iou[source] >= HIT_IOU]) for source in (run.rule, REFINED)}
+        agrees = bool(outcomes(ImageHits([image_id], hits), run.rule)[0] == codes[index])
+        name = record.get("relative_name", record["file_name"])
+        picture = read_image(record["file_name"])
+        shown.append(Example(name, OUTCOMES[codes[index]], agrees, picture, boxes, iou, maps))
+    return shown
+
+
+def photo_uri(picture: np.ndarray) -> str:
+    """(H, W, 3) uint8 as a JPEG data URI, reduced to `SHOWN_SIDE`."""
+    image = Image.fromarray(picture)
+    image.thumbnail((SHOWN_SIDE, SHOWN_SIDE), Image.Resampling.LANCZOS)
+    return _uri(image, "JPEG", quality=82, optimize=True)
+
+
+def map_uri(values: np.ndarray) -> str:
+    """(h, w) in [0, 1] as a PNG data URI, one pixel a cell, in viridis (readable for the colour-blind)."""
+    colours = colormaps["viridis"](values, bytes=True)[..., :3]
+    return _uri(Image.fromarray(np.ascontiguousarray(colours)), "PNG", optimize=True)
+
+
+def inverse_degree(features: FeatureMap, *, k_patches: int, centre: bool) -> np.ndarray:
+    """(h, w): 1 / degree of each cell of one image, scaled to [0, 1], as LOST (arXiv:2109.14279) shows it.
+
+    The seed is where it is largest. A degree of 0 counts as 1.
+    """
+    tokens = features.tokens().float()
+    if centre:
+        tokens = tokens - tokens.mean(dim=1, keepdim=True)
+    degree = lost_maps(tokens, k_patches).degree[0].reshape(features.grid_size)
+    inverse = 1 / degree.clamp(min=1).double().cpu().numpy()
+    span = inverse.max() - inverse.min()
+    return (inverse - inverse.min()) / span if span else np.zeros_like(inverse)
+
+
+# What is shown of a rule's inside: rule -> (features of one image, its parameters) -> (h, w) in [0, 1].
+MAPS: dict[str, Callable[..., np.ndarray]] = {"lost": inverse_degree}
+
+
+def _load_model(run: Run) -> BoxRefiner:
+    path = run.folder / "model_final.pth"
+    if not path.is_file():
+        raise UserError(
+            f"no {path.name} in {run.folder}: the page's boxes and maps are made with it"
+        )
+    model = build_model(run.cfg)
+    SafeCheckpointer(model).load(str(path))
+    return model.eval()
+
+
+def _boxes_and_maps(
+    model: BoxRefiner, cfg: CfgNode, record: dict[str, Any]
+) -> tuple[dict[str, Tensor], dict[str, CellMap]]:
+    sample = WholeImageMapper(cfg.INPUT.MAX_SIDE)(record)
+    [output] = model([sample])
+    boxes = {name: found.boxes[:1].double() for name, found in output["pseudo_boxes"].items()}
+    boxes[DETECTOR] = output["instances"].pred_boxes.tensor[:1].double()
+    rule = cfg.DISCOVERY.NAME
+    if rule not in MAPS:
+        return boxes, {}
+    input_size = tuple(sample["image"].shape[-2:])
+    image = sample["image"].to(model.device, torch.float32)
+    batch = normalise_and_pad([image], model.map_network.stride)
+    maps = {}
+    for name, network in ((rule, model.reference_network), (REFINED, model.map_network)):
+        features = network(batch, "key", [input_size])
+        (h, w), (sy, sx) = features.grid_size, features.strides
+        extent = (
+            w * sx * sample["width"] / input_size[1],
+            h * sy * sample["height"] / input_size[0],
+        )
+        maps[name] = CellMap(MAPS[rule](features, **rule_parameters(rule, cfg)), extent)
+    return boxes, maps
+
+
+def _best_iou(boxes: Tensor, gt_boxes: Tensor) -> float:
+    return float(box_iou(boxes, gt_boxes).max()) if len(boxes) and len(gt_boxes) else 0.0
+
+
+def _taking_turns(one: Sequence[int], other: Sequence[int]) -> list[int]:
+    paired = [index for pair in zip(one, other, strict=False) for index in pair]
+    return [*paired, *one[len(other) :], *other[len(one) :]]
+
+
+def _uri(image: Image.Image, kind: str, **options: Any) -> str:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"

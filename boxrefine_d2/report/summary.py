@@ -1,0 +1,179 @@
+"""Several runs of one configuration, which differ in their seeds, as one result."""
+
+import platform
+from collections.abc import Sequence
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+from detectron2.config import CfgNode
+
+import boxrefine_d2
+from boxrefine_d2.errors import UserError
+
+from .bootstrap import DRAWS, mean_with_interval, paired_gain
+from .run_folder import DETECTOR, REFINED, ImageHits, Run
+
+OUTCOMES = ("helped", "hurt", "hit_both", "missed_both")
+
+_LIBRARIES = ("detectron2", "torch", "torchvision", "timm", "numpy")
+# what may differ between runs that belong together
+_OWN_KEYS = ("SEED", "OUTPUT_DIR")
+
+
+def summarise(runs: Sequence[Run], commands: Sequence[str] = ()) -> dict[str, Any]:
+    """What the runs found together; the content of results.json (keys "images" to "gain" as users rely on them).
+
+    CorLoc is in percent, a gain in percent points. The headline is the first test data set; "datasets" has all.
+
+    Args: commands: the command lines that made the runs.
+    Raises: UserError if there is no run, or the runs are not of one configuration, code, data and weights.
+    """
+    check_together(runs)
+    first = runs[0]
+    datasets = {name: _of_dataset(runs, name) for name in first.hits}
+    headline = next(iter(datasets.values()))
+    return {
+        "version": first.results["version"],
+        "rule": first.rule,
+        "dataset": next(iter(datasets)),
+        "images": headline["images"],
+        "seeds": [run.seed for run in runs],
+        "corloc": {source: value["mean"] for source, value in headline["corloc"].items()},
+        "gain": headline["gain"],
+        "datasets": datasets,
+        "bootstrap_draws": DRAWS,
+        "weights": first.results["weights"],
+        "versions": versions(),
+        "commands": list(commands),
+        "runs": [_of_run(run) for run in runs],
+    }
+
+
+def check_together(runs: Sequence[Run]) -> None:
+    """Raises `UserError` unless the runs differ in nothing but their seed and folder."""
+    if not runs:
+        raise UserError("a summary needs at least one run")
+    first, seen = runs[0], {runs[0].seed: runs[0]}
+    for run in runs[1:]:
+        pair = f"{first.folder} and {run.folder}"
+        if run.seed in seen:
+            raise UserError(
+                f"runs {seen[run.seed].folder} and {run.folder} have one seed, {run.seed}; take one of them"
+            )
+        seen[run.seed] = run
+        for name, ours, theirs in _differences(first, run):
+            raise UserError(
+                f"runs {pair} do not belong together: {name} is {ours} in one and {theirs} in the other"
+            )
+        for dataset, hits in first.hits.items():
+            if hits.image_ids != run.hits[dataset].image_ids:
+                raise UserError(f"runs {pair} were tested on different images of {dataset}")
+
+
+def versions() -> dict[str, str]:
+    """Python and the libraries that the numbers depend on."""
+    found = {"boxrefine_d2": boxrefine_d2.__version__, "python": platform.python_version()}
+    for name in _LIBRARIES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:  # importable all the same, e.g. a source tree
+            found[name] = "unknown"
+    return found
+
+
+def outcomes(hits: ImageHits, rule: str) -> np.ndarray:
+    """(N,) index into `OUTCOMES`: what refinement did to the rule's box on each image."""
+    before, after = hits.by_source[rule], hits.by_source[REFINED]
+    return np.select([~before & after, before & ~after, before & after], [0, 1, 2], default=3)
+
+
+def summary_table(summary: dict[str, Any]) -> str:
+    """The result for a terminal: a block of lines for each test data set, then what the intervals are."""
+    seeds = summary["seeds"]
+    blocks = [_block(name, found, summary) for name, found in summary["datasets"].items()]
+    over = "images and seeds" if len(seeds) > 1 else "images (one seed)"
+    note = f"[95 % interval]: paired bootstrap over {over}, {summary['bootstrap_draws']} draws"
+    return "\n\n".join([*blocks, note])
+
+
+def labels(rule: str) -> dict[str, str]:
+    """Source -> what its boxes are, in the order of the work."""
+    name = rule.upper()
+    return {rule: f"{name} before", DETECTOR: "h, best box", REFINED: f"{name} after"}
+
+
+def _block(name: str, found: dict[str, Any], summary: dict[str, Any]) -> str:
+    rule, seeds = summary["rule"], summary["seeds"]
+    width = max(len(label) for label in labels(rule).values())
+    titles = "".join(f"{f'seed {seed}':>10}" for seed in seeds)
+    lines = [
+        f"CorLoc on {name}, {found['images']} images, percent",
+        f"{'':{width}}{'mean':>9}{'interval':>18}{titles}",
+    ]
+    for source, label in labels(rule).items():
+        value = found["corloc"][source]
+        low, high = value["ci95"]
+        each = "".join(f"{x:10.1f}" for x in value["per_seed"])
+        lines.append(f"{label:{width}}{value['mean']:9.1f}{f'[{low:.1f}, {high:.1f}]':>18}{each}")
+    gain = found["gain"][f"{REFINED}_minus_{rule}"]
+    low, high = gain["ci95"]
+    each = "".join(f"{x:+10.1f}" for x in gain["per_seed"])
+    lines.append(f"{'gain':{width}}{gain['mean']:+9.1f}{f'[{low:+.1f}, {high:+.1f}]':>18}{each}")
+    return "\n".join(lines)
+
+
+def _of_dataset(runs: Sequence[Run], dataset: str) -> dict[str, Any]:
+    rule = runs[0].rule
+    hits = {
+        source: np.stack([run.hits[dataset].by_source[source] for run in runs])
+        for source in labels(rule)
+    }
+    corloc = {
+        source: mean_with_interval(x).to_json() | {"per_seed": (100 * x.mean(axis=1)).tolist()}
+        for source, x in hits.items()
+    }
+    gain = {
+        f"{source}_minus_{rule}": paired_gain(hits[rule], hits[source]).to_json()
+        | {"per_seed": (100 * (hits[source].mean(axis=1) - hits[rule].mean(axis=1))).tolist()}
+        for source in (REFINED, DETECTOR)
+    }
+    return {"images": len(runs[0].hits[dataset].image_ids), "corloc": corloc, "gain": gain}
+
+
+def _of_run(run: Run) -> dict[str, Any]:
+    counts = {
+        dataset: dict(
+            zip(OUTCOMES, np.bincount(outcomes(hits, run.rule), minlength=4).tolist(), strict=True)
+        )
+        for dataset, hits in run.hits.items()
+    }
+    return {
+        "seed": run.seed,
+        "config_sha256": run.results["config_sha256"],
+        "outcomes": counts,
+        "record": run.results["record"],
+    }
+
+
+def _differences(one: Run, other: Run) -> list[tuple[str, Any, Any]]:
+    ours, theirs = flat(one.cfg), flat(other.cfg)
+    found = [
+        (key, ours.get(key), theirs.get(key))
+        for key in ours | theirs
+        if key not in _OWN_KEYS and ours.get(key) != theirs.get(key)
+    ]
+    named = {"version": "the version of boxrefine_d2", "weights": "the weights"}
+    for key, name in named.items():
+        if one.results[key] != other.results[key]:
+            found.append((name, one.results[key], other.results[key]))
+    return found
+
+
+def flat(cfg: CfgNode, prefix: str = "") -> dict[str, Any]:
+    """{"SOLVER.MAX_ITER": 260, ...} of a configuration."""
+    found: dict[str, Any] = {}
+    for key, value in cfg.items():
+        name = f"{prefix}{key}"
+        found |= flat(value, f"{name}.") if isinstance(value, CfgNode) else {name: value}
+    return found

@@ -1,0 +1,63 @@
+"""The curves of a training: losses, h's agreement with the pseudo-boxes, and f's gradient."""
+
+from collections.abc import Sequence
+
+from boxrefine_d2.engine import PhaseSchedule
+
+from .curves import Phase, chart
+from .run_folder import Run, read_metrics
+
+# name in metrics.json -> title, explanation
+CHARTS = {
+    "total_loss": ("total loss", "what is minimised"),
+    "loss_class": ("class loss", "object or no object"),
+    "loss_l1": ("L1 box loss", ""),
+    "loss_giou": ("GIoU box loss", ""),
+    "loss_preservation": ("preservation loss", "keeps f near its first state"),
+    "h_iou_with_pseudo_box": ("IoU of h with the pseudo-box", "best box, this batch"),
+    "h_hits_pseudo_box": ("h hits the pseudo-box", "share with IoU ≥ 0.5, this batch"),
+    "gradient_norm_first_block": ("gradient of f's first block", "norm; above 0 if f learns"),
+}
+
+
+def training_charts(runs: Sequence[Run]) -> str:
+    """A chart for each quantity that the runs logged, and their legend."""
+    logged = {run.seed: read_metrics(run.folder) for run in runs}
+    iterations = runs[0].cfg.SOLVER.MAX_ITER
+    phases = phase_bands(PhaseSchedule.from_config(runs[0].cfg), iterations)
+    figures = []
+    for name, (title, why) in CHARTS.items():
+        series = {
+            seed: [(int(row["iteration"]), row[name]) for row in rows if name in row]
+            for seed, rows in logged.items()
+        }
+        drawing = chart(title, series, phases, iterations)
+        if drawing:
+            figures.append(
+                f"<figure><figcaption><b>{title}</b> {why}</figcaption>{drawing}</figure>"
+            )
+    seeds = "".join(
+        f'<li class="run-{number % 5}"><i class="bar"></i>seed {run.seed}</li>'
+        for number, run in enumerate(runs)
+    )
+    keys = '<li><i class="band"></i>phase refine: f learns, h is fixed</li><li>before it, phase detector: h learns</li>'
+    return (
+        f'<p class="soft small">By iteration. Each point is the median of the last 20 steps.</p>'
+        f'<ul class="keys">{seeds}{keys}</ul><div class="charts">{"".join(figures)}</div>'
+    )
+
+
+def phase_bands(schedule: PhaseSchedule, iterations: int) -> list[Phase]:
+    """The schedule as stretches of one phase.
+
+    >>> [(p.name, p.first, p.last) for p in phase_bands(PhaseSchedule(2, 3, 0), 5)]
+    [('detector', 0, 2), ('refine', 2, 5)]
+    """
+    bands: list[Phase] = []
+    for iteration in range(iterations):
+        name = schedule(iteration)
+        if bands and bands[-1].name == name:
+            bands[-1] = Phase(name, bands[-1].first, iteration + 1)
+        else:
+            bands.append(Phase(name, iteration, iteration + 1))
+    return bands

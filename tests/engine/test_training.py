@@ -1,0 +1,152 @@
+"""The main job as a user runs it: whole, killed and resumed, in two processes, evaluated, and broken."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+
+
+def run(command, expect=0) -> subprocess.CompletedProcess:
+    result = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, check=False)
+    assert result.returncode == expect, result.stderr[-3000:]
+    return result
+
+
+def state(path: Path) -> dict[str, torch.Tensor]:
+    return torch.load(path, weights_only=True)["model"]
+
+
+def losses(output: Path) -> dict[int, dict[str, float]]:
+    """iteration -> scalars; of an iteration that was repeated the last line counts."""
+    lines = (output / "metrics.json").read_text().splitlines()
+    return {entry["iteration"]: entry for entry in map(json.loads, lines)}
+
+
+def test_it_trains_evaluates_and_leaves_what_the_contract_names(tmp_path, job):
+    spec = "scenes:val+first=6"
+    result = run(job(tmp_path, "DATASETS.TEST", f"('{spec}',)", "SOLVER.MAX_ITER", "6"))
+    left = {path.name for path in tmp_path.iterdir()}
+    assert {"config.yaml", "metrics.json", "model_final.pth", "results.json", "log.txt"} <= left
+    content = json.loads((tmp_path / "results.json").read_text())
+    assert set(content["datasets"][spec]["corloc"]) == {"lost", "h", "refined"}
+    assert content["datasets"][spec]["corloc_images"]["evaluated"] == 6
+    assert content["weights"]["source"] == "random:0" and len(content["weights"]["sha256"]) == 64
+    record = content["record"]
+    assert record["images"] == 4
+    assert record["weight_distance"] > 0 and record["feature_shift"] > 0
+    assert min(record["gradient_norm_first_block"]) > 0
+    assert set(record["seconds"]) == {"detector", "refine"}
+    assert record["unreadable_images"] == {}
+    # the same numbers from the finished run alone
+    evaluated = run(
+        job(
+            tmp_path,
+            "DATASETS.TEST",
+            f"('{spec}',)",
+            "SOLVER.MAX_ITER",
+            "6",
+            flags=("--eval-only",),
+        )
+    )
+    again = json.loads((tmp_path / "results.json").read_text())
+    assert again["datasets"] == content["datasets"]
+    assert "Traceback" not in result.stderr + evaluated.stderr
+
+
+def test_a_killed_run_resumes_to_the_same_bits(tmp_path, job, photographs):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    augmented = (
+        "SOLVER.MAX_ITER",
+        "8",
+        "MODEL.MAP_DETECTOR.NORM",
+        "BN",
+        "DATALOADER.NUM_WORKERS",
+        "1",
+    )
+    run(job(whole, *augmented))
+    # killed by SIGKILL once some checkpoint is there, wherever it then is
+    process = subprocess.Popen(
+        job(broken, *augmented),
+        env=ENVIRONMENT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    while not (broken / "last_checkpoint").exists():
+        assert process.poll() is None, "it ended before its first checkpoint"
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (broken / "model_final.pth").exists()
+    run(job(broken, *augmented, flags=("--resume",)))
+    expected, resumed = state(whole / "model_final.pth"), state(broken / "model_final.pth")
+    assert expected.keys() == resumed.keys()
+    different = [name for name in expected if not torch.equal(expected[name], resumed[name])]
+    assert not different
+    moved = state(whole / "model_0000001.pth")
+    assert any(not torch.equal(moved[name], expected[name]) for name in expected)
+
+
+def test_two_processes_have_the_losses_of_one(tmp_path, job):
+    """Ten steps of each phase, the same global batch, h with frozen norms, fp32."""
+    steps = ("SOLVER.MAX_ITER", "20", "REFINE.WARMUP_ITERS", "10", "REFINE.REFINE_ITERS", "10")
+    steps += ("SOLVER.CHECKPOINT_PERIOD", "100", "REFINE.LOG_PERIOD", "1")
+    torchrun = (
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc_per_node",
+        "2",
+    )
+    run(job(tmp_path / "one", *steps))
+    run(job(tmp_path / "two", *steps, python=torchrun))
+    one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
+    assert sorted(one) == sorted(two) == list(range(20))
+    for iteration in range(20):
+        names = {name for name in one[iteration] if name.startswith(("loss_", "total_loss"))}
+        assert names == {
+            name for name in two[iteration] if name.startswith(("loss_", "total_loss"))
+        }
+        assert ("loss_preservation" in names) == (iteration >= 10)
+        for name in names:
+            assert two[iteration][name] == pytest.approx(
+                one[iteration][name], rel=1e-5, abs=1e-7
+            ), (
+                iteration,
+                name,
+            )
+    assert one[0]["total_loss"] != one[9]["total_loss"]
+
+
+@pytest.mark.parametrize(
+    ("opts", "message"),
+    [
+        (("SOLVER.BASE_LR", "1e30"), r"training broke down at iteration \d \(phase detector\)"),
+        (("SOLVER.IMS_PER_BATCH", "64"), "12 training images for a batch of 64"),
+        (("DATASETS.TRAIN", "('folder:nowhere',)"), "nowhere"),
+        (("DATASETS.TRAIN", "('scene:train',)"), "did you mean scenes:SPLIT"),
+        (("MODEL.MAP_NETWORK.WEIGHTS", "nowhere.pth"), "no weights file at nowhere.pth"),
+        (("INPUT.SQUARE_SIZE", "70"), "INPUT.SQUARE_SIZE 70 is no multiple of the patch, 16"),
+    ],
+)
+def test_mistakes_are_one_line_and_exit_2(tmp_path, job, opts, message):
+    result = run(job(tmp_path, *opts), expect=2)
+    last = result.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: ")
+    assert "Traceback" not in result.stderr + result.stdout
+    assert re.search(message, last)
+
+
+def test_test_data_without_labels_fails_before_training(tmp_path, job, photographs):
+    result = run(job(tmp_path, "DATASETS.TEST", f"('folder:{photographs}',)"), expect=2)
+    assert "has no labels" in result.stderr.strip().splitlines()[-1]
+    assert not (tmp_path / "metrics.json").exists()

@@ -1,0 +1,118 @@
+"""Every yaml that ships merges, holds no unknown or inert key, and builds on the CPU."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from boxrefine_d2.config import boxrefine_cfg
+from boxrefine_d2.data import parse_spec
+from boxrefine_d2.engine import (
+    PhaseSchedule,
+    RefineTrainer,
+    find_config,
+    load_config,
+    shipped_configs,
+)
+from boxrefine_d2.errors import UserError
+
+CONFIGS = sorted(shipped_configs().rglob("*.yaml"))
+JOBS = [path for path in CONFIGS if "base" not in path.parts]
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(shipped_configs()))
+
+
+def leaves(node, prefix=""):
+    for key, value in node.items():
+        if isinstance(value, dict):
+            yield from leaves(value, f"{prefix}{key}.")
+        elif key not in ("_BASE_", "VERSION"):
+            yield prefix + key
+
+
+def value_of(cfg, key):
+    for part in key.split("."):
+        cfg = cfg[part]
+    return cfg
+
+
+def test_configs_are_found():
+    assert {"lost_refine.yaml", "lost_refine_release.yaml"} <= {name(path) for path in CONFIGS}
+
+
+@pytest.mark.parametrize("path", JOBS, ids=name)
+def test_it_merges_and_builds_on_cpu(path):
+    cfg = load_config(str(path), ["MODEL.DEVICE", "cpu", "MODEL.MAP_NETWORK.WEIGHTS", "random:0"])
+    cfg.freeze()
+    model = RefineTrainer.build_model(cfg)
+    optimizer = RefineTrainer.build_optimizer(cfg, model)
+    assert [group["lr"] for group in optimizer.param_groups] == [
+        cfg.SOLVER.MAP_NETWORK_LR,
+        cfg.SOLVER.BASE_LR,
+    ]
+    for spec in (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST):
+        parse_spec(spec)
+    schedule = PhaseSchedule.from_config(cfg)
+    phases = {schedule(iteration) for iteration in range(cfg.SOLVER.MAX_ITER)}
+    assert phases == {"detector", "refine"}
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=name)
+def test_a_child_states_only_what_differs(path):
+    content = yaml.safe_load(path.read_text())
+    base = boxrefine_cfg()
+    if "_BASE_" in content:
+        base.merge_from_file(str(path.parent / content["_BASE_"]))
+    cfg = load_config(str(path), [])
+    for key in leaves(content):
+        assert value_of(cfg, key) != value_of(base, key), f"{key} is inert"
+
+
+def test_a_shipped_config_is_found_from_any_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert find_config("configs/lost_refine.yaml") == shipped_configs() / "lost_refine.yaml"
+    with pytest.raises(
+        UserError, match=r"no config file lost\.yml; shipped: configs/.*lost_refine\.yaml"
+    ):
+        find_config("lost.yml")
+
+
+@pytest.mark.parametrize(
+    ("opts", "message"),
+    [
+        (["SOLVER.BASE_LRR", "1"], "BASE_LRR"),
+        (["SOLVER.MAX_ITER", "many"], "MAX_ITER"),
+        (["SOLVER.MAX_ITER"], "SOLVER.MAX_ITER"),
+    ],
+)
+def test_mistaken_options_are_one_line(opts, message):
+    with pytest.raises(UserError, match=message) as caught:
+        load_config("configs/lost_refine.yaml", opts)
+    assert "\n" not in str(caught.value)
+
+
+def test_release_profile_is_the_published_table():
+    cfg = load_config("configs/lost_refine_release.yaml", [])
+    assert cfg.MODEL.CRITERION.CLASS_WEIGHT == 0.1
+    assert (cfg.SOLVER.BASE_LR, cfg.SOLVER.MAP_NETWORK_LR, cfg.SOLVER.IMS_PER_BATCH) == (
+        1e-5,
+        1e-5,
+        16,
+    )
+    assert (cfg.REFINE.REG_ON, cfg.REFINE.REG_REDUCTION) == ("cls", "mean")
+    assert cfg.MODEL.MAP_DETECTOR.NUM_BOXES == 10
+
+
+def test_paper_profile_is_the_published_table():
+    cfg = load_config("configs/lost_refine.yaml", [])
+    weights = cfg.MODEL.CRITERION
+    assert (weights.CLASS_WEIGHT, weights.L1_WEIGHT, weights.GIOU_WEIGHT) == (2, 5, 2)
+    assert (cfg.SOLVER.BASE_LR, cfg.SOLVER.MAP_NETWORK_LR, cfg.SOLVER.IMS_PER_BATCH) == (
+        1e-5,
+        5e-7,
+        36,
+    )
+    assert (cfg.REFINE.REG_ON, cfg.REFINE.REG_REDUCTION) == ("cls", "sum")
+    assert cfg.MODEL.MAP_NETWORK.NAME == "dino_vits16"
