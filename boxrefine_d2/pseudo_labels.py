@@ -93,6 +93,7 @@ def discover_dataset(
     Raises: UserError for anything the user gave wrong, and if no image could be done.
     """
     start = perf_counter()
+    _check_device(device)
     rule = build_rule(settings.method, **settings.parameters)
     backbone = build_backbone(settings.backbone, settings.weights)
     records = load_spec(data).records
@@ -135,6 +136,14 @@ def discover_dataset(
     _remove_journals(output)
     seconds = perf_counter() - start
     return DiscoverySummary(len(images), sum(n for _, n in parts), len(failed), seconds)
+
+
+def _check_device(name: str) -> None:
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"device {name!r} cannot be used: {reason}; cpu always works") from error
 
 
 def _plan(

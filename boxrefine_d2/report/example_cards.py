@@ -42,11 +42,13 @@ def _legend(rule_title: str, has_maps: bool) -> str:
         for style, text in lines.items()
     ]
     if has_maps:
-        keys.append(
-            '<li>low <i class="ramp"></i> high: 1 / degree of each patch, each map on its own scale. '
-            "The seed is where it is highest.</li>"
-        )
-    return f'<ul class="keys">{"".join(keys)}</ul>'
+        keys.append('<li><span>map: low</span><i class="ramp"></i><span>high</span></li>')
+    note = (
+        '<p class="soft small">The maps beside a picture show 1 / degree of each patch, each on its own scale: a '
+        "patch is bright where few others are like it. The rule starts from the brightest. IoU is with the object "
+        "that the box meets best.</p>"
+    )
+    return f'<ul class="keys">{"".join(keys)}</ul>{note if has_maps else ""}'
 
 
 def _card(example: Example, rule: str, rule_title: str) -> str:

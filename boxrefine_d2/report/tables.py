@@ -1,6 +1,6 @@
 """The tables of the page. All text that comes from a run is escaped here."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -35,7 +35,7 @@ def headline_table(name: str, found: dict[str, Any], summary: dict[str, Any]) ->
     rule, seeds = summary["rule"], summary["seeds"]
     colours = {rule: "before", DETECTOR: "h", REFINED: "after"}
     rows = [
-        _score_row(label, found["corloc"][source], colours[source])
+        _score_row(label, found["corloc"][source], colours[source], seeds)
         for source, label in labels(rule).items()
     ]
     gain = found["gain"][f"{REFINED}_minus_{rule}"]
@@ -46,7 +46,7 @@ def headline_table(name: str, found: dict[str, Any], summary: dict[str, Any]) ->
         '<thead><tr><th scope="col">boxes of</th><th scope="col" class="num">mean</th>'
         '<th scope="col" class="num">95 % interval</th>'
         f'<th scope="col"><span class="ends"><span>0</span><span>50</span><span>100</span></span></th>{heads}'
-        f"</tr></thead><tbody>{''.join(rows)}{_gain_row(gain)}</tbody></table></div>"
+        f"</tr></thead><tbody>{''.join(rows)}{_gain_row(gain, seeds)}</tbody></table></div>"
     )
 
 
@@ -99,9 +99,9 @@ def fact_table(facts: Mapping[str, Any]) -> str:
     return f'<table class="facts"><tbody>{rows}</tbody></table>'
 
 
-def _score_row(label: str, value: dict[str, Any], colour: str) -> str:
+def _score_row(label: str, value: dict[str, Any], colour: str, seeds: Sequence[int]) -> str:
     low, high = value["ci95"]
-    each = "".join(f'<td class="num">{number(x)}</td>' for x in value["per_seed"])
+    each = _each_seed([number(x) for x in value["per_seed"]], seeds)
     plot = _range(value, 0, 100)
     return (
         f'<tr class="c-{colour}"><th scope="row"><span class="dot"></span>{escape(label)}</th>'
@@ -110,20 +110,28 @@ def _score_row(label: str, value: dict[str, Any], colour: str) -> str:
     )
 
 
-def _gain_row(gain: dict[str, Any]) -> str:
+def _gain_row(gain: dict[str, Any], seeds: Sequence[int]) -> str:
     """The gain on an axis of its own, zero in the middle."""
     low, high = gain["ci95"]
     colour = "gain" if low > 0 else "loss" if high < 0 else "even"
     furthest = max(abs(x) for x in (low, high, *gain["per_seed"]))
     limit = next(x for x in (5, 10, 20, 50, 100) if x >= furthest - 1e-9)
     ends = f"<span>−{limit}</span><span>0</span><span>+{limit}</span>"
-    each = "".join(f'<td class="num">{number(x, signed=True)}</td>' for x in gain["per_seed"])
+    each = _each_seed([number(x, signed=True) for x in gain["per_seed"]], seeds)
     return (
         f'<tr class="gain c-{colour}"><th scope="row">gain, points</th>'
         f'<td class="num"><span class="big">{number(gain["mean"], signed=True)}</span></td>'
         f'<td class="num">[{number(low, signed=True)}, {number(high, signed=True)}]</td>'
         f'<td class="plot">{_range(gain, -limit, limit)}'
         f'<span class="ends small">{ends}</span></td>{each}</tr>'
+    )
+
+
+def _each_seed(values: Sequence[str], seeds: Sequence[int]) -> str:
+    """A cell a seed; a narrow screen, where the head of the table is away, names the seed in it."""
+    return "".join(
+        f'<td class="num seed" data-seed="seed {seed}">{value}</td>'
+        for seed, value in zip(seeds, values, strict=True)
     )
 
 

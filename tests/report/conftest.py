@@ -1,0 +1,68 @@
+import argparse
+import json
+
+import pytest
+
+from boxrefine_d2.config import boxrefine_cfg
+from boxrefine_d2.engine import RefineTrainer, setup, write_results
+
+DATASET = "scenes:val+first=4"
+IMAGE_IDS = [1000001, 1000002, 1000003, 1000004]
+
+
+@pytest.fixture
+def made_up_run(tmp_path):
+    """Writes the folder of a run that nobody ran: (name, seed, hits by source, KEY VALUE pairs)."""
+
+    def write(name, seed, *opts, ids=IMAGE_IDS, **hits):
+        folder = tmp_path / name
+        cfg = boxrefine_cfg()
+        cfg.merge_from_list(["SEED", seed, "DATASETS.TEST", (DATASET,), *opts])
+        inference = folder / "inference" / "scenes_val+first=4"
+        inference.mkdir(parents=True)
+        rows = {source: list(zip(ids, row, strict=True)) for source, row in hits.items()}
+        (inference / "corloc_per_image.json").write_text(json.dumps(rows))
+        (folder / "config.yaml").write_text(cfg.dump())
+        corloc = {source: 100 * sum(row) / len(row) for source, row in hits.items()}
+        results = {
+            "version": "0.1.0",
+            "seed": seed,
+            "config_sha256": "c0",
+            "weights": {"source": "random:0", "sha256": "d4"},
+            "datasets": {DATASET: {"corloc": corloc, "corloc_images": {"evaluated": len(ids)}}},
+            "record": {"boxes_changed": 50.0, "seconds": {"detector": 1.0}},
+        }
+        (folder / "results.json").write_text(json.dumps(results))
+        return folder
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory):
+    """The folder of a run of a few steps."""
+    folder = tmp_path_factory.mktemp("tiny") / "seed_3"
+    opts = {
+        "DATASETS.TRAIN": "('scenes:train+first=4',)",
+        "DATASETS.TEST": f"('{DATASET}',)",
+        "REFINE.WARMUP_ITERS": 2,
+        "REFINE.RECORD_IMAGES": 2,
+        "SOLVER.MAX_ITER": 4,
+        "SOLVER.IMS_PER_BATCH": 2,
+        "INPUT.SQUARE_SIZE": 64,
+        "DATALOADER.NUM_WORKERS": 0,
+        "MODEL.DEVICE": "cpu",
+        "MODEL.MAP_NETWORK.WEIGHTS": "random:0",
+        "SEED": 3,
+        "OUTPUT_DIR": str(folder),
+    }
+    pairs = [str(word) for pair in opts.items() for word in pair]
+    cfg = setup(
+        argparse.Namespace(
+            config_file="configs/demo/lost_refine.yaml", opts=pairs, resume=False, eval_only=False
+        )
+    )
+    trainer = RefineTrainer(cfg)
+    datasets = trainer.train()
+    write_results(cfg, trainer.refiner.map_network.weights_info, datasets, trainer.record())
+    return folder

@@ -1,0 +1,66 @@
+import itertools
+
+import numpy as np
+import pytest
+
+from boxrefine_d2.report.bootstrap import bootstrap_means, mean_with_interval, paired_gain
+
+
+def test_two_images_by_hand():
+    """Draws of two images, one of them hit: no hit 1/4, one hit 1/2, two hits 1/4."""
+    means = bootstrap_means(np.array([[1.0, 0.0]]), draws=20_000)
+    values, counts = np.unique(means, return_counts=True)
+    assert values.tolist() == [0, 0.5, 1]
+    np.testing.assert_allclose(counts / 20_000, [0.25, 0.5, 0.25], atol=0.015)
+
+
+def test_seeds_are_drawn_for_all_images_of_a_draw():
+    """Two seeds that agree with each other on no image: every combination of draws, counted by hand."""
+    values = np.array([[1.0, 0.0], [0.0, 0.0]])
+    pairs = list(itertools.product((0, 1), repeat=2))
+    expected = [values[np.ix_(seeds, images)].mean() for seeds in pairs for images in pairs]
+    means = bootstrap_means(values, draws=20_000)
+    for value in np.unique(expected):
+        assert np.mean(means == value) == pytest.approx(np.mean(expected == value), abs=0.015)
+    assert set(means) == set(expected)
+
+
+def test_an_interval_of_the_normal_kind():
+    """40 of 100 images: the standard error of the mean is sqrt(0.4 * 0.6 / 100) = 4.9 points."""
+    hits = np.zeros((1, 100))
+    hits[0, :40] = 1
+    found = mean_with_interval(hits)
+    assert found.mean == pytest.approx(40)
+    assert found.low == pytest.approx(40 - 1.96 * 4.9, abs=1)
+    assert found.high == pytest.approx(40 + 1.96 * 4.9, abs=1)
+
+
+def test_pairs_stay_together():
+    """Both nets hit the same half of the images and the second one image more: the gain cannot be negative."""
+    before = np.tile([1, 0], 10)[None]
+    after = before.copy()
+    after[0, 1] = 1
+    found = paired_gain(before, after)
+    assert found.mean == pytest.approx(5)
+    assert found.low == 0
+    assert 10 <= found.high <= 20
+    same = paired_gain(before, before)
+    assert (same.mean, same.low, same.high) == (0, 0, 0)
+
+
+def test_equal_arguments_give_equal_draws_and_pieces_do_not_matter(monkeypatch):
+    values = np.random.default_rng(5).random((3, 7))
+    assert mean_with_interval(values) == mean_with_interval(values)
+    assert mean_with_interval(values) != mean_with_interval(values, seed=1)
+    monkeypatch.setattr("boxrefine_d2.report.bootstrap._VALUES_AT_ONCE", 21 * 30)
+    means = bootstrap_means(values, draws=100)
+    assert means.shape == (100,)
+    assert len(set(means)) > 90
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [([[1, 0]], [[1]]), ([], []), ([[]], [[]]), ([1, 0], [1, 0])]
+)
+def test_what_has_no_pairs_is_refused(before, after):
+    with pytest.raises(ValueError, match="hits before|at least one"):
+        paired_gain(before, after)

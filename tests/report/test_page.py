@@ -1,0 +1,147 @@
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from boxrefine_d2.errors import UserError
+from boxrefine_d2.report import read_run, summarise, write_page
+from boxrefine_d2.report.page import _verdict
+from boxrefine_d2.report.tables import headline_table, number
+
+VOID = {"meta", "br", "img", "link", "input", "hr", "image", "rect", "line", "circle", "polyline"}
+DATASET = "scenes:val+first=4"
+
+
+class Page(HTMLParser):
+    """Elements, text and resources of a page; fails on tags that do not match."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.open, self.elements, self.texts = [], [], []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.texts).split())
+
+    def count(self, tag: str, css: str = "") -> int:
+        return sum(
+            t == tag and css in (a.get("class") or "").split() + [""] for t, a in self.elements
+        )
+
+
+@pytest.fixture(scope="module")
+def written(tiny_run, tmp_path_factory):
+    run = read_run(tiny_run)
+    summary = summarise([run], ["python tools/train_net.py X '<b>&'"])
+    path = tmp_path_factory.mktemp("page") / "new" / "report.html"
+    write_page(path, summary, [run])
+    return path.read_text(encoding="utf-8"), summary
+
+
+def test_every_section_is_there(written):
+    page = Page(written[0])
+    ids = [attrs.get("id") for tag, attrs in page.elements if tag == "section"]
+    assert ids == ["result", "images", "curves", "record", "repeat"]
+    for text in (DATASET, "seed 3", "LOST before", "LOST after", "h, best box", "gain, points"):
+        assert text in page.text
+    for text in ("random:0", "SHA-256", "phase refine", "boxes changed", "feature shift"):
+        assert text in page.text
+    assert written[1]["weights"]["sha256"] in page.text
+    assert page.count("article", "card") == 4
+    assert page.count("image", "photo") == 4
+    assert page.count("image", "cells") == 8  # a map before and one after
+    assert page.count("svg", "chart") == 8
+    assert page.count("polyline") == 8
+
+
+def test_the_page_needs_nothing_but_itself(written):
+    text, _ = written
+    assert not re.search(r"(src|href)\s*=\s*[\"'](?!data:)", text)
+    assert not re.search(r"https?:|url\(|@import|<script|<link", text)
+    assert "$" not in text
+
+
+def test_text_from_outside_is_escaped(written):
+    assert "X '<b>&'" in Page(written[0]).text
+    assert "'<b>&'" not in written[0]
+
+
+def test_drawn_boxes_are_those_that_were_scored(written, tiny_run):
+    """IoUs on the cards give the hits that the run recorded; otherwise the page says so."""
+    assert "differ from those that the run was scored with" not in written[0]
+    found = re.findall(r"IoU before</dt><dd>([\d.]+)", written[0])
+    rows = json.loads(next(tiny_run.rglob("corloc_per_image.json")).read_text())
+    assert sum(float(iou) >= 0.5 for iou in found) == sum(hit for _, hit in rows["lost"])
+
+
+def test_boxes_that_do_not_fit_the_record_are_named(tiny_run, tmp_path, monkeypatch):
+    run = read_run(tiny_run)
+    for hits in run.hits[DATASET].by_source.values():
+        hits[:] = ~hits
+    write_page(tmp_path / "p.html", summarise([run]), [run])
+    assert "scored with on 4 of these images" in (tmp_path / "p.html").read_text(encoding="utf-8")
+
+
+def test_a_run_without_its_model(made_up_run, tmp_path):
+    hits = {source: [1, 0, 1, 0] for source in ("lost", "h", "refined")}
+    run = read_run(made_up_run("a", 0, **hits))
+    with pytest.raises(UserError, match=r"no model_final.pth in .*a: the page"):
+        write_page(tmp_path / "p.html", summarise([run]), [run])
+    assert not (tmp_path / "p.html").exists()
+
+
+def summary_with_gain(mean, low, high):
+    score = {"mean": 40.0, "ci95": [30.0, 50.0], "per_seed": [40.0]}
+    gain = {"refined_minus_lost": {"mean": mean, "ci95": [low, high], "per_seed": [mean]}}
+    corloc = {source: score for source in ("lost", "h", "refined")}
+    found = {"images": 9, "corloc": corloc, "gain": gain}
+    return {
+        "rule": "lost",
+        "seeds": [0],
+        "images": 9,
+        "corloc": {source: 40.0 for source in corloc},
+        "gain": gain,
+        "datasets": {"<x>": found},
+    }
+
+
+@pytest.mark.parametrize(
+    ("gain", "words", "colour"),
+    [
+        ((3.0, 1.0, 5.0), "Refinement helped.", "c-gain"),
+        ((-3.0, -5.0, -1.0), "Refinement hurt.", "c-loss"),
+        ((3.0, 0.0, 5.0), "does not show", "c-even"),
+        ((-3.0, -9.0, 2.0), "does not show", "c-even"),
+    ],
+)
+def test_a_gain_is_one_only_with_its_interval_above_zero(gain, words, colour):
+    summary = summary_with_gain(*gain)
+    assert words in _verdict(summary)
+    table = headline_table("<x>", summary["datasets"]["<x>"], summary)
+    assert f'class="gain {colour}"' in table
+    assert "&lt;x&gt;" in table and "<x>" not in table
+
+
+def test_numbers():
+    assert number(-1.25, digits=1) == "−1.2"
+    assert number(-0.04) == "0.0"
+    assert number(0.04, signed=True) == "+0.0"
+    assert number(100, digits=0) == "100"

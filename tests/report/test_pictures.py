@@ -1,0 +1,59 @@
+import base64
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from boxrefine_d2.report.pictures import choose, inverse_degree, map_uri, photo_uri
+from boxrefine_d2.structures import FeatureMap
+
+HELPED, HURT, HIT_BOTH, MISSED_BOTH = range(4)
+
+
+def test_a_third_helped_a_third_hurt_and_the_rest_in_turns():
+    codes = np.array([3, 3, 0, 0, 2, 2, 1, 3, 0, 1, 3])
+    assert choose(codes, 6) == [2, 3, 6, 9, 4, 0]
+
+
+@pytest.mark.parametrize(
+    ("codes", "count", "expected"),
+    [
+        ([0, 0, 0, 0], 3, [0, 1, 2]),  # nothing but one kind
+        ([1, 1, 3], 12, [0, 1, 2]),  # fewer images than asked for
+        ([2, 2, 3, 3, 2], 4, [0, 2, 1, 3]),  # refinement changed nothing
+    ],
+)
+def test_what_is_missing_is_made_up_for(codes, count, expected):
+    assert choose(np.array(codes), count) == expected
+
+
+def test_inverse_degree_by_hand():
+    """Cells +, +, + and -, -: degrees 2, 2, 2, 1, 1; 1 / degree 1/2 or 1, scaled to 0 and 1."""
+    data = torch.tensor([1.0, 1, 1, -1, -1]).reshape(1, 1, 1, 5)
+    features = FeatureMap(data, 8, [(8, 40)])
+    found = inverse_degree(features, k_patches=2, centre=False)
+    assert found.tolist() == [[0, 0, 0, 1, 1]]
+    alike = FeatureMap(torch.ones(1, 1, 1, 5), 8, [(8, 40)])
+    assert inverse_degree(alike, k_patches=2, centre=False).tolist() == [[0] * 5]
+    # minus the mean of 1, 1, 1, 9: three like cells and one that is like none, whose degree of 0 counts as 1
+    lifted = FeatureMap(torch.tensor([1.0, 1, 1, 9]).reshape(1, 1, 1, 4), 8, [(8, 32)])
+    assert inverse_degree(lifted, k_patches=2, centre=True).tolist() == [[0, 0, 0, 1]]
+
+
+def decoded(uri: str, kind: str) -> Image.Image:
+    head, _, content = uri.partition(",")
+    assert head == f"data:image/{kind};base64"
+    return Image.open(io.BytesIO(base64.b64decode(content)))
+
+
+def test_pictures_become_data_uris():
+    photo = np.full((600, 1200, 3), (200, 30, 30), np.uint8)
+    image = decoded(photo_uri(photo), "jpeg")
+    assert image.size == (512, 256)
+    assert np.abs(np.asarray(image).astype(int) - (200, 30, 30)).max() < 8
+    cells = decoded(map_uri(np.array([[0.0, 1.0, 0.5]])), "png")
+    assert cells.size == (3, 1)
+    assert cells.convert("RGB").getpixel((0, 0)) == (68, 1, 84)  # viridis
+    assert cells.convert("RGB").getpixel((1, 0)) == (253, 231, 36)

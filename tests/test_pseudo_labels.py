@@ -1,0 +1,197 @@
+"""discover_dataset: what it writes, what it survives, what it refuses."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from boxrefine_d2 import pseudo_labels
+from boxrefine_d2.data import load_spec, read_pseudo_labels
+from boxrefine_d2.errors import UserError
+from boxrefine_d2.pseudo_labels import DiscoverySettings, discover_dataset
+from boxrefine_d2.tools import discover as discover_command
+
+TOOLS = Path(__file__).parents[1] / "tools"
+MINI = DiscoverySettings("lost", backbone="dino_mini", weights="random:0", batch_size=2)
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """Seven good images of three sizes in two folders, one with the name of another."""
+    root = tmp_path / "images"
+    (root / "sub").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    sizes = [(40, 60), (33, 47), (40, 60), (40, 60), (90, 30), (5, 7), (1, 1)]
+    for number, (height, width) in enumerate(sizes):
+        picture = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+        place = root / "sub" / "0.png" if number == 3 else root / f"{number}.png"
+        Image.fromarray(picture).save(place)
+    return root
+
+
+def discover(folder, output, settings=MINI):
+    return discover_dataset(f"folder:{folder}", output, settings, num_workers=0)
+
+
+def test_every_image_has_a_box_in_its_own_frame(folder, tmp_path):
+    summary = discover(folder, tmp_path / "out.json")
+    assert (summary.done, summary.failed) == (7, 0)
+    labels = read_pseudo_labels(tmp_path / "out.json")
+    names = [image["file_name"] for image in labels.images]
+    assert sorted(names) == ["0.png", "1.png", "2.png", "4.png", "5.png", "6.png", "sub/0.png"]
+    sizes = {image["id"]: (image["width"], image["height"]) for image in labels.images}
+    assert len(labels.annotations) == 7
+    for annotation in labels.annotations:
+        x, y, w, h = annotation["bbox"]
+        width, height = sizes[annotation["image_id"]]
+        assert x % 16 == 0 and y % 16 == 0
+        assert (x + w) % 16 == 0 or x + w == width
+        assert (y + h) % 16 == 0 or y + h == height
+        assert 0 <= annotation["score"] <= 1
+    assert labels.info["parameters"] == {"k_patches": 100, "centre": False}
+    assert labels.info["weights"]["source"] == "random:0"
+    assert labels.info["images_asked"] == 7 and labels.info["images_failed"] == []
+    # the file serves as labels of the same images
+    dataset = load_spec(f"folder:{folder}+pseudo={tmp_path / 'out.json'}")
+    assert all(len(record["annotations"]) == 1 for record in dataset.records)
+
+
+def test_the_batch_size_changes_no_box(folder, tmp_path):
+    discover(folder, tmp_path / "two.json")
+    discover(folder, tmp_path / "one.json", replace(MINI, batch_size=1))
+    two, one = (read_pseudo_labels(tmp_path / f"{n}.json") for n in ("two", "one"))
+    assert [a["bbox"] for a in two.annotations] == [a["bbox"] for a in one.annotations]
+
+
+def test_a_reduced_image_has_boxes_in_the_original_frame(tmp_path):
+    (tmp_path / "i").mkdir()
+    picture = np.random.default_rng(1).integers(0, 256, (200, 400, 3), dtype=np.uint8)
+    Image.fromarray(picture).save(tmp_path / "i/a.png")
+    discover(tmp_path / "i", tmp_path / "out.json", replace(MINI, max_side=100))
+    labels = read_pseudo_labels(tmp_path / "out.json")
+    (image,), (annotation,) = labels.images, labels.annotations
+    assert (image["width"], image["height"]) == (400, 200)
+    x, y, w, h = annotation["bbox"]
+    assert x % 64 == 0 and y % 64 == 0  # a patch of the reduced image is 64 pixels
+    assert w >= 16 and h >= 8 and x + w <= 400 and y + h <= 200
+
+
+def test_bad_images_are_counted_named_and_cost_nothing_else(folder, tmp_path):
+    discover(folder, tmp_path / "good.json")
+    good = read_pseudo_labels(tmp_path / "good.json")
+    (folder / "text.jpg").write_text("no picture")
+    (folder / "empty.png").write_bytes(b"")
+    whole = (folder / "0.png").read_bytes()
+    (folder / "cut.png").write_bytes(whole[: len(whole) // 2])
+    summary = discover(folder, tmp_path / "out.json")
+    assert (summary.done, summary.failed) == (7, 3)
+    labels = read_pseudo_labels(tmp_path / "out.json")
+    failed = labels.info["images_failed"]
+    assert [entry["file_name"] for entry in failed] == ["cut.png", "empty.png", "text.jpg"]
+    assert all(entry["reason"] for entry in failed)
+    names = {image["id"]: image["file_name"] for image in labels.images}
+    boxes = {names[a["image_id"]]: a["bbox"] for a in labels.annotations}
+    names = {image["id"]: image["file_name"] for image in good.images}
+    assert boxes == {names[a["image_id"]]: a["bbox"] for a in good.annotations}
+
+
+def test_too_large_an_image_fails_with_its_size(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        pseudo_labels, "MAX_AFFINITY_BYTES", 4 * 12**2
+    )  # 12 patches; 40 x 60 pixels
+    summary = discover(folder, tmp_path / "out.json")
+    assert summary.failed == 0
+    Image.new("RGB", (64, 64)).save(folder / "large.png")
+    summary = discover(folder, tmp_path / "out.json")
+    assert (summary.done, summary.failed) == (7, 1)
+    (failure,) = read_pseudo_labels(tmp_path / "out.json").info["images_failed"]
+    assert failure["file_name"] == "large.png" and "64 x 64 pixels" in failure["reason"]
+
+
+def test_an_interrupted_run_continues_to_the_same_bytes(folder, tmp_path, monkeypatch):
+    output = tmp_path / "out.json"
+    discover(folder, tmp_path / "whole.json")
+    original, calls = pseudo_labels._entry, []
+
+    def dies_at_the_third_batch(*args):
+        calls.append(args)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return original(*args)
+
+    monkeypatch.setattr(pseudo_labels, "_entry", dies_at_the_third_batch)
+    with pytest.raises(KeyboardInterrupt):
+        discover(folder, output)
+    assert not output.exists()
+    (journal,) = tmp_path.glob("out.json.journal.*")
+    with journal.open("a") as file:
+        file.write('[2, {"images": [')  # a line that was cut short
+    calls.clear()
+    calls.append("not the third again")
+    monkeypatch.setattr(pseudo_labels, "_entry", lambda *a: calls.append(a) or original(*a))
+    summary = discover(folder, output)
+    assert len(calls) == 1 + 3  # five batches, two of them done before
+    assert output.read_bytes() == (tmp_path / "whole.json").read_bytes()
+    assert summary.done == 7 and summary.done_now < 7
+    assert not list(tmp_path.glob("*.journal.*"))
+
+
+def test_a_journal_of_other_settings_is_refused(folder, tmp_path, monkeypatch):
+    output = tmp_path / "out.json"
+
+    def dies(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pseudo_labels, "_entry", dies)
+    with pytest.raises(KeyboardInterrupt):
+        discover(folder, output)
+    with pytest.raises(UserError, match=r"other settings \(parameters\)"):
+        discover(folder, output, replace(MINI, parameters={"k_patches": 5}))
+
+
+def test_two_processes_write_the_bytes_of_one(folder, tmp_path):
+    outputs = [tmp_path / "one.json", tmp_path / "two.json"]
+    launchers = [[], ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]]
+    for output, launcher in zip(outputs, launchers, strict=True):
+        command = [sys.executable, *launcher, TOOLS / "discover.py", "--method", "lost"]
+        command += ["--data", f"folder:{folder}", "--output", output, "--backbone", "dino_mini"]
+        command += ["--weights", "random:0", "--batch-size", "2", "--num-workers", "0"]
+        command += ["--device", "cpu", "--set", "k_patches=20"]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        result = subprocess.run(
+            command, capture_output=True, text=True, env=environment, check=False
+        )
+        assert result.returncode == 0, result.stderr[-2000:]
+        assert result.stdout.startswith("7 images done, 0 failed, ")
+    assert outputs[0].read_bytes() == outputs[1].read_bytes()
+    assert json.loads(outputs[0].read_text())["info"]["parameters"]["k_patches"] == 20
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--method", "losst"], "unknown discovery method 'losst'; known: lost"),
+        (["--data", "folder:nowhere"], "nowhere"),
+        (["--set", "k_patches"], "--set 'k_patches' is not of the form KEY=VALUE"),
+        (["--set", "patches=3"], "lost has no parameter 'patches'; known: k_patches, centre"),
+        (["--backbone", "dino"], "unknown backbone 'dino'; known: dino_mini"),
+        (["--weights", "nowhere.pth"], "no weights file at nowhere.pth"),
+        (["--batch-size", "0"], "batch size is 0"),
+        (["--device", "tpu7"], "tpu7"),
+        (["--precision", "fp64"], "fp64"),
+    ],
+)
+def test_mistakes_are_one_line_and_exit_2(folder, tmp_path, arguments, message, capsys):
+    base = ["--method", "lost", "--data", f"folder:{folder}", "--output", str(tmp_path / "o.json")]
+    base += ["--backbone", "dino_mini", "--weights", "random:0", "--num-workers", "0"]
+    assert discover_command.main([*base, *arguments]) == 2
+    captured = capsys.readouterr()
+    (line,) = [line for line in captured.err.splitlines() if line.startswith("error: ")]
+    assert message in line
+    assert not (tmp_path / "o.json").exists()
