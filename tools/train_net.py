@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from detectron2.engine import default_argument_parser
 from detectron2.utils import comm
 
-from boxrefine_d2.engine import RefineTrainer, run_distributed, setup, write_results
+from boxrefine_d2.engine import RefineTrainer, load_trained, run_distributed, setup, write_results
 from boxrefine_d2.errors import CommandParser, run_command
 
 
@@ -15,12 +15,16 @@ def train(args: argparse.Namespace) -> None:
     """Trains (or only evaluates) as the configuration says, in each process."""
     cfg = setup(args)
     RefineTrainer.check(cfg)
-    trainer = RefineTrainer(cfg)
-    trainer.resume_or_load(resume=args.resume or args.eval_only)
-    datasets = trainer.evaluate() if args.eval_only else trainer.train()
-    record = {} if args.eval_only else trainer.record()
+    if args.eval_only:
+        model = RefineTrainer.build_model(cfg)
+        load_trained(model, cfg)
+        datasets, record = RefineTrainer.evaluate(cfg, model), {}
+    else:
+        trainer = RefineTrainer(cfg)
+        trainer.resume_or_load(resume=args.resume)
+        datasets, record, model = trainer.train(), trainer.record(), trainer.refiner
     if comm.is_main_process():
-        write_results(cfg, trainer.refiner.map_network.weights_info, datasets, record)
+        write_results(cfg, model.map_network.weights_info, datasets, record)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

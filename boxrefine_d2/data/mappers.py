@@ -12,9 +12,9 @@ from torchvision.transforms import functional as TF
 from .images import read_image
 
 
-def image_tensor(image: np.ndarray | Image.Image) -> torch.Tensor:
+def image_tensor(image: np.ndarray) -> torch.Tensor:
     """(H, W, 3) uint8 to (3, H, W) uint8."""
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
+    return torch.from_numpy(image).permute(2, 0, 1).contiguous()
 
 
 class SquareMapper:
@@ -72,7 +72,7 @@ class SquareMapper:
             image = TF.hflip(image)
         if not self.crop_area and not self.flip:
             sample["input_key"] = record["image_id"]
-        return sample | {"image": image_tensor(image)}
+        return sample | {"image": image_tensor(np.array(image))}
 
 
 class WholeImageMapper:
@@ -99,7 +99,8 @@ class WholeImageMapper:
         height, width = image.shape[:2]
         target = self.input_size(height, width)
         if target != (height, width):
-            image = Image.fromarray(image).resize(target[::-1], Image.Resampling.BICUBIC)
+            reduced = Image.fromarray(image).resize(target[::-1], Image.Resampling.BICUBIC)
+            image = np.array(reduced)
         return {
             "image": image_tensor(image),
             "height": height,

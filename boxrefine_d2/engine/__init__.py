@@ -1,5 +1,6 @@
 """The training loop, its phases and its launch."""
 
+from .checkpoint import SafeCheckpointer, load_trained
 from .launch import run_distributed, run_torchrun
 from .phases import PhaseSchedule
 from .results import write_results
@@ -9,8 +10,10 @@ from .trainer import RefineTrainer
 __all__ = [
     "PhaseSchedule",
     "RefineTrainer",
+    "SafeCheckpointer",
     "find_config",
     "load_config",
+    "load_trained",
     "run_distributed",
     "run_torchrun",
     "setup",

@@ -5,8 +5,11 @@ from typing import Any
 
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
+from detectron2.config import CfgNode
+from torch import nn
 
 from boxrefine_d2.atomic_file import atomic_binary_file, atomic_text_file
+from boxrefine_d2.errors import UserError
 from boxrefine_d2.features.weights import read_checkpoint
 
 
@@ -32,3 +35,16 @@ class SafeCheckpointer(DetectionCheckpointer):
         """Names the newest checkpoint, atomically."""
         with atomic_text_file(Path(self.save_dir) / "last_checkpoint") as file:
             file.write(last_filename_basename)
+
+
+def load_trained(model: nn.Module, cfg: CfgNode) -> None:
+    """MODEL.WEIGHTS, or else the newest checkpoint of OUTPUT_DIR, into a model that is to be evaluated.
+
+    Raises: UserError if there is neither: an untrained h would be scored as if it were a result.
+    """
+    checkpointer = SafeCheckpointer(model, cfg.OUTPUT_DIR)
+    if not cfg.MODEL.WEIGHTS and not checkpointer.has_checkpoint():
+        raise UserError(
+            f"nothing to evaluate: OUTPUT_DIR {cfg.OUTPUT_DIR} holds no checkpoint and MODEL.WEIGHTS is empty"
+        )
+    checkpointer.resume_or_load(cfg.MODEL.WEIGHTS, resume=not cfg.MODEL.WEIGHTS)

@@ -112,16 +112,12 @@ class RefineTrainer(DefaultTrainer):
         """
         with _without_tracebacks_of_user_errors():
             super().train()
-        return self._by_name(self._last_eval_results)
+        return _by_name(self.cfg, self._last_eval_results)
 
-    def evaluate(self) -> dict[str, Any]:
-        """Evaluates the model as it is; returns what `train` does."""
-        return self._by_name(self.test(self.cfg, self.refiner))
-
-    def _by_name(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Undoes Detectron2's shortcut for a single data set."""
-        names = self.cfg.DATASETS.TEST
-        return {names[0]: results} if len(names) == 1 else results
+    @classmethod
+    def evaluate(cls, cfg: CfgNode, model: nn.Module) -> dict[str, Any]:
+        """Evaluates a model on DATASETS.TEST as it is; returns what `train` does."""
+        return _by_name(cfg, cls.test(cfg, model))
 
     def resume_or_load(self, resume: bool = True) -> None:
         """Loads weights, or everything; the stream of images continues where the run stopped."""
@@ -194,7 +190,7 @@ class RefineTrainer(DefaultTrainer):
         wanted = self.cfg.REFINE.RECORD_IMAGES or len(records)
         evaluator = RefinementEvaluator(self.cfg.DISCOVERY.NAME)
         measured = inference_on_dataset(
-            self.model, _test_loader(self.cfg, records[:wanted]), evaluator
+            self.refiner, _test_loader(self.cfg, records[:wanted]), evaluator
         )
         return measured | {
             "weight_distance": self.refiner.weight_distance(),
@@ -202,6 +198,12 @@ class RefineTrainer(DefaultTrainer):
             "gradient_norm_first_block": self.phase_hook.first_block_gradient,
             "unreadable_images": self.train_loader.unreadable,
         }
+
+
+def _by_name(cfg: CfgNode, results: dict[str, Any]) -> dict[str, Any]:
+    """Undoes Detectron2's shortcut for a single data set."""
+    names = cfg.DATASETS.TEST
+    return {names[0]: results} if len(names) == 1 else results
 
 
 @contextmanager

@@ -33,7 +33,7 @@ class ConvolutionalBackbone(nn.Module):
         """
         if facet not in self.facets:
             raise ValueError(f"a convolutional backbone has the facet 'output' only, not {facet!r}")
-        data = self.trunk(images)
+        data = self.trunk(images.to(next(self.parameters()).dtype))
         data = F.layer_norm(data.float(), data.shape[1:])
         height, width = images.shape[-2:]
         stride = (height / data.shape[2], width / data.shape[3])

@@ -15,6 +15,7 @@ _BADGES = {
     "missed_both": ("even", "○ missed before and after"),
 }
 _ROW_GAP, _COLUMN_GAP = 6, 8  # of .panels in page.html, pixels
+_MOST = 300  # pixels
 _RIM = 0.004  # share of the width by which a box at the picture's border is drawn further in
 
 
@@ -73,17 +74,21 @@ def _card(example: Example, rule: str, rule_title: str) -> str:
         f"<div><dt>{label}</dt><dd>{example.iou[source]:.2f}</dd></div>"
         for source, label in ((rule, "IoU before"), (REFINED, "after"), (DETECTOR, "h"))
     )
-    layout = f' maps" style="--narrow:{_narrow(example)}' if len(panels) > 1 else ""
+    layout = f'{" maps" if len(panels) > 1 else ""}" style="{_sizes(example, len(panels) > 1)}'
     return (
         f'<article class="card c-{colour}"><header><h3>{name}</h3><span class="badge">{badge}</span></header>'
         f'<div class="panels{layout}">{"".join(panels)}</div><dl>{numbers}</dl></article>'
     )
 
 
-def _narrow(example: Example) -> str:
-    """Width of a small panel: two of them and the gap between them are as high as the large one."""
+def _sizes(example: Example, has_maps: bool) -> str:
+    """No picture is higher than `_MOST`; two small panels and the gap between them are as high as the large one."""
     height, width = example.picture.shape[:2]
-    return f"calc((100% - {_COLUMN_GAP + _ROW_GAP * width / height:.1f}px) / 3)"
+    most = _MOST * width / height
+    if not has_maps:
+        return f"--most:{most:.0f}px"
+    gaps = _COLUMN_GAP + _ROW_GAP * width / height
+    return f"--most:{1.5 * most + gaps / 2:.0f}px;--narrow:calc((100% - {gaps:.1f}px) / 3)"
 
 
 def _panel(

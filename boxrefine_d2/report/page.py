@@ -8,7 +8,7 @@ from string import Template
 from typing import Any
 
 from boxrefine_d2.atomic_file import atomic_text_file
-from boxrefine_d2.config import paper_profile
+from boxrefine_d2.engine import load_config
 
 from .example_cards import example_cards
 from .pictures import examples
@@ -20,6 +20,7 @@ from .training_charts import training_charts
 TITLE = "Box-based refinement: what it found"
 SHOWN_IMAGES = 12
 
+PAPER_PROFILE = "configs/lost_refine.yaml"
 _NOT_SETTINGS = ("SEED", "OUTPUT_DIR", "VERSION", "MODEL.DEVICE")
 
 
@@ -64,7 +65,9 @@ def _verdict(summary: dict[str, Any]) -> str:
     elif high < 0:
         meaning = "Refinement hurt."
     else:
-        meaning = "The interval holds zero: this run does not show that refinement helps or hurts."
+        several = len(summary["seeds"]) > 1
+        who = "these runs do" if several else "this run does"
+        meaning = f"The interval holds zero: {who} not show that refinement helps or hurts."
     return f"{numbers} {meaning}"
 
 
@@ -124,14 +127,15 @@ def _repeat(summary: dict[str, Any], run: Run) -> str:
         "Device": run.cfg.MODEL.DEVICE,
         "Versions": ", ".join(f"{name} {found}" for name, found in summary["versions"].items()),
     }
-    profile = flat(paper_profile())
+    profile = flat(load_config(PAPER_PROFILE, []))
     changed = {
-        key: f"{value!r} (paper profile: {profile.get(key)!r})"
+        key: f"{value!r} (there: {profile.get(key)!r})"
         for key, value in flat(run.cfg).items()
         if key not in _NOT_SETTINGS and value != profile.get(key)
     }
     return (
         f"<p>One command a seed made these numbers:</p><pre>{commands}</pre>{fact_table(facts)}"
-        f"<details><summary>Settings that differ from the paper profile ({len(changed)})</summary>"
+        f"<details><summary>Settings that differ from {PAPER_PROFILE}, the paper profile "
+        f"({len(changed)})</summary>"
         f"{fact_table(changed)}</details>"
     )

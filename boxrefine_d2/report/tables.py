@@ -41,7 +41,7 @@ def headline_table(name: str, found: dict[str, Any], summary: dict[str, Any]) ->
     gain = found["gain"][f"{REFINED}_minus_{rule}"]
     heads = "".join(f'<th scope="col" class="num">seed {seed}</th>' for seed in seeds)
     return (
-        f'<div class="scroll"><table class="headline"><caption>CorLoc on <code>{escape(name)}</code>, '
+        f'<div class="scroll"><table class="stack"><caption>CorLoc on <code>{escape(name)}</code>, '
         f"{found['images']} images, percent</caption>"
         '<thead><tr><th scope="col">boxes of</th><th scope="col" class="num">mean</th>'
         '<th scope="col" class="num">95 % interval</th>'
@@ -77,7 +77,7 @@ def record_table(summary: dict[str, Any]) -> str:
     runs = summary["runs"]
     rows = "".join(
         f'<tr><th scope="row">{escape(title)}<span class="why">{escape(why)}</span></th>'
-        + "".join(f'<td class="num">{escape(show(run["record"]))}</td>' for run in runs)
+        + _each_seed([show(run["record"]) for run in runs], summary["seeds"])
         + "</tr>"
         for title, why, show in _RECORD_ROWS
     )
@@ -85,7 +85,7 @@ def record_table(summary: dict[str, Any]) -> str:
     return (
         "<p>Measured without labels; where images are counted, they are training images. A value of zero in "
         "“boxes changed”, the gradient or the distance would mean that refinement did nothing.</p>"
-        f'<div class="scroll"><table><thead><tr><th scope="col"></th>{heads}</tr></thead>'
+        f'<div class="scroll"><table class="stack record"><thead><tr><th scope="col"></th>{heads}</tr></thead>'
         f"<tbody>{rows}</tbody></table></div>"
     )
 
@@ -115,7 +115,7 @@ def _gain_row(gain: dict[str, Any], seeds: Sequence[int]) -> str:
     low, high = gain["ci95"]
     colour = "gain" if low > 0 else "loss" if high < 0 else "even"
     furthest = max(abs(x) for x in (low, high, *gain["per_seed"]))
-    limit = next(x for x in (5, 10, 20, 50, 100) if x >= furthest - 1e-9)
+    limit = next(x for x in (5, 10, 20, 30, 50, 100) if x >= furthest - 1e-9)
     ends = f"<span>−{limit}</span><span>0</span><span>+{limit}</span>"
     each = _each_seed([number(x, signed=True) for x in gain["per_seed"]], seeds)
     return (
@@ -130,7 +130,7 @@ def _gain_row(gain: dict[str, Any], seeds: Sequence[int]) -> str:
 def _each_seed(values: Sequence[str], seeds: Sequence[int]) -> str:
     """A cell a seed; a narrow screen, where the head of the table is away, names the seed in it."""
     return "".join(
-        f'<td class="num seed" data-seed="seed {seed}">{value}</td>'
+        f'<td class="num seed" data-seed="seed {seed}">{escape(value)}</td>'
         for seed, value in zip(seeds, values, strict=True)
     )
 
@@ -158,11 +158,16 @@ def _percent(name: str) -> Any:
 
 def _gradient(record: dict[str, Any]) -> str:
     norms = record.get("gradient_norm_first_block") or []
-    return " to ".join(f"{norm:.3g}" for norm in norms) or "–"
+    return " to ".join(map(_significant, norms)) or "–"
 
 
 def _plain(name: str) -> Any:
-    return lambda record: f"{record[name]:.3g}" if name in record else "–"
+    return lambda record: _significant(record[name]) if name in record else "–"
+
+
+def _significant(value: float) -> str:
+    """Three digits, or all before the point."""
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _seconds(phase: str) -> Any:

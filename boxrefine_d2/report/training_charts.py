@@ -11,8 +11,8 @@ from .run_folder import Run, read_metrics
 CHARTS = {
     "total_loss": ("total loss", "what is minimised"),
     "loss_class": ("class loss", "object or no object"),
-    "loss_l1": ("L1 box loss", ""),
-    "loss_giou": ("GIoU box loss", ""),
+    "loss_l1": ("L1 box loss", "of h's boxes matched with pseudo-boxes"),
+    "loss_giou": ("GIoU box loss", "of the same boxes"),
     "loss_preservation": ("preservation loss", "keeps f near its first state"),
     "h_iou_with_pseudo_box": ("IoU of h with the pseudo-box", "best box, this batch"),
     "h_hits_pseudo_box": ("h hits the pseudo-box", "share with IoU ≥ 0.5, this batch"),
@@ -42,7 +42,7 @@ def training_charts(runs: Sequence[Run]) -> str:
     )
     keys = '<li><i class="band"></i>phase refine: f learns, h is fixed</li><li>before it, phase detector: h learns</li>'
     return (
-        f'<p class="soft small">By iteration. Each point is the median of the last 20 steps.</p>'
+        '<p class="soft small">By iteration. Each point is the median of the last 20 steps.</p>'
         f'<ul class="keys">{seeds}{keys}</ul><div class="charts">{"".join(figures)}</div>'
     )
 

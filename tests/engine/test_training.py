@@ -150,3 +150,20 @@ def test_test_data_without_labels_fails_before_training(tmp_path, job, photograp
     result = run(job(tmp_path, "DATASETS.TEST", f"('folder:{photographs}',)"), expect=2)
     assert "has no labels" in result.stderr.strip().splitlines()[-1]
     assert not (tmp_path / "metrics.json").exists()
+
+
+def test_an_evaluation_without_a_trained_model_is_refused(tmp_path, job):
+    result = run(job(tmp_path, flags=("--eval-only",)), expect=2)
+    assert "holds no checkpoint and MODEL.WEIGHTS is empty" in result.stderr.splitlines()[-1]
+
+
+def test_an_evaluation_needs_no_training_data_and_takes_a_given_file(tmp_path, job):
+    test = ("DATASETS.TEST", "('scenes:val+first=3',)")
+    run(job(tmp_path / "trained", "SOLVER.MAX_ITER", "2", "REFINE.WARMUP_ITERS", "1", *test))
+    weights = tmp_path / "trained" / "model_final.pth"
+    elsewhere = ("DATASETS.TRAIN", "('folder:nowhere',)", "MODEL.WEIGHTS", str(weights))
+    run(job(tmp_path / "other", *test, *elsewhere, flags=("--eval-only",)))
+    first, second = (
+        json.loads((tmp_path / name / "results.json").read_text()) for name in ("trained", "other")
+    )
+    assert first["datasets"] == second["datasets"]

@@ -96,8 +96,8 @@ def test_boxes_that_do_not_fit_the_record_are_named(tiny_run, tmp_path, monkeypa
     run = read_run(tiny_run)
     for hits in run.hits[DATASET].by_source.values():
         hits[:] = ~hits
-    write_page(tmp_path / "p.html", summarise([run]), [run])
-    assert "scored with on 4 of these images" in (tmp_path / "p.html").read_text(encoding="utf-8")
+    write_page(tmp_path / "p.html", summarise([run]), [run], shown=2)
+    assert "scored with on 2 of these images" in (tmp_path / "p.html").read_text(encoding="utf-8")
 
 
 def test_a_run_without_its_model(made_up_run, tmp_path):
@@ -128,8 +128,8 @@ def summary_with_gain(mean, low, high):
     [
         ((3.0, 1.0, 5.0), "Refinement helped.", "c-gain"),
         ((-3.0, -5.0, -1.0), "Refinement hurt.", "c-loss"),
-        ((3.0, 0.0, 5.0), "does not show", "c-even"),
-        ((-3.0, -9.0, 2.0), "does not show", "c-even"),
+        ((3.0, 0.0, 5.0), "this run does not show", "c-even"),
+        ((-3.0, -9.0, 2.0), "this run does not show", "c-even"),
     ],
 )
 def test_a_gain_is_one_only_with_its_interval_above_zero(gain, words, colour):

@@ -1,0 +1,97 @@
+"""The baselines: the methods the way they were published, written from their description.
+
+One image at a time where the method is run on images, float32, every attention map materialised, the last block
+complete. They share nothing with the package but the weights and, for the refine step, the criterion.
+
+Shapes: B images, T = 1 + N tokens (CLS first), N = h * w patches in row-major order, C channels.
+"""
+
+import torch
+from scipy import ndimage
+from torch import Tensor, nn
+
+from boxrefine_d2.features.vit import VisionTransformer
+from boxrefine_d2.structures import normalise
+
+
+def run_transformer(net: VisionTransformer, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Every block, attention as softmax(q k^T) v, and the final norm.
+
+    Args: images: (B, 3, H, W), normalised.
+    Returns: what a hook on the last block's qkv layer sees, (B, T, 3C); the normed tokens, (B, T, C).
+    """
+    grid_size = (images.shape[2] // net.stride, images.shape[3] // net.stride)
+    cls = net.cls_token.expand(len(images), -1, -1)
+    tokens = torch.cat([cls, net.patch_embed(images)], dim=1) + net.position_embedding(grid_size)
+    for block in net.blocks:
+        qkv = block.attn.qkv(block.norm1(tokens))
+        tokens = tokens + block.attn.proj(_attend(qkv, net.num_heads))
+        tokens = tokens + block.mlp(block.norm2(tokens))
+    return qkv, net.norm(tokens)
+
+
+def _attend(qkv: Tensor, num_heads: int) -> Tensor:
+    images, count, _ = qkv.shape
+    query, key, value = qkv.reshape(images, count, 3, num_heads, -1).permute(2, 0, 3, 1, 4)
+    attention = (query @ key.transpose(2, 3)) * query.shape[3] ** -0.5
+    attention = attention.softmax(dim=3)
+    return (attention @ value).transpose(1, 2).reshape(images, count, -1)
+
+
+def keys_of(qkv: Tensor) -> Tensor:
+    """The patches' keys (B, N, C) in the qkv layer's output (B, T, 3C)."""
+    return qkv.chunk(3, dim=2)[1][:, 1:]
+
+
+def lost_box(
+    keys: Tensor, grid_size: tuple[int, int], stride: int, size: tuple[int, int], *, stable: bool
+) -> Tensor:
+    """LOST on one image (arXiv:2109.14279) with 100 patches; (4,) XYXY in input pixels.
+
+    Args: keys: (N, C).  size: (H, W) before padding.  stable: the order of equal degrees is that of the patches;
+        the published sort leaves it open.
+    """
+    similarity = keys @ keys.T
+    graph = similarity.clone().fill_diagonal_(0) > 0
+    order = graph.sum(dim=1).argsort(stable=stable)
+    seed, candidates = order[0], order[:100]
+    similar = candidates[similarity[seed, candidates] > 0]
+    foreground = similarity[similar].sum(dim=0) > 0
+    component_ids, _ = ndimage.label(foreground.reshape(grid_size).cpu().numpy())
+    row, column = divmod(int(seed), grid_size[1])
+    rows, columns = (component_ids == component_ids[row, column]).nonzero()
+    return torch.tensor(
+        [
+            stride * columns.min(),
+            stride * rows.min(),
+            min(stride * (columns.max() + 1), size[1]),
+            min(stride * (rows.max() + 1), size[0]),
+        ],
+        dtype=torch.float32,
+    )
+
+
+def refine_losses(
+    net: VisionTransformer, reference: VisionTransformer, detector: nn.Module, images: Tensor
+) -> dict[str, Tensor]:
+    """The losses of one refine step from three forwards: f for keys and maps, f for CLS, the frozen copy for CLS.
+
+    Args: detector: h, a `MapDetector`.  images: (B, 3, S, S), normalised.
+    """
+    qkv, _ = run_transformer(net, images)
+    height, width = images.shape[2:]
+    grid_size = (height // net.stride, width // net.stride)
+    boxes = [
+        lost_box(keys, grid_size, net.stride, (height, width), stable=True)
+        for keys in keys_of(qkv.detach())
+    ]
+    targets = [normalise(box[None], (height, width)).to(images.device) for box in boxes]
+    pictures = qkv.unflatten(2, (3, -1)).transpose(1, 2)[:, :, 1:]
+    raw = detector.trunk(pictures).unflatten(1, (detector.num_boxes, -1))
+    outputs = {"pred_boxes": raw[..., :4].sigmoid(), "pred_logits": raw[..., 4:]}
+    losses = detector.criterion(outputs, targets)
+    _, tokens = run_transformer(net, images)
+    with torch.no_grad():
+        _, reference_tokens = run_transformer(reference, images)
+    distance = (tokens[:, 0] - reference_tokens[:, 0]).square().sum(dim=1).mean()
+    return losses | {"loss_preservation": distance}

@@ -1,0 +1,153 @@
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from boxrefine_d2.data.loaders import (
+    TrainLoader,
+    UnreadableImage,
+    WholeImageLoader,
+    equal_size_batches,
+)
+from boxrefine_d2.data.mappers import SquareMapper, WholeImageMapper
+from boxrefine_d2.errors import UserError
+from boxrefine_d2.features import padded_size
+
+
+@pytest.fixture
+def records(tmp_path):
+    """Ten images; number 4 cannot be read."""
+    found = []
+    for index in range(10):
+        height, width = ((40, 60), (41, 63), (60, 40))[index % 3]
+        path = tmp_path / f"{index}.png"
+        pixels = np.random.default_rng(index).integers(0, 256, (height, width, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(path)
+        found.append({"file_name": str(path), "image_id": index, "height": height, "width": width})
+    (tmp_path / "4.png").write_text("broken")
+    return found
+
+
+def square(size=32, crop_area=(0.9, 1.0), flip=True, seed=0):
+    return SquareMapper(
+        size=size, crop_area=crop_area, crop_aspect=(0.75, 1.33), flip=flip, seed=seed
+    )
+
+
+def stream(records, iterations, start=0, rank=0, ranks=1, workers=0, seed=0, mapper=None):
+    loader = TrainLoader(
+        records,
+        mapper or square(seed=seed),
+        batch_size=4,
+        seed=seed,
+        rank=rank,
+        ranks=ranks,
+        num_workers=workers,
+    )
+    loader.start_iteration = start
+    return list(itertools.islice(iter(loader), iterations))
+
+
+def same(first, second):
+    return len(first) == len(second) and all(
+        a["image_id"] == b["image_id"] and torch.equal(a["image"], b["image"])
+        for a, b in zip(first, second, strict=True)
+    )
+
+
+def test_each_pass_draws_every_image_once(records):
+    ids = [x["image_id"] for batch in stream(records, 5) for x in batch]  # two passes over ten
+    for half in (ids[:10], ids[10:]):
+        # 4 cannot be read: the next record stands in for it
+        assert sorted(half) == [0, 1, 2, 3, 5, 5, 6, 7, 8, 9]
+    assert ids[:10] != ids[10:]
+
+
+def test_a_stream_that_starts_later_is_the_tail_of_the_whole(records):
+    whole = stream(records, 6)
+    tail = stream(records, 3, start=3)
+    assert all(same(a, b) for a, b in zip(whole[3:], tail, strict=True))
+
+
+def test_ranks_together_draw_what_one_process_draws(records):
+    whole = stream(records, 4)
+    parts = [stream(records, 4, rank=rank, ranks=2) for rank in range(2)]
+    for batch, first, second in zip(whole, *parts, strict=True):
+        assert same(batch[0::2], first) and same(batch[1::2], second)
+
+
+def test_workers_change_nothing(records):
+    alone, helped = stream(records, 3), stream(records, 3, workers=2)
+    assert all(same(a, b) for a, b in zip(alone, helped, strict=True))
+
+
+def test_seeds_differ(records):
+    assert not same(stream(records, 1)[0], stream(records, 1, seed=1)[0])
+
+
+def test_an_unreadable_image_is_reported_by_name(records, caplog):
+    loader = TrainLoader(records, square(), batch_size=5, seed=0, rank=0, ranks=1, num_workers=0)
+    list(itertools.islice(iter(loader), 4))
+    assert list(loader.unreadable) == [records[4]["file_name"]]
+    assert caplog.text.count("image replaced by the next one") == 1
+
+
+def test_when_nothing_can_be_read_it_says_so(records):
+    for record in records:
+        record["file_name"] = record["file_name"].replace(".png", ".gone")
+    with pytest.raises(UserError, match="no training image can be read; first: .*gone"):
+        stream(records, 1)
+
+
+def test_batches_that_cannot_be_filled_are_refused(records):
+    with pytest.raises(UserError, match="3 training images for a batch of 4"):
+        stream(records[:3], 1)
+    with pytest.raises(UserError, match="4 is no multiple of the 3 processes"):
+        stream(records, 1, ranks=3)
+
+
+def test_without_augmentation_the_input_has_a_name(records):
+    plain = square(crop_area=(), flip=False)
+    first, again = plain(records[0], 0), plain(records[0], 99)
+    assert first["input_key"] == 0 and torch.equal(first["image"], again["image"])
+    assert "input_key" not in square()(records[0], 0)
+
+
+def test_flip_mirrors_about_half_of_the_draws(records):
+    plain = square(crop_area=(), flip=False)(records[0], 0)["image"]
+    flipping = square(crop_area=(), flip=True)
+    images = [flipping(records[0], position)["image"] for position in range(40)]
+    mirrored = sum(torch.equal(image, plain.flip(2)) for image in images)
+    assert mirrored + sum(torch.equal(image, plain) for image in images) == 40
+    assert 10 <= mirrored <= 30
+
+
+def test_whole_images_are_reduced_only_above_the_limit(records):
+    assert WholeImageMapper(0).input_size(3000, 4000) == (3000, 4000)
+    assert WholeImageMapper(800).input_size(500, 800) == (500, 800)
+    assert WholeImageMapper(800).input_size(3000, 4000) == (600, 800)
+    assert WholeImageMapper(800).input_size(1, 20000) == (1, 800)
+    sample = WholeImageMapper(30)(records[0])
+    assert sample["image"].shape == (3, 20, 30)
+    assert (sample["height"], sample["width"]) == (40, 60)
+
+
+def test_batches_hold_one_padded_size_and_every_image_once(records):
+    mapper = WholeImageMapper(0)
+    records[7]["height"] = records[7]["width"] = None  # a header that could not be read
+    batches = equal_size_batches(records, mapper, lambda size: padded_size(size, 16), 3)
+    ids = [[record["image_id"] for record in batch] for batch in batches]
+    # 40 x 60 and 41 x 63 are both padded to 48 x 64
+    assert ids == [[0, 1, 3], [2, 5, 8], [4, 6, 9], [7]]
+
+
+def test_a_test_loader_leaves_out_and_names_the_unreadable(records):
+    batches = [records[3:6], records[4:5], records[6:7]]
+    loader = WholeImageLoader(batches, WholeImageMapper(0), num_workers=0)
+    assert [[x["image_id"] for x in batch] for batch in loader] == [[3, 5], [6]]
+    assert list(loader.unreadable) == [records[4]["file_name"]]
+    whole = list(loader.with_unreadable())
+    assert [len(batch) for batch in whole] == [3, 1, 1]
+    assert isinstance(whole[1][0], UnreadableImage) and whole[1][0].record is records[4]

@@ -1,0 +1,231 @@
+"""The rendered data set: what the issue promises of its scenes, and that pictures and annotations tell the same story."""
+
+import numpy as np
+import pytest
+from detectron2.structures import BoxMode
+from pycocotools import mask as coco_mask
+
+from boxrefine_d2.data.scenes import is_scene_file, load_scenes, render_file, render_scene
+from boxrefine_d2.data.scenes.layout import scene_layout
+from boxrefine_d2.data.scenes.outlines import arc_band, coverage, curve, ellipse, limb, polygon
+from boxrefine_d2.data.scenes.palette import OBJECT_COLOURS, PATTERNS
+from boxrefine_d2.data.scenes.textures import natural_fields, pattern_share
+from boxrefine_d2.errors import UserError
+
+VAL_SHOWN = 120  # scenes of the validation split that the slower tests look at
+
+
+@pytest.fixture(scope="module")
+def val_records():
+    return load_scenes("val", limit=VAL_SHOWN)[0]
+
+
+@pytest.mark.parametrize(("split", "index"), [("train", 7), ("val", 7)])
+def test_a_scene_has_the_same_bits_whatever_came_before(split, index):
+    first = render_scene(split, index)
+    render_scene("train", 3)
+    np.random.seed(0)
+    second = render_scene(split, index)
+    np.testing.assert_array_equal(first.image, second.image)
+    np.testing.assert_array_equal(first.masks, second.masks)
+    np.testing.assert_array_equal(first.boxes, second.boxes)
+    assert first.phrases == second.phrases
+
+
+def test_scenes_differ_within_and_between_splits():
+    pictures = [render_scene(split, index).image for split in ("train", "val") for index in (0, 1)]
+    for i, one in enumerate(pictures):
+        for other in pictures[:i]:
+            assert one.shape != other.shape or (one != other).mean() > 0.5
+
+
+def test_layouts_of_the_two_splits_never_coincide():
+    train = {tuple(a["phrase"] for a in r["annotations"]) for r in load_scenes("train", 40)[0]}
+    val = [scene_layout(1, index) for index in range(40)]
+    same = sum(tuple(placed.phrase for placed in layout.objects) in train for layout in val)
+    assert same < 4  # two pictures with one object may have the same words by chance
+
+
+def test_split_sizes():
+    # The sizes, without laying out 2 500 scenes.
+    assert render_scene("train", 1999).image.ndim == render_scene("val", 499).image.ndim == 3
+    for split, beyond in (("train", 2000), ("val", 500)):
+        with pytest.raises(UserError, match=f"{beyond - 1}"):
+            render_scene(split, beyond)
+
+
+def test_image_ids_are_unique_over_both_splits():
+    ids = [record["image_id"] for split in ("train", "val") for record in load_scenes(split, 30)[0]]
+    assert all(type(image_id) is int for image_id in ids)
+    assert len(set(ids)) == 60
+
+
+@pytest.mark.parametrize("index", range(12))
+def test_boxes_are_tight_and_masks_are_disjoint(index):
+    scene = render_scene("val", index)
+    height, width, channels = scene.image.shape
+    assert channels == 3 and scene.image.dtype == np.uint8
+    assert scene.masks.shape == (len(scene.boxes), height, width) and scene.masks.dtype == bool
+    assert scene.masks.sum(axis=0).max() == 1
+    for box, mask in zip(scene.boxes, scene.masks):
+        y, x = np.nonzero(mask)
+        np.testing.assert_array_equal(box, [x.min(), y.min(), x.max() + 1, y.max() + 1])
+
+
+def test_objects_are_few_named_and_visible(val_records):
+    _, names = load_scenes("val", limit=1)
+    counts, categories = [], set()
+    for record in val_records:
+        height, width = record["height"], record["width"]
+        counts.append(len(record["annotations"]))
+        for annotation in record["annotations"]:
+            x1, y1, x2, y2 = annotation["bbox"]
+            assert 0 <= x1 < x2 <= width and 0 <= y1 < y2 <= height
+            assert annotation["area"] >= 0.006 * height * width
+            name = names[annotation["category_id"]]
+            categories.add(name)
+            article, pattern, colour, kind, noun = annotation["phrase"].split()
+            assert (article, kind, noun) == ("a", f"{name}-like", "shape")
+            assert pattern in PATTERNS and colour in OBJECT_COLOURS
+    assert set(counts) == {1, 2, 3, 4}
+    assert categories == set(names) and len(names) == 12
+
+
+def test_records_agree_with_the_rendered_scenes(val_records):
+    for index in (0, 5, 11):
+        record, scene = val_records[index], render_scene("val", index)
+        assert record["file_name"] == f"scenes:val/{index:06d}"
+        assert (record["height"], record["width"]) == scene.image.shape[:2]
+        np.testing.assert_array_equal(render_file(record["file_name"]), scene.image)
+        annotations = record["annotations"]
+        assert [a["category_id"] for a in annotations] == scene.category_ids.tolist()
+        assert tuple(a["phrase"] for a in annotations) == scene.phrases
+        assert {(a["bbox_mode"], a["iscrowd"]) for a in annotations} == {(BoxMode.XYXY_ABS, 0)}
+        np.testing.assert_array_equal([a["bbox"] for a in annotations], scene.boxes)
+        for annotation, mask in zip(annotations, scene.masks):
+            assert isinstance(annotation["segmentation"]["counts"], str)
+            np.testing.assert_array_equal(coco_mask.decode(annotation["segmentation"]), mask)
+            assert annotation["area"] == mask.sum()
+
+
+def test_the_named_colour_is_seen_in_the_picture():
+    """The median colour of a plain object's pixels is nearer to its own word's colour than to most others."""
+    ranks = []
+    for index in range(60):
+        layout = scene_layout(1, index)
+        if not any(placed.materials["main"].pattern == "plain" for placed in layout.objects):
+            continue
+        scene = render_scene("val", index)
+        for placed, mask in zip(layout.objects, scene.masks):
+            if placed.materials["main"].pattern != "plain":
+                continue
+            # Only where the main material shows: a car's wheels are black whatever its colour.
+            main = coverage([placed.shape.parts[-1].outline], (0, 0, mask.shape[1], mask.shape[0]))
+            seen = np.zeros_like(mask)
+            for part in placed.shape.parts:
+                main = coverage([part.outline], (0, 0, mask.shape[1], mask.shape[0])) > 128
+                seen = (seen | main) if part.slot == "main" else (seen & ~main)
+            pixels = scene.image[seen & mask]
+            if len(pixels) < 50:
+                continue
+            median = np.median(pixels, axis=0)
+            far = {name: np.abs(median - colour).sum() for name, colour in OBJECT_COLOURS.items()}
+            ranks.append(sorted(far, key=far.get).index(placed.phrase.split()[2]))
+    assert len(ranks) >= 8
+    assert np.mean(np.array(ranks) <= 1) >= 0.8
+
+
+def test_no_centred_box_explains_the_validation_split(val_records):
+    best = 0.0
+    for wide in np.arange(0.1, 1.01, 0.1):
+        for high in np.arange(0.1, 1.01, 0.1):
+            hits = [_centred_box_hits(record, wide, high) for record in val_records]
+            best = max(best, 100 * float(np.mean(hits)))
+    assert 0 < best <= 20
+
+
+def _centred_box_hits(record, wide, high):
+    height, width = record["height"], record["width"]
+    x1, y1, x2, y2 = np.array([a["bbox"] for a in record["annotations"]]).T
+    across = np.minimum(x2, width * (1 + wide) / 2) - np.maximum(x1, width * (1 - wide) / 2)
+    down = np.minimum(y2, height * (1 + high) / 2) - np.maximum(y1, height * (1 - high) / 2)
+    shared = np.clip(across, 0, None) * np.clip(down, 0, None)
+    union = (x2 - x1) * (y2 - y1) + wide * width * high * height - shared
+    return bool((shared >= 0.5 * union).any())
+
+
+def test_limit_gives_the_first_records_and_the_caller_owns_them(val_records):
+    three, _ = load_scenes("val", limit=3)
+    assert [record["image_id"] for record in three] == [
+        record["image_id"] for record in val_records[:3]
+    ]
+    three[0]["annotations"].clear()
+    assert load_scenes("val", limit=1)[0][0]["annotations"]
+
+
+@pytest.mark.parametrize(
+    ("call", "named"),
+    [
+        (lambda: load_scenes("test"), "train, val"),
+        (lambda: load_scenes("val", limit=0), "limit 0"),
+        (lambda: render_scene("Train", 0), "'Train'"),
+        (lambda: render_scene("val", -1), "-1"),
+        (lambda: render_file("scenes:val/12"), "scenes:train/000012"),
+        (lambda: render_file("scenes:val/000500"), "500"),
+    ],
+)
+def test_a_wrong_request_is_one_line_that_says_what_is_allowed(call, named):
+    with pytest.raises(UserError) as caught:
+        call()
+    assert named in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_scene_files_are_told_from_paths():
+    assert is_scene_file("scenes:val/000000") and not is_scene_file("scenes/val/000000.jpg")
+
+
+def test_coverage_counts_half_open_pixels():
+    """A 3 x 2 rectangle from (1, 1) fills exactly 3 x 2 pixels; half a pixel more covers half of the next."""
+    exact = coverage([polygon([(1, 1), (4, 1), (4, 3), (1, 3)])], (0, 0, 6, 5))
+    assert exact.shape == (5, 6)
+    assert (exact >= 128).sum() >= 6 and exact[1:3, 1:4].min() == 255
+    assert exact[0].max() < 128 and exact[:, 0].max() < 128
+
+
+def test_outlines_are_where_their_numbers_say():
+    corners = [(0, 0), (4, 0), (4, 4), (0, 4)]
+    np.testing.assert_allclose(curve(corners)[::6], corners, atol=1e-12)
+    circle = ellipse(2.0, 3.0, 1.5, 0.5)
+    np.testing.assert_allclose(((circle - (2, 3)) / (1.5, 0.5)) ** 2 @ np.ones(2), 1.0)
+    np.testing.assert_allclose(ellipse(0, 0, 2, 1, np.pi / 2)[0], (0, 2), atol=1e-12)
+    np.testing.assert_allclose(limb([(0, 0, 1), (5, 0, 1)]), [(0, 1), (5, 1), (5, -1), (0, -1)])
+    radii = np.hypot(*arc_band(0, 0, 2, 2, -1, 1, 0.5).T)
+    assert radii.min() == pytest.approx(1.5) and radii.max() == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize("slope", [0.8, 1.8])
+def test_natural_fields_fall_off_as_asked(slope):
+    size = (256, 256)
+    fields = [
+        f for seed in range(4) for f in natural_fields(np.random.default_rng(seed), size, slope)
+    ]
+    assert np.mean([f.var() for f in fields]) == pytest.approx(1.0, abs=0.25)
+    assert all(abs(f.mean()) < 1e-3 for f in fields)
+    power = np.mean([np.abs(np.fft.rfft2(f)) ** 2 for f in fields], axis=0)
+    radius = np.hypot(np.fft.fftfreq(256)[:, None], np.fft.rfftfreq(256)[None, :]) * 256
+    inner, outer = ((radius > r) & (radius < 1.3 * r) for r in (10, 80))
+    measured = np.log(power[inner].mean() / power[outer].mean()) / np.log(8) / 2
+    assert measured == pytest.approx(slope, abs=0.1)
+
+
+@pytest.mark.parametrize("name", PATTERNS)
+def test_patterns_leave_most_of_the_main_colour(name):
+    smooth, rough = (
+        natural_fields(np.random.default_rng(s), (200, 200), a)[0] for s, a in ((1, 1.8), (2, 1))
+    )
+    v, u = np.mgrid[-1:1:200j, -1:1:200j].astype(np.float32)
+    share = pattern_share(name, u, v, smooth, rough, pitch=3.0, angle=0.4)
+    assert share.shape == (200, 200) and share.min() >= 0 and share.max() <= 1
+    assert share.mean() < 0.51
+    if name != "plain":
+        assert share.mean() > 0.05 and share.std() > 0.15
