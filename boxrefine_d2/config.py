@@ -43,8 +43,8 @@ def _add_model(cfg: CN) -> None:
     # h, the detector that reads the map
     cfg.MODEL.MAP_DETECTOR = CN()
     cfg.MODEL.MAP_DETECTOR.TRUNK = "resnet50"  # resnet50, resnet18 or vgg16
-    # a file with torchvision's names (DINO's ResNet-50 in the paper), or "" for random weights
-    cfg.MODEL.MAP_DETECTOR.WEIGHTS = ""
+    # a file with torchvision's names, dino_resnet50 or imagenet_vgg16 for the official one, or "random"
+    cfg.MODEL.MAP_DETECTOR.WEIGHTS = "dino_resnet50"
     cfg.MODEL.MAP_DETECTOR.NORM = "BN"  # BN, SyncBN or FrozenBN
     cfg.MODEL.MAP_DETECTOR.NUM_BOXES = 10  # k
     # qkv_as_image (release), keys_as_image (the paper's literal F), affinity_as_image, heatmap_as_image

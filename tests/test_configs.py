@@ -44,7 +44,8 @@ def test_configs_are_found():
 
 @pytest.mark.parametrize("path", JOBS, ids=name)
 def test_it_merges_and_builds_on_cpu(path):
-    cfg = load_config(str(path), ["MODEL.DEVICE", "cpu", "MODEL.MAP_NETWORK.WEIGHTS", "random:0"])
+    untrained = ["MODEL.MAP_NETWORK.WEIGHTS", "random:0", "MODEL.MAP_DETECTOR.WEIGHTS", "random"]
+    cfg = load_config(str(path), ["MODEL.DEVICE", "cpu", *untrained])
     cfg.freeze()
     model = RefineTrainer.build_model(cfg)
     optimizer = RefineTrainer.build_optimizer(cfg, model)

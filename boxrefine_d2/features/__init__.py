@@ -1,6 +1,6 @@
 """Networks behind the map: images in, `FeatureMap` out."""
 
-from .build import BACKBONES, Backbone, build_backbone, padding_multiple
+from .build import BACKBONES, Backbone, build_backbone, official_file, padding_multiple
 from .padding import IMAGENET_MEAN, IMAGENET_STD, padded_size
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     "IMAGENET_STD",
     "Backbone",
     "build_backbone",
+    "official_file",
     "padded_size",
     "padding_multiple",
 ]

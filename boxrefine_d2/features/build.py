@@ -83,6 +83,17 @@ def _spec(name: str) -> BackboneSpec:
     return BACKBONES[name]
 
 
+def official_file(name: str) -> Path:
+    """The official weights of a backbone, from the cache or fetched from their host.
+
+    Raises: UserError for an unknown name, one without published weights, or a host that cannot be reached.
+    """
+    url = _spec(name).url
+    if url is None:
+        raise UserError(f"no official weights are published for {name}")
+    return fetch(url)
+
+
 def build_backbone(name: str, weights: str | Path | None = None) -> Backbone:
     """A map network in eval mode, float32, on the CPU.
 
@@ -105,7 +116,7 @@ def build_backbone(name: str, weights: str | Path | None = None) -> Backbone:
             backbone = spec.build()
         backbone.weights_info = WeightsInfo(f"random:{seed}", module_sha256(backbone))
         return backbone.eval()
-    path = Path(weights) if weights else fetch(spec.url)
+    path = Path(weights) if weights else official_file(name)
     with torch.device("meta"):
         backbone = spec.build()
     load_into(backbone, read_state_dict(path), name=name, path=path)

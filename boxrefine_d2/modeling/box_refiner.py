@@ -149,10 +149,13 @@ class BoxRefiner(nn.Module):
 
     @torch.no_grad()
     def _log_match(self, outputs: dict[str, Tensor], targets: list[Tensor]) -> None:
-        """Logs how well h's best box meets the rule's first box."""
-        best = outputs["pred_logits"].softmax(dim=2)[..., OBJECT].argmax(dim=1)
-        boxes = outputs["pred_boxes"][torch.arange(len(best), device=best.device), best]
-        first = torch.stack([target[0] for target in targets])
+        """Logs how well h's best box meets the rule's first box, over images where the rule found one."""
+        found = [i for i, target in enumerate(targets) if len(target)]
+        if not found:
+            return
+        best = outputs["pred_logits"][found].softmax(dim=2)[..., OBJECT].argmax(dim=1)
+        boxes = outputs["pred_boxes"][found, best]
+        first = torch.stack([targets[i][0] for i in found])
         iou = box_iou(to_xyxy(boxes), to_xyxy(first)).diagonal()
         storage = get_event_storage()
         storage.put_scalar("h_iou_with_pseudo_box", iou.mean().item())

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torchvision.ops import FrozenBatchNorm2d
 
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.features import BACKBONES, official_file
 from boxrefine_d2.features.weights import read_state_dict
 from boxrefine_d2.structures import normalise, to_xyxy
 
@@ -118,8 +119,9 @@ def to_instances(outputs: dict[str, Tensor], image_sizes: list[tuple[int, int]])
 
 
 def build_trunk(name: str, *, outputs: int, norm: str, weights: str) -> nn.Module:
-    """A torchvision network whose last layer has `outputs` numbers, with weights from a file or random.
+    """A torchvision network whose last layer has `outputs` numbers.
 
+    Args: weights: a file, a name of `BACKBONES` for its official file, or "random".
     Raises: UserError for an unknown name or norm, or a file that is not of this network.
     """
     builders = {
@@ -132,8 +134,9 @@ def build_trunk(name: str, *, outputs: int, norm: str, weights: str) -> nn.Modul
             f"MODEL.MAP_DETECTOR.TRUNK {name!r} is unknown; known: {', '.join(builders)}"
         )
     trunk = builders[name](weights=None)
-    if weights:
-        _load_trunk(trunk, Path(weights), name)
+    if weights != "random":
+        path = official_file(weights) if weights in BACKBONES else Path(weights)
+        _load_trunk(trunk, path, name)
     head = trunk.classifier if name == "vgg16" else trunk
     last = "6" if name == "vgg16" else "fc"
     setattr(head, last, nn.Linear(getattr(head, last).in_features, outputs))

@@ -11,12 +11,19 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
+
+from boxrefine_d2.features import build_backbone
+from boxrefine_d2.modeling.map_detector import build_trunk
+
+TOOLS = Path(__file__).parents[2] / "tools"
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 
 
-def run(command, expect=0) -> subprocess.CompletedProcess:
-    result = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, check=False)
+def run(command, expect=0, **environment) -> subprocess.CompletedProcess:
+    environment = ENVIRONMENT | environment
+    result = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert result.returncode == expect, result.stderr[-3000:]
     return result
 
@@ -167,3 +174,65 @@ def test_an_evaluation_needs_no_training_data_and_takes_a_given_file(tmp_path, j
         json.loads((tmp_path / name / "results.json").read_text()) for name in ("trained", "other")
     )
     assert first["datasets"] == second["datasets"]
+
+
+def test_the_published_commands_run_on_a_made_up_tree_with_random_official_files(
+    tmp_path, photographs
+):
+    """The README's VOC07 run, cut to one step of each phase: VOC layout, DINO's two files by their official names."""
+    voc = tmp_path / "datasets" / "VOC2007"
+    for folder in ("JPEGImages", "Annotations", "ImageSets/Main"):
+        (voc / folder).mkdir(parents=True)
+    stems = [f"{index:06d}" for index in range(1, 4)]
+    (voc / "ImageSets/Main/trainval.txt").write_text("\n".join(stems) + "\n")
+    for stem, source in zip(stems, sorted(photographs.glob("*.png")), strict=False):
+        Image.open(source).save(voc / "JPEGImages" / f"{stem}.jpg")
+        width, height = Image.open(source).size
+        (voc / "Annotations" / f"{stem}.xml").write_text(
+            f"<annotation><filename>{stem}.jpg</filename><size><width>{width}</width><height>{height}</height>"
+            "<depth>3</depth></size><object><name>dog</name><difficult>0</difficult><truncated>0</truncated>"
+            "<bndbox><xmin>5</xmin><ymin>5</ymin><xmax>40</xmax><ymax>40</ymax></bndbox></object></annotation>"
+        )
+    cache = tmp_path / "torch" / "hub" / "checkpoints"
+    cache.mkdir(parents=True)
+    vit = build_backbone("dino_vits16", "random:0").state_dict()
+    torch.save(vit, cache / "dino_deitsmall16_pretrain.pth")
+    trunk = build_trunk("resnet50", outputs=6, norm="BN", weights="random").state_dict()
+    trunk = {name: value for name, value in trunk.items() if not name.startswith("fc.")}
+    torch.save(trunk, cache / "dino_resnet50_pretrain.pth")
+    environment = {
+        "DETECTRON2_DATASETS": str(tmp_path / "datasets"),
+        "TORCH_HOME": str(tmp_path / "torch"),
+    }
+    for config in ("lost_refine", "lost_refine_release"):
+        output = tmp_path / config
+        command = [
+            sys.executable,
+            str(TOOLS / "train_net.py"),
+            "--config-file",
+            f"configs/{config}.yaml",
+        ]
+        cut = {"OUTPUT_DIR": output, "SOLVER.MAX_ITER": 2, "SOLVER.IMS_PER_BATCH": 2}
+        cut |= {"REFINE.WARMUP_ITERS": 1, "DATALOADER.NUM_WORKERS": 0, "MODEL.DEVICE": "cpu"}
+        command += [str(part) for pair in cut.items() for part in pair]
+        run(command, **environment)
+        content = json.loads((output / "results.json").read_text())
+        assert set(content["datasets"]["voc_2007_trainval"]["corloc"]) == {"lost", "h", "refined"}
+        assert content["weights"]["source"] == "dino_deitsmall16_pretrain.pth"
+    labels = tmp_path / "lost.json"
+    discover = [sys.executable, str(TOOLS / "discover.py"), "--method", "lost", "--device", "cpu"]
+    run([*discover, "--data", "voc_2007_trainval", "--output", str(labels)], **environment)
+    evaluate = [
+        sys.executable,
+        str(TOOLS / "evaluate.py"),
+        "--gt",
+        "voc_2007_trainval",
+        "--metrics",
+        "corloc",
+    ]
+    result = run(
+        [*evaluate, "--pred", str(labels), "--json", str(tmp_path / "c.json")], **environment
+    )
+    assert "images evaluated" in result.stdout
+    corloc = json.loads((tmp_path / "c.json").read_text())["corloc"]
+    assert corloc == pytest.approx(content["datasets"]["voc_2007_trainval"]["corloc"]["lost"])

@@ -19,7 +19,7 @@ def tiny_refiner(preservation=None, discovery=None, map_input="qkv_as_image") ->
     discovery = discovery or build_rule("lost")
     vit = VisionTransformer(patch_size=16, dim=16, depth=2, num_heads=2).eval()
     criterion = SetCriterion(class_weight=2, l1_weight=5, giou_weight=2, no_object_weight=0.1)
-    trunk = build_trunk("resnet18", outputs=18, norm="BN", weights="")
+    trunk = build_trunk("resnet18", outputs=18, norm="BN", weights="random")
     return BoxRefiner(
         map_network=vit,
         map_detector=MapDetector(trunk=trunk, num_boxes=3, criterion=criterion),

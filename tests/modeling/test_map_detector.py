@@ -23,6 +23,7 @@ def detector_cfg(trunk="resnet18"):
     cfg = boxrefine_cfg()
     cfg.MODEL.META_ARCHITECTURE = "MapDetector"
     cfg.MODEL.MAP_DETECTOR.TRUNK = trunk
+    cfg.MODEL.MAP_DETECTOR.WEIGHTS = "random"
     cfg.MODEL.MAP_DETECTOR.NUM_BOXES = 3
     cfg.MODEL.DEVICE = "cpu"
     return cfg
@@ -81,13 +82,13 @@ def test_best_box_first_and_the_first_among_equals():
 
 @pytest.mark.parametrize("trunk", ["resnet18", "resnet50", "vgg16"])
 def test_trunks_take_any_size_and_give_six_numbers_a_box(trunk):
-    net = build_trunk(trunk, outputs=18, norm="FrozenBN", weights="").eval()
+    net = build_trunk(trunk, outputs=18, norm="FrozenBN", weights="random").eval()
     with torch.no_grad():
         assert net(torch.zeros(1, 3, 49, 64)).shape == (1, 18)
 
 
 def test_official_resnet_file_loads_without_a_last_layer(tmp_path):
-    source = build_trunk("resnet18", outputs=7, norm="BN", weights="")
+    source = build_trunk("resnet18", outputs=7, norm="BN", weights="random")
     state = {k: v for k, v in source.state_dict().items() if not k.startswith("fc.")}
     torch.save(state, tmp_path / "r18.pth")
     loaded = build_trunk("resnet18", outputs=60, norm="BN", weights=str(tmp_path / "r18.pth"))
@@ -128,6 +129,6 @@ def test_mistaken_adapters_are_named():
 
 def test_mistakes_are_named():
     with pytest.raises(UserError, match="TRUNK 'resnet19' is unknown; known: resnet50"):
-        build_trunk("resnet19", outputs=6, norm="BN", weights="")
+        build_trunk("resnet19", outputs=6, norm="BN", weights="random")
     with pytest.raises(UserError, match="NORM 'GN' is unknown; known: BN"):
-        build_trunk("resnet18", outputs=6, norm="GN", weights="")
+        build_trunk("resnet18", outputs=6, norm="GN", weights="random")
