@@ -1,6 +1,5 @@
 """Images for the benchmarks: rendered scenes stretched to the sizes of photographs."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -29,25 +28,22 @@ class Batch:
     gt_boxes: list[Tensor]
 
 
-def batch_of_scenes(indices: Sequence[int], size: tuple[int, int], multiple: int) -> Batch:
-    """Scenes of the validation split at one size (H, W), padded to the multiple."""
-    images, gt_boxes = zip(*(_stretched_scene(index, size) for index in indices), strict=True)
-    return Batch(normalise_and_pad(list(images), multiple), [size] * len(images), list(gt_boxes))
-
-
 def voc_batches(images: int, batch_size: int, multiple: int) -> list[Batch]:
     """So many images in batches whose sizes take turns; the last batch may be smaller."""
-    indices = range(images)
-    starts = range(0, images, batch_size)
-    return [
-        batch_of_scenes(
-            indices[start : start + batch_size], VOC_SIZES[i % len(VOC_SIZES)], multiple
-        )
-        for i, start in enumerate(starts)
-    ]
+    batches = []
+    for number, start in enumerate(range(0, images, batch_size)):
+        size = VOC_SIZES[number % len(VOC_SIZES)]
+        scenes = [stretched_scene(i, size) for i in range(start, min(start + batch_size, images))]
+        inputs = normalise_and_pad([image for image, _ in scenes], multiple)
+        batches.append(Batch(inputs, [size] * len(scenes), [boxes for _, boxes in scenes]))
+    return batches
 
 
-def _stretched_scene(index: int, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+def stretched_scene(index: int, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """A scene of the validation split at another size (H, W).
+
+    Returns: (3, H, W) float32 RGB in [0, 255]; its boxes (n, 4) XYXY in pixels of it.
+    """
     scene = render_scene("val", index)
     image = torch.from_numpy(scene.image).permute(2, 0, 1)[None].float()
     scale = torch.tensor([size[1] / image.shape[3], size[0] / image.shape[2]]).repeat(2)

@@ -24,13 +24,12 @@ class Pairs:
         Args: units: what the times are divided by, e.g. the images that both worked on.
         Returns: what the two returned.
         """
-        ways = [(self.published, published), (self.ours, ours)]
-        results = []
-        for times, run in reversed(ways) if len(self.ours) % 2 else ways:
-            result, milliseconds = timed(run)
+        turns = [(self.published, published), (self.ours, ours)]
+        results = {}
+        for times, run in turns if len(self.ours) % 2 else reversed(turns):
+            results[run], milliseconds = timed(run)
             times.append(milliseconds / units)
-            results.append(result)
-        return (results[1], results[0]) if len(self.ours) % 2 == 0 else (results[0], results[1])
+        return results[published], results[ours]
 
     def spread(self) -> tuple[float, float]:
         """The quartiles of the pairs' ratios."""

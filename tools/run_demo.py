@@ -14,7 +14,7 @@ from pathlib import Path
 from boxrefine_d2.engine import load_config
 from boxrefine_d2.errors import CommandParser, UserError, run_command
 from boxrefine_d2.evaluation import write_json
-from boxrefine_d2.report import Run, read_run, summarise, summary_table, write_page
+from boxrefine_d2.report import Run, labels, read_run, summarise, summary_table, write_page
 
 TRAIN_NET = Path(__file__).with_name("train_net.py")
 
@@ -47,6 +47,11 @@ def train_command(args: argparse.Namespace, seed: int) -> list[str]:
     return [script, "--config-file", args.config_file, *args.opts, *own]
 
 
+def quoted(word: str) -> str:
+    """A word for a shell: in double quotes, as people write dataset specs, where that says the same."""
+    return f'"{word}"' if "'" in word and not set(word) & set('"$`\\!') else shlex.quote(word)
+
+
 def check_settings(args: argparse.Namespace) -> None:
     """Raises `UserError` for what would only be found wrong after the training."""
     taken = [key for key in args.opts[::2] if key in ("SEED", "OUTPUT_DIR")]
@@ -72,7 +77,7 @@ def run_demo(args: argparse.Namespace) -> int:
         if code:
             return code
         runs.append(read_run(folder))
-        commands.append(shlex.join(["python", *command]))
+        commands.append(" ".join(["python", *map(quoted, command)]))
         print(_one_line(runs[-1]))
     print("summing up and drawing the page")
     summary = summarise(runs, commands)
@@ -95,7 +100,7 @@ def _train(command: Sequence[str], seed: int) -> int:
 def _one_line(run: Run) -> str:
     """What a seed gave, and how long its phases took."""
     corloc = next(iter(run.results["datasets"].values()))["corloc"]
-    found = ", ".join(f"{source} {percent:.1f}" for source, percent in corloc.items())
+    found = ", ".join(f"{label} {corloc[source]:.1f}" for source, label in labels(run.rule).items())
     seconds = run.results["record"]["seconds"]
     times = ", ".join(f"{phase} {s:.0f} s" for phase, s in seconds.items())
     return f"  CorLoc: {found} ({times})"

@@ -3,7 +3,7 @@
 from .checkpoint import SafeCheckpointer, load_trained
 from .launch import run_distributed, run_torchrun
 from .phases import PhaseSchedule
-from .results import write_results
+from .results import inference_folder, write_results
 from .setup import find_config, load_config, setup, shipped_configs
 from .trainer import RefineTrainer
 
@@ -12,6 +12,7 @@ __all__ = [
     "RefineTrainer",
     "SafeCheckpointer",
     "find_config",
+    "inference_folder",
     "load_config",
     "load_trained",
     "run_distributed",

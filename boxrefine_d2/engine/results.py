@@ -1,6 +1,7 @@
 """results.json: what a run found, beside what it takes to find it again."""
 
 import hashlib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,11 @@ from detectron2.config import CfgNode
 import boxrefine_d2
 from boxrefine_d2.evaluation import write_json
 from boxrefine_d2.features.weights import WeightsInfo
+
+
+def inference_folder(output_dir: str | Path, dataset_name: str) -> Path:
+    """Where a run keeps what it found on one data set, image by image."""
+    return Path(output_dir) / "inference" / re.sub(r"[^\w.+=-]+", "_", dataset_name)
 
 
 def write_results(

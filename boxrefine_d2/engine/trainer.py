@@ -1,7 +1,6 @@
 """The one training loop: Detectron2's, with phases, two learning rates, and a stream that resumes exactly."""
 
 import logging
-import re
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,6 +39,7 @@ from boxrefine_d2.modeling import BoxRefiner
 from .checkpoint import SafeCheckpointer
 from .hooks import PhaseHook, ProgressBar
 from .phases import PhaseSchedule
+from .results import inference_folder
 
 
 class RefineTrainer(DefaultTrainer):
@@ -176,12 +176,10 @@ class RefineTrainer(DefaultTrainer):
     @classmethod
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
         """CorLoc of every set of boxes the model returns; one folder of details per data set."""
-        folder = Path(cfg.OUTPUT_DIR) / "inference" / re.sub(r"[^\w.+=-]+", "_", dataset_name)
-        folder.mkdir(parents=True, exist_ok=True)
         return CorLocEvaluator(
             register_spec(dataset_name),
             protocol=cfg.TEST.CORLOC_PROTOCOL,
-            output_dir=str(folder),
+            output_dir=str(inference_folder(cfg.OUTPUT_DIR, dataset_name)),
         )
 
     def record(self) -> dict[str, Any]:

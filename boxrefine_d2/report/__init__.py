@@ -3,11 +3,12 @@
 from .bootstrap import Estimate, mean_with_interval, paired_gain
 from .page import write_page
 from .run_folder import Run, read_metrics, read_run
-from .summary import summarise, summary_table
+from .summary import labels, summarise, summary_table
 
 __all__ = [
     "Estimate",
     "Run",
+    "labels",
     "mean_with_interval",
     "paired_gain",
     "read_metrics",

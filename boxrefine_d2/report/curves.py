@@ -1,11 +1,14 @@
 """Line charts as inline SVG that follows the page's colours: one small chart a quantity, one line a seed."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from statistics import fmean
 
 WIDTH, HEIGHT = 320, 176
+SMOOTHED_FROM = 15  # lines of more points are drawn pale, with their running mean
+MEAN_OF = 9  # points
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 8, 8, 24
 
 Series = Sequence[tuple[int, float]]  # (iteration, value), in order
@@ -58,11 +61,16 @@ def chart(
         f'<text class="tick" x="{x(at):.1f}" y="{HEIGHT - 7}" text-anchor="{anchor}">{at}</text>'
         for at, anchor in _iteration_ticks(phases, iterations)
     ]
-    lines = [
-        _line([(x(i), y(v)) for i, v in line], number)
-        for number, line in enumerate(finite.values())
-        if line
-    ]
+    lines = []
+    for number, line in enumerate(finite.values()):
+        if not line:
+            continue
+        many = len(line) > SMOOTHED_FROM
+        shown = running_mean(line, phases) if many else line
+        raw = _path(line, x, y, "raw") if many else ""
+        dots = "".join(f'<circle cx="{x(i):.1f}" cy="{y(v):.1f}" r="2"/>' for i, v in line)
+        path = _path(shown, x, y, "mid")
+        lines.append(f'<g class="run run-{number % 5}">{raw}{path}{"" if many else dots}</g>')
     return (
         f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">'
         + "".join([*bands, *grid, *axis, *lines])
@@ -85,11 +93,26 @@ def nice_ticks(low: float, high: float) -> list[float]:
     return [round(k * step, 12) for k in range(first, last + 1)]
 
 
-def _line(points: Sequence[tuple[float, float]], number: int) -> str:
-    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-    dots = "".join(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2"/>' for x, y in points)
-    style = f"run run-{number % 5}"
-    return f'<g class="{style}"><polyline points="{path}"/>{dots if len(points) < 40 else ""}</g>'
+def running_mean(line: Series, phases: Sequence[Phase]) -> list[tuple[int, float]]:
+    """Each value replaced by the mean of the `MEAN_OF` points around it that are of its phase.
+
+    >>> running_mean([(0, 1.0), (1, 9.0), (2, 2.0), (3, 50.0)], [Phase("a", 0, 3), Phase("b", 3, 4)])
+    [(0, 4.0), (1, 4.0), (2, 4.0), (3, 50.0)]
+    """
+    reach = MEAN_OF // 2
+    of = [next((p for p in phases if p.first <= i < p.last), None) for i, _ in line]
+    found = []
+    for place, (iteration, _) in enumerate(line):
+        near = range(max(0, place - reach), min(len(line), place + reach + 1))
+        found.append((iteration, fmean(line[k][1] for k in near if of[k] == of[place])))
+    return found
+
+
+def _path(
+    line: Series, x: Callable[[float], float], y: Callable[[float], float], style: str
+) -> str:
+    points = " ".join(f"{x(i):.1f},{y(v):.1f}" for i, v in line)
+    return f'<polyline class="{style}" points="{points}"/>'
 
 
 def _iteration_ticks(phases: Sequence[Phase], iterations: int) -> list[tuple[int, str]]:

@@ -7,6 +7,8 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from detectron2.config import CfgNode
+
 from boxrefine_d2.atomic_file import atomic_text_file
 from boxrefine_d2.engine import load_config
 
@@ -116,7 +118,7 @@ def _images(summary: dict[str, Any], run: Run, count: int) -> str:
 
 
 def _repeat(summary: dict[str, Any], run: Run) -> str:
-    commands = escape("\n".join(summary["commands"])) or "not recorded"
+    commands = "".join(f"<pre>{escape(command)}</pre>" for command in summary["commands"])
     weights = summary["weights"]
     facts = {
         "Seeds": seeds_text(summary),
@@ -127,15 +129,20 @@ def _repeat(summary: dict[str, Any], run: Run) -> str:
         "Device": run.cfg.MODEL.DEVICE,
         "Versions": ", ".join(f"{name} {found}" for name, found in summary["versions"].items()),
     }
-    profile = flat(load_config(PAPER_PROFILE, []))
+    profile = _settings(load_config(PAPER_PROFILE, []))
     changed = {
         key: f"{value!r} (there: {profile.get(key)!r})"
-        for key, value in flat(run.cfg).items()
+        for key, value in _settings(run.cfg).items()
         if key not in _NOT_SETTINGS and value != profile.get(key)
     }
     return (
-        f"<p>One command a seed made these numbers:</p><pre>{commands}</pre>{fact_table(facts)}"
+        f"<p>One command a seed made these numbers:</p>{commands or '<p>not recorded</p>'}{fact_table(facts)}"
         f"<details><summary>Settings that differ from {PAPER_PROFILE}, the paper profile "
         f"({len(changed)})</summary>"
         f"{fact_table(changed)}</details>"
     )
+
+
+def _settings(cfg: CfgNode) -> dict[str, Any]:
+    """By full name, as yaml has them: tuples and lists are alike there."""
+    return flat(CfgNode.load_cfg(cfg.dump()))

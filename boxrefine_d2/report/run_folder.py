@@ -1,7 +1,6 @@
 """What a training run left in its OUTPUT_DIR, read back."""
 
 import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 import numpy as np
 from detectron2.config import CfgNode
 
-from boxrefine_d2.engine import load_config
+from boxrefine_d2.engine import inference_folder, load_config
 from boxrefine_d2.errors import UserError
 
 REFINED, DETECTOR = "refined", "h"  # sources of boxes beside the rule on f before
@@ -94,7 +93,7 @@ def _read_json(path: Path) -> Any:
 
 
 def _read_hits(folder: Path, dataset: str, results: dict[str, Any]) -> ImageHits:
-    path = folder / "inference" / re.sub(r"[^\w.+=-]+", "_", dataset) / "corloc_per_image.json"
+    path = inference_folder(folder, dataset) / "corloc_per_image.json"
     rows = _read_json(path)
     by_source = {source: np.array([bool(hit) for _, hit in row]) for source, row in rows.items()}
     percents = results["datasets"].get(dataset, {}).get("corloc", {})

@@ -64,7 +64,7 @@ def check_together(runs: Sequence[Run]) -> None:
         seen[run.seed] = run
         for name, ours, theirs in _differences(first, run):
             raise UserError(
-                f"runs {pair} do not belong together: {name} is {ours} in one and {theirs} in the other"
+                f"runs {pair} do not belong together: {name} is {ours!r} in one and {theirs!r} in the other"
             )
         for dataset, hits in first.hits.items():
             if hits.image_ids != run.hits[dataset].image_ids:
@@ -163,10 +163,9 @@ def _differences(one: Run, other: Run) -> list[tuple[str, Any, Any]]:
         for key in ours | theirs
         if key not in _OWN_KEYS and ours.get(key) != theirs.get(key)
     ]
-    named = {"version": "the version of boxrefine_d2", "weights": "the weights"}
-    for key, name in named.items():
+    for key in ("version", "weights"):
         if one.results[key] != other.results[key]:
-            found.append((name, one.results[key], other.results[key]))
+            found.append((key, one.results[key], other.results[key]))
     return found
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from boxrefine_d2.engine import PhaseSchedule
 
-from .curves import Phase, chart
+from .curves import MEAN_OF, Phase, chart
 from .run_folder import Run, read_metrics
 
 # name in metrics.json -> title, explanation
@@ -42,7 +42,8 @@ def training_charts(runs: Sequence[Run]) -> str:
     )
     keys = '<li><i class="band"></i>phase refine: f learns, h is fixed</li><li>before it, phase detector: h learns</li>'
     return (
-        '<p class="soft small">By iteration. Each point is the median of the last 20 steps.</p>'
+        f'<p class="soft small">By iteration; logged every {runs[0].cfg.REFINE.LOG_PERIOD}. Each value is of one '
+        f"batch; where there are many, they are pale and the line is the running mean of {MEAN_OF}.</p>"
         f'<ul class="keys">{seeds}{keys}</ul><div class="charts">{"".join(figures)}</div>'
     )
 

@@ -4,7 +4,7 @@ from xml.etree import ElementTree
 import pytest
 
 from boxrefine_d2.engine import PhaseSchedule
-from boxrefine_d2.report.curves import HEIGHT, WIDTH, Phase, chart, nice_ticks
+from boxrefine_d2.report.curves import HEIGHT, WIDTH, Phase, chart, nice_ticks, running_mean
 from boxrefine_d2.report.training_charts import phase_bands
 
 
@@ -32,6 +32,19 @@ def test_points_lie_where_they_should():
     assert (x0, y0) == (44, HEIGHT - 24)
     assert (x1, y1) == (44 + (WIDTH - 52) / 2, 8)
     assert chart("empty", {0: [(0, math.inf)]}, [], 100) == ""
+
+
+def test_many_points_get_a_mean_that_stays_in_its_phase():
+    phases = [Phase("detector", 0, 10), Phase("refine", 10, 20)]
+    values = [(i, 1.0 if i < 10 else 5.0) for i in range(20)]
+    values[4] = (4, 10.0)
+    svg = ElementTree.fromstring(chart("x", {0: values}, phases, 20))
+    assert [line.get("class") for line in svg.iter("polyline")] == ["raw", "mid"]
+    assert next(svg.iter("circle"), None) is None
+    found = dict(running_mean(values, phases))
+    assert found[4] == 2.0  # eight times 1 and once 10
+    assert found[9] == 1.0 and found[10] == 5.0  # neither sees the other's phase, nor iteration 4
+    assert found[0] == (4 * 1 + 10) / 5
 
 
 def test_phases_are_bands():

@@ -72,6 +72,14 @@ def test_every_section_is_there(written):
     assert page.count("polyline") == 8
 
 
+def test_settings_are_those_that_differ_from_the_paper_profile(written):
+    found = dict(re.findall(r'<th scope="row">([A-Z_.]+)</th><td>(.*?) \(there', written[0]))
+    assert found["SOLVER.MAX_ITER"] == "4"
+    assert found["INPUT.SQUARE_SIZE"] == "64"
+    assert "SOLVER.WEIGHT_DECAY" not in found and "SEED" not in found
+    assert not any(name.startswith("MODEL.ROI") for name in found)
+
+
 def test_the_page_needs_nothing_but_itself(written):
     text, _ = written
     assert not re.search(r"(src|href)\s*=\s*[\"'](?!data:)", text)

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,7 @@ def test_two_seeds_become_one_result_and_one_page(demo, stand_in, tiny_run, tmp_
     assert given[:2] == ["--config-file", "configs/demo/lost_refine.yaml"]
     assert given[2:] == [*TEST_DATA, "SEED", "5", "OUTPUT_DIR", str(output / "seed_5")]
     assert results["commands"][1].endswith(f"SEED 5 OUTPUT_DIR {output}/seed_5")
+    assert """ DATASETS.TEST "('scenes:val+first=4',)" SEED""" in results["commands"][0]
     page = (output / "report.html").read_text(encoding="utf-8")
     assert page.count('class="bar"') == 2 and "seeds" in page
     said = capfd.readouterr()
@@ -90,3 +92,9 @@ def test_mistakes_are_one_line_before_anything_runs(demo, tmp_path, capfd, args,
     said = capfd.readouterr().err.splitlines()
     assert message in said[-1] and said[-1].startswith("error: ")
     assert not (tmp_path / "out").exists()
+
+
+def test_quoted_words_mean_the_same_to_a_shell(demo):
+    words = ["a", "('scenes:val',)", "it's $HOME", 'say "x"', "a b", "c:\\d's", "no!'", ""]
+    assert shlex.split(" ".join(demo.quoted(word) for word in words)) == words
+    assert demo.quoted("('x',)") == """"('x',)\""""

@@ -80,7 +80,7 @@ def test_runs_from_other_weights_do_not_belong_together(made_up_run):
     results = json.loads((folders[1] / "results.json").read_text())
     results["weights"]["sha256"] = "another"
     (folders[1] / "results.json").write_text(json.dumps(results))
-    with pytest.raises(UserError, match="the weights is .*another"):
+    with pytest.raises(UserError, match="weights is .*d4.* in one and .*another"):
         summarise([read_run(folder) for folder in folders])
     with pytest.raises(UserError, match="at least one run"):
         summarise([])

@@ -147,18 +147,19 @@ def _draw_objects(
         # Several objects share the picture, so the later ones are smaller on average.
         top = largest if number == 0 else largest * 0.75
         share = smallest * (top / smallest) ** rng.uniform(0, 1) ** (0.6 if number == 0 else 0.9)
-        for attempt in range(_PLACES_TRIED):
-            shape = _place_shape(rng, size, max(share * 0.9**attempt, smallest))
-            overlaps = (_box_overlap(shape.window, other.shape.window) for other in objects)
-            if all(overlap <= _MOST_OVERLAP for overlap in overlaps):
-                objects.append(_dress(rng, size, backdrop, shape))
-                break
+        shape = _place_shape(rng, size, share, [other.shape.window for other in objects])
+        if shape is not None:
+            objects.append(_dress(rng, size, backdrop, shape))
     return objects
 
 
-def _place_shape(rng: np.random.Generator, size: tuple[int, int], share: float) -> Shape:
-    """Some object somewhere, its larger side about `share` of the picture's."""
-    height, width = size
+def _place_shape(
+    rng: np.random.Generator, size: tuple[int, int], share: float, taken: list[Window]
+) -> Shape | None:
+    """Some object, its larger side about `share` of the picture's, where it covers little of the places taken.
+
+    It shrinks from try to try; None if there was no room.
+    """
     category_id = int(rng.integers(len(CATEGORY_NAMES)))
     category = CATEGORIES[CATEGORY_NAMES[category_id]]
     parts = category.build(rng)
@@ -169,24 +170,27 @@ def _place_shape(rng: np.random.Generator, size: tuple[int, int], share: float) 
     turn = np.array([[mirror * stretch * c, mirror * stretch * s], [-s / stretch, c / stretch]])
     points = np.concatenate([part.outline for part in parts]) @ turn
     low, high = points.min(axis=0), points.max(axis=0)
-    scale = min(share * np.sqrt(height * width), 0.8 * min(size)) / (high - low).max()
-    extent = (high - low) * scale
+    for attempt in range(_PLACES_TRIED):
+        side = max(share * 0.9**attempt, _LARGEST_SIDE[0]) * np.sqrt(size[0] * size[1])
+        scale = float(min(side, 0.8 * min(size)) / (high - low).max())
+        shift = _draw_corner(rng, size, (high - low) * scale) - low * scale
+        placed = points * scale + shift
+        window = bounding_window(placed)
+        if all(_box_overlap(window, other) <= _MOST_OVERLAP for other in taken):
+            ends = np.cumsum([len(part.outline) for part in parts])
+            moved = zip(np.split(placed, ends[:-1]), parts)
+            outlines = tuple(Part(outline, part.slot, part.relief) for outline, part in moved)
+            origin = (float(shift[0]), float(shift[1]))
+            return Shape(category_id, outlines, origin, scale, angle, mirror, window)
+    return None
+
+
+def _draw_corner(rng: np.random.Generator, size: tuple[int, int], extent: np.ndarray) -> np.ndarray:
+    """Where the upper left corner of a box of the given (width, height) goes, (x, y); some boxes reach beyond the border."""
     slack = 0.3 * extent if rng.random() < _CUT_OFF else np.full(2, -3.0)
+    room = np.array(size[::-1]) - extent
     # Beta(0.8, 0.8): spread to the sides a little more than evenly, so that no fixed box explains many pictures.
-    corner = -slack + (np.array([width, height]) - extent + 2 * slack) * rng.beta(0.8, 0.8, 2)
-    shift = corner - low * scale
-    points = points * scale + shift
-    ends = np.cumsum([len(part.outline) for part in parts])
-    outlines = np.split(points, ends[:-1])
-    return Shape(
-        category_id=category_id,
-        parts=tuple(Part(o, part.slot, part.relief) for o, part in zip(outlines, parts)),
-        origin=(float(shift[0]), float(shift[1])),
-        scale=float(scale),
-        angle=angle,
-        mirror=mirror,
-        window=bounding_window(points),
-    )
+    return -slack + (room + 2 * slack) * rng.beta(0.8, 0.8, 2)
 
 
 def _dress(

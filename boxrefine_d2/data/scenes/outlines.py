@@ -87,7 +87,7 @@ def arc_band(
 
 
 def coverage(outlines: Iterable[np.ndarray], window: tuple[int, int, int, int]) -> np.ndarray:
-    """Share of each pixel that the union of the outlines covers.
+    """Share of each pixel that the union of the outlines covers, in quarters; the border itself counts as inside.
 
     Args:   outlines: (k, 2) points in pixels, pixel i spanning [i, i + 1).
             window: (x1, y1, x2, y2), half-open, in the same frame; it may reach outside of the image.
@@ -104,8 +104,8 @@ def coverage(outlines: Iterable[np.ndarray], window: tuple[int, int, int, int]) 
 
 def to_subpixels(outline: np.ndarray, x1: float = 0, y1: float = 0) -> list[float]:
     """The outline as PIL's flat list x, y, x, y, ... on a canvas whose origin is (x1, y1)."""
-    # PIL puts pixel centres at whole numbers, hence the half.
-    return ((outline - (x1, y1)) * SUPERSAMPLING - 0.5).ravel().tolist()
+    # PIL cuts vertices to whole numbers, which are the centres of its pixels: choose the sub-pixel that holds the vertex.
+    return np.floor((outline - (x1, y1)) * SUPERSAMPLING).ravel().tolist()
 
 
 def bounding_window(points: np.ndarray) -> tuple[int, int, int, int]:

@@ -1,0 +1,77 @@
+"""One training step of phase "refine": ViT-S/16 and ResNet-50 with random weights, the paper profile, on the CPU."""
+
+import copy
+from typing import Any
+
+import torch
+from detectron2.utils.events import EventStorage
+from published import refine_losses
+from scene_images import stretched_scene
+from timing import Pairs, Result
+from torch import Tensor
+from tqdm import tqdm
+
+from boxrefine_d2.config import boxrefine_cfg
+from boxrefine_d2.engine.trainer import RefineTrainer
+from boxrefine_d2.features.padding import normalise_and_pad
+from boxrefine_d2.modeling import BoxRefiner
+
+BATCH_SIZE = 4
+STEPS = 8
+TARGET = 1.5
+MAX_LOSS_DIFFERENCE = 1e-4  # relative
+
+
+def refine_step() -> Result:
+    """Forward, backward and update. Inputs do not recur, as with random crops: the frozen copy runs each time."""
+    cfg = boxrefine_cfg()
+    cfg.MODEL.MAP_NETWORK.WEIGHTS = "random:0"
+    cfg.MODEL.MAP_DETECTOR.WEIGHTS = "random"
+    torch.manual_seed(0)
+    refiner = BoxRefiner(cfg).train()
+    refiner.set_phase("refine")
+    optimizer = RefineTrainer.build_optimizer(cfg, refiner)
+    net = copy.deepcopy(refiner.map_network)
+    baseline_optimizer = torch.optim.Adam(
+        net.parameters(), lr=cfg.SOLVER.MAP_NETWORK_LR, weight_decay=cfg.SOLVER.WEIGHT_DECAY
+    )
+
+    def ours(images: list[Tensor]) -> dict[str, Tensor]:
+        return _update(optimizer, refiner([{"image": image} for image in images]))
+
+    def published(images: list[Tensor]) -> dict[str, Tensor]:
+        inputs = normalise_and_pad(images, net.stride)
+        losses = refine_losses(net, refiner.reference_network, refiner.map_detector, inputs)
+        return _update(baseline_optimizer, losses)
+
+    pairs, worst = Pairs(), 0.0
+    with EventStorage():
+        ours(_images(0, cfg)), published(_images(0, cfg))  # warm up: Adam takes its memory
+        for step in tqdm(range(STEPS), desc="steps", leave=False):
+            net.load_state_dict(refiner.map_network.state_dict())
+            images = _images(step + 1, cfg)
+            theirs, losses = pairs.add(
+                lambda images=images: published(images), lambda images=images: ours(images), 1
+            )
+            worst = max(worst, *(_difference(theirs[name], losses[name]) for name in theirs))
+    result = Result(pairs, f"step of {BATCH_SIZE} images", TARGET)
+    result.notes.append(f"losses: each of them equal to {worst:.1e} relative over {STEPS} steps")
+    if not worst <= MAX_LOSS_DIFFERENCE:
+        result.failed.append(f"a loss differs by more than {MAX_LOSS_DIFFERENCE} relative")
+    return result
+
+
+def _update(optimizer: torch.optim.Optimizer, losses: dict[str, Tensor]) -> dict[str, Tensor]:
+    optimizer.zero_grad()
+    sum(losses.values()).backward()
+    optimizer.step()
+    return {name: loss.detach() for name, loss in losses.items()}
+
+
+def _images(step: int, cfg: Any) -> list[Tensor]:
+    size = (cfg.INPUT.SQUARE_SIZE, cfg.INPUT.SQUARE_SIZE)
+    return [stretched_scene(step * BATCH_SIZE + i, size)[0] for i in range(BATCH_SIZE)]
+
+
+def _difference(expected: Tensor, found: Tensor) -> float:
+    return ((found - expected).abs() / expected.abs().clamp(min=1e-6)).item()

@@ -1,0 +1,91 @@
+"""`make bench`: how much faster the package is than the published way, measured here and now.
+
+Every benchmark holds its own baseline (`published.py`), runs both on the same inputs in turns, and checks that the
+results agree. The table is printed, the numbers are written to output/bench.json. A missed target is only said, since
+other work on the machine can cause it; a failed check is exit code 1.
+"""
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Callable, Sequence
+
+import lost_cpu
+import machine
+import refine_step
+from tabulate import tabulate
+from timing import Result
+
+from boxrefine_d2.atomic_file import atomic_text_file
+from boxrefine_d2.errors import CommandParser, run_command
+
+BENCHMARKS: dict[str, Callable[[], Result]] = {
+    "lost_cpu_fp32": lost_cpu.fp32,
+    "lost_cpu_bf16": lost_cpu.bf16,
+    "refine_step": refine_step.refine_step,
+}
+HEADERS = ("benchmark", "ms per", "published", "ours", "ratio", "quartiles", "target", "")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command."""
+    return run_command(lambda: _bench(argv))
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = CommandParser(prog="run.py", description="Ratios published / ours, measured here.")
+    parser.add_argument(
+        "--only", action="append", choices=BENCHMARKS, metavar="NAME", help=", ".join(BENCHMARKS)
+    )
+    parser.add_argument("--output", default="output/bench.json", metavar="FILE.json")
+    return parser.parse_args(argv)
+
+
+def _bench(argv: Sequence[str] | None) -> int:
+    args = _parse(argv)
+    logging.disable(logging.WARNING)  # that weights are random is meant
+    here = machine.describe()
+    print("; ".join(f"{key} {value}" for key, value in here.items()))
+    results = {}
+    for name in args.only or BENCHMARKS:
+        print(f"\n{name} ...", flush=True)
+        results[name] = BENCHMARKS[name]()
+        for line in [*results[name].notes, *results[name].failed]:
+            print(f"  {line}")
+    print("\nmedians of pairs that ran one right after the other")
+    print(tabulate([_row(name, result) for name, result in results.items()], HEADERS))
+    with atomic_text_file(args.output) as file:
+        json.dump(_record(here, results), file, indent=1)
+    print(f"written to {args.output}")
+    return int(any(result.failed for result in results.values()))
+
+
+def _row(name: str, result: Result) -> tuple[str, ...]:
+    lower, upper = result.pairs.spread()
+    return (
+        name,
+        result.unit,
+        f"{result.published_ms:.0f} ms",
+        f"{result.ours_ms:.0f} ms",
+        f"{result.ratio:.2f} x",
+        f"{lower:.2f} - {upper:.2f}",
+        f"{result.target:.1f} x" if result.target else "-",
+        result.verdict,
+    )
+
+
+def _record(here: dict[str, object], results: dict[str, Result]) -> dict[str, object]:
+    ratios = {
+        name: {
+            "ratio": round(result.ratio, 3),
+            "ours_ms": round(result.ours_ms, 2),
+            "published_ms": round(result.published_ms, 2),
+        }
+        for name, result in results.items()
+    }
+    return {"machine": here, "ratios": ratios}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
