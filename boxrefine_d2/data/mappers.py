@@ -71,7 +71,7 @@ class SquareMapper:
         if mirrored:
             image = TF.hflip(image)
         if not self.crop_area and not self.flip:
-            sample["input_key"] = record["image_id"]
+            sample["input_key"] = record["file_name"]
         return sample | {"image": image_tensor(np.array(image))}
 
 

@@ -190,11 +190,12 @@ class RefineTrainer(DefaultTrainer):
         measured = inference_on_dataset(
             self.refiner, _test_loader(self.cfg, records[:wanted]), evaluator
         )
+        unreadable = comm.gather(self.train_loader.unreadable, dst=0)
         return measured | {
             "weight_distance": self.refiner.weight_distance(),
             "seconds": {phase: round(s, 1) for phase, s in self.phase_hook.seconds.items()},
             "gradient_norm_first_block": self.phase_hook.first_block_gradient,
-            "unreadable_images": self.train_loader.unreadable,
+            "unreadable_images": {name: why for part in unreadable for name, why in part.items()},
         }
 
 

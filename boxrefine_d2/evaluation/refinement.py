@@ -26,7 +26,7 @@ class RefinementEvaluator(DatasetEvaluator):
 
     def reset(self) -> None:
         """Forgets all outputs."""
-        self._rows: dict[Any, tuple[bool, bool, float]] = {}
+        self._rows: dict[str, tuple[bool, bool, float]] = {}
 
     def process(
         self, inputs: Sequence[Mapping[str, Any]], outputs: Sequence[Mapping[str, Any]]
@@ -36,7 +36,7 @@ class RefinementEvaluator(DatasetEvaluator):
             target = output["detector_target"].boxes[:1]
             iou = box_iou(output["instances"].pred_boxes.tensor[:1], target)
             before, after = output["pseudo_boxes"][self._rule], output["pseudo_boxes"]["refined"]
-            self._rows[record["image_id"]] = (
+            self._rows[record["file_name"]] = (
                 bool((iou >= 0.5).any()),
                 not before.boxes.equal(after.boxes),
                 output["feature_shift"],
