@@ -153,7 +153,8 @@ class RefineTrainer(DefaultTrainer):
             {"params": model.map_network.parameters(), "lr": cfg.SOLVER.MAP_NETWORK_LR},
             {"params": model.map_detector.parameters(), "lr": cfg.SOLVER.BASE_LR},
         ]
-        return torch.optim.Adam(groups, weight_decay=cfg.SOLVER.WEIGHT_DECAY)
+        # fused: one pass over the memory, where the default makes a dozen
+        return torch.optim.Adam(groups, weight_decay=cfg.SOLVER.WEIGHT_DECAY, fused=True)
 
     @classmethod
     def build_train_loader(cls, cfg: CfgNode) -> TrainLoader:
