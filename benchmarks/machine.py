@@ -22,6 +22,7 @@ def describe() -> dict[str, Any]:
         if hasattr(os, "sched_getaffinity")
         else os.cpu_count(),
         "threads": torch.get_num_threads(),
+        "load": round(os.getloadavg()[0], 1),  # processes wanting a core as this one starts
         "instructions": " ".join([torch.backends.cpu.get_cpu_capability(), *bf16_instructions()]),
         "torch": torch.__version__,
         "python": platform.python_version(),

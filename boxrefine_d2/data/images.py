@@ -197,17 +197,11 @@ def _eight_bits(values: np.ndarray, *, sixteen: bool) -> np.ndarray:
 
 
 def _render(name: str) -> np.ndarray:
-    from boxrefine_d2.data.scenes import (
-        render_scene,
-    )  # here, because a scene is rare and its module is not small
+    # here, because a scene is rare and its module is not small
+    from boxrefine_d2.data.scenes import render_file
 
-    split, _, index = name.removeprefix(SCENES_PREFIX).partition("/")
-    if not (index.isascii() and index.isdigit()):
-        raise _unreadable(
-            name, "a scene is named scenes:SPLIT/NUMBER, for example scenes:train/000012"
-        )
     try:
-        return np.array(render_scene(split, int(index)).image)
+        return np.array(render_file(name))
     except UserError as error:
         raise _unreadable(name, str(error)) from error
 

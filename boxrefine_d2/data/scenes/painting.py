@@ -134,21 +134,30 @@ def _cast_shadow(canvas: np.ndarray, placed: PlacedObject, light: float, depth: 
 def _paint_object(canvas: np.ndarray, placed: PlacedObject, light: float, fields: Fields) -> None:
     """All parts of an object, back to front, in place."""
     relief = _relief(placed, light)
+    x1, y1, x2, y2 = _clip(placed.shape.window, canvas)
+    # Their means and deviations over the object are taken out, so that a pattern shows on it as it does at large.
+    levels = [_level(field[y1:y2, x1:x2]) for field in fields]
     for part in placed.shape.parts:
         window = _clip(bounding_window(part.outline), canvas)
         left, top, right, bottom = window
         if left >= right or top >= bottom:
             continue
         alpha = coverage([part.outline], window).astype(np.float32) / np.float32(255)
-        crops = fields[0][top:bottom, left:right], fields[1][top:bottom, left:right]
-        colour = _part_colour(placed.shape, placed.materials[part.slot], window, crops)
-        x1, y1 = placed.shape.window[:2]
-        shade = relief[top - y1 : bottom - y1, left - x1 : right - x1] + _roundness(
-            part, window, light
+        smooth, rough = (
+            (field[top:bottom, left:right] - mean) / deviation
+            for field, (mean, deviation) in zip(fields, levels)
         )
+        colour = _part_colour(placed.shape, placed.materials[part.slot], window, (smooth, rough))
+        x, y = placed.shape.window[:2]
+        shade = relief[top - y : bottom - y, left - x : right - x] + _roundness(part, window, light)
         colour *= shade[..., None]
         target = canvas[top:bottom, left:right]
         target += (colour - target) * alpha[..., None]
+
+
+def _level(field: np.ndarray) -> tuple[np.float32, np.float32]:
+    """Mean and deviation of a crop of a field; the latter not too small, for a crop of a few pixels is flat."""
+    return field.mean(), np.maximum(field.std(), np.float32(0.2))
 
 
 def _relief(placed: PlacedObject, light: float) -> np.ndarray:

@@ -6,21 +6,22 @@ import numpy as np
 import scipy.fft
 
 
-@lru_cache(maxsize=24)
+@lru_cache(maxsize=48)
 def _amplitudes(size: tuple[int, int], slope: float, stretch: float) -> np.ndarray:
     """1/f^slope over the frequencies of an (H, W) picture in FFT order, float32; 0 for the mean."""
     height, width = size
     diagonal = np.hypot(height, width)
-    along = np.fft.fftfreq(width)[None, :] * diagonal
-    across = np.fft.fftfreq(height)[:, None] * diagonal
-    # Levelled off below about two cycles, so that the slowest waves do not drown the rest.
-    amplitudes = (along**2 * stretch + across**2 / stretch + 3.0) ** (-slope / 2)
+    along = (np.fft.fftfreq(width) * diagonal) ** 2 * stretch
+    across = (np.fft.fftfreq(height) * diagonal) ** 2 / stretch
+    # Levelled off below about two cycles per diagonal, so that the slowest waves do not drown the rest.
+    energy = along.astype(np.float32)[None, :] + (across + 3.0).astype(np.float32)[:, None]
+    amplitudes = energy ** np.float32(-slope / 2)
     amplitudes[0, 0] = 0
     # Scaled so that a field of `natural_fields` has deviation 1 (numbers in [-1/2, 1/2) have variance 1/12).
-    amplitudes *= height * width * np.sqrt(12 / np.square(amplitudes).sum())
-    shared = amplitudes.astype(np.float32)
-    shared.flags.writeable = False
-    return shared
+    power = np.square(amplitudes).sum(dtype=np.float64)
+    amplitudes *= np.float32(height * width * np.sqrt(12 / power))
+    amplitudes.flags.writeable = False
+    return amplitudes
 
 
 def natural_fields(
@@ -63,7 +64,7 @@ def pattern_share(
     a, b = (u * c + v * s) * np.float32(pitch), (v * c - u * s) * np.float32(pitch)
     if name == "striped":
         return step(
-            np.sin(np.float32(2 * np.pi) * a + np.float32(0.5) * field) - np.float32(0.1), 0.25
+            np.sin(np.float32(2 * np.pi) * a + np.float32(0.5) * field) - np.float32(0.2), 0.25
         )
     if name == "spotted":
         b = b * np.float32(1.15)
@@ -75,9 +76,9 @@ def pattern_share(
         wave = np.sin(np.float32(np.pi) * a * np.float32(1.3)) * np.sin(
             np.float32(np.pi) * b * np.float32(1.3)
         )
-        return step(wave, 0.08)
+        return step(wave - np.float32(0.08), 0.08)
     if name == "mottled":
-        return step(field + np.float32(0.25) * grain - np.float32(0.4), 0.3)
+        return step(field + np.float32(0.25) * grain - np.float32(0.65), 0.3)
     if name == "speckled":
         return step(grain - np.float32(1.0), 0.35)
     if name == "streaked":

@@ -1,0 +1,87 @@
+"""The baselines of `make bench` compute what the package computes; how long they take is no matter here."""
+
+import importlib
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from detectron2.utils.events import EventStorage
+from torch.testing import assert_close
+
+from boxrefine_d2.config import boxrefine_cfg
+from boxrefine_d2.discovery import build_rule
+from boxrefine_d2.features.padding import normalise_and_pad
+from boxrefine_d2.features.vit import VisionTransformer
+from boxrefine_d2.modeling import BoxRefiner
+from boxrefine_d2.structures import FeatureMap
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def published(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    yield importlib.import_module("published")
+    sys.modules.pop("published")
+
+
+def tiny_transformer() -> VisionTransformer:
+    torch.manual_seed(0)
+    return VisionTransformer(patch_size=16, dim=16, depth=3, num_heads=2).eval()
+
+
+@torch.no_grad()
+def test_a_complete_transformer_gives_the_same_last_block_as_the_short_cuts(published):
+    net = tiny_transformer()
+    images = torch.randn(2, 3, 48, 80)
+    qkv, tokens = published.run_transformer(net, images)
+    last = net.forward_last_block(images)
+    assert_close(qkv.unflatten(2, (3, -1)).transpose(1, 2), last.qkv)
+    assert_close(tokens[:, 0], last.cls)
+    assert_close(published.keys_of(qkv), net(images).tokens())
+
+
+@pytest.mark.parametrize("shape", [(6, 8), (13, 17)], ids=str)
+def test_lost_image_by_image_gives_the_boxes_of_the_batch(published, shape):
+    torch.manual_seed(0)
+    h, w = shape
+    size = (16 * h - 5, 16 * w - 3)
+    # neighbours alike, so that components have more than one cell
+    data = torch.nn.functional.avg_pool2d(torch.randn(8, 4, h + 4, w + 4), 5, stride=1)
+    features = FeatureMap(data, 16, [size] * 8)
+    expected = build_rule("lost")(features)
+    boxes = [published.lost_box(k, shape, 16, size, stable=True) for k in features.tokens()]
+    assert_close(torch.stack(boxes), torch.cat([found.boxes for found in expected]))
+    assert len({tuple(box.tolist()) for box in boxes}) > 1
+
+
+def test_three_forwards_give_the_losses_and_gradients_of_one(published):
+    cfg = boxrefine_cfg()
+    cfg.INPUT.SQUARE_SIZE = 64
+    cfg.MODEL.MAP_NETWORK.NAME, cfg.MODEL.MAP_NETWORK.WEIGHTS = "dino_mini", "random:0"
+    cfg.MODEL.MAP_DETECTOR.TRUNK, cfg.MODEL.MAP_DETECTOR.WEIGHTS = "resnet18", "random"
+    torch.manual_seed(0)
+    refiner = BoxRefiner(cfg).train()
+    net = refiner.map_network
+    refiner.set_phase("refine")
+    with torch.no_grad():
+        net.cls_token += 0.1  # away from the frozen copy, or the term that compares them is 0
+    images = [torch.randint(0, 256, (3, 64, 64)).float() for _ in range(2)]
+    with EventStorage():
+        losses = refiner([{"image": image} for image in images])
+    gradient = _gradient(losses, net)
+    inputs = normalise_and_pad(images, 16)
+    parts = net, refiner.reference_network, refiner.map_detector
+    expected = published.refine_losses(*parts, inputs)
+    assert losses["loss_preservation"] > 0
+    assert_close(losses, expected, rtol=1e-4, atol=1e-6)
+    # as a whole: a deep, untrained h blows the rounding of single entries up
+    difference = (gradient - _gradient(expected, net)).norm() / gradient.norm()
+    assert difference < 1e-2
+
+
+def _gradient(losses, net):
+    net.zero_grad()
+    sum(losses.values()).backward()
+    return torch.cat([p.grad.flatten() for p in net.parameters()])
