@@ -9,7 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torchvision.ops import box_iou
 
 from boxrefine_d2 import pseudo_labels
 from boxrefine_d2.data import load_spec, read_pseudo_labels
@@ -67,6 +69,20 @@ def test_the_batch_size_changes_no_box(folder, tmp_path):
     discover(folder, tmp_path / "one.json", replace(MINI, batch_size=1))
     two, one = (read_pseudo_labels(tmp_path / f"{n}.json") for n in ("two", "one"))
     assert [a["bbox"] for a in two.annotations] == [a["bbox"] for a in one.annotations]
+
+
+def test_bf16_finds_nearly_the_same_boxes(tmp_path, caplog):
+    found = {}
+    for precision in ("fp32", "bf16"):
+        output = tmp_path / f"{precision}.json"
+        settings = replace(MINI, precision=precision)
+        discover_dataset("scenes:val+first=6", output, settings, num_workers=0)
+        labels = read_pseudo_labels(output)
+        assert labels.info["precision"] == precision
+        found[precision] = torch.tensor([a["bbox"] for a in labels.annotations])
+    assert "on others fp32 is many times faster" in caplog.text
+    corners = [torch.cat([b[:, :2], b[:, :2] + b[:, 2:]], dim=1) for b in found.values()]
+    assert box_iou(*corners).diagonal().mean() > 0.9
 
 
 def test_a_reduced_image_has_boxes_in_the_original_frame(tmp_path):
