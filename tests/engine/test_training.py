@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import re
 import signal
 import subprocess
@@ -69,37 +70,30 @@ def test_it_trains_evaluates_and_leaves_what_the_contract_names(tmp_path, job):
     assert "Traceback" not in result.stderr + evaluated.stderr
 
 
-def test_a_killed_run_resumes_to_the_same_bits(tmp_path, job, photographs):
+def test_a_run_killed_at_a_random_step_resumes_to_the_same_bits(tmp_path, job):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    augmented = (
-        "SOLVER.MAX_ITER",
-        "8",
-        "MODEL.MAP_DETECTOR.NORM",
-        "BN",
-        "DATALOADER.NUM_WORKERS",
-        "1",
-    )
-    run(job(whole, *augmented))
-    # killed by SIGKILL once some checkpoint is there, wherever it then is
-    process = subprocess.Popen(
-        job(broken, *augmented),
-        env=ENVIRONMENT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    while not (broken / "last_checkpoint").exists():
-        assert process.poll() is None, "it ended before its first checkpoint"
-        time.sleep(0.02)
+    steps = {"SOLVER.MAX_ITER": "12", "REFINE.LOG_PERIOD": "1"}
+    steps |= {"MODEL.MAP_DETECTOR.NORM": "BN", "DATALOADER.NUM_WORKERS": "1"}
+    opts = [part for pair in steps.items() for part in pair]
+    run(job(whole, *opts))
+    step = random.randrange(2, 9)  # in either phase, with a checkpoint behind it
+    command = job(broken, *opts)
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen(command, env=ENVIRONMENT, **quiet)
+    metrics = broken / "metrics.json"
+    while not metrics.exists() or metrics.read_text().count("\n") < step:
+        assert process.poll() is None, "it ended before it could be killed"
+        time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (broken / "model_final.pth").exists()
-    run(job(broken, *augmented, flags=("--resume",)))
+    run(job(broken, *opts, flags=("--resume",)))
     expected, resumed = state(whole / "model_final.pth"), state(broken / "model_final.pth")
     assert expected.keys() == resumed.keys()
     different = [name for name in expected if not torch.equal(expected[name], resumed[name])]
-    assert not different
-    moved = state(whole / "model_0000001.pth")
-    assert any(not torch.equal(moved[name], expected[name]) for name in expected)
+    assert not different, f"killed at step {step}"
+    first = state(whole / "model_0000001.pth")
+    assert any(not torch.equal(first[name], expected[name]) for name in expected)
 
 
 def test_two_processes_have_the_losses_of_one(tmp_path, job):
