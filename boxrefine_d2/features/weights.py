@@ -27,6 +27,8 @@ NETWORK_TIMEOUT_SECONDS = 30.0
 # Dictionaries that wrap a state dict, most specific first: full DINO checkpoints hold student and teacher.
 _WRAPPERS = ("teacher", "state_dict", "model")
 _PREFIXES = ("module.", "backbone.")
+# in a checkpoint of `BoxRefiner`, which also holds the frozen copy and h
+_REFINED = "map_network."
 # what a pre-training checkpoint holds besides the network behind the map
 _HEADS = ("head.", "fc.", "classifier.")
 
@@ -168,15 +170,20 @@ def _reason(error: Exception) -> str:
 def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     """The network's tensors in `path` by their bare names: wrappers and module./backbone. prefixes removed.
 
-    Of a full DINO checkpoint the teacher is taken.
+    Of a full DINO checkpoint the teacher is taken, of a checkpoint of ours the refined network f^h.
     """
     content = read_checkpoint(path)
     for wrapper in _WRAPPERS:
         if isinstance(content.get(wrapper), dict):
             content = content[wrapper]
             break
+    refined = {
+        name.removeprefix(_REFINED): value
+        for name, value in content.items()
+        if name.startswith(_REFINED)
+    }
     state = {}
-    for name, value in content.items():
+    for name, value in (refined or content).items():
         if isinstance(value, np.ndarray):
             value = torch.from_numpy(value)
         if isinstance(value, Tensor):

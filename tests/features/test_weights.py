@@ -73,6 +73,14 @@ def test_module_prefix_loads(tmp_path, state, expected):
     assert torch.equal(build_backbone("dino_mini", tmp_path / "full.pth")(IMAGES).data, expected)
 
 
+def test_the_refined_network_of_a_run_loads(tmp_path, state, expected):
+    model = {f"map_network.{name}": value for name, value in state.items()}
+    model |= {f"reference_network.{name}": value + 1 for name, value in state.items()}
+    model |= {"map_detector.trunk.fc.weight": torch.zeros(2, 2)}
+    torch.save({"model": model, "trainer": {"iteration": 3}, "iteration": 3}, tmp_path / "m.pth")
+    assert torch.equal(build_backbone("dino_mini", tmp_path / "m.pth")(IMAGES).data, expected)
+
+
 def test_safetensors_and_half_precision_load(tmp_path, state, expected):
     path = tmp_path / "dino.safetensors"
     safetensors.torch.save_file({name: value.half() for name, value in state.items()}, path)
