@@ -6,7 +6,6 @@ other work on the machine can cause it; a failed check is exit code 1.
 """
 
 import argparse
-import json
 import logging
 import sys
 from collections.abc import Callable, Sequence
@@ -17,8 +16,8 @@ import refine_step
 from tabulate import tabulate
 from timing import Result
 
-from boxrefine_d2.atomic_file import atomic_text_file
 from boxrefine_d2.errors import CommandParser, run_command
+from boxrefine_d2.evaluation import write_json
 
 BENCHMARKS: dict[str, Callable[[], Result]] = {
     "lost_cpu_fp32": lost_cpu.fp32,
@@ -55,8 +54,7 @@ def _bench(argv: Sequence[str] | None) -> int:
             print(f"  {line}")
     print("\nmedians of pairs that ran one right after the other")
     print(tabulate([_row(name, result) for name, result in results.items()], HEADERS))
-    with atomic_text_file(args.output) as file:
-        json.dump(_record(here, results), file, indent=1)
+    write_json(args.output, _record(here, results))
     print(f"written to {args.output}")
     return int(any(result.failed for result in results.values()))
 

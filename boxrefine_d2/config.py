@@ -1,7 +1,8 @@
 """Every key, default and threshold of boxrefine_d2, with its unit and source: the reference page.
 
-Keys that Detectron2 has already (SOLVER, DATASETS, ...) are set in configs/base/. The defaults are the paper profile: what "Box-based Refinement for Weakly Supervised and Unsupervised
+The defaults are the paper profile: what "Box-based Refinement for Weakly Supervised and Unsupervised
 Localization Tasks" (ICCV 2023) and the methods it builds on state, completed from their code where they are silent.
+Keys that Detectron2 has already (SOLVER, DATASETS, ...) are set in configs/base/.
 """
 
 from functools import cache

@@ -26,7 +26,7 @@ class PhaseSchedule:
         return cls(node.WARMUP_ITERS, node.REFINE_ITERS, node.DETECTOR_ITERS)
 
     def __call__(self, iteration: int) -> str:
-        """ "detector" or "refine".
+        """The phase, "detector" or "refine".
 
         >>> [PhaseSchedule(2, 3, 1)(i) for i in (1, 2, 4, 5, 6)]
         ['detector', 'refine', 'refine', 'detector', 'refine']
