@@ -12,7 +12,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from boxrefine_d2.config import boxrefine_cfg
-from boxrefine_d2.engine.trainer import RefineTrainer
+from boxrefine_d2.engine import RefineTrainer
 from boxrefine_d2.features.padding import normalise_and_pad
 from boxrefine_d2.modeling import BoxRefiner
 

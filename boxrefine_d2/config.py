@@ -16,6 +16,7 @@ def add_boxrefine_config(cfg: CN) -> None:
     _add_model(cfg)
     _add_discovery(cfg)
     _add_refinement(cfg)
+    _add_pretraining(cfg)
     _add_input_and_data(cfg)
 
 
@@ -81,12 +82,58 @@ def _add_refinement(cfg: CN) -> None:
     cfg.REFINE.PRESERVATION_WEIGHT = 1.0
     cfg.REFINE.REG_ON = "cls"  # cls (after the final norm) or keys
     cfg.REFINE.REG_REDUCTION = "sum"  # over channels: sum (the formula) or mean (release)
-    cfg.REFINE.LOG_PERIOD = 20  # iterations between two lines of metrics.json
     # how many training images the record at the end of a run is measured on; 0 is all of them
     cfg.REFINE.RECORD_IMAGES = 0
 
     cfg.SOLVER.MAP_NETWORK_LR = 5e-7  # of f; SOLVER.BASE_LR is h's. Release: 1e-5
     cfg.SEED = 0
+    cfg.LOG_PERIOD = 20  # iterations between two lines of metrics.json
+
+
+def _add_pretraining(cfg: CN) -> None:
+    """Self-distillation: DINO (arXiv:2104.14294) as its code trains ViT-S/16; 1251 iterations are an epoch of ImageNet."""
+    cfg.PRETRAIN = CN()
+    cfg.PRETRAIN.TEACHER_MOMENTUM = 0.996  # at the start; 1 at the end, along a cosine
+    cfg.PRETRAIN.WEIGHT_DECAY_END = (
+        0.4  # along a cosine, from SOLVER.WEIGHT_DECAY; none on biases and norms
+    )
+    cfg.PRETRAIN.DROP_PATH = 0.1  # of the student's last block, from 0 at the first
+
+    cfg.PRETRAIN.DINO = CN()  # CLS tokens of crops
+    cfg.PRETRAIN.DINO.WEIGHT = 1.0
+    cfg.PRETRAIN.DINO.GLOBAL_SIZE = 224  # pixels
+    cfg.PRETRAIN.DINO.GLOBAL_AREA = (0.25, 1.0)  # shares of the photograph
+    cfg.PRETRAIN.DINO.LOCAL_SIZE = 96
+    cfg.PRETRAIN.DINO.LOCAL_AREA = (0.05, 0.25)
+    cfg.PRETRAIN.DINO.LOCAL_CROPS = 10
+    cfg.PRETRAIN.DINO.STUDENT_TEMPERATURE = 0.1
+    cfg.PRETRAIN.DINO.TEACHER_TEMPERATURE = (0.04, 0.07)  # linear from the first to the second
+    cfg.PRETRAIN.DINO.TEMPERATURE_ITERS = 37530  # 30 epochs
+    cfg.PRETRAIN.DINO.CENTRE_MOMENTUM = 0.9
+    cfg.PRETRAIN.DINO.OUT_DIM = 65536
+    cfg.PRETRAIN.DINO.HIDDEN_DIM = 2048
+    cfg.PRETRAIN.DINO.BOTTLENECK_DIM = 256
+    cfg.PRETRAIN.DINO.NORM_LAST_LAYER = False
+    cfg.PRETRAIN.DINO.FREEZE_LAST_LAYER_ITERS = 1251  # 1 epoch
+    # collapse: the outputs of the teacher tell the crops of a batch apart by less than so many nats, for so long
+    cfg.PRETRAIN.DINO.COLLAPSE_NATS = 0.01
+    cfg.PRETRAIN.DINO.COLLAPSE_ITERS = 500
+
+    cfg.PRETRAIN.PATCH = (
+        CN()
+    )  # iBOT's masked patches (arXiv:2111.07832), through the head of the CLS tokens
+    cfg.PRETRAIN.PATCH.WEIGHT = 0.0  # iBOT: 1
+    cfg.PRETRAIN.PATCH.MASKED_IMAGES = 0.5  # share of global crops that are masked at all
+    cfg.PRETRAIN.PATCH.MASK_RATIO = (0.1, 0.5)  # share of their patches
+
+    cfg.PRETRAIN.GROUPING = CN()  # sources of the patches of composites; ours
+    cfg.PRETRAIN.GROUPING.WEIGHT = 0.0
+    cfg.PRETRAIN.GROUPING.SIZE = 224  # side of a composite, pixels
+    cfg.PRETRAIN.GROUPING.VIEW_AREA = (0.35, 1.0)  # share of the photograph that a view shows
+    cfg.PRETRAIN.GROUPING.REGION_AREA = (0.02, 0.5)  # share of the view that a pasted region covers
+    cfg.PRETRAIN.GROUPING.SCALE = 5.0  # logit per unit of cosine similarity
+    cfg.PRETRAIN.GROUPING.BACKGROUND_WEIGHT = 0.3  # of pairs within the picture that was pasted on
+    cfg.PRETRAIN.GROUPING.CENTRED_WEIGHT = 0.5  # of the same on keys less the image's mean
 
 
 def _add_input_and_data(cfg: CN) -> None:
@@ -94,6 +141,7 @@ def _add_input_and_data(cfg: CN) -> None:
     # random resized crop while training (release; the paper is silent); an empty area range switches it off
     cfg.INPUT.CROP_AREA = (0.9, 1.0)
     cfg.INPUT.CROP_ASPECT = (3 / 4, 4 / 3)
+    cfg.INPUT.CACHE_GIB = 0.0  # decoded training pictures that each worker keeps, GiB; ours
     cfg.INPUT.MAX_SIDE = 800  # longest side above which a test image is reduced, pixels; 0 is never
     cfg.TEST.IMS_PER_BATCH = 8  # per rank; images of one padded size only are ever batched
     # CorLoc's ground truth: lost, no_hard or release (which truncates to int16 and keeps crowds)

@@ -21,6 +21,7 @@ ALLOWED = {
     "features": {"structures", "errors"},
     "discovery": {"structures", "errors", "config"},
     "modeling": {"structures", "features", "discovery", "errors"},
+    "pretraining": {"structures", "features", "discovery", "errors"},
     "evaluation": {"structures", "errors", "atomic_file"},
     "pseudo_labels": {"structures", "features", "discovery", "data", "errors", ""},
     "engine": {
@@ -28,6 +29,7 @@ ALLOWED = {
         "features",
         "discovery",
         "modeling",
+        "pretraining",
         "evaluation",
         "data",
         "errors",

@@ -82,6 +82,28 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
             raise _unreadable(path, _reason(error)) from error
 
 
+class CachedReader:
+    """`read_image` that keeps what it read, until so many bytes are held; the rest is read anew each time.
+
+    For training sets that fit: nothing is evicted, since in a shuffled stream every picture is as likely as another.
+    """
+
+    def __init__(self, limit_bytes: float):
+        self._free = limit_bytes
+        self._kept: dict[str, np.ndarray] = {}
+
+    def __call__(self, path: str | os.PathLike[str]) -> np.ndarray:
+        """What `read_image` returns; not to be written to."""
+        name = os.fspath(path)
+        if name in self._kept:
+            return self._kept[name]
+        image = read_image(name)
+        if image.nbytes <= self._free:
+            self._free -= image.nbytes
+            self._kept[name] = image
+        return image
+
+
 def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
     """(H, W) after EXIF orientation, from the header alone (a scene has none and is rendered).
 

@@ -12,11 +12,13 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from boxrefine_d2.errors import UserError
 
 from .images import ImageReadError
-from .mappers import SquareMapper, WholeImageMapper
+from .mappers import WholeImageMapper
 
 logger = logging.getLogger(__name__)
 
 Record = dict[str, Any]
+# (record, position in the stream) -> sample; a pure function of both
+TrainMapper = Callable[[Record, int], Record]
 
 
 class _Draws(Sampler):
@@ -44,7 +46,7 @@ class _Draws(Sampler):
 class _TrainDataset(Dataset):
     """Mapped samples by (position, index). A file that cannot be read gives way to the next record."""
 
-    def __init__(self, records: Sequence[Record], mapper: SquareMapper):
+    def __init__(self, records: Sequence[Record], mapper: TrainMapper):
         self.records, self.mapper = records, mapper
 
     def __len__(self) -> int:
@@ -73,7 +75,7 @@ class TrainLoader:
     def __init__(
         self,
         records: Sequence[Record],
-        mapper: SquareMapper,
+        mapper: TrainMapper,
         *,
         batch_size: int,
         seed: int,

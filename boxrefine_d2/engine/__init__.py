@@ -1,14 +1,17 @@
-"""The training loop, its phases and its launch."""
+"""The training loop, the jobs that use it, and their launch."""
 
 from .checkpoint import SafeCheckpointer, load_trained
+from .jobs import trainer_for
 from .launch import run_distributed, run_torchrun
 from .phases import PhaseSchedule
+from .pretrain_trainer import PretrainTrainer
+from .refine_trainer import RefineTrainer
 from .results import inference_folder, write_results
 from .setup import find_config, load_config, setup, shipped_configs
-from .trainer import RefineTrainer
 
 __all__ = [
     "PhaseSchedule",
+    "PretrainTrainer",
     "RefineTrainer",
     "SafeCheckpointer",
     "find_config",
@@ -19,5 +22,6 @@ __all__ = [
     "run_torchrun",
     "setup",
     "shipped_configs",
+    "trainer_for",
     "write_results",
 ]

@@ -57,10 +57,7 @@ class PhaseHook(HookBase):
 
 
 class ProgressBar(HookBase):
-    """One line on a terminal: iterations, rate, time left, phase and loss. Silent where stderr is a file."""
-
-    def __init__(self, model: BoxRefiner):
-        self.model = model
+    """One line on a terminal: iterations, rate, time left, and what the job shows. Silent where stderr is a file."""
 
     def before_train(self) -> None:
         """Opens the bar at the iteration the run starts from."""
@@ -74,8 +71,7 @@ class ProgressBar(HookBase):
     def after_step(self) -> None:
         """Moves the bar."""
         if not self._bar.disable:
-            loss = self.trainer.storage.history("total_loss").latest()
-            self._bar.set_postfix(phase=self.model.phase, loss=f"{loss:.3f}", refresh=False)
+            self._bar.set_postfix(**self.trainer.progress(), refresh=False)
         self._bar.update()
 
     def after_train(self) -> None:

@@ -91,7 +91,9 @@ class VisionTransformer(nn.Module):
         )
         return torch.cat([self.pos_embed[:, :1], resized.to(self.pos_embed.dtype)], dim=1)
 
-    def _embed(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
+    def _embed(
+        self, images: Tensor, masked: Tensor | None = None, mask_token: Tensor | None = None
+    ) -> tuple[Tensor, tuple[int, int]]:
         height, width = images.shape[-2:]
         if height % self.stride or width % self.stride or not height or not width:
             raise ValueError(
@@ -99,8 +101,25 @@ class VisionTransformer(nn.Module):
             )
         grid_size = (height // self.stride, width // self.stride)
         patches = self.patch_embed(images.to(self.cls_token.dtype))
+        if masked is not None and mask_token is not None:
+            patches = torch.where(masked[..., None], mask_token.to(patches.dtype), patches)
         tokens = torch.cat([self.cls_token.expand(len(images), -1, -1), patches], dim=1)
         return tokens + self.position_embedding(grid_size), grid_size
+
+    def forward_tokens(
+        self, images: Tensor, masked: Tensor | None = None, mask_token: Tensor | None = None
+    ) -> Tensor:
+        """All tokens after the final norm, for pre-training.
+
+        Args:
+            images: (B, 3, H, W), normalised.
+            masked: (B, N) bool, patches that `mask_token` (C,) takes the place of (iBOT, arXiv:2111.07832).
+        Returns: (B, T, C).
+        """
+        tokens, _ = self._embed(images, masked, mask_token)
+        for block in self.blocks:
+            tokens = block(tokens)
+        return self.norm(tokens)
 
     def _last_attention_input(self, images: Tensor) -> tuple[Tensor, Tensor, tuple[int, int]]:
         """Tokens before the last block, the same after its first norm, and the grid."""

@@ -42,7 +42,7 @@ def training_charts(runs: Sequence[Run]) -> str:
     )
     keys = '<li><i class="band"></i>phase refine: f learns, h is fixed</li><li>before it, phase detector: h learns</li>'
     return (
-        f'<p class="soft small">By iteration; logged every {runs[0].cfg.REFINE.LOG_PERIOD}. Each value is of one '
+        f'<p class="soft small">By iteration; logged every {runs[0].cfg.LOG_PERIOD}. Each value is of one '
         f"batch; where there are many, they are pale and the line is the running mean of {MEAN_OF}.</p>"
         f'<ul class="keys">{seeds}{keys}</ul><div class="charts">{"".join(figures)}</div>'
     )

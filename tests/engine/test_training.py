@@ -72,7 +72,7 @@ def test_it_trains_evaluates_and_leaves_what_the_contract_names(tmp_path, job):
 
 def test_a_run_killed_at_a_random_step_resumes_to_the_same_bits(tmp_path, job):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    steps = {"SOLVER.MAX_ITER": "12", "REFINE.LOG_PERIOD": "1"}
+    steps = {"SOLVER.MAX_ITER": "12", "LOG_PERIOD": "1"}
     steps |= {"MODEL.MAP_DETECTOR.NORM": "BN", "DATALOADER.NUM_WORKERS": "1"}
     opts = [part for pair in steps.items() for part in pair]
     run(job(whole, *opts))
@@ -99,7 +99,7 @@ def test_a_run_killed_at_a_random_step_resumes_to_the_same_bits(tmp_path, job):
 def test_two_processes_have_the_losses_of_one(tmp_path, job):
     """Ten steps of each phase, the same global batch, h with frozen norms, fp32."""
     steps = ("SOLVER.MAX_ITER", "20", "REFINE.WARMUP_ITERS", "10", "REFINE.REFINE_ITERS", "10")
-    steps += ("SOLVER.CHECKPOINT_PERIOD", "100", "REFINE.LOG_PERIOD", "1")
+    steps += ("SOLVER.CHECKPOINT_PERIOD", "100", "LOG_PERIOD", "1")
     torchrun = (
         sys.executable,
         "-m",

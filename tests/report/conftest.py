@@ -64,5 +64,5 @@ def tiny_run(tmp_path_factory):
     )
     trainer = RefineTrainer(cfg)
     datasets = trainer.train()
-    write_results(cfg, trainer.refiner.map_network.weights_info, datasets, trainer.record())
+    write_results(cfg, trainer.network.map_network.weights_info, datasets, trainer.record())
     return folder

@@ -1,4 +1,4 @@
-"""The one training loop: Detectron2's, with phases, two learning rates, and a stream that resumes exactly."""
+"""The one training loop: Detectron2's, made to resume exactly, to run on CPUs, and to say what went wrong in a line."""
 
 import logging
 import weakref
@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog
 from detectron2.engine import (
@@ -18,7 +17,7 @@ from detectron2.engine import (
     create_ddp_model,
     hooks,
 )
-from detectron2.evaluation import DatasetEvaluator, inference_on_dataset
+from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 from detectron2.utils.events import (
     CommonMetricPrinter,
@@ -29,31 +28,35 @@ from detectron2.utils.events import (
 from torch import nn
 
 from boxrefine_d2.data.dataset_spec import register_spec
-from boxrefine_d2.data.loaders import TrainLoader, WholeImageLoader, equal_size_batches
-from boxrefine_d2.data.mappers import SquareMapper, WholeImageMapper
+from boxrefine_d2.data.loaders import TrainLoader, TrainMapper, WholeImageLoader, equal_size_batches
+from boxrefine_d2.data.mappers import WholeImageMapper
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.evaluation import CorLocEvaluator, RefinementEvaluator
+from boxrefine_d2.evaluation import CorLocEvaluator
 from boxrefine_d2.features import padded_size, padding_multiple
-from boxrefine_d2.modeling import BoxRefiner
 
 from .checkpoint import SafeCheckpointer
-from .hooks import PhaseHook, ProgressBar
-from .phases import PhaseSchedule
+from .hooks import ProgressBar
 from .results import inference_folder
 
 
-class RefineTrainer(DefaultTrainer):
-    """Trains a `BoxRefiner` by its schedule; `cfg.DATASETS.*` may hold any dataset spec."""
+class Trainer(DefaultTrainer):
+    """What every job shares; `cfg.DATASETS.*` may hold any dataset spec.
+
+    A job says how its optimizer and its mapper are built, which hooks surround a step, and what its record holds.
+
+    Attributes: network: the model without DDP's wrapper.
+    """
+
+    learning_rates: str  # the keys to lower when the loss breaks down
 
     def __init__(self, cfg: CfgNode):
         """Builds everything Detectron2's trainer builds; unlike it, also for several processes on CPUs."""
         TrainerBase.__init__(self)
-        model = self.build_model(cfg)
-        refiner: BoxRefiner = model
+        self.network = model = self.build_model(cfg)
         optimizer = self.build_optimizer(cfg, model)
         self.train_loader = self.build_train_loader(cfg)
-        on_gpu = refiner.device.type == "cuda"
-        # a phase leaves the other part without gradient, which DDP calls unused
+        on_gpu = model.device.type == "cuda"
+        # parameters without a gradient in a step (the phase's idle part, a frozen layer) are what DDP calls unused
         model = create_ddp_model(
             model,
             broadcast_buffers=False,
@@ -68,27 +71,42 @@ class RefineTrainer(DefaultTrainer):
         self.start_iter = 0
         self.max_iter = cfg.SOLVER.MAX_ITER
         self.cfg = cfg
-        self.phase_hook = PhaseHook(refiner, PhaseSchedule.from_config(cfg))
-        self.refiner = refiner
         self.register_hooks(self.build_hooks())
 
+    def job_hooks(self) -> list[HookBase]:
+        """The job's own hooks; they run before all others."""
+        return []
+
+    def progress(self) -> dict[str, str]:
+        """What the progress bar shows beside the rate."""
+        return {"loss": f"{self.storage.history('total_loss').latest():.3f}"}
+
+    def record(self) -> dict[str, Any]:
+        """What the run did, for results.json; computed by all ranks together, complete on the main one."""
+        raise NotImplementedError
+
+    @classmethod
+    def build_mapper(cls, cfg: CfgNode) -> TrainMapper:
+        """From a record to a training sample."""
+        raise NotImplementedError
+
     def build_hooks(self) -> list[HookBase]:
-        """Phases first, then Detectron2's in its own order: checkpoint, evaluation, and last the writers."""
+        """The job's first, then Detectron2's in its own order: checkpoint, evaluation, and last the writers."""
         cfg = self.cfg
 
         def test() -> dict[str, Any]:
-            self._last_eval_results = self.test(cfg, self.refiner)
+            self._last_eval_results = self.test(cfg, self.network)
             return self._last_eval_results
 
-        every = [self.phase_hook, hooks.IterationTimer(), hooks.LRScheduler()]
+        every = [*self.job_hooks(), hooks.IterationTimer(), hooks.LRScheduler()]
         if comm.is_main_process():
             every.append(
                 hooks.PeriodicCheckpointer(self.checkpointer, cfg.SOLVER.CHECKPOINT_PERIOD)
             )
         every.append(hooks.EvalHook(cfg.TEST.EVAL_PERIOD, test))
         if comm.is_main_process():
-            every.append(hooks.PeriodicWriter(self.build_writers(), cfg.REFINE.LOG_PERIOD))
-        return [*every, ProgressBar(self.refiner)]
+            every.append(hooks.PeriodicWriter(self.build_writers(), cfg.LOG_PERIOD))
+        return [*every, ProgressBar()]
 
     def build_writers(self) -> list[EventWriter]:
         """Detectron2's; metrics.json holds the numbers of the iteration, not their running median."""
@@ -101,7 +119,7 @@ class RefineTrainer(DefaultTrainer):
 
     @classmethod
     def check(cls, cfg: CfgNode) -> None:
-        """Fails before training, not after it, on test data that cannot be scored."""
+        """Fails before training, not after it, on test data that cannot be scored. Raises: UserError."""
         for name in cfg.DATASETS.TEST:
             cls.build_evaluator(cfg, name)
 
@@ -124,14 +142,19 @@ class RefineTrainer(DefaultTrainer):
         super().resume_or_load(resume)
         self.train_loader.start_iteration = self.start_iter
 
+    def unreadable_images(self) -> dict[str, str]:
+        """Training images that other ones stood in for, file name -> reason; of all ranks, on the main one."""
+        parts = comm.gather(self.train_loader.unreadable, dst=0)
+        return {name: why for part in parts for name, why in part.items()}
+
     def state_dict(self) -> dict[str, Any]:
         """Iteration, hooks and the optimizer, which Detectron2 0.6 leaves out of its checkpoints."""
-        return TrainerBase.state_dict(self) | {"optimizer": self._trainer.optimizer.state_dict()}
+        return TrainerBase.state_dict(self) | {"optimizer": self.optimizer.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """What `state_dict` gave."""
         TrainerBase.load_state_dict(self, state_dict)
-        self._trainer.optimizer.load_state_dict(state_dict["optimizer"])
+        self.optimizer.load_state_dict(state_dict["optimizer"])
 
     def run_step(self) -> None:
         """One step.
@@ -142,26 +165,16 @@ class RefineTrainer(DefaultTrainer):
             super().run_step()
         except FloatingPointError as error:
             raise UserError(
-                f"training broke down at iteration {self.iter} (phase {self.refiner.phase}): {error}; "
-                "lower SOLVER.BASE_LR or SOLVER.MAP_NETWORK_LR, or continue from an earlier checkpoint"
+                f"training broke down at iteration {self.iter}: {error}; lower {self.learning_rates}, "
+                "or continue from an earlier checkpoint"
             ) from error
-
-    @classmethod
-    def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
-        """Adam with f and h in groups of their own; the idle one has no gradients and is passed over."""
-        groups = [
-            {"params": model.map_network.parameters(), "lr": cfg.SOLVER.MAP_NETWORK_LR},
-            {"params": model.map_detector.parameters(), "lr": cfg.SOLVER.BASE_LR},
-        ]
-        # fused: one pass over the memory, where the default makes a dozen
-        return torch.optim.Adam(groups, weight_decay=cfg.SOLVER.WEIGHT_DECAY, fused=True)
 
     @classmethod
     def build_train_loader(cls, cfg: CfgNode) -> TrainLoader:
         """The endless stream over all of DATASETS.TRAIN."""
         return TrainLoader(
-            _train_records(cfg),
-            SquareMapper(cfg),
+            train_records(cfg),
+            cls.build_mapper(cfg),
             batch_size=cfg.SOLVER.IMS_PER_BATCH,
             seed=cfg.SEED,
             rank=comm.get_rank(),
@@ -172,7 +185,7 @@ class RefineTrainer(DefaultTrainer):
     @classmethod
     def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> WholeImageLoader:
         """Whole images in batches of one padded size; ranks take turns."""
-        return _test_loader(cfg, DatasetCatalog.get(register_spec(dataset_name)))
+        return test_loader(cfg, DatasetCatalog.get(register_spec(dataset_name)))
 
     @classmethod
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
@@ -182,22 +195,6 @@ class RefineTrainer(DefaultTrainer):
             protocol=cfg.TEST.CORLOC_PROTOCOL,
             output_dir=str(inference_folder(cfg.OUTPUT_DIR, dataset_name)),
         )
-
-    def record(self) -> dict[str, Any]:
-        """What the run did, measured on REFINE.RECORD_IMAGES training images (means on the main process only)."""
-        records = _train_records(self.cfg)
-        wanted = self.cfg.REFINE.RECORD_IMAGES or len(records)
-        evaluator = RefinementEvaluator(self.cfg.DISCOVERY.NAME)
-        measured = inference_on_dataset(
-            self.refiner, _test_loader(self.cfg, records[:wanted]), evaluator
-        )
-        unreadable = comm.gather(self.train_loader.unreadable, dst=0)
-        return measured | {
-            "weight_distance": self.refiner.weight_distance(),
-            "seconds": {phase: round(s, 1) for phase, s in self.phase_hook.seconds.items()},
-            "gradient_norm_first_block": self.phase_hook.first_block_gradient,
-            "unreadable_images": {name: why for part in unreadable for name, why in part.items()},
-        }
 
 
 def _by_name(cfg: CfgNode, results: dict[str, Any]) -> dict[str, Any]:
@@ -221,13 +218,15 @@ def _without_tracebacks_of_user_errors() -> Iterator[None]:
         loop.removeFilter(is_ours)
 
 
-def _train_records(cfg: CfgNode) -> list[dict[str, Any]]:
+def train_records(cfg: CfgNode) -> list[dict[str, Any]]:
+    """The records of all of DATASETS.TRAIN, in order."""
     return [
         record for name in cfg.DATASETS.TRAIN for record in DatasetCatalog.get(register_spec(name))
     ]
 
 
-def _test_loader(cfg: CfgNode, records: list[dict[str, Any]]) -> WholeImageLoader:
+def test_loader(cfg: CfgNode, records: list[dict[str, Any]]) -> WholeImageLoader:
+    """This rank's share of whole images, in batches of one padded size."""
     mapper = WholeImageMapper(cfg.INPUT.MAX_SIDE)
     multiple = padding_multiple(cfg.MODEL.MAP_NETWORK.NAME)
     batches = equal_size_batches(

@@ -1,0 +1,49 @@
+"""Random regions to paste: smooth blobs and rounded boxes of any size, place and softness.
+
+Shapes and places are drawn without looking at any picture.
+"""
+
+import math
+
+import numpy as np
+from scipy import ndimage
+
+MAX_REGIONS = 2
+
+
+def paste_masks(size: int, area: tuple[float, float], rng: np.random.Generator) -> np.ndarray:
+    """Masks of the regions to paste on one picture; 40 % of pictures get a second one.
+
+    Args: size: side in pixels.  area: smallest and largest share of the picture before the picture's border cuts.
+    Returns: (MAX_REGIONS, size, size) uint8, 0 to 255; an absent region is empty.
+    """
+    masks = np.zeros((MAX_REGIONS, size, size), np.uint8)
+    for mask in masks[: 1 + (rng.random() < 0.4)]:
+        region = _region(size, area, rng).astype(np.float32)
+        if rng.random() < 0.7:
+            region = ndimage.uniform_filter(region, rng.choice([3, 5, 7]), mode="nearest")
+        mask[:] = np.rint(255 * region)
+    return masks
+
+
+def _region(size: int, area: tuple[float, float], rng: np.random.Generator) -> np.ndarray:
+    """(size, size) bool: a turned ellipse with a wavy outline, or (30 %) a turned box with round corners."""
+    radius = math.sqrt(4 / math.pi * math.exp(rng.uniform(*np.log(area))))
+    stretch = math.exp(rng.uniform(-0.35, 0.35))
+    radii = radius * stretch, radius / stretch
+    # large regions near the middle, small ones anywhere
+    centre = [rng.uniform(-1, 1) * max(0.05, 1 - 0.7 * r) for r in radii]
+    turn = rng.uniform(0, math.pi)
+    y, x = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j]
+    x, y = x - centre[0], y - centre[1]
+    u = (x * math.cos(turn) + y * math.sin(turn)) / radii[0]
+    v = (y * math.cos(turn) - x * math.sin(turn)) / radii[1]
+    power = 6 if rng.random() < 0.3 else 2
+    distance = (np.abs(u) ** power + np.abs(v) ** power) ** (1 / power)
+    angle = np.arctan2(v, u)
+    outline = np.ones_like(distance)
+    wave = rng.uniform(0, 0.5)
+    for frequency in range(2, 8):
+        height = wave * rng.standard_normal() / frequency**0.8
+        outline += height * np.cos(frequency * angle + rng.uniform(0, 2 * math.pi))
+    return distance < outline.clip(0.25, 2)

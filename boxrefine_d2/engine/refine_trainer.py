@@ -1,0 +1,63 @@
+"""The main job: h learns from the boxes of f's map, then refines f."""
+
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.engine import HookBase
+from detectron2.evaluation import inference_on_dataset
+from torch import nn
+
+from boxrefine_d2.data.mappers import SquareMapper
+from boxrefine_d2.evaluation import RefinementEvaluator
+from boxrefine_d2.modeling import BoxRefiner
+
+from .hooks import PhaseHook
+from .loop import Trainer, test_loader, train_records
+from .phases import PhaseSchedule
+
+
+class RefineTrainer(Trainer):
+    """Trains a `BoxRefiner` by its schedule, with two learning rates."""
+
+    network: BoxRefiner
+    learning_rates = "SOLVER.BASE_LR or SOLVER.MAP_NETWORK_LR"
+
+    def job_hooks(self) -> list[HookBase]:
+        """The phases."""
+        self.phase_hook = PhaseHook(self.network, PhaseSchedule.from_config(self.cfg))
+        return [self.phase_hook]
+
+    def progress(self) -> dict[str, str]:
+        """Phase and loss."""
+        return {"phase": self.network.phase, **super().progress()}
+
+    @classmethod
+    def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
+        """Adam with f and h in groups of their own; the idle one has no gradients and is passed over."""
+        groups = [
+            {"params": model.map_network.parameters(), "lr": cfg.SOLVER.MAP_NETWORK_LR},
+            {"params": model.map_detector.parameters(), "lr": cfg.SOLVER.BASE_LR},
+        ]
+        # fused: one pass over the memory, where the default makes a dozen
+        return torch.optim.Adam(groups, weight_decay=cfg.SOLVER.WEIGHT_DECAY, fused=True)
+
+    @classmethod
+    def build_mapper(cls, cfg: CfgNode) -> SquareMapper:
+        """Crops squeezed to a square."""
+        return SquareMapper(cfg)
+
+    def record(self) -> dict[str, Any]:
+        """What the run did, measured on REFINE.RECORD_IMAGES training images (means on the main process only)."""
+        records = train_records(self.cfg)
+        wanted = self.cfg.REFINE.RECORD_IMAGES or len(records)
+        evaluator = RefinementEvaluator(self.cfg.DISCOVERY.NAME)
+        measured = inference_on_dataset(
+            self.network, test_loader(self.cfg, records[:wanted]), evaluator
+        )
+        return measured | {
+            "weight_distance": self.network.weight_distance(),
+            "seconds": {phase: round(s, 1) for phase, s in self.phase_hook.seconds.items()},
+            "gradient_norm_first_block": self.phase_hook.first_block_gradient,
+            "unreadable_images": self.unreadable_images(),
+        }

@@ -1,0 +1,191 @@
+"""SelfDistillation: a student learns from crops, masked patches and composites; its moving average is the product."""
+
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode, configurable
+from detectron2.modeling import META_ARCH_REGISTRY
+from detectron2.utils.events import get_event_storage
+from timm.layers import DropPath
+from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from boxrefine_d2.discovery import build_rule
+from boxrefine_d2.discovery.build import Rule
+from boxrefine_d2.errors import UserError
+from boxrefine_d2.features import build_backbone
+from boxrefine_d2.features.padding import normalise_and_pad
+from boxrefine_d2.features.vit import VisionTransformer
+
+from .distillation import Distillation, TeacherOutputs
+from .grouping import GroupingLoss, composite
+
+
+@META_ARCH_REGISTRY.register()
+class SelfDistillation(nn.Module):
+    """DINO's student and teacher (arXiv:2104.14294), with iBOT's patch term and grouping on composites as options.
+
+    Attributes:
+        map_network: the teacher, a moving average of the student: what is evaluated, kept and shipped.
+        student: the network that gradients train.
+        distillation: heads and losses of crops and masked patches; None if both weights are 0.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        student: VisionTransformer,
+        map_network: VisionTransformer,
+        distillation: Distillation | None,
+        grouping: GroupingLoss | None,
+        grouping_weight: float,
+        drop_path: float,
+        discovery: Rule,
+        discovery_name: str,
+        autocast: bool,
+    ):
+        super().__init__()
+        if not isinstance(map_network, VisionTransformer):
+            raise UserError(
+                "MODEL.MAP_NETWORK.NAME: self-distillation needs a transformer, dino_*, not a CNN"
+            )
+        if distillation is None and grouping is None:
+            raise UserError(
+                "nothing to learn from: PRETRAIN.DINO.WEIGHT, .PATCH.WEIGHT and .GROUPING.WEIGHT are all 0"
+            )
+        self.map_network = map_network.requires_grad_(False)
+        self.student = student
+        rates = torch.linspace(0, drop_path, len(student.blocks)).tolist()
+        for block, rate in zip(student.blocks, rates, strict=True):
+            block.drop_path1, block.drop_path2 = DropPath(rate), DropPath(rate)
+        self.distillation = distillation
+        self.grouping = grouping
+        self.grouping_weight = grouping_weight
+        self.discovery = discovery
+        self.discovery_name = discovery_name
+        self.autocast = autocast
+        self.teacher_outputs: TeacherOutputs | None = None
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
+        """The parts named in the configuration."""
+        network, node = cfg.MODEL.MAP_NETWORK, cfg.PRETRAIN
+        # named, so that a fresh network is never replaced by the file that ships under its name
+        weights = network.WEIGHTS or f"random:{cfg.SEED}"
+        teacher, student = (build_backbone(network.NAME, weights) for _ in range(2))
+        if isinstance(teacher, VisionTransformer):
+            sizes = {
+                "DINO.GLOBAL_SIZE": node.DINO.GLOBAL_SIZE,
+                "DINO.LOCAL_SIZE": node.DINO.LOCAL_SIZE,
+                "GROUPING.SIZE": node.GROUPING.SIZE,
+            }
+            for key, size in sizes.items():
+                if size % teacher.stride:
+                    raise UserError(
+                        f"PRETRAIN.{key} {size} is no multiple of the patch, {teacher.stride} pixels"
+                    )
+        rule = build_rule(cfg.DISCOVERY.NAME, cfg)
+        distillation, grouping = None, None
+        if node.DINO.WEIGHT or node.PATCH.WEIGHT:
+            distillation = Distillation(cfg, teacher.cls_token.shape[-1])
+        if node.GROUPING.WEIGHT:
+            if cfg.SOLVER.IMS_PER_BATCH < 3:
+                raise UserError(
+                    f"SOLVER.IMS_PER_BATCH {cfg.SOLVER.IMS_PER_BATCH}: composites need 3 images"
+                )
+            grouping = GroupingLoss(
+                scale=node.GROUPING.SCALE,
+                background_weight=node.GROUPING.BACKGROUND_WEIGHT,
+                centred_weight=node.GROUPING.CENTRED_WEIGHT,
+            )
+        return {
+            "student": student,
+            "map_network": teacher,
+            "distillation": distillation,
+            "grouping": grouping,
+            "grouping_weight": node.GROUPING.WEIGHT,
+            "drop_path": node.DROP_PATH,
+            "discovery": rule,
+            "discovery_name": cfg.DISCOVERY.NAME,
+            "autocast": cfg.SOLVER.AMP.ENABLED,
+        }
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return self.map_network.cls_token.device
+
+    def train(self, mode: bool = True) -> "SelfDistillation":
+        """Train mode for the student; the teacher never drops a path."""
+        super().train(mode)
+        self.map_network.eval()
+        return self
+
+    def forward(self, batched_inputs: list[dict[str, Any]]) -> Any:
+        """Detectron2's contract.
+
+        Args: batched_inputs: in training what `ViewsMapper` returns; in eval dicts with "image" (3, H, W) of one
+            padded size, "height" and "width".
+        Returns: in training weighted losses, of "loss_dino", "loss_patch" and "loss_grouping" those asked for; in
+            eval what `inference` returns.
+        """
+        if not self.training:
+            return self.inference(batched_inputs)
+        losses = {}
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
+            if self.distillation is not None:
+                losses |= self._distil(self.distillation, batched_inputs)
+            if self.grouping is not None:
+                losses["loss_grouping"] = self._group(self.grouping, batched_inputs)
+        return losses
+
+    def _distil(
+        self, distillation: Distillation, batched_inputs: list[dict[str, Any]]
+    ) -> dict[str, Tensor]:
+        crops = {
+            key: [self._batch(views) for views in zip(*(x[key] for x in batched_inputs))]
+            for key in ("global_crops", "local_crops")
+        }
+        losses, self.teacher_outputs = distillation(self.student, self.map_network, **crops)
+        storage = get_event_storage()
+        storage.put_scalar("teacher_entropy", self.teacher_outputs.entropy)
+        storage.put_scalar("teacher_information", self.teacher_outputs.information)
+        return losses
+
+    def _group(self, grouping: GroupingLoss, batched_inputs: list[dict[str, Any]]) -> Tensor:
+        views = self._batch([x["view"] for x in batched_inputs])
+        masks = torch.stack([x["paste_masks"] for x in batched_inputs]).to(self.device) / 255
+        pictures, sources = composite(views, masks)
+        keys = self.student(pictures, "key").tokens()
+        loss, right = grouping(keys, sources, self.student.stride)
+        get_event_storage().put_scalar("grouping_right_signs", right.item())
+        return self.grouping_weight * loss
+
+    @torch.no_grad()
+    def update_teacher(self, momentum: float) -> None:
+        """Moves the teacher to momentum * teacher + (1 - momentum) * student, backbone and head."""
+        average = get_ema_multi_avg_fn(momentum)
+        pairs: list[tuple[nn.Module, nn.Module]] = [(self.map_network, self.student)]
+        if self.distillation is not None:
+            pairs.append((self.distillation.teacher_head, self.distillation.student_head))
+        for teacher, student in pairs:
+            average(list(teacher.parameters()), list(student.parameters()), 0)
+
+    @torch.no_grad()
+    def inference(self, batched_inputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The rule's boxes on the teacher's keys, {"pseudo_boxes": {name of the rule: boxes}} per image.
+
+        In the frame of the original image, from full-resolution, zero-padded input, as `BoxRefiner` does it.
+        """
+        images = self._batch([x["image"] for x in batched_inputs])
+        sizes = [tuple(x["image"].shape[-2:]) for x in batched_inputs]
+        found = self.discovery(self.map_network(images, "key", sizes))
+        return [
+            {"pseudo_boxes": {self.discovery_name: boxes.resized((x["height"], x["width"]))}}
+            for boxes, x in zip(found, batched_inputs, strict=True)
+        ]
+
+    def _batch(self, images: Any) -> Tensor:
+        moved = [image.to(self.device, torch.float32) for image in images]
+        return normalise_and_pad(moved, self.map_network.stride)

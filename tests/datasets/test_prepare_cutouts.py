@@ -1,0 +1,375 @@
+"""Composed cut-outs, from stamps and backgrounds drawn here."""
+
+import gzip
+import importlib
+import json
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools import mask as mask_codec
+
+from boxrefine_d2.data import load_spec
+
+DATASETS = Path(__file__).parents[2] / "datasets"
+MODULES = (
+    "prepare_cutouts",
+    "cutout_composition",
+    "cutout_sources",
+    "cutout_labels",
+    "cutout_packages",
+)
+
+
+@pytest.fixture
+def module(monkeypatch):
+    """Imports a file of datasets/ as running prepare_cutouts.py does."""
+    monkeypatch.syspath_prepend(DATASETS)
+    yield importlib.import_module
+    for name in MODULES:
+        sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def main(module):
+    return module("prepare_cutouts").main
+
+
+def noise(height, width, channels, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (height, width, channels), dtype=np.uint8)
+
+
+def save_stamp(path, height=90, width=120, seed=0):
+    """A disc of noise: many colours, transparent corners."""
+    pixels = noise(height, width, 4, seed)
+    y, x = np.mgrid[:height, :width]
+    disc = ((y + 0.5) / height * 2 - 1) ** 2 + ((x + 0.5) / width * 2 - 1) ** 2 <= 1
+    pixels[..., 3] = 255 * disc
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+def save_photograph(path, height=500, width=520, seed=0):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(noise(height, width, 3, seed)).save(path)
+
+
+@pytest.fixture
+def sources(tmp_path):
+    stamps = tmp_path / "stamps"
+    save_stamp(stamps / "animals/birds/crow.png", seed=1)
+    (stamps / "animals/birds/crow.txt").write_text("A crow.\naf.utf8='n Kraai.\n", "utf-8")
+    save_stamp(stamps / "food/broccoli.png", seed=2)
+    (stamps / "food/broccoli.txt").write_text("Eat your broccoli!\n", "utf-8")
+    save_stamp(stamps / "household/big_key.png", height=100, width=70, seed=3)
+    save_photograph(tmp_path / "backgrounds/meadow.jpg", seed=4)
+    save_photograph(tmp_path / "backgrounds/deep/sea.JPG", height=640, width=480, seed=5)
+    return tmp_path
+
+
+def arguments(folder, *more, output="cutouts"):
+    return [
+        "--stamps", str(folder / "stamps"), "--backgrounds", str(folder / "backgrounds"),
+        "--output", str(folder / output), "--train", "4", "--val", "2", "--workers", "1", *more,
+    ]  # fmt: skip
+
+
+def labels(folder, split="train", output="cutouts"):
+    return json.loads((folder / output / f"{split}.json").read_text("utf-8"))
+
+
+def pixels(folder, split="train", output="cutouts"):
+    paths = sorted((folder / output / split).iterdir())
+    return {path.name: np.asarray(Image.open(path)).tobytes() for path in paths}
+
+
+def test_same_seed_same_files_whatever_the_threads(main, sources):
+    assert main(arguments(sources)) == 0
+    assert main(arguments(sources, "--workers", "3", output="again")) == 0
+    assert main(arguments(sources, "--seed", "1", output="other")) == 0
+    for split in ("train", "val"):
+        first = (sources / "cutouts" / f"{split}.json").read_bytes()
+        assert (sources / "again" / f"{split}.json").read_bytes() == first
+        assert pixels(sources, split, "again") == pixels(sources, split)
+        assert pixels(sources, split, "other") != pixels(sources, split)
+    assert labels(sources)["annotations"] != labels(sources, output="other")["annotations"]
+
+
+def test_an_image_does_not_depend_on_how_many_there_are(main, sources):
+    assert main(arguments(sources)) == 0
+    assert main(arguments(sources, "--train", "2", output="small")) == 0
+    assert labels(sources, "val", "small") == labels(sources, "val")
+    assert pixels(sources, "val", "small") == pixels(sources, "val")
+    assert pixels(sources, "train", "small").items() < pixels(sources, "train").items()
+    assert pixels(sources, "val").items().isdisjoint(pixels(sources, "train").items())
+
+
+def test_boxes_are_the_extents_of_disjoint_masks(main, sources):
+    assert main(arguments(sources, "--train", "12")) == 0
+    document = labels(sources)
+    sizes = {image["id"]: (image["height"], image["width"]) for image in document["images"]}
+    assert all(288 <= side <= 480 for size in sizes.values() for side in size)
+    covered = {image_id: np.zeros(size, int) for image_id, size in sizes.items()}
+    for entry in document["annotations"]:
+        mask = mask_codec.decode(entry["segmentation"])
+        assert mask.shape == sizes[entry["image_id"]]
+        y, x = np.nonzero(mask)
+        extent = [x.min(), y.min(), x.max() + 1 - x.min(), y.max() + 1 - y.min()]
+        assert entry["bbox"] == extent and entry["area"] == mask.sum()
+        covered[entry["image_id"]] += mask
+    assert all(count.max() == 1 for count in covered.values())  # every image has an object
+    assert [entry["id"] for entry in document["annotations"]] == list(
+        range(1, len(document["annotations"]) + 1)
+    )
+
+
+def test_the_name_cutouts_train_finds_what_was_written(main, sources, monkeypatch):
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(sources / "sets"))
+    args = arguments(sources)
+    del args[args.index("--output") : args.index("--output") + 2]
+    assert main(args) == 0
+    dataset = load_spec("cutouts_train")
+    assert len(dataset.records) == 4 and len(load_spec("cutouts_val").records) == 2
+    assert dataset.category_names == ["animal", "food", "object", "plant", "vehicle"]
+    found = {(a["category_id"], a["phrase"]) for r in dataset.records for a in r["annotations"]}
+    assert found <= {(0, "a crow"), (1, "broccoli"), (2, "big key")} and found
+    with Image.open(dataset.records[0]["file_name"]) as image:
+        assert image.size == (dataset.records[0]["width"], dataset.records[0]["height"])
+
+
+def square(size, top, left, side):
+    mask = np.zeros(size, bool)
+    mask[top : top + side, left : left + side] = True
+    return mask
+
+
+def test_masks_are_the_visible_parts(module, monkeypatch):
+    """Two 6 x 6 squares on 10 x 12: the second takes a 3 x 4 corner of the first, leaving 24 of 36."""
+    composition = module("cutout_composition")
+    size = (10, 12)
+    lower, upper = square(size, 1, 1, 6), square(size, 4, 3, 6)
+    layers = [np.dstack([noise(*size, 3), np.uint8(255) * mask]) for mask in (lower, upper)]
+    objects = iter([composition.Placed(i, layer, 36) for i, layer in enumerate(layers)])
+    monkeypatch.setattr(composition, "OBJECT_COUNTS", (0, 1))
+    monkeypatch.setattr(composition, "picture_size", lambda rng: size)
+    monkeypatch.setattr(composition, "random_object", lambda *_: next(objects))
+    picture = composition.compose(np.random.default_rng(0), [], [noise(500, 500, 3)])
+    assert picture.pixels.shape == (*size, 3) and picture.stamps == [0, 1]
+    expected = lower.copy()
+    expected[4:7, 3:7] = False
+    assert expected.sum() == 24
+    np.testing.assert_array_equal(picture.masks, [expected, upper])
+
+
+@pytest.mark.parametrize(
+    ("left", "whole", "fits"),
+    [
+        (6, 36, True),  # beside the first
+        (4, 36, True),  # covers 2 x 6 of it: 24 of 36 remain, two thirds
+        (3, 36, False),  # covers 3 x 6: one half remains
+        (6, 72, False),  # half of the second is outside of the picture
+    ],
+)
+def test_an_object_of_which_too_little_is_visible_is_not_placed(module, left, whole, fits):
+    composition = module("cutout_composition")
+    layers = [np.dstack([noise(12, 12, 3), 255 * square((12, 12), 0, x, 6)]) for x in (0, left)]
+    placed = [composition.Placed(0, layers[0], 36), composition.Placed(1, layers[1], whole)]
+    assert composition.acceptable(placed) is fits
+
+
+def test_shadow_and_light_follow_the_light(module):
+    """Light from the right: darker on the left of the object; its own right side is brighter."""
+    composition = module("cutout_composition")
+    canvas = np.full((60, 80, 3), 100, np.float32)
+    mask = square((60, 80), 20, 30, 20)
+    alpha = np.uint8(255) * mask
+    shaded = composition.cast_shadow(np.random.default_rng(0), canvas, alpha, light=0.0)
+    assert shaded[30, 28, 0] < shaded[30, 51, 0] <= 100
+    layer = np.dstack([np.full((60, 80, 3), 90, np.uint8), alpha])
+    lit = composition.lay_over(np.random.default_rng(0), canvas, layer, light=0.0)
+    np.testing.assert_array_equal(lit[~mask], canvas[~mask])
+    assert lit[30, 49, 0] > lit[30, 30, 0]
+
+
+def test_a_crop_is_not_enlarged(module):
+    """A background of exactly the picture's size can only be taken whole, or mirrored."""
+    composition = module("cutout_composition")
+    background = noise(300, 400, 3)
+    crop = composition.random_crop(np.random.default_rng(0), background, (300, 400))
+    assert any(np.array_equal(crop, side) for side in (background, background[:, ::-1]))
+
+
+@pytest.mark.parametrize(
+    ("name", "description", "phrase"),
+    [
+        ("birds/peacock.png", "A peacock (a male peafowl).", "a peacock"),
+        ("food/broccoli.png", "Eat your broccoli!", "broccoli"),
+        ("a/lionfish.png", "Don’t touch! A lionfish.", "lionfish"),
+        ("a/cep-2.png", "It’s a cep.", "cep"),
+        ("a/wrench.png", " A plumber’s wrench. ", "a plumber's wrench"),
+        ("a/hoverfly.png", "A hoverfly resembles a honeybee drone.", "hoverfly"),
+        ("xmas/Candy_cane_photo_1.png", "", "candy cane"),
+        ("v/chineseJunk2.png", "", "chinese junk"),
+        ("m/ww2_german_gun.png", "", "ww2 german gun"),
+        ("space/42.png", "", "42"),
+    ],
+)
+def test_phrases(module, name, description, phrase):
+    assert module("cutout_labels").phrase_of(name, description) == phrase
+
+
+@pytest.mark.parametrize(
+    ("name", "category"),
+    [
+        ("animals/birds/crow.png", "animal"),
+        ("animals/mammals/bears/toys/edward.png", "object"),
+        ("military/vehicles/bradley.png", "vehicle"),
+        ("military/paratrooper.png", "object"),
+        ("plants/rose.png", "plant"),
+        ("rose.png", "object"),
+    ],
+)
+def test_categories(module, name, category):
+    assert module("cutout_labels").category_of(name) == category
+
+
+def test_what_is_not_used_is_counted_and_what_is_unreadable_is_listed(main, sources, capsys):
+    stamps, backgrounds = sources / "stamps", sources / "backgrounds"
+    save_stamp(stamps / "animals/crow_mirror.png")
+    save_stamp(stamps / "animals/cartoon/dino.png")
+    save_stamp(stamps / "symbols/plus.png")
+    save_stamp(stamps / "food/nut.png", height=40, width=40)
+    Image.fromarray(noise(90, 90, 3)).save(stamps / "food/square.png")
+    flat = np.zeros((90, 90, 4), np.uint8)
+    flat[10:-10, 10:-10] = (200, 30, 40, 255)
+    flat[0, 0, 3] = flat[-1, -1, 3] = 1
+    Image.fromarray(flat).save(stamps / "food/drawing.png")
+    flat[..., 3] = 255
+    flat[0, 0, 3] = 0
+    Image.fromarray(flat).save(stamps / "food/uncut.png")
+    (stamps / "food/torn.png").write_bytes((stamps / "food/broccoli.png").read_bytes()[:900])
+    (backgrounds / "torn.jpg").write_bytes((backgrounds / "meadow.jpg").read_bytes()[:900])
+    Image.new("RGB", (600, 600), "navy").save(backgrounds / "flat.jpg")
+    save_photograph(backgrounds / "sheep.jpg")
+    save_photograph(backgrounds / "small.jpg", height=479)
+    save_photograph(backgrounds / "usr/share/doc/x/manual.jpg")
+    save_photograph(backgrounds / "drawing.png")
+    (backgrounds / "again.jpg").symlink_to("meadow.jpg")
+    assert main(arguments(sources)) == 0
+    found = labels(sources, "val")["info"]["sources"]
+    assert found["stamps"]["used"] == 3
+    assert found["stamps"]["not_used"] == {
+        "drawn": 1,
+        "mirror images of others": 1,
+        "not cut out": 1,
+        "of folders without photographed objects": 2,
+        "too small": 1,
+        "without transparency": 1,
+    }
+    assert list(found["stamps"]["unreadable"]) == ["food/torn.png"]
+    assert found["backgrounds"]["used"] == 2
+    assert found["backgrounds"]["not_used"] == {
+        "drawn or flat": 1,
+        "known paintings, renderings and animals": 1,
+        "not JPEG": 1,
+        "too small": 1,
+    }
+    assert list(found["backgrounds"]["unreadable"]) == ["torn.jpg"]
+    said = capsys.readouterr()
+    assert "3 stamps; not used: 1 drawn" in said.out and "1 unreadable" in said.out
+    assert "unreadable: food/torn.png: " in said.err and "unreadable: torn.jpg: " in said.err
+
+
+def test_the_labels_name_packages_and_their_licences(main, sources):
+    documents = sources / "backgrounds/usr/share/doc/some-wallpapers"
+    documents.mkdir(parents=True)
+    (documents / "copyright").write_text(
+        "Format: x\n\nFiles: *\nCopyright: a\nLicense: CC-BY-4.0\n\nFiles: b.jpg\n c.jpg\n"
+        "License: GPL-2+\nComment: no\n\nFiles: debian/*\nLicense: GPL-3\n\nLicense: GPL-2+\n Text\n",
+        "utf-8",
+    )
+    with gzip.open(documents / "changelog.Debian.gz", "wt") as file:
+        file.write("some-wallpapers (1:2.3-4) unstable; urgency=low\n")
+    assert main(arguments(sources)) == 0
+    info = labels(sources)["info"]
+    assert info["packages"] == [
+        {
+            "package": "some-wallpapers",
+            "version": "1:2.3-4",
+            "licences": ["CC-BY-4.0", "GPL-2+"],
+        }
+    ]
+    assert info["seed"] == 0 and len(info["sources"]["stamps"]["sha256"]) == 64
+
+
+def nothing_cut_out(folder):
+    for path in (folder / "stamps").rglob("*.png"):
+        Image.fromarray(noise(90, 90, 3)).save(path)
+
+
+def nothing_large(folder):
+    for path in (folder / "backgrounds").rglob("*.[jJ]*"):
+        save_photograph(path, height=300)
+
+
+def something_there(folder):
+    (folder / "cutouts").mkdir()
+    (folder / "cutouts/notes.txt").touch()
+
+
+@pytest.mark.parametrize(
+    ("more", "prepare", "line"),
+    [
+        (["--stamps", "nowhere"], None, "folder of stamps 'nowhere' does not exist; extract .*dpkg -x tuxpaint"),
+        (["--backgrounds", "nowhere"], None, "folder of backgrounds 'nowhere' does not exist; extract .*dpkg -x"),
+        (["--stamps", __file__], None, "py' is a file, not a folder"),
+        ([], nothing_cut_out, "no photographic stamp .*/stamps' .3 without transparency.; extract the package"),
+        ([], nothing_large, "no background photograph .*480 x 480.*/backgrounds' .2 too small.; name folders"),
+        ([], something_there, "cutouts' already holds notes.txt; name another folder, or give --overwrite"),
+        (["--output", __file__], None, "py' is a file; name a folder"),
+        (["--output", f"{__file__}/below"], None, "cannot write '.*below': Not a directory"),
+        (["--train", "0"], None, "--train is 0; it must be 1 or more"),
+        (["--seed", "-1"], None, "--seed is -1; it must be 0 or more"),
+        (["--val", "few"], None, "--val: invalid int value: 'few'; see --help"),
+    ],
+)  # fmt: skip
+def test_mistakes_are_one_line(main, sources, capsys, more, prepare, line):
+    if prepare:
+        prepare(sources)
+    assert main(arguments(sources, *more)) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("error: ")
+    assert re.search(line, said), said
+
+
+def test_overwriting_replaces_a_run_and_nothing_else(main, sources):
+    assert main(arguments(sources)) == 0
+    (sources / "cutouts/notes.txt").touch()
+    (sources / "cutouts/.unfinished-1").mkdir()
+    assert main(arguments(sources, "--train", "2", "--overwrite")) == 0
+    assert sorted(path.name for path in (sources / "cutouts").iterdir()) == [
+        "notes.txt",
+        "train",
+        "train.json",
+        "val",
+        "val.json",
+    ]
+    assert len(pixels(sources)) == len(labels(sources)["images"]) == 2
+
+
+def test_a_run_that_fails_leaves_nothing_and_takes_nothing_away(main, module, sources, monkeypatch):
+    assert main(arguments(sources)) == 0
+    before = pixels(sources), labels(sources)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module("prepare_cutouts"), "compose", full)
+    assert main(arguments(sources, output="new")) == 2
+    assert not (sources / "new").exists()
+    assert main(arguments(sources, "--overwrite")) == 2
+    assert (pixels(sources), labels(sources)) == before
+    assert not list((sources / "cutouts").glob(".*"))
