@@ -53,7 +53,7 @@ def compose(
 ) -> Composition:
     """One picture. Every object that is shown at all has a mask."""
     size = picture_size(rng)
-    background = backgrounds[rng.integers(len(backgrounds))]
+    background = backgrounds[int(rng.integers(len(backgrounds)))]
     canvas = random_crop(rng, background, size)
     placed: list[Placed] = []
     for _ in range(1 + rng.choice(len(OBJECT_COUNTS), p=OBJECT_COUNTS)):
@@ -92,7 +92,7 @@ def acceptable(placed: Sequence[Placed]) -> bool:
 
 def picture_size(rng: np.random.Generator) -> tuple[int, int]:
     """(height, width), both within `SIDES`."""
-    aspect = ASPECTS[rng.integers(len(ASPECTS))]
+    aspect = ASPECTS[int(rng.integers(len(ASPECTS)))]
     stretch = max(aspect, 1 / aspect)
     shortest, longest = SIDES
     short = int(rng.integers(shortest, int(longest / stretch), endpoint=True))
@@ -163,16 +163,21 @@ def lay_over(
 ) -> np.ndarray:
     """Lays an object over the canvas: lit from one side, and drawn towards the brightness and the
     tint of what it covers."""
-    colour, alpha = layer[..., :3].astype(np.float32), layer[..., 3:].astype(np.float32) / 255
-    weight = alpha.sum()
-    own = (colour * alpha).sum(axis=(0, 1)) / weight + 1
-    covered = (canvas * alpha).sum(axis=(0, 1)) / weight + 1
+    box = Image.fromarray(layer).getchannel("A").getbbox()
+    assert box is not None, "an object that is not visible is not placed"
+    left, top, right, bottom = box
+    window = np.s_[top:bottom, left:right]
+    colour = layer[window][..., :3].astype(np.float32)
+    alpha = layer[window][..., 3:].astype(np.float32) / 255
+    under = canvas[window]
+    own, covered = ((part * alpha).mean(axis=(0, 1)) / alpha.mean() + 1 for part in (colour, under))
     brightness = np.clip((covered.mean() / own.mean()) ** 0.25, 0.7, 1.35) * rng.uniform(0.85, 1.15)
     tint = np.clip((covered / covered.mean()) ** rng.uniform(0.05, 0.25), 0.85, 1.2)
-    height, width = alpha.shape[:2]
-    y, x = np.mgrid[:height, :width].astype(np.float32)
+    y, x = np.mgrid[: bottom - top, : right - left].astype(np.float32)
     across = x * math.cos(light) + y * math.sin(light)
-    across -= (across * alpha[..., 0]).sum() / weight
-    ramp = 1 + rng.uniform(0.05, 0.2) * np.clip(2 * across / math.sqrt(weight), -1, 1)
+    across -= (across * alpha[..., 0]).sum() / alpha.sum()
+    ramp = 1 + rng.uniform(0.05, 0.2) * np.clip(2 * across / math.sqrt(alpha.sum()), -1, 1)
     lit = np.clip(colour * (brightness * tint) * ramp[..., None], 0, 255)
-    return canvas * (1 - alpha) + lit * alpha
+    result = canvas.copy()
+    result[window] = under * (1 - alpha) + lit * alpha
+    return result

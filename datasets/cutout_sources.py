@@ -26,6 +26,7 @@ STAMPS_FOLDER = "usr/share/tuxpaint/stamps"
 
 # Stamps
 STAMP_MIN_SIDE = 64  # pixels, of the longer side of what is visible
+STAMP_KEPT_SIDE = 480  # pixels, to which the longer side of larger ones is shrunk
 STAMP_MIN_COLOURS = 1000  # distinct colours of opaque pixels
 STAMP_MAX_EQUAL = 0.15  # share of horizontal neighbours that are exactly alike; cut-outs 0.0 to 0.2
 STAMP_MAX_FILL = 0.95  # share of its box that is opaque; above it the picture is not cut out
@@ -141,6 +142,7 @@ def read_stamp(name: str, path: Path) -> Stamp | LeftOut:
     fault = _drawn_or_uncut(np.asarray(pixels))
     if fault:
         return LeftOut(fault)
+    pixels.thumbnail((STAMP_KEPT_SIDE, STAMP_KEPT_SIDE), Image.Resampling.LANCZOS)
     flags = _text(path.with_suffix(".dat"))
     description = _text(path.with_suffix(".txt")).partition("\n")[0]
     return Stamp(

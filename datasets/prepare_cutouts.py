@@ -1,7 +1,7 @@
 """Composes photographs with known boxes and masks: cut-outs of Tux Paint on wallpaper photographs.
 
 The two sources come from Debian packages, which this command does not download. Anyone can get and
-extract them, without root, also on other systems that have apt-get and dpkg:
+extract them, without root:
 
   apt-get download tuxpaint-stamps-default tuxpaint-data plasma-workspace-wallpapers \\
       mate-backgrounds lomiri-wallpapers-16.04 lomiri-wallpapers-20.04

@@ -81,6 +81,10 @@ class Trainer(DefaultTrainer):
         """What the progress bar shows beside the rate."""
         return {"loss": f"{self.storage.history('total_loss').latest():.3f}"}
 
+    def place(self) -> str:
+        """Where the training is, for a message."""
+        return f"iteration {self.iter}"
+
     def record(self) -> dict[str, Any]:
         """What the run did, for results.json; computed by all ranks together, complete on the main one."""
         raise NotImplementedError
@@ -165,7 +169,7 @@ class Trainer(DefaultTrainer):
             super().run_step()
         except FloatingPointError as error:
             raise UserError(
-                f"training broke down at iteration {self.iter}: {error}; lower {self.learning_rates}, "
+                f"training broke down at {self.place()}: {error}; lower {self.learning_rates}, "
                 "or continue from an earlier checkpoint"
             ) from error
 

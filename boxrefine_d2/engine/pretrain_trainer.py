@@ -1,5 +1,7 @@
 """Self-supervised training of f itself, by the same loop."""
 
+import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +12,17 @@ from detectron2.solver.build import maybe_add_gradient_clipping
 from detectron2.utils import comm
 from torch import nn
 
+from boxrefine_d2.data import ImageReadError, read_image
 from boxrefine_d2.data.crops import ViewsMapper
+from boxrefine_d2.errors import UserError
 from boxrefine_d2.pretraining import SelfDistillation
 
 from .distillation_hook import DistillationHook
 from .export import write_map_network
-from .loop import Trainer
+from .loop import Trainer, train_records
 
 MAP_NETWORK_FILE = "map_network.safetensors"
+IMAGES_COMPARED = 16
 
 
 class PretrainTrainer(Trainer):
@@ -25,6 +30,12 @@ class PretrainTrainer(Trainer):
 
     network: SelfDistillation
     learning_rates = "SOLVER.BASE_LR"
+
+    @classmethod
+    def check(cls, cfg: CfgNode) -> None:
+        """Also refuses training images that are all the same picture. Raises: UserError."""
+        super().check(cfg)
+        check_images_differ(train_records(cfg))
 
     def job_hooks(self) -> list[HookBase]:
         """The schedules, the teacher's average and the watch for collapse."""
@@ -62,3 +73,20 @@ class PretrainTrainer(Trainer):
             "seconds": round(self.distillation_hook.seconds, 1),
             "unreadable_images": unreadable,
         }
+
+
+def check_images_differ(records: Sequence[dict[str, Any]]) -> None:
+    """Looks at a few pictures, evenly spread. Raises: UserError if all of them are one picture."""
+    chosen = records[:: max(1, len(records) // IMAGES_COMPARED)][:IMAGES_COMPARED]
+    seen = set()
+    for record in chosen:
+        try:
+            image = read_image(record["file_name"])
+        except ImageReadError:
+            continue  # the stream reports it when it gets there
+        seen.add(hashlib.sha256(image.tobytes()).digest())
+    if len(chosen) > 1 and len(seen) == 1:
+        raise UserError(
+            f"the training images are all alike: {len(chosen)} of {len(records)}, from "
+            f"{chosen[0]['file_name']} on, are one picture; nothing can be learnt from that, look at DATASETS.TRAIN"
+        )

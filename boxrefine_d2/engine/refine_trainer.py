@@ -32,6 +32,10 @@ class RefineTrainer(Trainer):
         """Phase and loss."""
         return {"phase": self.network.phase, **super().progress()}
 
+    def place(self) -> str:
+        """Iteration and phase."""
+        return f"{super().place()} (phase {self.network.phase})"
+
     @classmethod
     def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
         """Adam with f and h in groups of their own; the idle one has no gradients and is passed over."""

@@ -127,13 +127,14 @@ class Distillation(nn.Module):
         if not self.patch_weight:
             return None
         low, high = self.mask_ratio
-        # blocks of 4 patches at least, as in lightly, unless the smallest mask is smaller
-        smallest = max(1, min(4, int(low * side * side)))
+        # lightly's blocks have 4 patches or more, which small crops may not have to give
+        low = max(low, 1 / side**2)
+        smallest = min(4, int(low * side**2))
         return self._random_block_mask(
             (crops, side, side),
             batch_mask_ratio=self.masked_images,
             min_image_mask_ratio=low,
-            max_image_mask_ratio=high,
+            max_image_mask_ratio=max(low, high),
             min_num_masks_per_block=smallest,
         ).to(device)
 

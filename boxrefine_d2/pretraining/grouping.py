@@ -97,6 +97,7 @@ def pair_kinds(sources: Tensor, patch_size: int) -> tuple[Tensor, Tensor, Tensor
 
 
 def _mean(values: Tensor, weights: Tensor) -> Tensor:
-    """Weighted mean over the pairs of each image, then over images; 0 for an image without such pairs."""
-    total = weights.sum(dim=(1, 2)).clamp(min=1)
-    return ((values * weights).sum(dim=(1, 2)) / total).mean()
+    """Weighted mean over the pairs of each image, then over the images that have such pairs; 0 if none has."""
+    total = weights.sum(dim=(1, 2))
+    means = (values * weights).sum(dim=(1, 2)) / total.clamp(min=1)
+    return means.sum() / (total > 0).sum().clamp(min=1)

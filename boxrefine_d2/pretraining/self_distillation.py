@@ -46,10 +46,6 @@ class SelfDistillation(nn.Module):
         autocast: bool,
     ):
         super().__init__()
-        if not isinstance(map_network, VisionTransformer):
-            raise UserError(
-                "MODEL.MAP_NETWORK.NAME: self-distillation needs a transformer, dino_*, not a CNN"
-            )
         if distillation is None and grouping is None:
             raise UserError(
                 "nothing to learn from: PRETRAIN.DINO.WEIGHT, .PATCH.WEIGHT and .GROUPING.WEIGHT are all 0"
@@ -74,17 +70,16 @@ class SelfDistillation(nn.Module):
         # named, so that a fresh network is never replaced by the file that ships under its name
         weights = network.WEIGHTS or f"random:{cfg.SEED}"
         teacher, student = (build_backbone(network.NAME, weights) for _ in range(2))
-        if isinstance(teacher, VisionTransformer):
-            sizes = {
-                "DINO.GLOBAL_SIZE": node.DINO.GLOBAL_SIZE,
-                "DINO.LOCAL_SIZE": node.DINO.LOCAL_SIZE,
-                "GROUPING.SIZE": node.GROUPING.SIZE,
-            }
-            for key, size in sizes.items():
-                if size % teacher.stride:
-                    raise UserError(
-                        f"PRETRAIN.{key} {size} is no multiple of the patch, {teacher.stride} pixels"
-                    )
+        if not isinstance(teacher, VisionTransformer):
+            raise UserError(
+                f"MODEL.MAP_NETWORK.NAME {network.NAME}: self-distillation needs a transformer, not a CNN"
+            )
+        for part, key in (("DINO", "GLOBAL_SIZE"), ("DINO", "LOCAL_SIZE"), ("GROUPING", "SIZE")):
+            if node[part][key] % teacher.stride:
+                raise UserError(
+                    f"PRETRAIN.{part}.{key} {node[part][key]} is no multiple of the patch, "
+                    f"{teacher.stride} pixels"
+                )
         rule = build_rule(cfg.DISCOVERY.NAME, cfg)
         distillation, grouping = None, None
         if node.DINO.WEIGHT or node.PATCH.WEIGHT:

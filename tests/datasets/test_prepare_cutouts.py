@@ -1,11 +1,8 @@
 """Composed cut-outs, from stamps and backgrounds drawn here."""
 
 import gzip
-import importlib
 import json
 import re
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,24 +10,6 @@ from PIL import Image
 from pycocotools import mask as mask_codec
 
 from boxrefine_d2.data import load_spec
-
-DATASETS = Path(__file__).parents[2] / "datasets"
-MODULES = (
-    "prepare_cutouts",
-    "cutout_composition",
-    "cutout_sources",
-    "cutout_labels",
-    "cutout_packages",
-)
-
-
-@pytest.fixture
-def module(monkeypatch):
-    """Imports a file of datasets/ as running prepare_cutouts.py does."""
-    monkeypatch.syspath_prepend(DATASETS)
-    yield importlib.import_module
-    for name in MODULES:
-        sys.modules.pop(name, None)
 
 
 @pytest.fixture
@@ -138,102 +117,6 @@ def test_the_name_cutouts_train_finds_what_was_written(main, sources, monkeypatc
     assert found <= {(0, "a crow"), (1, "broccoli"), (2, "big key")} and found
     with Image.open(dataset.records[0]["file_name"]) as image:
         assert image.size == (dataset.records[0]["width"], dataset.records[0]["height"])
-
-
-def square(size, top, left, side):
-    mask = np.zeros(size, bool)
-    mask[top : top + side, left : left + side] = True
-    return mask
-
-
-def test_masks_are_the_visible_parts(module, monkeypatch):
-    """Two 6 x 6 squares on 10 x 12: the second takes a 3 x 4 corner of the first, leaving 24 of 36."""
-    composition = module("cutout_composition")
-    size = (10, 12)
-    lower, upper = square(size, 1, 1, 6), square(size, 4, 3, 6)
-    layers = [np.dstack([noise(*size, 3), np.uint8(255) * mask]) for mask in (lower, upper)]
-    objects = iter([composition.Placed(i, layer, 36) for i, layer in enumerate(layers)])
-    monkeypatch.setattr(composition, "OBJECT_COUNTS", (0, 1))
-    monkeypatch.setattr(composition, "picture_size", lambda rng: size)
-    monkeypatch.setattr(composition, "random_object", lambda *_: next(objects))
-    picture = composition.compose(np.random.default_rng(0), [], [noise(500, 500, 3)])
-    assert picture.pixels.shape == (*size, 3) and picture.stamps == [0, 1]
-    expected = lower.copy()
-    expected[4:7, 3:7] = False
-    assert expected.sum() == 24
-    np.testing.assert_array_equal(picture.masks, [expected, upper])
-
-
-@pytest.mark.parametrize(
-    ("left", "whole", "fits"),
-    [
-        (6, 36, True),  # beside the first
-        (4, 36, True),  # covers 2 x 6 of it: 24 of 36 remain, two thirds
-        (3, 36, False),  # covers 3 x 6: one half remains
-        (6, 72, False),  # half of the second is outside of the picture
-    ],
-)
-def test_an_object_of_which_too_little_is_visible_is_not_placed(module, left, whole, fits):
-    composition = module("cutout_composition")
-    layers = [np.dstack([noise(12, 12, 3), 255 * square((12, 12), 0, x, 6)]) for x in (0, left)]
-    placed = [composition.Placed(0, layers[0], 36), composition.Placed(1, layers[1], whole)]
-    assert composition.acceptable(placed) is fits
-
-
-def test_shadow_and_light_follow_the_light(module):
-    """Light from the right: darker on the left of the object; its own right side is brighter."""
-    composition = module("cutout_composition")
-    canvas = np.full((60, 80, 3), 100, np.float32)
-    mask = square((60, 80), 20, 30, 20)
-    alpha = np.uint8(255) * mask
-    shaded = composition.cast_shadow(np.random.default_rng(0), canvas, alpha, light=0.0)
-    assert shaded[30, 28, 0] < shaded[30, 51, 0] <= 100
-    layer = np.dstack([np.full((60, 80, 3), 90, np.uint8), alpha])
-    lit = composition.lay_over(np.random.default_rng(0), canvas, layer, light=0.0)
-    np.testing.assert_array_equal(lit[~mask], canvas[~mask])
-    assert lit[30, 49, 0] > lit[30, 30, 0]
-
-
-def test_a_crop_is_not_enlarged(module):
-    """A background of exactly the picture's size can only be taken whole, or mirrored."""
-    composition = module("cutout_composition")
-    background = noise(300, 400, 3)
-    crop = composition.random_crop(np.random.default_rng(0), background, (300, 400))
-    assert any(np.array_equal(crop, side) for side in (background, background[:, ::-1]))
-
-
-@pytest.mark.parametrize(
-    ("name", "description", "phrase"),
-    [
-        ("birds/peacock.png", "A peacock (a male peafowl).", "a peacock"),
-        ("food/broccoli.png", "Eat your broccoli!", "broccoli"),
-        ("a/lionfish.png", "Don’t touch! A lionfish.", "lionfish"),
-        ("a/cep-2.png", "It’s a cep.", "cep"),
-        ("a/wrench.png", " A plumber’s wrench. ", "a plumber's wrench"),
-        ("a/hoverfly.png", "A hoverfly resembles a honeybee drone.", "hoverfly"),
-        ("xmas/Candy_cane_photo_1.png", "", "candy cane"),
-        ("v/chineseJunk2.png", "", "chinese junk"),
-        ("m/ww2_german_gun.png", "", "ww2 german gun"),
-        ("space/42.png", "", "42"),
-    ],
-)
-def test_phrases(module, name, description, phrase):
-    assert module("cutout_labels").phrase_of(name, description) == phrase
-
-
-@pytest.mark.parametrize(
-    ("name", "category"),
-    [
-        ("animals/birds/crow.png", "animal"),
-        ("animals/mammals/bears/toys/edward.png", "object"),
-        ("military/vehicles/bradley.png", "vehicle"),
-        ("military/paratrooper.png", "object"),
-        ("plants/rose.png", "plant"),
-        ("rose.png", "object"),
-    ],
-)
-def test_categories(module, name, category):
-    assert module("cutout_labels").category_of(name) == category
 
 
 def test_what_is_not_used_is_counted_and_what_is_unreadable_is_listed(main, sources, capsys):

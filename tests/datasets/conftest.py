@@ -1,0 +1,23 @@
+import importlib
+import sys
+from pathlib import Path
+
+import pytest
+
+DATASETS = Path(__file__).parents[2] / "datasets"
+MODULES = (
+    "prepare_cutouts",
+    "cutout_composition",
+    "cutout_sources",
+    "cutout_labels",
+    "cutout_packages",
+)
+
+
+@pytest.fixture
+def module(monkeypatch):
+    """Imports a file of datasets/ as running prepare_cutouts.py does."""
+    monkeypatch.syspath_prepend(DATASETS)
+    yield importlib.import_module
+    for name in MODULES:
+        sys.modules.pop(name, None)
