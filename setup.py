@@ -61,6 +61,7 @@ setup(
     extras_require={
         "opencv": ["opencv-python-headless>=4.8"],
         "opencv-contrib": ["opencv-contrib-python-headless>=4.8"],
+        "pretrain": ["lightly>=1.5.20"],
         "dev": ["mypy", "pytest", "pytest-xdist", "ruff"],
     },
     entry_points={

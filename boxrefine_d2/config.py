@@ -85,6 +85,19 @@ def _add_refinement(cfg: CN) -> None:
     # how many training images the record at the end of a run is measured on; 0 is all of them
     cfg.REFINE.RECORD_IMAGES = 0
 
+    # signs without labels that f drifts off, logged while it learns; ours
+    cfg.REFINE.STOP_ON_DRIFT = (
+        False  # True: on drift f goes back to the check before, and training ends
+    )
+    cfg.REFINE.DRIFT = CN()
+    cfg.REFINE.DRIFT.PERIOD = 500  # iterations of f between checks; 0 is never
+    cfg.REFINE.DRIFT.IMAGES = 64  # the first so many training images
+    cfg.REFINE.DRIFT.AGREEMENT_LOSS = 0.05  # fall of the mean IoU with the boxes of mirrored images
+    cfg.REFINE.DRIFT.AREA_FACTOR = 1.5  # by which the median box area may grow or shrink
+    cfg.REFINE.DRIFT.FEATURE_SHIFT = (
+        0.5  # distance of the keys from the start, share of their length
+    )
+
     cfg.SOLVER.MAP_NETWORK_LR = 5e-7  # of f; SOLVER.BASE_LR is h's. Release: 1e-5
     cfg.SEED = 0
     cfg.LOG_PERIOD = 20  # iterations between two lines of metrics.json

@@ -14,6 +14,10 @@ from boxrefine_d2.modeling.box_refiner import REFINE, BoxRefiner
 from .phases import PhaseSchedule
 
 
+class StopTraining(Exception):
+    """Raised by a hook that has set `trainer.max_iter`: ends the loop as if it had reached its last iteration."""
+
+
 class PhaseHook(HookBase):
     """Sets the phase before each step; records which it was, its wall time, and that f's first block learns.
 

@@ -3,7 +3,7 @@
 import logging
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ from boxrefine_d2.evaluation import CorLocEvaluator
 from boxrefine_d2.features import padded_size, padding_multiple
 
 from .checkpoint import SafeCheckpointer
-from .hooks import ProgressBar
+from .hooks import ProgressBar, StopTraining
 from .results import inference_folder
 
 
@@ -132,7 +132,7 @@ class Trainer(DefaultTrainer):
 
         Returns: test data set -> what its evaluators returned; {} on ranks other than the main one.
         """
-        with _without_tracebacks_of_user_errors():
+        with _without_tracebacks_of_expected_ends(), suppress(StopTraining):
             super().train()
         return _by_name(self.cfg, self._last_eval_results)
 
@@ -208,11 +208,12 @@ def _by_name(cfg: CfgNode, results: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def _without_tracebacks_of_user_errors() -> Iterator[None]:
-    """Detectron2's loop logs every exception whole; a user's mistake is one line, said by the command."""
+def _without_tracebacks_of_expected_ends() -> Iterator[None]:
+    """Detectron2's loop logs every exception whole; a user's mistake is one line, said by the command, and a hook
+    that ends the training has said why."""
 
     def is_ours(record: logging.LogRecord) -> bool:
-        return not (record.exc_info and isinstance(record.exc_info[1], UserError))
+        return not (record.exc_info and isinstance(record.exc_info[1], UserError | StopTraining))
 
     loop = logging.getLogger("detectron2.engine.train_loop")
     loop.addFilter(is_ours)

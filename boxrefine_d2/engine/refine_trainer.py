@@ -12,6 +12,7 @@ from boxrefine_d2.data.mappers import SquareMapper
 from boxrefine_d2.evaluation import RefinementEvaluator
 from boxrefine_d2.modeling import BoxRefiner
 
+from .drift_hook import DriftHook
 from .hooks import PhaseHook
 from .loop import Trainer, test_loader, train_records
 from .phases import PhaseSchedule
@@ -24,9 +25,16 @@ class RefineTrainer(Trainer):
     learning_rates = "SOLVER.BASE_LR or SOLVER.MAP_NETWORK_LR"
 
     def job_hooks(self) -> list[HookBase]:
-        """The phases."""
+        """The phases and the safety stop."""
         self.phase_hook = PhaseHook(self.network, PhaseSchedule.from_config(self.cfg))
-        return [self.phase_hook]
+        self.drift_hook = DriftHook(self.network, self.cfg, train_records(self.cfg))
+        return [self.phase_hook, self.drift_hook]
+
+    def train(self) -> dict[str, Any]:
+        """Trains to the end, or until drift stops it; a stopped run that is resumed stays as it is."""
+        if self.drift_hook.stopped:
+            return self.evaluate(self.cfg, self.network)
+        return super().train()
 
     def progress(self) -> dict[str, str]:
         """Phase and loss."""
@@ -63,5 +71,7 @@ class RefineTrainer(Trainer):
             "weight_distance": self.network.weight_distance(),
             "seconds": {phase: round(s, 1) for phase, s in self.phase_hook.seconds.items()},
             "gradient_norm_first_block": self.phase_hook.first_block_gradient,
+            "drift": self.drift_hook.checks,
+            "stopped": self.drift_hook.stopped,
             "unreadable_images": self.unreadable_images(),
         }

@@ -128,6 +128,26 @@ def test_two_processes_have_the_losses_of_one(tmp_path, job):
     assert one[0]["total_loss"] != one[9]["total_loss"]
 
 
+def test_drift_stops_the_run_and_the_last_good_network_is_kept(tmp_path, job):
+    """f's learning rate is far too high: the first check finds it, and f is what it was at the start."""
+    changes = {"SOLVER.MAP_NETWORK_LR": "0.01", "SOLVER.MAX_ITER": "12", "REFINE.REFINE_ITERS": "8"}
+    changes |= {"REFINE.STOP_ON_DRIFT": "True", "REFINE.DRIFT.PERIOD": "2"}
+    changes |= {"REFINE.DRIFT.FEATURE_SHIFT": "0.05", "DATASETS.TEST": "('scenes:val+first=3',)"}
+    opts = [part for pair in changes.items() for part in pair]
+    result = run(job(tmp_path, *opts))
+    content = json.loads((tmp_path / "results.json").read_text())
+    record = content["record"]
+    assert record["stopped"].startswith("iteration 6: ")
+    assert [check["iteration"] for check in record["drift"]] == [6]
+    assert record["drift"][0]["feature_shift"] > 0.05
+    assert record["weight_distance"] == 0 and record["boxes_changed"] == 0
+    scores = next(iter(content["datasets"].values()))["corloc"]
+    assert scores["refined"] == scores["lost"]
+    assert "Traceback" not in result.stdout + result.stderr
+    run(job(tmp_path, *opts, flags=("--resume",)))
+    assert json.loads((tmp_path / "results.json").read_text()) == content
+
+
 @pytest.mark.parametrize(
     ("opts", "message"),
     [

@@ -1,0 +1,103 @@
+"""The safety stop of refinement."""
+
+import copy
+import logging
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.engine import HookBase
+from torch import Tensor
+
+from boxrefine_d2.data.images import ImageReadError
+from boxrefine_d2.data.mappers import SquareMapper
+from boxrefine_d2.features.padding import normalise_and_pad
+from boxrefine_d2.modeling.box_refiner import REFINE, BoxRefiner
+from boxrefine_d2.modeling.drift import DriftLimits, DriftProbe, DriftSignals
+
+from .hooks import StopTraining
+
+logger = logging.getLogger(__name__)
+
+
+class DriftHook(HookBase):
+    """Logs label-free signals while f learns; with REFINE.STOP_ON_DRIFT it goes back to the last good f and stops.
+
+    Attributes: checks: what was measured, with the iterations; stopped: why and where it stopped, or None.
+    """
+
+    def __init__(self, model: BoxRefiner, cfg: CfgNode, records: list[dict[str, Any]]):
+        self.model = model
+        self.checks: list[dict[str, float]] = []
+        self.stopped: str | None = None
+        self._cfg = cfg
+        self._records = records
+        node = cfg.REFINE.DRIFT
+        self._period = node.PERIOD
+        self._stops = cfg.REFINE.STOP_ON_DRIFT
+        self._limits = DriftLimits(node.AGREEMENT_LOSS, node.AREA_FACTOR, node.FEATURE_SHIFT)
+        self._probe: DriftProbe | None = None
+        self._refined = 0
+        self._good: dict[str, Tensor] | None = None
+
+    def after_step(self) -> None:
+        """Measures every so many iterations of f. Raises: StopTraining on drift, if asked to."""
+        if self._period == 0 or self.model.phase != REFINE:
+            return
+        if self._probe is None:
+            self._probe = self._build_probe()
+        self._refined += 1
+        if self._refined % self._period:
+            return
+        now = self._probe.measure(self.model.map_network)
+        self.checks.append({"iteration": self.trainer.iter + 1, **now.as_dict()})
+        for name, value in now.as_dict().items():
+            self.trainer.storage.put_scalar(f"drift/{name}", value, smoothing_hint=False)
+        if self._stops:
+            self._stop_if_needed(now, self._probe.start)
+
+    def _stop_if_needed(self, now: DriftSignals, start: DriftSignals) -> None:
+        reason = self._limits.exceeded(now, start)
+        if reason is None:
+            self._good = copy.deepcopy(self.model.map_network.state_dict())
+            return
+        good = self._good or self.model.reference_network.state_dict()
+        self.model.map_network.load_state_dict(good)
+        self.stopped = f"iteration {self.trainer.iter + 1}: {reason}"
+        logger.warning(
+            "refinement stopped at %s; f is again what it was at the check before", self.stopped
+        )
+        # what evaluates at the end asks whether this was the last iteration
+        self.trainer.max_iter = self.trainer.iter + 1
+        self.trainer.checkpointer.save("model_final", iteration=self.trainer.iter)
+        raise StopTraining(reason)
+
+    def _build_probe(self) -> DriftProbe:
+        """On the first training images that can be read, whole and unmirrored."""
+        cfg, node = self._cfg, self._cfg.REFINE.DRIFT
+        mapper = SquareMapper(
+            size=cfg.INPUT.SQUARE_SIZE, crop_area=(), crop_aspect=(1, 1), flip=False, seed=0
+        )
+        pictures: list[Tensor] = []
+        for record in self._records:
+            if len(pictures) == node.IMAGES:
+                break
+            try:
+                pictures.append(mapper(record, 0)["image"].to(self.model.device, torch.float32))
+            except ImageReadError:
+                continue  # the stream reports it
+        batch = normalise_and_pad(pictures, self.model.map_network.stride)
+        return DriftProbe(
+            batch, self.model.reference_network, self.model.discovery, cfg.TEST.IMS_PER_BATCH
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run continues."""
+        kept = {"checks": self.checks, "stopped": self.stopped}
+        return kept | {"refined": self._refined, "good": self._good}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continues the checks of the run that was interrupted."""
+        self.checks, self.stopped = list(state["checks"]), state["stopped"]
+        self._refined = state["refined"]
+        self._good = state["good"]

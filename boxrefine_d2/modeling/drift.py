@@ -1,0 +1,104 @@
+"""Label-free signs of whether refinement still helps: its loss can fall while the boxes get worse.
+
+Measured on a fixed handful of training images, squeezed to S x S like the input of h.
+"""
+
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor
+from torchvision.ops import box_iou
+
+from boxrefine_d2.discovery.build import Rule
+from boxrefine_d2.features.vit import VisionTransformer
+from boxrefine_d2.structures import FeatureMap, PseudoBoxes
+
+
+@dataclass(frozen=True)
+class DriftSignals:
+    """How f differs from its frozen copy, without labels.
+
+    Attributes:
+        flip_agreement: mean IoU of the rule's first box on an image and on its mirror image, mirrored back.
+        area_ratio: median of the box's area divided by its area on the frozen copy's map.
+        feature_shift: mean relative L2 distance of the keys to the frozen copy's.
+    """
+
+    flip_agreement: float
+    area_ratio: float
+    feature_shift: float
+
+    def as_dict(self) -> dict[str, float]:
+        """The three numbers by name."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class DriftLimits:
+    """How far a signal may go before refinement is stopped; ours.
+
+    Attributes:
+        agreement_loss: fall of the flip agreement below that of the frozen copy.
+        area_factor: factor by which the median area may grow or shrink.
+        feature_shift: relative distance of the keys.
+    """
+
+    agreement_loss: float
+    area_factor: float
+    feature_shift: float
+
+    def exceeded(self, now: DriftSignals, start: DriftSignals) -> str | None:
+        """What went too far, in words; None if nothing did."""
+        lost = start.flip_agreement - now.flip_agreement
+        if lost > self.agreement_loss:
+            return f"agreement of boxes with those of mirrored images fell by {lost:.3f}, to {now.flip_agreement:.3f}"
+        if not 1 / self.area_factor <= now.area_ratio <= self.area_factor:
+            return f"the median box area changed by a factor of {now.area_ratio:.2f}"
+        if now.feature_shift > self.feature_shift:
+            return f"keys moved by {now.feature_shift:.2f} of their length"
+        return None
+
+
+class DriftProbe:
+    """Measures the signals of f on a fixed batch of pictures."""
+
+    def __init__(self, pictures: Tensor, reference: VisionTransformer, rule: Rule, batch_size: int):
+        """Args: pictures: (P, 3, S, S), normalised.  reference: f's frozen copy."""
+        self._pictures = pictures
+        self._reference = reference
+        self._rule = rule
+        self._batch_size = batch_size
+        self.start = self.measure(reference)
+
+    @torch.no_grad()
+    def measure(self, network: VisionTransformer) -> DriftSignals:
+        """The signals of one network; its training mode is left as it is."""
+        was_training = network.training
+        network.eval()
+        rows = [self._rows(network, batch) for batch in self._pictures.split(self._batch_size)]
+        network.train(was_training)
+        agreement, ratio, shift = (torch.cat(column) for column in zip(*rows, strict=True))
+        return DriftSignals(agreement.mean().item(), ratio.median().item(), shift.mean().item())
+
+    def _rows(self, network: VisionTransformer, pictures: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        ours, theirs = network(pictures, "key"), self._reference(pictures, "key")
+        mirrored = network(pictures.flip(3), "key")
+        boxes, before = self._first_boxes(ours), self._first_boxes(theirs)
+        width = pictures.shape[3]
+        back = self._first_boxes(mirrored)[:, [2, 1, 0, 3]] * boxes.new_tensor([-1, 1, -1, 1])
+        back = back + boxes.new_tensor([width, 0, width, 0])
+        agreement = torch.stack(
+            [box_iou(a[None], b[None])[0, 0] for a, b in zip(boxes, back, strict=True)]
+        )
+        shift = (ours.data - theirs.data).flatten(1).norm(dim=1) / theirs.data.flatten(1).norm(
+            dim=1
+        )
+        return agreement, _area(boxes) / _area(before), shift.cpu()
+
+    def _first_boxes(self, features: FeatureMap) -> Tensor:
+        found: list[PseudoBoxes] = self._rule(features)
+        return torch.stack([boxes.boxes[0] for boxes in found]).cpu()
+
+
+def _area(boxes: Tensor) -> Tensor:
+    return (boxes[:, 2:] - boxes[:, :2]).prod(dim=1)
