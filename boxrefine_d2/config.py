@@ -85,6 +85,8 @@ def _add_refinement(cfg: CN) -> None:
     # how many training images the record at the end of a run is measured on; 0 is all of them
     cfg.REFINE.RECORD_IMAGES = 0
 
+    # a control: h learns from the boxes of another image of the batch; ours
+    cfg.REFINE.SHUFFLE_BOXES = False
     # signs without labels that f drifts off, logged while it learns; ours
     cfg.REFINE.STOP_ON_DRIFT = (
         False  # True: on drift f goes back to the check before, and training ends

@@ -13,6 +13,7 @@ from boxrefine_d2.engine import (
     find_config,
     load_config,
     shipped_configs,
+    trainer_for,
 )
 from boxrefine_d2.errors import UserError
 
@@ -47,14 +48,19 @@ def test_it_merges_and_builds_on_cpu(path):
     untrained = ["MODEL.MAP_NETWORK.WEIGHTS", "random:0", "MODEL.MAP_DETECTOR.WEIGHTS", "random"]
     cfg = load_config(str(path), ["MODEL.DEVICE", "cpu", *untrained])
     cfg.freeze()
-    model = RefineTrainer.build_model(cfg)
-    optimizer = RefineTrainer.build_optimizer(cfg, model)
+    job = trainer_for(cfg)
+    model = job.build_model(cfg)
+    job.build_mapper(cfg)
+    optimizer = job.build_optimizer(cfg, model)
+    for spec in (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST):
+        parse_spec(spec)
+    if job is not RefineTrainer:
+        assert {group["lr"] for group in optimizer.param_groups} == {cfg.SOLVER.BASE_LR}
+        return
     assert [group["lr"] for group in optimizer.param_groups] == [
         cfg.SOLVER.MAP_NETWORK_LR,
         cfg.SOLVER.BASE_LR,
     ]
-    for spec in (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST):
-        parse_spec(spec)
     schedule = PhaseSchedule.from_config(cfg)
     phases = {schedule(iteration) for iteration in range(cfg.SOLVER.MAX_ITER)}
     assert phases == {"detector", "refine"}

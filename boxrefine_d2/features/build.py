@@ -1,6 +1,5 @@
 """Backbones by name, with the weights that belong to them."""
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
@@ -23,20 +22,25 @@ from .weights import (
     read_state_dict,
 )
 
-logger = logging.getLogger(__name__)
-
 DINO_HOST = "https://dl.fbaipublicfiles.com/dino/"
 TORCHVISION_HOST = "https://download.pytorch.org/models/"
+
+# trained by this project; a model card of the same name lies beside each file
+SHIPPED = Path(__file__).parent / "shipped"
 
 Backbone = VisionTransformer | ResNet50 | VGG16
 
 
 @dataclass(frozen=True)
 class BackboneSpec:
-    """How a named backbone is built and where its official weights lie (None: none are published)."""
+    """How a named backbone is built and where its own weights are.
+
+    Attributes:
+        weights: the address of the official file, or the path of the file that ships with the package.
+    """
 
     build: Callable[[], nn.Module]
-    url: str | None
+    weights: str | Path
 
 
 _vit_small = partial(VisionTransformer, dim=384, depth=12, num_heads=6)
@@ -49,7 +53,8 @@ def _dino(folder: str) -> str:
 
 BACKBONES: dict[str, BackboneSpec] = {
     "dino_mini": BackboneSpec(
-        partial(VisionTransformer, patch_size=16, dim=192, depth=6, num_heads=3), None
+        partial(VisionTransformer, patch_size=16, dim=192, depth=6, num_heads=3),
+        SHIPPED / "dino_mini.safetensors",
     ),
     "dino_vits16": BackboneSpec(
         partial(_vit_small, patch_size=16), _dino("dino_deitsmall16_pretrain")
@@ -84,14 +89,12 @@ def _spec(name: str) -> BackboneSpec:
 
 
 def official_file(name: str) -> Path:
-    """The official weights of a backbone, from the cache or fetched from their host.
+    """A backbone's own weights: the shipped file, or the official one from the cache or its host.
 
-    Raises: UserError for an unknown name, one without published weights, or a host that cannot be reached.
+    Raises: UserError for an unknown name, or a host that cannot be reached.
     """
-    url = _spec(name).url
-    if url is None:
-        raise UserError(f"no official weights are published for {name}")
-    return fetch(url)
+    weights = _spec(name).weights
+    return weights if isinstance(weights, Path) else fetch(weights)
 
 
 def build_backbone(name: str, weights: str | Path | None = None) -> Backbone:
@@ -100,15 +103,12 @@ def build_backbone(name: str, weights: str | Path | None = None) -> Backbone:
     Args:
         name: one of `BACKBONES`.
         weights: a file (.pth, .pkl or .safetensors, official naming), "random" or "random:SEED", or None (or "")
-            for the official file, taken from the cache or fetched from its host.
+            for the shipped file or the official one, taken from the cache or fetched from its host.
     Returns: the module; `module.weights_info` names the source of the weights and their SHA-256.
     Raises: UserError for an unknown name, a missing or foreign file, or a file that cannot be fetched.
     """
     spec = _spec(name)
     seed = parse_random(str(weights or ""))
-    if not weights and spec.url is None:
-        seed = 0
-        logger.warning("%s has no trained weights yet: it runs with random:0", name)
     if seed is not None:
         # built on a forked generator: making a backbone must not move the caller's random state
         with torch.random.fork_rng(devices=[]):

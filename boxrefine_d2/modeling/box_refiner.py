@@ -49,6 +49,7 @@ class BoxRefiner(nn.Module):
         map_input: MapInput,
         preservation: PreservationLoss,
         square_size: int,
+        shuffle_boxes: bool,
     ):
         super().__init__()
         if not isinstance(map_network, VisionTransformer):
@@ -67,6 +68,7 @@ class BoxRefiner(nn.Module):
         self.map_input = map_input
         self.preservation = preservation
         self.square_size = square_size
+        self.shuffle_boxes = shuffle_boxes
         self.phase = DETECTOR
 
     @classmethod
@@ -88,6 +90,7 @@ class BoxRefiner(nn.Module):
                 reduction=cfg.REFINE.REG_REDUCTION,
             ),
             "square_size": cfg.INPUT.SQUARE_SIZE,
+            "shuffle_boxes": cfg.REFINE.SHUFFLE_BOXES,
         }
 
     @property
@@ -127,6 +130,8 @@ class BoxRefiner(nn.Module):
             last = self.map_network.forward_last_block(images)
         keys = self.map_network.key_map(last)
         targets = [normalise(b.boxes, b.input_size) for b in self.discovery(keys.detach())]
+        if self.shuffle_boxes and self.phase == DETECTOR:
+            targets = targets[1:] + targets[:1]
         outputs = self.map_detector.predict(self.map_input(last, keys))
         losses = self.map_detector.criterion(outputs, targets)
         if self.phase == REFINE and self.preservation.weight:

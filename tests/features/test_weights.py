@@ -7,12 +7,13 @@ from collections import OrderedDict
 
 import numpy as np
 import pytest
+import safetensors
 import safetensors.torch
 import torch
 
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.features import BACKBONES, build_backbone, padding_multiple
-from boxrefine_d2.features.weights import fetch, file_sha256, read_checkpoint
+from boxrefine_d2.features import BACKBONES, build_backbone, official_file, padding_multiple
+from boxrefine_d2.features.weights import WeightsInfo, fetch, file_sha256, read_checkpoint
 
 IMAGES = torch.linspace(-1, 1, 3 * 32 * 48).view(1, 3, 32, 48)
 
@@ -37,10 +38,18 @@ def test_random_weights_are_the_seed_and_leave_the_callers_generator_alone(expec
     assert not backbone.training
 
 
-def test_dino_mini_says_that_it_is_untrained(caplog):
+def test_dino_mini_ships_with_its_card():
     backbone = build_backbone("dino_mini")
-    assert backbone.weights_info.source == "random:0"
-    assert "dino_mini has no trained weights yet" in caplog.text
+    path = official_file("dino_mini")
+    assert backbone.weights_info == WeightsInfo("dino_mini.safetensors", file_sha256(path))
+    assert path.stat().st_size <= 12e6
+    card = path.with_suffix(".md").read_text(encoding="utf-8")
+    assert backbone.weights_info.sha256 in card
+    with safetensors.safe_open(path, "pt") as file:
+        metadata = file.metadata()
+        assert {file.get_tensor(name).dtype for name in file.keys()} == {torch.float16}
+    assert metadata["backbone"] == "dino_mini" and metadata["iterations"] in card
+    assert not backbone(IMAGES).data.equal(build_backbone("dino_mini", "random:0")(IMAGES).data)
 
 
 def test_a_flat_file_loads(tmp_path, state, expected):

@@ -10,11 +10,14 @@ from boxrefine_d2.modeling import BoxRefiner, MapDetector, SetCriterion
 from boxrefine_d2.modeling.map_detector import build_trunk
 from boxrefine_d2.modeling.map_inputs import TOKEN_INPUTS, build_map_input
 from boxrefine_d2.modeling.preservation import PreservationLoss
+from boxrefine_d2.structures import PseudoBoxes, normalise
 
 SIDE = 64
 
 
-def tiny_refiner(preservation=None, discovery=None, map_input="qkv_as_image") -> BoxRefiner:
+def tiny_refiner(
+    preservation=None, discovery=None, map_input="qkv_as_image", shuffle_boxes=False
+) -> BoxRefiner:
     torch.manual_seed(0)
     discovery = discovery or build_rule("lost")
     vit = VisionTransformer(patch_size=16, dim=16, depth=2, num_heads=2).eval()
@@ -28,6 +31,7 @@ def tiny_refiner(preservation=None, discovery=None, map_input="qkv_as_image") ->
         map_input=build_map_input(map_input, with_cls=False, rule=discovery),
         preservation=preservation or PreservationLoss(weight=1.0, on="cls", reduction="sum"),
         square_size=SIDE,
+        shuffle_boxes=shuffle_boxes,
     ).train()
 
 
@@ -123,6 +127,26 @@ def test_targets_follow_the_current_network():
     step(model, square_batch(), optimizer)
     step(model, square_batch(), optimizer)
     assert not torch.equal(seen[0], seen[1])
+
+
+def test_the_control_teaches_h_the_boxes_of_the_next_image_and_refines_with_its_own(monkeypatch):
+    boxes = torch.tensor([[0.0, 0.0, 16.0, 16.0], [16.0, 0.0, 64.0, 64.0], [0.0, 32.0, 32.0, 64.0]])
+
+    def rule(features):
+        return [PseudoBoxes(box[None], torch.ones(1), (SIDE, SIDE)) for box in boxes]
+
+    model = tiny_refiner(discovery=rule, shuffle_boxes=True)
+    seen = []
+    forward = model.map_detector.criterion.forward
+    monkeypatch.setattr(
+        model.map_detector.criterion,
+        "forward",
+        lambda outputs, targets: seen.append(torch.cat(targets)) or forward(outputs, targets),
+    )
+    for phase, order in (("detector", [1, 2, 0]), ("refine", [0, 1, 2])):
+        model.set_phase(phase)
+        step(model, square_batch(3))
+        assert_close(seen.pop(), normalise(boxes[order], (SIDE, SIDE)))
 
 
 def test_one_forward_of_f_a_step_and_none_of_the_reference_while_h_learns(monkeypatch):
