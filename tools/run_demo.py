@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from boxrefine_d2.engine import load_config
+from boxrefine_d2.engine import config_sha256, load_config
 from boxrefine_d2.errors import CommandParser, UserError, run_command
 from boxrefine_d2.evaluation import write_json
 from boxrefine_d2.report import Run, labels, read_run, summarise, summary_table, write_page
@@ -25,6 +25,11 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--config-file", default="configs/demo/lost_refine.yaml", metavar="FILE")
     parser.add_argument("--output", type=Path, default=Path("output/demo"), metavar="DIR")
     parser.add_argument("--seeds", default="0", metavar="N[,N...]", help="one run for each")
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="keep seeds that are finished with these settings, and go on where another one stopped",
+    )
     parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="changes to the configuration")
     return parser
 
@@ -44,7 +49,18 @@ def train_command(args: argparse.Namespace, seed: int) -> list[str]:
     """The run of one seed, without the interpreter."""
     script = os.path.relpath(TRAIN_NET) if TRAIN_NET.is_relative_to(Path.cwd()) else str(TRAIN_NET)
     own = ["SEED", str(seed), "OUTPUT_DIR", str(args.output / f"seed_{seed}")]
-    return [script, "--config-file", args.config_file, *args.opts, *own]
+    flags = ["--resume"] if args.resume else []
+    return [script, "--config-file", args.config_file, *flags, *args.opts, *own]
+
+
+def is_finished(args: argparse.Namespace, seed: int) -> bool:
+    """Whether the folder of that seed holds the results of a run with these very settings."""
+    folder = args.output / f"seed_{seed}"
+    if not (folder / "results.json").is_file():
+        return False
+    own = ["SEED", str(seed), "OUTPUT_DIR", str(folder)]
+    wanted = config_sha256(load_config(args.config_file, [*args.opts, *own]))
+    return read_run(folder).results["config_sha256"] == wanted
 
 
 def quoted(word: str) -> str:
@@ -72,10 +88,14 @@ def run_demo(args: argparse.Namespace) -> int:
     for number, seed in enumerate(seeds, start=1):
         command = train_command(args, seed)
         folder = args.output / f"seed_{seed}"
-        print(f"seed {seed} ({number} of {len(seeds)}): training, log in {folder / 'log.txt'}")
-        code = _train(command, seed)
-        if code:
-            return code
+        place = f"seed {seed} ({number} of {len(seeds)})"
+        if args.resume and is_finished(args, seed):
+            print(f"{place}: finished before, in {folder}")
+        else:
+            print(f"{place}: training, log in {folder / 'log.txt'}")
+            code = _train(command, seed)
+            if code:
+                return code
         runs.append(read_run(folder))
         commands.append(" ".join(["python", *map(quoted, command)]))
         print(_one_line(runs[-1]))

@@ -6,7 +6,7 @@ from .launch import run_distributed, run_torchrun
 from .phases import PhaseSchedule
 from .pretrain_trainer import PretrainTrainer
 from .refine_trainer import RefineTrainer
-from .results import inference_folder, write_results
+from .results import config_sha256, inference_folder, write_results
 from .setup import find_config, load_config, setup, shipped_configs
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "PretrainTrainer",
     "RefineTrainer",
     "SafeCheckpointer",
+    "config_sha256",
     "find_config",
     "inference_folder",
     "load_config",

@@ -1,6 +1,5 @@
 """The network of a training run as one small file that `build_backbone` and every command reads."""
 
-import hashlib
 from pathlib import Path
 
 import safetensors.torch
@@ -10,6 +9,8 @@ from torch import nn
 
 import boxrefine_d2
 from boxrefine_d2.atomic_file import atomic_binary_file
+
+from .results import config_sha256
 
 
 def write_map_network(path: Path, network: nn.Module, cfg: CfgNode) -> None:
@@ -24,7 +25,7 @@ def write_map_network(path: Path, network: nn.Module, cfg: CfgNode) -> None:
         "seed": str(cfg.SEED),
         "iterations": str(cfg.SOLVER.MAX_ITER),
         "images_per_iteration": str(cfg.SOLVER.IMS_PER_BATCH),
-        "config_sha256": hashlib.sha256(cfg.dump().encode()).hexdigest(),
+        "config_sha256": config_sha256(cfg),
     }
     with atomic_binary_file(path) as file:
         file.write(safetensors.torch.save(state, metadata))

@@ -17,6 +17,11 @@ def inference_folder(output_dir: str | Path, dataset_name: str) -> Path:
     return Path(output_dir) / "inference" / re.sub(r"[^\w.+=-]+", "_", dataset_name)
 
 
+def config_sha256(cfg: CfgNode) -> str:
+    """What two runs of one configuration have in common, seed and folder included."""
+    return hashlib.sha256(cfg.dump().encode()).hexdigest()
+
+
 def write_results(
     cfg: CfgNode, weights: WeightsInfo, datasets: dict[str, Any], record: dict[str, Any]
 ) -> Path:
@@ -31,7 +36,7 @@ def write_results(
     content = {
         "version": boxrefine_d2.__version__,
         "seed": cfg.SEED,
-        "config_sha256": hashlib.sha256(cfg.dump().encode()).hexdigest(),
+        "config_sha256": config_sha256(cfg),
         "weights": {"source": weights.source, "sha256": weights.sha256},
         "datasets": datasets,
         "record": record,

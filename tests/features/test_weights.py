@@ -47,7 +47,7 @@ def test_dino_mini_ships_with_its_card():
     assert backbone.weights_info.sha256 in card
     with safetensors.safe_open(path, "pt") as file:
         metadata = file.metadata()
-        assert {file.get_tensor(name).dtype for name in file.keys()} == {torch.float16}
+        assert {file.get_tensor(name).dtype for name in file.keys()} == {torch.float16}  # noqa: SIM118
     assert metadata["backbone"] == "dino_mini" and metadata["iterations"] in card
     assert not backbone(IMAGES).data.equal(build_backbone("dino_mini", "random:0")(IMAGES).data)
 

@@ -63,6 +63,35 @@ def test_two_seeds_become_one_result_and_one_page(demo, stand_in, tiny_run, tmp_
     assert "gain" in said.out and str(output / "report.html") in said.out
 
 
+def test_resume_keeps_finished_seeds_of_the_same_settings_only(demo, stand_in, tmp_path, capfd):
+    output = tmp_path / "out"
+    finished = """
+import json, sys
+from pathlib import Path
+from boxrefine_d2.engine import config_sha256, load_config
+args = sys.argv[1:]
+assert args.pop(2) == "--resume"
+folder = Path(args[args.index("OUTPUT_DIR") + 1])
+folder.mkdir(parents=True)
+cfg = load_config(args[1], args[2:])
+(folder / "config.yaml").write_text(cfg.dump())
+(folder / "results.json").write_text(json.dumps({"config_sha256": config_sha256(cfg)}))
+"""
+    stand_in(finished)
+    args = demo.parser().parse_args(["--resume", "--output", str(output), *TEST_DATA])
+    assert not demo.is_finished(args, 3)
+    assert demo._train(demo.train_command(args, 3), 3) == 0
+    hits = output / "seed_3" / "inference" / "scenes_val+first=4"
+    hits.mkdir(parents=True)
+    (hits / "corloc_per_image.json").write_text('{"lost": [[1, 1]]}')
+    results = output / "seed_3" / "results.json"
+    percents = {"scenes:val+first=4": {"corloc": {"lost": 100.0}}}
+    results.write_text(json.dumps(json.loads(results.read_text()) | {"datasets": percents}))
+    assert demo.is_finished(args, 3)
+    other = ["--resume", "--output", str(output), *TEST_DATA, "SOLVER.BASE_LR", "0.5"]
+    assert not demo.is_finished(demo.parser().parse_args(other), 3)
+
+
 @pytest.mark.parametrize(
     ("code", "expected"), [("sys.exit(2)", 2), ("os.kill(os.getpid(), 9)", 137)]
 )
