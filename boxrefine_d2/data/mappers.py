@@ -9,7 +9,7 @@ from PIL import Image
 from torchvision.transforms import InterpolationMode, RandomResizedCrop
 from torchvision.transforms import functional as TF
 
-from .images import read_image
+from .images import CachedReader, read_image
 
 
 def image_tensor(image: np.ndarray) -> torch.Tensor:
@@ -32,8 +32,10 @@ class SquareMapper:
         crop_aspect: tuple[float, float],
         flip: bool,
         seed: int,
+        cache_bytes: float = 0.0,
     ):
         """Args: crop_area: range of shares of the image; empty: the whole image is squeezed."""
+        self._read = CachedReader(cache_bytes)
         self.size = size
         self.crop_area = crop_area
         self.crop_aspect = crop_aspect
@@ -49,6 +51,7 @@ class SquareMapper:
             "crop_aspect": tuple(cfg.INPUT.CROP_ASPECT),
             "flip": cfg.INPUT.RANDOM_FLIP == "horizontal",
             "seed": cfg.SEED,
+            "cache_bytes": cfg.INPUT.CACHE_GIB * 2**30,
         }
 
     def __call__(self, record: dict[str, Any], position: int) -> dict[str, Any]:
@@ -56,7 +59,7 @@ class SquareMapper:
 
         Raises: ImageReadError for a bad file.
         """
-        image = Image.fromarray(read_image(record["file_name"]))
+        image = Image.fromarray(self._read(record["file_name"]))
         sample = {"file_name": record["file_name"], "image_id": record["image_id"]}
         entropy = np.random.SeedSequence([self.seed, position]).generate_state(1)
         with torch.random.fork_rng(devices=[]):
