@@ -95,7 +95,7 @@ def _add_refinement(cfg: CN) -> None:
     cfg.REFINE.DRIFT.PERIOD = 500  # iterations of f between checks; 0 is never
     cfg.REFINE.DRIFT.IMAGES = 64  # the first so many training images
     cfg.REFINE.DRIFT.AGREEMENT_LOSS = 0.05  # fall of the mean IoU with the boxes of mirrored images
-    cfg.REFINE.DRIFT.AREA_FACTOR = 1.5  # by which the median box area may grow or shrink
+    cfg.REFINE.DRIFT.AREA_FACTOR = 1.5  # by which the mean box area may grow or shrink
     cfg.REFINE.DRIFT.FEATURE_SHIFT = (
         0.5  # distance of the keys from the start, share of their length
     )

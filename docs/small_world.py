@@ -110,7 +110,7 @@ def page() -> str:
         raise UserError(
             f"no {KEPT / 'main.json'}: run `python docs/small_world.py --run main` first"
         )
-    text = (DOCS / "small_world_text.md").read_text(encoding="utf-8")
+    text = (KEPT / "text.md").read_text(encoding="utf-8")
     parts = {
         "MAIN": main_table(found["main"][1]),
         "SETTINGS": settings_table(found),

@@ -20,7 +20,7 @@ class DriftSignals:
 
     Attributes:
         flip_agreement: mean IoU of the rule's first box on an image and on its mirror image, mirrored back.
-        area_ratio: median of the box's area divided by its area on the frozen copy's map.
+        area_ratio: geometric mean of the box's area divided by its area on the frozen copy's map.
         feature_shift: mean relative L2 distance of the keys to the frozen copy's.
     """
 
@@ -39,7 +39,7 @@ class DriftLimits:
 
     Attributes:
         agreement_loss: fall of the flip agreement below that of the frozen copy.
-        area_factor: factor by which the median area may grow or shrink.
+        area_factor: factor by which the mean area may grow or shrink.
         feature_shift: relative distance of the keys.
     """
 
@@ -53,7 +53,7 @@ class DriftLimits:
         if lost > self.agreement_loss:
             return f"agreement of boxes with those of mirrored images fell by {lost:.3f}, to {now.flip_agreement:.3f}"
         if not 1 / self.area_factor <= now.area_ratio <= self.area_factor:
-            return f"the median box area changed by a factor of {now.area_ratio:.2f}"
+            return f"the mean box area changed by a factor of {now.area_ratio:.2f}"
         if now.feature_shift > self.feature_shift:
             return f"keys moved by {now.feature_shift:.2f} of their length"
         return None
@@ -78,7 +78,9 @@ class DriftProbe:
         rows = [self._rows(network, batch) for batch in self._pictures.split(self._batch_size)]
         network.train(was_training)
         agreement, ratio, shift = (torch.cat(column) for column in zip(*rows, strict=True))
-        return DriftSignals(agreement.mean().item(), ratio.median().item(), shift.mean().item())
+        return DriftSignals(
+            agreement.mean().item(), ratio.log().mean().exp().item(), shift.mean().item()
+        )
 
     def _rows(self, network: VisionTransformer, pictures: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         ours, theirs = network(pictures, "key"), self._reference(pictures, "key")

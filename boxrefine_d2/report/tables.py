@@ -202,6 +202,11 @@ _RECORD_ROWS = [
     ("phase detector", "wall time of its steps", _seconds("detector")),
     ("phase refine", "wall time of its steps", _seconds("refine")),
     (
+        "stopped by drift",
+        "where the safety stop ended refinement",
+        lambda record: escape(record.get("stopped") or "–"),
+    ),
+    (
         "unreadable images",
         "training images that were replaced by their neighbours",
         lambda record: (

@@ -17,6 +17,12 @@ CHARTS = {
     "h_iou_with_pseudo_box": ("IoU of h with the pseudo-box", "best box, this batch"),
     "h_hits_pseudo_box": ("h hits the pseudo-box", "share with IoU ≥ 0.5, this batch"),
     "gradient_norm_first_block": ("gradient of f's first block", "norm; above 0 if f learns"),
+    "drift/flip_agreement": (
+        "agreement with mirrored images",
+        "mean IoU of the rule's boxes, without labels",
+    ),
+    "drift/area_ratio": ("area of the boxes", "geometric mean, in units of that before"),
+    "drift/feature_shift": ("shift of the keys", "share of their length"),
 }
 
 

@@ -10,6 +10,7 @@ from boxrefine_d2.errors import UserError
 from boxrefine_d2.features.vit import LastBlock
 from boxrefine_d2.modeling.map_detector import build_trunk, to_instances
 from boxrefine_d2.modeling.map_inputs import (
+    HEATMAP_CELL_PIXELS,
     affinity_as_image,
     build_map_input,
     heatmap_as_image,
@@ -116,8 +117,11 @@ def test_adapters():
     assert_close(shown, keys_as_image(last, with_cls=True))
     rule = build_rule("lost")
     shown = build_map_input("heatmap_as_image", with_cls=False, rule=rule)(last, features)
-    assert shown.shape == (2, 3, 16, 16)
-    assert_close(shown[:, 1, ::8, 7::8], rule.heatmap(features))
+    assert shown.shape == (2, 3, 2 * HEATMAP_CELL_PIXELS, 2 * HEATMAP_CELL_PIXELS)
+    assert_close(
+        shown[:, 1, ::HEATMAP_CELL_PIXELS, HEATMAP_CELL_PIXELS - 1 :: HEATMAP_CELL_PIXELS],
+        rule.heatmap(features),
+    )
 
 
 def test_mistaken_adapters_are_named():
