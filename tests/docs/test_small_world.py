@@ -1,0 +1,78 @@
+"""The page is written from results alone; what it shows is what they hold."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+from boxrefine_d2.engine import load_config
+from boxrefine_d2.errors import UserError
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+@pytest.fixture
+def script(tmp_path, monkeypatch):
+    spec = importlib.util.spec_from_file_location("small_world_under_test", DOCS / "small_world.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    kept = tmp_path / "small_world"
+    kept.mkdir()
+    (kept / "text.md").write_text("A <!-- MAIN --> B <!-- SETTINGS --> C <!-- COMMANDS --> D")
+    monkeypatch.setattr(module, "KEPT", kept)
+    return module
+
+
+def score(mean, per_seed):
+    return {"mean": mean, "ci95": [mean - 2.0, mean + 2.5], "per_seed": per_seed}
+
+
+def result(gain):
+    corloc = {"lost": score(60.0, [59.0, 61.0]), "h": score(40.0, [39.0, 41.0])}
+    corloc["refined"] = score(60.0 + gain, [59.0 + gain, 61.0 + gain])
+    gains = {"refined_minus_lost": score(gain, [gain, gain])}
+    data = {"images": 300, "corloc": corloc, "gain": gains}
+    record = {"h_hits_pseudo_box": 70.0, "boxes_changed": 20.0, "feature_shift": 0.0625}
+    return {"datasets": {"scenes:val": data}, "seeds": [0, 1], "records": [record] * 2} | {
+        "commit": "abc1234"
+    }
+
+
+def keep(script, name, found):
+    (script.KEPT / f"{name}.json").write_text(json.dumps(found))
+
+
+def test_the_page_shows_what_the_results_hold(script):
+    keep(script, "main", result(1.5))
+    keep(script, "k1", result(-0.5))
+    page = script.page()
+    assert "| `scenes:val`, 300 | 60.0 [58.0, 62.5] | 40.0 [38.0, 42.5] | 61.5 [59.5, 64.0]" in page
+    assert "| +1.5 [-0.5, +4.0] |" in page
+    assert "| seed 1 | 61.0 | 41.0 | 62.5 | +1.5 |" in page
+    assert "| *h* has 1 box | 2 | -0.5 [-2.5, +2.0] | 40.0 | 70.0 | 20.0 | 0.062 |" in page
+    assert "| k1 | abc1234 | `python tools/run_demo.py " in page
+    assert "MODEL.MAP_DETECTOR.NUM_BOXES 1`" in page
+    assert "without the preservation term" not in page  # not measured yet
+    assert "<!--" not in page
+
+
+def test_every_setting_is_a_valid_change_of_the_configuration(script):
+    names = [setting["name"] for setting in script.settings()]
+    assert len(set(names)) == len(names) and names[0] == "main"
+    for setting in script.settings():
+        command = script.demo_command(setting, Path("out"))
+        opts = command[command.index(f"out/{setting['name']}") + 1 :]
+        cfg = load_config(str(DOCS.parent / script.CONFIG), opts)
+        for key, value in setting.get("opts", {}).items():
+            node = cfg
+            for part in key.split("."):
+                node = node[part]
+            assert node == value
+
+
+def test_mistakes_are_named(script):
+    with pytest.raises(UserError, match="no setting 'k2'; known: main, "):
+        script.run(["k2"], Path("out"))
+    with pytest.raises(UserError, match="--run main"):
+        script.page()
