@@ -73,8 +73,8 @@ class SquareMapper:
         image = TF.resized_crop(image, *box, size, InterpolationMode.BICUBIC)
         if mirrored:
             image = TF.hflip(image)
-        if not self.crop_area and not self.flip:
-            sample["input_key"] = record["file_name"]
+        if not self.crop_area:
+            sample["input_key"] = (record["file_name"], mirrored)
         return sample | {"image": image_tensor(np.array(image))}
 
 

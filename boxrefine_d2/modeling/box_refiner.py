@@ -19,13 +19,14 @@ from boxrefine_d2.discovery.build import Rule
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.features import build_backbone
 from boxrefine_d2.features.padding import normalise_and_pad
-from boxrefine_d2.features.vit import VisionTransformer
+from boxrefine_d2.features.vit import LastBlock, VisionTransformer
 from boxrefine_d2.structures import normalise, to_xyxy
 
 from .criterion import OBJECT
 from .map_detector import MapDetector, to_instances
 from .map_inputs import MapInput, build_map_input
 from .preservation import PreservationLoss
+from .recurring import RecurringInputs
 
 DETECTOR, REFINE = "detector", "refine"
 
@@ -69,6 +70,7 @@ class BoxRefiner(nn.Module):
         self.preservation = preservation
         self.square_size = square_size
         self.shuffle_boxes = shuffle_boxes
+        self._recurring = RecurringInputs()
         self.phase = DETECTOR
 
     @classmethod
@@ -103,6 +105,7 @@ class BoxRefiner(nn.Module):
         if phase not in (DETECTOR, REFINE):
             raise ValueError(f"unknown phase {phase!r}; known: {DETECTOR}, {REFINE}")
         self.phase = phase
+        self._recurring.clear()  # f may have changed
         self.map_network.requires_grad_(phase == REFINE)
         self.map_detector.requires_grad_(phase == DETECTOR)
         self.train(self.training)
@@ -126,21 +129,41 @@ class BoxRefiner(nn.Module):
         if not self.training:
             return self.inference(batched_inputs)
         images = self._batch(batched_inputs)
-        with torch.set_grad_enabled(self.phase == REFINE):
+        names = [x.get("input_key") for x in batched_inputs]
+        if self.phase == DETECTOR:
+            pictures, targets = self._fixed_maps(images, names)
+            if self.shuffle_boxes:
+                targets = targets[1:] + targets[:1]
+        else:
             last = self.map_network.forward_last_block(images)
-        keys = self.map_network.key_map(last)
-        targets = [normalise(b.boxes, b.input_size) for b in self.discovery(keys.detach())]
-        if self.shuffle_boxes and self.phase == DETECTOR:
-            targets = targets[1:] + targets[:1]
-        outputs = self.map_detector.predict(self.map_input(last, keys))
+            pictures, targets = self._maps(last)
+        outputs = self.map_detector.predict(pictures)
         losses = self.map_detector.criterion(outputs, targets)
         if self.phase == REFINE and self.preservation.weight:
-            names = [x.get("input_key") for x in batched_inputs]
             losses["loss_preservation"] = self.preservation(
                 last, images, self.reference_network, names
             )
         self._log_match(outputs, targets)
         return losses
+
+    def _maps(self, last: LastBlock) -> tuple[Tensor, list[Tensor]]:
+        """What h sees (B, 3, H, W), and the rule's boxes, normalised (N, 4) an image."""
+        keys = self.map_network.key_map(last)
+        targets = [normalise(b.boxes, b.input_size) for b in self.discovery(keys.detach())]
+        return self.map_input(last, keys), targets
+
+    @torch.no_grad()
+    def _fixed_maps(self, images: Tensor, names: list[Any]) -> tuple[Tensor, list[Tensor]]:
+        """`_maps` while f stands still: of inputs that come back only once."""
+        if any(name is None for name in names):
+            return self._maps(self.map_network.forward_last_block(images))
+
+        def compute(image: Tensor) -> tuple[Tensor, Tensor]:
+            pictures, targets = self._maps(self.map_network.forward_last_block(image))
+            return pictures[0], targets[0]
+
+        pictures, targets = zip(*self._recurring.rows(names, images, compute), strict=True)
+        return torch.stack(pictures), list(targets)
 
     @torch.no_grad()
     def weight_distance(self) -> float:

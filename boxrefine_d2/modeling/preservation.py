@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.features.vit import LastBlock, VisionTransformer
 
-CACHE_BYTES = 256 * 2**20
+from .recurring import RecurringInputs
 
 
 class PreservationLoss(nn.Module):
@@ -29,8 +29,7 @@ class PreservationLoss(nn.Module):
         self.weight = weight
         self.on = on
         self.reduction = reduction
-        self._cache: dict[Hashable, Tensor] = {}
-        self._cached_bytes = 0
+        self._recurring = RecurringInputs()
 
     def forward(
         self,
@@ -59,16 +58,7 @@ class PreservationLoss(nn.Module):
     ) -> Tensor:
         if any(key is None for key in keys):
             return self._select(reference.forward_last_block(images))
-        rows = []
-        for image, key in zip(images, keys, strict=True):
-            if key not in self._cache:
-                # alone, so that the stored numbers do not depend on the batch that came first
-                self._store(key, self._select(reference.forward_last_block(image[None]))[0])
-            rows.append(self._cache[key])
-        return torch.stack(rows)
-
-    def _store(self, key: Hashable, features: Tensor) -> None:
-        self._cache[key] = features
-        self._cached_bytes += features.nbytes
-        while self._cached_bytes > CACHE_BYTES and len(self._cache) > 1:
-            self._cached_bytes -= self._cache.pop(next(iter(self._cache))).nbytes
+        rows = self._recurring.rows(
+            keys, images, lambda image: (self._select(reference.forward_last_block(image))[0],)
+        )
+        return torch.stack([row[0] for row in rows])

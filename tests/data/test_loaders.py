@@ -108,12 +108,17 @@ def test_batches_that_cannot_be_filled_are_refused(records):
         stream(records, 1, ranks=3)
 
 
-def test_without_augmentation_the_input_has_a_name(records):
+def test_an_input_that_comes_back_has_a_name(records):
     plain = square(crop_area=(), flip=False)
     first, again = plain(records[0], 0), plain(records[0], 99)
-    assert first["input_key"] == records[0]["file_name"]
+    assert first["input_key"] == again["input_key"]
     assert torch.equal(first["image"], again["image"])
     assert "input_key" not in square()(records[0], 0)
+    mirrored = [square(crop_area=())(records[0], position) for position in range(20)]
+    images = {sample["input_key"]: sample["image"] for sample in mirrored}
+    assert len(images) == 2
+    for sample in mirrored:
+        assert torch.equal(sample["image"], images[sample["input_key"]])
 
 
 def test_flip_mirrors_about_half_of_the_draws(records):

@@ -10,6 +10,7 @@ from boxrefine_d2.modeling import BoxRefiner, MapDetector, SetCriterion
 from boxrefine_d2.modeling.map_detector import build_trunk
 from boxrefine_d2.modeling.map_inputs import TOKEN_INPUTS, build_map_input
 from boxrefine_d2.modeling.preservation import PreservationLoss
+from boxrefine_d2.modeling.recurring import RecurringInputs
 from boxrefine_d2.structures import PseudoBoxes, normalise
 
 SIDE = 64
@@ -197,6 +198,55 @@ def test_recurring_inputs_meet_the_reference_once(monkeypatch):
     assert calls == [1, 1]
     for value in cached:
         assert_close(value, plain, atol=1e-6, rtol=1e-5)
+
+
+def test_while_h_learns_f_meets_an_input_that_comes_back_once(monkeypatch):
+    model = tiny_refiner(map_input="heatmap_as_image").eval()
+    model.set_phase("detector")
+    model.map_detector.eval()  # batch statistics would change between the calls
+    model.training = True
+    calls = []
+    original = VisionTransformer.forward_last_block
+    monkeypatch.setattr(
+        VisionTransformer,
+        "forward_last_block",
+        lambda self, x: calls.append(len(x)) or original(self, x),
+    )
+    with EventStorage():
+        plain = model(square_batch(2))
+        assert calls == [2]
+        calls.clear()
+        named = [x | {"input_key": index} for index, x in enumerate(square_batch(2))]
+        kept = [model(named), model(named[::-1]), model(named)]
+        assert calls == [1, 1]
+        for losses in kept:
+            for name, value in losses.items():
+                assert_close(value, plain[name], atol=1e-5, rtol=1e-5)
+        calls.clear()
+        model.set_phase("detector")  # f may have changed: nothing is known any more
+        model.training = True
+        model(named)
+    assert calls == [1, 1]
+
+
+def test_the_oldest_results_go_when_the_limit_is_reached():
+    recurring, computed = RecurringInputs(limit_bytes=3 * 16), []
+
+    def compute(image):
+        computed.append(image.mean().item())
+        return (image.flatten()[:4].clone(),)
+
+    images = torch.arange(4.0)[:, None, None, None].expand(4, 3, 2, 2)
+    recurring.rows("abc", images[:3], compute)
+    recurring.rows("abc", images[:3], compute)
+    assert computed == [0, 1, 2]
+    recurring.rows("d", images[3:], compute)  # a goes
+    rows = recurring.rows("bcda", images[[1, 2, 3, 0]], compute)
+    assert computed == [0, 1, 2, 3, 0]
+    assert [row[0][0].item() for row in rows] == [1, 2, 3, 0]
+    recurring.clear()
+    recurring.rows("b", images[1:2], compute)
+    assert computed[-1] == 1
 
 
 def test_without_preservation_the_term_is_absent():

@@ -1,0 +1,56 @@
+"""Results for inputs that come back unchanged, computed once."""
+
+from collections.abc import Callable, Hashable, Sequence
+
+from torch import Tensor
+
+Row = tuple[Tensor, ...]
+
+CACHE_BYTES = 256 * 2**20
+
+
+class RecurringInputs:
+    """Keeps what a fixed network made of each input, up to a number of bytes; the oldest go first.
+
+    An input is always computed alone, so that no number depends on the batch that came first: a resumed run gets the
+    same bits.
+    """
+
+    def __init__(self, limit_bytes: int = CACHE_BYTES):
+        self._limit = limit_bytes
+        self._bytes = 0
+        self._rows: dict[Hashable, Row] = {}
+
+    def clear(self) -> None:
+        """Forgets all, when the network has changed."""
+        self._rows.clear()
+        self._bytes = 0
+
+    def rows(
+        self,
+        names: Sequence[Hashable],
+        images: Sequence[Tensor] | Tensor,
+        compute: Callable[[Tensor], Row],
+    ) -> list[Row]:
+        """One row an input.
+
+        Args: names: of the inputs.  images: (3, H, W) each, looked at if the name is new.  compute: (1, 3, H, W) to
+            the row.
+        """
+        found = []
+        for name, image in zip(names, images, strict=True):
+            if name not in self._rows:
+                self._keep(name, compute(image[None]))
+            found.append(self._rows[name])
+        return found
+
+    def _keep(self, name: Hashable, row: Row) -> None:
+        self._rows[name] = row
+        self._bytes += _size(row)
+        while self._bytes > self._limit and len(self._rows) > 1:
+            self._bytes -= _size(self._rows.pop(next(iter(self._rows))))
+
+
+def _size(row: Row) -> int:
+    """Bytes held; an expanded view holds its storage."""
+    return sum(tensor.untyped_storage().nbytes() for tensor in row)
