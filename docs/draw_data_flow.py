@@ -1,8 +1,8 @@
 """Draws docs/data_flow.png, the picture of the README:  python docs/draw_data_flow.py [OUTPUT]
 
-Its four tiles are what the package computes: a scene of scenes:val, the keys of `dino_mini` with random weights
-(seed 0), LOST's degrees, seed and component on them, and LOST's box. With random weights LOST misses many objects; the
-scene is one where it works. h and the refined f are words only, as nothing is trained here.
+Its four tiles are what the package computes: a scene of scenes:val, the keys of `dino_mini`, LOST's degrees, seed and
+component on them, and LOST's box. The scene is one where it works. h and the refined f are words only, as nothing is
+trained here.
 """
 
 import sys
@@ -34,7 +34,7 @@ def compute(index: int) -> SimpleNamespace:
     """All that the tiles show of one scene; the map as the first three principal components of the keys."""
     scene = render_scene("val", index)
     image = torch.from_numpy(scene.image).permute(2, 0, 1).float()
-    backbone = build_backbone("dino_mini", weights="random:0")
+    backbone = build_backbone("dino_mini")
     inputs = normalise_and_pad([image], backbone.stride)
     features = backbone.requires_grad_(False)(inputs, "key", [scene.image.shape[:2]])
     (boxes,) = discover("lost", features)
@@ -140,7 +140,7 @@ def draw(found: SimpleNamespace, output: str) -> None:
     sheet.axis("off")
     draw_tiles(sheet, found)
     draw_flow(sheet)
-    note = f"Tiles: scenes:val no. {SCENE}, dino_mini with random weights; IoU with the object {found.iou:.2f}"
+    note = f"Tiles: scenes:val no. {SCENE}, dino_mini; IoU with the object {found.iou:.2f}"
     write(sheet, WIDTH - 24, 18, note, 12, color=GREY, ha="right")
     figure.savefig(output, facecolor="w")
 
