@@ -88,17 +88,13 @@ def _add_refinement(cfg: CN) -> None:
     # a control: h learns from the boxes of another image of the batch; ours
     cfg.REFINE.SHUFFLE_BOXES = False
     # signs without labels that f drifts off, logged while it learns; ours
-    cfg.REFINE.STOP_ON_DRIFT = (
-        False  # True: on drift f goes back to the check before, and training ends
-    )
+    cfg.REFINE.STOP_ON_DRIFT = False  # True: f goes back to the check before, and training ends
     cfg.REFINE.DRIFT = CN()
     cfg.REFINE.DRIFT.PERIOD = 500  # iterations of f between checks; 0 is never
     cfg.REFINE.DRIFT.IMAGES = 64  # the first so many training images
     cfg.REFINE.DRIFT.AGREEMENT_LOSS = 0.05  # fall of the mean IoU with the boxes of mirrored images
     cfg.REFINE.DRIFT.AREA_FACTOR = 1.5  # by which the mean box area may grow or shrink
-    cfg.REFINE.DRIFT.FEATURE_SHIFT = (
-        0.5  # distance of the keys from the start, share of their length
-    )
+    cfg.REFINE.DRIFT.FEATURE_SHIFT = 0.5  # distance of the keys, share of their length
 
     cfg.SOLVER.MAP_NETWORK_LR = 5e-7  # of f; SOLVER.BASE_LR is h's. Release: 1e-5
     cfg.SEED = 0
@@ -109,9 +105,8 @@ def _add_pretraining(cfg: CN) -> None:
     """Self-distillation: DINO (arXiv:2104.14294) as its code trains ViT-S/16; 1251 iterations are an epoch of ImageNet."""
     cfg.PRETRAIN = CN()
     cfg.PRETRAIN.TEACHER_MOMENTUM = 0.996  # at the start; 1 at the end, along a cosine
-    cfg.PRETRAIN.WEIGHT_DECAY_END = (
-        0.4  # along a cosine, from SOLVER.WEIGHT_DECAY; none on biases and norms
-    )
+    # along a cosine, from SOLVER.WEIGHT_DECAY; none on biases and norms
+    cfg.PRETRAIN.WEIGHT_DECAY_END = 0.4
     cfg.PRETRAIN.DROP_PATH = 0.1  # of the student's last block, from 0 at the first
 
     cfg.PRETRAIN.DINO = CN()  # CLS tokens of crops
@@ -134,9 +129,8 @@ def _add_pretraining(cfg: CN) -> None:
     cfg.PRETRAIN.DINO.COLLAPSE_NATS = 0.01
     cfg.PRETRAIN.DINO.COLLAPSE_ITERS = 500
 
-    cfg.PRETRAIN.PATCH = (
-        CN()
-    )  # iBOT's masked patches (arXiv:2111.07832), through the head of the CLS tokens
+    # iBOT's masked patches (arXiv:2111.07832), through the head of the CLS tokens
+    cfg.PRETRAIN.PATCH = CN()
     cfg.PRETRAIN.PATCH.WEIGHT = 0.0  # iBOT: 1
     cfg.PRETRAIN.PATCH.MASKED_IMAGES = 0.5  # share of global crops that are masked at all
     cfg.PRETRAIN.PATCH.MASK_RATIO = (0.1, 0.5)  # share of their patches

@@ -159,13 +159,9 @@ def settings_table(found: dict[str, tuple[dict[str, Any], dict[str, Any]]]) -> s
             data = result["datasets"][name]
             cells.append(interval(data["gain"]["refined_minus_lost"], True))
             cells.append(f"{data['corloc']['h']['mean']:.1f}")
-        for key, scale, digits in (
-            ("h_hits_pseudo_box", 1, 1),
-            ("boxes_changed", 1, 1),
-            ("feature_shift", 1, 3),
-        ):
+        for key, digits in (("h_hits_pseudo_box", 1), ("boxes_changed", 1), ("feature_shift", 3)):
             mean = sum(record[key] for record in result["records"]) / len(result["records"])
-            cells.append(f"{scale * mean:.{digits}f}")
+            cells.append(f"{mean:.{digits}f}")
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 

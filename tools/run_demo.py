@@ -48,9 +48,13 @@ def parse_seeds(text: str) -> list[int]:
 def train_command(args: argparse.Namespace, seed: int) -> list[str]:
     """The run of one seed, without the interpreter."""
     script = os.path.relpath(TRAIN_NET) if TRAIN_NET.is_relative_to(Path.cwd()) else str(TRAIN_NET)
-    own = ["SEED", str(seed), "OUTPUT_DIR", str(args.output / f"seed_{seed}")]
     flags = ["--resume"] if args.resume else []
-    return [script, "--config-file", args.config_file, *flags, *args.opts, *own]
+    return [script, "--config-file", args.config_file, *flags, *changes(args, seed)]
+
+
+def changes(args: argparse.Namespace, seed: int) -> list[str]:
+    """KEY VALUE pairs of the run of one seed."""
+    return [*args.opts, "SEED", str(seed), "OUTPUT_DIR", str(args.output / f"seed_{seed}")]
 
 
 def is_finished(args: argparse.Namespace, seed: int) -> bool:
@@ -58,8 +62,7 @@ def is_finished(args: argparse.Namespace, seed: int) -> bool:
     folder = args.output / f"seed_{seed}"
     if not (folder / "results.json").is_file():
         return False
-    own = ["SEED", str(seed), "OUTPUT_DIR", str(folder)]
-    wanted = config_sha256(load_config(args.config_file, [*args.opts, *own]))
+    wanted = config_sha256(load_config(args.config_file, changes(args, seed)))
     return read_run(folder).results["config_sha256"] == wanted
 
 

@@ -12,7 +12,7 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms import v2 as T
 
 from .images import CachedReader
-from .mappers import image_tensor
+from .mappers import image_tensor, torch_draws
 from .paste_masks import paste_masks
 
 
@@ -102,8 +102,7 @@ class ViewsMapper:
         image = Image.fromarray(self._read(record["file_name"]))
         sample = {"file_name": record["file_name"], "image_id": record["image_id"]}
         entropy = np.random.SeedSequence([self.seed, position])
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(entropy.generate_state(1)[0]))
+        with torch_draws(entropy):
             if self.crops:
                 sample["global_crops"] = _tensors(self._global, image)
                 sample["local_crops"] = _tensors(self._local, image)

@@ -1,5 +1,7 @@
 """From a data set record to a model's input."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,14 @@ from .images import CachedReader, read_image
 def image_tensor(image: np.ndarray) -> torch.Tensor:
     """(H, W, 3) uint8 to (3, H, W) uint8."""
     return torch.from_numpy(image).permute(2, 0, 1).contiguous()
+
+
+@contextmanager
+def torch_draws(entropy: np.random.SeedSequence) -> Iterator[None]:
+    """Inside, torch draws what `entropy` says; outside nothing has changed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(entropy.generate_state(1)[0]))
+        yield
 
 
 class SquareMapper:
@@ -61,9 +71,7 @@ class SquareMapper:
         """
         image = Image.fromarray(self._read(record["file_name"]))
         sample = {"file_name": record["file_name"], "image_id": record["image_id"]}
-        entropy = np.random.SeedSequence([self.seed, position]).generate_state(1)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(entropy[0]))
+        with torch_draws(np.random.SeedSequence([self.seed, position])):
             if self.crop_area:
                 box = RandomResizedCrop.get_params(image, self.crop_area, self.crop_aspect)
             else:

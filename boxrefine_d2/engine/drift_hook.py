@@ -2,6 +2,7 @@
 
 import copy
 import logging
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -50,8 +51,8 @@ class DriftHook(HookBase):
         if self._refined % self._period:
             return
         now = self._probe.measure(self.model.map_network)
-        self.checks.append({"iteration": self.trainer.iter + 1, **now.as_dict()})
-        for name, value in now.as_dict().items():
+        self.checks.append({"iteration": self.trainer.iter + 1, **asdict(now)})
+        for name, value in asdict(now).items():
             self.trainer.storage.put_scalar(f"drift/{name}", value, smoothing_hint=False)
         if self._stops:
             self._stop_if_needed(now, self._probe.start)

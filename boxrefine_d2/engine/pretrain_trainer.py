@@ -19,7 +19,7 @@ from boxrefine_d2.pretraining import SelfDistillation
 
 from .distillation_hook import DistillationHook
 from .export import write_map_network
-from .loop import Trainer, train_records
+from .loop import Trainer
 
 MAP_NETWORK_FILE = "map_network.safetensors"
 IMAGES_COMPARED = 16
@@ -31,11 +31,10 @@ class PretrainTrainer(Trainer):
     network: SelfDistillation
     learning_rates = "SOLVER.BASE_LR"
 
-    @classmethod
-    def check(cls, cfg: CfgNode) -> None:
+    def __init__(self, cfg: CfgNode):
         """Also refuses training images that are all the same picture. Raises: UserError."""
-        super().check(cfg)
-        check_images_differ(train_records(cfg))
+        super().__init__(cfg)
+        check_images_differ(self.train_loader.dataset.records)
 
     def job_hooks(self) -> list[HookBase]:
         """The schedules, the teacher's average and the watch for collapse."""

@@ -14,7 +14,7 @@ from boxrefine_d2.modeling import BoxRefiner
 
 from .drift_hook import DriftHook
 from .hooks import PhaseHook
-from .loop import Trainer, test_loader, train_records
+from .loop import Trainer, test_loader
 from .phases import PhaseSchedule
 
 
@@ -27,7 +27,7 @@ class RefineTrainer(Trainer):
     def job_hooks(self) -> list[HookBase]:
         """The phases and the safety stop."""
         self.phase_hook = PhaseHook(self.network, PhaseSchedule.from_config(self.cfg))
-        self.drift_hook = DriftHook(self.network, self.cfg, train_records(self.cfg))
+        self.drift_hook = DriftHook(self.network, self.cfg, self.train_loader.dataset.records)
         return [self.phase_hook, self.drift_hook]
 
     def train(self) -> dict[str, Any]:
@@ -61,7 +61,7 @@ class RefineTrainer(Trainer):
 
     def record(self) -> dict[str, Any]:
         """What the run did, measured on REFINE.RECORD_IMAGES training images (means on the main process only)."""
-        records = train_records(self.cfg)
+        records = self.train_loader.dataset.records
         wanted = self.cfg.REFINE.RECORD_IMAGES or len(records)
         evaluator = RefinementEvaluator(self.cfg.DISCOVERY.NAME)
         measured = inference_on_dataset(

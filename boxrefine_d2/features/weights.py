@@ -27,7 +27,7 @@ NETWORK_TIMEOUT_SECONDS = 30.0
 # Dictionaries that wrap a state dict, most specific first: full DINO checkpoints hold student and teacher.
 _WRAPPERS = ("teacher", "state_dict", "model")
 _PREFIXES = ("module.", "backbone.")
-# in a checkpoint of `BoxRefiner`, which also holds the frozen copy and h
+# in a checkpoint of `BoxRefiner`, beside the frozen copy and h, or of `SelfDistillation`, beside the student
 _REFINED = "map_network."
 # what a pre-training checkpoint holds besides the network behind the map
 _HEADS = ("head.", "fc.", "classifier.")

@@ -23,6 +23,7 @@ from boxrefine_d2.features.vit import LastBlock, VisionTransformer
 from boxrefine_d2.structures import normalise, to_xyxy
 
 from .criterion import OBJECT
+from .drift import relative_shift
 from .map_detector import MapDetector, to_instances
 from .map_inputs import MapInput, build_map_input
 from .preservation import PreservationLoss
@@ -128,13 +129,13 @@ class BoxRefiner(nn.Module):
         """
         if not self.training:
             return self.inference(batched_inputs)
-        images = self._batch(batched_inputs)
         names = [x.get("input_key") for x in batched_inputs]
         if self.phase == DETECTOR:
-            pictures, targets = self._fixed_maps(images, names)
+            pictures, targets = self._fixed_maps(batched_inputs, names)
             if self.shuffle_boxes:
                 targets = targets[1:] + targets[:1]
         else:
+            images = self._batch(batched_inputs)
             last = self.map_network.forward_last_block(images)
             pictures, targets = self._maps(last)
         outputs = self.map_detector.predict(pictures)
@@ -153,16 +154,22 @@ class BoxRefiner(nn.Module):
         return self.map_input(last, keys), targets
 
     @torch.no_grad()
-    def _fixed_maps(self, images: Tensor, names: list[Any]) -> tuple[Tensor, list[Tensor]]:
+    def _fixed_maps(
+        self, batched_inputs: list[dict[str, Any]], names: list[Any]
+    ) -> tuple[Tensor, list[Tensor]]:
         """`_maps` while f stands still: of inputs that come back only once."""
-        if any(name is None for name in names):
-            return self._maps(self.map_network.forward_last_block(images))
 
-        def compute(image: Tensor) -> tuple[Tensor, Tensor]:
-            pictures, targets = self._maps(self.map_network.forward_last_block(image))
+        def compute(inputs: list[dict[str, Any]]) -> tuple[Tensor, list[Tensor]]:
+            return self._maps(self.map_network.forward_last_block(self._batch(inputs)))
+
+        def compute_one(x: dict[str, Any]) -> tuple[Tensor, Tensor]:
+            pictures, targets = compute([x])
             return pictures[0], targets[0]
 
-        pictures, targets = zip(*self._recurring.rows(names, images, compute), strict=True)
+        if any(name is None for name in names):
+            return compute(batched_inputs)
+        rows = self._recurring.rows(names, batched_inputs, compute_one)
+        pictures, targets = zip(*rows, strict=True)
         return torch.stack(pictures), list(targets)
 
     @torch.no_grad()
@@ -205,8 +212,7 @@ class BoxRefiner(nn.Module):
         image_sizes = [(x["height"], x["width"]) for x in batched_inputs]
         reference = self.reference_network(images, "key", input_sizes)
         refined = self.map_network(images, "key", input_sizes)
-        shift = (refined.data - reference.data).flatten(1).norm(dim=1)
-        shift = shift / reference.data.flatten(1).norm(dim=1)
+        shift = relative_shift(refined, reference)
         squares = [
             self._squeeze(image[:, :height, :width])
             for image, (height, width) in zip(images, input_sizes, strict=True)

@@ -3,11 +3,11 @@
 Measured on a fixed handful of training images, squeezed to S x S like the input of h.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torchvision.ops import box_iou
+from torchvision.ops import box_area, box_iou
 
 from boxrefine_d2.discovery.build import Rule
 from boxrefine_d2.features.vit import VisionTransformer
@@ -27,10 +27,6 @@ class DriftSignals:
     flip_agreement: float
     area_ratio: float
     feature_shift: float
-
-    def as_dict(self) -> dict[str, float]:
-        """The three numbers by name."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -89,18 +85,15 @@ class DriftProbe:
         width = pictures.shape[3]
         back = self._first_boxes(mirrored)[:, [2, 1, 0, 3]] * boxes.new_tensor([-1, 1, -1, 1])
         back = back + boxes.new_tensor([width, 0, width, 0])
-        agreement = torch.stack(
-            [box_iou(a[None], b[None])[0, 0] for a, b in zip(boxes, back, strict=True)]
-        )
-        shift = (ours.data - theirs.data).flatten(1).norm(dim=1) / theirs.data.flatten(1).norm(
-            dim=1
-        )
-        return agreement, _area(boxes) / _area(before), shift.cpu()
+        agreement = box_iou(boxes, back).diagonal()
+        return agreement, box_area(boxes) / box_area(before), relative_shift(ours, theirs).cpu()
 
     def _first_boxes(self, features: FeatureMap) -> Tensor:
         found: list[PseudoBoxes] = self._rule(features)
         return torch.stack([boxes.boxes[0] for boxes in found]).cpu()
 
 
-def _area(boxes: Tensor) -> Tensor:
-    return (boxes[:, 2:] - boxes[:, :2]).prod(dim=1)
+def relative_shift(ours: FeatureMap, reference: FeatureMap) -> Tensor:
+    """(B,) L2 distance of two maps of the same images, in units of the length of the second."""
+    distance = (ours.data - reference.data).flatten(1).norm(dim=1)
+    return distance / reference.data.flatten(1).norm(dim=1)

@@ -58,7 +58,9 @@ class PreservationLoss(nn.Module):
     ) -> Tensor:
         if any(key is None for key in keys):
             return self._select(reference.forward_last_block(images))
-        rows = self._recurring.rows(
-            keys, images, lambda image: (self._select(reference.forward_last_block(image))[0],)
-        )
-        return torch.stack([row[0] for row in rows])
+
+        def compute(image: Tensor) -> tuple[Tensor]:
+            # a copy, which lets go of what was not selected
+            return (self._select(reference.forward_last_block(image[None]))[0].clone(),)
+
+        return torch.stack([row[0] for row in self._recurring.rows(keys, images, compute)])

@@ -1,10 +1,12 @@
 """Results for inputs that come back unchanged, computed once."""
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable
+from typing import TypeVar
 
 from torch import Tensor
 
 Row = tuple[Tensor, ...]
+T = TypeVar("T")
 
 CACHE_BYTES = 256 * 2**20
 
@@ -28,19 +30,15 @@ class RecurringInputs:
 
     def rows(
         self,
-        names: Sequence[Hashable],
-        images: Sequence[Tensor] | Tensor,
-        compute: Callable[[Tensor], Row],
+        names: Iterable[Hashable],
+        inputs: Iterable[T],
+        compute: Callable[[T], Row],
     ) -> list[Row]:
-        """One row an input.
-
-        Args: names: of the inputs.  images: (3, H, W) each, looked at if the name is new.  compute: (1, 3, H, W) to
-            the row.
-        """
+        """One row an input; `compute` makes the row of an input whose name is new."""
         found = []
-        for name, image in zip(names, images, strict=True):
+        for name, thing in zip(names, inputs, strict=True):
             if name not in self._rows:
-                self._keep(name, compute(image[None]))
+                self._keep(name, compute(thing))
             found.append(self._rows[name])
         return found
 

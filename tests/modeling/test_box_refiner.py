@@ -54,6 +54,18 @@ def step(model, batch, optimizer=None):
     return losses, logged
 
 
+def batch_sizes(monkeypatch) -> list[int]:
+    """How many images each forward of a transformer gets from now on."""
+    calls = []
+    original = VisionTransformer.forward_last_block
+    monkeypatch.setattr(
+        VisionTransformer,
+        "forward_last_block",
+        lambda self, x: calls.append(len(x)) or original(self, x),
+    )
+    return calls
+
+
 def with_gradient(module):
     return {name for name, p in module.named_parameters() if p.grad is not None and p.grad.any()}
 
@@ -184,13 +196,7 @@ def test_recurring_inputs_meet_the_reference_once(monkeypatch):
     model = tiny_refiner()
     images = torch.randn(2, 3, SIDE, SIDE)
     last = model.map_network.forward_last_block(images)
-    calls = []
-    original = VisionTransformer.forward_last_block
-    monkeypatch.setattr(
-        VisionTransformer,
-        "forward_last_block",
-        lambda self, x: calls.append(len(x)) or original(self, x),
-    )
+    calls = batch_sizes(monkeypatch)
     term = PreservationLoss(weight=1.0, on="cls", reduction="sum")
     plain = term(last, images, model.reference_network, [None, None])
     calls.clear()
@@ -205,13 +211,7 @@ def test_while_h_learns_f_meets_an_input_that_comes_back_once(monkeypatch):
     model.set_phase("detector")
     model.map_detector.eval()  # batch statistics would change between the calls
     model.training = True
-    calls = []
-    original = VisionTransformer.forward_last_block
-    monkeypatch.setattr(
-        VisionTransformer,
-        "forward_last_block",
-        lambda self, x: calls.append(len(x)) or original(self, x),
-    )
+    calls = batch_sizes(monkeypatch)
     with EventStorage():
         plain = model(square_batch(2))
         assert calls == [2]
