@@ -44,7 +44,7 @@ def _add_model(cfg: CN) -> None:
 
     # h, the detector that reads the map
     cfg.MODEL.MAP_DETECTOR = CN()
-    cfg.MODEL.MAP_DETECTOR.TRUNK = "resnet50"  # resnet50, resnet18 or vgg16
+    cfg.MODEL.MAP_DETECTOR.TRUNK = "resnet50"  # resnet50, resnet18, vgg16 or small_cnn
     # a file with torchvision's names, dino_resnet50 or imagenet_vgg16 for the official one, or "random"
     cfg.MODEL.MAP_DETECTOR.WEIGHTS = "dino_resnet50"
     cfg.MODEL.MAP_DETECTOR.NORM = "BN"  # BN, SyncBN or FrozenBN
@@ -85,6 +85,9 @@ def _add_refinement(cfg: CN) -> None:
     # how many training images the record at the end of a run is measured on; 0 is all of them
     cfg.REFINE.RECORD_IMAGES = 0
 
+    # what h and f learn from: "rule" (its boxes on the current map of the square input, as the release) or
+    # "annotations" (those of DATASETS.TRAIN, as from +pseudo=FILE: the paper's boxes "extracted from I by f")
+    cfg.REFINE.TARGETS = "rule"
     # a control: h learns from the boxes of another image of the batch; ours
     cfg.REFINE.SHUFFLE_BOXES = False
     # signs without labels that f drifts off, logged while it learns; ours

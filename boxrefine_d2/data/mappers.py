@@ -8,8 +8,11 @@ import numpy as np
 import torch
 from detectron2.config import CfgNode, configurable
 from PIL import Image
+from torchvision.ops import clip_boxes_to_image, remove_small_boxes
 from torchvision.transforms import InterpolationMode, RandomResizedCrop
 from torchvision.transforms import functional as TF
+
+from boxrefine_d2.structures import normalise
 
 from .images import CachedReader, read_image
 
@@ -43,14 +46,19 @@ class SquareMapper:
         flip: bool,
         seed: int,
         cache_bytes: float = 0.0,
+        with_boxes: bool = False,
     ):
-        """Args: crop_area: range of shares of the image; empty: the whole image is squeezed."""
+        """Args:
+        crop_area: range of shares of the image; empty: the whole image is squeezed.
+        with_boxes: the record's annotations come along as "target_boxes".
+        """
         self._read = CachedReader(cache_bytes)
         self.size = size
         self.crop_area = crop_area
         self.crop_aspect = crop_aspect
         self.flip = flip
         self.seed = seed
+        self.with_boxes = with_boxes
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
@@ -62,10 +70,13 @@ class SquareMapper:
             "flip": cfg.INPUT.RANDOM_FLIP == "horizontal",
             "seed": cfg.SEED,
             "cache_bytes": cfg.INPUT.CACHE_GIB * 2**30,
+            "with_boxes": cfg.REFINE.TARGETS == "annotations",
         }
 
     def __call__(self, record: dict[str, Any], position: int) -> dict[str, Any]:
-        """{"image" (3, S, S) uint8, "file_name", "image_id"[, "input_key"]}; the key names an input that recurs.
+        """{"image" (3, S, S) uint8, "file_name", "image_id"[, "input_key"][, "target_boxes"]}.
+
+        The key names an input that recurs; the boxes are (M, 4) normalised (cx, cy, w, h) of what of them is seen.
 
         Raises: ImageReadError for a bad file.
         """
@@ -81,9 +92,25 @@ class SquareMapper:
         image = TF.resized_crop(image, *box, size, InterpolationMode.BICUBIC)
         if mirrored:
             image = TF.hflip(image)
+        if self.with_boxes:
+            sample["target_boxes"] = _seen_boxes(record["annotations"], box, mirrored)
         if not self.crop_area:
             sample["input_key"] = (record["file_name"], mirrored)
         return sample | {"image": image_tensor(np.array(image))}
+
+
+def _seen_boxes(
+    annotations: list[dict[str, Any]], crop: tuple[int, int, int, int], mirrored: bool
+) -> torch.Tensor:
+    """(M, 4) normalised boxes in a crop (top, left, height, width); crowds and what lies outside are left out."""
+    top, left, height, width = crop
+    corners = [a["bbox"] for a in annotations if not a.get("iscrowd", 0)]
+    boxes = torch.tensor(corners, dtype=torch.float32).reshape(-1, 4)
+    boxes = clip_boxes_to_image(boxes - boxes.new_tensor([left, top, left, top]), (height, width))
+    boxes = normalise(boxes[remove_small_boxes(boxes, 1.0)], (height, width))
+    if mirrored:
+        boxes[:, 0] = 1 - boxes[:, 0]
+    return boxes
 
 
 class WholeImageMapper:

@@ -9,6 +9,7 @@ from detectron2.evaluation import inference_on_dataset
 from torch import nn
 
 from boxrefine_d2.data.mappers import SquareMapper
+from boxrefine_d2.errors import UserError
 from boxrefine_d2.evaluation import RefinementEvaluator
 from boxrefine_d2.modeling import BoxRefiner
 
@@ -23,6 +24,11 @@ class RefineTrainer(Trainer):
 
     network: BoxRefiner
     learning_rates = "SOLVER.BASE_LR or SOLVER.MAP_NETWORK_LR"
+
+    def __init__(self, cfg: CfgNode):
+        """Also refuses targets that are not there. Raises: UserError."""
+        super().__init__(cfg)
+        check_targets(cfg.REFINE.TARGETS, self.train_loader.dataset.records)
 
     def job_hooks(self) -> list[HookBase]:
         """The phases and the safety stop."""
@@ -75,3 +81,24 @@ class RefineTrainer(Trainer):
             "stopped": self.drift_hook.stopped,
             "unreadable_images": self.unreadable_images(),
         }
+
+
+def check_targets(targets: str, records: list[dict[str, Any]]) -> None:
+    """REFINE.TARGETS against what the training images hold.
+
+    Raises: UserError for an unknown value, or annotations that some or all images have not.
+    """
+    if targets not in ("rule", "annotations"):
+        raise UserError(f"REFINE.TARGETS {targets!r} is unknown; known: rule, annotations")
+    if targets == "rule":
+        return
+    without = [record["file_name"] for record in records if "annotations" not in record]
+    if without:
+        raise UserError(
+            f"REFINE.TARGETS annotations: {len(without)} of {len(records)} training images have no labels "
+            f"(first: {without[0]}); add +pseudo=FILE, which tools/discover.py writes, or use REFINE.TARGETS rule"
+        )
+    if not any(record["annotations"] for record in records):
+        raise UserError(
+            f"REFINE.TARGETS annotations: the labels of all {len(records)} training images are empty"
+        )

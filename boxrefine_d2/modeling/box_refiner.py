@@ -122,8 +122,9 @@ class BoxRefiner(nn.Module):
     def forward(self, batched_inputs: list[dict[str, Any]]) -> Any:
         """Detectron2's contract.
 
-        Args: batched_inputs: dicts with "image" (3, H, W) RGB in [0, 255]; in training all S x S; in eval of one
-            padded size, with "height" and "width" of the original image.
+        Args: batched_inputs: dicts with "image" (3, H, W) RGB in [0, 255]; in training all S x S, and where all have
+            "target_boxes", (M, 4) normalised, they take the place of the rule's; in eval of one padded size, with
+            "height" and "width" of the original image.
         Returns: in training {"loss_class", "loss_l1", "loss_giou"[, "loss_preservation"]}, weighted; in eval what
             `inference` returns.
         """
@@ -137,7 +138,7 @@ class BoxRefiner(nn.Module):
         else:
             images = self._batch(batched_inputs)
             last = self.map_network.forward_last_block(images)
-            pictures, targets = self._maps(last)
+            pictures, targets = self._maps(last, batched_inputs)
         outputs = self.map_detector.predict(pictures)
         losses = self.map_detector.criterion(outputs, targets)
         if self.phase == REFINE and self.preservation.weight:
@@ -147,10 +148,15 @@ class BoxRefiner(nn.Module):
         self._log_match(outputs, targets)
         return losses
 
-    def _maps(self, last: LastBlock) -> tuple[Tensor, list[Tensor]]:
-        """What h sees (B, 3, H, W), and the rule's boxes, normalised (N, 4) an image."""
+    def _maps(
+        self, last: LastBlock, batched_inputs: list[dict[str, Any]]
+    ) -> tuple[Tensor, list[Tensor]]:
+        """What h sees (B, 3, H, W), and the boxes given or of the rule, normalised (N, 4) an image."""
         keys = self.map_network.key_map(last)
-        targets = [normalise(b.boxes, b.input_size) for b in self.discovery(keys.detach())]
+        if "target_boxes" in batched_inputs[0]:
+            targets = [x["target_boxes"].to(self.device) for x in batched_inputs]
+        else:
+            targets = [normalise(b.boxes, b.input_size) for b in self.discovery(keys.detach())]
         return self.map_input(last, keys), targets
 
     @torch.no_grad()
@@ -160,7 +166,7 @@ class BoxRefiner(nn.Module):
         """`_maps` while f stands still: of inputs that come back only once."""
 
         def compute(inputs: list[dict[str, Any]]) -> tuple[Tensor, list[Tensor]]:
-            return self._maps(self.map_network.forward_last_block(self._batch(inputs)))
+            return self._maps(self.map_network.forward_last_block(self._batch(inputs)), inputs)
 
         def compute_one(x: dict[str, Any]) -> tuple[Tensor, Tensor]:
             pictures, targets = compute([x])
@@ -184,7 +190,7 @@ class BoxRefiner(nn.Module):
 
     @torch.no_grad()
     def _log_match(self, outputs: dict[str, Tensor], targets: list[Tensor]) -> None:
-        """Logs how well h's best box meets the rule's first box, over images where the rule found one."""
+        """Logs how well h's best box meets the first target, over images that have one."""
         found = [i for i, target in enumerate(targets) if len(target)]
         if not found:
             return

@@ -3,33 +3,20 @@
 Shapes: B images, k boxes an image.
 """
 
-from collections.abc import Callable
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
-import torchvision
 from detectron2.config import CfgNode, configurable
 from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.structures import Boxes, Instances
 from torch import Tensor, nn
-from torchvision.ops import FrozenBatchNorm2d
 
-from boxrefine_d2.errors import UserError
-from boxrefine_d2.features import BACKBONES, official_file
-from boxrefine_d2.features.weights import read_state_dict
 from boxrefine_d2.structures import normalise, to_xyxy
 
 from .criterion import OBJECT, SetCriterion
+from .trunks import build_trunk
 
 OUTPUTS_PER_BOX = 6  # cx, cy, w, h and the logits of object and no object
-
-_NORMS: dict[str, Callable[..., nn.Module]] = {
-    "BN": nn.BatchNorm2d,
-    "SyncBN": nn.SyncBatchNorm,
-    "FrozenBN": FrozenBatchNorm2d,
-}
 
 
 @META_ARCH_REGISTRY.register()
@@ -119,53 +106,3 @@ def to_instances(outputs: dict[str, Tensor], image_sizes: list[tuple[int, int]])
         result.pred_classes = torch.zeros_like(order)
         results.append(result)
     return results
-
-
-def build_trunk(name: str, *, outputs: int, norm: str, weights: str) -> nn.Module:
-    """A torchvision network whose last layer has `outputs` numbers.
-
-    Args: weights: a file, a name of `BACKBONES` for its official file, or "random".
-    Raises: UserError for an unknown name or norm, or a file that is not of this network.
-    """
-    builders = {
-        "resnet50": _resnet(torchvision.models.resnet50, norm),
-        "resnet18": _resnet(torchvision.models.resnet18, norm),
-        "vgg16": torchvision.models.vgg16,
-    }
-    if name not in builders:
-        raise UserError(
-            f"MODEL.MAP_DETECTOR.TRUNK {name!r} is unknown; known: {', '.join(builders)}"
-        )
-    trunk = builders[name](weights=None)
-    if weights != "random":
-        path = official_file(weights) if weights in BACKBONES else Path(weights)
-        _load_trunk(trunk, path, name)
-    head = trunk.classifier if name == "vgg16" else trunk
-    last = "6" if name == "vgg16" else "fc"
-    setattr(head, last, nn.Linear(getattr(head, last).in_features, outputs))
-    return trunk
-
-
-def _resnet(builder: Callable[..., nn.Module], norm: str) -> Callable[..., nn.Module]:
-    if norm not in _NORMS:
-        raise UserError(f"MODEL.MAP_DETECTOR.NORM {norm!r} is unknown; known: {', '.join(_NORMS)}")
-    return partial(builder, norm_layer=_NORMS[norm])
-
-
-def _load_trunk(trunk: nn.Module, path: Path, name: str) -> None:
-    """Everything but the last layer must be in the file; DINO's ResNet-50 holds no last layer at all."""
-    state, expected = read_state_dict(path), trunk.state_dict()
-    wanted = {
-        key
-        for key in expected
-        if not key.startswith(("fc.", "classifier.6.")) and not key.endswith("num_batches_tracked")
-    }
-    absent = sorted(
-        key for key in wanted if key not in state or state[key].shape != expected[key].shape
-    )
-    if absent:
-        raise UserError(
-            f"weights file {path} is not of {name}: {len(absent)} parameters are missing or of "
-            f"another shape (first: {absent[0]})"
-        )
-    trunk.load_state_dict({key: state[key] for key in wanted}, strict=False)

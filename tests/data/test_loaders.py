@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.testing import assert_close
 
 from boxrefine_d2.data.loaders import (
     TrainLoader,
@@ -14,6 +15,7 @@ from boxrefine_d2.data.loaders import (
 from boxrefine_d2.data.mappers import SquareMapper, WholeImageMapper
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.features import padded_size
+from boxrefine_d2.structures import to_xyxy
 
 
 @pytest.fixture
@@ -128,6 +130,49 @@ def test_flip_mirrors_about_half_of_the_draws(records):
     mirrored = sum(torch.equal(image, plain.flip(2)) for image in images)
     assert mirrored + sum(torch.equal(image, plain) for image in images) == 40
     assert 10 <= mirrored <= 30
+
+
+def bright_rectangle(tmp_path):
+    """A white rectangle on black, 100 wide and 80 high, and its record."""
+    pixels = np.zeros((80, 100, 3), np.uint8)
+    pixels[20:60, 10:50] = 255
+    Image.fromarray(pixels).save(tmp_path / "white.png")
+    annotations = [
+        {"bbox": [10.0, 20.0, 50.0, 60.0]},
+        {"bbox": [0.0, 0.0, 100.0, 80.0], "iscrowd": 1},
+    ]
+    return {"file_name": str(tmp_path / "white.png"), "image_id": 0, "annotations": annotations}
+
+
+def test_boxes_follow_the_crop_and_the_mirror(tmp_path):
+    record = bright_rectangle(tmp_path)
+    mapper = SquareMapper(
+        size=100, crop_area=(0.5, 0.9), crop_aspect=(0.75, 1.33), flip=True, seed=0, with_boxes=True
+    )
+    sides = set()
+    for position in range(12):
+        sample = mapper(record, position)
+        (box,) = to_xyxy(sample["target_boxes"], (100, 100))  # one: the crowd is left out
+        white = (sample["image"][0] > 127).nonzero()
+        seen = torch.cat([white.amin(0).flip(0), white.amax(0).flip(0) + 1])
+        assert_close(box, seen.float(), atol=1.5, rtol=0)
+        sides.add(bool(box[0] + box[2] > 100))
+    assert sides == {False, True}  # mirrored and not
+
+
+def test_boxes_outside_the_crop_are_left_out_and_empty_labels_give_none(tmp_path):
+    record = bright_rectangle(tmp_path)
+    mapper = SquareMapper(
+        size=100, crop_area=(), crop_aspect=(1, 1), flip=False, seed=0, with_boxes=True
+    )
+    record["annotations"] = [
+        {"bbox": [-30.0, 0.0, -10.0, 20.0]},
+        {"bbox": [90.0, 70.0, 120.0, 90.0]},
+    ]
+    assert_close(mapper(record, 0)["target_boxes"], torch.tensor([[0.95, 0.9375, 0.1, 0.125]]))
+    record["annotations"] = []
+    assert mapper(record, 0)["target_boxes"].shape == (0, 4)
+    assert "target_boxes" not in square()(record, 0)
 
 
 def test_whole_images_are_reduced_only_above_the_limit(records):

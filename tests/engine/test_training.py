@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from boxrefine_d2.features import build_backbone
-from boxrefine_d2.modeling.map_detector import build_trunk
+from boxrefine_d2.modeling.trunks import build_trunk
 
 TOOLS = Path(__file__).parents[2] / "tools"
 
@@ -156,6 +156,14 @@ def test_drift_stops_the_run_and_the_last_good_network_is_kept(tmp_path, job):
         (("DATASETS.TRAIN", "('folder:nowhere',)"), "nowhere"),
         (("DATASETS.TRAIN", "('scene:train',)"), "did you mean scenes:SPLIT"),
         (("MODEL.MAP_NETWORK.WEIGHTS", "nowhere.pth"), "no weights file at nowhere.pth"),
+        (
+            ("REFINE.TARGETS", "boxes"),
+            "REFINE.TARGETS 'boxes' is unknown; known: rule, annotations",
+        ),
+        (
+            ("REFINE.TARGETS", "annotations"),
+            r"12 of 12 training images have no labels .*add \+pseudo=FILE",
+        ),
         (("INPUT.SQUARE_SIZE", "70"), "INPUT.SQUARE_SIZE 70 is no multiple of the patch, 16"),
     ],
 )

@@ -7,10 +7,10 @@ from boxrefine_d2.discovery import build_rule
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.features.vit import VisionTransformer
 from boxrefine_d2.modeling import BoxRefiner, MapDetector, SetCriterion
-from boxrefine_d2.modeling.map_detector import build_trunk
 from boxrefine_d2.modeling.map_inputs import TOKEN_INPUTS, build_map_input
 from boxrefine_d2.modeling.preservation import PreservationLoss
 from boxrefine_d2.modeling.recurring import RecurringInputs
+from boxrefine_d2.modeling.trunks import build_trunk
 from boxrefine_d2.structures import PseudoBoxes, normalise
 
 SIDE = 64
@@ -142,13 +142,8 @@ def test_targets_follow_the_current_network():
     assert not torch.equal(seen[0], seen[1])
 
 
-def test_the_control_teaches_h_the_boxes_of_the_next_image_and_refines_with_its_own(monkeypatch):
-    boxes = torch.tensor([[0.0, 0.0, 16.0, 16.0], [16.0, 0.0, 64.0, 64.0], [0.0, 32.0, 32.0, 64.0]])
-
-    def rule(features):
-        return [PseudoBoxes(box[None], torch.ones(1), (SIDE, SIDE)) for box in boxes]
-
-    model = tiny_refiner(discovery=rule, shuffle_boxes=True)
+def targets_seen(model, monkeypatch) -> list[torch.Tensor]:
+    """The targets that each step's criterion gets from now on, of all images together."""
     seen = []
     forward = model.map_detector.criterion.forward
     monkeypatch.setattr(
@@ -156,6 +151,32 @@ def test_the_control_teaches_h_the_boxes_of_the_next_image_and_refines_with_its_
         "forward",
         lambda outputs, targets: seen.append(torch.cat(targets)) or forward(outputs, targets),
     )
+    return seen
+
+
+def test_given_boxes_take_the_place_of_the_rules_in_both_phases(monkeypatch):
+    model = tiny_refiner(discovery=lambda features: pytest.fail("the rule was asked"))
+    given = torch.tensor([[0.5, 0.5, 0.2, 0.4], [0.3, 0.3, 0.2, 0.2]])
+    seen = targets_seen(model, monkeypatch)
+    for phase in ("detector", "refine"):
+        for name in ("a", None):  # of inputs that come back, and of others
+            model.set_phase(phase)
+            batch = square_batch(2, target_boxes=given)
+            batch[1]["target_boxes"] = given[:0]
+            for index, x in enumerate(batch):
+                x["input_key"] = name and (name, index)
+            step(model, batch)
+            assert_close(seen.pop(), given)
+
+
+def test_the_control_teaches_h_the_boxes_of_the_next_image_and_refines_with_its_own(monkeypatch):
+    boxes = torch.tensor([[0.0, 0.0, 16.0, 16.0], [16.0, 0.0, 64.0, 64.0], [0.0, 32.0, 32.0, 64.0]])
+
+    def rule(features):
+        return [PseudoBoxes(box[None], torch.ones(1), (SIDE, SIDE)) for box in boxes]
+
+    model = tiny_refiner(discovery=rule, shuffle_boxes=True)
+    seen = targets_seen(model, monkeypatch)
     for phase, order in (("detector", [1, 2, 0]), ("refine", [0, 1, 2])):
         model.set_phase(phase)
         step(model, square_batch(3))

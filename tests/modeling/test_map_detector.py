@@ -8,7 +8,7 @@ from boxrefine_d2.config import boxrefine_cfg
 from boxrefine_d2.discovery import build_rule
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.features.vit import LastBlock
-from boxrefine_d2.modeling.map_detector import build_trunk, to_instances
+from boxrefine_d2.modeling.map_detector import to_instances
 from boxrefine_d2.modeling.map_inputs import (
     HEATMAP_CELL_PIXELS,
     affinity_as_image,
@@ -17,10 +17,11 @@ from boxrefine_d2.modeling.map_inputs import (
     keys_as_image,
     qkv_as_image,
 )
+from boxrefine_d2.modeling.trunks import build_trunk
 from boxrefine_d2.structures import FeatureMap
 
 
-def detector_cfg(trunk="resnet18"):
+def detector_cfg(trunk="small_cnn"):
     cfg = boxrefine_cfg()
     cfg.MODEL.META_ARCHITECTURE = "MapDetector"
     cfg.MODEL.MAP_DETECTOR.TRUNK = trunk
@@ -84,7 +85,7 @@ def test_best_box_first_and_the_first_among_equals():
     assert_close(instances.scores[2], torch.tensor([0.0, 1.0]).softmax(0)[0])
 
 
-@pytest.mark.parametrize("trunk", ["resnet18", "resnet50", "vgg16"])
+@pytest.mark.parametrize("trunk", ["resnet18", "resnet50", "vgg16", "small_cnn"])
 def test_trunks_take_any_size_and_give_six_numbers_a_box(trunk):
     net = build_trunk(trunk, outputs=18, norm="FrozenBN", weights="random").eval()
     with torch.no_grad():
