@@ -15,6 +15,7 @@ from boxrefine_d2.data.mappers import SquareMapper
 from boxrefine_d2.features.padding import normalise_and_pad
 from boxrefine_d2.modeling.box_refiner import REFINE, BoxRefiner
 from boxrefine_d2.modeling.drift import DriftLimits, DriftProbe, DriftSignals
+from boxrefine_d2.structures import to_xyxy
 
 from .hooks import StopTraining
 
@@ -24,7 +25,9 @@ logger = logging.getLogger(__name__)
 class DriftHook(HookBase):
     """Logs label-free signals while f learns; with REFINE.STOP_ON_DRIFT it goes back to the last good f and stops.
 
-    Attributes: checks: what was measured, with the iterations; stopped: why and where it stopped, or None.
+    Attributes:
+        checks: what was measured, each with the number of iterations done, first before f learns.
+        stopped: why and where it stopped, or None.
     """
 
     def __init__(self, model: BoxRefiner, cfg: CfgNode, records: list[dict[str, Any]]):
@@ -47,13 +50,16 @@ class DriftHook(HookBase):
             return
         if self._probe is None:
             self._probe = self._build_probe()
+            if not self.checks:
+                self.checks.append(_row(self.trainer.iter, self._probe.start))
         self._refined += 1
         if self._refined % self._period:
             return
         now = self._probe.measure(self.model.map_network)
-        self.checks.append({"iteration": self.trainer.iter + 1, **asdict(now)})
-        for name, value in asdict(now).items():
-            self.trainer.storage.put_scalar(f"drift/{name}", value, smoothing_hint=False)
+        self.checks.append(_row(self.trainer.iter + 1, now))
+        for name, value in self.checks[-1].items():
+            if name != "iteration":
+                self.trainer.storage.put_scalar(f"drift/{name}", value, smoothing_hint=False)
         if self._stops:
             self._stop_if_needed(now, self._probe.start)
 
@@ -76,20 +82,28 @@ class DriftHook(HookBase):
     def _build_probe(self) -> DriftProbe:
         """On the first training images that can be read, whole and unmirrored."""
         cfg, node = self._cfg, self._cfg.REFINE.DRIFT
+        side = cfg.INPUT.SQUARE_SIZE
         mapper = SquareMapper(
-            size=cfg.INPUT.SQUARE_SIZE, crop_area=(), crop_aspect=(1, 1), flip=False, seed=0
+            size=side, crop_area=(), crop_aspect=(1, 1), flip=False, seed=0, with_boxes=True
         )
         pictures: list[Tensor] = []
+        labels: list[Tensor] = []
         for record in self._records:
             if len(pictures) == node.IMAGES:
                 break
             try:
-                pictures.append(mapper(record, 0)["image"].to(self.model.device, torch.float32))
+                sample = mapper({"annotations": [], **record}, 0)
             except ImageReadError:
                 continue  # the stream reports it
+            pictures.append(sample["image"].to(self.model.device, torch.float32))
+            labels.append(to_xyxy(sample["target_boxes"], (side, side)))
         batch = normalise_and_pad(pictures, self.model.map_network.stride)
         return DriftProbe(
-            batch, self.model.reference_network, self.model.discovery, cfg.TEST.IMS_PER_BATCH
+            batch,
+            self.model.reference_network,
+            self.model.discovery,
+            cfg.TEST.IMS_PER_BATCH,
+            labels,
         )
 
     def state_dict(self) -> dict[str, Any]:
@@ -102,3 +116,8 @@ class DriftHook(HookBase):
         self.checks, self.stopped = list(state["checks"]), state["stopped"]
         self._refined = state["refined"]
         self._good = state["good"]
+
+
+def _row(iteration: int, signals: DriftSignals) -> dict[str, float]:
+    values = {name: value for name, value in asdict(signals).items() if value is not None}
+    return {"iteration": iteration, **values}

@@ -3,6 +3,7 @@
 Measured on a fixed handful of training images, squeezed to S x S like the input of h.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -22,11 +23,14 @@ class DriftSignals:
         flip_agreement: mean IoU of the rule's first box on an image and on its mirror image, mirrored back.
         area_ratio: geometric mean of the box's area divided by its area on the frozen copy's map.
         feature_shift: mean relative L2 distance of the keys to the frozen copy's.
+        corloc: percentage of the images with labels whose first box meets one (IoU >= 0.5), None without labels. For
+            the record, to judge the signals by: no limit reads it.
     """
 
     flip_agreement: float
     area_ratio: float
     feature_shift: float
+    corloc: float | None = None
 
 
 @dataclass(frozen=True)
@@ -58,9 +62,21 @@ class DriftLimits:
 class DriftProbe:
     """Measures the signals of f on a fixed batch of pictures."""
 
-    def __init__(self, pictures: Tensor, reference: VisionTransformer, rule: Rule, batch_size: int):
-        """Args: pictures: (P, 3, S, S), normalised.  reference: f's frozen copy."""
+    def __init__(
+        self,
+        pictures: Tensor,
+        reference: VisionTransformer,
+        rule: Rule,
+        batch_size: int,
+        labels: Sequence[Tensor] = (),
+    ):
+        """Args:
+        pictures: (P, 3, S, S), normalised.
+        reference: f's frozen copy.
+        labels: nothing, or for each picture (M, 4) XYXY in its frame; M = 0 where it has none.
+        """
         self._pictures = pictures
+        self._labels = labels
         self._reference = reference
         self._rule = rule
         self._batch_size = batch_size
@@ -73,12 +89,20 @@ class DriftProbe:
         network.eval()
         rows = [self._rows(network, batch) for batch in self._pictures.split(self._batch_size)]
         network.train(was_training)
-        agreement, ratio, shift = (torch.cat(column) for column in zip(*rows, strict=True))
+        boxes, agreement, ratio, shift = (torch.cat(column) for column in zip(*rows, strict=True))
         return DriftSignals(
-            agreement.mean().item(), ratio.log().mean().exp().item(), shift.mean().item()
+            agreement.mean().item(),
+            ratio.log().mean().exp().item(),
+            shift.mean().item(),
+            self._corloc(boxes),
         )
 
-    def _rows(self, network: VisionTransformer, pictures: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _corloc(self, boxes: Tensor) -> float | None:
+        pairs = list(zip(boxes, self._labels, strict=True)) if self._labels else []
+        hits = [bool((box_iou(box[None], of) >= 0.5).any()) for box, of in pairs if len(of)]
+        return 100 * sum(hits) / len(hits) if hits else None
+
+    def _rows(self, network: VisionTransformer, pictures: Tensor) -> tuple[Tensor, ...]:
         ours, theirs = network(pictures, "key"), self._reference(pictures, "key")
         mirrored = network(pictures.flip(3), "key")
         boxes, before = self._first_boxes(ours), self._first_boxes(theirs)
@@ -86,7 +110,8 @@ class DriftProbe:
         back = self._first_boxes(mirrored)[:, [2, 1, 0, 3]] * boxes.new_tensor([-1, 1, -1, 1])
         back = back + boxes.new_tensor([width, 0, width, 0])
         agreement = box_iou(boxes, back).diagonal()
-        return agreement, box_area(boxes) / box_area(before), relative_shift(ours, theirs).cpu()
+        ratio = box_area(boxes) / box_area(before)
+        return boxes, agreement, ratio, relative_shift(ours, theirs).cpu()
 
     def _first_boxes(self, features: FeatureMap) -> Tensor:
         found: list[PseudoBoxes] = self._rule(features)

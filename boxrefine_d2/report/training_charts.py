@@ -23,6 +23,7 @@ CHARTS = {
     ),
     "drift/area_ratio": ("area of the boxes", "geometric mean, in units of that before"),
     "drift/feature_shift": ("shift of the keys", "share of their length"),
+    "drift/corloc": ("CorLoc of the same boxes", "percent; for the record, nothing reads it"),
 }
 
 

@@ -133,13 +133,16 @@ def test_drift_stops_the_run_and_the_last_good_network_is_kept(tmp_path, job):
     changes = {"SOLVER.MAP_NETWORK_LR": "0.01", "SOLVER.MAX_ITER": "12", "REFINE.REFINE_ITERS": "8"}
     changes |= {"REFINE.STOP_ON_DRIFT": "True", "REFINE.DRIFT.PERIOD": "2"}
     changes |= {"REFINE.DRIFT.FEATURE_SHIFT": "0.05", "DATASETS.TEST": "('scenes:val+first=3',)"}
+    changes |= {"DATASETS.TRAIN": "('scenes:train+first=6',)", "REFINE.DRIFT.IMAGES": "4"}
     opts = [part for pair in changes.items() for part in pair]
     result = run(job(tmp_path, *opts))
     content = json.loads((tmp_path / "results.json").read_text())
     record = content["record"]
     assert record["stopped"].startswith("iteration 6: ")
-    assert [check["iteration"] for check in record["drift"]] == [6]
-    assert record["drift"][0]["feature_shift"] > 0.05
+    before, after = record["drift"]
+    assert (before["iteration"], after["iteration"]) == (4, 6)
+    assert before["feature_shift"] == 0 and after["feature_shift"] > 0.05
+    assert before["corloc"] in (0, 25, 50, 75, 100)  # of four labelled images
     assert record["weight_distance"] == 0 and record["boxes_changed"] == 0
     scores = next(iter(content["datasets"].values()))["corloc"]
     assert scores["refined"] == scores["lost"]

@@ -66,3 +66,20 @@ def test_agreement_by_hand(network):
         return [PseudoBoxes(middle, torch.ones(1), (64, 64)) for _ in features.image_sizes]
 
     assert DriftProbe(pictures(), network, centred, batch_size=3).start.flip_agreement == 1.0
+
+
+def test_corloc_by_hand_and_none_without_labels(network):
+    """The rule finds (16, 0, 48, 64): it meets (16, 0, 48, 40), not (0, 0, 20, 64); the third image is unlabelled."""
+    box = torch.tensor([[16.0, 0.0, 48.0, 64.0]])
+
+    def always(features):
+        return [PseudoBoxes(box, torch.ones(1), (64, 64)) for _ in features.image_sizes]
+
+    far, near = torch.tensor([[0.0, 0.0, 20.0, 64.0]]), torch.tensor([[16.0, 0.0, 48.0, 40.0]])
+    for labels, expected in (
+        ([torch.cat([far, near]), far, box[:0]], 50.0),
+        ([box[:0]] * 3, None),
+        ((), None),
+    ):
+        probe = DriftProbe(pictures(), network, always, batch_size=2, labels=labels)
+        assert probe.start.corloc == expected
