@@ -49,7 +49,8 @@ def _add_model(cfg: CN) -> None:
     cfg.MODEL.MAP_DETECTOR.WEIGHTS = "dino_resnet50"
     cfg.MODEL.MAP_DETECTOR.NORM = "BN"  # BN, SyncBN or FrozenBN
     cfg.MODEL.MAP_DETECTOR.NUM_BOXES = 10  # k
-    # qkv_as_image (release), keys_as_image (the paper's literal F), affinity_as_image, heatmap_as_image
+    # qkv_as_image (release), keys_as_image (the paper's literal F), affinity_as_image, heatmap_as_image,
+    # heatmap_and_degree_as_image
     cfg.MODEL.MAP_DETECTOR.INPUT = "qkv_as_image"
     # False: token rows are patches only. The release keeps the CLS row for TokenCut and drops it for LOST.
     cfg.MODEL.MAP_DETECTOR.INPUT_CLS = False

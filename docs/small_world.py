@@ -9,12 +9,14 @@ Each setting of small_world.yaml is one run of tools/run_demo.py; what it found 
 import argparse
 import json
 import shlex
+import statistics
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import yaml
+from scipy.stats import spearmanr
 
 from boxrefine_d2.errors import CommandParser, UserError, run_command
 from boxrefine_d2.evaluation import write_json
@@ -23,6 +25,13 @@ DOCS = Path(__file__).parent
 ROOT = DOCS.parent
 KEPT = DOCS / "small_world"
 CONFIG = "configs/demo/small_world.yaml"
+NOT_RUN = "Not run yet."
+# what a check of the safety stop holds -> its title
+SIGNALS = {
+    "flip_agreement": "agreement with mirrored images",
+    "area_ratio": "area of the boxes",
+    "feature_shift": "shift of the keys",
+}
 # what the page needs of a run_demo result
 KEYS = (
     "version",
@@ -114,6 +123,7 @@ def page() -> str:
     parts = {
         "MAIN": main_table(found["main"][1]),
         "SETTINGS": settings_table(found),
+        "DRIFT": drift_tables(found["drift"][1]["records"]) if "drift" in found else NOT_RUN,
         "COMMANDS": commands(found),
     }
     for name, part in parts.items():
@@ -123,25 +133,29 @@ def page() -> str:
 
 def interval(value: dict[str, Any], signed: bool = False) -> str:
     """ "12.3 [10.0, 14.5]"."""
-    form = "{:+.1f}" if signed else "{:.1f}"
-    low, high = (form.format(x) for x in value["ci95"])
-    return f"{form.format(value['mean'])} [{low}, {high}]"
+    low, high = (number(x, signed) for x in value["ci95"])
+    return f"{number(value['mean'], signed)} [{low}, {high}]"
+
+
+def number(value: float, signed: bool = False) -> str:
+    """ "12.3", or "+12.3"."""
+    return f"{value:+.1f}" if signed else f"{value:.1f}"
 
 
 def main_table(result: dict[str, Any]) -> str:
     """CorLoc of f, h and f^h with intervals, one row a seed beneath."""
-    lines = ["| Data, images | LOST on *f* | *h* | LOST on *f^h* | gain |", "|---|---|---|---|---|"]
+    lines = [
+        "| Data, images | LOST on *f* | *h* | LOST on *f^h* | gain of LOST | *h* less LOST on *f* |",
+        "|---|---|---|---|---|---|",
+    ]
     for data, found in result["datasets"].items():
-        corloc, gain = found["corloc"], found["gain"]["refined_minus_lost"]
-        cells = [interval(corloc[source]) for source in ("lost", "h", "refined")]
-        lines.append(
-            f"| `{data}`, {found['images']} | {' | '.join(cells)} | {interval(gain, True)} |"
-        )
+        columns = [(found["corloc"][source], False) for source in ("lost", "h", "refined")]
+        columns += [(found["gain"][f"{source}_minus_lost"], True) for source in ("refined", "h")]
+        cells = [interval(*column) for column in columns]
+        lines.append(f"| `{data}`, {found['images']} | {' | '.join(cells)} |")
         for index, seed in enumerate(result["seeds"]):
-            each = [
-                f"{corloc[source]['per_seed'][index]:.1f}" for source in ("lost", "h", "refined")
-            ]
-            lines.append(f"| seed {seed} | {' | '.join(each)} | {gain['per_seed'][index]:+.1f} |")
+            each = [number(value["per_seed"][index], signed) for value, signed in columns]
+            lines.append(f"| seed {seed} | {' | '.join(each)} |")
     return "\n".join(lines)
 
 
@@ -163,6 +177,26 @@ def settings_table(found: dict[str, tuple[dict[str, Any], dict[str, Any]]]) -> s
             mean = sum(record[key] for record in result["records"]) / len(result["records"])
             cells.append(f"{mean:.{digits}f}")
         lines.append(f"| {' | '.join(cells)} |")
+    missing = [setting["title"] for setting in settings() if setting["name"] not in found]
+    if missing:
+        lines += ["", f"{NOT_RUN.rstrip('.')}: {'; '.join(missing)}."]
+    return "\n".join(lines)
+
+
+def drift_tables(records: list[dict[str, Any]]) -> str:
+    """The checks of the safety stop, mean over seeds, and how each signal's order is that of CorLoc."""
+    checks = [record["drift"] for record in records]
+    titles = [*SIGNALS.values(), "CorLoc at S x S, %"]
+    lines = [f"| Iteration | {' | '.join(titles)} |", "|---" * (1 + len(titles)) + "|"]
+    for rows in zip(*checks, strict=True):
+        means = [statistics.mean(row[name] for row in rows) for name in (*SIGNALS, "corloc")]
+        shown = [f"{value:.3f}" for value in means[:-1]] + [number(means[-1])]
+        lines.append(f"| {rows[0]['iteration']} | {' | '.join(shown)} |")
+    every = [row for rows in checks for row in rows]
+    lines += ["", f"Spearman's rank correlation with CorLoc over these {len(every)} checks:", ""]
+    for name, title in SIGNALS.items():
+        rank = spearmanr([row[name] for row in every], [row["corloc"] for row in every]).statistic
+        lines.append(f"- {title}: {rank:+.2f}")
     return "\n".join(lines)
 
 

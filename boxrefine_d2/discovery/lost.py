@@ -78,11 +78,25 @@ class Lost:
         scale = summed.square().mean(dim=1, keepdim=True).sqrt().clamp(min=1e-12)
         return torch.sigmoid(summed / scale).unflatten(1, features.grid_size)
 
-    def _maps(self, features: FeatureMap) -> LostMaps:
+    def inverse_degree(self, features: FeatureMap) -> Tensor:
+        """The share of cells that each cell is unlike, (B, h, w) in [0, 1], differentiable; high at the seed.
+
+        LOST counts positive similarities; here each counts by the logistic function of the similarity in units of
+        half its root mean square over the image (ours, not published). Unlike `heatmap` it tells where the seed is
+        wrong.
+        """
+        tokens = self._tokens(features)
+        similarity = tokens @ tokens.transpose(1, 2)
+        scale = similarity.square().mean(dim=(1, 2), keepdim=True).sqrt().clamp(min=1e-12)
+        like = torch.sigmoid(2 * similarity / scale.detach())
+        return (1 - like.mean(dim=2)).unflatten(1, features.grid_size)
+
+    def _tokens(self, features: FeatureMap) -> Tensor:
         tokens = features.tokens().float()
-        if self.centre:
-            tokens = tokens - tokens.mean(dim=1, keepdim=True)
-        return lost_maps(tokens, self.k_patches)
+        return tokens - tokens.mean(dim=1, keepdim=True) if self.centre else tokens
+
+    def _maps(self, features: FeatureMap) -> LostMaps:
+        return lost_maps(self._tokens(features), self.k_patches)
 
     @torch.no_grad()
     def __call__(self, features: FeatureMap) -> list[PseudoBoxes]:

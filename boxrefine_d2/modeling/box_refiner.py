@@ -211,7 +211,7 @@ class BoxRefiner(nn.Module):
 
         Returns: per image "instances", all boxes of h, best first; "pseudo_boxes", {name of the rule: its boxes on
             the frozen copy, "refined": on f}; "detector_target", the rule's boxes on f at S x S, which h is fitted
-            to; "feature_shift", the relative L2 distance of f's keys to the frozen copy's.
+            to unless it was given others; "feature_shift", the relative L2 distance of f's keys to the frozen copy's.
         """
         images = self._batch(batched_inputs)
         input_sizes = [tuple(x["image"].shape[-2:]) for x in batched_inputs]

@@ -5,6 +5,7 @@ Shapes: B images, T tokens (CLS first, if kept), N = h * w patches, C channels.
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 from boxrefine_d2.discovery.build import Rule
@@ -12,8 +13,8 @@ from boxrefine_d2.errors import UserError
 from boxrefine_d2.features.vit import LastBlock
 from boxrefine_d2.structures import FeatureMap
 
-# side of a heatmap's cell in h's picture: the trunks have stride 32, so one place of theirs sees 8 x 8 cells. With 4,
-# h learns more in a given time than with 8
+# side of a cell of the rule's maps in h's picture: the ResNets have stride 32, so one place of theirs sees 8 x 8 cells.
+# With 4, h learns more in a given time than with 8
 HEATMAP_CELL_PIXELS = 4
 
 MapInput = Callable[[LastBlock, FeatureMap], Tensor]
@@ -39,11 +40,6 @@ def affinity_as_image(last: LastBlock, with_cls: bool = False) -> Tensor:
     return (keys @ keys.transpose(2, 3)).expand(-1, 3, -1, -1)
 
 
-def heatmap_as_image(heatmap: Tensor) -> Tensor:
-    """(B, H, W) in [0, 1], a mask or a heatmap, to (B, 3, H, W): repeated, not normalised (release)."""
-    return heatmap[:, None].expand(-1, 3, -1, -1)
-
-
 TOKEN_INPUTS: dict[str, Callable[[LastBlock, bool], Tensor]] = {
     "qkv_as_image": qkv_as_image,
     "keys_as_image": keys_as_image,
@@ -51,29 +47,38 @@ TOKEN_INPUTS: dict[str, Callable[[LastBlock, bool], Tensor]] = {
 }
 
 
+# name -> methods of the rule, one a channel; the last one fills the channels that are left
+RULE_INPUTS: dict[str, tuple[str, ...]] = {
+    "heatmap_as_image": ("heatmap",),
+    "heatmap_and_degree_as_image": ("heatmap", "inverse_degree"),
+}
+
+
 def build_map_input(name: str, *, with_cls: bool, rule: Rule) -> MapInput:
     """The adapter `name` for a transformer: (last block, key map) to a picture (B, 3, H, W), with gradient.
 
-    "heatmap_as_image" shows the rule's own heatmap on the patch grid, which keeps the layout that the token pictures
-    lose; a rule without one is refused.
+    `RULE_INPUTS` show the rule's own maps on the patch grid, which keeps the layout that the token pictures lose; a
+    rule without them is refused.
 
     Raises: UserError for an unknown name, listing the known ones.
     """
     if name in TOKEN_INPUTS:
         return lambda last, _: TOKEN_INPUTS[name](last, with_cls)
-    if name != "heatmap_as_image":
-        known = ", ".join([*TOKEN_INPUTS, "heatmap_as_image"])
+    if name not in RULE_INPUTS:
+        known = ", ".join([*TOKEN_INPUTS, *RULE_INPUTS])
         raise UserError(f"MODEL.MAP_DETECTOR.INPUT {name!r} is unknown; known: {known}")
-    if not hasattr(rule, "heatmap"):
+    methods = RULE_INPUTS[name]
+    if not all(hasattr(rule, method) for method in methods):
         raise UserError(
-            f"MODEL.MAP_DETECTOR.INPUT {name!r} needs a rule with a heatmap, which "
+            f"MODEL.MAP_DETECTOR.INPUT {name!r} needs a rule with {' and '.join(methods)}, which "
             f"{type(rule).__name__} has not; use one of {', '.join(TOKEN_INPUTS)}"
         )
 
     def show(_: LastBlock, features: FeatureMap) -> Tensor:
-        heatmap = rule.heatmap(features)
-        for axis in (1, 2):
-            heatmap = heatmap.repeat_interleave(HEATMAP_CELL_PIXELS, dim=axis)
-        return heatmap_as_image(heatmap)
+        maps = [getattr(rule, method)(features) for method in methods]
+        picture = torch.stack([*maps, *maps[-1:] * (3 - len(maps))], dim=1)
+        for axis in (2, 3):
+            picture = picture.repeat_interleave(HEATMAP_CELL_PIXELS, dim=axis)
+        return picture
 
     return show

@@ -23,7 +23,7 @@ SMALL_CNN_PLACES = 4
 
 
 class SmallCNN(nn.Module):
-    """Six convolutions and two linear layers, 1.1 million parameters (ours).
+    """Six convolutions and two linear layers, one million parameters (ours).
 
     Unlike a ResNet it does not average over the picture before its last layers: they see 4 x 4 places, so where
     something lies need not be learnt from the border of the picture. Made for `heatmap_as_image` and short runs.

@@ -169,3 +169,17 @@ def test_heatmap_has_a_gradient():
     features.data.requires_grad_()
     build_rule("lost").heatmap(features)[0, 0, 0].backward()
     assert features.data.grad.abs().sum() > 0
+
+
+def test_inverse_degree_orders_cells_as_the_counts_do_and_has_a_gradient():
+    features = planted_square((8, 11), (1, 2, 4, 5))
+    features.data.requires_grad_()
+    rule = build_rule("lost")
+    soft = rule.inverse_degree(features)
+    values = soft.detach()
+    assert 0 <= float(values.min()) < float(values.max()) <= 1
+    inside = torch.zeros(8, 11, dtype=torch.bool)
+    inside[discover("lost", features)[0].masks[0]] = True
+    assert values[0][inside].min() > values[0][~inside].max()  # fewer cells are like the square's
+    soft[0, 0, 0].backward()
+    assert (features.data.grad != 0).any(dim=1).all()  # every cell counts

@@ -19,7 +19,9 @@ def script(tmp_path, monkeypatch):
     spec.loader.exec_module(module)
     kept = tmp_path / "small_world"
     kept.mkdir()
-    (kept / "text.md").write_text("A <!-- MAIN --> B <!-- SETTINGS --> C <!-- COMMANDS --> D")
+    (kept / "text.md").write_text(
+        "<!-- MAIN --> <!-- SETTINGS --> <!-- DRIFT --> <!-- COMMANDS -->"
+    )
     monkeypatch.setattr(module, "KEPT", kept)
     return module
 
@@ -32,6 +34,7 @@ def result(gain):
     corloc = {"lost": score(60.0, [59.0, 61.0]), "h": score(40.0, [39.0, 41.0])}
     corloc["refined"] = score(60.0 + gain, [59.0 + gain, 61.0 + gain])
     gains = {"refined_minus_lost": score(gain, [gain, gain])}
+    gains["h_minus_lost"] = score(-20.0, [-20.0, -20.0])
     data = {"images": 300, "corloc": corloc, "gain": gains}
     record = {"h_hits_pseudo_box": 70.0, "boxes_changed": 20.0, "feature_shift": 0.0625}
     return {"datasets": {"scenes:val": data}, "seeds": [0, 1], "records": [record] * 2} | {
@@ -48,13 +51,39 @@ def test_the_page_shows_what_the_results_hold(script):
     keep(script, "k1", result(-0.5))
     page = script.page()
     assert "| `scenes:val`, 300 | 60.0 [58.0, 62.5] | 40.0 [38.0, 42.5] | 61.5 [59.5, 64.0]" in page
-    assert "| +1.5 [-0.5, +4.0] |" in page
-    assert "| seed 1 | 61.0 | 41.0 | 62.5 | +1.5 |" in page
+    assert "| +1.5 [-0.5, +4.0] | -20.0 [-22.0, -17.5] |" in page
+    assert "| seed 1 | 61.0 | 41.0 | 62.5 | +1.5 | -20.0 |" in page
     assert "| *h* has 1 box | 2 | -0.5 [-2.5, +2.0] | 40.0 | 70.0 | 20.0 | 0.062 |" in page
     assert "| k1 | abc1234 | `python tools/run_demo.py " in page
     assert "MODEL.MAP_DETECTOR.NUM_BOXES 1`" in page
-    assert "without the preservation term" not in page  # not measured yet
+    assert "Not run yet: without the preservation term; *h* has 5 boxes;" in page
     assert "<!--" not in page
+
+
+def test_the_drift_table_orders_signals_and_corloc(script):
+    rows = [
+        {"iteration": 10 * i, "flip_agreement": 0.8 - i / 10, "area_ratio": 1.0 + i / 5}
+        | {"feature_shift": i / 4, "corloc": 60.0 - 2 * i}
+        for i in range(4)
+    ]
+    keep(script, "main", result(0.0))
+    keep(
+        script,
+        "drift",
+        result(0.0) | {"records": [{**result(0.0)["records"][0], "drift": rows}] * 2},
+    )
+    page = script.page()
+    assert "| 30 | 0.500 | 1.600 | 0.750 | 54.0 |" in page
+    assert "over these 8 checks" in page
+    assert "- agreement with mirrored images: +1.00" in page
+    assert "- shift of the keys: -1.00" in page
+
+
+def test_the_committed_page_is_what_the_kept_results_give():
+    spec = importlib.util.spec_from_file_location("small_world_kept", DOCS / "small_world.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert (DOCS / "small_world.md").read_text(encoding="utf-8") == module.page()
 
 
 def test_every_setting_is_a_valid_change_of_the_configuration(script):

@@ -7,7 +7,7 @@ from boxrefine_d2.discovery import build_rule
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.features.vit import VisionTransformer
 from boxrefine_d2.modeling import BoxRefiner, MapDetector, SetCriterion
-from boxrefine_d2.modeling.map_inputs import TOKEN_INPUTS, build_map_input
+from boxrefine_d2.modeling.map_inputs import RULE_INPUTS, TOKEN_INPUTS, build_map_input
 from boxrefine_d2.modeling.preservation import PreservationLoss
 from boxrefine_d2.modeling.recurring import RecurringInputs
 from boxrefine_d2.modeling.trunks import build_trunk
@@ -82,7 +82,7 @@ def test_detector_phase_teaches_h_only():
     assert 0 <= logged["h_iou_with_pseudo_box"][0] <= 1
 
 
-@pytest.mark.parametrize("map_input", [*TOKEN_INPUTS, "heatmap_as_image"])
+@pytest.mark.parametrize("map_input", [*TOKEN_INPUTS, *RULE_INPUTS])
 def test_refine_phase_teaches_f_only_from_its_first_block_on(map_input):
     model = tiny_refiner(map_input=map_input)
     model.set_phase("refine")

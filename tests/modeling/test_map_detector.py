@@ -13,7 +13,6 @@ from boxrefine_d2.modeling.map_inputs import (
     HEATMAP_CELL_PIXELS,
     affinity_as_image,
     build_map_input,
-    heatmap_as_image,
     keys_as_image,
     qkv_as_image,
 )
@@ -114,8 +113,6 @@ def test_adapters():
     affinity = affinity_as_image(last)
     assert affinity.shape == (2, 3, 4, 4)
     assert_close(affinity[:, 0].diagonal(dim1=1, dim2=2), torch.ones(2, 4))
-    heatmap = torch.rand(2, 7, 9)
-    assert torch.equal(heatmap_as_image(heatmap)[1, 2], heatmap[1])
     features = FeatureMap(torch.randn(2, 4, 2, 2), 16, [(32, 32)] * 2)
     shown = build_map_input("keys_as_image", with_cls=True, rule=build_rule("lost"))(last, features)
     assert_close(shown, keys_as_image(last, with_cls=True))
@@ -126,12 +123,17 @@ def test_adapters():
         shown[:, 1, ::HEATMAP_CELL_PIXELS, HEATMAP_CELL_PIXELS - 1 :: HEATMAP_CELL_PIXELS],
         rule.heatmap(features),
     )
+    both = build_map_input("heatmap_and_degree_as_image", with_cls=False, rule=rule)(last, features)
+    assert torch.equal(both[:, 0], shown[:, 0])
+    degree = rule.inverse_degree(features)
+    for channel in (1, 2):
+        assert_close(both[:, channel, ::HEATMAP_CELL_PIXELS, ::HEATMAP_CELL_PIXELS], degree)
 
 
 def test_mistaken_adapters_are_named():
     with pytest.raises(UserError, match="'qkv' is unknown; known: qkv_as_image, keys_as_image"):
         build_map_input("qkv", with_cls=False, rule=build_rule("lost"))
-    with pytest.raises(UserError, match="needs a rule with a heatmap, which function has not"):
+    with pytest.raises(UserError, match="needs a rule with heatmap, which function has not"):
         build_map_input("heatmap_as_image", with_cls=False, rule=lambda features: [])
 
 
