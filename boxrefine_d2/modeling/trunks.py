@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 import torchvision
-from torch import nn
+from torch import Tensor, nn
 from torchvision.ops import Conv2dNormActivation, FrozenBatchNorm2d
 
 from boxrefine_d2.errors import UserError
@@ -45,15 +45,14 @@ class SmallCNN(nn.Module):
             conv(128, 128),
             nn.AdaptiveAvgPool2d(SMALL_CNN_PLACES),
         )
-        hidden = 256
         self.head = nn.Sequential(
             nn.Flatten(),
-            nn.Linear(128 * SMALL_CNN_PLACES**2, hidden),
+            nn.Linear(128 * SMALL_CNN_PLACES**2, 256),
             nn.ReLU(inplace=True),
-            nn.Linear(hidden, 1),
+            nn.Linear(256, 1),  # `build_trunk` puts one of the wanted size here
         )
 
-    def forward(self, pictures):
+    def forward(self, pictures: Tensor) -> Tensor:
         """(B, 3, H, W) to (B, outputs)."""
         return self.head(self.features(pictures))
 

@@ -14,6 +14,8 @@ import pytest
 import torch
 from PIL import Image
 
+from boxrefine_d2.engine.refine_trainer import check_targets
+from boxrefine_d2.errors import UserError
 from boxrefine_d2.features import build_backbone
 from boxrefine_d2.modeling.trunks import build_trunk
 
@@ -176,6 +178,14 @@ def test_mistakes_are_one_line_and_exit_2(tmp_path, job, opts, message):
     assert last.startswith("error: ")
     assert "Traceback" not in result.stderr + result.stdout
     assert re.search(message, last)
+
+
+def test_targets_from_labels_that_are_all_empty_are_refused():
+    empty, one = {"annotations": []}, {"annotations": [{"bbox": [0, 0, 1, 1]}]}
+    check_targets("annotations", [empty, one])
+    check_targets("rule", [empty])
+    with pytest.raises(UserError, match="labels of all 2 training images are empty"):
+        check_targets("annotations", [empty, empty])
 
 
 def test_test_data_without_labels_fails_before_training(tmp_path, job, photographs):
