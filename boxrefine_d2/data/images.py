@@ -17,6 +17,7 @@ import os
 import stat
 import struct
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -83,21 +84,23 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
 
 
 class CachedReader:
-    """`read_image` that keeps what it read, until so many bytes are held; the rest is read anew each time.
+    """A reader that keeps what it read, until so many bytes are held; the rest is read anew each time.
 
     For training sets that fit: nothing is evicted, since in a shuffled stream every picture is as likely as another.
     """
 
-    def __init__(self, limit_bytes: float):
+    def __init__(self, limit_bytes: float, read: Callable[[str], np.ndarray] = read_image):
+        """Args: read: of a file's name, to (H, W, 3) uint8."""
         self._free = limit_bytes
+        self._read = read
         self._kept: dict[str, np.ndarray] = {}
 
     def __call__(self, path: str | os.PathLike[str]) -> np.ndarray:
-        """What `read_image` returns; not to be written to."""
+        """What `read` returns; not to be written to."""
         name = os.fspath(path)
         if name in self._kept:
             return self._kept[name]
-        image = read_image(name)
+        image = self._read(name)
         if image.nbytes <= self._free:
             self._free -= image.nbytes
             self._kept[name] = image

@@ -52,7 +52,8 @@ class SquareMapper:
         crop_area: range of shares of the image; empty: the whole image is squeezed.
         with_boxes: the record's annotations come along as "target_boxes".
         """
-        self._read = CachedReader(cache_bytes)
+        # what never changes is kept squeezed, which costs most of the time and holds the fewest bytes
+        self._read = CachedReader(cache_bytes, read_image if crop_area else self._squeezed)
         self.size = size
         self.crop_area = crop_area
         self.crop_aspect = crop_aspect
@@ -80,23 +81,29 @@ class SquareMapper:
 
         Raises: ImageReadError for a bad file.
         """
-        image = Image.fromarray(self._read(record["file_name"]))
+        picture = Image.fromarray(self._read(record["file_name"]))
         sample = {"file_name": record["file_name"], "image_id": record["image_id"]}
         with torch_draws(np.random.SeedSequence([self.seed, position])):
             if self.crop_area:
-                box = RandomResizedCrop.get_params(image, self.crop_area, self.crop_aspect)
+                box = RandomResizedCrop.get_params(picture, self.crop_area, self.crop_aspect)
+                picture = self._squeeze(picture, box)
             else:
-                box = (0, 0, image.height, image.width)
+                box = (0, 0, record["height"], record["width"])
             mirrored = self.flip and bool(torch.rand(()) < 0.5)
-        size = [self.size, self.size]
-        image = TF.resized_crop(image, *box, size, InterpolationMode.BICUBIC)
         if mirrored:
-            image = TF.hflip(image)
+            picture = TF.hflip(picture)
         if self.with_boxes:
             sample["target_boxes"] = _seen_boxes(record["annotations"], box, mirrored)
         if not self.crop_area:
             sample["input_key"] = (record["file_name"], mirrored)
-        return sample | {"image": image_tensor(np.array(image))}
+        return sample | {"image": image_tensor(np.array(picture))}
+
+    def _squeezed(self, path: str) -> np.ndarray:
+        picture = Image.fromarray(read_image(path))
+        return np.array(self._squeeze(picture, (0, 0, picture.height, picture.width)))
+
+    def _squeeze(self, picture: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:
+        return TF.resized_crop(picture, *box, [self.size, self.size], InterpolationMode.BICUBIC)
 
 
 def _seen_boxes(

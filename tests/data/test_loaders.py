@@ -141,7 +141,8 @@ def bright_rectangle(tmp_path):
         {"bbox": [10.0, 20.0, 50.0, 60.0]},
         {"bbox": [0.0, 0.0, 100.0, 80.0], "iscrowd": 1},
     ]
-    return {"file_name": str(tmp_path / "white.png"), "image_id": 0, "annotations": annotations}
+    record = {"file_name": str(tmp_path / "white.png"), "image_id": 0, "height": 80, "width": 100}
+    return record | {"annotations": annotations}
 
 
 def test_boxes_follow_the_crop_and_the_mirror(tmp_path):
