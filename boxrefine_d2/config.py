@@ -154,7 +154,7 @@ def _add_input_and_data(cfg: CN) -> None:
     # random resized crop while training (release; the paper is silent); an empty area range switches it off
     cfg.INPUT.CROP_AREA = (0.9, 1.0)
     cfg.INPUT.CROP_ASPECT = (3 / 4, 4 / 3)
-    cfg.INPUT.CACHE_GIB = 0.0  # training pictures that each worker keeps, decoded or, whole ones, squeezed; GiB; ours
+    cfg.INPUT.CACHE_GIB = 0.0  # training pictures that each worker keeps, GiB; ours
     cfg.INPUT.MAX_SIDE = 800  # longest side above which a test image is reduced, pixels; 0 is never
     cfg.TEST.IMS_PER_BATCH = 8  # per rank; images of one padded size only are ever batched
     # CorLoc's ground truth: lost, no_hard or release (which truncates to int16 and keeps crowds)
