@@ -20,18 +20,15 @@ from scipy.stats import spearmanr
 
 from boxrefine_d2.errors import CommandParser, UserError, run_command
 from boxrefine_d2.evaluation import write_json
+from boxrefine_d2.report.training_charts import CHARTS
 
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent
 KEPT = DOCS / "small_world"
 CONFIG = "configs/demo/small_world.yaml"
-NOT_RUN = "Not run yet."
-# what a check of the safety stop holds -> its title
-SIGNALS = {
-    "flip_agreement": "agreement with mirrored images",
-    "area_ratio": "area of the boxes",
-    "feature_shift": "shift of the keys",
-}
+NOT_RUN = "Not run yet"
+# what a check of the safety stop measures without labels
+SIGNALS = ("flip_agreement", "area_ratio", "feature_shift")
 # what the page needs of a run_demo result
 KEYS = (
     "version",
@@ -123,7 +120,7 @@ def page() -> str:
     parts = {
         "MAIN": main_table(found["main"][1]),
         "SETTINGS": settings_table(found),
-        "DRIFT": drift_tables(found["drift"][1]["records"]) if "drift" in found else NOT_RUN,
+        "DRIFT": drift_tables(found["drift"][1]["records"]) if "drift" in found else f"{NOT_RUN}.",
         "COMMANDS": commands(found),
     }
     for name, part in parts.items():
@@ -174,19 +171,19 @@ def settings_table(found: dict[str, tuple[dict[str, Any], dict[str, Any]]]) -> s
             cells.append(interval(data["gain"]["refined_minus_lost"], True))
             cells.append(f"{data['corloc']['h']['mean']:.1f}")
         for key, digits in (("h_hits_pseudo_box", 1), ("boxes_changed", 1), ("feature_shift", 3)):
-            mean = sum(record[key] for record in result["records"]) / len(result["records"])
+            mean = statistics.mean(record[key] for record in result["records"])
             cells.append(f"{mean:.{digits}f}")
         lines.append(f"| {' | '.join(cells)} |")
     missing = [setting["title"] for setting in settings() if setting["name"] not in found]
     if missing:
-        lines += ["", f"{NOT_RUN.rstrip('.')}: {'; '.join(missing)}."]
+        lines += ["", f"{NOT_RUN}: {'; '.join(missing)}."]
     return "\n".join(lines)
 
 
 def drift_tables(records: list[dict[str, Any]]) -> str:
     """The checks of the safety stop, mean over seeds, and how each signal's order is that of CorLoc."""
     checks = [record["drift"] for record in records]
-    titles = [*SIGNALS.values(), "CorLoc at S x S, %"]
+    titles = [*(title_of(name) for name in SIGNALS), "CorLoc at S x S, %"]
     lines = [f"| Iteration | {' | '.join(titles)} |", "|---" * (1 + len(titles)) + "|"]
     for rows in zip(*checks, strict=True):
         means = [statistics.mean(row[name] for row in rows) for name in (*SIGNALS, "corloc")]
@@ -194,10 +191,15 @@ def drift_tables(records: list[dict[str, Any]]) -> str:
         lines.append(f"| {rows[0]['iteration']} | {' | '.join(shown)} |")
     every = [row for rows in checks for row in rows]
     lines += ["", f"Spearman's rank correlation with CorLoc over these {len(every)} checks:", ""]
-    for name, title in SIGNALS.items():
+    for name in SIGNALS:
         rank = spearmanr([row[name] for row in every], [row["corloc"] for row in every]).statistic
-        lines.append(f"- {title}: {rank:+.2f}")
+        lines.append(f"- {title_of(name)}: {rank:+.2f}")
     return "\n".join(lines)
+
+
+def title_of(signal: str) -> str:
+    """As the report's chart of the signal is called."""
+    return CHARTS[f"drift/{signal}"][0]
 
 
 def commands(found: dict[str, tuple[dict[str, Any], dict[str, Any]]]) -> str:

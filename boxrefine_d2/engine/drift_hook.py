@@ -2,6 +2,7 @@
 
 import copy
 import logging
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from boxrefine_d2.data.images import ImageReadError
 from boxrefine_d2.data.mappers import SquareMapper
+from boxrefine_d2.evaluation import corloc
 from boxrefine_d2.features.padding import normalise_and_pad
 from boxrefine_d2.modeling.box_refiner import REFINE, BoxRefiner
 from boxrefine_d2.modeling.drift import DriftLimits, DriftProbe, DriftSignals
@@ -41,6 +43,7 @@ class DriftHook(HookBase):
         self._stops = cfg.REFINE.STOP_ON_DRIFT
         self._limits = DriftLimits(node.AGREEMENT_LOSS, node.AREA_FACTOR, node.FEATURE_SHIFT)
         self._probe: DriftProbe | None = None
+        self._labels: list[Tensor] = []
         self._refined = 0
         self._good: dict[str, Tensor] | None = None
 
@@ -51,12 +54,13 @@ class DriftHook(HookBase):
         if self._probe is None:
             self._probe = self._build_probe()
             if not self.checks:
-                self.checks.append(_row(self.trainer.iter, self._probe.start))
+                start, boxes = self._probe.start, self._probe.start_boxes
+                self.checks.append(check_row(self.trainer.iter, start, boxes, self._labels))
         self._refined += 1
         if self._refined % self._period:
             return
-        now = self._probe.measure(self.model.map_network)
-        self.checks.append(_row(self.trainer.iter + 1, now))
+        now, boxes = self._probe.measure(self.model.map_network)
+        self.checks.append(check_row(self.trainer.iter + 1, now, boxes, self._labels))
         for name, value in self.checks[-1].items():
             if name != "iteration":
                 self.trainer.storage.put_scalar(f"drift/{name}", value, smoothing_hint=False)
@@ -87,7 +91,7 @@ class DriftHook(HookBase):
             size=side, crop_area=(), crop_aspect=(1, 1), flip=False, seed=0, with_boxes=True
         )
         pictures: list[Tensor] = []
-        labels: list[Tensor] = []
+        self._labels = []
         for record in self._records:
             if len(pictures) == node.IMAGES:
                 break
@@ -96,14 +100,13 @@ class DriftHook(HookBase):
             except ImageReadError:
                 continue  # the stream reports it
             pictures.append(sample["image"].to(self.model.device, torch.float32))
-            labels.append(to_xyxy(sample["target_boxes"], (side, side)))
+            self._labels.append(to_xyxy(sample["target_boxes"], (side, side)))
         batch = normalise_and_pad(pictures, self.model.map_network.stride)
         return DriftProbe(
             batch,
             self.model.reference_network,
             self.model.discovery,
             cfg.TEST.IMS_PER_BATCH,
-            labels,
         )
 
     def state_dict(self) -> dict[str, Any]:
@@ -118,6 +121,17 @@ class DriftHook(HookBase):
         self._good = state["good"]
 
 
-def _row(iteration: int, signals: DriftSignals) -> dict[str, float]:
-    values = {name: value for name, value in asdict(signals).items() if value is not None}
-    return {"iteration": iteration, **values}
+def check_row(
+    iteration: int, signals: DriftSignals, boxes: Tensor, labels: Sequence[Tensor]
+) -> dict[str, float]:
+    """A check as the record keeps it: the signals and, if any picture has a label, CorLoc of the boxes in percent.
+
+    CorLoc is there to judge the signals by; no limit reads it.
+
+    Args: boxes: (P, 4) XYXY.  labels: for each picture (M, 4) in the same frame; M = 0 where it has none.
+    """
+    row = {"iteration": iteration, **asdict(signals)}
+    if any(len(of) for of in labels):
+        found = corloc(dict(enumerate(boxes.tolist())), dict(enumerate(labels)))
+        row["corloc"] = found.percent
+    return row

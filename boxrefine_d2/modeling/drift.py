@@ -3,7 +3,6 @@
 Measured on a fixed handful of training images, squeezed to S x S like the input of h.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -23,14 +22,11 @@ class DriftSignals:
         flip_agreement: mean IoU of the rule's first box on an image and on its mirror image, mirrored back.
         area_ratio: geometric mean of the box's area divided by its area on the frozen copy's map.
         feature_shift: mean relative L2 distance of the keys to the frozen copy's.
-        corloc: percentage of the images with labels whose first box meets one (IoU >= 0.5), None without labels. For
-            the record, to judge the signals by: no limit reads it.
     """
 
     flip_agreement: float
     area_ratio: float
     feature_shift: float
-    corloc: float | None = None
 
 
 @dataclass(frozen=True)
@@ -60,47 +56,38 @@ class DriftLimits:
 
 
 class DriftProbe:
-    """Measures the signals of f on a fixed batch of pictures."""
+    """Measures the signals of f on a fixed batch of pictures.
 
-    def __init__(
-        self,
-        pictures: Tensor,
-        reference: VisionTransformer,
-        rule: Rule,
-        batch_size: int,
-        labels: Sequence[Tensor] = (),
-    ):
+    Attributes:
+        start, start_boxes: what `measure` says of the frozen copy.
+    """
+
+    def __init__(self, pictures: Tensor, reference: VisionTransformer, rule: Rule, batch_size: int):
         """Args:
         pictures: (P, 3, S, S), normalised.
         reference: f's frozen copy.
-        labels: nothing, or for each picture (M, 4) XYXY in its frame; M = 0 where it has none.
         """
         self._pictures = pictures
-        self._labels = labels
         self._reference = reference
         self._rule = rule
         self._batch_size = batch_size
-        self.start = self.measure(reference)
+        self.start, self.start_boxes = self.measure(reference)
 
     @torch.no_grad()
-    def measure(self, network: VisionTransformer) -> DriftSignals:
-        """The signals of one network; its training mode is left as it is."""
+    def measure(self, network: VisionTransformer) -> tuple[DriftSignals, Tensor]:
+        """The signals of one network, and the rule's first boxes on its maps: (P, 4) XYXY in pixels of the pictures.
+
+        The network's training mode is left as it is.
+        """
         was_training = network.training
         network.eval()
         rows = [self._rows(network, batch) for batch in self._pictures.split(self._batch_size)]
         network.train(was_training)
         boxes, agreement, ratio, shift = (torch.cat(column) for column in zip(*rows, strict=True))
-        return DriftSignals(
-            agreement.mean().item(),
-            ratio.log().mean().exp().item(),
-            shift.mean().item(),
-            self._corloc(boxes),
+        signals = DriftSignals(
+            agreement.mean().item(), ratio.log().mean().exp().item(), shift.mean().item()
         )
-
-    def _corloc(self, boxes: Tensor) -> float | None:
-        pairs = list(zip(boxes, self._labels, strict=True)) if self._labels else []
-        hits = [bool((box_iou(box[None], of) >= 0.5).any()) for box, of in pairs if len(of)]
-        return 100 * sum(hits) / len(hits) if hits else None
+        return signals, boxes
 
     def _rows(self, network: VisionTransformer, pictures: Tensor) -> tuple[Tensor, ...]:
         ours, theirs = network(pictures, "key"), self._reference(pictures, "key")

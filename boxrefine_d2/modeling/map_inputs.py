@@ -70,8 +70,8 @@ def build_map_input(name: str, *, with_cls: bool, rule: Rule) -> MapInput:
     methods = RULE_INPUTS[name]
     if not all(hasattr(rule, method) for method in methods):
         raise UserError(
-            f"MODEL.MAP_DETECTOR.INPUT {name!r} needs a rule with {' and '.join(methods)}, which "
-            f"{type(rule).__name__} has not; use one of {', '.join(TOKEN_INPUTS)}"
+            f"MODEL.MAP_DETECTOR.INPUT {name!r} needs a rule that gives {' and '.join(methods)}, which "
+            f"{type(rule).__name__} does not; use one of {', '.join(TOKEN_INPUTS)}"
         )
 
     def show(_: LastBlock, features: FeatureMap) -> Tensor:

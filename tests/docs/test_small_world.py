@@ -12,11 +12,17 @@ from boxrefine_d2.errors import UserError
 DOCS = Path(__file__).parents[2] / "docs"
 
 
-@pytest.fixture
-def script(tmp_path, monkeypatch):
-    spec = importlib.util.spec_from_file_location("small_world_under_test", DOCS / "small_world.py")
+def load_script():
+    """The script as a module; docs is no package."""
+    spec = importlib.util.spec_from_file_location("small_world", DOCS / "small_world.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def script(tmp_path, monkeypatch):
+    module = load_script()
     kept = tmp_path / "small_world"
     kept.mkdir()
     (kept / "text.md").write_text(
@@ -80,10 +86,7 @@ def test_the_drift_table_orders_signals_and_corloc(script):
 
 
 def test_the_committed_page_is_what_the_kept_results_give():
-    spec = importlib.util.spec_from_file_location("small_world_kept", DOCS / "small_world.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    assert (DOCS / "small_world.md").read_text(encoding="utf-8") == module.page()
+    assert (DOCS / "small_world.md").read_text(encoding="utf-8") == load_script().page()
 
 
 def test_every_setting_is_a_valid_change_of_the_configuration(script):

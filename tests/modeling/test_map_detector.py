@@ -133,7 +133,7 @@ def test_adapters():
 def test_mistaken_adapters_are_named():
     with pytest.raises(UserError, match="'qkv' is unknown; known: qkv_as_image, keys_as_image"):
         build_map_input("qkv", with_cls=False, rule=build_rule("lost"))
-    with pytest.raises(UserError, match="needs a rule with heatmap, which function has not"):
+    with pytest.raises(UserError, match="needs a rule that gives heatmap, which function does not"):
         build_map_input("heatmap_as_image", with_cls=False, rule=lambda features: [])
 
 
