@@ -72,6 +72,26 @@ def _add_discovery(cfg: CN) -> None:
     # True subtracts the image's mean key first. Ours, not published: it helps untrained networks, DINO's little.
     cfg.DISCOVERY.LOST.CENTRE = False
 
+    cfg.DISCOVERY.TOKENCUT = CN()  # arXiv:2202.11539
+    cfg.DISCOVERY.TOKENCUT.TAU = 0.2  # cosine similarity; an edge exists where it is greater
+    cfg.DISCOVERY.TOKENCUT.EPS = 1e-5  # weight of a pair without an edge
+    # cells within this share of the largest |eigenvector| tie, and the first is the seed; 0: argmax. Ours
+    cfg.DISCOVERY.TOKENCUT.TIE_TOLERANCE = 1e-6
+    cfg.DISCOVERY.TOKENCUT.MAX_OBJECTS = 1  # more: further components of the foreground; ours
+    cfg.DISCOVERY.TOKENCUT.MIN_AREA = 0.01  # share of the grid that each of them covers at least
+
+    cfg.DISCOVERY.MASKCUT = CN()  # arXiv:2301.11320; backbone dino_vitb8
+    cfg.DISCOVERY.MASKCUT.N_MASKS = 3
+    cfg.DISCOVERY.MASKCUT.TAU = 0.15
+    cfg.DISCOVERY.MASKCUT.EPS = 1e-5
+    cfg.DISCOVERY.MASKCUT.TIE_TOLERANCE = 1e-6
+    cfg.DISCOVERY.MASKCUT.INPUT_SIDE = 480  # pixels, images are squeezed to a square; 0 keeps their shape
+    cfg.DISCOVERY.MASKCUT.MAX_CORNERS = 2  # a side with more corners of the grid is the background
+    cfg.DISCOVERY.MASKCUT.MAX_IOU = 0.5  # with the mask of the round before
+    cfg.DISCOVERY.MASKCUT.MIN_AREA = 0.01  # share of the grid
+    # a rejected mask is cut again and then emitted, as in the code; False: it ends the rounds
+    cfg.DISCOVERY.MASKCUT.REPEAT_REJECTED = True
+
 
 def _add_refinement(cfg: CN) -> None:
     # phases, in iterations: h alone for WARMUP_ITERS, then REFINE_ITERS of f and DETECTOR_ITERS of h in turn

@@ -2,5 +2,15 @@
 
 from .build import DISCOVERY_REGISTRY, build_rule, discover, rule_parameters
 from .lost import Lost
+from .maskcut import MaskCut
+from .tokencut import TokenCut
 
-__all__ = ["DISCOVERY_REGISTRY", "Lost", "build_rule", "discover", "rule_parameters"]
+__all__ = [
+    "DISCOVERY_REGISTRY",
+    "Lost",
+    "MaskCut",
+    "TokenCut",
+    "build_rule",
+    "discover",
+    "rule_parameters",
+]

@@ -1,0 +1,54 @@
+"""From grid masks to pseudo-boxes, and the further objects of rules that publish one."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from scipy import ndimage
+
+from boxrefine_d2.structures import FeatureMap, PseudoBoxes, cell_box_to_input, mask_to_box
+
+
+def pseudo_boxes_of(
+    masks: Sequence[Sequence[np.ndarray]], scores: Sequence[Sequence[float]], features: FeatureMap
+) -> list[PseudoBoxes]:
+    """The tight boxes of masks on the grid, in input pixels, clipped to the unpadded image.
+
+    Args: masks: for each image (h, w) bool arrays, each with at least one cell; an image may have none.
+        scores: as many numbers.
+    Returns: one PseudoBoxes an image, on the device of the features.
+    """
+    h, w = features.grid_size
+    found = []
+    for of_image, values, size in zip(masks, scores, features.image_sizes, strict=True):
+        stacked = torch.from_numpy(np.stack(of_image)) if of_image else torch.zeros(0, h, w) > 0
+        sizes = torch.tensor([size]).expand(len(stacked), 2)
+        boxes = cell_box_to_input(mask_to_box(stacked), features.strides, sizes)
+        found.append(
+            PseudoBoxes(boxes, torch.tensor(values), size, stacked).to(features.data.device)
+        )
+    return found
+
+
+def further_objects(
+    foreground: np.ndarray, first: np.ndarray, max_objects: int, min_area: float
+) -> list[np.ndarray]:
+    """`first`, then the other 4-connected components of `foreground`, the largest first (ours, not published).
+
+    Args: foreground, first: (h, w) bool.  max_objects: masks at most.  min_area: share of the grid that a further
+        component covers at least.
+    """
+    masks = [first]
+    if max_objects == 1:
+        return masks
+    component_ids, count = ndimage.label(foreground & ~first)
+    areas = ndimage.sum_labels(np.ones_like(component_ids), component_ids, range(1, count + 1))
+    order = np.argsort(-np.asarray(areas), kind="stable")
+    large = [i for i in order if areas[i] >= min_area * foreground.size]
+    return masks + [component_ids == i + 1 for i in large[: max_objects - 1]]
+
+
+def shared_score(score: float, masks: Sequence[np.ndarray]) -> list[float]:
+    """The score for the first mask; for the others less, by their size beside the first."""
+    first = int(masks[0].sum())
+    return [score, *(score * int(m.sum()) / (first + int(m.sum())) for m in masks[1:])]

@@ -1,0 +1,144 @@
+"""MaskCut: several objects by repeated normalised cuts (CutLER, arXiv:2301.11320; rules and order as in its code).
+
+Shapes: B images, N = h * w cells in row-major order.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from boxrefine_d2.errors import UserError
+from boxrefine_d2.structures import FeatureMap, PseudoBoxes
+
+from .build import DISCOVERY_REGISTRY
+from .components import component_of
+from .mask_boxes import pseudo_boxes_of
+from .normalized_cut import normalized_cut, similarity_edges
+from .tokencut import bipartition, first_largest
+
+
+@dataclass
+class _Image:
+    """What the rounds of one image have found.
+
+    Attributes:
+        proposed, score: the mask of the last cut, and its score; None before the first and once the graph has changed.
+        previous: the mask that the last round ended with, empty if it was rejected.
+        masks, scores: emitted so far.
+        finished: no later round can emit anything.
+    """
+
+    proposed: np.ndarray | None = None
+    score: float = 0.0
+    previous: np.ndarray | None = None
+    masks: list[np.ndarray] = field(default_factory=list)
+    scores: list[float] = field(default_factory=list)
+    finished: bool = False
+
+
+@DISCOVERY_REGISTRY.register_as("maskcut")
+class MaskCut:
+    """At most `n_masks` disjoint masks per image, each from a cut of what the ones before have left.
+
+    Args (keyword):
+        n_masks: rounds.
+        tau, eps, tie_tolerance: as of TokenCut.
+        input_side: side of the square that images are squeezed to, pixels; 0 keeps their shape, as for TokenCut.
+        max_corners: a side that holds more of the grid's four corners is the background.
+        max_iou: with the mask of the round before; a mask above it is rejected.
+        min_area: share of the grid; a mask that covers no more is rejected. The first mask is never rejected.
+        repeat_rejected: a rejected mask changes nothing, so the next round cuts the same one; no longer compared with
+            anything, it is emitted less what is taken, unless it was too small. That is the code; False ends there.
+    """
+
+    def __init__(
+        self,
+        *,
+        n_masks: int,
+        tau: float,
+        eps: float,
+        tie_tolerance: float,
+        input_side: int,
+        max_corners: int,
+        max_iou: float,
+        min_area: float,
+        repeat_rejected: bool,
+    ):
+        if n_masks < 1:
+            raise UserError(f"maskcut: n_masks is {n_masks}, but at least 1 is needed")
+        if not 0 < eps < 1:
+            raise UserError(f"maskcut: eps is {eps}, but a weight above 0 and below 1 is needed")
+        self.n_masks = n_masks
+        self.tau, self.eps = tau, eps
+        self.tie_tolerance = tie_tolerance
+        self.input_side = input_side
+        self.max_corners = max_corners
+        self.max_iou, self.min_area = max_iou, min_area
+        self.repeat_rejected = repeat_rejected
+
+    @torch.no_grad()
+    def __call__(self, features: FeatureMap) -> list[PseudoBoxes]:
+        """One PseudoBoxes per image, masks in the order of the rounds; score = 1 - lambda of the round's cut."""
+        edges = similarity_edges(features.tokens(), self.tau)
+        images = [_Image() for _ in features.image_sizes]
+        for _ in range(self.n_masks):
+            self._propose(edges, images, features.grid_size)
+            for image, of_image in zip(images, edges, strict=True):
+                if not image.finished:
+                    self._end_round(image, of_image)
+        return pseudo_boxes_of([x.masks for x in images], [x.scores for x in images], features)
+
+    def _propose(self, edges: Tensor, images: list[_Image], grid_size: tuple[int, int]) -> None:
+        """Cuts the graphs that have changed."""
+        todo = [
+            i for i, image in enumerate(images) if image.proposed is None and not image.finished
+        ]
+        if not todo:
+            return
+        cut = normalized_cut(edges if len(todo) == len(edges) else edges[todo], self.eps)
+        foreground, seed = self._sides(cut.eigenvector, grid_size)
+        upper = foreground.cpu().numpy().reshape(-1, *grid_size)
+        for row, i in enumerate(todo):
+            cell = divmod(int(seed[row]), grid_size[1])
+            images[i].proposed = component_of(upper[row], cell)
+            images[i].score = 1 - float(cut.eigenvalue[row])
+
+    def _sides(self, eigenvector: Tensor, grid_size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """The foreground (B, N) and its seed (B,).
+
+        The side of the largest value, as TokenCut's, unless it holds too many corners. The code applies the corner rule
+        to whichever side the solver's sign makes the upper one, so that where the largest value lies on the side with
+        the corners its result is a matter of that sign; here the corners always decide.
+        """
+        strongest = bipartition(eigenvector, self.tie_tolerance)
+        corners = strongest.foreground.unflatten(1, grid_size)[:, [0, 0, -1, -1], [0, -1, 0, -1]]
+        turned = corners.sum(dim=1, keepdim=True) > self.max_corners
+        extreme = torch.where(turned, -strongest.eigenvector, strongest.eigenvector)
+        return strongest.foreground ^ turned, first_largest(extreme, self.tie_tolerance)
+
+    def _end_round(self, image: _Image, edges: Tensor) -> None:
+        """Emits or rejects the proposed mask, and takes what it covers out of the graph (N, N)."""
+        mask, previous = image.proposed, image.previous
+        if mask is None:
+            return
+        if previous is not None:
+            small = mask.mean() <= self.min_area
+            if small or _iou(mask, previous) > self.max_iou:
+                image.finished = small or not self.repeat_rejected
+                image.previous = np.zeros_like(mask)
+                return
+        taken = np.any([*image.masks, np.zeros_like(mask)], axis=0)
+        if (mask & ~taken).any():
+            image.masks.append(mask & ~taken)
+            image.scores.append(image.score)
+        image.previous, image.proposed = mask, None
+        covered = torch.from_numpy(mask.ravel()).to(edges.device)
+        edges[covered] = 0
+        edges[:, covered] = 0
+
+
+def _iou(a: np.ndarray, b: np.ndarray) -> float:
+    """Of two masks of which the first is not empty."""
+    return float((a & b).sum() / (a | b).sum())

@@ -1,0 +1,65 @@
+"""The oracle: TokenCut and MaskCut by dense LAPACK solves, one image, written from their description."""
+
+import numpy as np
+import scipy.linalg
+from scipy import ndimage
+
+
+def affinity(tokens, tau, eps):
+    """(N, N) float64; a zero row of tokens is similar to nothing."""
+    norms = np.linalg.norm(tokens, axis=1, keepdims=True)
+    unit = tokens / np.maximum(norms, 1e-12)
+    return np.where(unit @ unit.T > tau, 1.0, eps)
+
+
+def second_eigenpair(weights):
+    degrees = np.diag(weights.sum(axis=1))
+    values, vectors = scipy.linalg.eigh(degrees - weights, degrees, subset_by_index=[1, 1])
+    return values[0], vectors[:, 0]
+
+
+def first_largest(values):
+    """Equal neighbourhoods give equal entries up to rounding: the first of them."""
+    return int((values >= (1 - 1e-6) * values.max()).argmax())
+
+
+def component(mask, cell):
+    ids, _ = ndimage.label(mask)
+    return ids == ids[cell]
+
+
+def tokencut_mask(tokens, grid_size, tau=0.2, eps=1e-5):
+    """(h, w) bool."""
+    _, y = second_eigenpair(affinity(tokens, tau, eps))
+    upper = y > y.mean()
+    seed = first_largest(np.abs(y))
+    if not upper[seed]:
+        upper = ~upper
+    return component(upper.reshape(grid_size), divmod(seed, grid_size[1]))
+
+
+def maskcut_masks(tokens, grid_size, n_masks, tau=0.15, eps=1e-5):
+    """n_masks (h, w) bool arrays, empty where a round was rejected."""
+    h, w = grid_size
+    painted = np.zeros(h * w, bool)
+    previous = np.zeros((h, w), bool)
+    emitted = []
+    for number in range(n_masks):
+        painted |= previous.ravel()
+        kept = tokens.astype(np.float64) * ~painted[:, None]
+        _, y = second_eigenpair(affinity(kept, tau, eps))
+        # LAPACK's sign is arbitrary, and the corner rule would depend on it: the largest entry's side goes up
+        strongest = first_largest(np.abs(y))
+        if y[strongest] <= y.mean():
+            y = -y
+        upper = y > y.mean()
+        if upper.reshape(h, w)[[0, 0, -1, -1], [0, -1, 0, -1]].sum() >= 3:
+            upper, y = ~upper, -y
+        mask = component(upper.reshape(h, w), divmod(first_largest(y), w))
+        if number > 0:
+            union = (mask | previous).sum()
+            if (mask & previous).sum() / union > 0.5 or mask.mean() <= 0.01:
+                mask = np.zeros_like(mask)
+        previous = mask
+        emitted.append(mask & ~np.any([*emitted, np.zeros_like(mask)], axis=0))
+    return emitted
