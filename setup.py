@@ -62,6 +62,7 @@ setup(
         "opencv": ["opencv-python-headless>=4.8"],
         "opencv-contrib": ["opencv-contrib-python-headless>=4.8"],
         "pretrain": ["lightly>=1.5.20"],
+        "crf": ["pydensecrf2>=1.1"],
         "dev": ["mypy", "pytest", "pytest-xdist", "ruff"],
     },
     entry_points={
@@ -69,6 +70,8 @@ setup(
             "boxrefine-train-net = boxrefine_d2.tools.train_net:main",
             "boxrefine-discover = boxrefine_d2.tools.discover:main",
             "boxrefine-evaluate = boxrefine_d2.tools.evaluate:main",
+            "boxrefine-export = boxrefine_d2.tools.export:main",
+            "boxrefine-contact-sheet = boxrefine_d2.tools.contact_sheet:main",
         ]
     },
     classifiers=[

@@ -77,20 +77,80 @@ def _add_discovery(cfg: CN) -> None:
     cfg.DISCOVERY.TOKENCUT.EPS = 1e-5  # weight of a pair without an edge
     # cells within this share of the largest |eigenvector| tie, and the first is the seed; 0: argmax. Ours
     cfg.DISCOVERY.TOKENCUT.TIE_TOLERANCE = 1e-6
+    # discover.py refines the masks by the picture, with the numbers of DISCOVERY.BILATERAL; TokenCut's saliency does
+    cfg.DISCOVERY.TOKENCUT.BILATERAL = False
     cfg.DISCOVERY.TOKENCUT.MAX_OBJECTS = 1  # more: further components of the foreground; ours
     cfg.DISCOVERY.TOKENCUT.MIN_AREA = 0.01  # share of the grid that each of them covers at least
+
+    cfg.DISCOVERY.DINO_SEG = CN()  # arXiv:2104.14294; as LOST's baseline, arXiv:2109.14279
+    cfg.DISCOVERY.DINO_SEG.HEAD = 4  # from 0
+    cfg.DISCOVERY.DINO_SEG.MASS = 0.6  # share of the attention that is foreground
+    cfg.DISCOVERY.DINO_SEG.COMPONENT = "largest"  # or "release", which overlooks the last component
+    cfg.DISCOVERY.DINO_SEG.MAX_OBJECTS = 1
+    cfg.DISCOVERY.DINO_SEG.MIN_AREA = 0.01
+
+    cfg.DISCOVERY.REPRESENTER = CN()  # representer point selection, supplement
+    cfg.DISCOVERY.REPRESENTER.THRESHOLD = 0.5  # of the map in [0, 1]; the supplement leaves it open
+    cfg.DISCOVERY.REPRESENTER.UPSAMPLE = True  # to pixels, before the threshold
+    cfg.DISCOVERY.REPRESENTER.MAX_OBJECTS = 1
+    cfg.DISCOVERY.REPRESENTER.MIN_AREA = 0.01
+
+    cfg.DISCOVERY.ENSEMBLE = CN()  # ours
+    cfg.DISCOVERY.ENSEMBLE.RULES = "lost,tokencut"  # comma-separated; all read the same facet
+    cfg.DISCOVERY.ENSEMBLE.MIN_AGREEMENT = 0.5  # mean IoU with the other rules' nearest boxes
+    cfg.DISCOVERY.ENSEMBLE.MAX_OBJECTS = 1
+    cfg.DISCOVERY.ENSEMBLE.MAX_IOU = 0.5  # of two boxes that overlap by more the better one is kept
 
     cfg.DISCOVERY.MASKCUT = CN()  # arXiv:2301.11320; backbone dino_vitb8
     cfg.DISCOVERY.MASKCUT.N_MASKS = 3
     cfg.DISCOVERY.MASKCUT.TAU = 0.15
     cfg.DISCOVERY.MASKCUT.EPS = 1e-5
     cfg.DISCOVERY.MASKCUT.TIE_TOLERANCE = 1e-6
-    cfg.DISCOVERY.MASKCUT.INPUT_SIDE = 480  # pixels, images are squeezed to a square; 0 keeps their shape
+    cfg.DISCOVERY.MASKCUT.INPUT_SIDE = (
+        480  # pixels, images are squeezed to a square; 0 keeps their shape
+    )
     cfg.DISCOVERY.MASKCUT.MAX_CORNERS = 2  # a side with more corners of the grid is the background
     cfg.DISCOVERY.MASKCUT.MAX_IOU = 0.5  # with the mask of the round before
     cfg.DISCOVERY.MASKCUT.MIN_AREA = 0.01  # share of the grid
     # a rejected mask is cut again and then emitted, as in the code; False: it ends the rounds
     cfg.DISCOVERY.MASKCUT.REPEAT_REJECTED = True
+    # discover.py refines the masks by the picture, with the numbers of DISCOVERY.CRF; it needs the extra `crf`
+    cfg.DISCOVERY.MASKCUT.CRF = True
+
+    cfg.DISCOVERY.BILATERAL = CN()  # solver, arXiv:1511.03296, as TokenCut's code runs it
+    cfg.DISCOVERY.BILATERAL.SIGMA_SPATIAL = 16.0  # pixels
+    cfg.DISCOVERY.BILATERAL.SIGMA_LUMA = 16.0  # of 256 levels
+    cfg.DISCOVERY.BILATERAL.SIGMA_CHROMA = 8.0
+    cfg.DISCOVERY.BILATERAL.CONFIDENCE = 0.999
+    cfg.DISCOVERY.BILATERAL.SMOOTHNESS = 256.0  # lambda
+    cfg.DISCOVERY.BILATERAL.BALANCE_ROUNDS = 10
+    cfg.DISCOVERY.BILATERAL.CG_TOLERANCE = 1e-5  # relative
+    cfg.DISCOVERY.BILATERAL.CG_ITERATIONS = 25
+    cfg.DISCOVERY.BILATERAL.REGION = (
+        "second_largest"  # counts the background, as the code; largest_object: ours
+    )
+    cfg.DISCOVERY.BILATERAL.MIN_IOU = 0.5  # with the unrefined mask; rejected below it
+
+    cfg.DISCOVERY.CRF = CN()  # MaskCut's, arXiv:2301.11320, code
+    cfg.DISCOVERY.CRF.SMOOTH_XY = 3.0  # pixels
+    cfg.DISCOVERY.CRF.SMOOTH_WEIGHT = 7.0
+    cfg.DISCOVERY.CRF.COLOUR_XY = 50.0  # pixels
+    cfg.DISCOVERY.CRF.COLOUR_RGB = 5.0  # of 256 levels
+    cfg.DISCOVERY.CRF.COLOUR_WEIGHT = 10.0
+    cfg.DISCOVERY.CRF.ITERATIONS = 10
+    cfg.DISCOVERY.CRF.MIN_IOU = 0.5  # with the unrefined mask; rejected below it
+
+    # from the mask of a segmenter, backbone move_*; what the paper (ICCV 2023) leaves open is its release's
+    cfg.DISCOVERY.MOVE = CN()
+    cfg.DISCOVERY.MOVE.MASK_THRESH = 0.5  # foreground is above it
+    # share of the image's height; components whose rectangle is no larger than the square of this side are left out
+    cfg.DISCOVERY.MOVE.MIN_SIDE = 0.05
+    cfg.DISCOVERY.MOVE.RANK_BY = "pixels"  # which component is the largest; release: rectangle
+    cfg.DISCOVERY.MOVE.MAXIMA = "exclusive"  # x2 and y2; release: inclusive, one pixel short
+    # the box where there is no component; release: square, [0, 0, H - 1, H - 1]
+    cfg.DISCOVERY.MOVE.FALLBACK = "image"
+    cfg.DISCOVERY.MOVE.MAX_OBJECTS = 1  # more: further components of the mask; ours
+    cfg.DISCOVERY.MOVE.MIN_AREA = 0.01  # share of the image that each of them covers at least
 
 
 def _add_refinement(cfg: CN) -> None:

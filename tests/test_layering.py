@@ -23,7 +23,8 @@ ALLOWED = {
     "modeling": {"structures", "features", "discovery", "errors"},
     "pretraining": {"structures", "features", "discovery", "errors"},
     "evaluation": {"structures", "errors", "atomic_file"},
-    "pseudo_labels": {"structures", "features", "discovery", "data", "errors", ""},
+    "export": {"data", "errors"},
+    "pseudo_labels": {"structures", "features", "discovery", "data", "errors", "atomic_file", ""},
     "engine": {
         "structures",
         "features",

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ import torch
 import yaml
 from detectron2.utils import comm
 
+from boxrefine_d2.discovery import DISCOVERY_REGISTRY
 from boxrefine_d2.engine.launch import run_torchrun
 from boxrefine_d2.errors import CommandParser, UserError, run_command
 from boxrefine_d2.features import BACKBONES
@@ -20,7 +22,8 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     defaults = DiscoverySettings("lost")
     parser = CommandParser(prog="discover.py", description=__doc__)
-    parser.add_argument("--method", required=True, help="a discovery rule: lost")
+    rules = ", ".join(sorted(name for name, _ in DISCOVERY_REGISTRY))
+    parser.add_argument("--method", required=True, help=f"a discovery rule: {rules}")
     parser.add_argument(
         "--data", required=True, metavar="SPEC", help="a dataset spec, e.g. folder:DIR"
     )
@@ -37,7 +40,24 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="k_patches=50"
     )
+    parser.add_argument(
+        "--shard",
+        metavar="I/N",
+        help="only the I-th of N parts, for machines that share the output's folder but do not talk to each other; the "
+        "one that ends last writes the file",
+    )
     return parser
+
+
+def shard_of(text: str | None) -> tuple[int, int] | None:
+    """(2, 8) from "2/8"."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d+)/(\d+)", text)
+    number, of = (int(part) for part in match.groups()) if match else (0, 0)
+    if not 1 <= number <= of:
+        raise UserError(f"--shard {text!r} is not I/N with I from 1 to N")
+    return number, of
 
 
 def rule_settings(pairs: list[str]) -> dict[str, object]:
@@ -63,7 +83,12 @@ def run(args: argparse.Namespace) -> None:
         max_side=args.max_side,
     )
     summary = discover_dataset(
-        args.data, args.output, settings, device=args.device, num_workers=args.num_workers
+        args.data,
+        args.output,
+        settings,
+        device=args.device,
+        num_workers=args.num_workers,
+        shard=shard_of(args.shard),
     )
     if comm.is_main_process():
         print(summary)

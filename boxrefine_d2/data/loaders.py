@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from boxrefine_d2.errors import UserError
 
 from .images import ImageReadError
-from .mappers import WholeImageMapper
+from .mappers import ImageMapper
 
 logger = logging.getLogger(__name__)
 
@@ -140,7 +140,7 @@ class UnreadableImage:
 
 def equal_size_batches(
     records: Sequence[Record],
-    mapper: WholeImageMapper,
+    mapper: ImageMapper,
     padded: Callable[[tuple[int, int]], tuple[int, int]],
     batch_size: int,
 ) -> list[list[Record]]:
@@ -167,7 +167,7 @@ def equal_size_batches(
 
 
 class _BatchDataset(Dataset):
-    def __init__(self, batches: Sequence[list[Record]], mapper: WholeImageMapper):
+    def __init__(self, batches: Sequence[list[Record]], mapper: ImageMapper):
         self.batches, self.mapper = batches, mapper
 
     def __len__(self) -> int:
@@ -178,9 +178,19 @@ class _BatchDataset(Dataset):
 
     def _sample(self, record: Record) -> Record | UnreadableImage:
         try:
-            return self.mapper(record)
+            sample = self.mapper(record)
         except ImageReadError as error:
             return UnreadableImage(record, str(error))
+        expected = (record["height"], record["width"])
+        size = (sample["height"], sample["width"])
+        if all(expected) and size != expected:
+            # the batch was put together by the size the header told
+            return UnreadableImage(
+                record,
+                f"{record['file_name']!r} is {size[1]} x {size[0]} pixels now and was {expected[1]} x {expected[0]}: "
+                "it changed while this ran",
+            )
+        return sample
 
 
 class WholeImageLoader:
@@ -189,7 +199,7 @@ class WholeImageLoader:
     Attributes: unreadable: file name -> reason, of all files that had to be left out so far.
     """
 
-    def __init__(self, batches: Sequence[list[Record]], mapper: WholeImageMapper, num_workers: int):
+    def __init__(self, batches: Sequence[list[Record]], mapper: ImageMapper, num_workers: int):
         self._loader = DataLoader(
             _BatchDataset(batches, mapper),
             batch_size=None,

@@ -1,8 +1,8 @@
 """From a data set record to a model's input."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -120,6 +120,37 @@ def _seen_boxes(
     return boxes
 
 
+class ImageMapper(Protocol):
+    """From a record to a test input, whose size the size of the image tells."""
+
+    def input_size(self, height: int, width: int) -> tuple[int, int]:
+        """(H, W) of the input made from an image of that size."""
+        ...
+
+    def __call__(self, record: dict[str, Any]) -> dict[str, Any]:
+        """{"image" (3, H, W) uint8, "height", "width" of the original, "file_name", "relative_name", "image_id"}.
+
+        Raises: ImageReadError for a bad file.
+        """
+        ...
+
+
+class SqueezedImageMapper:
+    """Test input: the whole image squeezed to a square (LANCZOS), its aspect lost; MaskCut's."""
+
+    def __init__(self, side: int):
+        """Args: side: pixels."""
+        self.side = side
+
+    def input_size(self, height: int, width: int) -> tuple[int, int]:
+        """The square, whatever the image."""
+        return self.side, self.side
+
+    def __call__(self, record: dict[str, Any]) -> dict[str, Any]:
+        """See `ImageMapper`."""
+        return _resized(record, self.input_size, Image.Resampling.LANCZOS)
+
+
 class WholeImageMapper:
     """Test input: the whole image, reduced (antialiased bicubic) when its longer side exceeds a limit."""
 
@@ -136,21 +167,25 @@ class WholeImageMapper:
         return max(1, round(height * scale)), max(1, round(width * scale))
 
     def __call__(self, record: dict[str, Any]) -> dict[str, Any]:
-        """{"image" (3, H, W) uint8, "height", "width" of the original, "file_name", "image_id"}.
+        """See `ImageMapper`."""
+        return _resized(record, self.input_size, Image.Resampling.BICUBIC)
 
-        Raises: ImageReadError for a bad file.
-        """
-        image = read_image(record["file_name"])
-        height, width = image.shape[:2]
-        target = self.input_size(height, width)
-        if target != (height, width):
-            reduced = Image.fromarray(image).resize(target[::-1], Image.Resampling.BICUBIC)
-            image = np.array(reduced)
-        return {
-            "image": image_tensor(image),
-            "height": height,
-            "width": width,
-            "file_name": record["file_name"],
-            "relative_name": record.get("relative_name", record["file_name"]),
-            "image_id": record["image_id"],
-        }
+
+def _resized(
+    record: dict[str, Any],
+    input_size: Callable[[int, int], tuple[int, int]],
+    filter: Image.Resampling,
+) -> dict[str, Any]:
+    image = read_image(record["file_name"])
+    height, width = image.shape[:2]
+    target = input_size(height, width)
+    if target != (height, width):
+        image = np.array(Image.fromarray(image).resize(target[::-1], filter))
+    return {
+        "image": image_tensor(image),
+        "height": height,
+        "width": width,
+        "file_name": record["file_name"],
+        "relative_name": record.get("relative_name", record["file_name"]),
+        "image_id": record["image_id"],
+    }

@@ -74,25 +74,37 @@ def write_pseudo_labels(
             write. Whatever was at `path` then stays as it was.
     """
     image_entries = sorted(
-        (_plain(image) for image in images), key=lambda image: _id_order(image["id"])
+        (_plain(image) for image in images), key=lambda image: id_order(image["id"])
     )
     position = {image["id"]: index for index, image in enumerate(image_entries)}
     if len(position) != len(image_entries):
         raise ValueError("two images of a pseudo-label file have the same id")
-    entries = [_annotation_entry(_plain(annotation)) for annotation in annotations]
+    entries = [_plain(annotation) for annotation in annotations]
     for entry in entries:
         if entry["image_id"] not in position:
             raise ValueError(
                 f"a pseudo label has image_id {entry['image_id']!r}, and no image has this id"
             )
     entries.sort(key=lambda entry: position[entry["image_id"]])
-    for number, entry in enumerate(entries, start=1):
-        entry["id"] = number
+    write_ordered_pseudo_labels(path, images=image_entries, annotations=entries, info=info)
+
+
+def write_ordered_pseudo_labels(
+    path: str | os.PathLike[str],
+    *,
+    images: Iterable[Mapping[str, Any]],
+    annotations: Iterable[Mapping[str, Any]],
+    info: Mapping[str, Any],
+) -> None:
+    """`write_pseudo_labels` of what is in order already: each is gone through once, and nothing is held in memory.
+
+    Args:   images: by `id_order` of their ids, no id twice.  annotations: in the order of their images.
+    """
     with atomic_text_file(path) as file:
         file.write('{"info": ' + json.dumps(_plain(info), sort_keys=True, allow_nan=False))
         for name, lines in (
-            ("images", (_line(image, _IMAGE_KEYS) for image in image_entries)),
-            ("annotations", (_line(entry, _ANNOTATION_KEYS) for entry in entries)),
+            ("images", (_line(_plain(image), _IMAGE_KEYS) for image in images)),
+            ("annotations", _annotation_lines(annotations)),
             ("categories", iter([_line(_OBJECT_CATEGORY, ("id", "name"))])),
         ):
             file.write(f',\n"{name}": [')
@@ -216,6 +228,12 @@ def _plain(value: Any) -> Any:
     return value
 
 
+def _annotation_lines(annotations: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    for number, annotation in enumerate(annotations, start=1):
+        entry = _annotation_entry(_plain(annotation))
+        yield _line(entry | {"id": number}, _ANNOTATION_KEYS)
+
+
 def _line(entry: Mapping[str, Any], first_keys: tuple[str, ...]) -> str:
     keys = [key for key in first_keys if key in entry] + sorted(set(entry) - set(first_keys))
     return json.dumps({key: entry[key] for key in keys}, allow_nan=False)
@@ -226,5 +244,6 @@ def _comma_separated(lines: Iterator[str]) -> Iterator[str]:
         yield f"{',' if index else ''}\n{line}"
 
 
-def _id_order(image_id: int | str) -> tuple[bool, int | str]:
+def id_order(image_id: int | str) -> tuple[bool, int | str]:
+    """The key that image ids are sorted by: numbers, then strings."""
     return isinstance(image_id, str), image_id

@@ -1,14 +1,22 @@
 """Rules that draw pseudo-boxes from a map; pure in the map."""
 
 from .build import DISCOVERY_REGISTRY, build_rule, discover, rule_parameters
+from .dino_seg import DinoSeg
+from .ensemble import Ensemble
 from .lost import Lost
 from .maskcut import MaskCut
+from .move import Move
+from .representer import Representer
 from .tokencut import TokenCut
 
 __all__ = [
     "DISCOVERY_REGISTRY",
+    "DinoSeg",
+    "Ensemble",
     "Lost",
     "MaskCut",
+    "Move",
+    "Representer",
     "TokenCut",
     "build_rule",
     "discover",

@@ -1,6 +1,6 @@
 """The registry of rules, and the two ways to call one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from detectron2.config import CfgNode
@@ -10,7 +10,33 @@ from boxrefine_d2.config import paper_profile
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.structures import FeatureMap, PseudoBoxes
 
+from .mask_steps import MaskSteps
+
+# sections of DISCOVERY that a rule switches on by a parameter of the same name
+MASK_REFINEMENTS = ("crf", "bilateral")
+
+# A rule may also say which facet it reads (`facet`), that it wants images squeezed to a square (`input_side`, pixels), and
+# what is done to its masks outside (`mask_steps`).
 Rule = Callable[[FeatureMap], list[PseudoBoxes]]
+
+
+def facet_of(rule: Rule, facets: Sequence[str]) -> str:
+    """The facet that a rule reads of those that a network gives: its own, or else keys, or a CNN's output.
+
+    Raises: UserError if the network does not give it.
+    """
+    wanted = [rule.facet] if hasattr(rule, "facet") else ["key", "output"]
+    given = [facet for facet in wanted if facet in facets]
+    if not given:
+        raise UserError(
+            f"{type(rule).__name__} reads the facet {' or '.join(wanted)}, and the network gives {', '.join(facets)} only"
+        )
+    return given[0]
+
+
+def mask_steps_of(rule: Rule) -> MaskSteps:
+    """What is done to the rule's masks outside of it."""
+    return getattr(rule, "mask_steps", MaskSteps())
 
 
 class RuleRegistry(Registry):
@@ -51,6 +77,8 @@ def build_rule(name: str, cfg: CfgNode | None = None, **parameters: Any) -> Rule
 def rule_parameters(name: str, cfg: CfgNode | None = None, **changes: Any) -> dict[str, Any]:
     """All parameters of a rule by their short names, e.g. {"k_patches": 100, "centre": False}.
 
+    A refinement of masks that is switched on, such as "crf", comes as the numbers of its own section.
+
     Raises: UserError for an unknown rule or parameter, or a value of another type than the default.
     """
     _entry(name)
@@ -67,6 +95,10 @@ def rule_parameters(name: str, cfg: CfgNode | None = None, **changes: Any) -> di
                 f"{name}: {key} is {value!r}, but a {type(default).__name__} is needed, like {default!r}"
             )
         parameters[key] = value
+    for name_of_step in MASK_REFINEMENTS:
+        if parameters.get(name_of_step):
+            numbers = (cfg or paper_profile()).DISCOVERY[name_of_step.upper()]
+            parameters[name_of_step] = {key.lower(): number for key, number in numbers.items()}
     return parameters
 
 

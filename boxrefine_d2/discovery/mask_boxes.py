@@ -12,18 +12,20 @@ from boxrefine_d2.structures import FeatureMap, PseudoBoxes, cell_box_to_input, 
 def pseudo_boxes_of(
     masks: Sequence[Sequence[np.ndarray]], scores: Sequence[Sequence[float]], features: FeatureMap
 ) -> list[PseudoBoxes]:
-    """The tight boxes of masks on the grid, in input pixels, clipped to the unpadded image.
+    """The tight boxes of masks, in input pixels, clipped to the unpadded image.
 
-    Args: masks: for each image (h, w) bool arrays, each with at least one cell; an image may have none.
-        scores: as many numbers.
+    Args: masks: for each image (h, w) bool arrays on the grid or a finer one, each with at least one cell; an image may
+        have none.  scores: as many numbers.
     Returns: one PseudoBoxes an image, on the device of the features.
     """
     h, w = features.grid_size
+    padded = features.padded_size
     found = []
     for of_image, values, size in zip(masks, scores, features.image_sizes, strict=True):
         stacked = torch.from_numpy(np.stack(of_image)) if of_image else torch.zeros(0, h, w) > 0
         sizes = torch.tensor([size]).expand(len(stacked), 2)
-        boxes = cell_box_to_input(mask_to_box(stacked), features.strides, sizes)
+        strides = (padded[0] / stacked.shape[1], padded[1] / stacked.shape[2])
+        boxes = cell_box_to_input(mask_to_box(stacked), strides, sizes)
         found.append(
             PseudoBoxes(boxes, torch.tensor(values), size, stacked).to(features.data.device)
         )

@@ -4,6 +4,8 @@ Shapes: B images, N = h * w cells in row-major order.
 """
 
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -14,7 +16,10 @@ from boxrefine_d2.structures import FeatureMap, PseudoBoxes
 
 from .build import DISCOVERY_REGISTRY
 from .components import component_of
+from .crf import crf_masks, require_pydensecrf
+from .mask_agreement import mask_iou
 from .mask_boxes import pseudo_boxes_of
+from .mask_steps import MaskSteps
 from .normalized_cut import normalized_cut, similarity_edges
 from .tokencut import bipartition, first_largest
 
@@ -51,6 +56,7 @@ class MaskCut:
         min_area: share of the grid; a mask that covers no more is rejected. The first mask is never rejected.
         repeat_rejected: a rejected mask changes nothing, so the next round cuts the same one; no longer compared with
             anything, it is emitted less what is taken, unless it was too small. That is the code; False ends there.
+        crf: the numbers of `crf_masks`, by which discover.py refines the masks; False leaves them as they are.
     """
 
     def __init__(
@@ -65,6 +71,7 @@ class MaskCut:
         max_iou: float,
         min_area: float,
         repeat_rejected: bool,
+        crf: dict[str, Any] | Literal[False],
     ):
         if n_masks < 1:
             raise UserError(f"maskcut: n_masks is {n_masks}, but at least 1 is needed")
@@ -77,6 +84,12 @@ class MaskCut:
         self.max_corners = max_corners
         self.max_iou, self.min_area = max_iou, min_area
         self.repeat_rejected = repeat_rejected
+        self.mask_steps = MaskSteps(
+            refine=partial(crf_masks, **crf) if crf else None,
+            require=require_pydensecrf if crf else None,
+            upsampling="bicubic",
+            boxes_from_masks=True,
+        )
 
     @torch.no_grad()
     def __call__(self, features: FeatureMap) -> list[PseudoBoxes]:
@@ -125,7 +138,7 @@ class MaskCut:
             return
         if previous is not None:
             small = mask.mean() <= self.min_area
-            if small or _iou(mask, previous) > self.max_iou:
+            if small or mask_iou(mask, previous) > self.max_iou:
                 image.finished = small or not self.repeat_rejected
                 image.previous = np.zeros_like(mask)
                 return
@@ -137,8 +150,3 @@ class MaskCut:
         covered = torch.from_numpy(mask.ravel()).to(edges.device)
         edges[covered] = 0
         edges[:, covered] = 0
-
-
-def _iou(a: np.ndarray, b: np.ndarray) -> float:
-    """Of two masks of which the first is not empty."""
-    return float((a & b).sum() / (a | b).sum())

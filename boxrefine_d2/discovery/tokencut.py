@@ -4,6 +4,8 @@ Shapes: B images, N = h * w cells in row-major order, C channels.
 """
 
 from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -12,9 +14,11 @@ from torch import Tensor
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.structures import FeatureMap, PseudoBoxes
 
+from .bilateral import bilateral_masks
 from .build import DISCOVERY_REGISTRY
 from .components import component_of
 from .mask_boxes import further_objects, pseudo_boxes_of, shared_score
+from .mask_steps import MaskSteps
 from .normalized_cut import Cut, normalized_cut, similarity_edges
 
 
@@ -62,12 +66,21 @@ class TokenCut:
         tau: cosine similarity above which patches have an edge.
         eps: weight of a pair without one.
         tie_tolerance: see `bipartition`.
+        bilateral: the numbers of `bilateral_masks`, by which discover.py refines the masks, as TokenCut's saliency does;
+            False leaves them as they are.
         max_objects, min_area: further components of the foreground, and the share of the grid each covers at least
             (ours, not published).
     """
 
     def __init__(
-        self, *, tau: float, eps: float, tie_tolerance: float, max_objects: int, min_area: float
+        self,
+        *,
+        tau: float,
+        eps: float,
+        tie_tolerance: float,
+        bilateral: dict[str, Any] | Literal[False],
+        max_objects: int,
+        min_area: float,
     ):
         if not 0 < eps < 1:
             raise UserError(f"tokencut: eps is {eps}, but a weight above 0 and below 1 is needed")
@@ -76,6 +89,11 @@ class TokenCut:
         self.tau, self.eps = tau, eps
         self.tie_tolerance = tie_tolerance
         self.max_objects, self.min_area = max_objects, min_area
+        self.mask_steps = (
+            MaskSteps(refine=partial(bilateral_masks, **bilateral), boxes_from_masks=True)
+            if bilateral
+            else MaskSteps()
+        )
 
     def cut(self, features: FeatureMap) -> Cut:
         """The cut of each image's graph."""

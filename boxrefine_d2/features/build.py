@@ -6,11 +6,14 @@ from functools import cache, partial
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from boxrefine_d2.errors import UserError
 
 from .cnn import VGG16, ResNet50
+from .move_segmenter import MoveSegmenter, lacks_extractor, our_names
+from .presets import PRESETS, Preset, announce
+from .timm_vit import TimmTransformer
 from .vit import VisionTransformer
 from .weights import (
     WeightsInfo,
@@ -28,7 +31,9 @@ TORCHVISION_HOST = "https://download.pytorch.org/models/"
 # trained by this project; a model card of the same name lies beside each file
 SHIPPED = Path(__file__).parent / "shipped"
 
-Backbone = VisionTransformer | ResNet50 | VGG16
+DINO_MINI = SHIPPED / "dino_mini.safetensors"
+
+Backbone = VisionTransformer | ResNet50 | VGG16 | MoveSegmenter | TimmTransformer
 
 
 @dataclass(frozen=True)
@@ -36,13 +41,19 @@ class BackboneSpec:
     """How a named backbone is built and where its own weights are.
 
     Attributes:
-        weights: the address of the official file, or the path of the file that ships with the package.
+        weights: the address of the official file, or the path of the file that ships with the package; None if there
+            is neither.
+        extractor: of a segmenter, the same for its frozen part, which its own file may leave out.
+        preset: of a network that was not trained as DINO's.
     """
 
     build: Callable[[], nn.Module]
-    weights: str | Path
+    weights: str | Path | None
+    extractor: str | Path | None = None
+    preset: Preset | None = None
 
 
+_vit_mini = partial(VisionTransformer, dim=192, depth=6, num_heads=3)
 _vit_small = partial(VisionTransformer, dim=384, depth=12, num_heads=6)
 _vit_base = partial(VisionTransformer, dim=768, depth=12, num_heads=12)
 
@@ -52,10 +63,7 @@ def _dino(folder: str) -> str:
 
 
 BACKBONES: dict[str, BackboneSpec] = {
-    "dino_mini": BackboneSpec(
-        partial(VisionTransformer, patch_size=16, dim=192, depth=6, num_heads=3),
-        SHIPPED / "dino_mini.safetensors",
-    ),
+    "dino_mini": BackboneSpec(partial(_vit_mini, patch_size=16), DINO_MINI),
     "dino_vits16": BackboneSpec(
         partial(_vit_small, patch_size=16), _dino("dino_deitsmall16_pretrain")
     ),
@@ -72,6 +80,19 @@ BACKBONES: dict[str, BackboneSpec] = {
         partial(ResNet50, dilate=2), f"{TORCHVISION_HOST}resnet50-0676ba61.pth"
     ),
     "imagenet_vgg16": BackboneSpec(VGG16, f"{TORCHVISION_HOST}vgg16-397923af.pth"),
+    # no host has MOVE's file under a lasting address
+    "move_vits8": BackboneSpec(
+        lambda: MoveSegmenter(_vit_small(patch_size=8), head="conv_minc128", block=-2),
+        weights=None,
+        extractor=_dino("dino_deitsmall8_pretrain"),
+    ),
+    # ours, not trained yet; with MOVE's widths the head would take ten times as long
+    "move_mini": BackboneSpec(
+        lambda: MoveSegmenter(_vit_mini(patch_size=16), head="conv_minc32", block=-2),
+        weights=None,
+        extractor=DINO_MINI,
+    ),
+    **{name: BackboneSpec(p.build, p.weights, preset=p) for name, p in PRESETS.items()},
 }
 
 
@@ -91,9 +112,37 @@ def _spec(name: str) -> BackboneSpec:
 def official_file(name: str) -> Path:
     """A backbone's own weights: the shipped file, or the official one from the cache or its host.
 
-    Raises: UserError for an unknown name, or a host that cannot be reached.
+    Raises: UserError for an unknown name, one without a file, or a host that cannot be reached.
     """
     weights = _spec(name).weights
+    if weights is None:
+        raise UserError(
+            f"{name} has no weights that could be fetched, and none ship; train it, or give a file with --weights FILE "
+            "(MODEL.MAP_NETWORK.WEIGHTS in a config), or random:0 for untrained ones"
+        )
+    _refuse_to_fetch(name)
+    return _local(weights)
+
+
+def official_place(name: str) -> Path | None:
+    """Where a backbone's own weights are, or are looked for before their host is asked: the shipped file, or a place in
+    the cache; None if it has none of its own."""
+    weights = _spec(name).weights
+    if isinstance(weights, str):
+        return Path(torch.hub.get_dir()) / "checkpoints" / weights.rpartition("/")[2]
+    return weights
+
+
+def _refuse_to_fetch(name: str) -> None:
+    preset, place = _spec(name).preset, official_place(name)
+    if preset and preset.terms and place and not place.exists():
+        raise UserError(
+            f"{name} is under {preset.licence}; accept it at {preset.terms}, fetch {place.name} from the address that is "
+            f"sent to you, and give it with --weights FILE (MODEL.MAP_NETWORK.WEIGHTS in a config), or put it at {place}"
+        )
+
+
+def _local(weights: str | Path) -> Path:
     return weights if isinstance(weights, Path) else fetch(weights)
 
 
@@ -103,11 +152,15 @@ def build_backbone(name: str, weights: str | Path | None = None) -> Backbone:
     Args:
         name: one of `BACKBONES`.
         weights: a file (.pth, .pkl or .safetensors, official naming), "random" or "random:SEED", or None (or "")
-            for the shipped file or the official one, taken from the cache or fetched from its host.
-    Returns: the module; `module.weights_info` names the source of the weights and their SHA-256.
+            for the shipped file or the official one, taken from the cache or fetched from its host. A segmenter's file
+            may hold the part that learns alone; its extractor is then the shipped or official one.
+    Returns: the module; `module.weights_info` names the source of the weights and their SHA-256: of the file, or of
+        the tensors if there is none or more than one.
     Raises: UserError for an unknown name, a missing or foreign file, or a file that cannot be fetched.
     """
     spec = _spec(name)
+    if spec.preset:
+        announce(name)
     seed = parse_random(str(weights or ""))
     if seed is not None:
         # built on a forked generator: making a backbone must not move the caller's random state
@@ -119,6 +172,26 @@ def build_backbone(name: str, weights: str | Path | None = None) -> Backbone:
     path = Path(weights) if weights else official_file(name)
     with torch.device("meta"):
         backbone = spec.build()
-    load_into(backbone, read_state_dict(path), name=name, path=path)
-    backbone.weights_info = WeightsInfo(path.name, file_sha256(path))
+    state, files = _read(spec, path)
+    load_into(backbone, state, name=name, path=path)
+    sha256 = file_sha256(path) if len(files) == 1 else module_sha256(backbone)
+    backbone.weights_info = WeightsInfo(" + ".join(file.name for file in files), sha256)
     return backbone.eval()
+
+
+def _read(spec: BackboneSpec, path: Path) -> tuple[dict[str, Tensor], list[Path]]:
+    """The tensors in `path`, completed by the extractor's where a segmenter's file leaves them out, and the files read."""
+    state = read_state_dict(path)
+    if spec.preset:
+        state = spec.preset.our_names(state)
+    if spec.extractor is None:
+        return state, [path]
+    state = our_names(state)
+    if not lacks_extractor(state):
+        return state, [path]
+    try:
+        extractor = _local(spec.extractor)
+    except UserError as error:
+        raise UserError(f"{path} holds a head alone, and of its extractor: {error}") from error
+    frozen = {f"extractor.{name}": value for name, value in read_state_dict(extractor).items()}
+    return state | frozen, [path, extractor]

@@ -18,6 +18,7 @@ class ConvolutionalBackbone(nn.Module):
     """A trunk whose last map is layer-normalised as a whole, so that inner products can be negative."""
 
     facets = ("output",)
+    padding = "zeros"
     stride = PAD_MULTIPLE
 
     def forward(

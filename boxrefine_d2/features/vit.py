@@ -49,7 +49,8 @@ class PatchEmbed(nn.Module):
 class VisionTransformer(nn.Module):
     """DINO's ViT; parameter names are those of the official files, so they load as they are."""
 
-    facets = ("key", "query", "value", "kqv", "output")
+    facets = ("key", "query", "value", "kqv", "output", "attention")
+    padding = "zeros"
 
     def __init__(self, *, patch_size: int, dim: int, depth: int, num_heads: int):
         super().__init__()
@@ -121,11 +122,19 @@ class VisionTransformer(nn.Module):
             tokens = block(tokens)
         return self.norm(tokens)
 
+    def tokens_after(self, images: Tensor, block: int) -> tuple[Tensor, tuple[int, int]]:
+        """All tokens (B, T, C) as a block leaves them, without a norm, and the grid (h, w).
+
+        Args: images: (B, 3, H, W), normalised.  block: counted from the end, -1 is the last, -2 the one before it.
+        """
+        tokens, grid_size = self._embed(images)
+        for layer in self.blocks[: len(self.blocks) + block + 1]:
+            tokens = layer(tokens)
+        return tokens, grid_size
+
     def _last_attention_input(self, images: Tensor) -> tuple[Tensor, Tensor, tuple[int, int]]:
         """Tokens before the last block, the same after its first norm, and the grid."""
-        tokens, grid_size = self._embed(images)
-        for block in self.blocks[:-1]:
-            tokens = block(tokens)
+        tokens, grid_size = self.tokens_after(images, -2)
         return tokens, self.blocks[-1].norm1(tokens), grid_size
 
     def forward(
@@ -138,7 +147,8 @@ class VisionTransformer(nn.Module):
 
         Args:
             images: (B, 3, H, W), normalised; H and W are multiples of the patch.
-            facet: "key", "query", "value", "kqv" (3C channels in that order) or "output" (patches after the last norm).
+            facet: "key", "query", "value", "kqv" (3C channels in that order), "output" (patches after the last norm) or
+                "attention" (of CLS to the patches, one channel a head; the share that goes to CLS itself is left out).
             image_sizes: (H, W) of each image before padding; the padded size when not given.
         Returns: FeatureMap with float32 data, stride = patch size.
         Raises: ValueError for an unknown facet or a size that is no multiple of the patch.
@@ -148,12 +158,21 @@ class VisionTransformer(nn.Module):
         tokens, normed, grid_size = self._last_attention_input(images)
         if facet == "output":
             patches = self.norm(self.blocks[-1](tokens))[:, 1:]
+        elif facet == "attention":
+            patches = self._cls_attention(normed)[:, 1:]
         else:
             patches = torch.cat(
                 [self._project(normed[:, 1:], part) for part in _QKV_ORDER[facet]], dim=2
             )
         sizes = image_sizes or [tuple(images.shape[-2:])] * len(images)
         return FeatureMap.from_tokens(patches.float(), grid_size, self.stride, sizes, facet)
+
+    def _cls_attention(self, normed: Tensor) -> Tensor:
+        """(B, T, heads) of the last block; sums to 1 over the tokens."""
+        query = self._project(normed[:, :1], 0).unflatten(2, (self.num_heads, -1))
+        key = self._project(normed, 1).unflatten(2, (self.num_heads, -1))
+        scores = (query * key).sum(dim=3).float() * key.shape[3] ** -0.5
+        return scores.softmax(dim=1)
 
     def _project(self, normed: Tensor, part: int) -> Tensor:
         """One of q, k, v: a slice of the qkv layer's rows (spec of DINO: axis order q, k, v)."""

@@ -203,10 +203,11 @@ def load_into(module: nn.Module, state: dict[str, Tensor], *, name: str, path: P
     Raises: UserError if the file belongs to another architecture.
     """
     expected = module.state_dict()
+    heads = tuple(x for x in _HEADS if not any(key.startswith(x) for key in expected))
     # old files lack BatchNorm's step counter, which nothing reads
     counters = {key: torch.tensor(0) for key in expected if key.endswith("num_batches_tracked")}
     state = counters | {
-        key: value for key, value in state.items() if key in expected or not key.startswith(_HEADS)
+        key: value for key, value in state.items() if key in expected or not key.startswith(heads)
     }
     missing = [key for key in expected if key not in state]
     foreign = [key for key in state if key not in expected]
@@ -230,5 +231,4 @@ def load_into(module: nn.Module, state: dict[str, Tensor], *, name: str, path: P
     module.load_state_dict(
         {key: state[key].to(dtypes[key]) for key in expected}, assign=True, strict=True
     )
-    for parameter in module.parameters():
-        parameter.requires_grad_(True)
+    module.requires_grad_(True)

@@ -77,8 +77,10 @@ def build_map_input(name: str, *, with_cls: bool, rule: Rule) -> MapInput:
     def show(_: LastBlock, features: FeatureMap) -> Tensor:
         maps = [getattr(rule, method)(features) for method in methods]
         picture = torch.stack([*maps, *maps[-1:] * (3 - len(maps))], dim=1)
-        for axis in (2, 3):
-            picture = picture.repeat_interleave(HEATMAP_CELL_PIXELS, dim=axis)
+        for axis, stride in zip((2, 3), features.strides, strict=True):
+            # a mask's cells are pixels already
+            repeats = min(HEATMAP_CELL_PIXELS, max(1, int(stride)))
+            picture = picture.repeat_interleave(repeats, dim=axis)
         return picture
 
     return show

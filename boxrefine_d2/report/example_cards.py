@@ -103,7 +103,9 @@ def _panel(
         x, y, uri, style = width, height, photo_uri(example.picture), "photo"
     else:
         (x, y), uri, style = cells.extent, map_uri(cells.values), "cells"
-    boxes = "".join(_box(style_, box, width, height) for style_, found in drawn for box in found)
+    boxes = "".join(
+        box_drawing(style_, box, width, height) for style_, found in drawn for box in found
+    )
     return (
         f'<figure><svg viewBox="0 0 {width} {height}" role="img" aria-label="{title}">'
         f'<image class="{style}" href="{uri}" width="{x:.2f}" height="{y:.2f}" preserveAspectRatio="none"/>'
@@ -111,7 +113,8 @@ def _panel(
     )
 
 
-def _box(style: str, box: Tensor, width: int, height: int) -> str:
+def box_drawing(style: str, box: Tensor, width: int, height: int) -> str:
+    """SVG of one box (4,) XYXY on a picture of that size, in pixels; `style` is its class in the page's style sheet."""
     rim = _RIM * width
     x1, y1, x2, y2 = box.tolist()
     x1, y1 = max(x1, rim), max(y1, rim)

@@ -15,7 +15,8 @@ class FeatureMap:
         data: (B, C, h, w).
         stride: input pixels per cell, one number or (vertical, horizontal); a float for convolutional maps.
         image_sizes: (H, W) of each image before padding; boxes are clipped to it.
-        facet: "key", "query", "value", "kqv" (channels in that order), "output" or "cnn".
+        facet: "key", "query", "value", "kqv" (channels in that order), "output", "attention" (of CLS, one channel a
+            head) or "mask" (one channel in [0, 1]).
     Raises: ValueError if the shapes contradict each other.
     """
 
@@ -49,6 +50,12 @@ class FeatureMap:
     def strides(self) -> tuple[float, float]:
         """(sy, sx), input pixels per cell along rows and columns."""
         return self.stride if isinstance(self.stride, tuple) else (self.stride, self.stride)
+
+    @property
+    def padded_size(self) -> tuple[int, int]:
+        """(H', W') of the padded input, in pixels."""
+        (h, w), (sy, sx) = self.grid_size, self.strides
+        return round(h * sy), round(w * sx)
 
     def tokens(self) -> Tensor:
         """(B, N, C) with N = h * w cells in row-major order."""

@@ -16,7 +16,7 @@ class PseudoBoxes:
         boxes: (N, 4) float32, XYXY, half-open, in pixels of the network's input (before padding).
         scores: (N,) float32, higher is better; comparable within one rule only.
         input_size: (H, W) of that input; boxes lie inside it.
-        masks: (N, h, w) bool on the grid of the map, or None.
+        masks: (N, h, w) bool on the grid of the map, or a finer one over the same padded input, or None.
     """
 
     boxes: Tensor

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from torch.testing import assert_close
@@ -25,3 +26,21 @@ def test_padding_comes_after_normalisation_and_only_below_and_right():
 def test_different_padded_sizes_do_not_share_a_batch():
     with pytest.raises(ValueError, match="different padded sizes"):
         normalise_and_pad([torch.zeros(3, 10, 16), torch.zeros(3, 20, 16)], 16)
+
+
+@pytest.mark.parametrize("size", [(45, 70), (48, 72), (90, 33), (3, 5), (1, 2), (1, 1)])
+@pytest.mark.parametrize("multiple", [8, 16])
+def test_reflect_padding_mirrors_as_numpy_does_however_small_the_image(size, multiple):
+    generator = torch.Generator().manual_seed(0)
+    image = torch.rand(3, *size, generator=generator) * 255
+    batch = normalise_and_pad([image, 255 - image], multiple, "reflect")
+    height, width = padded_size(size, multiple)
+    pad = ((0, 0), (0, height - size[0]), (0, width - size[1]))
+    normalised = normalise_and_pad([image, 255 - image], 1)
+    for padded, plain in zip(batch, normalised, strict=True):
+        assert np.array_equal(padded.numpy(), np.pad(plain.numpy(), pad, mode="reflect"))
+
+
+def test_an_unknown_padding_is_named():
+    with pytest.raises(ValueError, match="unknown padding 'edge'; known: zeros, reflect"):
+        normalise_and_pad([torch.zeros(3, 4, 4)], 8, "edge")

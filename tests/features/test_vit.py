@@ -86,6 +86,8 @@ def test_every_facet_equals_the_official_forward(size):
     images = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(1))
     q, k, v, out = (t.float() for t in official_forward(vit.state_dict(), images, 16, 4, 3))
     expected = {"query": q, "key": k, "value": v, "kqv": torch.cat([k, q, v], 2), "output": out}
+    of_heads = [(a[:, :1] * b).sum(dim=2) / 6**0.5 for a, b in zip(q.split(6, 2), k.split(6, 2))]
+    expected["attention"] = torch.stack(of_heads, dim=2).softmax(dim=1)
     with torch.no_grad():
         for facet, tokens in expected.items():
             features = vit(images, facet)

@@ -13,13 +13,12 @@ import torch
 from PIL import Image
 from torchvision.ops import box_iou
 
-from boxrefine_d2 import pseudo_labels
 from boxrefine_d2.data import load_spec, read_pseudo_labels
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.pseudo_labels import DiscoverySettings, discover_dataset
+from boxrefine_d2.pseudo_labels import DiscoverySettings, discover_dataset, planning, run
 from boxrefine_d2.tools import discover as discover_command
 
-TOOLS = Path(__file__).parents[1] / "tools"
+TOOLS = Path(__file__).parents[2] / "tools"
 MINI = DiscoverySettings("lost", backbone="dino_mini", weights="random:0", batch_size=2)
 
 
@@ -118,9 +117,7 @@ def test_bad_images_are_counted_named_and_cost_nothing_else(folder, tmp_path):
 
 
 def test_too_large_an_image_fails_with_its_size(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        pseudo_labels, "MAX_AFFINITY_BYTES", 4 * 12**2
-    )  # 12 patches; 40 x 60 pixels
+    monkeypatch.setattr(planning, "MAX_AFFINITY_BYTES", 4 * 12**2)  # 12 patches; 40 x 60 pixels
     summary = discover(folder, tmp_path / "out.json")
     assert summary.failed == 0
     Image.new("RGB", (64, 64)).save(folder / "large.png")
@@ -133,7 +130,7 @@ def test_too_large_an_image_fails_with_its_size(folder, tmp_path, monkeypatch):
 def test_an_interrupted_run_continues_to_the_same_bytes(folder, tmp_path, monkeypatch):
     output = tmp_path / "out.json"
     discover(folder, tmp_path / "whole.json")
-    original, calls = pseudo_labels._entry, []
+    original, calls = run.map_of, []
 
     def dies_at_the_third_batch(*args):
         calls.append(args)
@@ -141,7 +138,7 @@ def test_an_interrupted_run_continues_to_the_same_bytes(folder, tmp_path, monkey
             raise KeyboardInterrupt
         return original(*args)
 
-    monkeypatch.setattr(pseudo_labels, "_entry", dies_at_the_third_batch)
+    monkeypatch.setattr(run, "map_of", dies_at_the_third_batch)
     with pytest.raises(KeyboardInterrupt):
         discover(folder, output)
     assert not output.exists()
@@ -150,7 +147,7 @@ def test_an_interrupted_run_continues_to_the_same_bytes(folder, tmp_path, monkey
         file.write('[2, {"images": [')  # a line that was cut short
     calls.clear()
     calls.append("not the third again")
-    monkeypatch.setattr(pseudo_labels, "_entry", lambda *a: calls.append(a) or original(*a))
+    monkeypatch.setattr(run, "map_of", lambda *a: calls.append(a) or original(*a))
     summary = discover(folder, output)
     assert len(calls) == 1 + 3  # five batches, two of them done before
     assert output.read_bytes() == (tmp_path / "whole.json").read_bytes()
@@ -164,7 +161,7 @@ def test_a_journal_of_other_settings_is_refused(folder, tmp_path, monkeypatch):
     def dies(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pseudo_labels, "_entry", dies)
+    monkeypatch.setattr(run, "map_of", dies)
     with pytest.raises(KeyboardInterrupt):
         discover(folder, output)
     with pytest.raises(UserError, match=r"other settings \(parameters\)"):
@@ -192,7 +189,7 @@ def test_two_processes_write_the_bytes_of_one(folder, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--method", "losst"], "unknown discovery method 'losst'; known: lost"),
+        (["--method", "losst"], "unknown discovery method 'losst'; known: dino_seg, ensemble, "),
         (["--data", "folder:nowhere"], "nowhere"),
         (["--set", "k_patches"], "--set 'k_patches' is not of the form KEY=VALUE"),
         (["--set", "patches=3"], "lost has no parameter 'patches'; known: k_patches, centre"),

@@ -1,0 +1,82 @@
+"""DINO-seg: the mass of one head's attention (DINO, arXiv:2104.14294; as a baseline of LOST, arXiv:2109.14279, code)."""
+
+import numpy as np
+import torch
+from scipy import ndimage
+from torch import Tensor
+
+from boxrefine_d2.errors import UserError
+from boxrefine_d2.structures import FeatureMap, PseudoBoxes
+
+from .build import DISCOVERY_REGISTRY
+from .mask_boxes import further_objects, pseudo_boxes_of, shared_score
+
+COMPONENTS = ("largest", "release")
+
+
+@DISCOVERY_REGISTRY.register_as("dino_seg")
+class DinoSeg:
+    """One box per image: a component of the patches that hold most of the attention of CLS.
+
+    The published box is not clipped to the image; here it is, as every box.
+
+    Args (keyword):
+        head: of the attention's channels, from 0.
+        mass: share of the attention that the foreground holds; the strongest patches come first.
+        component: "largest", or "release": the code never looks at the last component, so that it returns the
+            background if there is one, and the first if there are two.
+        max_objects, min_area: as of TokenCut.
+    """
+
+    facet = "attention"
+
+    def __init__(
+        self, *, head: int, mass: float, component: str, max_objects: int, min_area: float
+    ):
+        if component not in COMPONENTS:
+            raise UserError(
+                f"dino_seg: component {component!r} is unknown; known: {', '.join(COMPONENTS)}"
+            )
+        if not 0 < mass < 1:
+            raise UserError(f"dino_seg: mass is {mass}, but a share above 0 and below 1 is needed")
+        self.head, self.mass = head, mass
+        self.component = component
+        self.max_objects, self.min_area = max_objects, min_area
+
+    @torch.no_grad()
+    def __call__(self, features: FeatureMap) -> list[PseudoBoxes]:
+        """One PseudoBoxes per image; score = share of the attention inside the component.
+
+        Raises: UserError if the network has no such head.
+        """
+        heads = features.data.shape[1]
+        if not 0 <= self.head < heads:
+            raise UserError(f"dino_seg: head {self.head} of {heads}, counted from 0")
+        attention = features.data[:, self.head].flatten(1).double().cpu()
+        shares = attention / attention.sum(dim=1, keepdim=True)
+        foreground = strongest(shares, self.mass).numpy().reshape(-1, *features.grid_size)
+        masks, scores = [], []
+        for kept, share in zip(foreground, shares.numpy(), strict=True):
+            first = self._component(kept)
+            masks.append(further_objects(kept, first, self.max_objects, self.min_area))
+            scores.append(shared_score(float(share[first.ravel()].sum()), masks[-1]))
+        return pseudo_boxes_of(masks, scores, features)
+
+    def _component(self, foreground: np.ndarray) -> np.ndarray:
+        component_ids, count = ndimage.label(foreground)
+        areas = np.bincount(component_ids.ravel())
+        if self.component == "release":
+            chosen = 1 + int(areas[1:count].argmax()) if count > 1 else 0
+        else:
+            chosen = 1 + int(areas[1:].argmax())
+        return component_ids == chosen
+
+
+def strongest(shares: Tensor, mass: float) -> Tensor:
+    """The cells (B, N) bool that are left when the weakest, together at most 1 - mass, are taken away.
+
+    Args: shares: (B, N), each row sums to 1.
+    """
+    values, order = shares.sort(dim=1, stable=True)
+    kept = values.cumsum(dim=1) > 1 - mass
+    return torch.zeros_like(kept).scatter(1, order, kept)

@@ -1,0 +1,85 @@
+"""An ensemble of rules on one map: the box that most of them agree with (ours, not published)."""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+from torchvision.ops import box_iou
+
+from boxrefine_d2.errors import UserError
+from boxrefine_d2.structures import FeatureMap, PseudoBoxes
+
+from .build import DISCOVERY_REGISTRY, build_rule
+
+
+@DISCOVERY_REGISTRY.register_as("ensemble")
+class Ensemble:
+    """Boxes of several rules, ranked by agreement: the mean, over the other rules, of the IoU with their nearest box.
+
+    Args (keyword):
+        rules: names, comma-separated; all of them read the same facet of one network.
+        min_agreement: boxes below it are left out; of each image the best one stays.
+        max_objects: boxes of an image at most; of those that overlap by more than max_iou the better one is kept.
+        max_iou: see there.
+    """
+
+    def __init__(self, *, rules: str, min_agreement: float, max_objects: int, max_iou: float):
+        names = [name.strip() for name in rules.split(",") if name.strip()]
+        if len(names) < 2 or "ensemble" in names:
+            raise UserError(f"ensemble: rules is {rules!r}, but two other rules or more are needed")
+        self.rules = [build_rule(name) for name in names]
+        facets = {name: getattr(rule, "facet", "key") for name, rule in zip(names, self.rules)}
+        if len(set(facets.values())) > 1:
+            said = ", ".join(f"{name} {facet}" for name, facet in facets.items())
+            raise UserError(f"ensemble: its rules must read the same facet, not {said}")
+        if (facet := facets[names[0]]) != "key":
+            self.facet = facet
+        self.min_agreement = min_agreement
+        self.max_objects, self.max_iou = max_objects, max_iou
+
+    def __call__(self, features: FeatureMap) -> list[PseudoBoxes]:
+        """One PseudoBoxes per image, the most agreed-on box first; score = agreement in [0, 1]."""
+        of_rules = [rule(features) for rule in self.rules]
+        return [self._merge([rule[i] for rule in of_rules]) for i in range(len(features))]
+
+    def _merge(self, found: list[PseudoBoxes]) -> PseudoBoxes:
+        boxes = torch.cat([one.boxes for one in found])
+        rule_of = torch.cat([torch.full((len(one),), i) for i, one in enumerate(found)])
+        scores = agreement(boxes, rule_of.to(boxes.device), len(found))
+        order = scores.argsort(descending=True, stable=True)
+        kept: list[int] = []
+        for index in order.tolist():
+            if len(kept) == self.max_objects or (kept and scores[index] < self.min_agreement):
+                break
+            overlaps = box_iou(boxes[index : index + 1], boxes[kept])
+            if not (overlaps > self.max_iou).any():
+                kept.append(index)
+        masks = [one.masks for one in found]
+        stacked = (
+            None
+            if any(m is None for m in masks)
+            else torch.cat([m for m in masks if m is not None])
+        )
+        return replace(
+            found[0],
+            boxes=boxes[kept],
+            scores=scores[kept],
+            masks=None if stacked is None else stacked[kept],
+        )
+
+
+def agreement(boxes: Tensor, rule_of: Tensor, rules: int) -> Tensor:
+    """(N,) the mean over the other rules of the IoU with their nearest box; a rule without a box counts 0.
+
+    Args: boxes: (N, 4) XYXY.  rule_of: (N,) the rule that each box is of.  rules: how many there are.
+    """
+    overlaps = box_iou(boxes, boxes)
+    nearest = [
+        overlaps[:, rule_of == rule].amax(dim=1)
+        if bool((rule_of == rule).any())
+        else overlaps.new_zeros(len(boxes))
+        for rule in range(rules)
+    ]
+    of_all = torch.stack(nearest, dim=1)
+    own = torch.nn.functional.one_hot(rule_of, rules).bool()
+    return of_all.masked_fill(own, 0).sum(dim=1) / (rules - 1)

@@ -1,0 +1,132 @@
+"""From MOVE's soft mask to a box, as the box-refinement paper (ICCV 2023) and its release do it; MOVE (arXiv:2210.07920)
+published no code for that step.
+
+Shapes: B images, H x W pixels of the input, H' x W' with its padding.
+"""
+
+import numpy as np
+import torch
+from scipy import ndimage
+from torch import Tensor
+
+from boxrefine_d2.errors import UserError
+from boxrefine_d2.structures import FeatureMap, PseudoBoxes
+
+from .build import DISCOVERY_REGISTRY
+
+_TOUCHING_CORNERS = np.ones((3, 3), dtype=bool)  # 8-connectivity
+
+CHOICES = {
+    "rank_by": ("pixels", "rectangle"),
+    "maxima": ("exclusive", "inclusive"),
+    "fallback": ("image", "square"),
+}
+
+
+@DISCOVERY_REGISTRY.register_as("move")
+class Move:
+    """One box per image: the largest 8-connected component of the mask. The defaults are the paper's reading.
+
+    Args (keyword):
+        mask_thresh: a pixel is foreground where the mask is greater.
+        min_side: share of the image's height, also of its width; a component counts if its upright rectangle is larger
+            than the square of that side.
+        rank_by: the largest by its "pixels" (paper) or by the area of its upright "rectangle" (release), where a thin
+            diagonal beats a blob. Of equals the later one in raster order wins.
+        maxima: x2 and y2 are "exclusive", or "inclusive" (release): boxes one pixel short.
+        fallback: the box where no component counts, the whole "image", or the "square" [0, 0, H - 1, H - 1] (release)
+            less what lies beside the image.
+        max_objects, min_area: further components in the same order, and the share of the image each covers at least
+            (ours, not published).
+    """
+
+    facet = "mask"
+
+    def __init__(
+        self,
+        *,
+        mask_thresh: float,
+        min_side: float,
+        rank_by: str,
+        maxima: str,
+        fallback: str,
+        max_objects: int,
+        min_area: float,
+    ):
+        given = {"rank_by": rank_by, "maxima": maxima, "fallback": fallback}
+        for name, value in given.items():
+            if value not in CHOICES[name]:
+                raise UserError(f"move: {name} is {value!r}; known: {', '.join(CHOICES[name])}")
+        if max_objects < 1:
+            raise UserError(f"move: max_objects is {max_objects}, but at least 1 is needed")
+        self.mask_thresh = mask_thresh
+        self.min_side = min_side
+        self.rank_by = rank_by
+        self.border = 1 if maxima == "inclusive" else 0
+        self.square_fallback = fallback == "square"
+        self.max_objects, self.min_area = max_objects, min_area
+
+    def heatmap(self, features: FeatureMap) -> Tensor:
+        """The mask itself, (B, H', W') in [0, 1] at the padded size, differentiable.
+
+        Raises: UserError for a map that is no mask.
+        """
+        if (features.facet, features.data.shape[1], features.strides) != (self.facet, 1, (1, 1)):
+            raise UserError(
+                f"move reads a mask of one channel and stride 1, not the facet {features.facet!r} of "
+                f"{features.data.shape[1]} channels; use a segmenter, such as move_vits8, as backbone"
+            )
+        return features.data[:, 0]
+
+    @torch.no_grad()
+    def __call__(self, features: FeatureMap) -> list[PseudoBoxes]:
+        """One PseudoBoxes per image: components as masks (N, H', W'), score = mean of the soft mask inside.
+
+        The padding is cut off first, and no mask has pixels there. Without a component the box is the fallback's, mask
+        and score are those of the whole image.
+        """
+        device = features.data.device
+        heatmaps = self.heatmap(features).float().cpu().numpy()
+        return [
+            self._draw(heatmap, size).to(device)
+            for heatmap, size in zip(heatmaps, features.image_sizes, strict=True)
+        ]
+
+    def _draw(self, padded: np.ndarray, size: tuple[int, int]) -> PseudoBoxes:
+        """Of one image (H', W')."""
+        height, width = size
+        heatmap = padded[:height, :width]
+        components = self._components(heatmap > self.mask_thresh)
+        if components:
+            boxes = [
+                (columns.start, rows.start, columns.stop - self.border, rows.stop - self.border)
+                for _, (rows, columns) in components
+            ]
+            masks = [mask for mask, _ in components]
+        else:
+            side = height - 1
+            boxes = [
+                (0, 0, min(side, width), side) if self.square_fallback else (0, 0, width, height)
+            ]
+            masks = [np.ones(size, dtype=bool)]
+        scores = [float(heatmap[mask].mean(dtype=np.float64)) for mask in masks]
+        on_grid = np.zeros((len(masks), *padded.shape), dtype=bool)
+        on_grid[:, :height, :width] = masks
+        return PseudoBoxes(
+            torch.tensor(boxes), torch.tensor(scores), size, torch.from_numpy(on_grid)
+        )
+
+    def _components(self, foreground: np.ndarray) -> list[tuple[np.ndarray, tuple[slice, slice]]]:
+        """Masks (H, W) and rectangles (rows, columns) of the components that count, the largest first."""
+        component_ids, count = ndimage.label(foreground, _TOUCHING_CORNERS)
+        rectangles = ndimage.find_objects(component_ids)
+        pixels = np.bincount(component_ids.ravel(), minlength=count + 1)[1:]
+        areas = np.array([(r.stop - r.start) * (c.stop - c.start) for r, c in rectangles])
+        size = pixels if self.rank_by == "pixels" else areas
+        # read from its end, the later of equals comes first
+        ascending = np.argsort(size, kind="stable")
+        least = (self.min_side * foreground.shape[0]) ** 2
+        counting = [i for i in ascending[::-1] if areas[i] > least]
+        further = [i for i in counting[1:] if pixels[i] >= self.min_area * foreground.size]
+        kept = counting[:1] + further[: self.max_objects - 1]
+        return [(component_ids == i + 1, rectangles[i]) for i in kept]

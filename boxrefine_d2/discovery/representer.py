@@ -1,0 +1,122 @@
+"""Representer point selection: foreground by the importance of all features of a data set (supplement, Eqs. 13-25).
+
+With f_i the features of all images and u_i their directions, the importance of a point is (|f_i| - tau) / C, and the
+foreground predictor w = sum_i (|f_i| - tau) u_i = v - tau u, up to a constant, with v = sum_i f_i, u = sum_i u_i and
+tau = |v| / |u|. One pass over the data gives v and u; nothing is trained.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy import ndimage
+from torch import Tensor
+
+from boxrefine_d2.errors import UserError
+from boxrefine_d2.structures import FeatureMap, PseudoBoxes
+
+from .build import DISCOVERY_REGISTRY
+from .mask_boxes import further_objects, pseudo_boxes_of, shared_score
+
+
+@DISCOVERY_REGISTRY.register_as("representer")
+class Representer:
+    """One box per image: the largest component of the activation map, min-max normalised, above a threshold.
+
+    It has to see the data set once before it can be called: `observe` for each batch.
+
+    Args (keyword):
+        threshold: of the normalised map (open in the supplement).
+        upsample: bilinearly to pixels of the input before the threshold (recommended), or on the grid.
+        max_objects, min_area: as of TokenCut.
+
+    Attributes: observes: that a pass over the data comes first.
+    """
+
+    observes = True
+
+    def __init__(self, *, threshold: float, upsample: bool, max_objects: int, min_area: float):
+        if not 0 <= threshold < 1:
+            raise UserError(
+                f"representer: threshold is {threshold}, but 0 <= threshold < 1 is needed"
+            )
+        self.threshold = threshold
+        self.upsample = upsample
+        self.max_objects, self.min_area = max_objects, min_area
+        self.state: dict[str, Any] = {}
+
+    @torch.no_grad()
+    def observe(self, features: FeatureMap) -> None:
+        """Adds a batch to v and u, in float64."""
+        tokens = features.tokens().flatten(0, 1).double()
+        sums = {"v": tokens.sum(dim=0), "u": F.normalize(tokens, dim=1).sum(dim=0)}
+        for name, value in sums.items():
+            self.state[name] = self.state.get(name, 0) + value.cpu()
+
+    @property
+    def threshold_norm(self) -> float:
+        """Tau = |v| / |u|, the norm at which a feature counts for nothing."""
+        return float(self.state["v"].norm() / self.state["u"].norm())
+
+    @property
+    def predictor(self) -> Tensor:
+        """The vector v - tau u, (C,) float64.
+
+        Raises: UserError before any image was observed, or if all features are equally long.
+        """
+        if not self.state:
+            raise UserError(
+                "representer: no image was observed; it needs a pass over the data set first"
+            )
+        predictor = self.state["v"] - self.threshold_norm * self.state["u"]
+        if predictor.norm() <= 1e-6 * self.state["v"].norm():
+            raise UserError(
+                "representer: all features are equally long, so that none is more important than another; choose "
+                "another facet or backbone"
+            )
+        return predictor
+
+    def heatmap(self, features: FeatureMap) -> Tensor:
+        """The activation w . f, min-max normalised over the image, (B, h, w) in [0, 1], differentiable."""
+        return torch.stack([_min_max(one) for one in self._activation(features)])
+
+    def _activation(self, features: FeatureMap) -> Tensor:
+        predictor = self.predictor.to(features.data.device, torch.float32)
+        return torch.einsum("bchw,c->bhw", features.data.float(), predictor / predictor.norm())
+
+    @torch.no_grad()
+    def __call__(self, features: FeatureMap) -> list[PseudoBoxes]:
+        """One PseudoBoxes per image; score = mean of the normalised map inside the component.
+
+        Upsampled, masks are in pixels of the padded input.
+        """
+        activation = self._activation(features)
+        if self.upsample:
+            size = list(features.padded_size)
+            activation = F.interpolate(activation[:, None], size=size, mode="bilinear")[:, 0]
+        masks: list[list[np.ndarray]] = []
+        scores: list[list[float]] = []
+        for of_image, (height, width) in zip(activation, features.image_sizes, strict=True):
+            values = np.zeros(of_image.shape, np.float32)
+            if self.upsample:  # what was padded plays no part
+                values[:height, :width] = _min_max(of_image[:height, :width]).cpu()
+            else:
+                values[:] = _min_max(of_image).cpu()
+            foreground = values > self.threshold
+            component_ids, count = ndimage.label(foreground)
+            if not count:  # a constant map
+                masks.append([])
+                scores.append([])
+                continue
+            first = component_ids == 1 + int(np.bincount(component_ids.ravel())[1:].argmax())
+            masks.append(further_objects(foreground, first, self.max_objects, self.min_area))
+            scores.append(shared_score(float(values[first].mean()), masks[-1]))
+        return pseudo_boxes_of(masks, scores, features)
+
+
+def _min_max(values: Tensor) -> Tensor:
+    """To [0, 1]; a constant becomes 0."""
+    low, high = values.min(), values.max()
+    constant = high - low <= 1e-6 * values.abs().max()
+    return (values - low) / torch.where(constant, torch.inf, high - low)

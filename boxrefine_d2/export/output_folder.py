@@ -1,0 +1,63 @@
+"""Folders that are whole or absent, whatever happens while they are filled."""
+
+import os
+import secrets
+import shutil
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from boxrefine_d2.errors import UserError
+
+
+@contextmanager
+def whole_folder(
+    path: str | os.PathLike[str], *, replaceable: Collection[str], overwrite: bool
+) -> Iterator[Path]:
+    """An empty folder that takes the place of `path` when the block ends without an error.
+
+    It is filled beside `path` under a hidden name and renamed. On any error it is removed and what was at `path`
+    stays as it was. Missing parents are made; a link at `path` is followed.
+
+    Args:   replaceable: names that may be at the top of a folder that is replaced.
+            overwrite: whether a folder that is not empty may be replaced at all.
+    Raises: UserError if it may not, or the operating system refuses to write.
+    """
+    target = Path(os.path.realpath(path))
+    mark = f"{os.getpid()}-{secrets.token_hex(4)}"
+    filled, old = (target.with_name(f".{target.name[:100]}.{mark}.{x}") for x in ("tmp", "old"))
+    try:
+        occupied = _check(target, os.fspath(path), replaceable, overwrite)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        filled.mkdir()
+        yield filled
+        if occupied:
+            target.rename(old)
+        filled.rename(target)
+    except OSError as error:
+        raise UserError(f"cannot write {os.fspath(path)!r}: {error.strerror or error}") from error
+    finally:
+        if old.exists() and not target.exists():
+            old.rename(target)
+        for leftover in (filled, old):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _check(target: Path, said: str, replaceable: Collection[str], overwrite: bool) -> bool:
+    """Whether there is something to replace, and that it may be."""
+    if not target.exists():
+        return False
+    if not target.is_dir():
+        raise UserError(f"cannot write {said!r}: it is a file; name a folder")
+    if target == Path.cwd().resolve():
+        raise UserError(f"cannot write {said!r}: it is the current folder; name one inside it")
+    entries = sorted(entry.name for entry in target.iterdir())
+    if entries and not overwrite:
+        raise UserError(f"folder {said!r} is not empty; name another one, or add --overwrite")
+    foreign = [name for name in entries if name not in replaceable]
+    if foreign:
+        raise UserError(
+            f"folder {said!r} holds {foreign[0]!r}, which an export of this format does not write, so it is not "
+            "overwritten; name another folder"
+        )
+    return bool(entries)

@@ -1,0 +1,76 @@
+"""PASCAL VOC: an XML file an image, and the list of all of them.
+
+    Annotations/a/b.xml              the boxes of image a/b.jpg, with the class "object"; none for an image without
+    ImageSets/Main/trainval.txt      a/b, a line an image
+
+VOC counts pixels from 1 and includes the last one, so a half-open box is written as [x1 + 1, y1 + 1, x2, y2]. Sides
+between pixels, as some of VOC2012 are, are written as decimals, to a millionth of a pixel: a reader that takes 1 away
+from xmin and ymin has the box again; one that only reads whole numbers will refuse them. There is no place for scores.
+"""
+
+import logging
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path, PurePosixPath
+
+from boxrefine_d2.data.pseudo_label_file import OBJECT_NAME
+
+from .format import Export, Format
+from .labelled_images import LabelledBox, LabelledImage, decimal
+from .per_image import image_stems, write_per_image
+
+SPLIT = "trainval"
+
+logger = logging.getLogger(__name__)
+
+
+def write_voc(export: Export, folder: Path) -> None:
+    """Writes the format; see `Writer`."""
+    write_per_image(folder / "Annotations", export.images, ".xml", _document)
+    names = [str(stem) for stem in image_stems(export.images)]
+    split = folder / "ImageSets" / "Main" / f"{SPLIT}.txt"
+    split.parent.mkdir(parents=True)
+    split.write_text("".join(f"{name}\n" for name in names), encoding="utf-8", newline="\n")
+    spaced = sum(" " in name for name in names)
+    if spaced:
+        logger.warning(
+            "%s: %d images have spaces in their names, and most readers of VOC's lists split them there",
+            *(export.source, spaced),
+        )
+
+
+def _document(image: LabelledImage) -> bytes:
+    path = PurePosixPath(image.file_name)
+    root = ElementTree.Element("annotation")
+    _add(root, "folder", path.parent if path.parent.name else "")
+    _add(root, "filename", path.name)
+    size = ElementTree.SubElement(root, "size")
+    for name, value in (("width", image.width), ("height", image.height), ("depth", 3)):
+        _add(size, name, value)
+    _add(root, "segmented", 0)
+    for box in image.boxes:
+        root.append(_object(box))
+    ElementTree.indent(root, "\t")
+    return ElementTree.tostring(root, encoding="utf-8") + b"\n"
+
+
+def _object(box: LabelledBox) -> ElementTree.Element:
+    element = ElementTree.Element("object")
+    for name, value in (
+        ("name", OBJECT_NAME),
+        ("pose", "Unspecified"),
+        ("truncated", 0),
+        ("difficult", 0),
+    ):
+        _add(element, name, value)
+    x1, y1, x2, y2 = box.xyxy
+    corners = ElementTree.SubElement(element, "bndbox")
+    for name, side in (("xmin", x1 + 1), ("ymin", y1 + 1), ("xmax", x2), ("ymax", y2)):
+        _add(corners, name, decimal(side))
+    return element
+
+
+def _add(parent: ElementTree.Element, name: str, value: object) -> None:
+    ElementTree.SubElement(parent, name).text = str(value)
+
+
+VOC = Format(write_voc, frozenset({"Annotations", "ImageSets"}))

@@ -1,0 +1,107 @@
+"""From a rule's boxes to the lines of the file, in other processes where masks are refined by their picture."""
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import get_context
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as mask_codec
+
+from boxrefine_d2.discovery.mask_steps import GridMasks, MaskSteps
+from boxrefine_d2.structures import FeatureMap, PseudoBoxes
+
+Annotation = dict[str, Any]
+Sample = dict[str, Any]
+
+BATCHES_AHEAD = 4  # that may wait for their masks while the network goes on
+
+
+def grid_masks(
+    sample: Sample, boxes: PseudoBoxes, features: FeatureMap, steps: MaskSteps
+) -> GridMasks:
+    """What the rule found on one image, on the CPU."""
+    size = (sample["height"], sample["width"])
+    boxes = boxes.to("cpu")
+    h, w = features.grid_size
+    padded = features.padded_size
+    masks = np.zeros((len(boxes), h, w), bool) if boxes.masks is None else boxes.masks.numpy()
+    return GridMasks(
+        masks=masks,
+        boxes=boxes.resized(size).boxes.double().numpy(),
+        scores=boxes.scores.double().numpy(),
+        strides=(padded[0] / masks.shape[1], padded[1] / masks.shape[2]),
+        input_size=boxes.input_size,
+        image_size=size,
+        picture=sample["image"].permute(1, 2, 0).numpy() if steps.refine else None,
+    )
+
+
+def annotations_of(image_id: int | str, found: GridMasks, steps: MaskSteps) -> list[Annotation]:
+    """The annotations of one image, as the file holds them, best first as the rule has them."""
+    on_image = steps(found)
+    codes = mask_codec.encode(np.asfortranarray(on_image.masks.transpose(1, 2, 0).astype(np.uint8)))
+    return [
+        {
+            "image_id": image_id,
+            "bbox": [x1, y1, x2 - x1, y2 - y1],
+            "score": score,
+            "segmentation": code | {"counts": code["counts"].decode("ascii")},
+        }
+        for (x1, y1, x2, y2), score, code in zip(
+            on_image.boxes.tolist(), on_image.scores.tolist(), codes, strict=True
+        )
+    ]
+
+
+Work = list[tuple[int | str, GridMasks]]
+
+
+def _annotations_of_batch(work: Work, steps: MaskSteps) -> list[list[Annotation]]:
+    return [annotations_of(image_id, found, steps) for image_id, found in work]
+
+
+class Finisher:
+    """Finishes batches in the order in which they were given, perhaps while later ones are being computed."""
+
+    def __init__(self, steps: MaskSteps, pool: ProcessPoolExecutor | None):
+        self.steps = steps
+        self._pool = pool
+        self._waiting: deque[tuple[Any, Future | list[list[Annotation]]]] = deque()
+
+    def add(self, what: Any, work: Work) -> Iterator[tuple[Any, list[list[Annotation]]]]:
+        """Takes a batch in; yields those that are finished, at the latest once too many wait."""
+        done: Future | list[list[Annotation]]
+        if self._pool is None:
+            done = _annotations_of_batch(work, self.steps)
+        else:
+            done = self._pool.submit(_annotations_of_batch, work, self.steps)
+        self._waiting.append((what, done))
+        yield from self._take(BATCHES_AHEAD if self._pool else 0)
+
+    def rest(self) -> Iterator[tuple[Any, list[list[Annotation]]]]:
+        """Waits for all that were taken in."""
+        yield from self._take(0)
+
+    def _take(self, left: int) -> Iterator[tuple[Any, list[list[Annotation]]]]:
+        while self._waiting:
+            what, done = self._waiting[0]
+            if isinstance(done, Future):
+                if len(self._waiting) <= left and not done.done():
+                    return
+                done = done.result()
+            self._waiting.popleft()
+            yield what, done
+
+
+@contextmanager
+def finisher(steps: MaskSteps, num_workers: int) -> Iterator[Finisher]:
+    """A finisher with worker processes if masks are refined, which takes longer than the network."""
+    if steps.refine is None or num_workers == 0:
+        yield Finisher(steps, None)
+        return
+    # no fork: the network may hold threads and a GPU
+    with ProcessPoolExecutor(num_workers, mp_context=get_context("forkserver")) as pool:
+        yield Finisher(steps, pool)

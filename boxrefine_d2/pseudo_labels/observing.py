@@ -1,0 +1,55 @@
+"""The pass over the data that comes before the first box, for rules that judge a point by the whole data set."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from detectron2.utils import comm
+from safetensors import safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from boxrefine_d2.atomic_file import atomic_binary_file
+from boxrefine_d2.discovery.build import Rule
+from boxrefine_d2.structures import FeatureMap
+
+
+def observes(rule: Rule) -> bool:
+    """Whether the rule wants to see the data set first."""
+    return getattr(rule, "observes", False)
+
+
+def observe(rule: Any, maps: Iterable[FeatureMap], output: Path, info: dict[str, Any]) -> None:
+    """Shows the rule every map, once: what it learnt is kept beside the output until that is written.
+
+    The main process looks, the others wait, so that the sums are always of one order.
+
+    Args: maps: of the whole data set; not asked for where the statistics are there already.
+    """
+    path = statistics_file(output)
+    if comm.is_main_process() and not _matches(path, info):
+        for features in maps:
+            rule.observe(features)
+        with atomic_binary_file(path) as file:
+            file.write(save(rule.state, metadata={"info": json.dumps(info)}))
+    comm.synchronize()
+    rule.state = _read(path)
+
+
+def statistics_file(output: Path) -> Path:
+    """Where the statistics of a data set wait for the output."""
+    return output.with_name(f"{output.name}.statistics")
+
+
+def _matches(path: Path, info: dict[str, Any]) -> bool:
+    if not path.exists():
+        return False
+    with safe_open(path, framework="pt") as file:
+        return json.loads((file.metadata() or {}).get("info", "{}")) == info
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    with safe_open(path, framework="pt") as file:
+        names = file.keys()
+        return {name: file.get_tensor(name) for name in names}

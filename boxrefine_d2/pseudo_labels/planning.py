@@ -1,0 +1,53 @@
+"""Batches, fixed by data and settings alone."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from boxrefine_d2.data.loaders import equal_size_batches
+from boxrefine_d2.data.mappers import ImageMapper
+from boxrefine_d2.features import padded_size
+
+# the pairwise similarities of one batch may take this much, whatever the machine has: results do not depend on it
+MAX_AFFINITY_BYTES = 4 * 2**30
+
+Record = dict[str, Any]
+
+
+def plan_batches(
+    records: Sequence[Record], mapper: ImageMapper, batch_size: int, stride: int
+) -> tuple[list[list[Record]], list[dict[str, str]]]:
+    """Batches of one padded size, smaller where their similarities would exceed the limit.
+
+    Args: stride: pixels per patch.
+    Returns: the batches, and the images that exceed the limit alone, as `failure` writes them.
+    """
+    batches, failed = [], []
+    for batch in equal_size_batches(records, mapper, _padded(stride), batch_size):
+        size = (batch[0]["height"], batch[0]["width"])
+        if not all(size):
+            batches.append(batch)  # of unknown size: whoever reads it reports it
+            continue
+        height, width = _padded(stride)(mapper.input_size(*size))
+        affinity_bytes = 4 * (height * width // stride**2) ** 2
+        fit = MAX_AFFINITY_BYTES // affinity_bytes
+        if fit:
+            batches += [batch[i : i + fit] for i in range(0, len(batch), fit)]
+            continue
+        failed += [failure(record, _too_large(record, affinity_bytes)) for record in batch]
+    return batches, failed
+
+
+def failure(record: Record, reason: str) -> dict[str, str]:
+    """An image that could not be done, as the file lists it."""
+    return {"file_name": record["relative_name"], "reason": reason}
+
+
+def _padded(stride: int) -> Callable[[tuple[int, int]], tuple[int, int]]:
+    return lambda size: padded_size(size, stride)
+
+
+def _too_large(record: Record, affinity_bytes: int) -> str:
+    return (
+        f"{record['width']} x {record['height']} pixels need {affinity_bytes / 2**30:.0f} GiB of similarities, "
+        f"{MAX_AFFINITY_BYTES / 2**30:.0f} are allowed; lower --max-side"
+    )

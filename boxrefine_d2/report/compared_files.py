@@ -1,0 +1,153 @@
+"""Pseudo-label files of the same images side by side: what each found, and how far they disagree."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import PurePosixPath
+from typing import Any
+
+import torch
+from torchvision.ops import box_iou
+
+from boxrefine_d2.data import read_pseudo_labels
+from boxrefine_d2.errors import UserError
+from boxrefine_d2.export import LabelledImage, labelled_images
+
+ImageId = int | str
+
+
+@dataclass(frozen=True)
+class LabelFile:
+    """One pseudo-label file.
+
+    Attributes:
+        path: as the user gave it.
+        images: by image id, with the chosen boxes, best first.
+        info: what the file says of itself.
+        failed: file name -> reason, of images that could not be done when the file was made.
+    """
+
+    path: str
+    images: dict[ImageId, LabelledImage]
+    info: dict[str, Any]
+    failed: dict[str, str]
+
+
+@dataclass(frozen=True)
+class ComparedImage:
+    """One image in all files.
+
+    Attributes:
+        record: of the data set.
+        found: the image in each file, in the order of the files; None where a file does not list it.
+    """
+
+    record: Mapping[str, Any]
+    found: tuple[LabelledImage | None, ...]
+
+    @property
+    def name(self) -> str:
+        """The file, below the data set's folder."""
+        return self.record["relative_name"]
+
+    @property
+    def score(self) -> float | None:
+        """The top score in the first file; None if it has no box there."""
+        first = self.found[0]
+        return first.boxes[0].score if first and first.boxes else None
+
+    @property
+    def disagreement(self) -> float | None:
+        """1 - IoU of the top boxes, the mean over the pairs of files that list the image; None without a pair.
+
+        A box in one file and none in the other is 1, none in both is 0.
+        """
+        tops = [
+            image.boxes[0].xyxy if image.boxes else None
+            for image in self.found
+            if image is not None
+        ]
+        apart = [_apart(one, other) for one, other in combinations(tops, 2)]
+        return sum(apart) / len(apart) if apart else None
+
+
+def read_label_file(
+    path: str, *, min_score: float | None = None, max_boxes: int | None = None
+) -> LabelFile:
+    """Reads a file. Raises `UserError` for anything that is not a pseudo-label file."""
+    labels = read_pseudo_labels(path)
+    images = labelled_images(labels, path, min_score=min_score, max_boxes=max_boxes)
+    return LabelFile(
+        path, {image.image_id: image for image in images}, labels.info, _failed(labels.info)
+    )
+
+
+def compare(
+    files: Sequence[LabelFile], records: Sequence[Mapping[str, Any]], data: str
+) -> list[ComparedImage]:
+    """The images of the data set that at least one file lists, in the data set's order.
+
+    Args: data: the dataset spec, for messages.
+    Raises: UserError if there is none, or an id belongs to pictures of different names.
+    """
+    images = []
+    for record in records:
+        found = tuple(file.images.get(record["image_id"]) for file in files)
+        for file, image in zip(files, found, strict=True):
+            if image and _base_name(image.file_name) != _base_name(record["relative_name"]):
+                raise UserError(
+                    f"image {image.image_id!r} is {image.file_name!r} in {file.path!r} and "
+                    f"{record['relative_name']!r} in {data!r}; name the data set that the file was made from"
+                )
+        if any(found):
+            images.append(ComparedImage(record, found))
+    if not images:
+        raise UserError(
+            f"no image of {files[0].path!r} is in {data!r}: the ids there are {_examples(files[0].images)}, here "
+            f"{_examples(record['image_id'] for record in records)}; name the data set that the file was made from"
+        )
+    return images
+
+
+def _failed(info: Mapping[str, Any]) -> dict[str, str]:
+    failures = info.get("images_failed", [])
+    if not isinstance(failures, list):
+        return {}
+    return {
+        str(failure["file_name"]): str(failure.get("reason", "no reason given"))
+        for failure in failures
+        if isinstance(failure, dict) and "file_name" in failure
+    }
+
+
+def _score_key(image: ComparedImage) -> float:
+    return float("inf") if image.score is None else -image.score
+
+
+def _disagreement_key(image: ComparedImage) -> float:
+    return float("inf") if image.disagreement is None else -image.disagreement
+
+
+# order -> the key of an image; equal keys leave the images in the data set's order
+SORTS: dict[str, Callable[[ComparedImage], Any]] = {
+    "score": _score_key,
+    "disagreement": _disagreement_key,
+    "name": lambda image: image.name,
+}
+
+
+def _apart(one: Sequence[float] | None, other: Sequence[float] | None) -> float:
+    if one is None or other is None:
+        return 0.0 if one is other else 1.0
+    pair = torch.tensor([list(one), list(other)], dtype=torch.float64)
+    return 1 - float(box_iou(pair[:1], pair[1:]))
+
+
+def _base_name(path: str) -> str:
+    # files of other tools may start one folder higher or lower
+    return PurePosixPath(path).name
+
+
+def _examples(ids: Any) -> str:
+    shown = list(ids)
+    return ", ".join(map(repr, shown[:3])) + (", ..." if len(shown) > 3 else "")

@@ -1,0 +1,99 @@
+import pytest
+import torch
+
+from boxrefine_d2.discovery import build_rule
+from boxrefine_d2.errors import UserError
+from boxrefine_d2.structures import FeatureMap
+
+
+def feature_map(data, image=None):
+    h, w = data.shape[2:]
+    return FeatureMap(data, 16, [image or (16 * h, 16 * w)] * len(data), "key")
+
+
+def random_features(seed=0, count=3):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(count, 5, 4, 6, generator=generator) + 0.7
+
+
+def observed(*batches, **parameters):
+    rule = build_rule("representer", **parameters)
+    for data in batches:
+        rule.observe(feature_map(data))
+    return rule
+
+
+def test_the_identities_of_the_supplement():
+    data = random_features()
+    rule = observed(data[:1], data[1:])
+    features = data.flatten(2).transpose(1, 2).reshape(-1, 5).double()
+    norms = features.norm(dim=1)
+    v, u = features.sum(dim=0), (features / norms[:, None]).sum(dim=0)
+    tau = v.norm() / u.norm()
+    assert rule.threshold_norm == pytest.approx(tau.item(), rel=1e-12)
+    # w is the sum of importances times directions, and orthogonal to v + tau u
+    explicit = ((norms - tau)[:, None] * features / norms[:, None]).sum(dim=0)
+    torch.testing.assert_close(rule.predictor, explicit, rtol=1e-10, atol=1e-10)
+    assert abs(rule.predictor @ (v + tau * u)) < 1e-9 * v.norm() ** 2
+    # tau is the root of the mean product of norms, each pair weighted by its cosine
+    unit = features / norms[:, None]
+    weighted = (features @ features.T).sum() / (unit @ unit.T).sum()
+    assert rule.threshold_norm**2 == pytest.approx(weighted.item(), rel=1e-9)
+
+
+def test_scaling_all_features_scales_tau_and_the_predictor():
+    data = random_features()
+    one, three = observed(data), observed(3 * data)
+    assert three.threshold_norm == pytest.approx(3 * one.threshold_norm, rel=1e-6)
+    torch.testing.assert_close(three.predictor, 3 * one.predictor, rtol=1e-5, atol=1e-5)
+
+
+def test_features_of_one_length_tell_nothing():
+    data = torch.nn.functional.normalize(random_features(), dim=1)
+    with pytest.raises(UserError, match="all features are equally long"):
+        _ = observed(data).predictor
+
+
+def test_nothing_observed_is_named():
+    with pytest.raises(UserError, match="no image was observed"):
+        build_rule("representer")(feature_map(random_features()))
+
+
+def planted(boxes, grid=(7, 9)):
+    """Background features are short; those of the object are long and look another way."""
+    h, w = grid
+    data = torch.zeros(len(boxes), 3, h, w)
+    data[:, 0] = 1.0
+    for one, (x1, y1, x2, y2) in zip(data, boxes, strict=True):
+        one[:, y1:y2, x1:x2] = torch.tensor([1.0, 4.0, 0.0])[:, None, None]
+    return data
+
+
+@pytest.mark.parametrize("upsample", [False, True])
+def test_planted_objects_are_found(upsample):
+    boxes = [(1, 2, 4, 5), (5, 0, 9, 3)]
+    data = planted(boxes)
+    rule = observed(data, upsample=upsample)
+    found = rule(feature_map(data, image=(110, 141)))
+    for one, (x1, y1, x2, y2) in zip(found, boxes, strict=True):
+        expected = [16 * x1, 16 * y1, min(16 * x2, 141), min(16 * y2, 110)]
+        # bilinear interpolation crosses a half on the border between two cells
+        assert one.boxes[0].tolist() == pytest.approx(expected, abs=1 if upsample else 0)
+    assert found[0].boxes[0, 0] != found[1].boxes[0, 0]
+    assert found[0].scores[0] > 0.8
+
+
+def test_a_constant_map_has_no_box():
+    rule = observed(planted([(1, 2, 4, 5)]))
+    (found,) = rule(feature_map(torch.ones(1, 3, 4, 4)))
+    assert len(found) == 0
+
+
+def test_heatmap_is_differentiable_and_in_range():
+    data = planted([(1, 2, 4, 5)])
+    rule = observed(data)
+    data.requires_grad_()
+    heatmap = rule.heatmap(feature_map(data))
+    assert heatmap.amin() == 0 and heatmap.amax() == 1
+    heatmap[0, 3, 2].backward()
+    assert data.grad.abs().sum() >= 0

@@ -1,0 +1,112 @@
+import os
+
+import pytest
+
+from boxrefine_d2.errors import UserError
+from boxrefine_d2.export import export_labels
+from boxrefine_d2.export.output_folder import whole_folder
+
+
+def tree(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+def fill(path, content="new", *, overwrite=False, replaceable=("a.txt",)):
+    with whole_folder(path, replaceable=replaceable, overwrite=overwrite) as folder:
+        (folder / "a.txt").write_text(content)
+
+
+def test_the_folder_comes_at_once_with_its_parents(tmp_path):
+    with whole_folder(tmp_path / "x/y", replaceable=(), overwrite=False) as folder:
+        (folder / "a.txt").write_text("new")
+        assert not (tmp_path / "x/y").exists()
+    assert tree(tmp_path) == ["x", "x/y", "x/y/a.txt"]
+
+
+def test_an_interruption_leaves_nothing(tmp_path):
+    with (
+        pytest.raises(KeyboardInterrupt),
+        whole_folder(tmp_path / "out", replaceable=(), overwrite=False) as folder,
+    ):
+        (folder / "a.txt").write_text("half")
+        raise KeyboardInterrupt
+    assert tree(tmp_path) == []
+
+
+def test_an_empty_folder_is_taken(tmp_path):
+    (tmp_path / "out").mkdir()
+    fill(tmp_path / "out")
+    assert tree(tmp_path) == ["out", "out/a.txt"]
+
+
+def test_a_full_folder_is_not_unless_told(tmp_path):
+    fill(tmp_path / "out", "old")
+    with pytest.raises(UserError, match="is not empty; name another one, or add --overwrite"):
+        fill(tmp_path / "out")
+    assert (tmp_path / "out/a.txt").read_text() == "old"
+    fill(tmp_path / "out", overwrite=True)
+    assert (tmp_path / "out/a.txt").read_text() == "new"
+    assert tree(tmp_path) == ["out", "out/a.txt"]
+
+
+def test_what_others_put_there_is_never_overwritten(tmp_path):
+    fill(tmp_path / "out", "old")
+    (tmp_path / "out/images").mkdir()
+    with pytest.raises(UserError, match="holds 'images', which an export of this format"):
+        fill(tmp_path / "out", overwrite=True)
+    assert tree(tmp_path / "out") == ["a.txt", "images"]
+
+
+def test_an_interrupted_overwrite_keeps_the_old_folder(tmp_path):
+    fill(tmp_path / "out", "old")
+    with (
+        pytest.raises(ZeroDivisionError),
+        whole_folder(tmp_path / "out", replaceable=("a.txt",), overwrite=True),
+    ):
+        raise ZeroDivisionError
+    assert tree(tmp_path) == ["out", "out/a.txt"]
+    assert (tmp_path / "out/a.txt").read_text() == "old"
+
+
+def test_if_the_last_rename_fails_the_old_folder_comes_back(tmp_path, monkeypatch):
+    fill(tmp_path / "out", "old")
+    rename = type(tmp_path).rename
+
+    def refuse(self, target):
+        if self.suffix == ".tmp":
+            raise OSError(28, "No space left on device")
+        return rename(self, target)
+
+    monkeypatch.setattr(type(tmp_path), "rename", refuse)
+    with pytest.raises(UserError, match="No space left"):
+        fill(tmp_path / "out", overwrite=True)
+    assert tree(tmp_path) == ["out", "out/a.txt"]
+    assert (tmp_path / "out/a.txt").read_text() == "old"
+
+
+def test_places_that_are_no_folder(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(UserError, match="it is a file; name a folder"):
+        fill(tmp_path / "file")
+    with pytest.raises(UserError, match="cannot write"):
+        fill(tmp_path / "file/below")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(UserError, match="is the current folder"):
+        fill(".")
+    assert tree(tmp_path) == ["file", "here"]
+
+
+def test_a_link_is_followed(tmp_path):
+    (tmp_path / "real").mkdir()
+    os.symlink(tmp_path / "real", tmp_path / "link")
+    fill(tmp_path / "link")
+    assert (tmp_path / "link").is_symlink() and tree(tmp_path / "real") == ["a.txt"]
+
+
+@pytest.mark.parametrize("name", ["yolo", "voc", "csv", "masks", "coco"])
+def test_every_format_may_replace_itself(mask_file, tmp_path, name):
+    first = export_labels(mask_file, name, tmp_path / "out")
+    before = tree(tmp_path / "out")
+    assert export_labels(mask_file, name, tmp_path / "out", overwrite=True) == first
+    assert tree(tmp_path / "out") == before
