@@ -10,6 +10,7 @@ import logging
 import sys
 from collections.abc import Callable, Sequence
 
+import cuts
 import lost_cpu
 import machine
 import refine_step
@@ -22,6 +23,10 @@ from boxrefine_d2.evaluation import write_json
 BENCHMARKS: dict[str, Callable[[], Result]] = {
     "lost_cpu_fp32": lost_cpu.fp32,
     "lost_cpu_bf16": lost_cpu.bf16,
+    "tokencut_cpu_bf16": cuts.tokencut_bf16,
+    "maskcut_cpu_bf16": cuts.maskcut_bf16,
+    "eigenvector_900": cuts.eigenvector_900,
+    "eigenvector_3600": cuts.eigenvector_3600,
     "refine_step": refine_step.refine_step,
 }
 HEADERS = ("benchmark", "ms per", "published", "ours", "ratio", "quartiles", "target", "")

@@ -1,9 +1,6 @@
 """The baselines of `make bench` compute what the package computes; how long they take is no matter here."""
 
-import importlib
-import sys
-from pathlib import Path
-
+import published
 import pytest
 import torch
 from detectron2.utils.events import EventStorage
@@ -16,15 +13,6 @@ from boxrefine_d2.features.vit import VisionTransformer
 from boxrefine_d2.modeling import BoxRefiner
 from boxrefine_d2.structures import FeatureMap
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
-
-@pytest.fixture
-def published(monkeypatch):
-    monkeypatch.syspath_prepend(BENCHMARKS)
-    yield importlib.import_module("published")
-    sys.modules.pop("published")
-
 
 def tiny_transformer() -> VisionTransformer:
     torch.manual_seed(0)
@@ -32,7 +20,7 @@ def tiny_transformer() -> VisionTransformer:
 
 
 @torch.no_grad()
-def test_a_complete_transformer_gives_the_same_last_block_as_the_short_cuts(published):
+def test_a_complete_transformer_gives_the_same_last_block_as_the_short_cuts():
     net = tiny_transformer()
     images = torch.randn(2, 3, 48, 80)
     qkv, tokens = published.run_transformer(net, images)
@@ -43,7 +31,7 @@ def test_a_complete_transformer_gives_the_same_last_block_as_the_short_cuts(publ
 
 
 @pytest.mark.parametrize("shape", [(6, 8), (13, 17)], ids=str)
-def test_lost_image_by_image_gives_the_boxes_of_the_batch(published, shape):
+def test_lost_image_by_image_gives_the_boxes_of_the_batch(shape):
     torch.manual_seed(0)
     h, w = shape
     size = (16 * h - 5, 16 * w - 3)
@@ -56,7 +44,7 @@ def test_lost_image_by_image_gives_the_boxes_of_the_batch(published, shape):
     assert len({tuple(box.tolist()) for box in boxes}) > 1
 
 
-def test_three_forwards_give_the_losses_and_gradients_of_one(published):
+def test_three_forwards_give_the_losses_and_gradients_of_one():
     cfg = boxrefine_cfg()
     cfg.INPUT.SQUARE_SIZE = 64
     cfg.MODEL.MAP_NETWORK.NAME, cfg.MODEL.MAP_NETWORK.WEIGHTS = "dino_mini", "random:0"

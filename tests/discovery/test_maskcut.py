@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from published_cuts import maskcut_masks
 
 from boxrefine_d2.discovery import build_rule, discover
 from boxrefine_d2.discovery import maskcut as module
@@ -10,7 +11,6 @@ from boxrefine_d2.discovery.normalized_cut import Cut
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.structures import FeatureMap
 
-from .dense_cuts import maskcut_masks
 from .test_normalized_cut import clustered_tokens
 
 PLANTED = {4: (1, 1, 6, 5), 8: (7, 6, 11, 11), 12: (1, 8, 4, 10)}  # first channel: box in cells

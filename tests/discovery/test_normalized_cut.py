@@ -3,11 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from published_cuts import affinity, second_eigenpair
 
 from boxrefine_d2.discovery import normalized_cut as module
 from boxrefine_d2.discovery.normalized_cut import normalized_cut, similarity_edges
-
-from .dense_cuts import affinity, second_eigenpair
 
 EPS = 1e-5
 

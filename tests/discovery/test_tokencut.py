@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 import torch
+from published_cuts import tokencut_mask
 
 from boxrefine_d2.discovery import build_rule, discover
 from boxrefine_d2.discovery.tokencut import bipartition, first_largest
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.structures import FeatureMap
 
-from .dense_cuts import tokencut_mask
 from .test_lost import golden_map, planted_square
 from .test_normalized_cut import clustered_tokens
 

@@ -1,34 +1,43 @@
-"""The oracle: TokenCut and MaskCut by dense LAPACK solves, one image, written from their description."""
+"""The baselines of the cuts: TokenCut and MaskCut by dense LAPACK solves, one image at a time, from their description.
+
+They share nothing with the package, so its tests use them as the oracle.
+
+Shapes: N = h * w patches in row-major order, C channels; tokens are (N, C).
+"""
 
 import numpy as np
 import scipy.linalg
 from scipy import ndimage
 
 
-def affinity(tokens, tau, eps):
+def affinity(tokens: np.ndarray, tau: float, eps: float) -> np.ndarray:
     """(N, N) float64; a zero row of tokens is similar to nothing."""
     norms = np.linalg.norm(tokens, axis=1, keepdims=True)
     unit = tokens / np.maximum(norms, 1e-12)
     return np.where(unit @ unit.T > tau, 1.0, eps)
 
 
-def second_eigenpair(weights):
+def second_eigenpair(weights: np.ndarray) -> tuple[float, np.ndarray]:
+    """Of (D - W) y = lambda D y: value, and vector (N,) of arbitrary sign. As published, two pairs are asked for."""
     degrees = np.diag(weights.sum(axis=1))
-    values, vectors = scipy.linalg.eigh(degrees - weights, degrees, subset_by_index=[1, 1])
+    values, vectors = scipy.linalg.eigh(degrees - weights, degrees, subset_by_index=[1, 2])
     return values[0], vectors[:, 0]
 
 
-def first_largest(values):
+def first_largest(values: np.ndarray) -> int:
     """Equal neighbourhoods give equal entries up to rounding: the first of them."""
     return int((values >= (1 - 1e-6) * values.max()).argmax())
 
 
-def component(mask, cell):
+def component(mask: np.ndarray, cell: tuple[int, int]) -> np.ndarray:
+    """The 4-connected component that holds the cell."""
     ids, _ = ndimage.label(mask)
     return ids == ids[cell]
 
 
-def tokencut_mask(tokens, grid_size, tau=0.2, eps=1e-5):
+def tokencut_mask(
+    tokens: np.ndarray, grid_size: tuple[int, int], tau: float = 0.2, eps: float = 1e-5
+) -> np.ndarray:
     """(h, w) bool."""
     _, y = second_eigenpair(affinity(tokens, tau, eps))
     upper = y > y.mean()
@@ -38,7 +47,13 @@ def tokencut_mask(tokens, grid_size, tau=0.2, eps=1e-5):
     return component(upper.reshape(grid_size), divmod(seed, grid_size[1]))
 
 
-def maskcut_masks(tokens, grid_size, n_masks, tau=0.15, eps=1e-5):
+def maskcut_masks(
+    tokens: np.ndarray,
+    grid_size: tuple[int, int],
+    n_masks: int = 3,
+    tau: float = 0.15,
+    eps: float = 1e-5,
+) -> list[np.ndarray]:
     """n_masks (h, w) bool arrays, empty where a round was rejected."""
     h, w = grid_size
     painted = np.zeros(h * w, bool)
