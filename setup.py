@@ -51,7 +51,7 @@ setup(
         "scikit-image>=0.24",
         "scipy>=1.13",
         "tabulate>=0.9",
-        "timm>=1.0.15",
+        "timm>=1.0.20",
         "torch>=2.5",
         "torchvision>=0.20",
         "tqdm>=4.60",
@@ -70,6 +70,7 @@ setup(
             "boxrefine-train-net = boxrefine_d2.tools.train_net:main",
             "boxrefine-discover = boxrefine_d2.tools.discover:main",
             "boxrefine-evaluate = boxrefine_d2.tools.evaluate:main",
+            "boxrefine-doctor = boxrefine_d2.tools.doctor:main",
             "boxrefine-export = boxrefine_d2.tools.export:main",
             "boxrefine-contact-sheet = boxrefine_d2.tools.contact_sheet:main",
         ]

@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from machine import bf16_instructions
 from published import keys_of, run_transformer
 from published_cuts import affinity, maskcut_masks, second_eigenpair, tokencut_mask
 from scene_images import Batch, stretched_scene, voc_batches
@@ -15,6 +14,7 @@ from tqdm import tqdm
 
 from boxrefine_d2.discovery import build_rule
 from boxrefine_d2.discovery.normalized_cut import normalized_cut, similarity_edges
+from boxrefine_d2.doctor.devices import bf16_instructions
 from boxrefine_d2.features import build_backbone
 from boxrefine_d2.features.padding import normalise_and_pad
 from boxrefine_d2.features.vit import VisionTransformer

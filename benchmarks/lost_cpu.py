@@ -1,7 +1,7 @@
 """Features and LOST at the full resolution of VOC, ViT-S/16 with random weights, on the CPU."""
 
 import torch
-from machine import bf16_instructions, matmul_gflops
+from machine import matmul_gflops
 from published import keys_of, lost_box, run_transformer
 from scene_images import Batch, voc_batches
 from timing import Pairs, Result
@@ -10,6 +10,7 @@ from torchvision.ops import box_iou
 from tqdm import tqdm
 
 from boxrefine_d2.discovery import build_rule
+from boxrefine_d2.doctor.devices import bf16_instructions
 from boxrefine_d2.evaluation.corloc import is_localised
 from boxrefine_d2.features import build_backbone
 from boxrefine_d2.features.vit import VisionTransformer

@@ -17,6 +17,8 @@ def add_boxrefine_config(cfg: CN) -> None:
     _add_discovery(cfg)
     _add_refinement(cfg)
     _add_pretraining(cfg)
+    _add_move_training(cfg)
+    _add_found_training(cfg)
     _add_input_and_data(cfg)
 
 
@@ -152,6 +154,12 @@ def _add_discovery(cfg: CN) -> None:
     cfg.DISCOVERY.MOVE.MAX_OBJECTS = 1  # more: further components of the mask; ours
     cfg.DISCOVERY.MOVE.MIN_AREA = 0.01  # share of the image that each of them covers at least
 
+    # from the mask of FOUND's head, backbone found_*; arXiv:2212.07834
+    cfg.DISCOVERY.FOUND = CN()
+    cfg.DISCOVERY.FOUND.MASK_THRESH = 0.5  # foreground is above it
+    cfg.DISCOVERY.FOUND.MAX_OBJECTS = 1  # more: further components of the mask; ours
+    cfg.DISCOVERY.FOUND.MIN_AREA = 0.01  # share of the grid that each of them covers at least
+
 
 def _add_refinement(cfg: CN) -> None:
     # phases, in iterations: h alone for WARMUP_ITERS, then REFINE_ITERS of f and DETECTOR_ITERS of h in turn
@@ -227,6 +235,59 @@ def _add_pretraining(cfg: CN) -> None:
     cfg.PRETRAIN.GROUPING.SCALE = 5.0  # logit per unit of cosine similarity
     cfg.PRETRAIN.GROUPING.BACKGROUND_WEIGHT = 0.3  # of pairs within the picture that was pasted on
     cfg.PRETRAIN.GROUPING.CENTRED_WEIGHT = 0.5  # of the same on keys less the image's mean
+
+
+def _add_move_training(cfg: CN) -> None:
+    """MOVE's head (arXiv:2210.07920) as its code trains it, and the masked autoencoder that paints behind objects."""
+    cfg.PRETRAIN.INPAINTER = CN()  # arXiv:2111.06377
+    cfg.PRETRAIN.INPAINTER.NAME = "mae_vitl16"  # or mae_mini, ours
+    # a file, "random[:SEED]", or "" for the official one, mae_visualize_vit_large_ganloss.pth
+    cfg.PRETRAIN.INPAINTER.WEIGHTS = ""
+    cfg.PRETRAIN.INPAINTER.MASK_RATIO = 0.75  # share of patches hidden in its own training
+    # of the error on visible patches; MAE has none, but a small one's round trip is then no picture. Ours
+    cfg.PRETRAIN.INPAINTER.VISIBLE_WEIGHT = 0.0
+    cfg.PRETRAIN.INPAINTER.BETAS = (0.9, 0.95)  # of AdamW, in its own training
+
+    # rates are SOLVER.BASE_LR for both parts; SOLVER.WEIGHT_DECAY is not read
+    cfg.PRETRAIN.MOVE = CN()
+    cfg.PRETRAIN.MOVE.SHIFT = 0.125  # largest shift of an object, share of the image's shorter side
+    # True: what is not inpainted is the photograph itself; False: all images go through the autoencoder
+    cfg.PRETRAIN.MOVE.COPY_REAL = False
+    # side of a tile, pixels; mask losses are taken on the mask, its means over tiles and its maxima
+    cfg.PRETRAIN.MOVE.POOL = 16
+    cfg.PRETRAIN.MOVE.BINARISE_WEIGHT = 12.5  # of mean(min(m, 1 - m))
+    cfg.PRETRAIN.MOVE.BINARISE_STEPS = 2500  # of the segmenter, over which that weight grows from 0
+    cfg.PRETRAIN.MOVE.MIN_AREA = 0.05  # share of the image
+    cfg.PRETRAIN.MOVE.MIN_AREA_WEIGHT = 100.0
+    cfg.PRETRAIN.MOVE.MAX_AREA = 0.5  # share of the image; not published, as its weight is 0
+    cfg.PRETRAIN.MOVE.MAX_AREA_WEIGHT = 0.0
+    cfg.PRETRAIN.MOVE.SEGMENTER_BETAS = (0.9, 0.95)  # of AdamW
+    cfg.PRETRAIN.MOVE.SEGMENTER_WEIGHT_DECAY = 0.0
+
+    cfg.PRETRAIN.MOVE.DISCRIMINATOR = CN()  # projected GAN, arXiv:2111.01007
+    # a network of timm (MOVE's has ImageNet's labels behind it), or a transformer of features.BACKBONES
+    cfg.PRETRAIN.MOVE.DISCRIMINATOR.FEATURES = "tf_efficientnet_lite0"
+    # a file, "random[:SEED]", or "": what timm fetches, or a backbone's own
+    cfg.PRETRAIN.MOVE.DISCRIMINATOR.WEIGHTS = ""
+    cfg.PRETRAIN.MOVE.DISCRIMINATOR.INPUT_SIZE = 224  # pixels
+    # of the finest scale after the random mixing, twice as many at each coarser one
+    cfg.PRETRAIN.MOVE.DISCRIMINATOR.MIX_CHANNELS = 64
+    # of a head's first convolution, doubled with each halving of its grid up to the second; ours
+    cfg.PRETRAIN.MOVE.DISCRIMINATOR.HEAD_CHANNELS = (64, 512)
+    cfg.PRETRAIN.MOVE.DISCRIMINATOR.BETAS = (0.0, 0.99)  # of AdamW
+    cfg.PRETRAIN.MOVE.DISCRIMINATOR.WEIGHT_DECAY = 0.01  # AdamW's own
+
+
+def _add_found_training(cfg: CN) -> None:
+    """FOUND's head (arXiv:2212.07834) as its code trains it; the solver's numbers are those of DISCOVERY.BILATERAL."""
+    cfg.PRETRAIN.FOUND = CN()
+    # with the patch that CLS looks at least; patches above it are background
+    cfg.PRETRAIN.FOUND.BACKGROUND_COSINE = 0.3
+    # iterations that this background teaches; afterwards the head's own mask does
+    cfg.PRETRAIN.FOUND.SEED_STEPS = 100
+    cfg.PRETRAIN.FOUND.SEED_WEIGHT = 1.0
+    cfg.PRETRAIN.FOUND.BILATERAL_WEIGHT = 1.5
+    cfg.PRETRAIN.FOUND.SELF_WEIGHT = 4.0
 
 
 def _add_input_and_data(cfg: CN) -> None:

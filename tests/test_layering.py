@@ -24,6 +24,7 @@ ALLOWED = {
     "pretraining": {"structures", "features", "discovery", "errors"},
     "evaluation": {"structures", "errors", "atomic_file"},
     "export": {"data", "errors"},
+    "doctor": {"features", "data", ""},
     "pseudo_labels": {"structures", "features", "discovery", "data", "errors", "atomic_file", ""},
     "engine": {
         "structures",

@@ -16,6 +16,7 @@ from boxrefine_d2.engine.launch import run_torchrun
 from boxrefine_d2.errors import CommandParser, UserError, run_command
 from boxrefine_d2.features import BACKBONES
 from boxrefine_d2.pseudo_labels import PRECISIONS, DiscoverySettings, discover_dataset
+from boxrefine_d2.report.probe import probe
 
 
 def parser() -> argparse.ArgumentParser:
@@ -45,6 +46,11 @@ def parser() -> argparse.ArgumentParser:
         metavar="I/N",
         help="only the I-th of N parts, for machines that share the output's folder but do not talk to each other; the "
         "one that ends last writes the file",
+    )
+    parser.add_argument(
+        "--probe",
+        action="store_true",
+        help="only look at the features: statistics, and a picture of five images beside the output",
     )
     return parser
 
@@ -82,6 +88,10 @@ def run(args: argparse.Namespace) -> None:
         precision=args.precision,
         max_side=args.max_side,
     )
+    if args.probe:
+        if comm.is_main_process():
+            print(probe(args.data, args.output, settings, args.device))
+        return
     summary = discover_dataset(
         args.data,
         args.output,

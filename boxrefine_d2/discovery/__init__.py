@@ -3,6 +3,7 @@
 from .build import DISCOVERY_REGISTRY, build_rule, discover, rule_parameters
 from .dino_seg import DinoSeg
 from .ensemble import Ensemble
+from .found import Found
 from .lost import Lost
 from .maskcut import MaskCut
 from .move import Move
@@ -13,6 +14,7 @@ __all__ = [
     "DISCOVERY_REGISTRY",
     "DinoSeg",
     "Ensemble",
+    "Found",
     "Lost",
     "MaskCut",
     "Move",

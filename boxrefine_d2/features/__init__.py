@@ -1,6 +1,13 @@
 """Networks behind the map: images in, `FeatureMap` out."""
 
-from .build import BACKBONES, Backbone, build_backbone, official_file, padding_multiple
+from .build import (
+    BACKBONES,
+    Backbone,
+    build_backbone,
+    build_segmenter,
+    official_file,
+    padding_multiple,
+)
 from .padding import IMAGENET_MEAN, IMAGENET_STD, padded_size
 
 __all__ = [
@@ -9,6 +16,7 @@ __all__ = [
     "IMAGENET_STD",
     "Backbone",
     "build_backbone",
+    "build_segmenter",
     "official_file",
     "padded_size",
     "padding_multiple",

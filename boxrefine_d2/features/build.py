@@ -11,12 +11,14 @@ from torch import Tensor, nn
 from boxrefine_d2.errors import UserError
 
 from .cnn import VGG16, ResNet50
+from .found_head import FoundSegmenter, read_found
 from .move_segmenter import MoveSegmenter, lacks_extractor, our_names
 from .presets import PRESETS, Preset, announce
 from .timm_vit import TimmTransformer
 from .vit import VisionTransformer
 from .weights import (
     WeightsInfo,
+    cache_path,
     fetch,
     file_sha256,
     load_into,
@@ -33,7 +35,8 @@ SHIPPED = Path(__file__).parent / "shipped"
 
 DINO_MINI = SHIPPED / "dino_mini.safetensors"
 
-Backbone = VisionTransformer | ResNet50 | VGG16 | MoveSegmenter | TimmTransformer
+Segmenter = MoveSegmenter | FoundSegmenter
+Backbone = VisionTransformer | ResNet50 | VGG16 | Segmenter | TimmTransformer
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,15 @@ BACKBONES: dict[str, BackboneSpec] = {
         weights=None,
         extractor=DINO_MINI,
     ),
+    # FOUND's head is in its repository, beside its code
+    "found_vits8": BackboneSpec(
+        lambda: FoundSegmenter(_vit_small(patch_size=8)),
+        weights=None,
+        extractor=_dino("dino_deitsmall8_300ep_pretrain"),
+    ),
+    "found_mini": BackboneSpec(
+        lambda: FoundSegmenter(_vit_mini(patch_size=16)), weights=None, extractor=DINO_MINI
+    ),
     **{name: BackboneSpec(p.build, p.weights, preset=p) for name, p in PRESETS.items()},
 }
 
@@ -128,9 +140,7 @@ def official_place(name: str) -> Path | None:
     """Where a backbone's own weights are, or are looked for before their host is asked: the shipped file, or a place in
     the cache; None if it has none of its own."""
     weights = _spec(name).weights
-    if isinstance(weights, str):
-        return Path(torch.hub.get_dir()) / "checkpoints" / weights.rpartition("/")[2]
-    return weights
+    return cache_path(weights) if isinstance(weights, str) else weights
 
 
 def _refuse_to_fetch(name: str) -> None:
@@ -179,9 +189,32 @@ def build_backbone(name: str, weights: str | Path | None = None) -> Backbone:
     return backbone.eval()
 
 
+def build_segmenter(name: str, weights: str, *, seed: int) -> Segmenter:
+    """A segmenter that is to be trained, in eval mode, float32, on the CPU.
+
+    Args:
+        weights: as of `build_backbone`; but "" is the shipped or official extractor below a head that knows nothing.
+        seed: of such a head.
+    Raises: UserError as `build_backbone` does, and for a name that is no segmenter's.
+    """
+    spec = _spec(name)
+    if spec.extractor is None:
+        known = ", ".join(key for key, value in BACKBONES.items() if value.extractor)
+        raise UserError(f"{name} is no segmenter, whose head could be trained; known: {known}")
+    if weights:
+        return build_backbone(name, weights)
+    path = _local(spec.extractor)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        segmenter = spec.build()
+    load_into(segmenter.extractor, read_state_dict(path), name=f"{name}'s extractor", path=path)
+    segmenter.weights_info = WeightsInfo(f"{path.name} + random:{seed}", module_sha256(segmenter))
+    return segmenter.requires_grad_(True).eval()
+
+
 def _read(spec: BackboneSpec, path: Path) -> tuple[dict[str, Tensor], list[Path]]:
     """The tensors in `path`, completed by the extractor's where a segmenter's file leaves them out, and the files read."""
-    state = read_state_dict(path)
+    state = read_found(path) or read_state_dict(path)
     if spec.preset:
         state = spec.preset.our_names(state)
     if spec.extractor is None:

@@ -8,7 +8,7 @@ DINOv3 (arXiv:2508.10104)     no table: keys and queries rotate, as in timm, by 
 MAE (arXiv:2111.06377), MoCo-v3 (arXiv:2104.02057)       DINO's layers; the table, sines and cosines, is resized as
                               DINO's is, since TokenCut (arXiv:2202.11539) reads these files with DINO's code
 
-The official code of DINOv2 (b8931f7), DINOv3 (6876159) and TokenCut (fed52cd) was run beside these networks with the
+The official code of DINOv2 (b8931f7), DINOv3 (6876159) and TokenCut (fed52cd) was run beside one size of each with the
 same random weights and gives the same features; the official files themselves were not at hand. No box made with them
 was ever checked here: `build_backbone` says so once.
 """

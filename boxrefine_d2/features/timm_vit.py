@@ -9,12 +9,13 @@ from collections.abc import Callable, Sequence
 import timm
 import torch
 import torch.nn.functional as F
+from timm.layers import apply_rot_embed_cat
 from torch import Tensor, nn
 
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.structures import FeatureMap
 
-from .vit import _QKV_ORDER, LastBlock, PatchEmbed, VisionTransformer
+from .vit import QKV_ORDER, LastBlock, PatchEmbed, VisionTransformer
 
 # (1, C, g, g) and the grid (h, w) to (1, C, h, w)
 TableResize = Callable[[Tensor, tuple[int, int]], Tensor]
@@ -109,11 +110,12 @@ class TimmTransformer(nn.Module):
         facet: str = "key",
         image_sizes: Sequence[tuple[int, int]] | None = None,
     ) -> FeatureMap:
-        """One facet of the last block as a map; nothing behind that facet is computed.
+        """One facet of the last block as a map; nothing behind that facet's layer is computed.
 
         Args:
             images: (B, 3, H, W), normalised; H and W are multiples of the patch.
-            facet: "key", "query", "value", "kqv" (3C channels in that order) or "output" (patches after the last norm).
+            facet: "key", "query", "value", "kqv" (3C channels in that order), "output" (patches after the last norm) or
+                "attention" (of CLS to the patches, one channel a head; what goes to CLS and registers is left out).
             image_sizes: (H, W) of each image before padding; the padded size when not given.
         Returns: FeatureMap with float32 data, stride = patch size.
         Raises: ValueError for an unknown facet or a size that is no multiple of the patch.
@@ -124,11 +126,24 @@ class TimmTransformer(nn.Module):
         block, first = self.blocks[-1], self.prefix_tokens
         if facet == "output":
             patches = self.norm(_run(block, tokens, rotation))[:, first:]
+        elif facet == "attention":
+            patches = self._cls_attention(tokens, rotation)[:, first:]
         else:
             qkv = block.attn.qkv(block.norm1(tokens[:, first:])).chunk(3, dim=2)
-            patches = torch.cat([qkv[part] for part in _QKV_ORDER[facet]], dim=2)
+            patches = torch.cat([qkv[part] for part in QKV_ORDER[facet]], dim=2)
         sizes = image_sizes or [tuple(images.shape[-2:])] * len(images)
         return FeatureMap.from_tokens(patches.float(), grid_size, self.stride, sizes, facet)
+
+    def _cls_attention(self, tokens: Tensor, rotation: Tensor | None) -> Tensor:
+        """(B, T, heads) of the last block; sums to 1 over the tokens."""
+        block, first = self.blocks[-1], self.prefix_tokens
+        qkv = block.attn.qkv(block.norm1(tokens)).unflatten(2, (3, block.attn.num_heads, -1))
+        query, key, _ = qkv.permute(2, 0, 3, 1, 4)  # (B, heads, T, channels of a head)
+        if rotation is not None:
+            turned = apply_rot_embed_cat(key[:, :, first:], rotation, half=block.attn.rotate_half)
+            key = torch.cat([key[:, :, :first], turned.to(key.dtype)], dim=2)
+        scores = (query[:, :, :1] * key).sum(dim=3).float() * key.shape[3] ** -0.5
+        return scores.softmax(dim=2).transpose(1, 2)
 
     def forward_last_block(self, images: Tensor) -> LastBlock:
         """q, k, v of CLS and patches (registers are left out) and the CLS output from one forward."""

@@ -16,7 +16,7 @@ from boxrefine_d2.structures import FeatureMap
 
 TABLE_SIDE_PIXELS = 224  # every official position table was trained at 224 x 224
 
-_QKV_ORDER = {"query": (0,), "key": (1,), "value": (2,), "kqv": (1, 0, 2)}
+QKV_ORDER = {"query": (0,), "key": (1,), "value": (2,), "kqv": (1, 0, 2)}
 
 
 @dataclass
@@ -162,7 +162,7 @@ class VisionTransformer(nn.Module):
             patches = self._cls_attention(normed)[:, 1:]
         else:
             patches = torch.cat(
-                [self._project(normed[:, 1:], part) for part in _QKV_ORDER[facet]], dim=2
+                [self._project(normed[:, 1:], part) for part in QKV_ORDER[facet]], dim=2
             )
         sizes = image_sizes or [tuple(images.shape[-2:])] * len(images)
         return FeatureMap.from_tokens(patches.float(), grid_size, self.stride, sizes, facet)

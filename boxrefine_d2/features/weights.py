@@ -69,12 +69,17 @@ def module_sha256(module: nn.Module) -> str:
     return digest.hexdigest()
 
 
+def cache_path(url: str) -> Path:
+    """Where the file of that address is kept, whether it is there or not: PyTorch's own cache."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+
+
 def fetch(url: str) -> Path:
     """The cached copy of an official file, fetched from its host the first time.
 
     Raises: UserError naming the URL and the place to put the file when the host cannot be reached.
     """
-    path = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+    path = cache_path(url)
     if path.exists():
         return path
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -56,7 +56,8 @@ class Journal:
         path = self._output.with_name(f"{self._output.name}.journal.{shard}-{number}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("xb")
+            # without a buffer: what could not be written is not tried again when the file is closed
+            self._file = path.open("xb", buffering=0)
         except OSError as error:
             raise self._refused(error) from error
         self._path = path
@@ -104,9 +105,10 @@ class Journal:
             )
 
     def _write(self, line: str) -> None:
+        left = line.encode() + b"\n"
         try:
-            self._file.write(line.encode() + b"\n")
-            self._file.flush()
+            while left:  # a disk that fills up takes a part first
+                left = left[self._file.write(left) :]
         except OSError as error:
             raise self._refused(error) from error
 

@@ -75,7 +75,7 @@ def discover_dataset(
     Raises: UserError for anything the user gave wrong, and if no image could be done.
     """
     start = perf_counter()
-    _check_device(device)
+    check_device(device)
     if settings.precision == "bf16" and device == "cpu":
         logger.warning(
             "bf16 is fast on CPUs with instructions for it (AVX512-BF16, AMX); on others fp32 is many times faster"
@@ -100,7 +100,7 @@ def discover_dataset(
         seen = WholeImageLoader(batches, mapper, num_workers)
         observe(rule, _maps(seen, rule, backbone, device, len(records)), output, info)
     done_now = 0
-    with journal.open(first), _progress(len(records), journal, batches, step) as bar:
+    with journal.open(first), _progress(len(records), journal, batches, first, step) as bar:
         loader = WholeImageLoader([batches[i] for i in todo], mapper, num_workers)
         for index, entry in _entries(todo, loader, rule, backbone, device, num_workers):
             journal.add(index, entry)
@@ -137,7 +137,8 @@ def map_of(samples: list[Record], rule: Rule, backbone: Backbone, device: str) -
     return backbone(inputs, facet_of(rule, backbone.facets), image_sizes=sizes)
 
 
-def _check_device(name: str) -> None:
+def check_device(name: str) -> None:
+    """Raises: UserError, saying why, for a device that cannot be used."""
     try:
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError) as error:
@@ -236,13 +237,13 @@ def _write(
 
 @contextmanager
 def _progress(
-    images: int, journal: Journal, batches: list[list[Record]], shards: int
+    images: int, journal: Journal, batches: list[list[Record]], shard: int, shards: int
 ) -> Iterator[tqdm]:
     bar = tqdm(
         total=images,
         initial=sum(len(batch) for index, batch in enumerate(batches) if index in journal),
         unit="img",
-        desc="discover" if shards == 1 else f"discover (1 of {shards} shards)",
+        desc="discover" if shards == 1 else f"discover (shard {shard + 1} of {shards})",
         disable=not comm.is_main_process(),
     )
     with bar:

@@ -100,7 +100,7 @@ def test_every_setting_is_a_valid_change_of_the_configuration(script):
             node = cfg
             for part in key.split("."):
                 node = node[part]
-            assert node == value
+            assert (list(node) if isinstance(node, tuple) else node) == value
 
 
 def test_mistakes_are_named(script):

@@ -127,7 +127,7 @@ def rotate(x, periods, h, w):
 
 
 def official_forward(state, images, *, patch, heads, eps, antialiased=False):
-    """Query, key and value of the last block and the output, of patches only, (B, h w, C) float64."""
+    """Query, key and value of the last block, the output and the attention of CLS, of patches only, (B, h w, C) float64."""
     s = {name: value.double() for name, value in state.items()}
     dim = s["cls_token"].shape[2]
     depth = 1 + max(int(name.split(".")[1]) for name in s if name.startswith("blocks."))
@@ -149,7 +149,7 @@ def official_forward(state, images, *, patch, heads, eps, antialiased=False):
         name = f"blocks.{i}."
         bias = s[name + "attn.qkv.bias"] * s.get(name + "attn.qkv.bias_mask", 1)
         qkv = (norm(x, name + "norm1") @ s[name + "attn.qkv.weight"].T + bias).split(dim, dim=2)
-        outputs = []
+        outputs, attention = [], []
         for head in range(heads):
             part = slice(head * dim // heads, (head + 1) * dim // heads)
             q, k, v = (tensor[..., part] for tensor in qkv)
@@ -160,11 +160,14 @@ def official_forward(state, images, *, patch, heads, eps, antialiased=False):
                     )
                     for t in (q, k)
                 )
-            outputs.append((q @ k.transpose(1, 2) / math.sqrt(dim / heads)).softmax(dim=2) @ v)
+            weights = (q @ k.transpose(1, 2) / math.sqrt(dim / heads)).softmax(dim=2)
+            outputs.append(weights @ v)
+            attention.append(weights[:, 0])
         attended = torch.cat(outputs, dim=2) @ s[name + "attn.proj.weight"].T
         x = x + s.get(name + "ls1.gamma", 1) * (attended + s[name + "attn.proj.bias"])
         hidden = norm(x, name + "norm2") @ s[name + "mlp.fc1.weight"].T + s[name + "mlp.fc1.bias"]
         hidden = 0.5 * hidden * (1 + torch.erf(hidden / math.sqrt(2)))
         out = hidden @ s[name + "mlp.fc2.weight"].T + s[name + "mlp.fc2.bias"]
         x = x + s.get(name + "ls2.gamma", 1) * out
-    return [tensor[:, prefix:] for tensor in (*qkv, norm(x, "norm"))]
+    found = (*qkv, norm(x, "norm"), torch.stack(attention, dim=2))
+    return [tensor[:, prefix:] for tensor in found]

@@ -82,7 +82,7 @@ def test_an_official_file_filled_at_random_loads_and_is_used(name, tmp_path):
         state = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
     patch = PRESETS[name].patch_size
     images = torch.randn(1, 3, 3 * patch, 2 * patch, generator=torch.Generator().manual_seed(0))
-    _, keys, _, output = official_forward(
+    _, keys, _, output, _ = official_forward(
         state,
         images,
         patch=patch,

@@ -43,8 +43,10 @@ def images_of(name: str, h: int, w: int, batch: int = 2) -> torch.Tensor:
 def test_every_facet_equals_the_official_forward(case, grid):
     name, network, state = case
     images = images_of(name, *grid)
-    q, k, v, out = (t.float() for t in official_forward(state, images, **OFFICIAL[name]))
-    expected = {"query": q, "key": k, "value": v, "kqv": torch.cat([k, q, v], 2), "output": out}
+    q, k, v, *rest = (t.float() for t in official_forward(state, images, **OFFICIAL[name]))
+    expected = {"query": q, "key": k, "value": v, "kqv": torch.cat([k, q, v], 2)}
+    expected |= dict(zip(("output", "attention"), rest, strict=True))
+    assert set(expected) == set(network.facets)
     with torch.no_grad():
         for facet, tokens in expected.items():
             features = network(images, facet)

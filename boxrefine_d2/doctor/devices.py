@@ -1,0 +1,116 @@
+"""The machine: CPU, memory, GPU."""
+
+import os
+import platform
+import shutil
+import subprocess
+from pathlib import Path
+
+from .fact import BROKEN, MISSING, OK, Fact
+
+_BF16_FLAGS = ("avx512_bf16", "amx_bf16", "bf16")  # x86 and, the last one, Arm
+GIB = 2**30
+
+
+def cpu_facts() -> list[Fact]:
+    """Name, cores and memory, and whether bfloat16 pays off."""
+    cores = usable_cores()
+    value = f"{cpu_name()}, {cores} of {os.cpu_count()} cores usable"
+    facts = [Fact("devices", "CPU", OK, value, more={"cores": cores})]
+    total = total_memory()
+    if total:
+        facts.append(Fact("devices", "memory", OK, f"{total / GIB:.0f} GiB", more={"bytes": total}))
+    found = bf16_instructions()
+    if found:
+        facts.append(Fact("devices", "bf16 on the CPU", OK, ", ".join(found)))
+    else:
+        value = "no instructions for it: --precision bf16 is slower than fp32 here"
+        facts.append(Fact("devices", "bf16 on the CPU", MISSING, value))
+    return facts
+
+
+def cuda_facts(fix: str) -> list[Fact]:
+    """One finding for each GPU, or why there is none. Imports torch.
+
+    Args: fix: the command that installs torch anew.
+    """
+    import torch
+
+    driver = _nvidia_driver()
+    built_for = torch.version.cuda
+    if not torch.cuda.is_available():
+        if not driver:
+            value = "no NVIDIA driver found: everything runs on the CPU, as --device cpu"
+            return [Fact("devices", "CUDA", MISSING, value)]
+        if built_for is None:
+            value = f"torch {torch.__version__} is built without it; driver {driver} is there"
+            return [Fact("devices", "CUDA", BROKEN, value, fix)]
+        value = f"torch is built for CUDA {built_for}, which driver {driver} does not offer"
+        return [Fact("devices", "CUDA", BROKEN, value, "install a newer NVIDIA driver")]
+    return [_gpu_fact(index, driver, built_for, fix) for index in range(torch.cuda.device_count())]
+
+
+def _gpu_fact(index: int, driver: str, built_for: str | None, fix: str) -> Fact:
+    """A GPU that has added two numbers."""
+    import torch
+
+    device = torch.device("cuda", index)
+    properties = torch.cuda.get_device_properties(device)
+    memory = properties.total_memory
+    of = f"driver {driver}, " if driver else ""
+    value = f"{properties.name}, {memory / GIB:.0f} GiB, {of}CUDA {built_for}"
+    try:
+        (torch.ones(1, device=device) + 1).item()
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        return Fact("devices", f"CUDA {index}", BROKEN, f"{value}: {reason}", fix)
+    return Fact("devices", f"CUDA {index}", OK, value, more={"bytes": memory})
+
+
+def bf16_instructions() -> list[str]:
+    """The instructions for bfloat16 products that this CPU has; without any, bf16 is slower than fp32."""
+    flags = (_cpu_info("flags") or _cpu_info("Features") or "").split()
+    return [flag for flag in _BF16_FLAGS if flag in flags]
+
+
+def cpu_name() -> str:
+    """As the system calls it."""
+    return _cpu_info("model name") or platform.processor() or platform.machine()
+
+
+def usable_cores() -> int:
+    """Those that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def total_memory() -> int:
+    """Bytes; 0 where the system does not tell."""
+    names = ("SC_PHYS_PAGES", "SC_PAGE_SIZE")
+    if not hasattr(os, "sysconf") or not all(name in os.sysconf_names for name in names):
+        return 0
+    pages, size = map(os.sysconf, names)
+    return pages * size
+
+
+def _cpu_info(name: str) -> str | None:
+    """The first line `name : value` of Linux's description of the CPU."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    pairs = (line.partition(":") for line in lines)
+    return next((value.strip() for key, _, value in pairs if key.strip() == name), None)
+
+
+def _nvidia_driver() -> str:
+    """The version of the NVIDIA driver, "" without one."""
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return ""
+    query = [tool, "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        answer = subprocess.run(query, capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    lines = answer.stdout.split()
+    return lines[0] if answer.returncode == 0 and lines else ""

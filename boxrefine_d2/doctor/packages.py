@@ -1,0 +1,156 @@
+"""Packages: each really imported, and held against the bounds of our metadata."""
+
+import importlib
+import platform
+import sys
+import warnings
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+import boxrefine_d2
+
+from .commands import install, install_again, keep_one, python
+from .fact import BROKEN, MISSING, OK, Fact
+from .requirements import (
+    NAME,
+    Requirement,
+    installed_version,
+    is_older,
+    oldest_python,
+    requirements,
+)
+
+# what is imported, where it is not the package's name or where the outermost module would not show a fault
+_MODULES = {
+    "detectron2": "detectron2.engine",
+    "lightly": "lightly.loss",
+    "pillow": "PIL.Image",
+    "pycocotools": "pycocotools.mask",
+    "pydensecrf": "pydensecrf.densecrf",
+    "pyyaml": "yaml",
+    "scikit-image": "skimage.measure",
+    "scipy": "scipy.linalg",
+}
+OPENCV = (
+    "opencv-python",
+    "opencv-python-headless",
+    "opencv-contrib-python",
+    "opencv-contrib-python-headless",
+)
+_PURPOSE = {
+    "crf": "MaskCut's CRF",
+    "opencv": "comparisons with published code, in the tests",
+    "pretrain": "training a network without labels",
+}
+_NOT_FOR_USERS = ("dev",)
+
+
+def required_facts() -> list[Fact]:
+    """Python, this package, and all that it cannot do without."""
+    found: dict[str, Fact] = {}
+    for requirement in requirements():
+        if not requirement.extra:
+            found[_outermost(requirement.name)] = _examine(requirement, found)
+    return [_python_fact(), _own_fact(), *(replace(f, required=True) for f in found.values())]
+
+
+def optional_facts() -> list[Fact]:
+    """The extras, and OpenCV, of which there may be one distribution only."""
+    facts = [_opencv_fact()]
+    for requirement in requirements():
+        extra = requirement.extra
+        if extra and extra not in _NOT_FOR_USERS and requirement.name not in OPENCV:
+            fact = replace(_examine(requirement, {}), section="optional")
+            facts.append(_with_purpose(fact, extra))
+    return facts
+
+
+def _python_fact() -> Fact:
+    version, oldest = platform.python_version(), oldest_python()
+    if is_older(version, oldest):
+        fix = f"make a new environment with a Python of at least {oldest}"
+        value = f"{version} is older than {oldest}, {sys.executable}"
+        return Fact("packages", "Python", BROKEN, value, fix, required=True)
+    return Fact("packages", "Python", OK, f"{version}, {sys.executable}", required=True)
+
+
+def _own_fact() -> Fact:
+    folder = Path(boxrefine_d2.__file__).parent
+    version = installed_version(NAME)
+    if not version:
+        value = f"not installed, only found in {folder}"
+        fix = f"{python()} -m pip install --no-deps --editable {folder.parent}"
+        return Fact("packages", NAME, BROKEN, value, fix, required=True)
+    return Fact("packages", NAME, OK, f"{version}, {folder}", required=True)
+
+
+def _examine(requirement: Requirement, before: Mapping[str, Fact]) -> Fact:
+    """Args: before: the findings so far, by outermost module: what one of them lacks is its fault."""
+    name = requirement.name
+    module, error = _try_import(_MODULES.get(name, name))
+    if error is not None:
+        lacking = _lacking(error)
+        if lacking == _outermost(name):
+            return Fact("packages", name, MISSING, "not installed", install(name))
+        fix = before[lacking].fix if lacking in before else lacking and install(lacking)
+        return Fact("packages", name, BROKEN, _message(error), fix or install_again(name))
+    version = installed_version(name) or str(getattr(module, "__version__", "of unknown version"))
+    if is_older(version, requirement.minimum):
+        value = f"{version} is older than {requirement.minimum}"
+        return Fact("packages", name, BROKEN, value, install_again(name))
+    return Fact("packages", name, OK, version)
+
+
+def _opencv_fact() -> Fact:
+    found = {name: installed_version(name) for name in OPENCV if installed_version(name)}
+    text = ", ".join(f"{name} {version}" for name, version in found.items())
+    if len(found) > 1:
+        *others, kept = found
+        value = f"they overwrite each other's cv2: {text}"
+        return Fact("optional", "opencv", BROKEN, value, keep_one(kept, others))
+    wanted = [requirement for requirement in requirements() if requirement.name in OPENCV]
+    module, error = _try_import("cv2")
+    if error is None:
+        version = str(getattr(module, "__version__", ""))
+        minimum = max((requirement.minimum for requirement in wanted), default="")
+        if is_older(version, minimum):
+            value = f"cv2 {version} is older than {minimum}"
+            return Fact("optional", "opencv", BROKEN, value, install_again(*found))
+        return Fact("optional", "opencv", OK, text or f"cv2 {version}, of no known distribution")
+    if found:
+        return Fact("optional", "opencv", BROKEN, _message(error), install_again(*found))
+    fix = install(wanted[-1].name) if wanted else ""
+    return _with_purpose(Fact("optional", "opencv", MISSING, "not installed", fix), "opencv")
+
+
+def _with_purpose(fact: Fact, extra: str) -> Fact:
+    """Says what a part that does not work would be good for."""
+    if fact.state == OK or extra not in _PURPOSE:
+        return fact
+    return replace(fact, value=f"{fact.value}; for {_PURPOSE[extra]} (extra {extra!r})")
+
+
+def _outermost(name: str) -> str:
+    return _MODULES.get(name, name).partition(".")[0]
+
+
+def _try_import(module: str) -> tuple[ModuleType | None, Exception | None]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            importlib.import_module(module.partition(".")[0])
+            return importlib.import_module(module), None
+    except Exception as error:  # noqa: BLE001 - a broken package may raise anything
+        return None, error
+
+
+def _lacking(error: Exception) -> str:
+    """The outermost module that was not found, "" if something else is wrong."""
+    found = isinstance(error, ModuleNotFoundError) and error.name
+    return found.partition(".")[0] if found else ""
+
+
+def _message(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -1,0 +1,179 @@
+"""A first look at a network that nobody has tried: numbers about its features, and a picture of five images.
+
+Shapes: N cells of the h x w grid, C channels; H x W pixels of the input, before padding.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from boxrefine_d2.atomic_file import atomic_binary_file
+from boxrefine_d2.data import ImageReadError, load_spec
+from boxrefine_d2.discovery import build_rule, rule_parameters
+from boxrefine_d2.discovery.build import Rule, facet_of
+from boxrefine_d2.errors import UserError
+from boxrefine_d2.features import Backbone, build_backbone
+from boxrefine_d2.features.padding import normalise_and_pad
+from boxrefine_d2.pseudo_labels import PRECISIONS, DiscoverySettings
+from boxrefine_d2.pseudo_labels.observing import observes
+from boxrefine_d2.pseudo_labels.run import check_device, image_mapper
+from boxrefine_d2.structures import FeatureMap
+
+from .probe_picture import ProbedImage, draw
+
+logger = logging.getLogger(__name__)
+
+IMAGES = 5
+MOST_CELLS = 4096  # of an image, evenly spread, that pairs are made of
+# a norm further above the image's median than so many robust standard deviations (1.4826 x the median deviation)
+OUTLIER_DEVIATIONS = 5.0
+_ROBUST = 1.4826
+# looked at only if the rule reads them: three facets in one, and shares instead of features
+_LEFT_OUT = ("kqv", "attention")
+
+
+@dataclass(frozen=True)
+class FacetStatistics:
+    """Numbers of one facet over all images.
+
+    Attributes:
+        norm_mean, norm_std, norm_min, norm_max: of the cells' norms.
+        outliers: share of the cells with an outlying norm.
+        cosine: mean cosine similarity of different cells of an image.
+        edges: share of the pairs of different cells whose cosine similarity is > tau.
+    """
+
+    norm_mean: float
+    norm_std: float
+    norm_min: float
+    norm_max: float
+    outliers: float
+    cosine: float
+    edges: float
+
+
+@torch.no_grad()
+def probe(data: str, output: Path, settings: DiscoverySettings, device: str = "cpu") -> str:
+    """Looks at the first five readable images of a dataset spec; draws them to `OUTPUT.probe.png`.
+
+    Returns: a table, one line a facet, what it means, and where the picture is.
+    Raises: UserError for anything the user gave wrong, and if no image can be read.
+    """
+    check_device(device)
+    rule = build_rule(settings.method, **settings.parameters)
+    backbone = build_backbone(settings.backbone, settings.weights)
+    facet = facet_of(rule, backbone.facets)
+    samples = _first_readable(data, settings, rule)
+    backbone.to(device, PRECISIONS[settings.precision])
+    tau = edge_thresh(settings)
+    facets = [name for name in backbone.facets if name not in _LEFT_OUT or name == facet]
+    maps = {
+        name: [_map_of(sample, backbone, name, device) for sample in samples] for name in facets
+    }
+    if observes(rule):  # judged by five images, not by the data set
+        for features in maps[facet]:
+            rule.observe(features)  # type: ignore[attr-defined]
+    probed = [
+        ProbedImage(sample["relative_name"], sample["image"], features, rule(features)[0].to("cpu"))
+        for sample, features in zip(samples, maps[facet], strict=True)
+    ]
+    picture = output.with_suffix(".probe.png")
+    with atomic_binary_file(picture) as file:
+        draw(probed).save(file, "PNG", optimize=True)
+    rows = {name: statistics(found, tau) for name, found in maps.items()}
+    return _text(rows, settings, tau, [image.name for image in probed], picture)
+
+
+def edge_thresh(settings: DiscoverySettings) -> float:
+    """The cosine similarity above which the rule has an edge: 0 for LOST, its tau, or TokenCut's where it has none."""
+    if settings.method == "lost":
+        return 0.0
+    parameters = rule_parameters(settings.method, **settings.parameters)
+    return float(parameters.get("tau", rule_parameters("tokencut")["tau"]))
+
+
+def statistics(maps: Sequence[FeatureMap], tau: float) -> FacetStatistics:
+    """Numbers of a facet of one or more images, one map each; padding counts, as it does for the rules."""
+    tokens = [features.tokens()[0].float() for features in maps]
+    norms = [cells.norm(dim=1) for cells in tokens]
+    outliers = torch.cat([_is_outlier(each) for each in norms])
+    pairs = [_pairs(cells) for cells in tokens]
+    every = torch.cat(norms)
+    return FacetStatistics(
+        norm_mean=every.mean().item(),
+        norm_std=every.std(unbiased=False).item(),
+        norm_min=every.min().item(),
+        norm_max=every.max().item(),
+        outliers=outliers.float().mean().item(),
+        cosine=torch.stack([cosines.mean() for cosines in pairs]).mean().item(),
+        edges=torch.stack([(cosines > tau).float().mean() for cosines in pairs]).mean().item(),
+    )
+
+
+def _is_outlier(norms: Tensor) -> Tensor:
+    """(N,) bool."""
+    median = norms.median()
+    deviation = _ROBUST * (norms - median).abs().median()
+    return norms > median + OUTLIER_DEVIATIONS * deviation
+
+
+def _pairs(cells: Tensor) -> Tensor:
+    """Cosine similarities of all pairs of different cells (N, C); of one cell alone, with itself."""
+    kept = torch.linspace(0, len(cells) - 1, min(len(cells), MOST_CELLS), device=cells.device)
+    unit = F.normalize(cells[kept.round().long()], dim=1)
+    cosines = unit @ unit.T
+    different = ~torch.eye(len(unit), dtype=torch.bool, device=unit.device)
+    return cosines[different] if len(unit) > 1 else cosines.flatten()
+
+
+def _first_readable(data: str, settings: DiscoverySettings, rule: Rule) -> list[dict[str, Any]]:
+    mapper, samples, reasons = image_mapper(settings, rule), [], []
+    records = load_spec(data).records
+    for record in records:
+        try:
+            samples.append(mapper(record))
+        except ImageReadError as error:
+            logger.warning("image left out: %s", error)
+            reasons.append(str(error))
+        if len(samples) == IMAGES:
+            break
+    if not samples:
+        raise UserError(f"none of the {len(records)} images can be read; first: {reasons[0]}")
+    return samples
+
+
+def _map_of(sample: dict[str, Any], backbone: Backbone, facet: str, device: str) -> FeatureMap:
+    image = sample["image"].to(device, torch.float32)
+    inputs = normalise_and_pad([image], backbone.stride, backbone.padding)
+    return backbone(inputs, facet, image_sizes=[tuple(image.shape[-2:])])
+
+
+def _text(
+    rows: dict[str, FacetStatistics],
+    settings: DiscoverySettings,
+    tau: float,
+    names: Sequence[str],
+    picture: Path,
+) -> str:
+    columns = ("norm: mean", "std", "min", "max", "outliers", "cosine", "edges")
+    lines = [
+        f"{settings.backbone}, {settings.method}, {len(names)} images: {', '.join(names)}",
+        f"{'facet':<10}" + "".join(f"{column:>11}" for column in columns),
+    ]
+    for facet, row in rows.items():
+        norms = (row.norm_mean, row.norm_std, row.norm_min, row.norm_max)
+        shares = f"{row.outliers:>11.2%}{row.cosine:>11.3f}{row.edges:>11.1%}"
+        lines.append(f"{facet:<10}" + "".join(f"{norm:>11.4g}" for norm in norms) + shares)
+    lines += [
+        f"outliers: cells whose norm is {OUTLIER_DEVIATIONS:g} robust standard deviations above the image's median",
+        f"cosine: mean over pairs of cells; edges: pairs with a cosine above {tau:g}. Near 0 % or 100 % of edges",
+        "a rule cannot tell object from background",
+        f"picture: {picture}",
+    ]
+    return "\n".join(lines)

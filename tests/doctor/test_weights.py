@@ -1,0 +1,41 @@
+import hashlib
+
+from boxrefine_d2.doctor import BROKEN, MISSING, OK
+from boxrefine_d2.doctor.weights import cache_folder, weight_facts
+from boxrefine_d2.features import BACKBONES, official_file
+
+
+def test_files_in_the_cache_shipped_and_missing(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    folder = tmp_path / "hub/checkpoints"
+    folder.mkdir(parents=True)
+    content = b"some weights" * 1000
+    (folder / "dino_deitsmall16_pretrain.pth").write_bytes(content)
+    (folder / "dino_vitbase8_pretrain.pth").write_bytes(b"")
+    facts = {fact.name: fact for fact in weight_facts()}
+    assert set(facts) == set(BACKBONES)
+    assert cache_folder() == str(folder)
+    assert not any(fact.required for fact in facts.values())
+
+    found = facts["dino_vits16"]
+    assert found.state == OK
+    assert found.more["sha256"] == hashlib.sha256(content).hexdigest()
+    assert found.more["bytes"] == len(content) and "0.0 MB" in found.value
+    assert found.more["path"] == str(official_file("dino_vits16"))
+
+    shipped = facts["dino_mini"]
+    assert shipped.state == OK and shipped.value.startswith("shipped, ")
+
+    assert (facts["dino_vitb8"].state, facts["dino_vitb8"].fix) == (
+        BROKEN,
+        f"remove {folder / 'dino_vitbase8_pretrain.pth'}",
+    )
+
+    missing = facts["dino_vitb16"]
+    assert missing.state == MISSING
+    assert missing.more["path"] == str(folder / "dino_vitbase16_pretrain.pth")
+    assert missing.fix == missing.more["address"] == BACKBONES["dino_vitb16"].weights
+
+    gated = facts["dinov3_vits16"]
+    assert "licence" in gated.value and gated.fix.startswith("https://ai.meta.com/")
+    assert facts["move_vits8"].state == MISSING and not facts["move_vits8"].fix
