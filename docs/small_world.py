@@ -118,7 +118,7 @@ def page() -> str:
         )
     text = (KEPT / "text.md").read_text(encoding="utf-8")
     parts = {
-        "MAIN": main_table(found["main"][1]),
+        "CLAIM": "\n\n".join(claim(*one) for one in found.values() if "rule" in one[0]),
         "SETTINGS": settings_table(found),
         "DRIFT": drift_tables(found["drift"][1]["records"]) if "drift" in found else f"{NOT_RUN}.",
         "COMMANDS": commands(found),
@@ -139,15 +139,17 @@ def number(value: float, signed: bool = False) -> str:
     return f"{value:+.1f}" if signed else f"{value:.1f}"
 
 
-def main_table(result: dict[str, Any]) -> str:
-    """CorLoc of f, h and f^h with intervals, one row a seed beneath."""
+def claim(setting: dict[str, Any], result: dict[str, Any]) -> str:
+    """CorLoc of a rule on f, of h and of the rule on f^h with intervals, one row a seed beneath."""
+    title = setting["rule"]
+    rule = title.lower()
     lines = [
-        "| Data, images | LOST on *f* | *h* | LOST on *f^h* | gain of LOST | *h* less LOST on *f* |",
+        f"| Data, images | {title} on *f* | *h* | {title} on *f^h* | gain of {title} | *h* less {title} on *f* |",
         "|---|---|---|---|---|---|",
     ]
     for data, found in result["datasets"].items():
-        columns = [(found["corloc"][source], False) for source in ("lost", "h", "refined")]
-        columns += [(found["gain"][f"{source}_minus_lost"], True) for source in ("refined", "h")]
+        columns = [(found["corloc"][source], False) for source in (rule, "h", "refined")]
+        columns += [(found["gain"][f"{source}_minus_{rule}"], True) for source in ("refined", "h")]
         cells = [interval(*column) for column in columns]
         lines.append(f"| `{data}`, {found['images']} | {' | '.join(cells)} |")
         for index, seed in enumerate(result["seeds"]):
@@ -165,6 +167,8 @@ def settings_table(found: dict[str, tuple[dict[str, Any], dict[str, Any]]]) -> s
         "|---" * (2 + 2 * len(names) + 3) + "|",
     ]
     for setting, result in found.values():
+        if "rule" in setting and setting["name"] != "main":
+            continue
         cells = [setting["title"], str(len(result["seeds"]))]
         for name in names:
             data = result["datasets"][name]

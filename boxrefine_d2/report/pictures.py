@@ -21,8 +21,10 @@ from torchvision.ops import box_iou
 
 from boxrefine_d2.data import read_image, register_spec
 from boxrefine_d2.data.mappers import WholeImageMapper
+from boxrefine_d2.discovery import TokenCut
 from boxrefine_d2.discovery.build import rule_parameters
 from boxrefine_d2.discovery.lost import lost_maps
+from boxrefine_d2.discovery.tokencut import bipartition
 from boxrefine_d2.engine.checkpoint import SafeCheckpointer
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.evaluation import GroundTruth
@@ -155,8 +157,17 @@ def inverse_degree(features: FeatureMap, *, k_patches: int, centre: bool) -> np.
     return (inverse - inverse.min()) / span if span else np.zeros_like(inverse)
 
 
+def eigenvector(features: FeatureMap, **parameters: Any) -> np.ndarray:
+    """(h, w): the eigenvector of TokenCut's graph of one image, its foreground up, scaled to [0, 1]."""
+    cut = TokenCut(**parameters).cut(features)
+    sides = bipartition(cut.eigenvector, parameters["tie_tolerance"])
+    values = sides.eigenvector[0].reshape(features.grid_size).cpu().numpy()
+    span = values.max() - values.min()
+    return (values - values.min()) / span if span else np.zeros_like(values)
+
+
 # What is shown of a rule's inside: rule -> (features of one image, its parameters) -> (h, w) in [0, 1].
-MAPS: dict[str, Callable[..., np.ndarray]] = {"lost": inverse_degree}
+MAPS: dict[str, Callable[..., np.ndarray]] = {"lost": inverse_degree, "tokencut": eigenvector}
 
 
 def _load_model(run: Run) -> BoxRefiner:

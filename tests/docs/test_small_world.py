@@ -26,7 +26,7 @@ def script(tmp_path, monkeypatch):
     kept = tmp_path / "small_world"
     kept.mkdir()
     (kept / "text.md").write_text(
-        "<!-- MAIN --> <!-- SETTINGS --> <!-- DRIFT --> <!-- COMMANDS -->"
+        "<!-- CLAIM --> <!-- SETTINGS --> <!-- DRIFT --> <!-- COMMANDS -->"
     )
     monkeypatch.setattr(module, "KEPT", kept)
     return module
@@ -62,8 +62,20 @@ def test_the_page_shows_what_the_results_hold(script):
     assert "| *h* has 1 box | 2 | -0.5 [-2.5, +2.0] | 40.0 | 70.0 | 20.0 | 0.062 |" in page
     assert "| k1 | abc1234 | `python tools/run_demo.py " in page
     assert "MODEL.MAP_DETECTOR.NUM_BOXES 1`" in page
-    assert "Not run yet: without the preservation term; *h* has 5 boxes;" in page
+    assert (
+        "Not run yet: TokenCut in place of LOST; without the preservation term; *h* has 5" in page
+    )
     assert "<!--" not in page
+
+
+def test_another_rule_has_a_table_of_its_own_and_no_row_among_the_settings(script):
+    keep(script, "main", result(1.5))
+    keep(script, "tokencut", json.loads(json.dumps(result(2.5)).replace("lost", "tokencut")))
+    page = script.page()
+    assert "| Data, images | TokenCut on *f* | *h* | TokenCut on *f^h* | gain of TokenCut |" in page
+    assert "| +2.5 [+0.5, +5.0] | -20.0 [-22.0, -17.5] |" in page
+    assert "| TokenCut in place of LOST |" not in page
+    assert "| tokencut | abc1234 |" in page
 
 
 def test_the_drift_table_orders_signals_and_corloc(script):

@@ -6,7 +6,8 @@ import pytest
 import torch
 from PIL import Image
 
-from boxrefine_d2.report.pictures import choose, inverse_degree, map_uri, photo_uri
+from boxrefine_d2.discovery import rule_parameters
+from boxrefine_d2.report.pictures import choose, eigenvector, inverse_degree, map_uri, photo_uri
 from boxrefine_d2.structures import FeatureMap
 
 HELPED, HURT, HIT_BOTH, MISSED_BOTH = range(4)
@@ -57,3 +58,11 @@ def test_pictures_become_data_uris():
     assert cells.size == (3, 1)
     assert cells.convert("RGB").getpixel((0, 0)) == (68, 1, 84)  # viridis
     assert cells.convert("RGB").getpixel((1, 0)) == (253, 231, 36)
+
+
+def test_the_eigenvector_is_high_on_the_object():
+    features = FeatureMap(-torch.ones(1, 3, 4, 6), 16, [(64, 96)], "key")
+    features.data[:, :, 1:3, 2:4] = 1.0
+    shown = eigenvector(features, **rule_parameters("tokencut"))
+    assert shown.shape == (4, 6) and (shown.min(), shown.max()) == (0.0, 1.0)
+    assert shown[1:3, 2:4].min() > 0.99 and shown[0].max() < 0.01
