@@ -243,7 +243,8 @@ def _add_move_training(cfg: CN) -> None:
     cfg.PRETRAIN.INPAINTER.NAME = "mae_vitl16"  # or mae_mini, ours
     # a file, "random[:SEED]", or "" for the official one, mae_visualize_vit_large_ganloss.pth
     cfg.PRETRAIN.INPAINTER.WEIGHTS = ""
-    cfg.PRETRAIN.INPAINTER.MASK_RATIO = 0.75  # share of patches hidden in its own training
+    # range of the share of patches hidden in its own training, drawn for each batch; MAE hides three quarters
+    cfg.PRETRAIN.INPAINTER.MASK_RATIO = (0.75, 0.75)
     # of the error on visible patches; MAE has none, but a small one's round trip is then no picture. Ours
     cfg.PRETRAIN.INPAINTER.VISIBLE_WEIGHT = 0.0
     cfg.PRETRAIN.INPAINTER.BETAS = (0.9, 0.95)  # of AdamW, in its own training
@@ -281,7 +282,10 @@ def _add_move_training(cfg: CN) -> None:
 def _add_found_training(cfg: CN) -> None:
     """FOUND's head (arXiv:2212.07834) as its code trains it; the solver's numbers are those of DISCOVERY.BILATERAL."""
     cfg.PRETRAIN.FOUND = CN()
-    # with the patch that CLS looks at least; patches above it are background
+    # "attention": the patch that CLS looks at least is background; "similarity", ours, for networks whose CLS learnt
+    # nothing: the patch that is most like all others
+    cfg.PRETRAIN.FOUND.SEED_BY = "attention"
+    # with that patch; those above it are background too
     cfg.PRETRAIN.FOUND.BACKGROUND_COSINE = 0.3
     # iterations that this background teaches; afterwards the head's own mask does
     cfg.PRETRAIN.FOUND.SEED_STEPS = 100

@@ -45,8 +45,14 @@ def test_configs_are_found():
 
 @pytest.mark.parametrize("path", JOBS, ids=name)
 def test_it_merges_and_builds_on_cpu(path):
-    untrained = ["MODEL.MAP_NETWORK.WEIGHTS", "random:0", "MODEL.MAP_DETECTOR.WEIGHTS", "random"]
-    cfg = load_config(str(path), ["MODEL.DEVICE", "cpu", *untrained])
+    untrained = [
+        "MODEL.MAP_NETWORK",
+        "MODEL.MAP_DETECTOR",
+        "PRETRAIN.INPAINTER",
+        "PRETRAIN.MOVE.DISCRIMINATOR",
+    ]
+    weights = [part for node in untrained for part in (f"{node}.WEIGHTS", "random")]
+    cfg = load_config(str(path), ["MODEL.DEVICE", "cpu", *weights])
     cfg.freeze()
     job = trainer_for(cfg)
     model = job.build_model(cfg)

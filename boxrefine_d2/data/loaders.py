@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from boxrefine_d2.errors import UserError
@@ -111,6 +112,7 @@ class TrainLoader:
             sampler=draws,
             num_workers=self.num_workers,
             collate_fn=_as_is,
+            generator=torch.Generator(),  # else it draws from the caller's, once a start or resume
         )
         for batch in loader:
             for sample in batch:

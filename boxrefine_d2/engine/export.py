@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import safetensors.torch
-import torch
 from detectron2.config import CfgNode
 from torch import nn
 
@@ -13,14 +12,18 @@ from boxrefine_d2.atomic_file import atomic_binary_file
 from .results import config_sha256
 
 
-def write_map_network(path: Path, network: nn.Module, cfg: CfgNode) -> None:
-    """Writes the parameters in half precision, with backbone, version, seed and configuration as metadata."""
+def write_network(path: Path, network: nn.Module, cfg: CfgNode, *, name: str) -> None:
+    """Writes the parameters in half precision, with name, version, seed and configuration as metadata.
+
+    Of a network of which a part learns alone, `trained_state`, that part. Counters stay whole numbers.
+    """
+    whole = getattr(network, "trained_state", network.state_dict)()
     state = {
-        name: value.detach().cpu().to(torch.float16).contiguous()
-        for name, value in network.state_dict().items()
+        key: (value.half() if value.is_floating_point() else value).detach().cpu().contiguous()
+        for key, value in whole.items()
     }
     metadata = {
-        "backbone": cfg.MODEL.MAP_NETWORK.NAME,
+        "backbone": name,
         "version": boxrefine_d2.__version__,
         "seed": str(cfg.SEED),
         "iterations": str(cfg.SOLVER.MAX_ITER),

@@ -4,6 +4,7 @@ from detectron2.config import CfgNode
 
 from boxrefine_d2.errors import UserError
 
+from .head_trainer import HeadTrainer
 from .loop import Trainer
 from .pretrain_trainer import PretrainTrainer
 from .refine_trainer import RefineTrainer
@@ -11,6 +12,9 @@ from .refine_trainer import RefineTrainer
 TRAINERS: dict[str, type[Trainer]] = {
     "BoxRefiner": RefineTrainer,
     "SelfDistillation": PretrainTrainer,
+    "MaskedAutoencoder": HeadTrainer,
+    "MoveTraining": HeadTrainer,
+    "FoundTraining": HeadTrainer,
 }
 
 

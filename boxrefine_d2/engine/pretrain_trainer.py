@@ -18,7 +18,7 @@ from boxrefine_d2.errors import UserError
 from boxrefine_d2.pretraining import SelfDistillation
 
 from .distillation_hook import DistillationHook
-from .export import write_map_network
+from .export import write_network
 from .loop import Trainer
 
 MAP_NETWORK_FILE = "map_network.safetensors"
@@ -65,7 +65,8 @@ class PretrainTrainer(Trainer):
         unreadable = self.unreadable_images()
         if comm.is_main_process():
             path = Path(self.cfg.OUTPUT_DIR) / MAP_NETWORK_FILE
-            write_map_network(path, self.network.map_network, self.cfg)
+            name = self.cfg.MODEL.MAP_NETWORK.NAME
+            write_network(path, self.network.map_network, self.cfg, name=name)
         return {
             "images_seen": self.max_iter * self.cfg.SOLVER.IMS_PER_BATCH,
             "images": len(self.train_loader.dataset),

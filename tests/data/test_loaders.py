@@ -203,3 +203,19 @@ def test_a_test_loader_leaves_out_and_names_the_unreadable(records):
     whole = list(loader.with_unreadable())
     assert [len(batch) for batch in whole] == [3, 1, 1]
     assert isinstance(whole[1][0], UnreadableImage) and whole[1][0].record is records[4]
+
+
+def test_the_stream_leaves_the_callers_random_numbers_alone():
+    loader = TrainLoader(
+        [{"file_name": str(i)} for i in range(4)],
+        lambda record, position: dict(record),
+        batch_size=2,
+        seed=0,
+        rank=0,
+        ranks=1,
+        num_workers=0,
+    )
+    torch.manual_seed(0)
+    before = torch.random.get_rng_state()
+    next(iter(loader))
+    assert torch.equal(torch.random.get_rng_state(), before)

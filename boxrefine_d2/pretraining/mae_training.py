@@ -1,0 +1,119 @@
+"""MaskedAutoencoder: an inpainter learns to paint the patches it does not see (arXiv:2111.06377)."""
+
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode, configurable
+from detectron2.modeling import META_ARCH_REGISTRY
+from torch import Tensor, nn
+
+from boxrefine_d2.errors import UserError
+from boxrefine_d2.features.padding import normalise_and_pad
+
+from .mae import Inpainter, build_inpainter
+
+_NO_BOXES = (
+    "a masked autoencoder draws no boxes, so it cannot be evaluated; DATASETS.TEST must be ()"
+)
+
+
+@META_ARCH_REGISTRY.register()
+class MaskedAutoencoder(nn.Module):
+    """Hides most patches of each image and paints it again. Targets are plain pixels, so that pictures come out.
+
+    Attributes: map_network: the inpainter, under the name by which a run keeps its product.
+    """
+
+    product_file = "inpainter.safetensors"
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        inpainter: Inpainter,
+        name: str,
+        mask_ratio: tuple[float, float],
+        visible_weight: float,
+        betas: tuple[float, float],
+        weight_decay: float,
+    ):
+        """Args: mask_ratio: range of the share of patches that is hidden, drawn for each batch.  betas, weight_decay: of AdamW.
+
+        visible_weight: of the error on visible patches. MAE has none; with it the round trip keeps what is seen.
+        """
+        super().__init__()
+        self.map_network = inpainter
+        self.product_name = name
+        patches = inpainter.side**2
+        low, high = (round(patches * ratio) for ratio in mask_ratio)
+        if not 0 <= low <= high < patches:
+            raise UserError(
+                f"PRETRAIN.INPAINTER.MASK_RATIO {mask_ratio}: it goes up, from 0 or more, and of {patches} patches some "
+                "must be seen"
+            )
+        self.hidden = (max(1, low), max(1, high))
+        self.visible_weight = visible_weight
+        self.betas, self.weight_decay = betas, weight_decay
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
+        """The parts under PRETRAIN.INPAINTER; an inpainter without a file starts at random."""
+        node = cfg.PRETRAIN.INPAINTER
+        if cfg.DATASETS.TEST:
+            raise UserError(f"DATASETS.TEST {cfg.DATASETS.TEST}: {_NO_BOXES}")
+        inpainter = build_inpainter(node.NAME, node.WEIGHTS or f"random:{cfg.SEED}")
+        if inpainter.image_size != cfg.INPUT.SQUARE_SIZE:
+            raise UserError(
+                f"INPUT.SQUARE_SIZE {cfg.INPUT.SQUARE_SIZE}: {node.NAME} reads {inpainter.image_size} pixels"
+            )
+        return {
+            "inpainter": inpainter,
+            "name": node.NAME,
+            "mask_ratio": tuple(node.MASK_RATIO),
+            "visible_weight": node.VISIBLE_WEIGHT,
+            "betas": tuple(node.BETAS),
+            "weight_decay": cfg.SOLVER.WEIGHT_DECAY,
+        }
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return self.map_network.mask_token.device
+
+    def begin_step(self, iteration: int) -> None:
+        """Every step is like the others."""
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """AdamW's; no weight decay on biases, norms and tokens."""
+        matrices = [p for p in self.parameters() if p.squeeze().dim() > 1]
+        others = [p for p in self.parameters() if p.squeeze().dim() <= 1]
+        return [
+            {"params": matrices, "betas": self.betas, "weight_decay": self.weight_decay},
+            {"params": others, "betas": self.betas, "weight_decay": 0.0},
+        ]
+
+    def forward(self, batched_inputs: list[dict[str, Any]]) -> Any:
+        """Detectron2's contract.
+
+        Args: batched_inputs: dicts with "image" (3, S, S) RGB in [0, 255].
+        Returns: {"loss_hidden"[, "loss_visible"]}, the mean square errors over such pixels, in normalised units.
+        Raises: UserError when it is asked for boxes.
+        """
+        if not self.training:
+            raise UserError(_NO_BOXES)
+        pictures = [x["image"].to(self.device, torch.float32) for x in batched_inputs]
+        images = normalise_and_pad(pictures, self.map_network.patch_size)
+        order = torch.rand(len(images), self.map_network.side**2, device=self.device).argsort(dim=1)
+        count = int(torch.randint(self.hidden[0], self.hidden[1] + 1, ()))
+        hidden, visible = order[:, :count], order[:, count:]
+        difference = self.map_network.paint_hidden(images, visible) - images
+        losses = {"loss_hidden": self._error(difference, hidden)}
+        if self.visible_weight:
+            losses["loss_visible"] = self.visible_weight * self._error(difference, visible)
+        return losses
+
+    def _error(self, difference: Tensor, patches: Tensor) -> Tensor:
+        per_patch = nn.functional.avg_pool2d(
+            difference.square().mean(dim=1), self.map_network.patch_size
+        )
+        return per_patch.flatten(1).gather(1, patches).mean()

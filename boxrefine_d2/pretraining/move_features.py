@@ -1,0 +1,115 @@
+"""Frozen features that a discriminator looks at: four maps of one image, from fine to coarse.
+
+Shapes: B images of S x S pixels in [-1, 1]; the maps are (B, C_i, S / r, S / r) with r = 4, 8, 16, 32.
+"""
+
+from pathlib import Path
+
+import timm
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from boxrefine_d2.errors import UserError
+from boxrefine_d2.features import BACKBONES, IMAGENET_MEAN, IMAGENET_STD, build_backbone
+from boxrefine_d2.features.vit import VisionTransformer
+from boxrefine_d2.features.weights import fetch, load_into, parse_random, read_state_dict
+
+STRIDES = (4, 8, 16, 32)
+
+# what classification leaves behind its features
+_HEADS = ("conv_head.", "bn2.", "classifier.")
+
+
+class TimmFeatures(nn.Module):
+    """Maps of a CNN of timm, as Projected GAN and MOVE use it.
+
+    Attributes: channels: of each map.
+    """
+
+    def __init__(self, name: str):
+        super().__init__()
+        self.network = timm.create_model(name, features_only=True, out_indices=(1, 2, 3, 4))
+        if tuple(self.network.feature_info.reduction()) != STRIDES:
+            raise UserError(
+                f"PRETRAIN.MOVE.DISCRIMINATOR.FEATURES {name} has no maps of strides {STRIDES}"
+            )
+        self.channels = tuple(self.network.feature_info.channels())
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """(B, 3, S, S) in [-1, 1] to four maps."""
+        return self.network(images)
+
+
+class TransformerFeatures(nn.Module):
+    """Tokens after each quarter of a transformer's blocks, normalised and resized to the four strides (ours).
+
+    Attributes: channels: of each map.
+    """
+
+    def __init__(self, network: VisionTransformer):
+        super().__init__()
+        self.network = network
+        self.channels = (network.cls_token.shape[-1],) * len(STRIDES)
+        depth = len(network.blocks)
+        self._read_after = [round(depth * (i + 1) / len(STRIDES)) for i in range(len(STRIDES))]
+        mean, std = (torch.tensor(x).view(3, 1, 1) for x in (IMAGENET_MEAN, IMAGENET_STD))
+        self.register_buffer("mean", mean, persistent=False)
+        self.register_buffer("std", std, persistent=False)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """(B, 3, S, S) in [-1, 1] to four maps."""
+        depth = len(self.network.blocks)
+        normalised = ((images + 1) / 2 - self.mean) / self.std
+        tokens, grid_size = self.network.tokens_after(normalised, -depth - 1)
+        read = []
+        for number, block in enumerate(self.network.blocks, start=1):
+            tokens = block(tokens)
+            read += [tokens] * self._read_after.count(number)
+        return [
+            _resized(tokens, grid_size, images.shape[-1] // stride)
+            for tokens, stride in zip(read, STRIDES, strict=True)
+        ]
+
+
+def _resized(tokens: Tensor, grid_size: tuple[int, int], side: int) -> Tensor:
+    patches = F.layer_norm(tokens[:, 1:], tokens.shape[2:])
+    grid = patches.transpose(1, 2).unflatten(2, grid_size)
+    return F.interpolate(grid, size=(side, side), mode="bilinear", align_corners=False)
+
+
+def build_features(name: str, weights: str) -> TimmFeatures | TransformerFeatures:
+    """A frozen feature network in eval mode.
+
+    Args:
+        name: a transformer of `BACKBONES`, or a CNN of timm.
+        weights: a file, "random[:SEED]", or "" for the backbone's own, or those that timm names.
+    Raises: UserError for an unknown name, or a file that is missing, foreign or cannot be fetched.
+    """
+    if name in BACKBONES:
+        network = build_backbone(name, weights)
+        if not isinstance(network, VisionTransformer):
+            raise UserError(f"PRETRAIN.MOVE.DISCRIMINATOR.FEATURES {name} is no transformer")
+        features: TimmFeatures | TransformerFeatures = TransformerFeatures(network)
+    elif timm.is_model(name):
+        features = _build_timm(name, weights)
+    else:
+        raise UserError(
+            f"PRETRAIN.MOVE.DISCRIMINATOR.FEATURES {name} is unknown: a CNN of timm, such as tf_efficientnet_lite0, or "
+            "a transformer of ours, such as dino_mini, is needed"
+        )
+    return features.eval().requires_grad_(False)
+
+
+def _build_timm(name: str, weights: str) -> TimmFeatures:
+    seed = parse_random(weights)
+    if seed is not None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return TimmFeatures(name)
+    path = Path(weights) if weights else fetch(timm.get_pretrained_cfg(name).url)
+    with torch.device("meta"):
+        features = TimmFeatures(name)
+    state = {k: v for k, v in read_state_dict(path).items() if not k.startswith(_HEADS)}
+    load_into(features.network, state, name=name, path=path)
+    return features

@@ -1,0 +1,202 @@
+"""MoveTraining: a segmenter learns to cut out objects by moving them (MOVE, arXiv:2210.07920)."""
+
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode, configurable
+from detectron2.modeling import META_ARCH_REGISTRY
+from detectron2.utils.events import get_event_storage
+from torch import Tensor, nn
+
+from boxrefine_d2.discovery import build_rule
+from boxrefine_d2.discovery.build import Rule
+from boxrefine_d2.errors import UserError
+from boxrefine_d2.features import build_segmenter
+from boxrefine_d2.features.move_segmenter import MoveSegmenter
+from boxrefine_d2.features.padding import normalise_and_pad
+
+from .mae import Inpainter, build_inpainter
+from .move_composition import Layers, layers_of, random_shifts
+from .move_discriminator import ProjectedDiscriminator
+from .move_features import build_features
+from .move_losses import MaskLosses, adversarial, discriminator_hinge
+from .rule_boxes import rule_boxes
+
+DISCRIMINATOR, SEGMENTER = "discriminator", "segmenter"
+
+# frozen and built from files, so that checkpoints need not hold them
+_NOT_KEPT = ("inpainter.", "discriminator.features.")
+
+
+@META_ARCH_REGISTRY.register()
+class MoveTraining(nn.Module):
+    """Segmenter and discriminator in turn, one batch each, the discriminator first.
+
+    Attributes:
+        map_network: the segmenter, whose norm and head learn: what is evaluated and kept.
+        inpainter: frozen; paints what is behind an object.
+        phase: which part learns, "discriminator" or "segmenter".
+        segmenter_steps: how many steps the segmenter has made.
+    """
+
+    product_file = "map_network.safetensors"
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        map_network: MoveSegmenter,
+        name: str,
+        inpainter: Inpainter,
+        discriminator: ProjectedDiscriminator,
+        mask_losses: MaskLosses,
+        max_shift: float,
+        copy_real: bool,
+        segmenter_optimizer: dict[str, Any],
+        discriminator_optimizer: dict[str, Any],
+        discovery: Rule,
+        discovery_name: str,
+    ):
+        """Args: max_shift: share of the shorter side.  *_optimizer: "betas" and "weight_decay" of AdamW."""
+        super().__init__()
+        self.map_network = map_network
+        self.product_name = name
+        self.inpainter = inpainter.requires_grad_(False)
+        self.discriminator = discriminator
+        self.mask_losses = mask_losses
+        self.max_shift, self.copy_real = max_shift, copy_real
+        self.segmenter_optimizer = segmenter_optimizer
+        self.discriminator_optimizer = discriminator_optimizer
+        self.discovery, self.discovery_name = discovery, discovery_name
+        self.phase, self.segmenter_steps = DISCRIMINATOR, 0
+        self.register_state_dict_post_hook(_leave_out_frozen)
+        self.register_load_state_dict_post_hook(_do_not_miss_frozen)
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
+        """The parts named in the configuration."""
+        network, node = cfg.MODEL.MAP_NETWORK, cfg.PRETRAIN.MOVE
+        segmenter = build_segmenter(network.NAME, network.WEIGHTS, seed=cfg.SEED)
+        if not isinstance(segmenter, MoveSegmenter):
+            raise UserError(f"MODEL.MAP_NETWORK.NAME {network.NAME} is not a segmenter of MOVE's")
+        inpainter = build_inpainter(cfg.PRETRAIN.INPAINTER.NAME, cfg.PRETRAIN.INPAINTER.WEIGHTS)
+        size = cfg.INPUT.SQUARE_SIZE
+        if size != inpainter.image_size or size % segmenter.stride:
+            raise UserError(
+                f"INPUT.SQUARE_SIZE {size}: the inpainter {cfg.PRETRAIN.INPAINTER.NAME} reads {inpainter.image_size} "
+                f"pixels, and {network.NAME} multiples of {segmenter.stride}"
+            )
+        return {
+            "map_network": segmenter,
+            "name": network.NAME,
+            "inpainter": inpainter,
+            "discriminator": _discriminator(node.DISCRIMINATOR),
+            "mask_losses": _mask_losses(node),
+            "max_shift": node.SHIFT,
+            "copy_real": node.COPY_REAL,
+            "segmenter_optimizer": {
+                "betas": tuple(node.SEGMENTER_BETAS),
+                "weight_decay": node.SEGMENTER_WEIGHT_DECAY,
+            },
+            "discriminator_optimizer": {
+                "betas": tuple(node.DISCRIMINATOR.BETAS),
+                "weight_decay": node.DISCRIMINATOR.WEIGHT_DECAY,
+            },
+            "discovery": build_rule(cfg.DISCOVERY.NAME, cfg),
+            "discovery_name": cfg.DISCOVERY.NAME,
+        }
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return self.inpainter.mask_token.device
+
+    def begin_step(self, iteration: int) -> None:
+        """Chooses the part that learns; the other takes no gradient, so the optimizer passes it over."""
+        self.phase = SEGMENTER if iteration % 2 else DISCRIMINATOR
+        self.segmenter_steps = iteration // 2
+        self.map_network.requires_grad_(self.phase == SEGMENTER)
+        self.discriminator.requires_grad_(self.phase == DISCRIMINATOR)
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """AdamW's: the segmenter's norm and head, and the discriminator's heads, each with its own settings."""
+        segmenter = [p for p in self.map_network.parameters() if p.requires_grad]
+        heads = list(self.discriminator.heads.parameters())
+        return [
+            {"params": segmenter} | self.segmenter_optimizer,
+            {"params": heads} | self.discriminator_optimizer,
+        ]
+
+    def train(self, mode: bool = True) -> "MoveTraining":
+        """Train mode for segmenter and discriminator, whichever learns; what is frozen stays in eval mode."""
+        super().train(mode)
+        self.inpainter.eval()
+        return self
+
+    def forward(self, batched_inputs: list[dict[str, Any]]) -> Any:
+        """Detectron2's contract.
+
+        Args: batched_inputs: dicts with "image" (3, H, W) RGB in [0, 255]; in training all S x S.
+        Returns: in training weighted losses, "loss_discriminator", or "loss_adversarial" and those of the mask; in eval
+            what `rule_boxes` returns.
+        """
+        if not self.training:
+            return rule_boxes(self.map_network, self.discovery, self.discovery_name, batched_inputs)
+        pictures = [x["image"].to(self.device, torch.float32) for x in batched_inputs]
+        images = normalise_and_pad(pictures, self.inpainter.patch_size)
+        if self.phase == DISCRIMINATOR:
+            return self._judge(images)
+        return self._segment(images)
+
+    def _layers(self, images: Tensor) -> Layers:
+        mask = self.map_network.logits(images).sigmoid()
+        shifts = random_shifts(len(images), int(self.max_shift * min(images.shape[-2:])))
+        return layers_of(self.inpainter, images, mask, shifts, copy_real=self.copy_real)
+
+    def _judge(self, images: Tensor) -> dict[str, Tensor]:
+        with torch.no_grad():
+            layers = self._layers(images)
+            fake = torch.cat([layers.composed(), layers.copy_paste()])
+            real = torch.cat([layers.image, layers.unshifted()])
+        judged_fake, judged_real = self.discriminator(fake), self.discriminator(real)
+        right = ((judged_fake < 0).float().mean() + (judged_real > 0).float().mean()) / 2
+        get_event_storage().put_scalar("discriminator_right", right.item())
+        return {"loss_discriminator": discriminator_hinge(judged_fake, judged_real)}
+
+    def _segment(self, images: Tensor) -> dict[str, Tensor]:
+        layers = self._layers(images)
+        storage = get_event_storage()
+        storage.put_scalar("mask_area", layers.mask.mean().item())
+        storage.put_scalar("mask_spread", layers.mask.flatten(1).std(dim=1).mean().item())
+        losses = {"loss_adversarial": adversarial(self.discriminator(layers.composed()))}
+        return losses | self.mask_losses(layers.shifted_mask, self.segmenter_steps)
+
+
+def _discriminator(node: CfgNode) -> ProjectedDiscriminator:
+    return ProjectedDiscriminator(
+        build_features(node.FEATURES, node.WEIGHTS),
+        input_size=node.INPUT_SIZE,
+        mix_channels=node.MIX_CHANNELS,
+        head_channels=tuple(node.HEAD_CHANNELS),
+    )
+
+
+def _mask_losses(node: CfgNode) -> MaskLosses:
+    return MaskLosses(
+        pool=node.POOL,
+        binarise_weight=node.BINARISE_WEIGHT,
+        binarise_steps=node.BINARISE_STEPS,
+        min_area=node.MIN_AREA,
+        min_area_weight=node.MIN_AREA_WEIGHT,
+        max_area=node.MAX_AREA,
+        max_area_weight=node.MAX_AREA_WEIGHT,
+    )
+
+
+def _leave_out_frozen(module: nn.Module, state: dict[str, Tensor], prefix: str, *_: Any) -> None:
+    for name in [x for x in state if x.removeprefix(prefix).startswith(_NOT_KEPT)]:
+        del state[name]
+
+
+def _do_not_miss_frozen(module: nn.Module, keys: Any) -> None:
+    keys.missing_keys[:] = [x for x in keys.missing_keys if not x.startswith(_NOT_KEPT)]

@@ -1,0 +1,180 @@
+"""MOVE's training: who learns when, and by which settings."""
+
+import copy
+
+import pytest
+import torch
+from detectron2.utils.events import EventStorage
+
+from boxrefine_d2.discovery import build_rule
+from boxrefine_d2.engine import load_config
+from boxrefine_d2.engine.head_trainer import HeadTrainer
+from boxrefine_d2.errors import UserError
+from boxrefine_d2.features import build_segmenter
+from boxrefine_d2.features.build import DINO_MINI
+from boxrefine_d2.features.move_segmenter import MoveSegmenter
+from boxrefine_d2.features.vit import VisionTransformer
+from boxrefine_d2.features.weights import read_state_dict
+from boxrefine_d2.pretraining import MoveTraining
+from boxrefine_d2.pretraining.mae import Inpainter
+from boxrefine_d2.pretraining.move_discriminator import ProjectedDiscriminator
+from boxrefine_d2.pretraining.move_features import build_features
+from boxrefine_d2.pretraining.move_losses import MaskLosses
+
+SEGMENTER = ("map_network.norm.", "map_network.head.")
+HEADS = ("discriminator.heads.",)
+
+
+def tiny() -> MoveTraining:
+    torch.manual_seed(0)
+    extractor = VisionTransformer(patch_size=16, dim=24, depth=3, num_heads=4)
+    decoder = {"decoder_dim": 8, "decoder_depth": 1, "decoder_heads": 2}
+    inpainter = Inpainter(image_size=64, patch_size=16, dim=8, depth=1, num_heads=2, **decoder)
+    areas = {"min_area": 0.05, "min_area_weight": 100.0, "max_area": 0.5, "max_area_weight": 0.0}
+    return MoveTraining(
+        map_network=MoveSegmenter(extractor, head="conv_minc4", block=-2),
+        name="move_mini",
+        inpainter=inpainter,
+        discriminator=ProjectedDiscriminator(
+            build_features("dino_mini", "random:0"),
+            input_size=64,
+            mix_channels=4,
+            head_channels=(4, 8),
+        ),
+        mask_losses=MaskLosses(pool=16, binarise_weight=12.5, binarise_steps=4, **areas),
+        max_shift=0.125,
+        copy_real=False,
+        segmenter_optimizer={"betas": (0.9, 0.95), "weight_decay": 0.0},
+        discriminator_optimizer={"betas": (0.0, 0.99), "weight_decay": 0.01},
+        discovery=build_rule("move"),
+        discovery_name="move",
+    ).train()
+
+
+def samples(count=4):
+    generator = torch.Generator().manual_seed(1)
+    return [
+        {"image": torch.randint(0, 256, (3, 64, 64), dtype=torch.uint8, generator=generator)}
+        for _ in range(count)
+    ]
+
+
+@pytest.fixture
+def storage():
+    with EventStorage() as events:
+        yield events
+
+
+@pytest.mark.parametrize(
+    ("iteration", "learning", "losses"),
+    [
+        (0, HEADS, {"loss_discriminator"}),
+        (1, SEGMENTER, {"loss_adversarial", "loss_binarise", "loss_min_area"}),
+        (6, HEADS, {"loss_discriminator"}),
+        (7, SEGMENTER, {"loss_adversarial", "loss_binarise", "loss_min_area"}),
+    ],
+)
+def test_gradients_are_where_they_should_be(storage, iteration, learning, losses):
+    model = tiny()
+    model.begin_step(iteration)
+    found = model(samples())
+    assert set(found) == losses
+    sum(found.values()).backward()
+    with_gradient = {n for n, p in model.named_parameters() if p.grad is not None}
+    assert with_gradient == {n for n, _ in model.named_parameters() if n.startswith(learning)}
+
+
+def test_each_step_changes_its_own_part_and_nothing_else(storage):
+    model, batch = tiny(), samples()
+    optimizer = torch.optim.AdamW(model.parameter_groups(), lr=1e-2)
+    for iteration in range(4):
+        before = copy.deepcopy(dict(model.named_parameters()))
+        model.begin_step(iteration)
+        optimizer.zero_grad()
+        sum(model(batch).values()).backward()
+        optimizer.step()
+        changed = {n for n, p in model.named_parameters() if not p.equal(before[n])}
+        part = SEGMENTER if iteration % 2 else HEADS
+        assert changed and all(n.startswith(part) for n in changed), iteration
+    segmenter, heads = optimizer.param_groups
+    assert (segmenter["betas"], segmenter["weight_decay"]) == ((0.9, 0.95), 0.0)
+    assert (heads["betas"], heads["weight_decay"]) == ((0.0, 0.99), 0.01)
+    steps = {int(s["step"]) for s in optimizer.state.values()}
+    assert steps == {2}  # of four iterations, two each
+
+
+def test_binarisation_counts_the_segmenters_own_steps(storage):
+    model, batch = tiny(), samples()
+    found = []
+    for iteration in (1, 3, 5, 9, 11):
+        model.begin_step(iteration)
+        torch.manual_seed(0)
+        found.append(model(batch)["loss_binarise"].item())
+    assert found[0] == 0
+    assert found[2] == pytest.approx(2 * found[1], rel=0.05)  # batch norms move on meanwhile
+    assert found[4] == pytest.approx(found[3], rel=0.05) and found[3] > 1.8 * found[2]
+
+
+def test_what_is_frozen_stays_in_eval_mode():
+    model = tiny()
+    for frozen in (model.inpainter, model.discriminator.features, model.map_network.extractor):
+        assert not any(module.training for module in frozen.modules())
+    assert model.map_network.head.training and model.discriminator.heads.training
+    model.eval()
+    assert not model.map_network.head.training
+
+
+def test_a_checkpoint_leaves_out_what_files_hold():
+    model = tiny()
+    state = model.state_dict()
+    parts = {name.partition(".")[0] for name in state}
+    assert parts == {"map_network", "discriminator"}
+    assert not [name for name in state if name.startswith("discriminator.features.")]
+    assert "discriminator.mixing.within.0.weight" in state
+    inside = torch.nn.ModuleDict({"module": model}).state_dict()
+    assert {name.removeprefix("module.") for name in inside} == set(state)
+    assert model.load_state_dict(state).missing_keys == []
+    del state["map_network.norm.bias"]
+    missing = tiny().load_state_dict(state, strict=False).missing_keys
+    assert missing == ["map_network.norm.bias"]
+
+
+def test_boxes_are_those_of_the_rule_in_the_original_image():
+    model = tiny().eval()
+    torch.nn.init.zeros_(model.map_network.head[-1].weight)
+    torch.nn.init.constant_(model.map_network.head[-1].bias, 1.0)  # all of it is foreground
+    picture = torch.zeros(3, 60, 50, dtype=torch.uint8)
+    (found,) = model([{"image": picture, "height": 120, "width": 100}])
+    assert found["pseudo_boxes"]["move"].boxes.tolist() == [[0, 0, 100, 120]]
+
+
+def test_a_head_that_is_to_be_trained_stands_on_trained_weights():
+    first, again = (build_segmenter("move_mini", "", seed=3) for _ in range(2))
+    other = build_segmenter("move_mini", "", seed=4)
+    shipped = read_state_dict(DINO_MINI)
+    for name, value in first.extractor.state_dict().items():
+        assert value.equal(shipped[name].float()), name
+    weight = "head.0.1.weight"
+    assert first.state_dict()[weight].equal(again.state_dict()[weight])
+    assert not first.state_dict()[weight].equal(other.state_dict()[weight])
+    learning = {n.partition(".")[0] for n, p in first.named_parameters() if p.requires_grad}
+    assert learning == {"norm", "head"}
+    assert "random:3" in first.weights_info.source
+    with pytest.raises(UserError, match="dino_mini is no segmenter.*move_vits8, move_mini"):
+        build_segmenter("dino_mini", "", seed=0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (["INPUT.SQUARE_SIZE", "160"], "SQUARE_SIZE 160: the inpainter mae_mini reads 128 pixels"),
+        (["MODEL.MAP_NETWORK.NAME", "found_mini"], "found_mini is not a segmenter of MOVE's"),
+        (["MODEL.MAP_NETWORK.NAME", "dino_mini"], "dino_mini is no segmenter"),
+        (["PRETRAIN.INPAINTER.WEIGHTS", ""], "the inpainter mae_mini has no weights"),
+        (["PRETRAIN.INPAINTER.WEIGHTS", "nowhere.safetensors"], "no weights file at nowhere"),
+    ],
+)
+def test_mistakes(changes, message):
+    opts = ["MODEL.DEVICE", "cpu", "PRETRAIN.INPAINTER.WEIGHTS", "random:0", *changes]
+    with pytest.raises(UserError, match=message):
+        HeadTrainer.build_model(load_config("configs/pretrain/move_mini.yaml", opts))
