@@ -9,7 +9,7 @@ from boxrefine_d2.errors import UserError
 from boxrefine_d2.structures import FeatureMap, PseudoBoxes
 
 from .build import DISCOVERY_REGISTRY
-from .mask_boxes import further_objects, pseudo_boxes_of, shared_score
+from .mask_boxes import check_max_objects, further_objects, pseudo_boxes_of, shared_score
 
 COMPONENTS = ("largest", "release")
 
@@ -41,6 +41,7 @@ class DinoSeg:
             raise UserError(f"dino_seg: mass is {mass}, but a share above 0 and below 1 is needed")
         self.head, self.mass = head, mass
         self.component = component
+        check_max_objects("dino_seg", max_objects)
         self.max_objects, self.min_area = max_objects, min_area
 
     @torch.no_grad()

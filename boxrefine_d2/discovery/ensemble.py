@@ -10,6 +10,7 @@ from boxrefine_d2.errors import UserError
 from boxrefine_d2.structures import FeatureMap, PseudoBoxes
 
 from .build import DISCOVERY_REGISTRY, build_rule
+from .mask_boxes import check_max_objects
 
 
 @DISCOVERY_REGISTRY.register_as("ensemble")
@@ -35,6 +36,7 @@ class Ensemble:
         if (facet := facets[names[0]]) != "key":
             self.facet = facet
         self.min_agreement = min_agreement
+        check_max_objects("ensemble", max_objects)
         self.max_objects, self.max_iou = max_objects, max_iou
 
     def __call__(self, features: FeatureMap) -> list[PseudoBoxes]:

@@ -12,7 +12,7 @@ from boxrefine_d2.errors import UserError
 from boxrefine_d2.structures import FeatureMap, PseudoBoxes
 
 from .build import DISCOVERY_REGISTRY
-from .mask_boxes import further_objects, pseudo_boxes_of
+from .mask_boxes import check_max_objects, further_objects, pseudo_boxes_of
 
 
 @DISCOVERY_REGISTRY.register_as("found")
@@ -30,8 +30,7 @@ class Found:
     facet = "mask"
 
     def __init__(self, *, mask_thresh: float, max_objects: int, min_area: float):
-        if max_objects < 1:
-            raise UserError(f"found: max_objects is {max_objects}, but at least 1 is needed")
+        check_max_objects("found", max_objects)
         self.mask_thresh = mask_thresh
         self.max_objects, self.min_area = max_objects, min_area
 

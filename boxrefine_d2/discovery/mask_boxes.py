@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 
+from boxrefine_d2.errors import UserError
 from boxrefine_d2.structures import FeatureMap, PseudoBoxes, cell_box_to_input, mask_to_box
 
 
@@ -30,6 +31,12 @@ def pseudo_boxes_of(
             PseudoBoxes(boxes, torch.tensor(values), size, stacked).to(features.data.device)
         )
     return found
+
+
+def check_max_objects(rule: str, max_objects: int) -> None:
+    """Raises: UserError, naming the rule, for fewer than one object."""
+    if max_objects < 1:
+        raise UserError(f"{rule}: max_objects is {max_objects}, but at least 1 is needed")
 
 
 def further_objects(

@@ -21,13 +21,13 @@ class GridMasks:
     """The masks of one image, as plain arrays that may go to another process.
 
     Attributes:
-        masks: (N, h, w) bool on the grid.  boxes: (N, 4) float64, XYXY, half-open, in pixels of the image.
+        masks: (N, h, w) bool on the grid or a finer one, or None of a rule without masks.  boxes: (N, 4) float64, XYXY, half-open, in pixels of the image.
         scores: (N,).  strides: (sy, sx), pixels of the input per cell.  input_size: (H, W) before padding.
         image_size: (H, W) of the original image.
         picture: (H, W, 3) uint8 RGB, the input, where a refinement reads it; else None.
     """
 
-    masks: np.ndarray
+    masks: np.ndarray | None
     boxes: np.ndarray
     scores: np.ndarray
     strides: tuple[float, float]
@@ -38,11 +38,11 @@ class GridMasks:
 
 @dataclass(frozen=True)
 class ImageMasks:
-    """Boxes (N, 4) XYXY half-open, scores (N,) and masks (N, H, W) bool, in pixels of the original image."""
+    """Boxes (N, 4) XYXY half-open, scores (N,) and masks (N, H, W) bool or None, in pixels of the original image."""
 
     boxes: np.ndarray
     scores: np.ndarray
-    masks: np.ndarray
+    masks: np.ndarray | None
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,8 @@ class MaskSteps:
 
     def __call__(self, found: GridMasks) -> ImageMasks:
         """The masks of one image in its own frame; rejected and empty ones are left out."""
+        if found.masks is None:
+            return ImageMasks(found.boxes, found.scores, None)
         on_input = [grid_mask_to_input(m, found.strides, found.input_size) for m in found.masks]
         masks = np.array(on_input, dtype=bool).reshape(-1, *found.input_size)
         if self.refine is not None and len(masks) and found.picture is not None:

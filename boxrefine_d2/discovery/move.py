@@ -13,6 +13,7 @@ from boxrefine_d2.errors import UserError
 from boxrefine_d2.structures import FeatureMap, PseudoBoxes
 
 from .build import DISCOVERY_REGISTRY
+from .mask_boxes import check_max_objects
 
 _TOUCHING_CORNERS = np.ones((3, 3), dtype=bool)  # 8-connectivity
 
@@ -57,8 +58,7 @@ class Move:
         for name, value in given.items():
             if value not in CHOICES[name]:
                 raise UserError(f"move: {name} is {value!r}; known: {', '.join(CHOICES[name])}")
-        if max_objects < 1:
-            raise UserError(f"move: max_objects is {max_objects}, but at least 1 is needed")
+        check_max_objects("move", max_objects)
         self.mask_thresh = mask_thresh
         self.min_side = min_side
         self.rank_by = rank_by

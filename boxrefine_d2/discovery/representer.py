@@ -17,7 +17,7 @@ from boxrefine_d2.errors import UserError
 from boxrefine_d2.structures import FeatureMap, PseudoBoxes
 
 from .build import DISCOVERY_REGISTRY
-from .mask_boxes import further_objects, pseudo_boxes_of, shared_score
+from .mask_boxes import check_max_objects, further_objects, pseudo_boxes_of, shared_score
 
 
 @DISCOVERY_REGISTRY.register_as("representer")
@@ -43,6 +43,7 @@ class Representer:
             )
         self.threshold = threshold
         self.upsample = upsample
+        check_max_objects("representer", max_objects)
         self.max_objects, self.min_area = max_objects, min_area
         self.state: dict[str, Any] = {}
 

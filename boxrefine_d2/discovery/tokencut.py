@@ -17,7 +17,7 @@ from boxrefine_d2.structures import FeatureMap, PseudoBoxes
 from .bilateral import bilateral_masks
 from .build import DISCOVERY_REGISTRY
 from .components import component_of
-from .mask_boxes import further_objects, pseudo_boxes_of, shared_score
+from .mask_boxes import check_max_objects, further_objects, pseudo_boxes_of, shared_score
 from .mask_steps import MaskSteps
 from .normalized_cut import Cut, normalized_cut, similarity_edges
 
@@ -84,8 +84,7 @@ class TokenCut:
     ):
         if not 0 < eps < 1:
             raise UserError(f"tokencut: eps is {eps}, but a weight above 0 and below 1 is needed")
-        if max_objects < 1:
-            raise UserError(f"tokencut: max_objects is {max_objects}, but at least 1 is needed")
+        check_max_objects("tokencut", max_objects)
         self.tau, self.eps = tau, eps
         self.tie_tolerance = tie_tolerance
         self.max_objects, self.min_area = max_objects, min_area

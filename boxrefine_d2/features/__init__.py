@@ -9,6 +9,7 @@ from .build import (
     padding_multiple,
 )
 from .padding import IMAGENET_MEAN, IMAGENET_STD, padded_size
+from .read_map import read_map
 
 __all__ = [
     "BACKBONES",
@@ -20,4 +21,5 @@ __all__ = [
     "official_file",
     "padded_size",
     "padding_multiple",
+    "read_map",
 ]

@@ -14,10 +14,12 @@ from .cnn import VGG16, ResNet50
 from .found_head import FoundSegmenter, read_found
 from .move_segmenter import MoveSegmenter, lacks_extractor, our_names
 from .presets import PRESETS, Preset, announce
+from .segmenter import Segmenter
 from .timm_vit import TimmTransformer
 from .vit import VisionTransformer
 from .weights import (
     WeightsInfo,
+    build_seeded,
     cache_path,
     fetch,
     file_sha256,
@@ -35,7 +37,6 @@ SHIPPED = Path(__file__).parent / "shipped"
 
 DINO_MINI = SHIPPED / "dino_mini.safetensors"
 
-Segmenter = MoveSegmenter | FoundSegmenter
 Backbone = VisionTransformer | ResNet50 | VGG16 | Segmenter | TimmTransformer
 
 
@@ -173,10 +174,7 @@ def build_backbone(name: str, weights: str | Path | None = None) -> Backbone:
         announce(name)
     seed = parse_random(str(weights or ""))
     if seed is not None:
-        # built on a forked generator: making a backbone must not move the caller's random state
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            backbone = spec.build()
+        backbone = build_seeded(spec.build, seed)
         backbone.weights_info = WeightsInfo(f"random:{seed}", module_sha256(backbone))
         return backbone.eval()
     path = Path(weights) if weights else official_file(name)
@@ -204,9 +202,7 @@ def build_segmenter(name: str, weights: str, *, seed: int) -> Segmenter:
     if weights:
         return build_backbone(name, weights)
     path = _local(spec.extractor)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        segmenter = spec.build()
+    segmenter = build_seeded(spec.build, seed)
     load_into(segmenter.extractor, read_state_dict(path), name=f"{name}'s extractor", path=path)
     segmenter.weights_info = WeightsInfo(f"{path.name} + random:{seed}", module_sha256(segmenter))
     return segmenter.requires_grad_(True).eval()

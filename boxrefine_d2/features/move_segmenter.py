@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from boxrefine_d2.structures import FeatureMap
 
+from .segmenter import Segmenter
 from .vit import VisionTransformer
 
 _HEAD_NAME = re.compile(r"conv(?:_blockd[1-9]\d*|_minc[1-9]\d*|_wmult\d+(?:\.\d+)?)*")
@@ -63,14 +64,9 @@ def _block(before: int, after: int, depth: int, *, upsample: bool) -> nn.Sequent
     return nn.Sequential(*layers)
 
 
-class MoveSegmenter(nn.Module):
-    """A map network whose map is a soft mask of the foreground, at the size of the input.
+class MoveSegmenter(Segmenter):
+    """A soft mask at the size of the input, stride 1; norm and head learn."""
 
-    The extractor never learns: its parameters take no gradient whatever is asked of the module, and it stays in eval
-    mode. Norm and head do.
-    """
-
-    facets = ("mask",)
     padding = "reflect"
 
     def __init__(self, extractor: VisionTransformer, *, head: str, block: int):
@@ -78,26 +74,12 @@ class MoveSegmenter(nn.Module):
 
         They go through a new norm; those of the last block, -1, through the extractor's own, frozen like the rest.
         """
-        super().__init__()
+        super().__init__(extractor)
         dim = extractor.norm.normalized_shape[0]
         self.block = block
-        self.stride = extractor.stride
-        self.extractor = extractor
         self.norm = extractor.norm if block == -1 else nn.LayerNorm(dim, eps=1e-6)
         self.head = SegmenterHead(head, dim=dim, patch_size=extractor.stride)
         self.requires_grad_(True)
-
-    def requires_grad_(self, requires_grad: bool = True) -> "MoveSegmenter":
-        """Switches the gradient of norm and head."""
-        super().requires_grad_(requires_grad)
-        self.extractor.requires_grad_(False)
-        return self
-
-    def train(self, mode: bool = True) -> "MoveSegmenter":
-        """Sets the mode of norm and head."""
-        super().train(mode)
-        self.extractor.eval()
-        return self
 
     def logits(self, images: Tensor) -> Tensor:
         """The mask before its sigmoid, (B, 1, H, W) float32.
@@ -110,31 +92,8 @@ class MoveSegmenter(nn.Module):
         patches = self.norm(tokens)[:, 1:].transpose(1, 2).unflatten(2, torch.Size(grid_size))
         return self.head(patches.contiguous()).float()
 
-    def forward(
-        self,
-        images: Tensor,
-        facet: str = "mask",
-        image_sizes: Sequence[tuple[int, int]] | None = None,
-    ) -> FeatureMap:
-        """The mask as a map of one channel in [0, 1], stride 1.
-
-        Args:
-            images: (B, 3, H, W), normalised; H and W are multiples of the patch.
-            image_sizes: (H, W) of each image before padding; the padded size when not given.
-        Raises: ValueError for a facet other than "mask", or another size.
-        """
-        if facet not in self.facets:
-            raise ValueError(f"a segmenter has the facet 'mask' only, not {facet!r}")
-        sizes = image_sizes or [tuple(images.shape[-2:])] * len(images)
-        return FeatureMap(self.logits(images).sigmoid(), 1, sizes, facet)
-
-    def trained_state(self) -> dict[str, Tensor]:
-        """What training changes, norm.* and head.*: as a file of tensors, all that `build_backbone` needs."""
-        return {
-            name: value
-            for name, value in self.state_dict().items()
-            if not name.startswith("extractor.")
-        }
+    def _mask(self, images: Tensor, image_sizes: Sequence[tuple[int, int]]) -> FeatureMap:
+        return FeatureMap(self.logits(images).sigmoid(), 1, image_sizes, "mask")
 
 
 def our_names(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.structures import FeatureMap
 
-from .vit import QKV_ORDER, LastBlock, PatchEmbed, VisionTransformer
+from .vit import QKV_ORDER, LastBlock, PatchEmbed, VisionTransformer, patch_grid
 
 # (1, C, g, g) and the grid (h, w) to (1, C, h, w)
 TableResize = Callable[[Tensor, tuple[int, int]], Tensor]
@@ -50,6 +50,7 @@ class TimmTransformer(nn.Module):
 
     facets = VisionTransformer.facets
     padding = VisionTransformer.padding
+    key_map = VisionTransformer.key_map
 
     def __init__(self, model: str, *, resize: TableResize | None):
         super().__init__()
@@ -82,12 +83,7 @@ class TimmTransformer(nn.Module):
 
     def _embed(self, images: Tensor) -> tuple[Tensor, Tensor | None, tuple[int, int]]:
         """All tokens (B, T, C) before the first block, the rotation if there is one, and the grid."""
-        height, width = images.shape[-2:]
-        if height % self.stride or width % self.stride or not height or not width:
-            raise ValueError(
-                f"an input of {height} x {width} is not a multiple of the patch, {self.stride} pixels"
-            )
-        grid_size = (height // self.stride, width // self.stride)
+        grid_size = patch_grid(images, self.stride)
         patches = self.patch_embed(images.to(self.cls_token.dtype))
         tokens = torch.cat([self.cls_token.expand(len(images), -1, -1), patches], dim=1)
         if self.pos_embed is not None:
@@ -152,16 +148,6 @@ class TimmTransformer(nn.Module):
         kept = torch.cat([tokens[:, :1], tokens[:, self.prefix_tokens :]], dim=1)
         qkv = block.attn.qkv(block.norm1(kept)).unflatten(2, (3, -1)).transpose(1, 2)
         return LastBlock(qkv, self.norm(_run(block, tokens, rotation)[:, 0]), grid_size)
-
-    def key_map(
-        self, last: LastBlock, image_sizes: Sequence[tuple[int, int]] | None = None
-    ) -> FeatureMap:
-        """The key facet held in `last`, as a map."""
-        h, w = last.grid_size
-        sizes = image_sizes or [(h * self.stride, w * self.stride)] * len(last.qkv)
-        return FeatureMap.from_tokens(
-            last.qkv[:, 1, 1:].float(), last.grid_size, self.stride, sizes, "key"
-        )
 
 
 def _timm_model(name: str) -> nn.Module:

@@ -46,6 +46,16 @@ class PatchEmbed(nn.Module):
         return self.proj(images).flatten(2).transpose(1, 2)
 
 
+def patch_grid(images: Tensor, stride: int) -> tuple[int, int]:
+    """(h, w) of images (B, 3, H, W) in patches. Raises: ValueError if they are no whole number of them."""
+    height, width = images.shape[-2:]
+    if height % stride or width % stride or not height or not width:
+        raise ValueError(
+            f"an input of {height} x {width} is not a multiple of the patch, {stride} pixels"
+        )
+    return height // stride, width // stride
+
+
 class VisionTransformer(nn.Module):
     """DINO's ViT; parameter names are those of the official files, so they load as they are."""
 
@@ -95,12 +105,7 @@ class VisionTransformer(nn.Module):
     def _embed(
         self, images: Tensor, masked: Tensor | None = None, mask_token: Tensor | None = None
     ) -> tuple[Tensor, tuple[int, int]]:
-        height, width = images.shape[-2:]
-        if height % self.stride or width % self.stride or not height or not width:
-            raise ValueError(
-                f"an input of {height} x {width} is not a multiple of the patch, {self.stride} pixels"
-            )
-        grid_size = (height // self.stride, width // self.stride)
+        grid_size = patch_grid(images, self.stride)
         patches = self.patch_embed(images.to(self.cls_token.dtype))
         if masked is not None and mask_token is not None:
             patches = torch.where(masked[..., None], mask_token.to(patches.dtype), patches)

@@ -9,11 +9,11 @@ import pickle
 import re
 import socket
 import urllib.error
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import safetensors.torch
@@ -21,6 +21,8 @@ import torch
 from torch import Tensor, nn
 
 from boxrefine_d2.errors import UserError
+
+Built = TypeVar("Built", bound=nn.Module)
 
 NETWORK_TIMEOUT_SECONDS = 30.0
 
@@ -67,6 +69,13 @@ def module_sha256(module: nn.Module) -> str:
         digest.update(name.encode())
         digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
     return digest.hexdigest()
+
+
+def build_seeded(build: Callable[[], Built], seed: int) -> Built:
+    """What `build` makes with the initial weights of a seed; the caller's random state does not move."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build()
 
 
 def cache_path(url: str) -> Path:

@@ -16,6 +16,7 @@ from boxrefine_d2.errors import UserError
 from boxrefine_d2.features.vit import PatchEmbed
 from boxrefine_d2.features.weights import (
     WeightsInfo,
+    build_seeded,
     fetch,
     file_sha256,
     load_into,
@@ -195,9 +196,7 @@ def build_inpainter(name: str, weights: str = "") -> Inpainter:
     spec = INPAINTERS[name]
     seed = parse_random(weights)
     if seed is not None:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            inpainter = spec.build()
+        inpainter = build_seeded(spec.build, seed)
         inpainter.weights_info = WeightsInfo(f"random:{seed}", module_sha256(inpainter))
         return inpainter.eval()
     if not weights and spec.weights is None:

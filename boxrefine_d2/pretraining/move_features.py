@@ -3,6 +3,7 @@
 Shapes: B images of S x S pixels in [-1, 1]; the maps are (B, C_i, S / r, S / r) with r = 4, 8, 16, 32.
 """
 
+from functools import partial
 from pathlib import Path
 
 import timm
@@ -13,7 +14,13 @@ from torch import Tensor, nn
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.features import BACKBONES, IMAGENET_MEAN, IMAGENET_STD, build_backbone
 from boxrefine_d2.features.vit import VisionTransformer
-from boxrefine_d2.features.weights import fetch, load_into, parse_random, read_state_dict
+from boxrefine_d2.features.weights import (
+    build_seeded,
+    fetch,
+    load_into,
+    parse_random,
+    read_state_dict,
+)
 
 STRIDES = (4, 8, 16, 32)
 
@@ -104,9 +111,7 @@ def build_features(name: str, weights: str) -> TimmFeatures | TransformerFeature
 def _build_timm(name: str, weights: str) -> TimmFeatures:
     seed = parse_random(weights)
     if seed is not None:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            return TimmFeatures(name)
+        return build_seeded(partial(TimmFeatures, name), seed)
     path = Path(weights) if weights else fetch(timm.get_pretrained_cfg(name).url)
     with torch.device("meta"):
         features = TimmFeatures(name)

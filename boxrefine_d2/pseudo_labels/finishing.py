@@ -25,14 +25,14 @@ def grid_masks(
     """What the rule found on one image, on the CPU."""
     size = (sample["height"], sample["width"])
     boxes = boxes.to("cpu")
-    h, w = features.grid_size
+    masks = None if boxes.masks is None else boxes.masks.numpy()
+    grid_size = features.grid_size if masks is None else masks.shape[1:]
     padded = features.padded_size
-    masks = np.zeros((len(boxes), h, w), bool) if boxes.masks is None else boxes.masks.numpy()
     return GridMasks(
         masks=masks,
         boxes=boxes.resized(size).boxes.double().numpy(),
         scores=boxes.scores.double().numpy(),
-        strides=(padded[0] / masks.shape[1], padded[1] / masks.shape[2]),
+        strides=(padded[0] / grid_size[0], padded[1] / grid_size[1]),
         input_size=boxes.input_size,
         image_size=size,
         picture=sample["image"].permute(1, 2, 0).numpy() if steps.refine else None,
@@ -42,18 +42,17 @@ def grid_masks(
 def annotations_of(image_id: int | str, found: GridMasks, steps: MaskSteps) -> list[Annotation]:
     """The annotations of one image, as the file holds them, best first as the rule has them."""
     on_image = steps(found)
-    codes = mask_codec.encode(np.asfortranarray(on_image.masks.transpose(1, 2, 0).astype(np.uint8)))
-    return [
-        {
-            "image_id": image_id,
-            "bbox": [x1, y1, x2 - x1, y2 - y1],
-            "score": score,
-            "segmentation": code | {"counts": code["counts"].decode("ascii")},
-        }
-        for (x1, y1, x2, y2), score, code in zip(
-            on_image.boxes.tolist(), on_image.scores.tolist(), codes, strict=True
+    annotations = [
+        {"image_id": image_id, "bbox": [x1, y1, x2 - x1, y2 - y1], "score": score}
+        for (x1, y1, x2, y2), score in zip(
+            on_image.boxes.tolist(), on_image.scores.tolist(), strict=True
         )
     ]
+    if on_image.masks is not None:
+        stacked = np.asfortranarray(on_image.masks.transpose(1, 2, 0).astype(np.uint8))
+        for annotation, code in zip(annotations, mask_codec.encode(stacked), strict=True):
+            annotation["segmentation"] = code | {"counts": code["counts"].decode("ascii")}
+    return annotations
 
 
 Work = list[tuple[int | str, GridMasks]]

@@ -23,8 +23,7 @@ from boxrefine_d2.data.pseudo_label_file import id_order, write_ordered_pseudo_l
 from boxrefine_d2.discovery import build_rule
 from boxrefine_d2.discovery.build import Rule, facet_of, mask_steps_of
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.features import Backbone, build_backbone
-from boxrefine_d2.features.padding import normalise_and_pad
+from boxrefine_d2.features import Backbone, build_backbone, read_map
 from boxrefine_d2.structures import FeatureMap
 
 from .finishing import finisher, grid_masks
@@ -82,7 +81,7 @@ def discover_dataset(
         )
     rule = build_rule(settings.method, **settings.parameters)
     backbone = build_backbone(settings.backbone, settings.weights)
-    facet_of(rule, backbone.facets)  # mistakes come before any image is read
+    facet = facet_of(rule, backbone.facets)  # mistakes come before any image is read
     if require := mask_steps_of(rule).require:
         require()
     records = load_spec(data).records
@@ -98,11 +97,11 @@ def discover_dataset(
     backbone.to(device, PRECISIONS[settings.precision])
     if observes(rule):
         seen = WholeImageLoader(batches, mapper, num_workers)
-        observe(rule, _maps(seen, rule, backbone, device, len(records)), output, info)
+        observe(rule, _maps(seen, backbone, facet, len(records)), output, info)
     done_now = 0
     with journal.open(first), _progress(len(records), journal, batches, first, step) as bar:
         loader = WholeImageLoader([batches[i] for i in todo], mapper, num_workers)
-        for index, entry in _entries(todo, loader, rule, backbone, device, num_workers):
+        for index, entry in _entries(todo, loader, rule, backbone, facet, num_workers):
             journal.add(index, entry)
             done_now += len(entry["images"])
             bar.update(len(batches[index]))
@@ -129,14 +128,6 @@ def image_mapper(settings: DiscoverySettings, rule: Rule) -> ImageMapper:
     return SqueezedImageMapper(side) if side else WholeImageMapper(settings.max_side)
 
 
-def map_of(samples: list[Record], rule: Rule, backbone: Backbone, device: str) -> FeatureMap:
-    """The map that the rule reads, of a batch of one padded size."""
-    images = [sample["image"].to(device, torch.float32) for sample in samples]
-    sizes = [tuple(image.shape[-2:]) for image in images]
-    inputs = normalise_and_pad(images, backbone.stride, backbone.padding)
-    return backbone(inputs, facet_of(rule, backbone.facets), image_sizes=sizes)
-
-
 def check_device(name: str) -> None:
     """Raises: UserError, saying why, for a device that cannot be used."""
     try:
@@ -148,13 +139,14 @@ def check_device(name: str) -> None:
 
 @torch.no_grad()
 def _maps(
-    loader: WholeImageLoader, rule: Rule, backbone: Backbone, device: str, images: int
+    loader: WholeImageLoader, backbone: Backbone, facet: str, images: int
 ) -> Iterator[FeatureMap]:
+    """The map of every batch of which anything can be read."""
     with tqdm(total=images, unit="img", desc="observe") as bar:
         for samples in loader.with_unreadable():
-            readable = [s for s in samples if not isinstance(s, UnreadableImage)]
+            readable = [s["image"] for s in samples if not isinstance(s, UnreadableImage)]
             if readable:
-                yield map_of(readable, rule, backbone, device)
+                yield read_map(readable, backbone, facet)
             bar.update(len(samples))
 
 
@@ -164,7 +156,7 @@ def _entries(
     loader: WholeImageLoader,
     rule: Rule,
     backbone: Backbone,
-    device: str,
+    facet: str,
     num_workers: int,
 ) -> Iterator[tuple[int, Entry]]:
     """The finished batches: for each image its line and its annotations, and what failed."""
@@ -174,7 +166,7 @@ def _entries(
             readable = [s for s in samples if not isinstance(s, UnreadableImage)]
             work = []
             if readable:
-                features = map_of(readable, rule, backbone, device)
+                features = read_map([s["image"] for s in readable], backbone, facet)
                 pairs = zip(readable, rule(features), strict=True)
                 work = [
                     (s["image_id"], grid_masks(s, boxes, features, steps)) for s, boxes in pairs

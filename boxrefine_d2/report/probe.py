@@ -18,8 +18,7 @@ from boxrefine_d2.data import ImageReadError, load_spec
 from boxrefine_d2.discovery import build_rule, rule_parameters
 from boxrefine_d2.discovery.build import Rule, facet_of
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.features import Backbone, build_backbone
-from boxrefine_d2.features.padding import normalise_and_pad
+from boxrefine_d2.features import build_backbone, read_map
 from boxrefine_d2.pseudo_labels import PRECISIONS, DiscoverySettings
 from boxrefine_d2.pseudo_labels.observing import observes
 from boxrefine_d2.pseudo_labels.run import check_device, image_mapper
@@ -74,7 +73,7 @@ def probe(data: str, output: Path, settings: DiscoverySettings, device: str = "c
     tau = edge_thresh(settings)
     facets = [name for name in backbone.facets if name not in _LEFT_OUT or name == facet]
     maps = {
-        name: [_map_of(sample, backbone, name, device) for sample in samples] for name in facets
+        name: [read_map([sample["image"]], backbone, name) for sample in samples] for name in facets
     }
     if observes(rule):  # judged by five images, not by the data set
         for features in maps[facet]:
@@ -146,12 +145,6 @@ def _first_readable(data: str, settings: DiscoverySettings, rule: Rule) -> list[
     if not samples:
         raise UserError(f"none of the {len(records)} images can be read; first: {reasons[0]}")
     return samples
-
-
-def _map_of(sample: dict[str, Any], backbone: Backbone, facet: str, device: str) -> FeatureMap:
-    image = sample["image"].to(device, torch.float32)
-    inputs = normalise_and_pad([image], backbone.stride, backbone.padding)
-    return backbone(inputs, facet, image_sizes=[tuple(image.shape[-2:])])
 
 
 def _text(

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -7,6 +8,7 @@ from boxrefine_d2.discovery import build_rule, rule_parameters
 from boxrefine_d2.discovery import crf as crf_module
 from boxrefine_d2.discovery.mask_steps import GridMasks, MaskSteps
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.pseudo_labels.finishing import annotations_of
 
 
 def grid_masks(masks, picture=None):
@@ -58,6 +60,14 @@ def test_a_refinement_sees_the_picture_and_what_it_rejects_is_left_out():
     assert found.scores.tolist() == [0] and len(found.boxes) == len(found.masks) == 1
 
 
+def test_a_rule_without_masks_loses_no_box():
+    without = replace(grid_masks([cells((1, 3), (0, 2))]), masks=None)
+    found = MaskSteps()(without)
+    assert found.masks is None and found.boxes.tolist() == [[16, 32, 64, 96]]
+    (annotation,) = annotations_of(7, without, MaskSteps())
+    assert annotation == {"image_id": 7, "bbox": [16, 32, 48, 64], "score": 0}
+
+
 def test_no_mask_at_all():
     found = MaskSteps(boxes_from_masks=True)(grid_masks([]))
     assert found.masks.shape == (0, 120, 150) and found.boxes.shape == (0, 4)
@@ -78,3 +88,11 @@ def test_a_missing_crf_is_named_with_both_remedies(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pydensecrf", None)
     with pytest.raises(UserError, match=r"boxrefine_d2\[crf\].*--set crf=false"):
         build_rule("maskcut").mask_steps.require()
+
+
+@pytest.mark.parametrize(
+    "rule", ["tokencut", "dino_seg", "move", "found", "representer", "ensemble"]
+)
+def test_fewer_than_one_object_is_refused(rule):
+    with pytest.raises(UserError, match=f"{rule}: max_objects is 0"):
+        build_rule(rule, max_objects=0)

@@ -130,7 +130,7 @@ def test_too_large_an_image_fails_with_its_size(folder, tmp_path, monkeypatch):
 def test_an_interrupted_run_continues_to_the_same_bytes(folder, tmp_path, monkeypatch):
     output = tmp_path / "out.json"
     discover(folder, tmp_path / "whole.json")
-    original, calls = run.map_of, []
+    original, calls = run.read_map, []
 
     def dies_at_the_third_batch(*args):
         calls.append(args)
@@ -138,7 +138,7 @@ def test_an_interrupted_run_continues_to_the_same_bytes(folder, tmp_path, monkey
             raise KeyboardInterrupt
         return original(*args)
 
-    monkeypatch.setattr(run, "map_of", dies_at_the_third_batch)
+    monkeypatch.setattr(run, "read_map", dies_at_the_third_batch)
     with pytest.raises(KeyboardInterrupt):
         discover(folder, output)
     assert not output.exists()
@@ -147,7 +147,7 @@ def test_an_interrupted_run_continues_to_the_same_bytes(folder, tmp_path, monkey
         file.write('[2, {"images": [')  # a line that was cut short
     calls.clear()
     calls.append("not the third again")
-    monkeypatch.setattr(run, "map_of", lambda *a: calls.append(a) or original(*a))
+    monkeypatch.setattr(run, "read_map", lambda *a: calls.append(a) or original(*a))
     summary = discover(folder, output)
     assert len(calls) == 1 + 3  # five batches, two of them done before
     assert output.read_bytes() == (tmp_path / "whole.json").read_bytes()
@@ -161,7 +161,7 @@ def test_a_journal_of_other_settings_is_refused(folder, tmp_path, monkeypatch):
     def dies(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(run, "map_of", dies)
+    monkeypatch.setattr(run, "read_map", dies)
     with pytest.raises(KeyboardInterrupt):
         discover(folder, output)
     with pytest.raises(UserError, match=r"other settings \(parameters\)"):

@@ -1,7 +1,6 @@
 import base64
 import io
 import re
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
@@ -12,39 +11,9 @@ from boxrefine_d2.data import write_pseudo_labels
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.report.contact_sheet import load_sheet, write_contact_sheet
 
+from .parsed_page import Page
+
 VOID = {"meta"}
-
-
-class Page(HTMLParser):
-    """Elements and text of a page; fails on tags that do not match."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.elements, self.texts = [], [], []
-        self.feed(text)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.texts.append(data)
-
-    @property
-    def text(self):
-        return " ".join(" ".join(self.texts).split())
-
-    def count(self, tag, css):
-        return sum(t == tag and css in (a.get("class") or "").split() for t, a in self.elements)
 
 
 @pytest.fixture
@@ -124,7 +93,7 @@ def make(photos, tmp_path, *paths, order=None, shown=200, columns=None, **choice
     sheet = load_sheet(f"folder:{photos}", paths, order, **choice)
     summary = write_contact_sheet(tmp_path / "new/page.html", sheet, shown, columns)
     text = (tmp_path / "new/page.html").read_text(encoding="utf-8")
-    return text, Page(text), summary
+    return text, Page(text, VOID), summary
 
 
 def names(text):
@@ -202,7 +171,7 @@ def test_only_the_first_are_drawn_and_the_page_says_so(photos, tmp_path, one):
 def test_what_the_files_and_the_data_set_do_not_share_is_counted(photos, tmp_path, one):
     sheet = load_sheet(f"folder:{photos}+first=2", [one])
     write_contact_sheet(tmp_path / "p.html", sheet)
-    text = Page((tmp_path / "p.html").read_text(encoding="utf-8")).text
+    text = Page((tmp_path / "p.html").read_text(encoding="utf-8"), VOID).text
     assert "1 images in the files are not in this data set" in text
     _, page, _ = make(photos, tmp_path, one)
     assert "1 images of the data set are not in the file" in page.text

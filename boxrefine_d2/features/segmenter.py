@@ -1,0 +1,65 @@
+"""What the segmenters share: a frozen extractor below the part that learns."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from boxrefine_d2.structures import FeatureMap
+
+from .vit import VisionTransformer
+
+
+class Segmenter(nn.Module):
+    """A map network whose map is a soft mask of the foreground.
+
+    The extractor never learns: its parameters take no gradient whatever is asked of the module, and it stays in eval
+    mode. What stands on it does.
+    """
+
+    facets = ("mask",)
+    padding = "zeros"
+
+    def __init__(self, extractor: VisionTransformer):
+        super().__init__()
+        self.stride = extractor.stride
+        self.extractor = extractor
+
+    def requires_grad_(self, requires_grad: bool = True) -> "Segmenter":
+        """Switches the gradient of what stands on the extractor."""
+        super().requires_grad_(requires_grad)
+        self.extractor.requires_grad_(False)
+        return self
+
+    def train(self, mode: bool = True) -> "Segmenter":
+        """Sets the mode of what stands on the extractor."""
+        super().train(mode)
+        self.extractor.eval()
+        return self
+
+    def forward(
+        self,
+        images: Tensor,
+        facet: str = "mask",
+        image_sizes: Sequence[tuple[int, int]] | None = None,
+    ) -> FeatureMap:
+        """The mask as a map of one channel in [0, 1].
+
+        Args:
+            images: (B, 3, H, W), normalised; H and W are multiples of the patch.
+            image_sizes: (H, W) of each image before padding; the padded size when not given.
+        Raises: ValueError for a facet other than "mask", or another size.
+        """
+        if facet not in self.facets:
+            raise ValueError(f"a segmenter has the facet 'mask' only, not {facet!r}")
+        return self._mask(images, image_sizes or [tuple(images.shape[-2:])] * len(images))
+
+    def _mask(self, images: Tensor, image_sizes: Sequence[tuple[int, int]]) -> FeatureMap:
+        raise NotImplementedError
+
+    def trained_state(self) -> dict[str, Tensor]:
+        """What training changes: as a file of tensors, all that `build_backbone` needs."""
+        return {
+            name: value
+            for name, value in self.state_dict().items()
+            if not name.startswith("extractor.")
+        }
