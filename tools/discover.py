@@ -16,7 +16,6 @@ from boxrefine_d2.engine.launch import run_torchrun
 from boxrefine_d2.errors import CommandParser, UserError, run_command
 from boxrefine_d2.features import BACKBONES
 from boxrefine_d2.pseudo_labels import PRECISIONS, DiscoverySettings, discover_dataset
-from boxrefine_d2.report.probe import probe
 
 
 def parser() -> argparse.ArgumentParser:
@@ -90,6 +89,10 @@ def run(args: argparse.Namespace) -> None:
     )
     if args.probe:
         if comm.is_main_process():
+            from boxrefine_d2.report.probe import (
+                probe,
+            )  # draws: a run without it need not load that
+
             print(probe(args.data, args.output, settings, args.device))
         return
     summary = discover_dataset(
