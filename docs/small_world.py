@@ -120,7 +120,12 @@ def page() -> str:
     parts = {
         "CLAIM": "\n\n".join(claim(*one) for one in found.values() if "rule" in one[0]),
         "SETTINGS": settings_table(found),
-        "DRIFT": drift_tables(found["drift"][1]["records"]) if "drift" in found else f"{NOT_RUN}.",
+        "DRIFT": "\n\n".join(
+            drift_tables(setting["title"], result["records"])
+            for setting, result in found.values()
+            if "checks" in setting
+        )
+        or f"{NOT_RUN}.",
         "COMMANDS": commands(found),
     }
     for name, part in parts.items():
@@ -184,11 +189,12 @@ def settings_table(found: dict[str, tuple[dict[str, Any], dict[str, Any]]]) -> s
     return "\n".join(lines)
 
 
-def drift_tables(records: list[dict[str, Any]]) -> str:
+def drift_tables(title: str, records: list[dict[str, Any]]) -> str:
     """The checks of the safety stop, mean over seeds, and how each signal's order is that of CorLoc."""
     checks = [record["drift"] for record in records]
     titles = [*(title_of(name) for name in SIGNALS), "CorLoc at S x S, %"]
-    lines = [f"| Iteration | {' | '.join(titles)} |", "|---" * (1 + len(titles)) + "|"]
+    lines = [f"**{title}**", ""]
+    lines += [f"| Iteration | {' | '.join(titles)} |", "|---" * (1 + len(titles)) + "|"]
     for rows in zip(*checks, strict=True):
         means = [statistics.mean(row[name] for row in rows) for name in (*SIGNALS, "corloc")]
         shown = [f"{value:.3f}" for value in means[:-1]] + [number(means[-1])]
