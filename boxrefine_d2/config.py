@@ -169,14 +169,21 @@ def _add_refinement(cfg: CN) -> None:
     cfg.REFINE.DETECTOR_ITERS = 0  # the paper never returns to h; release: 620
     # feature preservation, ||f(I) - f^h(I)||^2
     cfg.REFINE.PRESERVATION_WEIGHT = 1.0
-    cfg.REFINE.REG_ON = "cls"  # cls (after the final norm) or keys
+    cfg.REFINE.REG_ON = (
+        "cls"  # cls (after the final norm) or keys; mask, and only that, of a segmenter
+    )
     cfg.REFINE.REG_REDUCTION = "sum"  # over channels: sum (the formula) or mean (release)
     # how many training images the record at the end of a run is measured on; 0 is all of them
     cfg.REFINE.RECORD_IMAGES = 0
 
-    # what h and f learn from: "rule" (its boxes on the current map of the square input, as the release) or
-    # "annotations" (those of DATASETS.TRAIN, as from +pseudo=FILE: the paper's boxes "extracted from I by f")
+    # what h and f learn from: "rule" (its boxes on the current map of the square input, as the release), "reference"
+    # (on the map of f before refinement, as the release of MOVE) or "annotations" (those of DATASETS.TRAIN, as from
+    # +pseudo=FILE: the paper's boxes "extracted from I by f")
     cfg.REFINE.TARGETS = "rule"
+    # the release refines no segmenter of MOVE's: when f begins to learn its head starts anew, and learns alone
+    cfg.REFINE.FRESH_HEAD = False
+    # while f learns, batch norms of its frozen copy read the batch, as the release of MOVE leaves them by oversight
+    cfg.REFINE.REFERENCE_BATCH_STATISTICS = False
     # a control: h learns from the boxes of another image of the batch; ours
     cfg.REFINE.SHUFFLE_BOXES = False
     # signs without labels that f drifts off, logged while it learns; ours
@@ -186,9 +193,18 @@ def _add_refinement(cfg: CN) -> None:
     cfg.REFINE.DRIFT.IMAGES = 64  # the first so many training images
     cfg.REFINE.DRIFT.AGREEMENT_LOSS = 0.05  # fall of the mean IoU with the boxes of mirrored images
     cfg.REFINE.DRIFT.AREA_FACTOR = 1.5  # by which the mean box area may grow or shrink
-    cfg.REFINE.DRIFT.FEATURE_SHIFT = 0.5  # distance of the keys, share of their length
+    cfg.REFINE.DRIFT.FEATURE_SHIFT = 0.5  # distance of the maps, share of their length
 
     cfg.SOLVER.MAP_NETWORK_LR = 5e-7  # of f; SOLVER.BASE_LR is h's. Release: 1e-5
+    cfg.SOLVER.MAP_NETWORK_BETAS = (0.9, 0.999)  # of Adam; release of MOVE: (0.9, 0.95)
+    # True: AdamW's weight decay (release of MOVE); False: Adam's, a part of the gradient
+    cfg.SOLVER.MAP_NETWORK_DECOUPLED_DECAY = False
+    cfg.SOLVER.MAP_NETWORK_DECAY = (
+        CN()
+    )  # f's rate falls as (1 - t / ITERS) ** POWER (release of MOVE)
+    cfg.SOLVER.MAP_NETWORK_DECAY.POWER = 0.0  # 0: it does not
+    cfg.SOLVER.MAP_NETWORK_DECAY.ITERS = 10000  # t is counted from the end of REFINE.WARMUP_ITERS
+    cfg.SOLVER.MAP_NETWORK_DECAY.EVERY_ITERS = 1  # the rate is set anew after so many
     cfg.SEED = 0
     cfg.LOG_PERIOD = 20  # iterations between two lines of metrics.json
 

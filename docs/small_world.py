@@ -193,7 +193,7 @@ def drift_tables(title: str, records: list[dict[str, Any]]) -> str:
     """The checks of the safety stop, mean over seeds, and how each signal's order is that of CorLoc."""
     checks = [record["drift"] for record in records]
     titles = [*(title_of(name) for name in SIGNALS), "CorLoc at S x S, %"]
-    lines = [f"**{title}**", ""]
+    lines = [f"{title[0].upper()}{title[1:]}:", ""]
     lines += [f"| Iteration | {' | '.join(titles)} |", "|---" * (1 + len(titles)) + "|"]
     for rows in zip(*checks, strict=True):
         means = [statistics.mean(row[name] for row in rows) for name in (*SIGNALS, "corloc")]

@@ -101,7 +101,8 @@ class DriftHook(HookBase):
                 continue  # the stream reports it
             pictures.append(sample["image"].to(self.model.device, torch.float32))
             self._labels.append(to_xyxy(sample["target_boxes"], (side, side)))
-        batch = normalise_and_pad(pictures, self.model.map_network.stride)
+        f = self.model.map_network
+        batch = normalise_and_pad(pictures, f.stride, f.padding)
         return DriftProbe(
             batch,
             self.model.reference_network,

@@ -6,11 +6,9 @@ from typing import Any
 import torch
 from detectron2.config import CfgNode
 from detectron2.engine import HookBase
-from detectron2.solver import build_lr_scheduler
 from detectron2.solver.build import maybe_add_gradient_clipping
 from detectron2.utils import comm
 from torch import nn
-from torch.optim.lr_scheduler import LRScheduler
 
 from boxrefine_d2.data.mappers import SquareMapper
 from boxrefine_d2.pretraining import FoundTraining, MaskedAutoencoder, MoveTraining
@@ -42,14 +40,6 @@ class HeadTrainer(Trainer):
         """AdamW with the model's groups; one that rests in a step has no gradients and is passed over."""
         optimizer = maybe_add_gradient_clipping(cfg, torch.optim.AdamW)
         return optimizer(model.parameter_groups(), lr=cfg.SOLVER.BASE_LR, fused=True)
-
-    @classmethod
-    def build_lr_scheduler(cls, cfg: CfgNode, optimizer: torch.optim.Optimizer) -> LRScheduler:
-        """Detectron2's, less the steps that a shortened run does not reach: it refuses one at the very end."""
-        reached = cfg.clone()
-        reached.defrost()
-        reached.SOLVER.STEPS = tuple(x for x in cfg.SOLVER.STEPS if x < cfg.SOLVER.MAX_ITER)
-        return build_lr_scheduler(reached, optimizer)
 
     @classmethod
     def build_mapper(cls, cfg: CfgNode) -> SquareMapper:

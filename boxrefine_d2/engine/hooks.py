@@ -21,18 +21,23 @@ class StopTraining(Exception):
 class PhaseHook(HookBase):
     """Sets the phase before each step; records which it was, its wall time, and that f's first block learns.
 
-    Attributes: seconds: wall time per phase, over resumes; first_block_gradient: smallest and largest norm seen.
+    Attributes: seconds: wall time per phase, over resumes; first_block_gradient: smallest and largest norm seen, of a
+        segmenter its head's.
     """
 
-    def __init__(self, model: BoxRefiner, schedule: PhaseSchedule):
+    def __init__(self, model: BoxRefiner, schedule: PhaseSchedule, *, fresh_head_seed: int | None):
+        """Args: fresh_head_seed: with it f's head starts anew, once, when f begins to learn."""
         self.model = model
         self.schedule = schedule
+        self.fresh_head_seed = fresh_head_seed
         self.seconds: dict[str, float] = {}
         self.first_block_gradient: list[float] = []
 
     def before_step(self) -> None:
         """Switches when the phase changes."""
         phase = self.schedule(self.trainer.iter)
+        if self.fresh_head_seed is not None and self.trainer.iter == self.schedule.warmup:
+            self.model.map_network.restart_head(self.fresh_head_seed)
         if phase != self.model.phase or self.trainer.iter == self.trainer.start_iter:
             self.model.set_phase(phase)
         self._start = time.perf_counter()
@@ -44,7 +49,7 @@ class PhaseHook(HookBase):
         self.seconds[phase] = self.seconds.get(phase, 0.0) + elapsed
         storage.put_scalar("phase_refine", float(phase == REFINE), smoothing_hint=False)
         if phase == REFINE:
-            gradients = [p.grad.norm() for p in self.model.map_network.blocks[0].parameters()]
+            gradients = [p.grad.norm() for p in self.model.first_learner.parameters()]
             norm = torch.stack(gradients).norm().item()
             storage.put_scalar("gradient_norm_first_block", norm)
             seen = self.first_block_gradient or [norm]

@@ -18,6 +18,7 @@ from detectron2.engine import (
     hooks,
 )
 from detectron2.evaluation import DatasetEvaluator
+from detectron2.solver import build_lr_scheduler
 from detectron2.utils import comm
 from detectron2.utils.events import (
     CommonMetricPrinter,
@@ -25,7 +26,9 @@ from detectron2.utils.events import (
     JSONWriter,
     TensorboardXWriter,
 )
+import torch
 from torch import nn
+from torch.optim.lr_scheduler import LRScheduler
 
 from boxrefine_d2.data.dataset_spec import register_spec
 from boxrefine_d2.data.loaders import TrainLoader, TrainMapper, WholeImageLoader, equal_size_batches
@@ -172,6 +175,14 @@ class Trainer(DefaultTrainer):
                 f"training broke down at {self.place()}: {error}; lower {self.learning_rates}, "
                 "or continue from an earlier checkpoint"
             ) from error
+
+    @classmethod
+    def build_lr_scheduler(cls, cfg: CfgNode, optimizer: torch.optim.Optimizer) -> LRScheduler:
+        """Detectron2's, less the steps that a shortened run does not reach: it refuses one at the very end."""
+        reached = cfg.clone()
+        reached.defrost()
+        reached.SOLVER.STEPS = tuple(x for x in cfg.SOLVER.STEPS if x < cfg.SOLVER.MAX_ITER)
+        return build_lr_scheduler(reached, optimizer)
 
     @classmethod
     def build_train_loader(cls, cfg: CfgNode) -> TrainLoader:

@@ -7,6 +7,7 @@ from detectron2.config import CfgNode
 from detectron2.engine import HookBase
 from detectron2.evaluation import inference_on_dataset
 from torch import nn
+from torch.optim.lr_scheduler import LRScheduler
 
 from boxrefine_d2.data.mappers import SquareMapper
 from boxrefine_d2.errors import UserError
@@ -17,6 +18,7 @@ from .drift_hook import DriftHook
 from .hooks import PhaseHook
 from .loop import Trainer, test_loader
 from .phases import PhaseSchedule
+from .polynomial_decay import FirstGroupDecay
 
 
 class RefineTrainer(Trainer):
@@ -32,7 +34,11 @@ class RefineTrainer(Trainer):
 
     def job_hooks(self) -> list[HookBase]:
         """The phases and the safety stop."""
-        self.phase_hook = PhaseHook(self.network, PhaseSchedule.from_config(self.cfg))
+        self.phase_hook = PhaseHook(
+            self.network,
+            PhaseSchedule.from_config(self.cfg),
+            fresh_head_seed=self.cfg.SEED if self.cfg.REFINE.FRESH_HEAD else None,
+        )
         self.drift_hook = DriftHook(self.network, self.cfg, self.train_loader.dataset.records)
         return [self.phase_hook, self.drift_hook]
 
@@ -53,12 +59,24 @@ class RefineTrainer(Trainer):
     @classmethod
     def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
         """Adam with f and h in groups of their own; the idle one has no gradients and is passed over."""
+        of_f = {
+            "lr": cfg.SOLVER.MAP_NETWORK_LR,
+            "betas": tuple(cfg.SOLVER.MAP_NETWORK_BETAS),
+            "decoupled_weight_decay": cfg.SOLVER.MAP_NETWORK_DECOUPLED_DECAY,
+        }
         groups = [
-            {"params": model.map_network.parameters(), "lr": cfg.SOLVER.MAP_NETWORK_LR},
+            {"params": model.map_network.parameters()} | of_f,
             {"params": model.map_detector.parameters(), "lr": cfg.SOLVER.BASE_LR},
         ]
         # fused: one pass over the memory, where the default makes a dozen
         return torch.optim.Adam(groups, weight_decay=cfg.SOLVER.WEIGHT_DECAY, fused=True)
+
+    @classmethod
+    def build_lr_scheduler(cls, cfg: CfgNode, optimizer: torch.optim.Optimizer) -> LRScheduler:
+        """Detectron2's, or SOLVER.MAP_NETWORK_DECAY of f's rate."""
+        if cfg.SOLVER.MAP_NETWORK_DECAY.POWER:
+            return FirstGroupDecay.from_config(cfg, optimizer)
+        return super().build_lr_scheduler(cfg, optimizer)
 
     @classmethod
     def build_mapper(cls, cfg: CfgNode) -> SquareMapper:
@@ -88,9 +106,10 @@ def check_targets(targets: str, records: list[dict[str, Any]]) -> None:
 
     Raises: UserError for an unknown value, or annotations that some or all images have not.
     """
-    if targets not in ("rule", "annotations"):
-        raise UserError(f"REFINE.TARGETS {targets!r} is unknown; known: rule, annotations")
-    if targets == "rule":
+    known = ("rule", "reference", "annotations")
+    if targets not in known:
+        raise UserError(f"REFINE.TARGETS {targets!r} is unknown; known: {', '.join(known)}")
+    if targets != "annotations":
         return
     without = [record["file_name"] for record in records if "annotations" not in record]
     if without:

@@ -3,13 +3,10 @@
 Shapes: B images, C channels, h x w patches.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-
-from boxrefine_d2.structures import FeatureMap
 
 from .segmenter import Segmenter
 from .vit import VisionTransformer
@@ -24,11 +21,14 @@ class FoundSegmenter(Segmenter):
         self.head = nn.Conv2d(extractor.cls_token.shape[-1], 1, kernel_size=1)
         self.requires_grad_(True)
 
-    def _mask(self, images: Tensor, image_sizes: Sequence[tuple[int, int]]) -> FeatureMap:
-        with torch.no_grad():
-            keys = self.extractor(images, "key", image_sizes)
-        mask = self.head(keys.data.contiguous()).float().sigmoid()
-        return FeatureMap(mask, self.stride, image_sizes, "mask")
+    @torch.no_grad()
+    def extract(self, images: Tensor) -> Tensor:
+        """The keys."""
+        return self.extractor(images, "key").data.contiguous()
+
+    def logits(self, extracted: Tensor) -> Tensor:
+        """One number a patch, (B, 1, h, w)."""
+        return self.head(extracted).float()
 
 
 def read_found(path: Path) -> dict[str, Tensor]:

@@ -4,12 +4,8 @@ Shapes: B images, C channels, h x w patches, H x W pixels, P pixels per patch.
 """
 
 import re
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
-
-from boxrefine_d2.structures import FeatureMap
 
 from .segmenter import Segmenter
 from .vit import VisionTransformer
@@ -81,19 +77,16 @@ class MoveSegmenter(Segmenter):
         self.head = SegmenterHead(head, dim=dim, patch_size=extractor.stride)
         self.requires_grad_(True)
 
-    def logits(self, images: Tensor) -> Tensor:
-        """The mask before its sigmoid, (B, 1, H, W) float32.
+    @torch.no_grad()
+    def extract(self, images: Tensor) -> Tensor:
+        """The patches as the block leaves them, before the norm. Raises: ValueError for a size that does not fit."""
+        tokens, grid_size = self.extractor.tokens_after(images, self.block)
+        return tokens[:, 1:].transpose(1, 2).unflatten(2, torch.Size(grid_size))
 
-        Args: images: (B, 3, H, W), normalised; H and W are multiples of the patch.
-        Raises: ValueError for another size.
-        """
-        with torch.no_grad():
-            tokens, grid_size = self.extractor.tokens_after(images, self.block)
-        patches = self.norm(tokens)[:, 1:].transpose(1, 2).unflatten(2, torch.Size(grid_size))
+    def logits(self, extracted: Tensor) -> Tensor:
+        """One number a pixel, (B, 1, H, W)."""
+        patches = self.norm(extracted.movedim(1, 3)).movedim(3, 1)
         return self.head(patches.contiguous()).float()
-
-    def _mask(self, images: Tensor, image_sizes: Sequence[tuple[int, int]]) -> FeatureMap:
-        return FeatureMap(self.logits(images).sigmoid(), 1, image_sizes, "mask")
 
 
 def our_names(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 from boxrefine_d2.structures import FeatureMap
 
 from .vit import VisionTransformer
+from .weights import build_seeded
 
 
 class Segmenter(nn.Module):
@@ -14,10 +16,13 @@ class Segmenter(nn.Module):
 
     The extractor never learns: its parameters take no gradient whatever is asked of the module, and it stays in eval
     mode. What stands on it does.
+
+    Shapes: B images, C channels, h x w patches.
     """
 
     facets = ("mask",)
     padding = "zeros"
+    head: nn.Module
 
     def __init__(self, extractor: VisionTransformer):
         super().__init__()
@@ -51,10 +56,40 @@ class Segmenter(nn.Module):
         """
         if facet not in self.facets:
             raise ValueError(f"a segmenter has the facet 'mask' only, not {facet!r}")
-        return self._mask(images, image_sizes or [tuple(images.shape[-2:])] * len(images))
+        return self.draw(self.extract(images), image_sizes)
 
-    def _mask(self, images: Tensor, image_sizes: Sequence[tuple[int, int]]) -> FeatureMap:
+    def extract(self, images: Tensor) -> Tensor:
+        """What the head draws from, (B, C, h, w), without gradient: copies that differ in their heads share it.
+
+        Args: images: (B, 3, H, W), normalised; H and W are multiples of the patch.
+        """
         raise NotImplementedError
+
+    def logits(self, extracted: Tensor) -> Tensor:
+        """The mask before its sigmoid, (B, 1, rows, columns) float32.
+
+        Args: extracted: of `extract`.
+        """
+        raise NotImplementedError
+
+    def draw(
+        self, extracted: Tensor, image_sizes: Sequence[tuple[int, int]] | None = None
+    ) -> FeatureMap:
+        """The mask as `forward` gives it, from what `extract` gave."""
+        mask = self.logits(extracted).sigmoid()
+        height, width = (side * self.stride for side in extracted.shape[-2:])
+        stride = height // mask.shape[2]
+        return FeatureMap(mask, stride, image_sizes or [(height, width)] * len(mask), "mask")
+
+    def restart_head(self, seed: int) -> None:
+        """The head knows nothing any more, as one that was just built."""
+
+        def reset() -> None:
+            for module in self.head.modules():
+                if hasattr(module, "reset_parameters"):
+                    module.reset_parameters()
+
+        build_seeded(reset, seed)
 
     def trained_state(self) -> dict[str, Tensor]:
         """What training changes: as a file of tensors, all that `build_backbone` needs."""

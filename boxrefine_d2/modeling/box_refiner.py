@@ -4,6 +4,7 @@ Shapes: B images, N patches, C channels, S x S the square that h's map is made f
 """
 
 import copy
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -15,12 +16,19 @@ from torch import Tensor, nn
 from torchvision.ops import box_iou
 
 from boxrefine_d2.discovery import build_rule
-from boxrefine_d2.discovery.build import Rule
+from boxrefine_d2.discovery.build import Rule, facet_of
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.features import build_backbone
 from boxrefine_d2.features.padding import normalise_and_pad
-from boxrefine_d2.features.vit import LastBlock, VisionTransformer
-from boxrefine_d2.structures import normalise, to_xyxy
+from boxrefine_d2.features.reading import (
+    Refinable,
+    map_facet,
+    map_of,
+    read_shared,
+    shared_part,
+)
+from boxrefine_d2.features.segmenter import Segmenter
+from boxrefine_d2.structures import FeatureMap, normalise, to_xyxy
 
 from .criterion import OBJECT
 from .drift import relative_shift
@@ -44,26 +52,34 @@ class BoxRefiner(nn.Module):
     def __init__(
         self,
         *,
-        map_network: VisionTransformer,
+        map_network: Refinable,
         map_detector: MapDetector,
         discovery: Rule,
         discovery_name: str,
         map_input: MapInput,
         preservation: PreservationLoss,
         square_size: int,
-        shuffle_boxes: bool,
+        shuffle_boxes: bool = False,
+        reference_targets: bool = False,
+        reference_batch_statistics: bool = False,
+        head_alone: bool = False,
     ):
+        """Args, beside the parts:
+            square_size: S, pixels.
+            shuffle_boxes: h learns from the boxes of the next image of the batch, a control.
+            reference_targets: boxes are those of the frozen copy, not of f as it is.
+            reference_batch_statistics: while f learns, the frozen copy normalises by the batch.
+            head_alone: of a segmenter its head learns, and nothing else.
+        Raises: UserError for parts that do not fit each other.
+        """
         super().__init__()
-        if not isinstance(map_network, VisionTransformer):
-            raise UserError(
-                "MODEL.MAP_NETWORK.NAME: refinement needs a transformer, dino_*, not a CNN"
-            )
+        _check_parts(map_network, discovery, preservation, head_alone)
         if square_size % map_network.stride:
             raise UserError(
                 f"INPUT.SQUARE_SIZE {square_size} is no multiple of the patch, {map_network.stride} pixels"
             )
         self.map_network = map_network
-        self.reference_network = copy.deepcopy(map_network).requires_grad_(False)
+        self.reference_network = _frozen_copy(map_network)
         self.map_detector = map_detector
         self.discovery = discovery
         self.discovery_name = discovery_name
@@ -71,7 +87,11 @@ class BoxRefiner(nn.Module):
         self.preservation = preservation
         self.square_size = square_size
         self.shuffle_boxes = shuffle_boxes
-        self._recurring = RecurringInputs()
+        self.reference_targets = reference_targets
+        self.reference_batch_statistics = reference_batch_statistics
+        self.head_alone = head_alone
+        self._for_h = RecurringInputs()
+        self._of_reference = RecurringInputs()
         self.phase = DETECTOR
 
     @classmethod
@@ -79,14 +99,18 @@ class BoxRefiner(nn.Module):
         """The parts named in the configuration."""
         rule = build_rule(cfg.DISCOVERY.NAME, cfg)
         detector = cfg.MODEL.MAP_DETECTOR
+        network = build_backbone(cfg.MODEL.MAP_NETWORK.NAME, cfg.MODEL.MAP_NETWORK.WEIGHTS)
         return {
-            "map_network": build_backbone(
-                cfg.MODEL.MAP_NETWORK.NAME, cfg.MODEL.MAP_NETWORK.WEIGHTS
-            ),
+            "map_network": network,
             "map_detector": MapDetector(cfg),
             "discovery": rule,
             "discovery_name": cfg.DISCOVERY.NAME,
-            "map_input": build_map_input(detector.INPUT, with_cls=detector.INPUT_CLS, rule=rule),
+            "map_input": build_map_input(
+                detector.INPUT,
+                with_cls=detector.INPUT_CLS,
+                with_tokens=not isinstance(network, Segmenter),
+                rule=rule,
+            ),
             "preservation": PreservationLoss(
                 weight=cfg.REFINE.PRESERVATION_WEIGHT,
                 on=cfg.REFINE.REG_ON,
@@ -94,28 +118,40 @@ class BoxRefiner(nn.Module):
             ),
             "square_size": cfg.INPUT.SQUARE_SIZE,
             "shuffle_boxes": cfg.REFINE.SHUFFLE_BOXES,
+            "reference_targets": cfg.REFINE.TARGETS == "reference",
+            "reference_batch_statistics": cfg.REFINE.REFERENCE_BATCH_STATISTICS,
+            "head_alone": cfg.REFINE.FRESH_HEAD,
         }
 
     @property
     def device(self) -> torch.device:
         """Where the parameters are."""
-        return self.map_network.cls_token.device
+        return next(self.parameters()).device
+
+    @property
+    def first_learner(self) -> nn.Module:
+        """The part of f that learns and lies nearest to the image: a transformer's first block, a segmenter's head."""
+        network = self.map_network
+        return network.head if isinstance(network, Segmenter) else network.blocks[0]
 
     def set_phase(self, phase: str) -> None:
         """Chooses which part learns: h in "detector", f in "refine". The other has no gradient."""
         if phase not in (DETECTOR, REFINE):
             raise ValueError(f"unknown phase {phase!r}; known: {DETECTOR}, {REFINE}")
         self.phase = phase
-        self._recurring.clear()  # f may have changed
-        self.map_network.requires_grad_(phase == REFINE)
+        self._for_h.clear()  # f may have changed
+        self.map_network.requires_grad_(phase == REFINE and not self.head_alone)
+        if self.head_alone:
+            self.map_network.head.requires_grad_(phase == REFINE)
         self.map_detector.requires_grad_(phase == DETECTOR)
         self.train(self.training)
 
     def train(self, mode: bool = True) -> "BoxRefiner":
         """Train mode for the part that learns only: a fixed h keeps its batch statistics."""
         super().train(mode)
-        self.reference_network.eval()
-        self.map_network.train(mode and self.phase == REFINE)
+        refines = mode and self.phase == REFINE
+        self.reference_network.train(refines and self.reference_batch_statistics)
+        self.map_network.train(refines)
         self.map_detector.train(mode and self.phase == DETECTOR)
         return self
 
@@ -131,42 +167,48 @@ class BoxRefiner(nn.Module):
         if not self.training:
             return self.inference(batched_inputs)
         names = [x.get("input_key") for x in batched_inputs]
+        held = None
         if self.phase == DETECTOR:
             pictures, targets = self._fixed_maps(batched_inputs, names)
             if self.shuffle_boxes:
                 targets = targets[1:] + targets[:1]
         else:
-            images = self._batch(batched_inputs)
-            last = self.map_network.forward_last_block(images)
-            pictures, targets = self._maps(last, batched_inputs)
+            shared = shared_part(self.map_network, self._batch(batched_inputs))
+            reading = read_shared(self.map_network, shared)
+            held, theirs = self._reference(shared, names)
+            given = _given_boxes(batched_inputs, self.device) or theirs
+            pictures, targets = self.map_input(reading), given or self._boxes(reading.map)
         outputs = self.map_detector.predict(pictures)
         losses = self.map_detector.criterion(outputs, targets)
-        if self.phase == REFINE and self.preservation.weight:
-            losses["loss_preservation"] = self.preservation(
-                last, images, self.reference_network, names
-            )
+        if held is not None:
+            losses["loss_preservation"] = self.preservation(reading, held)
         self._log_match(outputs, targets)
         return losses
 
-    def _maps(
-        self, last: LastBlock, batched_inputs: list[dict[str, Any]]
-    ) -> tuple[Tensor, list[Tensor]]:
-        """What h sees (B, 3, H, W), and the boxes given or of the rule, normalised (N, 4) an image."""
-        keys = self.map_network.key_map(last)
-        if "target_boxes" in batched_inputs[0]:
-            targets = [x["target_boxes"].to(self.device) for x in batched_inputs]
-        else:
-            targets = [normalise(b.boxes, b.input_size) for b in self.discovery(keys.detach())]
-        return self.map_input(last, keys), targets
+    @torch.no_grad()
+    def _boxes(self, features: FeatureMap) -> list[Tensor]:
+        """The rule's, normalised, (N, 4) an image."""
+        return [normalise(b.boxes, b.input_size) for b in self.discovery(features.detach())]
 
     @torch.no_grad()
     def _fixed_maps(
         self, batched_inputs: list[dict[str, Any]], names: list[Any]
     ) -> tuple[Tensor, list[Tensor]]:
-        """`_maps` while f stands still: of inputs that come back only once."""
+        """What h sees while f stands still, (B, 3, H, W), and the boxes it learns, normalised, (N, 4) an image.
+
+        Of inputs that come back it is computed once.
+        """
 
         def compute(inputs: list[dict[str, Any]]) -> tuple[Tensor, list[Tensor]]:
-            return self._maps(self.map_network.forward_last_block(self._batch(inputs)), inputs)
+            shared = shared_part(self.map_network, self._batch(inputs))
+            reading = read_shared(self.map_network, shared)
+            targets = _given_boxes(inputs, self.device)
+            if targets is None:
+                theirs = self.reference_targets
+                targets = self._boxes(
+                    map_of(self.reference_network, shared) if theirs else reading.map
+                )
+            return self.map_input(reading), targets
 
         def compute_one(x: dict[str, Any]) -> tuple[Tensor, Tensor]:
             pictures, targets = compute([x])
@@ -174,9 +216,38 @@ class BoxRefiner(nn.Module):
 
         if any(name is None for name in names):
             return compute(batched_inputs)
-        rows = self._recurring.rows(names, batched_inputs, compute_one)
+        rows = self._for_h.rows(names, batched_inputs, compute_one)
         pictures, targets = zip(*rows, strict=True)
         return torch.stack(pictures), list(targets)
+
+    @torch.no_grad()
+    def _reference(
+        self, shared: Tensor, names: list[Any]
+    ) -> tuple[Tensor | None, list[Tensor] | None]:
+        """What is held of the frozen copy, and its boxes where they are the targets; each None where it is not wanted.
+
+        Of inputs that come back it is computed once.
+        """
+        wants_held, wants_boxes = bool(self.preservation.weight), self.reference_targets
+        if not (wants_held or wants_boxes):
+            return None, None
+
+        def compute(part: Tensor) -> tuple[Tensor, list[Tensor]]:
+            reading = read_shared(self.reference_network, part)
+            boxes = self._boxes(reading.map) if wants_boxes else [part.new_empty(0, 4)] * len(part)
+            return self.preservation.held(reading), boxes
+
+        def compute_one(x: Tensor) -> tuple[Tensor, Tensor]:
+            held, boxes = compute(x[None])
+            return held[0].clone(), boxes[0]  # a copy, which lets go of what is not held
+
+        # the statistics of a batch are of all its images
+        if self.reference_network.training or any(name is None for name in names):
+            held, boxes = compute(shared)
+        else:
+            rows = self._of_reference.rows(names, shared, compute_one)
+            held, boxes = torch.stack([row[0] for row in rows]), [row[1] for row in rows]
+        return held if wants_held else None, boxes if wants_boxes else None
 
     @torch.no_grad()
     def weight_distance(self) -> float:
@@ -186,7 +257,7 @@ class BoxRefiner(nn.Module):
 
     def _batch(self, batched_inputs: list[dict[str, Any]]) -> Tensor:
         images = [x["image"].to(self.device, torch.float32) for x in batched_inputs]
-        return normalise_and_pad(images, self.map_network.stride)
+        return normalise_and_pad(images, self.map_network.stride, self.map_network.padding)
 
     @torch.no_grad()
     def _log_match(self, outputs: dict[str, Tensor], targets: list[Tensor]) -> None:
@@ -206,31 +277,31 @@ class BoxRefiner(nn.Module):
     def inference(self, batched_inputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Boxes before and after, in the frame of the original image.
 
-        The rule reads full-resolution, zero-padded images; h reads the map of the image squeezed to S x S (bilinear,
+        The rule reads full-resolution, padded images; h reads the map of the image squeezed to S x S (bilinear,
         corners aligned, as the release does).
 
         Returns: per image "instances", all boxes of h, best first; "pseudo_boxes", {name of the rule: its boxes on
             the frozen copy, "refined": on f}; "detector_target", the rule's boxes on f at S x S, which h is fitted
-            to unless it was given others; "feature_shift", the relative L2 distance of f's keys to the frozen copy's.
+            to unless it was given others; "feature_shift", the relative L2 distance of f's map to the frozen copy's.
         """
         images = self._batch(batched_inputs)
         input_sizes = [tuple(x["image"].shape[-2:]) for x in batched_inputs]
         image_sizes = [(x["height"], x["width"]) for x in batched_inputs]
-        reference = self.reference_network(images, "key", input_sizes)
-        refined = self.map_network(images, "key", input_sizes)
+        shared = shared_part(self.map_network, images)
+        reference = map_of(self.reference_network, shared, input_sizes)
+        refined = map_of(self.map_network, shared, input_sizes)
         shift = relative_shift(refined, reference)
         squares = [
             self._squeeze(image[:, :height, :width])
             for image, (height, width) in zip(images, input_sizes, strict=True)
         ]
-        last = self.map_network.forward_last_block(torch.cat(squares))
-        keys = self.map_network.key_map(last)
-        outputs = self.map_detector.predict(self.map_input(last, keys))
+        reading = read_shared(self.map_network, shared_part(self.map_network, torch.cat(squares)))
+        outputs = self.map_detector.predict(self.map_input(reading))
         columns = (
             to_instances(outputs, image_sizes),
             self.discovery(reference),
             self.discovery(refined),
-            self.discovery(keys),
+            self.discovery(reading.map),
             shift.tolist(),
             image_sizes,
         )
@@ -250,3 +321,42 @@ class BoxRefiner(nn.Module):
     def _squeeze(self, image: Tensor) -> Tensor:
         size = (self.square_size, self.square_size)
         return F.interpolate(image[None], size=size, mode="bilinear", align_corners=True)
+
+
+def _check_parts(
+    network: nn.Module, rule: Rule, preservation: PreservationLoss, head_alone: bool
+) -> None:
+    is_segmenter = isinstance(network, Segmenter)
+    if not (is_segmenter or hasattr(network, "forward_last_block")):
+        raise UserError(
+            "MODEL.MAP_NETWORK.NAME: refinement needs a transformer or a segmenter, not a CNN"
+        )
+    facet_of(rule, [map_facet(network)])
+    if preservation.weight and (preservation.on == "mask") != is_segmenter:
+        kind, fitting = ("segmenter", "mask") if is_segmenter else ("transformer", "cls or keys")
+        raise UserError(
+            f"REFINE.REG_ON {preservation.on!r} does not fit f, a {kind}: use {fitting}"
+        )
+    if head_alone and not is_segmenter:
+        raise UserError("REFINE.FRESH_HEAD: f has no head; use a segmenter, such as move_vits8")
+
+
+def _frozen_copy(network: Refinable) -> Refinable:
+    """Shares with the network what never learns; in train mode it reads the statistics of a batch and keeps its own."""
+    never_learns = (
+        {id(network.extractor): network.extractor} if isinstance(network, Segmenter) else {}
+    )
+    frozen = copy.deepcopy(network, never_learns).requires_grad_(False)
+    for module in frozen.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 0.0
+    return frozen
+
+
+def _given_boxes(
+    batched_inputs: Sequence[dict[str, Any]], device: torch.device
+) -> list[Tensor] | None:
+    """The boxes that come with the images, if any do."""
+    if "target_boxes" not in batched_inputs[0]:
+        return None
+    return [x["target_boxes"].to(device) for x in batched_inputs]

@@ -10,7 +10,7 @@ from torch import Tensor
 from torchvision.ops import box_area, box_iou
 
 from boxrefine_d2.discovery.build import Rule
-from boxrefine_d2.features.vit import VisionTransformer
+from boxrefine_d2.features.reading import Refinable, map_of, shared_part
 from boxrefine_d2.structures import FeatureMap, PseudoBoxes
 
 
@@ -21,7 +21,7 @@ class DriftSignals:
     Attributes:
         flip_agreement: mean IoU of the rule's first box on an image and on its mirror image, mirrored back.
         area_ratio: geometric mean of the box's area divided by its area on the frozen copy's map.
-        feature_shift: mean relative L2 distance of the keys to the frozen copy's.
+        feature_shift: mean relative L2 distance of the map to the frozen copy's.
     """
 
     flip_agreement: float
@@ -36,7 +36,7 @@ class DriftLimits:
     Attributes:
         agreement_loss: fall of the flip agreement below that of the frozen copy.
         area_factor: factor by which the mean area may grow or shrink.
-        feature_shift: relative distance of the keys.
+        feature_shift: relative distance of the maps.
     """
 
     agreement_loss: float
@@ -51,7 +51,7 @@ class DriftLimits:
         if not 1 / self.area_factor <= now.area_ratio <= self.area_factor:
             return f"the mean box area changed by a factor of {now.area_ratio:.2f}"
         if now.feature_shift > self.feature_shift:
-            return f"keys moved by {now.feature_shift:.2f} of their length"
+            return f"the map moved by {now.feature_shift:.2f} of its length"
         return None
 
 
@@ -62,7 +62,7 @@ class DriftProbe:
         start, start_boxes: what `measure` says of the frozen copy.
     """
 
-    def __init__(self, pictures: Tensor, reference: VisionTransformer, rule: Rule, batch_size: int):
+    def __init__(self, pictures: Tensor, reference: Refinable, rule: Rule, batch_size: int):
         """Args:
         pictures: (P, 3, S, S), normalised.
         reference: f's frozen copy.
@@ -74,7 +74,7 @@ class DriftProbe:
         self.start, self.start_boxes = self.measure(reference)
 
     @torch.no_grad()
-    def measure(self, network: VisionTransformer) -> tuple[DriftSignals, Tensor]:
+    def measure(self, network: Refinable) -> tuple[DriftSignals, Tensor]:
         """The signals of one network, and the rule's first boxes on its maps: (P, 4) XYXY in pixels of the pictures.
 
         The network's training mode is left as it is.
@@ -89,9 +89,10 @@ class DriftProbe:
         )
         return signals, boxes
 
-    def _rows(self, network: VisionTransformer, pictures: Tensor) -> tuple[Tensor, ...]:
-        ours, theirs = network(pictures, "key"), self._reference(pictures, "key")
-        mirrored = network(pictures.flip(3), "key")
+    def _rows(self, network: Refinable, pictures: Tensor) -> tuple[Tensor, ...]:
+        shared = shared_part(network, pictures)
+        ours, theirs = map_of(network, shared), map_of(self._reference, shared)
+        mirrored = map_of(network, shared_part(network, pictures.flip(3)))
         boxes, before = self._first_boxes(ours), self._first_boxes(theirs)
         width = pictures.shape[3]
         back = self._first_boxes(mirrored)[:, [2, 1, 0, 3]] * boxes.new_tensor([-1, 1, -1, 1])

@@ -10,14 +10,14 @@ from torch import Tensor
 
 from boxrefine_d2.discovery.build import Rule
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.features.reading import Reading
 from boxrefine_d2.features.vit import LastBlock
-from boxrefine_d2.structures import FeatureMap
 
 # side of a cell of the rule's maps in h's picture: the ResNets have stride 32, so one place of theirs sees 8 x 8 cells.
 # With 4, h learns more in a given time than with 8
 HEATMAP_CELL_PIXELS = 4
 
-MapInput = Callable[[LastBlock, FeatureMap], Tensor]
+MapInput = Callable[[Reading], Tensor]
 
 
 def qkv_as_image(last: LastBlock, with_cls: bool = False) -> Tensor:
@@ -54,16 +54,21 @@ RULE_INPUTS: dict[str, tuple[str, ...]] = {
 }
 
 
-def build_map_input(name: str, *, with_cls: bool, rule: Rule) -> MapInput:
-    """The adapter `name` for a transformer: (last block, key map) to a picture (B, 3, H, W), with gradient.
+def build_map_input(name: str, *, with_cls: bool, with_tokens: bool, rule: Rule) -> MapInput:
+    """The adapter `name`: f's reading to a picture (B, 3, H, W), with gradient.
 
     `RULE_INPUTS` show the rule's own maps on the patch grid, which keeps the layout that the token pictures lose; a
-    rule without them is refused.
+    rule without them is refused. Of a segmenter, "heatmap_as_image" is the mask.
 
-    Raises: UserError for an unknown name, listing the known ones.
+    Args: with_cls: token pictures have the row of CLS.  with_tokens: f is a transformer.
+    Raises: UserError for an unknown name, listing the known ones, or one that this f or this rule has nothing for.
     """
+    if name in TOKEN_INPUTS and not with_tokens:
+        raise UserError(
+            f"MODEL.MAP_DETECTOR.INPUT {name!r} shows a transformer's tokens, and f is a segmenter; use heatmap_as_image"
+        )
     if name in TOKEN_INPUTS:
-        return lambda last, _: TOKEN_INPUTS[name](last, with_cls)
+        return lambda reading: TOKEN_INPUTS[name](reading.last, with_cls)
     if name not in RULE_INPUTS:
         known = ", ".join([*TOKEN_INPUTS, *RULE_INPUTS])
         raise UserError(f"MODEL.MAP_DETECTOR.INPUT {name!r} is unknown; known: {known}")
@@ -74,10 +79,10 @@ def build_map_input(name: str, *, with_cls: bool, rule: Rule) -> MapInput:
             f"{type(rule).__name__} does not; use one of {', '.join(TOKEN_INPUTS)}"
         )
 
-    def show(_: LastBlock, features: FeatureMap) -> Tensor:
-        maps = [getattr(rule, method)(features) for method in methods]
+    def show(reading: Reading) -> Tensor:
+        maps = [getattr(rule, method)(reading.map) for method in methods]
         picture = torch.stack([*maps, *maps[-1:] * (3 - len(maps))], dim=1)
-        for axis, stride in zip((2, 3), features.strides, strict=True):
+        for axis, stride in zip((2, 3), reading.map.strides, strict=True):
             # a mask's cells are pixels already
             repeats = min(HEATMAP_CELL_PIXELS, max(1, int(stride)))
             picture = picture.repeat_interleave(repeats, dim=axis)

@@ -149,7 +149,8 @@ class MoveTraining(nn.Module):
         return self._segment(images)
 
     def _layers(self, images: Tensor) -> Layers:
-        mask = self.map_network.logits(images).sigmoid()
+        network = self.map_network
+        mask = network.logits(network.extract(images)).sigmoid()
         shifts = random_shifts(len(images), int(self.max_shift * min(images.shape[-2:])))
         return layers_of(self.inpainter, images, mask, shifts, copy_real=self.copy_real)
 

@@ -29,6 +29,7 @@ from boxrefine_d2.engine.checkpoint import SafeCheckpointer
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.evaluation import GroundTruth
 from boxrefine_d2.features.padding import normalise_and_pad
+from boxrefine_d2.features.reading import map_of, shared_part
 from boxrefine_d2.modeling import BoxRefiner
 from boxrefine_d2.structures import FeatureMap
 
@@ -166,8 +167,18 @@ def eigenvector(features: FeatureMap, **parameters: Any) -> np.ndarray:
     return (values - values.min()) / span if span else np.zeros_like(values)
 
 
+def soft_mask(features: FeatureMap, **_: Any) -> np.ndarray:
+    """(h, w): the mask that a segmenter drew of one image."""
+    return features.data[0, 0].double().cpu().numpy()
+
+
 # What is shown of a rule's inside: rule -> (features of one image, its parameters) -> (h, w) in [0, 1].
-MAPS: dict[str, Callable[..., np.ndarray]] = {"lost": inverse_degree, "tokencut": eigenvector}
+MAPS: dict[str, Callable[..., np.ndarray]] = {
+    "lost": inverse_degree,
+    "tokencut": eigenvector,
+    "move": soft_mask,
+    "found": soft_mask,
+}
 
 
 def _load_model(run: Run) -> BoxRefiner:
@@ -193,10 +204,11 @@ def _boxes_and_maps(
         return boxes, {}
     input_size = tuple(sample["image"].shape[-2:])
     image = sample["image"].to(model.device, torch.float32)
-    batch = normalise_and_pad([image], model.map_network.stride)
+    f = model.map_network
+    shared = shared_part(f, normalise_and_pad([image], f.stride, f.padding))
     maps = {}
-    for name, network in ((rule, model.reference_network), (REFINED, model.map_network)):
-        features = network(batch, "key", [input_size])
+    for name, network in ((rule, model.reference_network), (REFINED, f)):
+        features = map_of(network, shared, [input_size])
         (h, w), (sy, sx) = features.grid_size, features.strides
         extent = (
             w * sx * sample["width"] / input_size[1],

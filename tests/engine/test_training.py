@@ -130,6 +130,69 @@ def test_two_processes_have_the_losses_of_one(tmp_path, job):
     assert one[0]["total_loss"] != one[9]["total_loss"]
 
 
+# f is a segmenter of MOVE's, drawn at random
+MOVE = {
+    "MODEL.MAP_NETWORK.NAME": "move_mini",
+    "DISCOVERY.NAME": "move",
+    "REFINE.REG_ON": "mask",
+    "SOLVER.MAX_ITER": "10",
+    "LOG_PERIOD": "1",
+}
+# as configs/move_refine_release.yaml, with rates that show in ten steps
+MOVE_RELEASE = MOVE | {
+    "REFINE.TARGETS": "reference",
+    "REFINE.FRESH_HEAD": "True",
+    "REFINE.REFERENCE_BATCH_STATISTICS": "True",
+    "SOLVER.MAP_NETWORK_LR": "1e-3",
+    "SOLVER.MAP_NETWORK_DECOUPLED_DECAY": "True",
+    "SOLVER.STEPS": "()",
+    "SOLVER.MAP_NETWORK_DECAY.POWER": "2.0",
+    "SOLVER.MAP_NETWORK_DECAY.ITERS": "8",
+    "SOLVER.MAP_NETWORK_DECAY.EVERY_ITERS": "2",
+}
+
+
+def as_options(changes: dict[str, str]) -> list[str]:
+    return [part for pair in changes.items() for part in pair]
+
+
+def test_a_segmenter_is_refined_scored_and_read_again(tmp_path, job):
+    spec = "scenes:val+first=4"
+    run(job(tmp_path, *as_options(MOVE), "DATASETS.TEST", f"('{spec}',)"))
+    content = json.loads((tmp_path / "results.json").read_text())
+    assert set(content["datasets"][spec]["corloc"]) == {"move", "h", "refined"}
+    assert content["record"]["feature_shift"] > 0
+    assert min(content["record"]["gradient_norm_first_block"]) > 0
+    refined = build_backbone("move_mini", tmp_path / "model_final.pth").state_dict()
+    before = build_backbone("move_mini", "random:0").state_dict()
+    changed = {name for name in refined if not torch.equal(refined[name], before[name])}
+    assert {"norm.weight", "head.0.1.weight"} <= changed
+    assert not any(name.startswith("extractor.") for name in changed)
+
+
+@pytest.mark.parametrize("stopped", [4, 6])
+def test_a_fresh_head_starts_once_also_where_the_run_is_resumed(tmp_path, job, stopped):
+    """Before and after iteration 4, when f begins to learn."""
+    opts = as_options(MOVE_RELEASE)
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    run(job(whole, *opts))
+    run(job(broken, *as_options(MOVE_RELEASE | {"SOLVER.MAX_ITER": str(stopped)})))
+    run(job(broken, *opts, flags=("--resume",)))
+    expected, resumed = state(whole / "model_final.pth"), state(broken / "model_final.pth")
+    assert all(torch.equal(expected[name], resumed[name]) for name in expected)
+    before = state(whole / "model_0000003.pth")
+    head, norm = "map_network.head.4.0.weight", "map_network.norm.weight"
+    reference = head.replace("map_network", "reference_network")
+    assert torch.equal(before[head], before[reference])
+    assert torch.equal(expected[norm], before[norm])
+    assert torch.equal(expected[reference], before[reference])
+    assert not torch.equal(expected[head], before[head])
+    rates = [entry["lr"] for _, entry in sorted(losses(whole).items())]
+    # Detectron2 logs that of the group with the most parameters' first number, f's
+    factors = [1, 1, 1, 1, 1, 1, (6 / 8) ** 2, (6 / 8) ** 2, (4 / 8) ** 2, (4 / 8) ** 2]
+    assert rates == pytest.approx([1e-3 * factor for factor in factors])
+
+
 def test_drift_stops_the_run_and_the_last_good_network_is_kept(tmp_path, job):
     """f's learning rate is far too high: the first check finds it, and f is what it was at the start."""
     changes = {"SOLVER.MAP_NETWORK_LR": "0.01", "SOLVER.MAX_ITER": "12", "REFINE.REFINE_ITERS": "8"}
@@ -163,12 +226,14 @@ def test_drift_stops_the_run_and_the_last_good_network_is_kept(tmp_path, job):
         (("MODEL.MAP_NETWORK.WEIGHTS", "nowhere.pth"), "no weights file at nowhere.pth"),
         (
             ("REFINE.TARGETS", "boxes"),
-            "REFINE.TARGETS 'boxes' is unknown; known: rule, annotations",
+            "REFINE.TARGETS 'boxes' is unknown; known: rule, reference, annotations",
         ),
         (
             ("REFINE.TARGETS", "annotations"),
             r"12 of 12 training images have no labels .*add \+pseudo=FILE",
         ),
+        (("SOLVER.MAP_NETWORK_DECAY.POWER", "2.0"), "does not go together with SOLVER.STEPS"),
+        (("MODEL.MAP_NETWORK.NAME", "move_mini"), "reads the facet key or output"),
         (("INPUT.SQUARE_SIZE", "70"), "INPUT.SQUARE_SIZE 70 is no multiple of the patch, 16"),
     ],
 )

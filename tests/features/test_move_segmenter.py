@@ -78,7 +78,7 @@ def test_mask_equals_the_layers_written_out(block, name, depth):
         np.stack([head_written_out(state, p, [depth] * 4) for p in patches])
     )
     with torch.no_grad():
-        logits, mask = segmenter.logits(images), segmenter(images)
+        logits, mask = segmenter.logits(segmenter.extract(images)), segmenter(images)
     assert_close(logits[:, 0], expected.float(), atol=1e-5, rtol=1e-4)
     assert expected.std() > 0.1
     assert_close(mask.data[:, 0], (1 / (1 + (-expected).exp())).float(), atol=1e-5, rtol=1e-4)
@@ -150,7 +150,7 @@ def test_the_extractor_never_learns_and_stays_in_eval():
     assert not any(module.training for module in segmenter.extractor.modules())
     assert segmenter.head[0][2].training
     optimizer = torch.optim.AdamW(segmenter.parameters(), lr=0.1, weight_decay=0.1)
-    segmenter.logits(torch.randn(2, 3, 16, 24)).sum().backward()
+    segmenter(torch.randn(2, 3, 16, 24)).data.sum().backward()
     without = {name for name, p in segmenter.named_parameters() if p.grad is None}
     assert without == {name for name in before if name.startswith("extractor.")}
     optimizer.step()

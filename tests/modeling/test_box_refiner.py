@@ -5,6 +5,7 @@ from torch.testing import assert_close
 
 from boxrefine_d2.discovery import build_rule
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.features.reading import read_shared
 from boxrefine_d2.features.vit import VisionTransformer
 from boxrefine_d2.modeling import BoxRefiner, MapDetector, SetCriterion
 from boxrefine_d2.modeling.map_inputs import RULE_INPUTS, TOKEN_INPUTS, build_map_input
@@ -29,7 +30,7 @@ def tiny_refiner(
         map_detector=MapDetector(trunk=trunk, num_boxes=3, criterion=criterion),
         discovery=discovery,
         discovery_name="lost",
-        map_input=build_map_input(map_input, with_cls=False, rule=discovery),
+        map_input=build_map_input(map_input, with_cls=False, with_tokens=True, rule=discovery),
         preservation=preservation or PreservationLoss(weight=1.0, on="cls", reduction="sum"),
         square_size=SIDE,
         shuffle_boxes=shuffle_boxes,
@@ -204,27 +205,35 @@ def test_one_forward_of_f_a_step_and_none_of_the_reference_while_h_learns(monkey
 def test_preservation_by_hand(on, shape, reduction):
     """Every feature is off by 0.5: 0.25 a channel, 16 channels."""
     model = tiny_refiner()
-    images = torch.randn(2, 3, SIDE, SIDE)
-    last = model.reference_network.forward_last_block(images)
-    (last.cls if on == "cls" else last.qkv).add_(0.5)
-    assert (last.cls if on == "cls" else last.qkv[:, 1, 1:]).shape == shape
+    reading = read_shared(model.reference_network, torch.randn(2, 3, SIDE, SIDE))
     term = PreservationLoss(weight=3.0, on=on, reduction=reduction)
-    value = term(last, images, model.reference_network, [None, None])
+    held = term.held(reading).clone()
+    assert held.shape == shape
+    (reading.last.cls if on == "cls" else reading.last.qkv).add_(0.5)
+    value = term(reading, held)
     assert_close(value, torch.tensor(3 * 0.25 * (16 if reduction == "sum" else 1)))
 
 
 def test_recurring_inputs_meet_the_reference_once(monkeypatch):
     model = tiny_refiner()
-    images = torch.randn(2, 3, SIDE, SIDE)
-    last = model.map_network.forward_last_block(images)
-    calls = batch_sizes(monkeypatch)
-    term = PreservationLoss(weight=1.0, on="cls", reduction="sum")
-    plain = term(last, images, model.reference_network, [None, None])
-    calls.clear()
-    cached = [term(last, images, model.reference_network, ["a", "b"]) for _ in range(3)]
-    assert calls == [1, 1]
-    for value in cached:
-        assert_close(value, plain, atol=1e-6, rtol=1e-5)
+    model.set_phase("refine")
+    with torch.no_grad():
+        model.map_network.pos_embed[..., 0] += 1
+    plain, _ = step(model, square_batch(2))
+    calls = []
+    original = VisionTransformer.forward_last_block
+    monkeypatch.setattr(
+        VisionTransformer,
+        "forward_last_block",
+        lambda self, x: (calls.append((self, len(x))), original(self, x))[1],
+    )
+    named = [x | {"input_key": index} for index, x in enumerate(square_batch(2))]
+    kept = [step(model, named)[0] for _ in range(3)]
+    of_reference = [count for network, count in calls if network is model.reference_network]
+    assert of_reference == [1, 1]
+    assert plain["loss_preservation"] > 0.01
+    for losses in kept:
+        assert_close(losses["loss_preservation"], plain["loss_preservation"], atol=1e-6, rtol=1e-5)
 
 
 def test_while_h_learns_f_meets_an_input_that_comes_back_once(monkeypatch):
@@ -316,7 +325,7 @@ def test_weight_distance_by_hand():
 def test_mistakes_are_named():
     with pytest.raises(ValueError, match="unknown phase 'box'; known: detector, refine"):
         tiny_refiner().set_phase("box")
-    with pytest.raises(UserError, match="REG_ON 'patches' is unknown; known: cls, keys"):
+    with pytest.raises(UserError, match="REG_ON 'patches' is unknown; known: cls, keys, mask"):
         PreservationLoss(weight=1.0, on="patches", reduction="sum")
     with pytest.raises(UserError, match="REG_REDUCTION 'max' is unknown; known: sum, mean"):
         PreservationLoss(weight=1.0, on="cls", reduction="max")

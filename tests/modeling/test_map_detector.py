@@ -7,6 +7,7 @@ from torch.testing import assert_close
 from boxrefine_d2.config import boxrefine_cfg
 from boxrefine_d2.discovery import build_rule
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.features.reading import Reading
 from boxrefine_d2.features.vit import LastBlock
 from boxrefine_d2.modeling.map_detector import to_instances
 from boxrefine_d2.modeling.map_inputs import (
@@ -114,27 +115,42 @@ def test_adapters():
     assert affinity.shape == (2, 3, 4, 4)
     assert_close(affinity[:, 0].diagonal(dim1=1, dim2=2), torch.ones(2, 4))
     features = FeatureMap(torch.randn(2, 4, 2, 2), 16, [(32, 32)] * 2)
-    shown = build_map_input("keys_as_image", with_cls=True, rule=build_rule("lost"))(last, features)
+    reading, rule = Reading(features, last), build_rule("lost")
+
+    def show(name: str, with_cls: bool = False) -> torch.Tensor:
+        return build_map_input(name, with_cls=with_cls, with_tokens=True, rule=rule)(reading)
+
+    shown = show("keys_as_image", with_cls=True)
     assert_close(shown, keys_as_image(last, with_cls=True))
-    rule = build_rule("lost")
-    shown = build_map_input("heatmap_as_image", with_cls=False, rule=rule)(last, features)
+    shown = show("heatmap_as_image")
     assert shown.shape == (2, 3, 2 * HEATMAP_CELL_PIXELS, 2 * HEATMAP_CELL_PIXELS)
     assert_close(
         shown[:, 1, ::HEATMAP_CELL_PIXELS, HEATMAP_CELL_PIXELS - 1 :: HEATMAP_CELL_PIXELS],
         rule.heatmap(features),
     )
-    both = build_map_input("heatmap_and_degree_as_image", with_cls=False, rule=rule)(last, features)
+    both = show("heatmap_and_degree_as_image")
     assert torch.equal(both[:, 0], shown[:, 0])
     degree = rule.inverse_degree(features)
     for channel in (1, 2):
         assert_close(both[:, channel, ::HEATMAP_CELL_PIXELS, ::HEATMAP_CELL_PIXELS], degree)
 
 
+def test_of_a_segmenter_h_sees_the_mask():
+    mask = torch.rand(2, 1, 32, 48)
+    reading = Reading(FeatureMap(mask, 1, [(32, 48)] * 2, "mask"), None)
+    rule = build_rule("move")
+    show = build_map_input("heatmap_as_image", with_cls=False, with_tokens=False, rule=rule)
+    assert torch.equal(show(reading), mask.expand(2, 3, 32, 48))
+
+
 def test_mistaken_adapters_are_named():
+    kind = {"with_cls": False, "with_tokens": True}
     with pytest.raises(UserError, match="'qkv' is unknown; known: qkv_as_image, keys_as_image"):
-        build_map_input("qkv", with_cls=False, rule=build_rule("lost"))
+        build_map_input("qkv", **kind, rule=build_rule("lost"))
     with pytest.raises(UserError, match="needs a rule that gives heatmap, which function does not"):
-        build_map_input("heatmap_as_image", with_cls=False, rule=lambda features: [])
+        build_map_input("heatmap_as_image", **kind, rule=lambda features: [])
+    with pytest.raises(UserError, match="and f is a segmenter; use heatmap_as_image"):
+        build_map_input("qkv_as_image", with_cls=False, with_tokens=False, rule=build_rule("move"))
 
 
 def test_mistakes_are_named():
