@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import torch
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog
 from detectron2.engine import (
@@ -26,7 +27,6 @@ from detectron2.utils.events import (
     JSONWriter,
     TensorboardXWriter,
 )
-import torch
 from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 

@@ -4,6 +4,7 @@ Shapes: B images, C channels, h x w patches, H x W pixels, P pixels per patch.
 """
 
 import re
+
 import torch
 from torch import Tensor, nn
 
