@@ -99,12 +99,12 @@ class Inpainter(nn.Module):
         Returns: (B, 3, S, S).
         """
         if kept is not None:
-            mixed = torch.lerp(self.mask_token, embedded[:, 1:], kept[..., None])
+            mixed = torch.lerp(self.mask_token, embedded[:, 1:].float(), kept[..., None])
             embedded = torch.cat([embedded[:, :1], mixed], dim=1)
         tokens = embedded + self.decoder_pos_embed
         for block in self.decoder_blocks:
             tokens = block(tokens)
-        pixels = self.decoder_pred(self.decoder_norm(tokens))[:, 1:]
+        pixels = self.decoder_pred(self.decoder_norm(tokens)).float()[:, 1:]
         return self.pictures(pixels)
 
     def forward(self, images: Tensor, kept: Tensor | None = None) -> Tensor:

@@ -36,10 +36,12 @@ class MaskedAutoencoder(nn.Module):
         visible_weight: float,
         betas: tuple[float, float],
         weight_decay: float,
+        autocast: bool = False,
     ):
         """Args: mask_ratio: range of the share of patches that is hidden, drawn for each batch.  betas, weight_decay: of AdamW.
 
         visible_weight: of the error on visible patches. MAE has none; with it the round trip keeps what is seen.
+        autocast: products in bfloat16.
         """
         super().__init__()
         self.map_network = inpainter
@@ -54,6 +56,7 @@ class MaskedAutoencoder(nn.Module):
         self.hidden = (max(1, low), max(1, high))
         self.visible_weight = visible_weight
         self.betas, self.weight_decay = betas, weight_decay
+        self.autocast = autocast
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
@@ -73,6 +76,7 @@ class MaskedAutoencoder(nn.Module):
             "visible_weight": node.VISIBLE_WEIGHT,
             "betas": tuple(node.BETAS),
             "weight_decay": cfg.SOLVER.WEIGHT_DECAY,
+            "autocast": cfg.SOLVER.AMP.ENABLED,
         }
 
     @property
@@ -106,7 +110,8 @@ class MaskedAutoencoder(nn.Module):
         order = torch.rand(len(images), self.map_network.side**2, device=self.device).argsort(dim=1)
         count = int(torch.randint(self.hidden[0], self.hidden[1] + 1, ()))
         hidden, visible = order[:, :count], order[:, count:]
-        difference = self.map_network.paint_hidden(images, visible) - images
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
+            difference = self.map_network.paint_hidden(images, visible) - images
         losses = {"loss_hidden": self._error(difference, hidden)}
         if self.visible_weight:
             losses["loss_visible"] = self.visible_weight * self._error(difference, visible)

@@ -124,4 +124,4 @@ class ProjectedDiscriminator(nn.Module):
         resized = F.interpolate(scaled, size=size, mode="bilinear", align_corners=False)
         maps = self.mixing(self.features(resized))
         judged = [head(x).flatten(1) for head, x in zip(self.heads, maps, strict=True)]
-        return torch.cat(judged, dim=1)
+        return torch.cat(judged, dim=1).float()

@@ -56,8 +56,12 @@ class MoveTraining(nn.Module):
         discriminator_optimizer: dict[str, Any],
         discovery: Rule,
         discovery_name: str,
+        autocast: bool = False,
     ):
-        """Args: max_shift: share of the shorter side.  *_optimizer: "betas" and "weight_decay" of AdamW."""
+        """Args: max_shift: share of the shorter side.  *_optimizer: "betas" and "weight_decay" of AdamW.
+
+        autocast: products in bfloat16; losses are taken in float32.
+        """
         super().__init__()
         self.map_network = map_network
         self.product_name = name
@@ -68,6 +72,7 @@ class MoveTraining(nn.Module):
         self.segmenter_optimizer = segmenter_optimizer
         self.discriminator_optimizer = discriminator_optimizer
         self.discovery, self.discovery_name = discovery, discovery_name
+        self.autocast = autocast
         self.phase, self.segmenter_steps = DISCRIMINATOR, 0
         self.register_state_dict_post_hook(_leave_out_frozen)
         self.register_load_state_dict_post_hook(_do_not_miss_frozen)
@@ -104,6 +109,7 @@ class MoveTraining(nn.Module):
             },
             "discovery": build_rule(cfg.DISCOVERY.NAME, cfg),
             "discovery_name": cfg.DISCOVERY.NAME,
+            "autocast": cfg.SOLVER.AMP.ENABLED,
         }
 
     @property
@@ -144,9 +150,8 @@ class MoveTraining(nn.Module):
             return rule_boxes(self.map_network, self.discovery, self.discovery_name, batched_inputs)
         pictures = [x["image"].to(self.device, torch.float32) for x in batched_inputs]
         images = normalise_and_pad(pictures, self.inpainter.patch_size)
-        if self.phase == DISCRIMINATOR:
-            return self._judge(images)
-        return self._segment(images)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
+            return self._judge(images) if self.phase == DISCRIMINATOR else self._segment(images)
 
     def _layers(self, images: Tensor) -> Layers:
         network = self.map_network

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import safetensors
+import pytest
 import torch
 
 from boxrefine_d2.features import build_backbone
@@ -52,6 +53,18 @@ def written(path: Path, iterations=4) -> dict[str, torch.Tensor]:
     with safetensors.safe_open(path, "pt") as file:
         assert file.metadata()["iterations"] == str(iterations)
         return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+
+@pytest.mark.parametrize(("name", "changes"), [("mae_mini", {}), ("move_mini", MOVE)])
+def test_in_bfloat16_it_learns_too_and_otherwise(tmp_path, name, changes):
+    train(name, tmp_path / "fp32", changes)
+    train(name, tmp_path / "bf16", changes | {"SOLVER.AMP.ENABLED": True})
+    first, other = (
+        json.loads((tmp_path / kind / "metrics.json").read_text().splitlines()[-1])
+        for kind in ("fp32", "bf16")
+    )
+    assert other["total_loss"] == pytest.approx(first["total_loss"], rel=0.1)
+    assert other["total_loss"] != first["total_loss"]
 
 
 def test_move_trains_resumes_to_the_same_bits_and_leaves_a_head_that_loads(tmp_path):
