@@ -73,6 +73,8 @@ def _add_discovery(cfg: CN) -> None:
     cfg.DISCOVERY.LOST.K_PATCHES = 100  # candidates for seed expansion, in patches
     # True subtracts the image's mean key first. Ours, not published: it helps untrained networks, DINO's little.
     cfg.DISCOVERY.LOST.CENTRE = False
+    cfg.DISCOVERY.LOST.MAX_OBJECTS = 1  # more: further components of the foreground; ours
+    cfg.DISCOVERY.LOST.MIN_AREA = 0.01  # share of the grid that each of them covers at least
 
     cfg.DISCOVERY.TOKENCUT = CN()  # arXiv:2202.11539
     cfg.DISCOVERY.TOKENCUT.TAU = 0.2  # cosine similarity; an edge exists where it is greater

@@ -15,8 +15,8 @@ from .mask_steps import MaskSteps
 # sections of DISCOVERY that a rule switches on by a parameter of the same name
 MASK_REFINEMENTS = ("crf", "bilateral")
 
-# A rule may also say which facet it reads (`facet`), that it wants images squeezed to a square (`input_side`, pixels), and
-# what is done to its masks outside (`mask_steps`).
+# A rule may also say which facet it reads (`facet`), that it wants images squeezed to a square (`input_side`, pixels), what
+# is done to its masks outside (`mask_steps`), and how many cuts LAPACK had to find (`dense_solves`).
 Rule = Callable[[FeatureMap], list[PseudoBoxes]]
 
 
@@ -37,6 +37,11 @@ def facet_of(rule: Rule, facets: Sequence[str]) -> str:
 def mask_steps_of(rule: Rule) -> MaskSteps:
     """What is done to the rule's masks outside of it."""
     return getattr(rule, "mask_steps", MaskSteps())
+
+
+def dense_solves_of(rule: Rule) -> int:
+    """Cuts so far that did not converge by Lanczos; 0 of a rule without cuts."""
+    return getattr(rule, "dense_solves", 0)
 
 
 class RuleRegistry(Registry):

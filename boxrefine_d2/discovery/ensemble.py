@@ -9,7 +9,7 @@ from torchvision.ops import box_iou
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.structures import FeatureMap, PseudoBoxes
 
-from .build import DISCOVERY_REGISTRY, build_rule
+from .build import DISCOVERY_REGISTRY, build_rule, dense_solves_of
 from .mask_boxes import check_max_objects
 
 
@@ -38,6 +38,11 @@ class Ensemble:
         self.min_agreement = min_agreement
         check_max_objects("ensemble", max_objects)
         self.max_objects, self.max_iou = max_objects, max_iou
+
+    @property
+    def dense_solves(self) -> int:
+        """Of all its rules."""
+        return sum(dense_solves_of(rule) for rule in self.rules)
 
     def __call__(self, features: FeatureMap) -> list[PseudoBoxes]:
         """One PseudoBoxes per image, the most agreed-on box first; score = agreement in [0, 1]."""

@@ -5,15 +5,15 @@ Shapes: B images, N = h * w cells in row-major order, C channels.
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.structures import FeatureMap, PseudoBoxes, cell_box_to_input, mask_to_box
+from boxrefine_d2.structures import FeatureMap, PseudoBoxes
 
 from .build import DISCOVERY_REGISTRY
 from .components import component_of
+from .mask_boxes import check_max_objects, further_objects, pseudo_boxes_of, shared_score
 
 
 @dataclass
@@ -60,13 +60,17 @@ class Lost:
     Args (keyword):
         k_patches: candidates for seed expansion, in patches.
         centre: subtract each image's mean feature first (ours, not published).
+        max_objects, min_area: further components of the foreground, and the share of the grid each covers at least
+            (ours, not published).
     """
 
-    def __init__(self, *, k_patches: int, centre: bool):
+    def __init__(self, *, k_patches: int, centre: bool, max_objects: int, min_area: float):
         if k_patches < 1:
             raise UserError(f"lost: k_patches is {k_patches}, but at least 1 patch is needed")
+        check_max_objects("lost", max_objects)
         self.k_patches = k_patches
         self.centre = centre
+        self.max_objects, self.min_area = max_objects, min_area
 
     def heatmap(self, features: FeatureMap) -> Tensor:
         """The soft foreground (B, h, w) in [0, 1], differentiable: 0.5 is the border that the boxes are drawn along.
@@ -100,20 +104,15 @@ class Lost:
 
     @torch.no_grad()
     def __call__(self, features: FeatureMap) -> list[PseudoBoxes]:
-        """One PseudoBoxes per image: N = 1, the component as mask, score = share of cells unlike the seed."""
+        """One PseudoBoxes per image: the component as mask, score = share of cells unlike the seed."""
         maps = self._maps(features)
         h, w = features.grid_size
         foreground = (maps.summed > 0).cpu().numpy().reshape(-1, h, w)
-        cells = [divmod(int(seed), w) for seed in maps.seed.cpu()]
-        components = [component_of(*pair) for pair in zip(foreground, cells, strict=True)]
-        masks = torch.from_numpy(np.stack(components))
-        boxes = cell_box_to_input(
-            mask_to_box(masks), features.strides, torch.tensor(list(features.image_sizes))
-        )
         seed_degree = maps.degree.gather(1, maps.seed[:, None])[:, 0].float().cpu()
-        scores = 1 - seed_degree / max(h * w - 1, 1)
-        device = features.data.device
-        return [
-            PseudoBoxes(boxes[i : i + 1], scores[i : i + 1], size, masks[i : i + 1]).to(device)
-            for i, size in enumerate(features.image_sizes)
-        ]
+        unlike = (1 - seed_degree / max(h * w - 1, 1)).tolist()
+        masks, scores = [], []
+        for upper, seed, score in zip(foreground, maps.seed.tolist(), unlike, strict=True):
+            first = component_of(upper, divmod(seed, w))
+            masks.append(further_objects(upper, first, self.max_objects, self.min_area))
+            scores.append(shared_score(score, masks[-1]))
+        return pseudo_boxes_of(masks, scores, features)

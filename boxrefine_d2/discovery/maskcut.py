@@ -57,6 +57,7 @@ class MaskCut:
         repeat_rejected: a rejected mask changes nothing, so the next round cuts the same one; no longer compared with
             anything, it is emitted less what is taken, unless it was too small. That is the code; False ends there.
         crf: the numbers of `crf_masks`, by which discover.py refines the masks; False leaves them as they are.
+    Attributes: dense_solves: cuts so far that LAPACK had to find.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class MaskCut:
         self.max_corners = max_corners
         self.max_iou, self.min_area = max_iou, min_area
         self.repeat_rejected = repeat_rejected
+        self.dense_solves = 0
         self.mask_steps = MaskSteps(
             refine=partial(crf_masks, **crf) if crf else None,
             require=require_pydensecrf if crf else None,
@@ -111,6 +113,7 @@ class MaskCut:
         if not todo:
             return
         cut = normalized_cut(edges if len(todo) == len(edges) else edges[todo], self.eps)
+        self.dense_solves += int(cut.dense.sum())
         foreground, seed = self._sides(cut.eigenvector, grid_size)
         upper = foreground.cpu().numpy().reshape(-1, *grid_size)
         for row, i in enumerate(todo):

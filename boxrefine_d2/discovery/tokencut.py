@@ -70,6 +70,7 @@ class TokenCut:
             False leaves them as they are.
         max_objects, min_area: further components of the foreground, and the share of the grid each covers at least
             (ours, not published).
+    Attributes: dense_solves: images so far whose cut LAPACK had to find.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class TokenCut:
         self.tau, self.eps = tau, eps
         self.tie_tolerance = tie_tolerance
         self.max_objects, self.min_area = max_objects, min_area
+        self.dense_solves = 0
         self.mask_steps = (
             MaskSteps(refine=partial(bilateral_masks, **bilateral), boxes_from_masks=True)
             if bilateral
@@ -118,6 +120,7 @@ class TokenCut:
     def __call__(self, features: FeatureMap) -> list[PseudoBoxes]:
         """One PseudoBoxes per image: the component as mask, score = 1 - lambda (1: the sides hardly touch)."""
         cut = self.cut(features)
+        self.dense_solves += int(cut.dense.sum())
         sides = bipartition(cut.eigenvector, self.tie_tolerance)
         h, w = features.grid_size
         foreground = sides.foreground.cpu().numpy().reshape(-1, h, w)

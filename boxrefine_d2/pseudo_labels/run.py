@@ -21,7 +21,7 @@ from boxrefine_d2.data.loaders import UnreadableImage, WholeImageLoader
 from boxrefine_d2.data.mappers import ImageMapper, SqueezedImageMapper, WholeImageMapper
 from boxrefine_d2.data.pseudo_label_file import id_order, write_ordered_pseudo_labels
 from boxrefine_d2.discovery import build_rule
-from boxrefine_d2.discovery.build import Rule, facet_of, mask_steps_of
+from boxrefine_d2.discovery.build import Rule, dense_solves_of, facet_of, mask_steps_of
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.features import Backbone, build_backbone, read_map
 from boxrefine_d2.structures import FeatureMap
@@ -164,14 +164,16 @@ def _entries(
     with finisher(steps, num_workers) as finish:
         for index, samples in zip(todo, loader.with_unreadable(), strict=True):
             readable = [s for s in samples if not isinstance(s, UnreadableImage)]
-            work = []
+            work, solved_before = [], dense_solves_of(rule)
             if readable:
                 features = read_map([s["image"] for s in readable], backbone, facet)
                 pairs = zip(readable, rule(features), strict=True)
                 work = [
                     (s["image_id"], grid_masks(s, boxes, features, steps)) for s, boxes in pairs
                 ]
-            for what, annotations in finish.add((index, _lines(samples)), work):
+            images, failed = _lines(samples)
+            counts = {"failed": failed, "dense_solves": dense_solves_of(rule) - solved_before}
+            for what, annotations in finish.add((index, images, counts), work):
                 yield _entry(*what, annotations)
         for what, annotations in finish.rest():
             yield _entry(*what, annotations)
@@ -195,12 +197,12 @@ def _lines(samples: list[Record | UnreadableImage]) -> tuple[list[Record], list[
 
 def _entry(
     index: int,
-    lines: tuple[list[Record], list[dict[str, str]]],
+    images: list[Record],
+    counts: dict[str, Any],
     annotations: list[list[dict[str, Any]]],
 ) -> tuple[int, Entry]:
-    images, failed = lines
     pairs = [list(pair) for pair in zip(images, annotations, strict=True)]
-    return index, {"images": pairs, "failed": failed}
+    return index, {"images": pairs} | counts
 
 
 def _write(
@@ -209,9 +211,11 @@ def _write(
     """The file from the journals, which are then removed; (images, failed images) in it."""
     order = []
     failed = list(failed)
+    solves = 0
     for index, entry in journal.entries():
         order += [(id_order(image["id"]), index, i) for i, (image, _) in enumerate(entry["images"])]
         failed += entry["failed"]
+        solves += entry["dense_solves"]
     if not order:
         journal.remove()
         raise UserError(f"none of the {asked} images could be done; first: {failed[0]['reason']}")
@@ -221,7 +225,11 @@ def _write(
         output,
         images=(entry_of(index)["images"][i][0] for _, index, i in order),
         annotations=(line for _, index, i in order for line in entry_of(index)["images"][i][1]),
-        info=info | {"images_failed": sorted(failed, key=lambda failure: failure["file_name"])},
+        info=info
+        | {
+            "images_failed": sorted(failed, key=lambda failure: failure["file_name"]),
+            "dense_solves": solves,
+        },
     )
     journal.remove()
     return len(order), len(failed)

@@ -144,7 +144,7 @@ def map_uri(values: np.ndarray) -> str:
     return _uri(Image.fromarray(np.ascontiguousarray(colours)), "PNG", optimize=True)
 
 
-def inverse_degree(features: FeatureMap, *, k_patches: int, centre: bool) -> np.ndarray:
+def inverse_degree(features: FeatureMap, *, k_patches: int, centre: bool, **_: Any) -> np.ndarray:
     """(h, w): 1 / degree of each cell of one image, scaled to [0, 1], as LOST (arXiv:2109.14279) shows it.
 
     The seed is where it is largest. A degree of 0 counts as 1.

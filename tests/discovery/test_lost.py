@@ -135,6 +135,20 @@ def test_centre_finds_an_object_that_a_common_direction_hides():
     assert discover("lost", hidden, centre=True)[0].boxes.tolist() == [[32, 32, 80, 96]]
 
 
+def test_further_components_on_demand():
+    features = planted_square((10, 12), (1, 1, 4, 5))
+    cell = features.data[:, :, 1:2, 1:2].clone()  # all alike, so that the first of them is the seed
+    features.data[:, :, 1:5, 1:4] = cell
+    features.data[:, :, 6:9, 6:11] = cell  # 15 cells
+    features.data[:, :, 9:, 0:1] = cell  # 1 cell of 120
+    assert len(discover("lost", features)[0]) == 1
+    (found,) = discover("lost", features, max_objects=5)
+    assert found.boxes.tolist() == [[16, 16, 64, 80], [96, 96, 176, 144]]
+    assert found.scores[0] > found.scores[1]
+    (all_of_them,) = discover("lost", features, max_objects=5, min_area=0.001)
+    assert all_of_them.boxes[2].tolist() == [0, 144, 16, 160]
+
+
 def test_score_is_the_share_of_cells_unlike_the_seed():
     # 9 of 81 cells are the object: its seed has 8 similar cells of 80 others
     (found,) = discover("lost", planted_square((9, 9), (0, 0, 3, 3)))
@@ -154,7 +168,8 @@ def test_mistakes_are_named():
 
 
 def test_defaults_come_from_the_paper_profile():
-    assert rule_parameters("lost") == {"k_patches": 100, "centre": False}
+    published = {"k_patches": 100, "centre": False, "max_objects": 1}
+    assert rule_parameters("lost") == published | {"min_area": 0.01}
 
 
 def test_heatmap_is_above_a_half_exactly_on_the_foreground():

@@ -91,7 +91,7 @@ def test_a_missing_crf_is_named_with_both_remedies(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "rule", ["tokencut", "dino_seg", "move", "found", "representer", "ensemble"]
+    "rule", ["lost", "tokencut", "dino_seg", "move", "found", "representer", "ensemble"]
 )
 def test_fewer_than_one_object_is_refused(rule):
     with pytest.raises(UserError, match=f"{rule}: max_objects is 0"):

@@ -6,8 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import safetensors
 import pytest
+import safetensors
 import torch
 
 from boxrefine_d2.features import build_backbone

@@ -14,8 +14,10 @@ from PIL import Image
 from torchvision.ops import box_iou
 
 from boxrefine_d2.data import load_spec, read_pseudo_labels
+from boxrefine_d2.discovery import normalized_cut
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.pseudo_labels import DiscoverySettings, discover_dataset, planning, run
+from boxrefine_d2.pseudo_labels.journal import Journal
 from boxrefine_d2.tools import discover as discover_command
 
 TOOLS = Path(__file__).parents[2] / "tools"
@@ -55,12 +57,40 @@ def test_every_image_has_a_box_in_its_own_frame(folder, tmp_path):
         assert (x + w) % 16 == 0 or x + w == width
         assert (y + h) % 16 == 0 or y + h == height
         assert 0 <= annotation["score"] <= 1
-    assert labels.info["parameters"] == {"k_patches": 100, "centre": False}
+    assert labels.info["parameters"]["k_patches"] == 100
     assert labels.info["weights"]["source"] == "random:0"
     assert labels.info["images_asked"] == 7 and labels.info["images_failed"] == []
     # the file serves as labels of the same images
     dataset = load_spec(f"folder:{folder}+pseudo={tmp_path / 'out.json'}")
     assert all(len(record["annotations"]) == 1 for record in dataset.records)
+
+
+@pytest.mark.parametrize("method", ["tokencut", "maskcut", "ensemble"])
+def test_cuts_that_lapack_had_to_find_are_counted_over_an_interruption_too(
+    folder, tmp_path, monkeypatch, method
+):
+    """No precision is good enough, so that LAPACK finds them all."""
+    never = normalized_cut.Precision(torch.float32, steps=2, error=-1.0, rounding=1e-7)
+    monkeypatch.setattr(normalized_cut, "SINGLE", never)
+    monkeypatch.setattr(normalized_cut, "DOUBLE", never)
+    parameters = {"crf": False, "n_masks": 1, "input_side": 0} if method == "maskcut" else {}
+    settings = replace(MINI, method=method, parameters=parameters)
+    add = Journal.add
+
+    def add_two(self, index, entry):
+        if len(self) == 2:
+            raise KeyboardInterrupt
+        add(self, index, entry)
+
+    with monkeypatch.context() as interrupted:
+        interrupted.setattr(Journal, "add", add_two)
+        with pytest.raises(KeyboardInterrupt):
+            discover(folder, tmp_path / "out.json", settings)
+    discover(folder, tmp_path / "out.json", settings)
+    # two of the seven images are a single patch, which needs no solver
+    assert read_pseudo_labels(tmp_path / "out.json").info["dense_solves"] == 5
+    discover(folder, tmp_path / "lost.json")
+    assert read_pseudo_labels(tmp_path / "lost.json").info["dense_solves"] == 0
 
 
 def test_the_batch_size_changes_no_box(folder, tmp_path):
