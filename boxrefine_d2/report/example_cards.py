@@ -6,6 +6,7 @@ from html import escape
 from torch import Tensor
 
 from .pictures import GROUND_TRUTH, CellMap, Example, map_uri, photo_uri
+from .rule_maps import MAPS
 from .run_folder import DETECTOR, REFINED
 
 _BADGES = {
@@ -26,10 +27,10 @@ def example_cards(examples: Sequence[Example], rule: str, rule_title: str) -> st
     """
     cards = "".join(_card(example, rule, rule_title) for example in examples)
     has_maps = any(example.maps for example in examples)
-    return f'{_legend(rule_title, has_maps)}<div class="cards">{cards}</div>'
+    return f'{_legend(rule, rule_title, has_maps)}<div class="cards">{cards}</div>'
 
 
-def _legend(rule_title: str, has_maps: bool) -> str:
+def _legend(rule: str, rule_title: str, has_maps: bool) -> str:
     lines = {
         "gt": "ground truth",
         "before": f"{rule_title} before",
@@ -44,12 +45,9 @@ def _legend(rule_title: str, has_maps: bool) -> str:
     ]
     if has_maps:
         keys.append('<li><span>map: low</span><i class="ramp"></i><span>high</span></li>')
-    note = (
-        '<p class="soft small">The maps beside a picture show 1 / degree of each patch, each on its own scale: a '
-        "patch is bright where few others are like it. The rule starts from the brightest. IoU is with the object "
-        "that the box meets best.</p>"
-    )
-    return f'<ul class="keys">{"".join(keys)}</ul>{note if has_maps else ""}'
+    maps = f"The maps beside a picture show {escape(MAPS[rule].says)} " if has_maps else ""
+    note = f'<p class="soft small">{maps}IoU is with the object that the box meets best.</p>'
+    return f'<ul class="keys">{"".join(keys)}</ul>{note}'
 
 
 def _card(example: Example, rule: str, rule_title: str) -> str:

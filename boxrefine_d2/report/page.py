@@ -14,6 +14,7 @@ from boxrefine_d2.engine import load_config
 
 from .example_cards import example_cards
 from .pictures import examples
+from .rule_maps import rule_title
 from .run_folder import REFINED, Run
 from .summary import flat
 from .tables import fact_table, headline_table, number, outcome_tally, record_table, seeds_text
@@ -57,7 +58,7 @@ def _verdict(summary: dict[str, Any]) -> str:
     gain = summary["gain"][f"{REFINED}_minus_{rule}"]
     low, high = gain["ci95"]
     numbers = (
-        f"Before refinement {escape(rule.upper())} finds an object in <b>{number(corloc[rule])} %</b> of the "
+        f"Before refinement {escape(rule_title(rule))} finds an object in <b>{number(corloc[rule])} %</b> of the "
         f"{summary['images']} test images, after it in <b>{number(corloc[REFINED])} %</b>: "
         f"{number(gain['mean'], signed=True)} points, 95 % interval "
         f'<span class="num">[{number(low, signed=True)}, {number(high, signed=True)}]</span>.'
@@ -74,7 +75,7 @@ def _verdict(summary: dict[str, Any]) -> str:
 
 
 def _what(summary: dict[str, Any]) -> str:
-    rule = escape(summary["rule"].upper())
+    rule = escape(rule_title(summary["rule"]))
     return (
         f"CorLoc is the share of images whose one box has an IoU of at least 0.5 with any object. {rule} draws that "
         "box from a network <i>f</i>, without labels. A detector <i>h</i> is fitted to these boxes, and through it "
@@ -99,7 +100,7 @@ def _tables(summary: dict[str, Any]) -> str:
 
 def _images(summary: dict[str, Any], run: Run, count: int) -> str:
     dataset = summary["dataset"]
-    rule = escape(run.rule.upper())
+    rule = escape(rule_title(run.rule))
     found = examples(run, dataset, count)
     intro = (
         f"<p>An image is <b>helped</b> if only the box after refinement hits an object, and <b>hurt</b> if only the "

@@ -5,7 +5,7 @@ Boxes are XYXY, half-open, in pixels of the original image.
 
 import base64
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,18 +21,15 @@ from torchvision.ops import box_iou
 
 from boxrefine_d2.data import read_image, register_spec
 from boxrefine_d2.data.mappers import WholeImageMapper
-from boxrefine_d2.discovery import TokenCut
 from boxrefine_d2.discovery.build import rule_parameters
-from boxrefine_d2.discovery.lost import lost_maps
-from boxrefine_d2.discovery.tokencut import bipartition
 from boxrefine_d2.engine.checkpoint import SafeCheckpointer
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.evaluation import GroundTruth
 from boxrefine_d2.features.padding import normalise_and_pad
 from boxrefine_d2.features.reading import map_of, shared_part
 from boxrefine_d2.modeling import BoxRefiner
-from boxrefine_d2.structures import FeatureMap
 
+from .rule_maps import MAPS
 from .run_folder import DETECTOR, REFINED, ImageHits, Run
 from .summary import OUTCOMES, outcomes
 
@@ -144,43 +141,6 @@ def map_uri(values: np.ndarray) -> str:
     return _uri(Image.fromarray(np.ascontiguousarray(colours)), "PNG", optimize=True)
 
 
-def inverse_degree(features: FeatureMap, *, k_patches: int, centre: bool, **_: Any) -> np.ndarray:
-    """(h, w): 1 / degree of each cell of one image, scaled to [0, 1], as LOST (arXiv:2109.14279) shows it.
-
-    The seed is where it is largest. A degree of 0 counts as 1.
-    """
-    tokens = features.tokens().float()
-    if centre:
-        tokens = tokens - tokens.mean(dim=1, keepdim=True)
-    degree = lost_maps(tokens, k_patches).degree[0].reshape(features.grid_size)
-    inverse = 1 / degree.clamp(min=1).double().cpu().numpy()
-    span = inverse.max() - inverse.min()
-    return (inverse - inverse.min()) / span if span else np.zeros_like(inverse)
-
-
-def eigenvector(features: FeatureMap, **parameters: Any) -> np.ndarray:
-    """(h, w): the eigenvector of TokenCut's graph of one image, its foreground up, scaled to [0, 1]."""
-    cut = TokenCut(**parameters).cut(features)
-    sides = bipartition(cut.eigenvector, parameters["tie_tolerance"])
-    values = sides.eigenvector[0].reshape(features.grid_size).cpu().numpy()
-    span = values.max() - values.min()
-    return (values - values.min()) / span if span else np.zeros_like(values)
-
-
-def soft_mask(features: FeatureMap, **_: Any) -> np.ndarray:
-    """(h, w): the mask that a segmenter drew of one image."""
-    return features.data[0, 0].double().cpu().numpy()
-
-
-# What is shown of a rule's inside: rule -> (features of one image, its parameters) -> (h, w) in [0, 1].
-MAPS: dict[str, Callable[..., np.ndarray]] = {
-    "lost": inverse_degree,
-    "tokencut": eigenvector,
-    "move": soft_mask,
-    "found": soft_mask,
-}
-
-
 def _load_model(run: Run) -> BoxRefiner:
     path = run.folder / "model_final.pth"
     if not path.is_file():
@@ -214,7 +174,7 @@ def _boxes_and_maps(
             w * sx * sample["width"] / input_size[1],
             h * sy * sample["height"] / input_size[0],
         )
-        maps[name] = CellMap(MAPS[rule](features, **rule_parameters(rule, cfg)), extent)
+        maps[name] = CellMap(MAPS[rule].draw(features, **rule_parameters(rule, cfg)), extent)
     return boxes, maps
 
 

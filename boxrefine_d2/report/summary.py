@@ -12,6 +12,7 @@ import boxrefine_d2
 from boxrefine_d2.errors import UserError
 
 from .bootstrap import DRAWS, mean_with_interval, paired_gain
+from .rule_maps import rule_title
 from .run_folder import DETECTOR, REFINED, ImageHits, Run
 
 OUTCOMES = ("helped", "hurt", "hit_both", "missed_both")
@@ -99,7 +100,7 @@ def summary_table(summary: dict[str, Any]) -> str:
 
 def labels(rule: str) -> dict[str, str]:
     """Source -> what its boxes are, in the order of the work."""
-    name = rule.upper()
+    name = rule_title(rule)
     return {rule: f"{name} before", DETECTOR: "h, best box", REFINED: f"{name} after"}
 
 

@@ -7,7 +7,8 @@ import torch
 from PIL import Image
 
 from boxrefine_d2.discovery import rule_parameters
-from boxrefine_d2.report.pictures import choose, eigenvector, inverse_degree, map_uri, photo_uri
+from boxrefine_d2.report.pictures import choose, map_uri, photo_uri
+from boxrefine_d2.report.rule_maps import eigenvector, inverse_degree
 from boxrefine_d2.structures import FeatureMap
 
 HELPED, HURT, HIT_BOTH, MISSED_BOTH = range(4)
