@@ -8,7 +8,7 @@ from PIL import Image
 
 from boxrefine_d2.discovery import rule_parameters
 from boxrefine_d2.report.pictures import choose, map_uri, photo_uri
-from boxrefine_d2.report.rule_maps import eigenvector, inverse_degree
+from boxrefine_d2.report.rule_maps import MAPS, eigenvector, inverse_degree, rule_title
 from boxrefine_d2.structures import FeatureMap
 
 HELPED, HURT, HIT_BOTH, MISSED_BOTH = range(4)
@@ -67,3 +67,14 @@ def test_the_eigenvector_is_high_on_the_object():
     shown = eigenvector(features, **rule_parameters("tokencut"))
     assert shown.shape == (4, 6) and (shown.min(), shown.max()) == (0.0, 1.0)
     assert shown[1:3, 2:4].min() > 0.99 and shown[0].max() < 0.01
+
+
+def test_a_rule_is_called_as_its_publication_calls_it_and_its_map_is_explained():
+    assert [rule_title(rule) for rule in ("lost", "tokencut", "mine")] == [
+        "LOST",
+        "TokenCut",
+        "mine",
+    ]
+    assert "degree" in MAPS["lost"].says and "eigenvector" in MAPS["tokencut"].says
+    mask = FeatureMap(torch.tensor([[[[0.0, 0.25], [0.5, 1.0]]]]), 1, [(2, 2)], "mask")
+    assert MAPS["move"].draw(mask, mask_thresh=0.5).tolist() == [[0, 0.25], [0.5, 1]]
