@@ -168,7 +168,7 @@ def settings_table(found: dict[str, tuple[dict[str, Any], dict[str, Any]]]) -> s
     names = list(found["main"][1]["datasets"])
     titles = [f"gain on `{name}` | *h* on `{name}`" for name in names]
     lines = [
-        f"| Setting | seeds | {' | '.join(titles)} | *h* meets its box, % | boxes changed, % | key shift |",
+        f"| Setting | seeds | {' | '.join(titles)} | *h* meets its box, % | boxes changed, % | map shift |",
         "|---" * (2 + 2 * len(names) + 3) + "|",
     ]
     for setting, result in found.values():

@@ -190,7 +190,7 @@ _RECORD_ROWS = [
     ),
     (
         "feature shift",
-        "mean relative L2 distance of the refined keys to the first ones",
+        "mean relative L2 distance of the map (keys, a mask) to the first one",
         _plain("feature_shift"),
     ),
     (
@@ -198,7 +198,11 @@ _RECORD_ROWS = [
         "L2 distance of f's parameters to the first ones",
         _plain("weight_distance"),
     ),
-    ("gradient of f's first block", "smallest and largest norm in phase refine", _gradient),
+    (
+        "gradient of f's first block",
+        "of a segmenter its head; smallest and largest norm in phase refine",
+        _gradient,
+    ),
     ("phase detector", "wall time of its steps", _seconds("detector")),
     ("phase refine", "wall time of its steps", _seconds("refine")),
     (

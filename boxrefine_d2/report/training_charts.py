@@ -22,7 +22,7 @@ CHARTS = {
         "mean IoU of the rule's boxes, without labels",
     ),
     "drift/area_ratio": ("area of the boxes", "geometric mean, in units of that before"),
-    "drift/feature_shift": ("shift of the keys", "share of their length"),
+    "drift/feature_shift": ("shift of the map", "share of its length"),
     "drift/corloc": ("CorLoc of the same boxes", "percent; for the record, nothing reads it"),
 }
 

@@ -94,7 +94,7 @@ def test_the_drift_table_orders_signals_and_corloc(script):
     assert "| 30 | 0.500 | 1.600 | 0.750 | 54.0 |" in page
     assert "over these 8 checks" in page
     assert "- agreement with mirrored images: +1.00" in page
-    assert "- shift of the keys: -1.00" in page
+    assert "- shift of the map: -1.00" in page
 
 
 def test_the_committed_page_is_what_the_kept_results_give():
