@@ -23,7 +23,7 @@ ALLOWED = {
     "modeling": {"structures", "features", "discovery", "errors"},
     "pretraining": {"structures", "features", "discovery", "errors"},
     "evaluation": {"structures", "errors", "atomic_file"},
-    "export": {"data", "errors"},
+    "export": {"data", "errors", "structures"},
     "doctor": {"features", "data", ""},
     "pseudo_labels": {"structures", "features", "discovery", "data", "errors", "atomic_file", ""},
     "engine": {

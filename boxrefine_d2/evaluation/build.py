@@ -10,11 +10,14 @@ from boxrefine_d2.errors import UserError
 
 from .corloc import corloc_of_file
 from .ground_truth import GroundTruth
+from .mask_iou import mask_iou_of_file
 from .predictions import PredictionFile
 from .results import MetricResult
 
 METRICS: dict[str, Callable[[GroundTruth, PredictionFile], MetricResult]] = {
     "corloc": corloc_of_file,
+    "mask_iou": mask_iou_of_file,
+    "foreground_iou": mask_iou_of_file,
 }
 
 

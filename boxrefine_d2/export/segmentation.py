@@ -1,11 +1,10 @@
 """COCO's ways to write a mask, decoded."""
 
-from typing import Any
-
 import numpy as np
 from pycocotools import mask as mask_codec
 
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.structures.segmentation import compressed_rle
 
 from .labelled_images import LabelledBox, LabelledImage
 
@@ -17,7 +16,7 @@ def mask_of(box: LabelledBox, image: LabelledImage) -> np.ndarray:
     """
     size = (image.height, image.width)
     try:
-        mask = mask_codec.decode(_compressed(box.segmentation, size)).astype(bool)
+        mask = mask_codec.decode(compressed_rle(box.segmentation, size)).astype(bool)
     except Exception as error:  # the codec raises nearly anything on damaged counts
         raise UserError(
             f"a segmentation of image {image.file_name!r} cannot be decoded: {error}"
@@ -28,12 +27,3 @@ def mask_of(box: LabelledBox, image: LabelledImage) -> np.ndarray:
             f"{image.width} x {image.height}"
         )
     return mask
-
-
-def _compressed(segmentation: Any, size: tuple[int, int]) -> dict[str, Any]:
-    """Compressed RLE of RLE with counts of any kind, or of polygons."""
-    if isinstance(segmentation, dict):
-        if isinstance(segmentation["counts"], list):
-            return mask_codec.frPyObjects(segmentation, *segmentation["size"])
-        return segmentation
-    return mask_codec.merge(mask_codec.frPyObjects(segmentation, *size))

@@ -1,0 +1,109 @@
+"""How well masks cover objects, classes aside: of the best one, and of all of them together.
+
+Both are means over the images that have masks as ground truth, in percent; crowds are left out. An image without a
+predicted mask counts 0.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pycocotools import mask as mask_codec
+
+from boxrefine_d2.errors import UserError
+from boxrefine_d2.structures.segmentation import compressed_rle
+
+from .ground_truth import GroundTruth, ImageId, check_labels
+from .predictions import PredictionFile, box_table
+from .preflight import check_predictions
+from .results import MetricResult
+
+Rle = dict[str, Any]
+
+
+def mask_iou_of_file(ground_truth: GroundTruth, predictions: PredictionFile) -> MetricResult:
+    """`mask_iou`: IoU of an image's mask of the highest score with the object that it meets best.
+    `foreground_iou`: IoU of the union of its masks with the union of its objects, as saliency is scored.
+
+    Raises: UserError for a data set or a file without masks, masks of another size than the image, and see `preflight`.
+    """
+    check_labels(ground_truth.records, ground_truth.name)
+    predictions.require("mask_iou", "image_id", "bbox", "segmentation")
+    warnings = check_predictions(predictions, box_table(predictions), ground_truth)
+    truth = _true_masks(ground_truth)
+    found = _predicted_masks(predictions, {r["image_id"]: r for r in ground_truth.records})
+    best, together = [], []
+    for image_id, objects in truth.items():
+        masks = found.get(image_id, [])
+        best.append(_overlaps(masks[:1], objects))
+        together.append(_overlaps(_union(masks), _union(objects)))
+    values = {"mask_iou": _percent(best), "foreground_iou": _percent(together)}
+    counts = {
+        "images_evaluated": len(truth),
+        "images_without_ground_truth": len(ground_truth.records) - len(truth),
+        "images_without_prediction": sum(image_id not in found for image_id in truth),
+    }
+    return MetricResult(values, counts, warnings)
+
+
+def _true_masks(ground_truth: GroundTruth) -> dict[ImageId, list[Rle]]:
+    """Of the images that have any."""
+    masks = {}
+    for record in ground_truth.records:
+        objects = [
+            _rle(a["segmentation"], record, ground_truth.name)
+            for a in record.get("annotations", ())
+            if a.get("segmentation") and not a.get("iscrowd", 0)
+        ]
+        if objects:
+            masks[record["image_id"]] = objects
+    if not masks:
+        raise UserError(
+            f"{ground_truth.name} has no masks to score against; metrics of boxes, such as corloc, need none"
+        )
+    return masks
+
+
+def _predicted_masks(
+    predictions: PredictionFile, by_id: Mapping[ImageId, Mapping[str, Any]]
+) -> dict[ImageId, list[Rle]]:
+    """Of each image of the data set, the highest score first; of equals the first in the file."""
+    found: dict[ImageId, list[tuple[float, Rle]]] = {}
+    for entry in predictions.entries:
+        record = by_id.get(entry["image_id"])
+        if record is not None:
+            rle = _rle(entry["segmentation"], record, predictions.path)
+            found.setdefault(entry["image_id"], []).append((entry.get("score", 1.0), rle))
+    return {
+        image_id: [rle for _, rle in sorted(masks, key=lambda pair: -pair[0])]
+        for image_id, masks in found.items()
+    }
+
+
+def _rle(segmentation: Any, record: Mapping[str, Any], where: str) -> Rle:
+    size = (record["height"], record["width"])
+    try:
+        rle = compressed_rle(segmentation, size)
+        mask_codec.area(rle)
+    except Exception as error:  # the codec raises nearly anything on damaged counts
+        raise UserError(
+            f"{where}: a segmentation of image {record['image_id']!r} cannot be decoded: {error}"
+        ) from error
+    if tuple(rle["size"]) != size:
+        height, width = rle["size"]
+        raise UserError(
+            f"{where}: a mask of image {record['image_id']!r} is {width} x {height} pixels, the image {size[1]} x {size[0]}"
+        )
+    return rle
+
+
+def _union(masks: list[Rle]) -> list[Rle]:
+    return [mask_codec.merge(masks)] if masks else []
+
+
+def _overlaps(masks: list[Rle], objects: list[Rle]) -> float:
+    """IoU of the one mask with the object that it meets best; 0 without a mask."""
+    return float(mask_codec.iou(masks, objects, [0] * len(objects)).max()) if masks else 0.0
+
+
+def _percent(shares: list[float]) -> float:
+    return 100 * sum(shares) / len(shares)
