@@ -56,6 +56,8 @@ def _add_model(cfg: CN) -> None:
     cfg.MODEL.MAP_DETECTOR.INPUT = "qkv_as_image"
     # False: token rows are patches only. The release keeps the CLS row for TokenCut and drops it for LOST.
     cfg.MODEL.MAP_DETECTOR.INPUT_CLS = False
+    # side of the squares that the picture is averaged over, pixels: a small h reads a mask as well at a quarter; ours
+    cfg.MODEL.MAP_DETECTOR.INPUT_POOL = 1
 
     # L_h: weights are used as matching costs too
     cfg.MODEL.CRITERION = CN()

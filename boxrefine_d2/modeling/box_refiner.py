@@ -110,6 +110,7 @@ class BoxRefiner(nn.Module):
                 with_cls=detector.INPUT_CLS,
                 with_tokens=not isinstance(network, Segmenter),
                 rule=rule,
+                pool=detector.INPUT_POOL,
             ),
             "preservation": PreservationLoss(
                 weight=cfg.REFINE.PRESERVATION_WEIGHT,

@@ -6,6 +6,7 @@ Shapes: B images, T tokens (CLS first, if kept), N = h * w patches, C channels.
 from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from boxrefine_d2.discovery.build import Rule
@@ -54,15 +55,26 @@ RULE_INPUTS: dict[str, tuple[str, ...]] = {
 }
 
 
-def build_map_input(name: str, *, with_cls: bool, with_tokens: bool, rule: Rule) -> MapInput:
+def build_map_input(
+    name: str, *, with_cls: bool, with_tokens: bool, rule: Rule, pool: int = 1
+) -> MapInput:
     """The adapter `name`: f's reading to a picture (B, 3, H, W), with gradient.
 
     `RULE_INPUTS` show the rule's own maps on the patch grid, which keeps the layout that the token pictures lose; a
     rule without them is refused. Of a segmenter, "heatmap_as_image" is the mask.
 
-    Args: with_cls: token pictures have the row of CLS.  with_tokens: f is a transformer.
+    Args:
+        with_cls: token pictures have the row of CLS.  with_tokens: f is a transformer.
+        pool: side of the squares that a picture is averaged over, pixels; those at its end that do not fill one are left out.
     Raises: UserError for an unknown name, listing the known ones, or one that this f or this rule has nothing for.
     """
+    if pool < 1:
+        raise UserError(f"MODEL.MAP_DETECTOR.INPUT_POOL is {pool}, but at least 1 pixel is needed")
+    show = _build_unpooled(name, with_cls=with_cls, with_tokens=with_tokens, rule=rule)
+    return show if pool == 1 else lambda reading: F.avg_pool2d(show(reading), pool)
+
+
+def _build_unpooled(name: str, *, with_cls: bool, with_tokens: bool, rule: Rule) -> MapInput:
     if name in TOKEN_INPUTS and not with_tokens:
         raise UserError(
             f"MODEL.MAP_DETECTOR.INPUT {name!r} shows a transformer's tokens, and f is a segmenter; use heatmap_as_image"

@@ -141,6 +141,11 @@ def test_of_a_segmenter_h_sees_the_mask():
     rule = build_rule("move")
     show = build_map_input("heatmap_as_image", with_cls=False, with_tokens=False, rule=rule)
     assert torch.equal(show(reading), mask.expand(2, 3, 32, 48))
+    kind = {"with_cls": False, "with_tokens": False, "rule": rule}
+    pooled = build_map_input("heatmap_as_image", **kind, pool=4)(reading)
+    assert_close(pooled[:, 1], mask.unflatten(2, (8, 4)).unflatten(4, (12, 4)).mean(dim=(1, 3, 5)))
+    with pytest.raises(UserError, match="INPUT_POOL is 0"):
+        build_map_input("heatmap_as_image", **kind, pool=0)
 
 
 def test_mistaken_adapters_are_named():
