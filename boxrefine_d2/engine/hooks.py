@@ -36,7 +36,8 @@ class PhaseHook(HookBase):
     def before_step(self) -> None:
         """Switches when the phase changes."""
         phase = self.schedule(self.trainer.iter)
-        if self.fresh_head_seed is not None and self.trainer.iter == self.schedule.warmup:
+        begins = self.trainer.iter == self.schedule.warmup and phase == REFINE
+        if begins and self.fresh_head_seed is not None:
             self.model.map_network.restart_head(self.fresh_head_seed)
         if phase != self.model.phase or self.trainer.iter == self.trainer.start_iter:
             self.model.set_phase(phase)

@@ -1,9 +1,10 @@
 """What refinement reads of a map network, for networks of either kind: transformers, and segmenters on a frozen one."""
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from boxrefine_d2.structures import FeatureMap
 
@@ -55,3 +56,18 @@ def map_of(
     if isinstance(network, Segmenter):
         return network.draw(shared, image_sizes)
     return network(shared, map_facet(network), image_sizes)
+
+
+def frozen_copy(network: Refinable) -> Refinable:
+    """A copy that never learns, and shares with the network what does not learn there either.
+
+    Put in train mode, its batch norms read the batch and keep their own averages as they are.
+    """
+    never_learns = (
+        {id(network.extractor): network.extractor} if isinstance(network, Segmenter) else {}
+    )
+    frozen = copy.deepcopy(network, never_learns).requires_grad_(False)
+    for module in frozen.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 0.0
+    return frozen

@@ -3,7 +3,6 @@
 Shapes: B images, N patches, C channels, S x S the square that h's map is made from.
 """
 
-import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,6 +21,7 @@ from boxrefine_d2.features import build_backbone
 from boxrefine_d2.features.padding import normalise_and_pad
 from boxrefine_d2.features.reading import (
     Refinable,
+    frozen_copy,
     map_facet,
     map_of,
     read_shared,
@@ -79,7 +79,7 @@ class BoxRefiner(nn.Module):
                 f"INPUT.SQUARE_SIZE {square_size} is no multiple of the patch, {map_network.stride} pixels"
             )
         self.map_network = map_network
-        self.reference_network = _frozen_copy(map_network)
+        self.reference_network = frozen_copy(map_network)
         self.map_detector = map_detector
         self.discovery = discovery
         self.discovery_name = discovery_name
@@ -340,18 +340,6 @@ def _check_parts(
         )
     if head_alone and not is_segmenter:
         raise UserError("REFINE.FRESH_HEAD: f has no head; use a segmenter, such as move_vits8")
-
-
-def _frozen_copy(network: Refinable) -> Refinable:
-    """Shares with the network what never learns; in train mode it reads the statistics of a batch and keeps its own."""
-    never_learns = (
-        {id(network.extractor): network.extractor} if isinstance(network, Segmenter) else {}
-    )
-    frozen = copy.deepcopy(network, never_learns).requires_grad_(False)
-    for module in frozen.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.momentum = 0.0
-    return frozen
 
 
 def _given_boxes(
