@@ -63,7 +63,8 @@ def test_the_page_shows_what_the_results_hold(script):
     assert "| k1 | abc1234 | `python tools/run_demo.py " in page
     assert "MODEL.MAP_DETECTOR.NUM_BOXES 1`" in page
     assert (
-        "Not run yet: TokenCut in place of LOST; without the preservation term; *h* has 5" in page
+        "Not run yet: TokenCut in place of LOST; MOVE's head in place of LOST, its mask refined; "
+        "without the preservation term; *h* has 5" in page
     )
     assert "<!--" not in page
 
