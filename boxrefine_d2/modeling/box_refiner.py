@@ -333,6 +333,11 @@ def _check_parts(
             "MODEL.MAP_NETWORK.NAME: refinement needs a transformer or a segmenter, not a CNN"
         )
     facet_of(rule, [map_facet(network)])
+    if getattr(rule, "observes", False):
+        raise UserError(
+            f"DISCOVERY.NAME: {type(rule).__name__} reads a whole data set first, and f changes at every step; write its "
+            "boxes with tools/discover.py and give them with +pseudo=FILE and REFINE.TARGETS annotations"
+        )
     if preservation.weight and (preservation.on == "mask") != is_segmenter:
         kind, fitting = ("segmenter", "mask") if is_segmenter else ("transformer", "cls or keys")
         raise UserError(

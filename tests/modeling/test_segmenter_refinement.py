@@ -232,5 +232,7 @@ def test_parts_that_do_not_fit_are_named():
         refiner(vit)
     with pytest.raises(UserError, match="FRESH_HEAD: f has no head"):
         refiner(vit, on="cls", rule="lost", head_alone=True)
+    with pytest.raises(UserError, match=r"Representer reads a whole data set first.*\+pseudo=FILE"):
+        refiner(vit, on="cls", rule="representer")
     with pytest.raises(UserError, match="needs a transformer or a segmenter, not a CNN"):
         refiner(VGG16())
