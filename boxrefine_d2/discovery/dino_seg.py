@@ -52,7 +52,10 @@ class DinoSeg:
         """
         heads = features.data.shape[1]
         if not 0 <= self.head < heads:
-            raise UserError(f"dino_seg: head {self.head} of {heads}, counted from 0")
+            raise UserError(
+                f"dino_seg: head is {self.head}, and the network has heads 0 to {heads - 1}: --set head=0, say "
+                "(DISCOVERY.DINO_SEG.HEAD in a config)"
+            )
         attention = features.data[:, self.head].flatten(1).double().cpu()
         shares = attention / attention.sum(dim=1, keepdim=True)
         foreground = strongest(shares, self.mass).numpy().reshape(-1, *features.grid_size)
