@@ -66,5 +66,7 @@ def test_mistakes_are_named(parameters, message):
 
 
 def test_a_head_that_is_not_there_is_named():
-    with pytest.raises(UserError, match="head is 4, and the network has heads 0 to 2: --set head=0"):
+    with pytest.raises(
+        UserError, match="head is 4, and the network has heads 0 to 2: --set head=0"
+    ):
         discover("dino_seg", attention_map((0, 0, 1, 1), heads=3, head=1))
