@@ -42,8 +42,11 @@ class Journal:
                 header = file.readline()
                 if not header.endswith(b"\n"):
                     continue
-                self._check(path, json.loads(header))
                 place = file.tell()
+                if not file.readline().endswith(b"\n"):
+                    continue  # nothing was finished, so nothing is lost whatever the settings
+                file.seek(place)
+                self._check(path, json.loads(header))
                 for line in file:
                     # a line without its end was being written when the run was killed
                     if line.endswith(b"\n"):

@@ -188,10 +188,13 @@ def test_an_interrupted_run_continues_to_the_same_bytes(folder, tmp_path, monkey
 def test_a_journal_of_other_settings_is_refused(folder, tmp_path, monkeypatch):
     output = tmp_path / "out.json"
 
-    def dies(*args):
+    add = Journal.add
+
+    def dies_after_one(self, index, entry):
+        add(self, index, entry)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(run, "read_map", dies)
+    monkeypatch.setattr(Journal, "add", dies_after_one)
     with pytest.raises(KeyboardInterrupt):
         discover(folder, output)
     with pytest.raises(UserError, match=r"other settings \(parameters\)"):
@@ -238,3 +241,11 @@ def test_mistakes_are_one_line_and_exit_2(folder, tmp_path, arguments, message, 
     (line,) = [line for line in captured.err.splitlines() if line.startswith("error: ")]
     assert message in line
     assert not (tmp_path / "o.json").exists()
+
+
+def test_a_run_that_finished_nothing_does_not_stand_in_the_way_of_another(folder, tmp_path):
+    wrong = replace(MINI, method="dino_seg")  # dino_mini has no head 4
+    with pytest.raises(UserError, match="--set head=0"):
+        discover(folder, tmp_path / "out.json", wrong)
+    discover(folder, tmp_path / "out.json", replace(wrong, parameters={"head": 0}))
+    assert [path.name for path in tmp_path.glob("out.json*")] == ["out.json"]
