@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from published import lost_box
+from published import box_of_cells, lost_box
 from published_cuts import maskcut_masks, tokencut_mask
 from torch import Tensor
 from tqdm import tqdm
@@ -89,19 +89,10 @@ def measure_agreement(data: str, images: int, network: VisionTransformer) -> Agr
 
 
 def _published_boxes(features: FeatureMap) -> Iterator[Tensor]:
-    tokens, [(height, width)] = features.tokens()[0], features.image_sizes
+    tokens, [size] = features.tokens()[0], features.image_sizes
     stride = round(features.strides[0])
-    yield lost_box(tokens, features.grid_size, stride, (height, width), stable=True)
-    rows, columns = tokencut_mask(tokens.numpy(), features.grid_size).nonzero()
-    yield torch.tensor(
-        [
-            stride * columns.min(),
-            stride * rows.min(),
-            min(stride * (columns.max() + 1), width),
-            min(stride * (rows.max() + 1), height),
-        ],
-        dtype=torch.float32,
-    )
+    yield lost_box(tokens, features.grid_size, stride, size, stable=True)
+    yield box_of_cells(tokencut_mask(tokens.numpy(), features.grid_size), stride, size)
 
 
 def _mask_ious(rule: object, features: FeatureMap) -> list[float]:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from published import keys_of, run_transformer
+from published import box_of_cells, keys_of, run_transformer
 from published_cuts import affinity, maskcut_masks, second_eigenpair, tokencut_mask
 from scene_images import Batch, stretched_scene, voc_batches
 from timing import Pairs, Result
@@ -95,11 +95,7 @@ def tokencut_bf16() -> Result:
 def _tokencut_box(net: VisionTransformer, image: Tensor, size: tuple[int, int]) -> Tensor:
     qkv, _ = run_transformer(net, image[None])
     grid_size = (image.shape[1] // net.stride, image.shape[2] // net.stride)
-    mask = tokencut_mask(keys_of(qkv)[0].numpy(), grid_size)
-    rows, columns = mask.nonzero()
-    bottom, right = net.stride * (rows.max() + 1), net.stride * (columns.max() + 1)
-    corners = [net.stride * columns.min(), net.stride * rows.min()]
-    return torch.tensor([*corners, min(right, size[1]), min(bottom, size[0])]).float()
+    return box_of_cells(tokencut_mask(keys_of(qkv)[0].numpy(), grid_size), net.stride, size)
 
 
 @torch.inference_mode()

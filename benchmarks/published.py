@@ -6,6 +6,7 @@ complete. They share nothing with the package but the weights and, for the refin
 Shapes: B images, T = 1 + N tokens (CLS first), N = h * w patches in row-major order, C channels.
 """
 
+import numpy as np
 import torch
 from scipy import ndimage
 from torch import Tensor, nn
@@ -59,7 +60,12 @@ def lost_box(
     foreground = similarity[similar].sum(dim=0) > 0
     component_ids, _ = ndimage.label(foreground.reshape(grid_size).cpu().numpy())
     row, column = divmod(int(seed), grid_size[1])
-    rows, columns = (component_ids == component_ids[row, column]).nonzero()
+    return box_of_cells(component_ids == component_ids[row, column], stride, size)
+
+
+def box_of_cells(mask: np.ndarray, stride: int, size: tuple[int, int]) -> Tensor:
+    """(4,) XYXY in pixels: around the cells of a mask (h, w), cut at the image's size (H, W)."""
+    rows, columns = mask.nonzero()
     return torch.tensor(
         [
             stride * columns.min(),

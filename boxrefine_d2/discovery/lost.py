@@ -78,7 +78,7 @@ class Lost:
         The logistic function of the summed similarity in units of its root mean square over the image (ours, not
         published). Seed and expansion are choices and carry no gradient.
         """
-        summed = self._maps(features).summed
+        summed = self.maps(features).summed
         scale = summed.square().mean(dim=1, keepdim=True).sqrt().clamp(min=1e-12)
         return torch.sigmoid(summed / scale).unflatten(1, features.grid_size)
 
@@ -99,13 +99,14 @@ class Lost:
         tokens = features.tokens().float()
         return tokens - tokens.mean(dim=1, keepdim=True) if self.centre else tokens
 
-    def _maps(self, features: FeatureMap) -> LostMaps:
+    def maps(self, features: FeatureMap) -> LostMaps:
+        """What the boxes are drawn from."""
         return lost_maps(self._tokens(features), self.k_patches)
 
     @torch.no_grad()
     def __call__(self, features: FeatureMap) -> list[PseudoBoxes]:
         """One PseudoBoxes per image: the component as mask, score = share of cells unlike the seed."""
-        maps = self._maps(features)
+        maps = self.maps(features)
         h, w = features.grid_size
         foreground = (maps.summed > 0).cpu().numpy().reshape(-1, h, w)
         seed_degree = maps.degree.gather(1, maps.seed[:, None])[:, 0].float().cpu()

@@ -1,29 +1,23 @@
 """What happens around a step of self-distillation."""
 
-import time
 from typing import Any
 
 from detectron2.config import CfgNode
-from detectron2.engine import HookBase
-from detectron2.utils import comm
-from detectron2.utils.env import seed_all_rng
 from fvcore.common.param_scheduler import CosineParamScheduler
 
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.pretraining import SelfDistillation
 
+from .step_hook import TimedSteps
 
-class DistillationHook(HookBase):
-    """Schedules of weight decay, teacher temperature and momentum; the teacher's average; the watch for collapse.
 
-    Attributes: seconds: wall time of the steps, over resumes.
-    """
+class DistillationHook(TimedSteps):
+    """Schedules of weight decay, teacher temperature and momentum; the teacher's average; the watch for collapse."""
 
     def __init__(self, model: SelfDistillation, cfg: CfgNode):
+        super().__init__(cfg.SEED)
         self.model = model
-        self.seconds = 0.0
         self.steps_collapsed = 0
-        self._seed = cfg.SEED
         self._node = cfg.PRETRAIN
         self._weight_decay = CosineParamScheduler(
             cfg.SOLVER.WEIGHT_DECAY, cfg.PRETRAIN.WEIGHT_DECAY_END
@@ -41,13 +35,10 @@ class DistillationHook(HookBase):
             self.model.distillation.freeze_last_layer()
 
     def before_step(self) -> None:
-        """Sets what the schedules say.
-
-        Random numbers are seeded anew for each step and rank, so that a resumed run draws what the whole one would.
-        """
-        iteration, ranks = self.trainer.iter, comm.get_world_size()
-        self._start = time.perf_counter()
-        seed_all_rng((self._seed * 1_000_003 + iteration * ranks + comm.get_rank()) % 2**31)
+        """Sets what the schedules say."""
+        super().before_step()
+        self.seed_step()
+        iteration = self.trainer.iter
         self._done = iteration / self.trainer.max_iter
         decayed = self.trainer.optimizer.param_groups[0]
         decayed["weight_decay"] = self._weight_decay(self._done)
@@ -59,7 +50,7 @@ class DistillationHook(HookBase):
     def after_step(self) -> None:
         """Moves the teacher. Raises: UserError when it has collapsed."""
         self.model.update_teacher(self._momentum(self._done))
-        self.seconds += time.perf_counter() - self._start
+        super().after_step()
         outputs = self.model.teacher_outputs
         if outputs is None:
             return
@@ -75,9 +66,9 @@ class DistillationHook(HookBase):
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run continues to count."""
-        return {"seconds": self.seconds, "steps_collapsed": self.steps_collapsed}
+        return super().state_dict() | {"steps_collapsed": self.steps_collapsed}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continues the counts of the run that was interrupted."""
-        self.seconds = state["seconds"]
+        super().load_state_dict(state)
         self.steps_collapsed = state["steps_collapsed"]

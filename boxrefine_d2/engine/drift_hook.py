@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-import torch
 from detectron2.config import CfgNode
 from detectron2.engine import HookBase
 from torch import Tensor
@@ -99,10 +98,10 @@ class DriftHook(HookBase):
                 sample = mapper({"annotations": [], **record}, 0)
             except ImageReadError:
                 continue  # the stream reports it
-            pictures.append(sample["image"].to(self.model.device, torch.float32))
+            pictures.append(sample["image"])
             self._labels.append(to_xyxy(sample["target_boxes"], (side, side)))
         f = self.model.map_network
-        batch = normalise_and_pad(pictures, f.stride, f.padding)
+        batch = normalise_and_pad(pictures, f.stride, f.padding, self.model.device)
         return DriftProbe(
             batch,
             self.model.reference_network,

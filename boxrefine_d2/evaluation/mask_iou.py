@@ -10,14 +10,12 @@ from typing import Any
 from pycocotools import mask as mask_codec
 
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.structures.segmentation import compressed_rle
+from boxrefine_d2.structures.segmentation import Rle, checked_rle
 
 from .ground_truth import GroundTruth, ImageId, check_labels
 from .predictions import PredictionFile, box_table
 from .preflight import check_predictions
 from .results import MetricResult
-
-Rle = dict[str, Any]
 
 
 def mask_iou_of_file(ground_truth: GroundTruth, predictions: PredictionFile) -> MetricResult:
@@ -80,20 +78,10 @@ def _predicted_masks(
 
 
 def _rle(segmentation: Any, record: Mapping[str, Any], where: str) -> Rle:
-    size = (record["height"], record["width"])
     try:
-        rle = compressed_rle(segmentation, size)
-        mask_codec.area(rle)
-    except Exception as error:  # the codec raises nearly anything on damaged counts
-        raise UserError(
-            f"{where}: a segmentation of image {record['image_id']!r} cannot be decoded: {error}"
-        ) from error
-    if tuple(rle["size"]) != size:
-        height, width = rle["size"]
-        raise UserError(
-            f"{where}: a mask of image {record['image_id']!r} is {width} x {height} pixels, the image {size[1]} x {size[0]}"
-        )
-    return rle
+        return checked_rle(segmentation, (record["height"], record["width"]))
+    except ValueError as error:
+        raise UserError(f"{where}: image {record['image_id']!r}: {error}") from error
 
 
 def _union(masks: list[Rle]) -> list[Rle]:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from boxrefine_d2.errors import UserError
@@ -19,13 +18,14 @@ from .timm_vit import TimmTransformer
 from .vit import VisionTransformer
 from .weights import (
     WeightsInfo,
+    build_empty,
+    build_random,
     build_seeded,
     cache_path,
     fetch,
     file_sha256,
     load_into,
     module_sha256,
-    parse_random,
     read_state_dict,
 )
 
@@ -112,8 +112,7 @@ BACKBONES: dict[str, BackboneSpec] = {
 @cache
 def padding_multiple(name: str) -> int:
     """Pixels that an input's sides are padded to a multiple of: the patch of a transformer, 16 for a CNN."""
-    with torch.device("meta"):
-        return _spec(name).build().stride
+    return build_empty(_spec(name).build).stride
 
 
 def _spec(name: str) -> BackboneSpec:
@@ -172,14 +171,11 @@ def build_backbone(name: str, weights: str | Path | None = None) -> Backbone:
     spec = _spec(name)
     if spec.preset:
         announce(name)
-    seed = parse_random(str(weights or ""))
-    if seed is not None:
-        backbone = build_seeded(spec.build, seed)
-        backbone.weights_info = WeightsInfo(f"random:{seed}", module_sha256(backbone))
-        return backbone.eval()
+    untrained = build_random(spec.build, str(weights or ""))
+    if untrained is not None:
+        return untrained.eval()
     path = Path(weights) if weights else official_file(name)
-    with torch.device("meta"):
-        backbone = spec.build()
+    backbone = build_empty(spec.build)
     state, files = _read(spec, path)
     load_into(backbone, state, name=name, path=path)
     sha256 = file_sha256(path) if len(files) == 1 else module_sha256(backbone)

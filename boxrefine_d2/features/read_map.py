@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from boxrefine_d2.structures import FeatureMap
@@ -14,7 +13,6 @@ from .padding import normalise_and_pad
 def read_map(pictures: Sequence[Tensor], network: Backbone, facet: str) -> FeatureMap:
     """The map of pictures (3, H, W) RGB in [0, 255] of one padded size, on the network's device."""
     device = next(network.parameters()).device
-    images = [picture.to(device, torch.float32) for picture in pictures]
-    sizes = [tuple(image.shape[-2:]) for image in images]
-    inputs = normalise_and_pad(images, network.stride, network.padding)
+    sizes = [tuple(picture.shape[-2:]) for picture in pictures]
+    inputs = normalise_and_pad(pictures, network.stride, network.padding, device)
     return network(inputs, facet, image_sizes=sizes)

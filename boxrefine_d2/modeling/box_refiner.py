@@ -236,7 +236,8 @@ class BoxRefiner(nn.Module):
         def compute(part: Tensor) -> tuple[Tensor, list[Tensor]]:
             reading = read_shared(self.reference_network, part)
             boxes = self._boxes(reading.map) if wants_boxes else [part.new_empty(0, 4)] * len(part)
-            return self.preservation.held(reading), boxes
+            held = self.preservation.held(reading) if wants_held else part.new_empty(len(part), 0)
+            return held, boxes
 
         def compute_one(x: Tensor) -> tuple[Tensor, Tensor]:
             held, boxes = compute(x[None])
@@ -257,8 +258,9 @@ class BoxRefiner(nn.Module):
         return torch.stack([(ours - theirs).norm() for ours, theirs in pairs]).norm().item()
 
     def _batch(self, batched_inputs: list[dict[str, Any]]) -> Tensor:
-        images = [x["image"].to(self.device, torch.float32) for x in batched_inputs]
-        return normalise_and_pad(images, self.map_network.stride, self.map_network.padding)
+        f = self.map_network
+        images = [x["image"] for x in batched_inputs]
+        return normalise_and_pad(images, f.stride, f.padding, self.device)
 
     @torch.no_grad()
     def _log_match(self, outputs: dict[str, Tensor], targets: list[Tensor]) -> None:

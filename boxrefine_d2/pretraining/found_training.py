@@ -84,12 +84,12 @@ class FoundTraining(nn.Module):
             raise UserError(
                 f"INPUT.SQUARE_SIZE {cfg.INPUT.SQUARE_SIZE} is no multiple of the patch, {segmenter.stride} pixels"
             )
-        solver = {key.lower(): value for key, value in cfg.DISCOVERY.BILATERAL.items()}
-        for of_masks in (
-            "region",
-            "min_iou",
-        ):  # say what is done with the solved map, not how it is solved
-            del solver[of_masks]
+        # the others say what is done with the solved map, not how it is solved
+        solver = {
+            key.lower(): value
+            for key, value in cfg.DISCOVERY.BILATERAL.items()
+            if key not in ("REGION", "MIN_IOU")
+        }
         return {
             "map_network": segmenter,
             "name": network.NAME,
@@ -130,7 +130,7 @@ class FoundTraining(nn.Module):
             return rule_boxes(self.map_network, self.discovery, self.discovery_name, batched_inputs)
         network = self.map_network
         pictures = torch.stack([x["image"] for x in batched_inputs])
-        images = normalise_and_pad(list(pictures.to(self.device, torch.float32)), network.stride)
+        images = normalise_and_pad(list(pictures), network.stride, device=self.device)
         with torch.no_grad():
             last = network.extractor.forward_last_block(images)
             keys = network.extractor.key_map(last)

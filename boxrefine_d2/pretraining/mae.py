@@ -16,12 +16,11 @@ from boxrefine_d2.errors import UserError
 from boxrefine_d2.features.vit import PatchEmbed
 from boxrefine_d2.features.weights import (
     WeightsInfo,
-    build_seeded,
+    build_empty,
+    build_random,
     fetch,
     file_sha256,
     load_into,
-    module_sha256,
-    parse_random,
     read_state_dict,
 )
 
@@ -194,19 +193,16 @@ def build_inpainter(name: str, weights: str = "") -> Inpainter:
     if name not in INPAINTERS:
         raise UserError(f"unknown inpainter {name!r}; known: {', '.join(INPAINTERS)}")
     spec = INPAINTERS[name]
-    seed = parse_random(weights)
-    if seed is not None:
-        inpainter = build_seeded(spec.build, seed)
-        inpainter.weights_info = WeightsInfo(f"random:{seed}", module_sha256(inpainter))
-        return inpainter.eval()
+    untrained = build_random(spec.build, weights)
+    if untrained is not None:
+        return untrained.eval()
     if not weights and spec.weights is None:
         raise UserError(
             f"the inpainter {name} has no weights that could be fetched: train it with configs/pretrain/mae_mini.yaml, "
             "and give its inpainter.safetensors as PRETRAIN.INPAINTER.WEIGHTS"
         )
     path = Path(weights) if weights else fetch(str(spec.weights))
-    with torch.device("meta"):
-        inpainter = spec.build()
+    inpainter = build_empty(spec.build)
     load_into(inpainter, read_state_dict(path), name=name, path=path)
     inpainter.weights_info = WeightsInfo(path.name, file_sha256(path))
     return inpainter.eval()

@@ -105,8 +105,8 @@ class MaskedAutoencoder(nn.Module):
         """
         if not self.training:
             raise UserError(_NO_BOXES)
-        pictures = [x["image"].to(self.device, torch.float32) for x in batched_inputs]
-        images = normalise_and_pad(pictures, self.map_network.patch_size)
+        pictures = [x["image"] for x in batched_inputs]
+        images = normalise_and_pad(pictures, self.map_network.patch_size, device=self.device)
         order = torch.rand(len(images), self.map_network.side**2, device=self.device).argsort(dim=1)
         count = int(torch.randint(self.hidden[0], self.hidden[1] + 1, ()))
         hidden, visible = order[:, :count], order[:, count:]

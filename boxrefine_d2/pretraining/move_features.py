@@ -15,10 +15,10 @@ from boxrefine_d2.errors import UserError
 from boxrefine_d2.features import BACKBONES, IMAGENET_MEAN, IMAGENET_STD, build_backbone
 from boxrefine_d2.features.vit import VisionTransformer
 from boxrefine_d2.features.weights import (
-    build_seeded,
+    build_empty,
+    build_random,
     fetch,
     load_into,
-    parse_random,
     read_state_dict,
 )
 
@@ -109,12 +109,12 @@ def build_features(name: str, weights: str) -> TimmFeatures | TransformerFeature
 
 
 def _build_timm(name: str, weights: str) -> TimmFeatures:
-    seed = parse_random(weights)
-    if seed is not None:
-        return build_seeded(partial(TimmFeatures, name), seed)
+    build = partial(TimmFeatures, name)
+    untrained = build_random(build, weights)
+    if untrained is not None:
+        return untrained
     path = Path(weights) if weights else fetch(timm.get_pretrained_cfg(name).url)
-    with torch.device("meta"):
-        features = TimmFeatures(name)
+    features = build_empty(build)
     state = {k: v for k, v in read_state_dict(path).items() if not k.startswith(_HEADS)}
     load_into(features.network, state, name=name, path=path)
     return features

@@ -148,8 +148,8 @@ class MoveTraining(nn.Module):
         """
         if not self.training:
             return rule_boxes(self.map_network, self.discovery, self.discovery_name, batched_inputs)
-        pictures = [x["image"].to(self.device, torch.float32) for x in batched_inputs]
-        images = normalise_and_pad(pictures, self.inpainter.patch_size)
+        pictures = [x["image"] for x in batched_inputs]
+        images = normalise_and_pad(pictures, self.inpainter.patch_size, device=self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
             return self._judge(images) if self.phase == DISCRIMINATOR else self._segment(images)
 

@@ -182,5 +182,4 @@ class SelfDistillation(nn.Module):
         ]
 
     def _batch(self, images: Any) -> Tensor:
-        moved = [image.to(self.device, torch.float32) for image in images]
-        return normalise_and_pad(moved, self.map_network.stride)
+        return normalise_and_pad(images, self.map_network.stride, device=self.device)

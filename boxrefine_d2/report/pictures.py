@@ -163,9 +163,9 @@ def _boxes_and_maps(
     if rule not in MAPS:
         return boxes, {}
     input_size = tuple(sample["image"].shape[-2:])
-    image = sample["image"].to(model.device, torch.float32)
     f = model.map_network
-    shared = shared_part(f, normalise_and_pad([image], f.stride, f.padding))
+    batch = normalise_and_pad([sample["image"]], f.stride, f.padding, model.device)
+    shared = shared_part(f, batch)
     maps = {}
     for name, network in ((rule, model.reference_network), (REFINED, f)):
         features = map_of(network, shared, [input_size])

@@ -6,30 +6,29 @@ from typing import Any
 
 import numpy as np
 
-from boxrefine_d2.discovery.lost import lost_maps
+from boxrefine_d2.discovery.lost import Lost
 from boxrefine_d2.discovery.tokencut import TokenCut, bipartition
 from boxrefine_d2.structures import FeatureMap
 
 
-def inverse_degree(features: FeatureMap, *, k_patches: int, centre: bool, **_: Any) -> np.ndarray:
+def inverse_degree(features: FeatureMap, **parameters: Any) -> np.ndarray:
     """(h, w): 1 / degree of each cell of one image, scaled to [0, 1], as LOST (arXiv:2109.14279) shows it.
 
     The seed is where it is largest. A degree of 0 counts as 1.
     """
-    tokens = features.tokens().float()
-    if centre:
-        tokens = tokens - tokens.mean(dim=1, keepdim=True)
-    degree = lost_maps(tokens, k_patches).degree[0].reshape(features.grid_size)
-    inverse = 1 / degree.clamp(min=1).double().cpu().numpy()
-    span = inverse.max() - inverse.min()
-    return (inverse - inverse.min()) / span if span else np.zeros_like(inverse)
+    degree = Lost(**parameters).maps(features).degree[0].reshape(features.grid_size)
+    return _scaled(1 / degree.clamp(min=1).double().cpu().numpy())
 
 
 def eigenvector(features: FeatureMap, **parameters: Any) -> np.ndarray:
     """(h, w): the eigenvector of TokenCut's graph of one image, its foreground up, scaled to [0, 1]."""
     cut = TokenCut(**parameters).cut(features)
     sides = bipartition(cut.eigenvector, parameters["tie_tolerance"])
-    values = sides.eigenvector[0].reshape(features.grid_size).cpu().numpy()
+    return _scaled(sides.eigenvector[0].reshape(features.grid_size).cpu().numpy())
+
+
+def _scaled(values: np.ndarray) -> np.ndarray:
+    """To [0, 1]; zeros where all are equal."""
     span = values.max() - values.min()
     return (values - values.min()) / span if span else np.zeros_like(values)
 

@@ -95,7 +95,8 @@ def test_the_objects_themselves_are_perfect(tmp_path):
     ("entry", "message"),
     [
         ({"segmentation": rle(0, 0, 5, 5, (20, 40))}, "is 40 x 20 pixels, the image 30 x 20"),
-        ({"segmentation": "words"}, "a segmentation of image 1 cannot be decoded"),
+        ({"segmentation": "words"}, "image 1: a segmentation cannot be decoded"),
+        ({"segmentation": {"size": [20, 30], "counts": "zzzzzzz~~~"}}, "cannot be decoded"),
     ],
 )
 def test_masks_that_do_not_fit_are_named(tmp_path, entry, message):

@@ -28,7 +28,7 @@ def tiny_segmenter() -> MoveSegmenter:
     return segmenter.eval()
 
 
-def refiner(network=None, on="mask", rule="move", **choices) -> BoxRefiner:
+def refiner(network=None, on="mask", rule="move", weight=1.0, **choices) -> BoxRefiner:
     network = network or tiny_segmenter()
     criterion = SetCriterion(class_weight=2, l1_weight=5, giou_weight=2, no_object_weight=0.1)
     trunk = build_trunk("small_cnn", outputs=18, norm="BN", weights="random")
@@ -39,7 +39,7 @@ def refiner(network=None, on="mask", rule="move", **choices) -> BoxRefiner:
         discovery=build_rule(rule) if isinstance(rule, str) else rule,
         discovery_name="move",
         map_input=build_map_input("heatmap_as_image", with_cls=False, with_tokens=False, rule=move),
-        preservation=PreservationLoss(weight=1.0, on=on, reduction="sum"),
+        preservation=PreservationLoss(weight=weight, on=on, reduction="sum"),
         square_size=SIDE,
         **choices,
     ).train()
@@ -94,6 +94,15 @@ def test_its_head_learns_and_its_extractor_never(head_alone, parts):
     model.set_phase("detector")
     step(model, batch())
     assert learnt(model) == set()
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_without_preservation_the_frozen_copy_gives_targets_alone(named):
+    # a segmenter has no CLS, which REG_ON's default would hold
+    model = refiner(on="cls", weight=0.0, reference_targets=True)
+    model.set_phase("refine")
+    assert set(step(model, batch(named=named))) == {"loss_class", "loss_l1", "loss_giou"}
+    assert learnt(model)
 
 
 def test_one_forward_of_the_extractor_serves_f_and_its_frozen_copy(monkeypatch):

@@ -1,0 +1,130 @@
+"""TrunkDistillation: a small ResNet learns the keys of a self-supervised transformer, so that a detector can start from
+it (ours; the papers start from ResNet-50s that were trained on ImageNet for weeks)."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from detectron2.config import CfgNode, configurable
+from detectron2.layers import ShapeSpec
+from detectron2.modeling import META_ARCH_REGISTRY, build_resnet_backbone
+from detectron2.modeling.backbone import Backbone
+from torch import Tensor, nn
+
+from boxrefine_d2.errors import UserError
+from boxrefine_d2.features import build_backbone
+from boxrefine_d2.features.padding import normalise_and_pad
+from boxrefine_d2.features.vit import VisionTransformer
+from boxrefine_d2.features.weights import build_random
+
+_NO_BOXES = "a trunk draws no boxes, so it cannot be evaluated; DATASETS.TEST must be ()"
+
+
+@META_ARCH_REGISTRY.register()
+class TrunkDistillation(nn.Module):
+    """Cosine distance of the trunk's projected last map to the teacher's keys, as they are and less their mean.
+
+    Detectors share the trunk's input: RGB, ImageNet's mean and deviation.
+
+    Attributes: map_network: the trunk, under the name by which a run keeps its product.
+    """
+
+    product_file = "trunk.safetensors"
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        trunk: Backbone,
+        name: str,
+        teacher: VisionTransformer,
+        weight_decay: float,
+        autocast: bool = False,
+    ):
+        """Args: trunk: with one output, of the teacher's stride.  autocast: products in bfloat16."""
+        super().__init__()
+        [(self._output, shape)] = trunk.output_shape().items()
+        if shape.stride != teacher.stride:
+            raise UserError(
+                f"MODEL.RESNETS.OUT_FEATURES {self._output}: its stride is {shape.stride}, and a patch of the teacher "
+                f"{teacher.stride} pixels"
+            )
+        self.map_network = trunk
+        self.product_name = name
+        self.teacher = teacher.eval().requires_grad_(False)
+        self.projection = nn.Conv2d(shape.channels, teacher.cls_token.shape[-1], 1)
+        self.weight_decay = weight_decay
+        self.autocast = autocast
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
+        """A trunk as MODEL.RESNETS says, with MODEL.MAP_NETWORK as its teacher."""
+        if cfg.DATASETS.TEST:
+            raise UserError(f"DATASETS.TEST {cfg.DATASETS.TEST}: {_NO_BOXES}")
+        teacher = build_backbone(cfg.MODEL.MAP_NETWORK.NAME, cfg.MODEL.MAP_NETWORK.WEIGHTS)
+        if not isinstance(teacher, VisionTransformer):
+            raise UserError(
+                f"MODEL.MAP_NETWORK.NAME {cfg.MODEL.MAP_NETWORK.NAME} is no transformer"
+            )
+        trunk = build_random(
+            lambda: build_resnet_backbone(cfg, ShapeSpec(channels=3)), f"random:{cfg.SEED}"
+        )
+        return {
+            "trunk": trunk,
+            "name": f"resnet{cfg.MODEL.RESNETS.DEPTH}",
+            "teacher": teacher,
+            "weight_decay": cfg.SOLVER.WEIGHT_DECAY,
+            "autocast": cfg.SOLVER.AMP.ENABLED,
+        }
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return self.projection.weight.device
+
+    def train(self, mode: bool = True) -> "TrunkDistillation":
+        """The teacher stays in eval mode."""
+        super().train(mode)
+        self.teacher.eval()
+        return self
+
+    def begin_step(self, iteration: int) -> None:
+        """Every step is like the others."""
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """AdamW's; no weight decay on biases and norms."""
+        learning = [p for p in self.parameters() if p.requires_grad]
+        return [
+            {"params": [p for p in learning if p.dim() > 1], "weight_decay": self.weight_decay},
+            {"params": [p for p in learning if p.dim() <= 1], "weight_decay": 0.0},
+        ]
+
+    def forward(self, batched_inputs: list[dict[str, Any]]) -> Any:
+        """Detectron2's contract.
+
+        Args: batched_inputs: dicts with "image" (3, S, S) RGB in [0, 255].
+        Returns: {"loss_keys", "loss_centred_keys"}, 1 - cosine, means over the patches.
+        Raises: UserError when it is asked for boxes.
+        """
+        if not self.training:
+            raise UserError(_NO_BOXES)
+        images = normalise_and_pad(
+            [x["image"] for x in batched_inputs], self.teacher.stride, device=self.device
+        )
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
+            with torch.no_grad():
+                keys = self.teacher(images).data
+            found = self.projection(self.map_network(images)[self._output]).float()
+        return {
+            "loss_keys": _distance(found, keys),
+            "loss_centred_keys": _distance(_centred(found), _centred(keys)),
+        }
+
+
+def _distance(one: Tensor, other: Tensor) -> Tensor:
+    return (1 - F.cosine_similarity(one, other, dim=1)).mean()
+
+
+def _centred(features: Tensor) -> Tensor:
+    """(B, C, h, w) less each image's mean."""
+    return features - features.mean(dim=(2, 3), keepdim=True)
