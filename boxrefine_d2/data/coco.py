@@ -35,7 +35,15 @@ def load_coco(
             annotation that names an image or a category that does not exist.
     """
     path, folder = Path(json_path), Path(image_dir)
-    document = read_coco_document(path)
+    return dataset_of_document(read_coco_document(path), path, folder)
+
+
+def dataset_of_document(document: dict[str, Any], path: Path, folder: Path) -> LoadedDataset:
+    """What `load_coco` makes of a file with this content.
+
+    Args:   path: the file it comes from, for messages.  folder: where `file_name` of an image starts.
+    Raises: UserError, as `load_coco`.
+    """
     if not folder.is_dir():
         raise UserError(f"image folder {str(folder)!r} of COCO file {str(path)!r} does not exist")
     categories = _categories(document, path)

@@ -1,22 +1,38 @@
-"""Data sets that have a name, in Detectron2's usual trees below `$DETECTRON2_DATASETS`.
+"""Data sets that have a name, in the trees of their publishers below `$DETECTRON2_DATASETS`.
 
-VOC2007, VOC2012                  voc_2007_{trainval,train,val,test},
-                                  voc_2012_{trainval,train,val}
-coco/{annotations,train2014,...}  coco_2014_train, coco_2017_{train,val}, and coco20k with
-                                  the list coco/coco20k.txt
-cutouts/{train,val}[.json]        cutouts_{train,val}
+datasets/README.md says what each tree holds and where it comes from. Class-agnostic evaluation, as
+CutLER's over eleven of these sets, is NAME+agnostic.
 """
 
 import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from boxrefine_d2.data.coco import load_coco
-from boxrefine_d2.data.coco20k import load_coco20k
+from boxrefine_d2.data.coco20k import LIST_NAME, load_coco20k
+from boxrefine_d2.data.kitti import load_kitti
+from boxrefine_d2.data.lvis import load_lvis
+from boxrefine_d2.data.openimages import CLASSES_NAME, load_openimages
 from boxrefine_d2.data.records import LoadedDataset
-from boxrefine_d2.data.voc import VOC_CLASS_NAMES, load_voc
+from boxrefine_d2.data.uvo import load_uvo_dense
+from boxrefine_d2.data.voc import VOC_CLASS_NAMES
+from boxrefine_d2.data.voc_splits import SIX_CLASS_NAMES, load_voc_splits
 from boxrefine_d2.errors import UserError
+
+
+class NamedDataset(NamedTuple):
+    """One entry of `NAMED_DATASETS`.
+
+    tree:  its folder below the folder of all data sets.
+    load:  takes that folder.
+    needs: files and folders that `load` opens, relative to the tree; "../" leads to a neighbour.
+    """
+
+    tree: str
+    load: Callable[[Path], LoadedDataset]
+    needs: tuple[str, ...]
 
 
 def datasets_root() -> Path:
@@ -26,44 +42,108 @@ def datasets_root() -> Path:
 
 def load_voc_dataset(root: str | os.PathLike[str], split: str) -> LoadedDataset:
     """`load_voc` with its twenty categories; their own ids are 1..20, as VOC has none."""
-    ids = list(range(1, len(VOC_CLASS_NAMES) + 1))
-    return LoadedDataset(load_voc(root, split), list(VOC_CLASS_NAMES), ids)
+    return load_voc_splits(root, (split,))
 
 
 def load_named(name: str) -> LoadedDataset:
     """A data set of `NAMED_DATASETS`. Raises: UserError, with the path looked for, if its tree is
     not there."""
-    tree, load = NAMED_DATASETS[name]
-    root = datasets_root() / tree
+    root = datasets_root() / NAMED_DATASETS[name].tree
     if not root.is_dir():
         raise UserError(
             f"data set {name!r} is not there: looked for the folder {str(root)!r}; "
             "put it there, or set DETECTRON2_DATASETS to the folder that holds it"
         )
-    return load(root)
+    return NAMED_DATASETS[name].load(root)
+
+
+def needed_paths(name: str) -> list[Path]:
+    """The tree of a named data set, and all that its loader opens before any picture."""
+    root = datasets_root() / NAMED_DATASETS[name].tree
+    needs = NAMED_DATASETS[name].needs
+    return [root, *(Path(os.path.normpath(root / part)) for part in needs)]
 
 
 def _load_coco_split(root: Path, *, json_name: str, images: str) -> LoadedDataset:
     return load_coco(root / json_name, root / images)
 
 
-def _coco(tree: str, json_name: str, images: str) -> tuple[str, Callable[[Path], LoadedDataset]]:
-    return tree, partial(_load_coco_split, json_name=json_name, images=images)
+def _load_lvis_split(root: Path, *, json_name: str, coco: str) -> LoadedDataset:
+    return load_lvis(root / json_name, os.path.normpath(root / coco))
 
 
-NAMED_DATASETS: dict[str, tuple[str, Callable[[Path], LoadedDataset]]] = {
+def _load_uvo_dense_split(root: Path, *, json_name: str, frames: str) -> LoadedDataset:
+    return load_uvo_dense(root / json_name, root / frames)
+
+
+def _voc(tree: str, *splits: str, class_names: tuple[str, ...] = VOC_CLASS_NAMES) -> NamedDataset:
+    load = partial(load_voc_splits, splits=splits, class_names=class_names)
+    lists = (f"ImageSets/Main/{split}.txt" for split in splits)
+    return NamedDataset(tree, load, (*lists, "Annotations", "JPEGImages"))
+
+
+def _coco(tree: str, json_name: str, images: str) -> NamedDataset:
+    load = partial(_load_coco_split, json_name=json_name, images=images)
+    return NamedDataset(tree, load, (json_name, images))
+
+
+def _lvis(tree: str, json_name: str, coco: str) -> NamedDataset:
+    load = partial(_load_lvis_split, json_name=json_name, coco=coco)
+    return NamedDataset(tree, load, (json_name, f"{coco}/train2017", f"{coco}/val2017"))
+
+
+def _uvo_dense(json_name: str, frames: str) -> NamedDataset:
+    load = partial(_load_uvo_dense_split, json_name=json_name, frames=frames)
+    return NamedDataset("uvo", load, (json_name, frames))
+
+
+_COCO20K_NEEDS = (LIST_NAME, "annotations/instances_train2014.json", "train2014")
+_OPENIMAGES_NEEDS = (
+    "annotations/validation-annotations-bbox.csv",
+    f"annotations/{CLASSES_NAME}",
+    "validation",
+)
+
+NAMED_DATASETS: dict[str, NamedDataset] = {
     **{
-        f"voc_{year}_{split}": (f"VOC{year}", partial(load_voc_dataset, split=split))
+        f"voc_{year}_{split}": _voc(f"VOC{year}", split)
         for year, splits in (
             (2007, ("trainval", "train", "val", "test")),
             (2012, ("trainval", "train", "val")),
         )
         for split in splits
     },
-    "coco20k": ("coco", load_coco20k),
-    "coco_2014_train": _coco("coco", "annotations/instances_train2014.json", "train2014"),
-    "coco_2017_train": _coco("coco", "annotations/instances_train2017.json", "train2017"),
-    "coco_2017_val": _coco("coco", "annotations/instances_val2017.json", "val2017"),
+    "voc_2007_trainvaltest": _voc("VOC2007", "trainval", "test"),
+    "coco20k": NamedDataset("coco", load_coco20k, _COCO20K_NEEDS),
+    **{
+        f"coco_{year}_{split}": _coco(
+            "coco", f"annotations/instances_{split}{year}.json", f"{split}{year}"
+        )
+        for year in (2014, 2017)
+        for split in ("train", "val")
+    },
+    "lvis_v1_val": _lvis("lvis", "lvis_v1_val.json", "../coco"),
+    "lvis_v1_val_cocofied": _lvis(
+        "coco", "annotations/lvis1.0_cocofied_val_cls_agnostic.json", "."
+    ),
+    "uvo_sparse_val": _coco("uvo", "FrameSet/UVO_frame_val.json", "uvo_videos_sparse_frames"),
+    "uvo_dense_val": _uvo_dense(
+        "VideoDenseSet/UVO_video_val_dense.json", "uvo_videos_dense_frames"
+    ),
+    "kitti_trainval": NamedDataset("kitti/training", load_kitti, ("label_2", "image_2")),
+    "objects365_val": _coco("objects365", "annotations/zhiyuan_objv2_val.json", "val"),
+    "openimages_val": NamedDataset(
+        "openimages", partial(load_openimages, split="validation"), _OPENIMAGES_NEEDS
+    ),
+    **{
+        f"{tree}_{''.join(splits)}": _voc(tree, *splits, class_names=class_names)
+        for tree, class_names in (
+            ("clipart", VOC_CLASS_NAMES),
+            ("watercolor", SIX_CLASS_NAMES),
+            ("comic", SIX_CLASS_NAMES),
+        )
+        for splits in (("train",), ("test",), ("train", "test"))
+    },
     "cutouts_train": _coco("cutouts", "train.json", "train"),
     "cutouts_val": _coco("cutouts", "val.json", "val"),
 }

@@ -72,7 +72,7 @@ def _headed(section: str, title: str) -> str:
 
 
 def _row(fact: Fact) -> str:
-    line = f"  {fact.state:<8} {fact.name:<18} {fact.value}"
+    line = f"  {fact.state:<8} {fact.name:<22} {fact.value}"
     return line if len(line) <= WIDTH else f"{line[: WIDTH - 3]}..."
 
 

@@ -8,7 +8,13 @@ import pytest
 from PIL import Image
 
 from boxrefine_d2.data import coco20k
-from boxrefine_d2.data.registered import NAMED_DATASETS, datasets_root, load_named
+from boxrefine_d2.data.dataset_spec import load_spec
+from boxrefine_d2.data.registered import (
+    NAMED_DATASETS,
+    datasets_root,
+    load_named,
+    needed_paths,
+)
 from boxrefine_d2.errors import UserError
 
 
@@ -54,8 +60,11 @@ def test_missing_tree_names_the_folder(root, name):
     ("name", "tree", "json_name", "images"),
     [
         ("coco_2014_train", "coco", "annotations/instances_train2014.json", "train2014"),
+        ("coco_2014_val", "coco", "annotations/instances_val2014.json", "val2014"),
         ("coco_2017_train", "coco", "annotations/instances_train2017.json", "train2017"),
         ("coco_2017_val", "coco", "annotations/instances_val2017.json", "val2017"),
+        ("uvo_sparse_val", "uvo", "FrameSet/UVO_frame_val.json", "uvo_videos_sparse_frames"),
+        ("objects365_val", "objects365", "annotations/zhiyuan_objv2_val.json", "val"),
         ("cutouts_train", "cutouts", "train.json", "train"),
         ("cutouts_val", "cutouts", "val.json", "val"),
     ],
@@ -68,17 +77,81 @@ def test_coco_trees(root, name, tree, json_name, images):
     assert dataset.records[0]["file_name"].startswith(str(root / tree / images))
 
 
+def _write_voc(tree, split, name, class_name="dog"):
+    for folder in ("ImageSets/Main", "Annotations", "JPEGImages"):
+        (tree / folder).mkdir(parents=True, exist_ok=True)
+    (tree / f"ImageSets/Main/{split}.txt").write_text(f"{name}\n")
+    box = "<bndbox><xmin>1</xmin><ymin>1</ymin><xmax>5</xmax><ymax>4</ymax></bndbox>"
+    (tree / f"Annotations/{name}.xml").write_text(
+        f"<annotation><object><name>{class_name}</name>{box}</object></annotation>"
+    )
+    Image.new("RGB", (5, 4)).save(tree / f"JPEGImages/{name}.jpg")
+
+
 def test_voc_trees(root):
     for year, split in ((2007, "test"), (2012, "trainval")):
-        tree = root / f"VOC{year}"
-        for folder in ("ImageSets/Main", "Annotations", "JPEGImages"):
-            (tree / folder).mkdir(parents=True)
-        (tree / f"ImageSets/Main/{split}.txt").write_text("2008_000008\n")
-        (tree / "Annotations/2008_000008.xml").write_text("<annotation/>")
-        Image.new("RGB", (5, 4)).save(tree / "JPEGImages/2008_000008.jpg")
+        _write_voc(root / f"VOC{year}", split, "2008_000008")
         dataset = load_named(f"voc_{year}_{split}")
         assert dataset.records[0]["image_id"] == "2008_000008" and dataset.records[0]["height"] == 4
         assert len(dataset.category_names) == 20 and dataset.category_ids == list(range(1, 21))
+
+
+@pytest.mark.parametrize(
+    ("name", "tree", "splits", "classes"),
+    [
+        ("voc_2007_trainvaltest", "VOC2007", ("trainval", "test"), 20),
+        ("clipart_traintest", "clipart", ("train", "test"), 20),
+        ("watercolor_traintest", "watercolor", ("train", "test"), 6),
+        ("comic_traintest", "comic", ("train", "test"), 6),
+        ("comic_test", "comic", ("test",), 6),
+    ],
+)
+def test_voc_splits_taken_together(root, name, tree, splits, classes):
+    for split in splits:
+        _write_voc(root / tree, split, f"of_{split}")
+    dataset = load_named(name)
+    assert [record["image_id"] for record in dataset.records] == [f"of_{s}" for s in splits]
+    assert len(dataset.category_names) == classes
+    agnostic = load_spec(f"{name}+agnostic")
+    assert agnostic.category_names == ["object"]
+    assert [a["category_id"] for r in agnostic.records for a in r["annotations"]] == [0] * len(
+        splits
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "json_name"),
+    [
+        ("lvis_v1_val", "lvis/lvis_v1_val.json"),
+        ("lvis_v1_val_cocofied", "coco/annotations/lvis1.0_cocofied_val_cls_agnostic.json"),
+    ],
+)
+def test_lvis_reads_the_pictures_of_coco(root, name, json_name):
+    (root / "coco/val2017").mkdir(parents=True)
+    (root / json_name).parent.mkdir(parents=True)
+    image = {"id": 3, "coco_url": "x/val2017/3.jpg", "height": 4, "width": 5}
+    document = {"images": [image], "annotations": [], "categories": []}
+    (root / json_name).write_text(json.dumps(document))
+    (record,) = load_spec(f"{name}+agnostic").records
+    assert record["file_name"] == str(root / "coco/val2017/3.jpg")
+    assert [path for path in needed_paths(name) if not path.exists()] == [root / "coco/train2017"]
+
+
+def test_needs_are_what_a_loader_opens(root):
+    """A file or folder of any other name would be missed here or by the loader."""
+    assert needed_paths("uvo_dense_val") == [
+        root / "uvo",
+        root / "uvo/VideoDenseSet/UVO_video_val_dense.json",
+        root / "uvo/uvo_videos_dense_frames",
+    ]
+    for name, dataset in NAMED_DATASETS.items():
+        (root / dataset.tree).mkdir(parents=True, exist_ok=True)
+        with pytest.raises(UserError) as caught:
+            load_named(name)
+        # A VOC tree without lists is told by the folder of the lists.
+        quoted = str(caught.value).split("'")
+        needed = needed_paths(name)[1:]
+        assert {str(path) for path in (*needed, needed[0].parent)} & set(quoted), name
 
 
 @pytest.fixture

@@ -6,6 +6,9 @@ import pytest
 
 DATASETS = Path(__file__).parents[2] / "datasets"
 MODULES = (
+    "check_datasets",
+    "official_counts",
+    "prepare_coco20k",
     "prepare_cutouts",
     "cutout_composition",
     "cutout_sources",
@@ -16,7 +19,7 @@ MODULES = (
 
 @pytest.fixture
 def module(monkeypatch):
-    """Imports a file of datasets/ as running prepare_cutouts.py does."""
+    """Imports a file of datasets/ as running a script there does."""
     monkeypatch.syspath_prepend(DATASETS)
     yield importlib.import_module
     for name in MODULES:

@@ -14,8 +14,8 @@ BAD = Fact("packages", "timm", BROKEN, "ImportError: " + "x" * 200, "pip install
 
 def test_one_line_a_fact_within_the_width_and_the_verdict_last():
     lines = to_text([*FACTS, BAD]).splitlines()
-    assert "  ok       torch              2.11.0" in lines
-    assert "  missing  lightly            not installed; for training" in lines
+    assert "  ok       torch                  2.11.0" in lines
+    assert "  missing  lightly                not installed; for training" in lines
     row = next(line for line in lines if line.startswith("  broken   timm"))
     assert len(row) == 100 and row.endswith("...")
     assert lines[-1].startswith("timm is broken (ImportError: xxx")

@@ -1,0 +1,149 @@
+"""Checks named data sets: `python datasets/check_datasets.py NAME [NAME ...] [--images]`.
+
+Looks below $DETECTRON2_DATASETS for every file and folder of the tree, loads the labels, counts
+images and annotations against the published numbers, and looks for every picture. With --images it
+also opens every picture's header and compares its size with the labels'. Nothing is downloaded and
+nothing is changed.
+
+Exit codes: 0 every tree is whole; 2 otherwise, one line on stderr for each fault.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from difflib import get_close_matches
+from itertools import islice
+from pathlib import Path
+
+from official_counts import OFFICIAL_COUNTS, OfficialCount
+from tqdm import tqdm
+
+from boxrefine_d2.data.images import ImageReadError, image_size
+from boxrefine_d2.data.records import Record
+from boxrefine_d2.data.registered import NAMED_DATASETS, load_named, needed_paths
+from boxrefine_d2.errors import CommandParser, UserError, run_command
+
+SHOWN_PICTURES = 10  # lines about single pictures, before the rest is a number
+THREADS = 8  # that wait for the disk
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = CommandParser(
+        prog="check_datasets.py",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("names", nargs="+", metavar="NAME", help="a registered name")
+    parser.add_argument(
+        "--images", action="store_true", help="also open the header of every picture"
+    )
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    """Checks all names, also after a fault in one."""
+    for name in args.names:
+        if name not in NAMED_DATASETS:
+            close = get_close_matches(name, NAMED_DATASETS, n=1)
+            hint = f"did you mean {close[0]}? " if close else ""
+            raise UserError(f"unknown data set {name!r}; {hint}known: {', '.join(NAMED_DATASETS)}")
+    faults = 0
+    for name in dict.fromkeys(args.names):
+        for fault in faults_of(name, with_headers=args.images):
+            print(f"{name}: {fault}", file=sys.stderr)
+            faults += 1
+    return 2 if faults else 0
+
+
+def faults_of(name: str, *, with_headers: bool) -> Iterator[str]:
+    """What is wrong with one data set, one line each; what is right is printed."""
+    root, *parts = needed_paths(name)
+    missing = [path for path in (root, *parts) if not path.exists()]
+    for path in parts:
+        if path not in missing:
+            print(f"{name}: there: {path}")
+    if missing:
+        yield from (f"missing: looked for {path}" for path in missing)
+        return
+    try:
+        records = load_named(name).records
+    except UserError as error:
+        yield f"cannot be loaded: {error}"
+        return
+    yield from count_faults(name, records)
+    checks = missing_pictures(records)
+    yield from shortened(checks, "pictures are missing")
+    if with_headers:
+        yield from shortened(header_faults(name, records), "pictures have such a fault")
+
+
+def count_faults(name: str, records: Sequence[Record]) -> Iterator[str]:
+    annotations = [item for record in records for item in record.get("annotations", ())]
+    found = OfficialCount(len(records), len(annotations), sum(a["iscrowd"] for a in annotations))
+    official = OFFICIAL_COUNTS.get(name)
+    note = "" if official else "; no published count is known here"
+    print(
+        f"{name}: {found.images} images, {found.boxes} boxes, {found.crowds} of them crowds{note}"
+    )
+    for what in ("images", "boxes", "crowds"):
+        expected = getattr(official, what, None)
+        if expected is not None and getattr(found, what) != expected:
+            yield f"{getattr(found, what)} {what}, published are {expected}"
+
+
+def missing_pictures(records: Sequence[Record]) -> Iterator[str]:
+    for record in records:
+        if not os.path.isfile(record["file_name"]):
+            yield f"missing: looked for {record['file_name']}"
+
+
+def header_faults(name: str, records: Sequence[Record]) -> Iterator[str]:
+    """Pictures that are there but cannot be read, or have another size than the labels say."""
+    there = [record for record in records if os.path.isfile(record["file_name"])]
+    sizes: set[tuple[int, int]] = set()
+    with ThreadPoolExecutor(THREADS) as pool:
+        found = pool.map(_size_or_reason, (Path(record["file_name"]) for record in there))
+        for record, size in zip(
+            there, tqdm(found, name, len(there), unit="img", disable=None, leave=False)
+        ):
+            labelled = record["height"], record["width"]
+            if isinstance(size, str):
+                yield size
+            elif size != labelled:
+                yield "{}: {} x {} pixels, the labels say {} x {}".format(
+                    record["file_name"], *size, *labelled
+                )
+            else:
+                sizes.add(size)
+    if sizes:
+        heights, widths = zip(*sizes)
+        print(
+            f"{name}: headers read, height {min(heights)} to {max(heights)}, width {min(widths)} to {max(widths)}"
+        )
+
+
+def _size_or_reason(path: Path) -> tuple[int, int] | str:
+    try:
+        return image_size(path)
+    except ImageReadError as error:
+        return str(error)
+
+
+def shortened(faults: Iterator[str], what: str) -> Iterator[str]:
+    """The first faults, and the number of the others in one line."""
+    yield from islice(faults, SHOWN_PICTURES)
+    more = sum(1 for _ in faults)
+    if more:
+        yield f"{more} more {what}"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; 0, or 2 for a fault or a user's mistake."""
+    return run_command(lambda: run(parser().parse_args(argv)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""What the publishers of the named data sets say is in them. Only what is certain is here.
+
+`boxes` counts every annotation as the loaders give it: objects that VOC marks difficult, crowds,
+groups and ignored regions too, because the files hold them.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class OfficialCount:
+    """Numbers of one data set; None where no certain number is known."""
+
+    images: int
+    boxes: int | None = None
+    crowds: int | None = None
+
+
+# VOC: the tables of images and objects in the development kits of 2007 and 2012 (24 640 objects in
+# 2007, 27 450 in 2012 trainval) count without difficult objects; here they are with them.
+_VOC = {
+    "voc_2007_train": OfficialCount(2501, 7844),
+    "voc_2007_val": OfficialCount(2510, 7818),
+    "voc_2007_trainval": OfficialCount(5011, 15662),
+    "voc_2007_test": OfficialCount(4952, 14976),
+    "voc_2007_trainvaltest": OfficialCount(9963, 30638),
+    "voc_2012_train": OfficialCount(5717, 15774),
+    "voc_2012_val": OfficialCount(5823, 15787),
+    "voc_2012_trainval": OfficialCount(11540, 31561),
+}
+
+# COCO: the entries of the files of annotations_trainval2014 and annotations_trainval2017. Both
+# years hold the same 896 782 annotations. COCO20k: the length of LOST's list.
+_COCO = {
+    "coco_2014_train": OfficialCount(82783, 604907),
+    "coco_2014_val": OfficialCount(40504, 291875),
+    "coco_2017_train": OfficialCount(118287, 860001),
+    "coco_2017_val": OfficialCount(5000, 36781, crowds=446),
+    "coco20k": OfficialCount(19817),
+}
+
+OFFICIAL_COUNTS = {
+    **_VOC,
+    **_COCO,
+    # The entries of lvis_v1_val.json, which has no crowds.
+    "lvis_v1_val": OfficialCount(19809, 244707, crowds=0),
+    # UVO's "Kit Guide", v1.0: frames of 2 452 videos.
+    "uvo_sparse_val": OfficialCount(7356),
+    # KITTI's readme has the images. Boxes are the lines of label_2: 28 742 Car, 2 914 Van, 1 094
+    # Truck, 4 487 Pedestrian, 222 Person_sitting, 1 627 Cyclist, 511 Tram, 973 Misc, 11 295 DontCare.
+    "kitti_trainval": OfficialCount(7481, 51865, crowds=11295),
+    # The entries of zhiyuan_objv2_val.json.
+    "objects365_val": OfficialCount(80000, 1240587),
+    # The table of boxes on the description page of Open Images V6.
+    "openimages_val": OfficialCount(41620, 303980),
+    # Inoue et al., arXiv:1803.11365, section 4: as many images for training as for testing.
+    "clipart_train": OfficialCount(500),
+    "clipart_test": OfficialCount(500),
+    "clipart_traintest": OfficialCount(1000),
+    **{
+        f"{name}_{split}": OfficialCount(count)
+        for name in ("watercolor", "comic")
+        for split, count in (("train", 1000), ("test", 1000), ("traintest", 2000))
+    },
+}
