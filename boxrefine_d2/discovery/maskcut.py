@@ -3,6 +3,7 @@
 Shapes: B images, N = h * w cells in row-major order.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
@@ -29,12 +30,14 @@ class _Image:
     """What the rounds of one image have found.
 
     Attributes:
+        cells: (N,) bool, those of the graph.
         proposed, score: the mask of the last cut, and its score; None before the first and once the graph has changed.
         previous: the mask that the last round ended with, empty if it was rejected.
         masks, scores: emitted so far.
         finished: no later round can emit anything.
     """
 
+    cells: Tensor
     proposed: np.ndarray | None = None
     score: float = 0.0
     previous: np.ndarray | None = None
@@ -52,10 +55,15 @@ class MaskCut:
         tau, eps, tie_tolerance: as of TokenCut.
         input_side: side of the square that images are squeezed to, pixels; 0 keeps their shape, as for TokenCut.
         max_corners: a side that holds more of the grid's four corners is the background.
+        flip_on_two_corners: a side that holds two is the background already, as a thesis on MaskCut has it; the same as
+            max_corners 1, which gives way.
         max_iou: with the mask of the round before; a mask above it is rejected.
         min_area: share of the grid; a mask that covers no more is rejected. The first mask is never rejected.
         repeat_rejected: a rejected mask changes nothing, so the next round cuts the same one; no longer compared with
             anything, it is emitted less what is taken, unless it was too small. That is the code; False ends there.
+        mask_affinity: what was found has the affinity 0 to everything, so its cells leave the graph, as that thesis has
+            it. False is the code: their features are 0, and cells without edges stay in the graph with eps to every
+            other; all of them fall on one side of a later cut, whose component may pass through them.
         crf: the numbers of `crf_masks`, by which discover.py refines the masks; False leaves them as they are.
     Attributes: dense_solves: cuts so far that LAPACK had to find.
     """
@@ -69,9 +77,11 @@ class MaskCut:
         tie_tolerance: float,
         input_side: int,
         max_corners: int,
+        flip_on_two_corners: bool,
         max_iou: float,
         min_area: float,
         repeat_rejected: bool,
+        mask_affinity: bool,
         crf: dict[str, Any] | Literal[False],
     ):
         if n_masks < 1:
@@ -82,9 +92,10 @@ class MaskCut:
         self.tau, self.eps = tau, eps
         self.tie_tolerance = tie_tolerance
         self.input_side = input_side
-        self.max_corners = max_corners
+        self.max_corners = 1 if flip_on_two_corners else max_corners
         self.max_iou, self.min_area = max_iou, min_area
         self.repeat_rejected = repeat_rejected
+        self.mask_affinity = mask_affinity
         self.dense_solves = 0
         self.mask_steps = MaskSteps(
             refine=partial(crf_masks, **crf) if crf else None,
@@ -93,46 +104,62 @@ class MaskCut:
             boxes_from_masks=True,
         )
 
-    @torch.no_grad()
     def __call__(self, features: FeatureMap) -> list[PseudoBoxes]:
         """One PseudoBoxes per image, masks in the order of the rounds; score = 1 - lambda of the round's cut."""
+        *_, found = self.after_each_round(features)
+        return found
+
+    @torch.no_grad()
+    def after_each_round(self, features: FeatureMap) -> Iterator[list[PseudoBoxes]]:
+        """What the rule gives for 1, 2, ... `n_masks` rounds: a later round adds at most one mask, and changes none."""
         edges = similarity_edges(features.tokens(), self.tau)
-        images = [_Image() for _ in features.image_sizes]
+        every = torch.ones(edges.shape[1], dtype=torch.bool, device=edges.device)
+        images = [_Image(every) for _ in features.image_sizes]
         for _ in range(self.n_masks):
             self._propose(edges, images, features.grid_size)
             for image, of_image in zip(images, edges, strict=True):
                 if not image.finished:
                     self._end_round(image, of_image)
-        return pseudo_boxes_of([x.masks for x in images], [x.scores for x in images], features)
+            yield pseudo_boxes_of([x.masks for x in images], [x.scores for x in images], features)
 
     def _propose(self, edges: Tensor, images: list[_Image], grid_size: tuple[int, int]) -> None:
         """Cuts the graphs that have changed."""
         todo = [
             i for i, image in enumerate(images) if image.proposed is None and not image.finished
         ]
-        if not todo:
-            return
-        cut = normalized_cut(edges if len(todo) == len(edges) else edges[todo], self.eps)
-        self.dense_solves += int(cut.dense.sum())
-        foreground, seed = self._sides(cut.eigenvector, grid_size)
-        upper = foreground.cpu().numpy().reshape(-1, *grid_size)
-        for row, i in enumerate(todo):
-            cell = divmod(int(seed[row]), grid_size[1])
-            images[i].proposed = component_of(upper[row], cell)
-            images[i].score = 1 - float(cut.eigenvalue[row])
+        # graphs from which cells have gone differ in size
+        together = [[i] for i in todo] if self.mask_affinity else [todo] if todo else []
+        for batch in together:
+            cells = images[batch[0]].cells
+            graphs = edges if len(batch) == len(edges) else edges[batch]
+            if self.mask_affinity:
+                graphs = graphs[:, cells][:, :, cells]
+            cut = normalized_cut(graphs, self.eps)
+            self.dense_solves += int(cut.dense.sum())
+            foreground, seed = self._sides(cut.eigenvector, cells, grid_size)
+            upper = foreground.cpu().numpy().reshape(-1, *grid_size)
+            for row, i in enumerate(batch):
+                cell = divmod(int(seed[row]), grid_size[1])
+                images[i].proposed = component_of(upper[row], cell)
+                images[i].score = 1 - float(cut.eigenvalue[row])
 
-    def _sides(self, eigenvector: Tensor, grid_size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        """The foreground (B, N) and its seed (B,).
+    def _sides(
+        self, eigenvector: Tensor, cells: Tensor, grid_size: tuple[int, int]
+    ) -> tuple[Tensor, Tensor]:
+        """The foreground (B, N) and its seed (B,), of the graphs of `cells` (N,), n of which an eigenvector (B, n) has.
 
         The side of the largest value, as TokenCut's, unless it holds too many corners. The code applies the corner rule
         to whichever side the solver's sign makes the upper one, so that where the largest value lies on the side with
         the corners its result is a matter of that sign; here the corners always decide.
         """
         strongest = bipartition(eigenvector, self.tie_tolerance)
-        corners = strongest.foreground.unflatten(1, grid_size)[:, [0, 0, -1, -1], [0, -1, 0, -1]]
+        foreground = cells.repeat(len(eigenvector), 1)
+        foreground[:, cells] = strongest.foreground
+        corners = foreground.unflatten(1, grid_size)[:, [0, 0, -1, -1], [0, -1, 0, -1]]
         turned = corners.sum(dim=1, keepdim=True) > self.max_corners
         extreme = torch.where(turned, -strongest.eigenvector, strongest.eigenvector)
-        return strongest.foreground ^ turned, first_largest(extreme, self.tie_tolerance)
+        seed = first_largest(extreme, self.tie_tolerance)
+        return (foreground ^ turned) & cells, cells.nonzero()[seed, 0]
 
     def _end_round(self, image: _Image, edges: Tensor) -> None:
         """Emits or rejects the proposed mask, and takes what it covers out of the graph (N, N)."""
@@ -151,5 +178,9 @@ class MaskCut:
             image.scores.append(image.score)
         image.previous, image.proposed = mask, None
         covered = torch.from_numpy(mask.ravel()).to(edges.device)
+        if self.mask_affinity:
+            image.cells = image.cells & ~covered
+            image.finished = not image.cells.any()
+            return
         edges[covered] = 0
         edges[:, covered] = 0

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from published_cuts import maskcut_masks
+from published_cuts import affinity, component, first_largest, maskcut_masks, second_eigenpair
 
 from boxrefine_d2.discovery import build_rule, discover
 from boxrefine_d2.discovery import maskcut as module
@@ -132,6 +132,116 @@ def test_a_batch_gives_what_each_image_gives():
 def test_masks_of_one_image_are_disjoint():
     (found,) = discover("maskcut", golden_map(), n_masks=4, min_area=0.0)
     assert found.masks.sum(dim=0).max() == 1
+
+
+def test_what_each_round_leaves_is_what_as_many_rounds_give():
+    """The golden map: the fourth round adds nothing."""
+    features = golden_map()
+    rule = build_rule("maskcut", n_masks=4)
+    rounds = [found for [found] in rule.after_each_round(features)]
+    assert [len(found) for found in rounds] == [1, 2, 3, 3]
+    for n, found in enumerate(rounds, start=1):
+        (alone,) = discover("maskcut", features, n_masks=n)
+        assert torch.equal(found.masks, alone.masks) and torch.equal(found.scores, alone.scores)
+        assert torch.equal(found.boxes, alone.boxes)
+
+
+def map_of_graph(kinds, links=()):
+    """Features whose edges, at tau 0.01, are those within each kind of cell, and the links between two cells.
+
+    The Gram matrix of the features is the graph, its diagonal raised until it is positive definite.
+    """
+    kinds = np.asarray(kinds)
+    graph = (kinds.reshape(-1, 1) == kinds.ravel()).astype(float)
+    for one, other in links:
+        graph[one, other] = graph[other, one] = 1
+    raised = graph + (1 - np.linalg.eigvalsh(graph).min()) * np.eye(len(graph))
+    tokens = torch.from_numpy(np.linalg.cholesky(raised)).float()
+    h, w = kinds.shape
+    return FeatureMap.from_tokens(tokens[None], (h, w), 8, [(8 * h, 8 * w)], "key")
+
+
+def drawn(found):
+    """The number of the mask that covers each cell; 0 for none."""
+    return sum((i + 1) * mask.int() for i, mask in enumerate(found.masks)).tolist()
+
+
+def test_a_side_with_two_corners_may_be_the_background():
+    """Two rows of six: the smaller side has the larger values, and the corners of the first row."""
+    features = map_of_graph([[1] * 4] * 2 + [[0] * 4] * 4)
+    (found,) = discover("maskcut", features, n_masks=1, tau=0.01)
+    assert found.boxes.tolist() == [[0, 0, 32, 16]]
+    (flipped,) = discover("maskcut", features, n_masks=1, tau=0.01, flip_on_two_corners=True)
+    assert flipped.boxes.tolist() == [[0, 16, 32, 48]]
+
+
+def test_what_was_found_may_leave_the_graph():
+    """A bar of one kind, cut in two by a column of another, which has no link to the rest and is found first.
+
+    In the code the column is then on the bar's side, which is one component; without the column the bar is two.
+    """
+    bar, column = [0, 2, 2, 1, 2, 2, 0], [0] * 7
+    kinds = np.array([column, bar, bar, bar, column, column])
+    links = [(0, cell) for cell in np.flatnonzero(kinds == 2)[::2]]
+    features = map_of_graph(kinds, links)
+    (found,) = discover("maskcut", features, tau=0.01)
+    assert drawn(found)[1:4] == [[0, 2, 2, 1, 2, 2, 0]] * 3
+    (masked,) = discover("maskcut", features, tau=0.01, mask_affinity=True)
+    assert drawn(masked)[1:4] == [[0, 2, 2, 1, 3, 3, 0]] * 3
+
+
+def masks_of_masked_affinities(tokens, grid_size, n_masks, affinity_of_found):
+    """MaskCut by dense solves, where rows and columns of what was found hold another affinity; 0 takes them out."""
+    h, w = grid_size
+    weights = affinity(tokens, 0.15, 1e-5)
+    left = np.ones(h * w, bool)
+    previous, emitted = np.zeros((h, w), bool), []
+    for number in range(n_masks):
+        weights[~left] = weights[:, ~left] = affinity_of_found
+        cells = np.flatnonzero(left if affinity_of_found == 0 else left | True)
+        _, y = second_eigenpair(weights[np.ix_(cells, cells)])
+        if y[first_largest(np.abs(y))] <= y.mean():
+            y = -y
+        upper = np.zeros(h * w, bool)
+        upper[cells] = y > y.mean()
+        if upper.reshape(h, w)[[0, 0, -1, -1], [0, -1, 0, -1]].sum() >= 3:
+            upper[cells], y = y <= y.mean(), -y
+        mask = component(upper.reshape(h, w), divmod(int(cells[first_largest(y)]), w))
+        overlap = (mask & previous).sum() / (mask | previous).sum()
+        if number and (overlap > 0.5 or mask.mean() <= 0.01):
+            mask = np.zeros_like(mask)
+        previous = mask
+        left &= ~mask.ravel()
+        emitted.append(mask & ~np.any([*emitted, np.zeros_like(mask)], axis=0))
+    return [mask for mask in emitted if mask.any()]
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_masked_affinities_equal_the_dense_solution(seed):
+    """0 is the option; eps is what the features of 0 give already."""
+    tokens = clustered_tokens(patches=81, groups=6, noise=0.5, seed=seed)
+    features = FeatureMap.from_tokens(tokens[None], (9, 9), 8, [(72, 72)], "key")
+    for value, chosen in ((0.0, True), (1e-5, False)):
+        (found,) = discover("maskcut", features, n_masks=5, mask_affinity=chosen)
+        expected = masks_of_masked_affinities(tokens.numpy(), (9, 9), 5, value)
+        assert np.array_equal(found.masks.numpy(), np.stack(expected))
+
+
+def test_masked_affinities_of_a_batch():
+    tokens = torch.stack([clustered_tokens(81, 6, 0.5, seed) for seed in range(3)])
+    batch = FeatureMap.from_tokens(tokens, (9, 9), 8, [(72, 72)] * 3, "key")
+    together = discover("maskcut", batch, n_masks=4, mask_affinity=True)
+    for i in range(3):
+        one = FeatureMap.from_tokens(tokens[i : i + 1], (9, 9), 8, [(72, 72)], "key")
+        (alone,) = discover("maskcut", one, n_masks=4, mask_affinity=True)
+        assert torch.equal(alone.masks, together[i].masks)
+
+
+def test_masked_affinities_may_leave_no_cell():
+    """A single cell is found, and nothing is left to cut."""
+    features = FeatureMap(torch.ones(1, 2, 1, 1), 8, [(8, 8)], "key")
+    (found,) = discover("maskcut", features, mask_affinity=True)
+    assert found.masks.tolist() == [[[True]]]
 
 
 @pytest.mark.parametrize(

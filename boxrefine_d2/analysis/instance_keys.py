@@ -1,0 +1,143 @@
+"""One key for each labelled instance, or image: the mean over the cells that it covers.
+
+Shapes: M keys, C channels, N = h * w cells; H x W pixels of the original image.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from pycocotools import mask as mask_codec
+from torch import Tensor
+from tqdm import tqdm
+
+from boxrefine_d2.data import ImageReadError, LoadedDataset
+from boxrefine_d2.data.mappers import WholeImageMapper
+from boxrefine_d2.errors import UserError
+from boxrefine_d2.features import Backbone, read_map
+from boxrefine_d2.structures import FeatureMap
+from boxrefine_d2.structures.segmentation import checked_rle
+
+from .cells import cell_centres, cells_in_box, cells_in_mask
+
+PER = ("instance", "image")
+
+Record = dict[str, Any]
+Region = tuple[int, np.ndarray]  # a class, and the (N,) cells it is of
+
+
+@dataclass
+class MeanKeys:
+    """Keys with their classes, and what was left out.
+
+    Attributes:
+        keys: (C,) float32 each.  classes: `category_id` of each.  images: the number of the record that each is of.
+        counts: what has no key, and why, and whose box stands in for a mask.
+        failed: the images that could not be read, each {"file_name", "reason"}.
+    """
+
+    keys: list[Tensor] = field(default_factory=list)
+    classes: list[int] = field(default_factory=list)
+    images: list[int] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+    failed: list[dict[str, str]] = field(default_factory=list)
+
+
+@torch.no_grad()
+def mean_keys(
+    dataset: LoadedDataset, network: Backbone, *, per: str, max_side: int, name: str
+) -> MeanKeys:
+    """The mean key, of the last block, of every instance or of every image.
+
+    An instance covers the cells whose centres lie in its mask, or in its box where it has no mask. An image's key is
+    of the cells of all its instances, if they share one class. Crowds have no key.
+
+    Args: per: one of `PER`.  max_side: of the network's input, pixels; 0 is no limit.  name: of the data set.
+    Raises: UserError without labels, without any key, for a network without keys, or a broken mask.
+    """
+    if per not in PER:
+        raise UserError(f"--per {per!r} is unknown; known: {', '.join(PER)}")
+    if not dataset.labelled:
+        raise UserError(f"{name} has no labels, and keys are compared by their classes")
+    if "key" not in network.facets:
+        raise UserError(f"the network gives {', '.join(network.facets)} and no keys")
+    regions_of = _per_instance if per == "instance" else _per_image
+    found, mapper = MeanKeys(), WholeImageMapper(max_side)
+    for number, record in enumerate(tqdm(dataset.records, unit="img", desc="keys")):
+        instances = _instances(record, found.counts)
+        if not instances:
+            continue
+        try:
+            sample = mapper(record)
+        except ImageReadError as error:
+            found.failed.append({"file_name": record["relative_name"], "reason": str(error)})
+            continue
+        features = read_map([sample["image"]], network, "key")
+        covered = _covered(instances, features, sample, found.counts)
+        tokens = features.tokens()[0].float()
+        for label, cells in regions_of(covered, found.counts):
+            inside = torch.from_numpy(cells).to(tokens.device)
+            found.keys.append(tokens[inside].mean(dim=0).cpu())
+            found.classes.append(label)
+            found.images.append(number)
+    if not found.keys:
+        raise UserError(f"no key of {name}, which has {len(dataset.records)} images: {_why(found)}")
+    return found
+
+
+def _instances(record: Record, counts: Counter[str]) -> list[Record]:
+    everything = record.get("annotations", ())
+    instances = [item for item in everything if not item.get("iscrowd", 0)]
+    counts["crowds_left_out"] += len(everything) - len(instances)
+    counts["images_without_instance"] += not instances
+    return instances
+
+
+def _covered(
+    instances: list[Record], features: FeatureMap, sample: Record, counts: Counter[str]
+) -> list[Region]:
+    """The class and the cells of each instance."""
+    size = (sample["height"], sample["width"])
+    centres = cell_centres(features, size)
+    covered = []
+    for item in instances:
+        if item.get("segmentation"):
+            try:
+                mask = mask_codec.decode(checked_rle(item["segmentation"], size))
+            except ValueError as error:
+                raise UserError(f"image {sample['image_id']!r}: {error}") from error
+            cells = cells_in_mask(centres, mask.astype(bool))
+        else:
+            counts["instances_by_their_box"] += 1
+            cells = cells_in_box(centres, item["bbox"])
+        covered.append((item["category_id"], cells))
+    return covered
+
+
+def _per_instance(covered: Iterable[Region], counts: Counter[str]) -> Iterator[Region]:
+    for label, cells in covered:
+        if cells.any():
+            yield label, cells
+        else:
+            counts["instances_without_a_cell_left_out"] += 1
+
+
+def _per_image(covered: Iterable[Region], counts: Counter[str]) -> Iterator[Region]:
+    labels, cells = zip(*covered, strict=True)
+    together = np.any(cells, axis=0)
+    if len(set(labels)) > 1:
+        counts["images_of_several_classes_left_out"] += 1
+    elif together.any():
+        yield labels[0], together
+    else:
+        counts["images_without_a_cell_left_out"] += 1
+
+
+def _why(found: MeanKeys) -> str:
+    reasons = [f"{count} {what.replace('_', ' ')}" for what, count in found.counts.items() if count]
+    if found.failed:
+        reasons.append(f"{len(found.failed)} cannot be read, first: {found.failed[0]['reason']}")
+    return "; ".join(reasons) or "nothing is labelled"

@@ -1,0 +1,88 @@
+"""Pairs of keys of the same and of different classes, and how well a measure tells them apart.
+
+Shapes: M keys of C channels, P pairs.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import rankdata
+
+CHUNK = 8192  # pairs whose keys are gathered at a time
+
+
+@dataclass(frozen=True)
+class Measure:
+    """How alike two keys are.
+
+    Attributes:
+        title: in words.
+        of: (P, C), (P, C) -> (P,).
+        grows: whether it grows with likeness; a distance falls.
+    """
+
+    title: str
+    of: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    grows: bool
+
+
+def _dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return np.einsum("pc,pc->p", a, b)
+
+
+def _cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return _dot(a, b) / np.maximum(np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1), 1e-12)
+
+
+MEASURES = {
+    "cosine": Measure("cosine similarity", _cosine, grows=True),
+    "dot": Measure("dot product", _dot, grows=True),
+    "l2": Measure("L2 distance", lambda a, b: np.linalg.norm(a - b, axis=1), grows=False),
+    "l1": Measure("L1 distance", lambda a, b: np.abs(a - b).sum(axis=1), grows=False),
+    "chebyshev": Measure("Chebyshev distance", lambda a, b: np.abs(a - b).max(axis=1), grows=False),
+}
+
+
+def class_pairs(
+    classes: np.ndarray, *, same: bool, most: int, rng: np.random.Generator
+) -> tuple[np.ndarray, int]:
+    """Pairs of different keys, each at most once and in one order only.
+
+    Sorted by class, the partners of a key are the rest of its class behind it, or all keys of the classes behind its
+    own; so a pair has a number, and numbers can be drawn without a list of all pairs.
+
+    Args: classes: (M,).  same: of one class, or of two.  most: pairs; where there are more, so many are drawn.
+    Returns: (P, 2) int64, and how many pairs there are.
+    """
+    order = np.argsort(classes, kind="stable")
+    ends = np.searchsorted(classes[order], classes[order], side="right")
+    first, last = (np.arange(1, len(order) + 1), ends) if same else (ends, len(order))
+    partners = last - first
+    numbered = np.cumsum(partners)
+    total = int(numbered[-1]) if len(order) else 0
+    if total > most:
+        numbers = np.sort(rng.choice(total, most, replace=False))
+    else:
+        numbers = np.arange(total)
+    one = np.searchsorted(numbered, numbers, side="right")
+    other = first[one] + numbers - (numbered - partners)[one]
+    return order[np.stack([one, other], axis=1)], total
+
+
+def measured(keys: np.ndarray, pairs: np.ndarray, measure: Measure) -> np.ndarray:
+    """(P,) float64 of the pairs (P, 2) of keys (M, C)."""
+    keys = keys.astype(np.float64)
+    chunks = [pairs[i : i + CHUNK] for i in range(0, len(pairs), CHUNK)]
+    return np.concatenate([measure.of(keys[part[:, 0]], keys[part[:, 1]]) for part in chunks])
+
+
+def roc_auc(same: np.ndarray, different: np.ndarray, *, grows: bool) -> float:
+    """The share of all (same, different) in which the measure finds the same more alike; ties count a half.
+
+    That is the area under the ROC curve, from the sum of ranks (Mann and Whitney). 0.5 is chance.
+    """
+    ranks = rankdata(np.concatenate([same, different]))
+    wins = ranks[: len(same)].sum() - len(same) * (len(same) + 1) / 2
+    share = float(wins / (len(same) * len(different)))
+    return share if grows else 1 - share

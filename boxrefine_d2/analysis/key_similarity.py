@@ -1,0 +1,174 @@
+"""Whether keys of one class are more alike than keys of two: five measures over pairs of mean keys.
+
+The thesis on MaskCut that asks this has a figure of distributions only; what is averaged, which pairs are taken and the
+area under the ROC curve are our reading.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+import boxrefine_d2
+from boxrefine_d2.data import load_spec
+from boxrefine_d2.errors import UserError
+from boxrefine_d2.features import build_backbone
+
+from .instance_keys import MeanKeys, mean_keys
+from .key_pairs import MEASURES, class_pairs, measured, roc_auc
+
+PAIRS = 100_000  # of each kind at most
+BINS = 60
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """One measure over both kinds of pairs.
+
+    Attributes:
+        auc: area under the ROC curve of telling the same class from different ones; 0.5 is chance.
+        same_mean, different_mean: of the measure.
+        edges: (BINS + 1,) of the histograms.
+        same, different: (BINS,) pairs in each bin.
+    """
+
+    auc: float
+    same_mean: float
+    different_mean: float
+    edges: list[float]
+    same: list[int]
+    different: list[int]
+
+
+@dataclass(frozen=True)
+class KeySimilarity:
+    """What a comparison of keys found.
+
+    Attributes:
+        info: everything the numbers depend on.
+        counts: keys, classes, pairs, and what was left out.
+        measures: a name of `MEASURES` -> its distributions.
+    """
+
+    info: dict[str, Any]
+    counts: dict[str, int]
+    measures: dict[str, Distribution]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, unrounded."""
+        return asdict(self)
+
+    def to_text(self) -> str:
+        """A table for the terminal: a line a measure, then every count."""
+        lines = [f"{'measure':<20}{'AUC':>8}{'mean, same class':>20}{'mean, different':>20}"]
+        for name, found in self.measures.items():
+            means = f"{found.same_mean:>20.4g}{found.different_mean:>20.4g}"
+            lines.append(f"{MEASURES[name].title:<20}{found.auc:>8.3f}{means}")
+        width = max(map(len, self.counts))
+        lines += [f"{what.replace('_', ' '):<{width}}  {n}" for what, n in self.counts.items()]
+        failed = self.info["images_failed"]
+        return "\n".join(lines + [f"failed: {image['reason']}" for image in failed])
+
+
+def key_similarity(
+    data: str,
+    *,
+    backbone: str,
+    weights: str | None,
+    per: str,
+    pairs: int,
+    seed: int,
+    max_side: int,
+    device: str,
+) -> KeySimilarity:
+    """The measures over the keys of a dataset spec.
+
+    Args: per: a key of every "instance", or of every "image".  pairs: of the same class, and of different ones, at
+        most; where there are more, so many are drawn with the seed.  max_side: of the network's input, pixels.
+    Raises: UserError for anything the user gave wrong, and where all pairs are of one kind.
+    """
+    if pairs < 1:
+        raise UserError(f"--pairs is {pairs}, but at least 1 is needed")
+    if max_side < 0:
+        raise UserError(f"--max-side is {max_side}; give pixels, or 0 for no limit")
+    if seed < 0:
+        raise UserError(f"--seed is {seed}, but a whole number from 0 is needed")
+    dataset = load_spec(data)
+    network = build_backbone(backbone, weights).to(device)
+    keys = mean_keys(dataset, network, per=per, max_side=max_side, name=data)
+    info = {
+        "software": "boxrefine_d2",
+        "version": boxrefine_d2.__version__,
+        "data": data,
+        "per": per,
+        "facet": "key",
+        "backbone": backbone,
+        "weights": asdict(network.weights_info),
+        "max_side": max_side,
+        "pairs_at_most": pairs,
+        "seed": seed,
+        "images_failed": keys.failed,
+    }
+    counts = {"images": len(dataset.records), "images_failed": len(keys.failed), **keys.counts}
+    return compare(keys, dataset.category_names, pairs, seed, info, counts)
+
+
+def compare(
+    keys: MeanKeys,
+    class_names: Sequence[str],
+    pairs: int,
+    seed: int,
+    info: dict[str, Any],
+    counts: dict[str, int],
+) -> KeySimilarity:
+    """The measures over the pairs of keys; see `key_similarity`.
+
+    Args: info, counts: what is known already.
+    Raises: UserError where no pair, or every pair, is of one class.
+    """
+    table, classes = torch.stack(keys.keys).numpy(), np.array(keys.classes)
+    rng = np.random.default_rng(seed)
+    labels = np.unique(classes)
+    same, all_same = class_pairs(classes, same=True, most=pairs, rng=rng)
+    different, all_different = class_pairs(classes, same=False, most=pairs, rng=rng)
+    if not all_different:
+        raise UserError(
+            f"all {len(classes)} keys are of one class, {class_names[labels[0]]!r}; keys of two classes are compared"
+        )
+    if not all_same:
+        raise UserError(f"each of the {len(classes)} keys is of another class, so no pair is alike")
+    counts = counts | {
+        "keys": len(classes),
+        "classes": len(labels),
+        "pairs_of_the_same_class": all_same,
+        "pairs_of_different_classes": all_different,
+        "compared_of_the_same_class": len(same),
+        "compared_of_different_classes": len(different),
+        "of_the_same_class_in_one_image": _in_one_image(same, keys.images),
+        "of_different_classes_in_one_image": _in_one_image(different, keys.images),
+    }
+    measures = {
+        name: _distribution(
+            measured(table, same, measure), measured(table, different, measure), measure.grows
+        )
+        for name, measure in MEASURES.items()
+    }
+    return KeySimilarity(info, counts, measures)
+
+
+def _in_one_image(pairs: np.ndarray, images: Sequence[int]) -> int:
+    return int((np.array(images)[pairs[:, 0]] == np.array(images)[pairs[:, 1]]).sum())
+
+
+def _distribution(same: np.ndarray, different: np.ndarray, grows: bool) -> Distribution:
+    edges = np.histogram_bin_edges(np.concatenate([same, different]), bins=BINS)
+    return Distribution(
+        auc=roc_auc(same, different, grows=grows),
+        same_mean=float(same.mean()),
+        different_mean=float(different.mean()),
+        edges=edges.tolist(),
+        same=np.histogram(same, edges)[0].tolist(),
+        different=np.histogram(different, edges)[0].tolist(),
+    )

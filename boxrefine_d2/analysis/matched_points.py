@@ -1,0 +1,171 @@
+"""Corresponding points of two pictures: relaxed best buddies among the cells of their foregrounds.
+
+Shapes: N = h * w cells of a map, n of them that may be matched, C channels. Points in pixels of the original image.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import boxrefine_d2
+from boxrefine_d2.data.mappers import WholeImageMapper
+from boxrefine_d2.discovery.build import Rule, build_rule, facet_of
+from boxrefine_d2.discovery.mask_frames import grid_mask_to_input
+from boxrefine_d2.errors import UserError
+from boxrefine_d2.features import Backbone, build_backbone, read_map
+from boxrefine_d2.structures import FeatureMap
+
+from .best_buddies import Buddies, best_buddies
+from .cells import cell_centres, cells_in_image
+
+
+@dataclass(frozen=True)
+class Points:
+    """The cells of one picture that may be matched.
+
+    Attributes:
+        name: the file.
+        picture: (H', W', 3) uint8, as the network read it.
+        image_size: (H, W) of the original.
+        foreground: (H', W') bool, its pixels in these cells.
+        centres: (n, 2) XY, in row-major order.
+        features: (n, C).
+    """
+
+    name: str
+    picture: np.ndarray
+    image_size: tuple[int, int]
+    foreground: np.ndarray
+    centres: np.ndarray
+    features: Tensor
+
+
+@dataclass(frozen=True)
+class MatchedPoints:
+    """Two pictures and the pairs of their points for every K.
+
+    Attributes:
+        info: everything that they depend on.
+        buddies: K -> pairs (row of `a`, row of `b`).
+    """
+
+    info: dict[str, Any]
+    a: Points
+    b: Points
+    buddies: dict[int, Buddies]
+
+    def to_json(self) -> dict[str, Any]:
+        """Images with their points' count, and for every K the pairs, the most similar first."""
+        images = [
+            {
+                "file_name": points.name,
+                "width": points.image_size[1],
+                "height": points.image_size[0],
+                "points": len(points.centres),
+            }
+            for points in (self.a, self.b)
+        ]
+        matches = {}
+        for k, found in self.buddies.items():
+            one, other = found.pairs.T.numpy()
+            ends = zip(self.a.centres[one].tolist(), self.b.centres[other].tolist(), strict=True)
+            matches[str(k)] = [
+                {"a": a, "b": b, "similarity": similarity}
+                for (a, b), similarity in zip(ends, found.similarity.tolist(), strict=True)
+            ]
+        return {"info": self.info, "images": images, "matches": matches}
+
+    def to_text(self) -> str:
+        """One line for each picture and each K."""
+        lines = [f"{p.name}: {len(p.centres)} cells" for p in (self.a, self.b)]
+        return "\n".join(
+            lines + [f"K = {k}: {len(found)} pairs" for k, found in self.buddies.items()]
+        )
+
+
+@torch.no_grad()
+def match_points(
+    images: Sequence[str],
+    *,
+    ks: Sequence[int],
+    backbone: str,
+    weights: str | None,
+    facet: str,
+    foreground: str | None,
+    max_side: int,
+    device: str,
+) -> MatchedPoints:
+    """The best buddies of two pictures.
+
+    Args:
+        images: two files, or scenes.  ks: neighbours, one set of pairs for each.
+        foreground: the rule whose masks may be matched, on the whole map (MaskCut's too, which has its own square
+            elsewhere); None is all cells.
+        max_side: of the network's input, pixels; 0 is no limit.
+    Raises: UserError for anything the user gave wrong, and for a picture without a foreground.
+    """
+    if max_side < 0:
+        raise UserError(f"--max-side is {max_side}; give pixels, or 0 for no limit")
+    network = build_backbone(backbone, weights).to(device)
+    if facet not in network.facets:
+        raise UserError(f"{backbone} has no facet {facet!r}; it gives {', '.join(network.facets)}")
+    rule = build_rule(foreground) if foreground else None
+    a, b = (read_points(image, network, facet, rule, max_side) for image in images)
+    info = {
+        "software": "boxrefine_d2",
+        "version": boxrefine_d2.__version__,
+        "backbone": backbone,
+        "weights": asdict(network.weights_info),
+        "facet": facet,
+        "foreground": foreground or "everywhere",
+        "max_side": max_side,
+    }
+    return MatchedPoints(info, a, b, {k: best_buddies(a.features, b.features, k) for k in ks})
+
+
+def read_points(
+    image: str, network: Backbone, facet: str, rule: Rule | None, max_side: int
+) -> Points:
+    """The cells of a picture that lie in the masks of a rule, or all of them.
+
+    Raises: UserError for a picture that cannot be read, or without such a cell.
+    """
+    sample = WholeImageMapper(max_side)({"file_name": image, "image_id": image})
+    features = read_map([sample["image"]], network, facet)
+    size = (sample["height"], sample["width"])
+    centres = cell_centres(features, size)
+    kept = cells_in_image(centres, size)
+    if rule is not None:
+        read = facet_of(rule, network.facets)
+        same = features if read == facet else read_map([sample["image"]], network, read)
+        kept &= _foreground(rule, same, features.grid_size).ravel()
+    if not kept.any():
+        raise UserError(f"{image} has no foreground; --everywhere matches all of its cells")
+    [input_size] = features.image_sizes
+    return Points(
+        name=image,
+        picture=sample["image"].permute(1, 2, 0).numpy(),
+        image_size=size,
+        foreground=grid_mask_to_input(
+            kept.reshape(features.grid_size), features.strides, input_size
+        ),
+        centres=centres[kept],
+        features=features.tokens()[0][torch.from_numpy(kept).to(features.data.device)].cpu(),
+    )
+
+
+def _foreground(rule: Rule, features: FeatureMap, grid_size: tuple[int, int]) -> np.ndarray:
+    """(h, w) bool: whether the masks, on the grid or a finer one, cover the centre of each cell."""
+    [found] = rule(features)
+    if found.masks is None:
+        raise UserError(f"{type(rule).__name__} draws no masks")
+    covered = found.masks.any(dim=0).cpu().numpy()
+    rows, columns = (
+        (2 * np.arange(cells) + 1) * fine // (2 * cells)
+        for cells, fine in zip(grid_size, covered.shape, strict=True)
+    )
+    return covered[rows[:, None], columns]

@@ -1,0 +1,41 @@
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import nn
+
+from boxrefine_d2.features import IMAGENET_MEAN, IMAGENET_STD
+from boxrefine_d2.structures import FeatureMap
+
+
+class ColourNetwork(nn.Module):
+    """Its key is the mean colour of a cell of 4 x 4 pixels, (3,) in [0, 1]; the padding is the mean colour."""
+
+    facets = ("key", "value")
+    stride, padding = 4, "zeros"
+
+    def __init__(self):
+        super().__init__()
+        self.shift = nn.Parameter(torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1))
+
+    def forward(self, images, facet="key", image_sizes=None):
+        colours = images * torch.tensor(IMAGENET_STD).view(1, 3, 1, 1) + self.shift
+        return FeatureMap(F.avg_pool2d(colours, 4), 4, image_sizes, facet)
+
+
+@pytest.fixture
+def colour_network():
+    return ColourNetwork()
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """Writes an (H, W, 3) array, or a grid of colours at 4 pixels a cell, as a PNG and gives its path."""
+
+    def save(name, pixels, scale=1):
+        pixels = np.asarray(pixels, np.uint8).repeat(scale, axis=0).repeat(scale, axis=1)
+        Image.fromarray(pixels).save(tmp_path / name)
+        return str(tmp_path / name)
+
+    return save

@@ -1,0 +1,77 @@
+"""Whether keys of one class are more alike than keys of two: AUC, histograms and a picture, for five measures."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from boxrefine_d2.analysis.instance_keys import PER
+from boxrefine_d2.analysis.key_picture import draw_key_similarity
+from boxrefine_d2.analysis.key_similarity import PAIRS, key_similarity
+from boxrefine_d2.atomic_file import atomic_binary_file, atomic_text_file
+from boxrefine_d2.config import paper_profile
+from boxrefine_d2.errors import CommandParser, UserError, run_command
+from boxrefine_d2.features import BACKBONES
+from boxrefine_d2.pseudo_labels.run import check_device
+
+PAIRS_HELP = "pairs of each kind, of the same class and of different ones, at most; more are drawn"
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    defaults = paper_profile()
+    parser = CommandParser(prog="compare_keys.py", description=__doc__)
+    parser.add_argument("--data", required=True, metavar="SPEC", help="a labelled data set")
+    parser.add_argument("--output", required=True, type=Path, metavar="DIR")
+    parser.add_argument(
+        "--backbone", default=defaults.MODEL.MAP_NETWORK.NAME, help=", ".join(BACKBONES)
+    )
+    parser.add_argument("--weights", metavar="FILE | random[:SEED]")
+    parser.add_argument("--per", default=PER[0], choices=PER, help="what has one mean key")
+    parser.add_argument("--pairs", type=int, default=PAIRS, metavar="N", help=PAIRS_HELP)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--max-side",
+        type=int,
+        default=defaults.INPUT.MAX_SIDE,
+        metavar="N",
+        help="pixels; 0 is never",
+    )
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    return parser
+
+
+def run(args: argparse.Namespace) -> None:
+    """Compares, writes both files and prints the table."""
+    check_device(args.device)
+    if args.output.exists() and not args.output.is_dir():
+        raise UserError(f"--output {str(args.output)!r} is a file; a folder is needed")
+    found = key_similarity(
+        args.data,
+        backbone=args.backbone,
+        weights=args.weights,
+        per=args.per,
+        pairs=args.pairs,
+        seed=args.seed,
+        max_side=args.max_side,
+        device=args.device,
+    )
+    numbers, picture = args.output / "key_similarity.json", args.output / "key_similarity.png"
+    with atomic_text_file(numbers) as file:
+        json.dump(found.to_json(), file, indent=1, allow_nan=False)
+        file.write("\n")
+    with atomic_binary_file(picture) as file:
+        file.write(draw_key_similarity(found))
+    print(f"{found.to_text()}\n{numbers}, {picture}")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; 0, or 2 for a user's mistake."""
+    return run_command(lambda: run(parser().parse_args(argv)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

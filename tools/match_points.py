@@ -1,0 +1,87 @@
+"""Corresponding points of two pictures: cells whose features are among each other's K most similar."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from boxrefine_d2.analysis.matched_points import match_points
+from boxrefine_d2.analysis.matched_points_picture import draw_matched_points
+from boxrefine_d2.atomic_file import atomic_binary_file, atomic_text_file
+from boxrefine_d2.config import paper_profile
+from boxrefine_d2.errors import CommandParser, UserError, run_command
+from boxrefine_d2.features import BACKBONES
+from boxrefine_d2.pseudo_labels.run import check_device
+
+K_HELP = "comma-separated, one row of the picture for each; 1 is mutual nearest neighbours"
+FOREGROUND_HELP = "the rule whose masks are matched"
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    defaults = paper_profile()
+    parser = CommandParser(prog="match_points.py", description=__doc__)
+    parser.add_argument("images", nargs=2, metavar="IMAGE")
+    parser.add_argument("--output", required=True, type=Path, metavar="PICTURE.png")
+    parser.add_argument("--json", type=Path, metavar="OUT.json", help="also write the points there")
+    parser.add_argument("--k", default="1,5", metavar="K", help=K_HELP)
+    parser.add_argument(
+        "--backbone", default=defaults.MODEL.MAP_NETWORK.NAME, help=", ".join(BACKBONES)
+    )
+    parser.add_argument("--weights", metavar="FILE | random[:SEED]")
+    parser.add_argument("--facet", default="key", help="key, query, value, kqv or output")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--foreground", default="tokencut", metavar="RULE", help=FOREGROUND_HELP)
+    where.add_argument("--everywhere", action="store_true", help="match all cells")
+    parser.add_argument(
+        "--max-side",
+        type=int,
+        default=defaults.INPUT.MAX_SIDE,
+        metavar="N",
+        help="pixels; 0 is never",
+    )
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    return parser
+
+
+def neighbours(text: str) -> list[int]:
+    """[1, 5] from "1,5"."""
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and int(part) for part in parts):
+        raise UserError(f"--k {text!r} is not whole numbers from 1, separated by commas, as 1,5")
+    return [int(part) for part in parts]
+
+
+def run(args: argparse.Namespace) -> None:
+    """Matches, draws and says how many pairs there are."""
+    ks = neighbours(args.k)
+    check_device(args.device)
+    found = match_points(
+        args.images,
+        ks=ks,
+        backbone=args.backbone,
+        weights=args.weights,
+        facet=args.facet,
+        foreground=None if args.everywhere else args.foreground,
+        max_side=args.max_side,
+        device=args.device,
+    )
+    with atomic_binary_file(args.output) as file:
+        file.write(draw_matched_points(found))
+    if args.json:
+        with atomic_text_file(args.json) as file:
+            json.dump(found.to_json(), file, indent=1, allow_nan=False)
+            file.write("\n")
+    print(f"{found.to_text()}\n{args.output}")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; 0, or 2 for a user's mistake."""
+    return run_command(lambda: run(parser().parse_args(argv)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,101 @@
+"""One picture with MaskCut's masks for N = 1, 2 and 3, beside what a detector found on it."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from boxrefine_d2.analysis.mask_rounds_picture import detections_of, draw_mask_rounds
+from boxrefine_d2.atomic_file import atomic_binary_file
+from boxrefine_d2.config import paper_profile
+from boxrefine_d2.data import read_image, read_pseudo_labels
+from boxrefine_d2.data.mappers import SqueezedImageMapper
+from boxrefine_d2.discovery import MaskCut, build_rule
+from boxrefine_d2.discovery.build import facet_of
+from boxrefine_d2.errors import CommandParser, UserError, run_command
+from boxrefine_d2.features import BACKBONES, build_backbone, read_map
+from boxrefine_d2.pseudo_labels.finishing import grid_masks
+from boxrefine_d2.pseudo_labels.run import check_device
+
+ROUNDS = 3
+DETECTIONS_HELP = "a pseudo-label file that lists the picture: what a detector found"
+CRF_HELP = "refine the masks by the picture, as the paper does; it needs the extra `crf`"
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = CommandParser(prog="picture_masks.py", description=__doc__)
+    parser.add_argument("image", metavar="IMAGE")
+    parser.add_argument("--output", required=True, type=Path, metavar="PICTURE.png")
+    parser.add_argument("--detections", type=Path, metavar="FILE.json", help=DETECTIONS_HELP)
+    parser.add_argument(
+        "--min-score", type=float, metavar="S", help="leave out detections below it"
+    )
+    parser.add_argument(
+        "--backbone", default=paper_profile().MODEL.MAP_NETWORK.NAME, help=", ".join(BACKBONES)
+    )
+    parser.add_argument("--weights", metavar="FILE | random[:SEED]")
+    parser.add_argument("--crf", action="store_true", help=CRF_HELP)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    return parser
+
+
+def maskcut(crf: bool) -> MaskCut:
+    """The rule, which can be called.
+
+    Raises: UserError where the package of the CRF is missing.
+    """
+    rule = build_rule("maskcut", n_masks=ROUNDS, crf=crf)
+    try:
+        if rule.mask_steps.require:
+            rule.mask_steps.require()
+    except UserError as error:
+        raise UserError(
+            "--crf needs pydensecrf: pip install 'boxrefine_d2[crf]', which compiles it, or leave --crf out"
+        ) from error
+    return rule
+
+
+@torch.no_grad()
+def mask_rounds(args: argparse.Namespace, rule: MaskCut) -> list[np.ndarray]:
+    """(N, H, W) bool after each round, in pixels of the original image."""
+    network = build_backbone(args.backbone, args.weights)
+    facet = facet_of(rule, network.facets)
+    sample = SqueezedImageMapper(rule.input_side)({"file_name": args.image, "image_id": args.image})
+    features = read_map([sample["image"]], network.to(args.device), facet)
+    steps = rule.mask_steps
+    return [
+        steps(grid_masks(sample, found, features, steps)).masks
+        for [found] in rule.after_each_round(features)
+    ]
+
+
+def run(args: argparse.Namespace) -> None:
+    """Draws and says what was drawn."""
+    check_device(args.device)
+    rule = maskcut(args.crf)
+    shown, title = None, ""
+    if args.detections:
+        found = detections_of(read_pseudo_labels(args.detections), args.image, args.detections)
+        least = -np.inf if args.min_score is None else args.min_score
+        shown = [entry for entry in found if entry.get("score", 1.0) >= least]
+        title = f"detector: {len(shown)} of {len(found)}"
+    elif args.min_score is not None:
+        raise UserError("--min-score is of detections, and no --detections are given")
+    rounds = mask_rounds(args, rule)
+    with atomic_binary_file(args.output) as file:
+        file.write(draw_mask_rounds(read_image(args.image), rounds, shown, title))
+    counts = ", ".join(f"{len(masks)} for N = {n}" for n, masks in enumerate(rounds, start=1))
+    print(f"masks: {counts}{'; ' + title if title else ''}\n{args.output}")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; 0, or 2 for a user's mistake."""
+    return run_command(lambda: run(parser().parse_args(argv)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
