@@ -10,6 +10,7 @@ import logging
 import sys
 from collections.abc import Callable, Sequence
 
+import coco_eval
 import cuts
 import lost_cpu
 import machine
@@ -28,6 +29,7 @@ BENCHMARKS: dict[str, Callable[[], Result]] = {
     "eigenvector_900": cuts.eigenvector_900,
     "eigenvector_3600": cuts.eigenvector_3600,
     "refine_step": refine_step.refine_step,
+    "coco_eval": coco_eval.coco_eval,
 }
 HEADERS = ("benchmark", "ms per", "published", "ours", "ratio", "quartiles", "target", "")
 

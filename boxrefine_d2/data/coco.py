@@ -25,7 +25,7 @@ def load_coco(
     """Records of a COCO file, by ascending image id.
 
     Boxes [x, y, w, h] become [x, y, x + w, y + h]; they are neither rounded nor clipped, and boxes
-    without area are kept and counted in a warning. `iscrowd`, `segmentation`, `phrase`, `score` and
+    without area are kept and counted in a warning. `iscrowd`, `area`, `segmentation`, `phrase`, `score` and
     the annotation's id (`annotation_id`) are kept where present, uncompressed RLE as compressed
     RLE. Categories are numbered from 0 by ascending id. A file without `annotations` is data
     without labels. Pictures are not looked at, except for the header of one whose size the file
@@ -183,6 +183,8 @@ def _attach(
         for key in ("phrase", "score"):
             if key in entry:
                 converted[key] = entry[key]
+        if _is_area(entry.get("area")):
+            converted["area"] = float(entry["area"])
         if entry.get("segmentation"):
             segmentation = _segmentation(entry["segmentation"])
             if segmentation is None:
@@ -234,6 +236,11 @@ def _segmentation(value: Any) -> Any:
         ]
         return polygons or None
     return None
+
+
+def _is_area(value: Any) -> TypeGuard[int | float]:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return is_number and math.isfinite(value) and value >= 0
 
 
 def _is_int(value: Any) -> TypeGuard[int]:

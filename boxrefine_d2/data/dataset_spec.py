@@ -6,6 +6,8 @@
                 voc_2007_trainval, coco20k, ..., and any in Detectron2's DatasetCatalog
     MODIFIER    agnostic      one category, "object"
                 first=N       the first N images
+                overlapping   images in which two boxes overlap (IoU > 0), crowds aside
+                separate      all other labelled images
                 pseudo=FILE   labels from a pseudo-label file; an image without any there has none
 
 Inside a path "+" is written %2B, ":" %3A and, before one of these codes or 25, "%" %25. Relative
@@ -22,22 +24,38 @@ from typing import Any
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from boxrefine_d2.data.bases import BASE_FORMS, NAMED, load_base
-from boxrefine_d2.data.modifiers import agnostic, first, with_pseudo_labels
+from boxrefine_d2.data.modifiers import (
+    agnostic,
+    first,
+    overlapping,
+    separate,
+    with_pseudo_labels,
+)
 from boxrefine_d2.data.pseudo_label_file import OBJECT_NAME
 from boxrefine_d2.data.records import LoadedDataset, Record
 from boxrefine_d2.data.registered import NAMED_DATASETS
 from boxrefine_d2.data.voc import VOC_CLASS_NAMES
 from boxrefine_d2.errors import UserError
 
-MODIFIER_FORMS = {"agnostic": "agnostic", "first": "first=N", "pseudo": "pseudo=FILE"}
+_WITHOUT_VALUE: dict[str, Callable[[LoadedDataset], LoadedDataset]] = {
+    "agnostic": agnostic,
+    "overlapping": overlapping,
+    "separate": separate,
+}
+MODIFIER_FORMS = {
+    "agnostic": "agnostic",
+    "first": "first=N",
+    "pseudo": "pseudo=FILE",
+    "overlapping": "overlapping",
+    "separate": "separate",
+}
 _ESCAPE_HINT = "inside a path write + as %2B and : as %3A"
 _registered_here: set[str] = set()
 
 
 @dataclass(frozen=True)
 class Modifier:
-    """One step after the base: `value` is None for agnostic, an integer for first, a path for
-    pseudo."""
+    """One step after the base: `value` is an integer for first, a path for pseudo, else None."""
 
     name: str
     value: int | str | None = None
@@ -92,8 +110,8 @@ def load_spec(text: str) -> LoadedDataset:
     spec = parse_spec(text)
     dataset = load_base(spec.kind, spec.arguments, _limit_of_base(spec))
     for modifier in spec.modifiers:
-        if modifier.name == "agnostic":
-            dataset = agnostic(dataset)
+        if modifier.name in _WITHOUT_VALUE:
+            dataset = _WITHOUT_VALUE[modifier.name](dataset)
         elif isinstance(modifier.value, int):
             dataset = first(dataset, modifier.value)
         else:
@@ -163,10 +181,10 @@ def _names_without_loading(spec: DatasetSpec) -> list[str] | None:
 
 def _limit_of_base(spec: DatasetSpec) -> int | None:
     """How many images the base needs to give. A +pseudo is checked against all images that come to
-    it, so only a +first before it counts."""
+    it, and +overlapping and +separate choose from them, so only a +first before these counts."""
     limits = []
     for modifier in spec.modifiers:
-        if modifier.name == "pseudo":
+        if modifier.name not in ("agnostic", "first"):
             break
         if isinstance(modifier.value, int):
             limits.append(modifier.value)
@@ -218,9 +236,9 @@ def _parse_modifier(part: str, text: str) -> Modifier:
         raise UserError(
             f"unknown modifier {'+' + part!r} in {text!r}; {hint}known: {known}; {_ESCAPE_HINT}"
         )
-    if name == "agnostic":
+    if name in _WITHOUT_VALUE:
         if equals:
-            raise UserError(f"modifier {'+' + part!r} in {text!r}: +agnostic takes no value")
+            raise UserError(f"modifier {'+' + part!r} in {text!r}: +{name} takes no value")
         return Modifier(name)
     if not value:
         raise UserError(

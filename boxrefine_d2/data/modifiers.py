@@ -1,10 +1,12 @@
-"""What a dataset spec can change about its base: +agnostic, +first=N, +pseudo=FILE. Each returns a
-new data set."""
+"""What a dataset spec can change about its base: +agnostic, +first=N, +overlapping, +separate,
++pseudo=FILE. Each returns a new data set."""
 
 import logging
 import os
 from collections.abc import Iterable
 from dataclasses import replace
+
+import numpy as np
 
 from boxrefine_d2.data.pseudo_label_file import (
     OBJECT_ID,
@@ -35,6 +37,47 @@ def agnostic(dataset: LoadedDataset) -> LoadedDataset:
 def first(dataset: LoadedDataset, count: int) -> LoadedDataset:
     """The first `count` images, or all if there are fewer."""
     return replace(dataset, records=dataset.records[:count])
+
+
+def overlapping(dataset: LoadedDataset) -> LoadedDataset:
+    """The images in which any two boxes, crowds aside, share some area.
+
+    Raises: UserError for data without labels, or if no image is left.
+    """
+    return _part(dataset, "overlapping", overlap=True)
+
+
+def separate(dataset: LoadedDataset) -> LoadedDataset:
+    """All other labelled images, those with one object or none included.
+
+    Raises: UserError for data without labels, or if no image is left.
+    """
+    return _part(dataset, "separate", overlap=False)
+
+
+def _part(dataset: LoadedDataset, name: str, *, overlap: bool) -> LoadedDataset:
+    labelled = [record for record in dataset.records if "annotations" in record]
+    if not labelled:
+        raise UserError(
+            f"+{name} asks which labelled boxes overlap, and the data set has no labels; put +pseudo=FILE before it, or "
+            "name a labelled data set"
+        )
+    records = [record for record in labelled if _boxes_overlap(record) == overlap]
+    if not records:
+        quantity = "none" if overlap else "each"
+        raise UserError(
+            f"+{name} leaves no image: in {quantity} of the {len(labelled)} labelled images two boxes overlap"
+        )
+    return replace(dataset, records=records)
+
+
+def _boxes_overlap(record: Record) -> bool:
+    kept = [item["bbox"] for item in record["annotations"] if not item.get("iscrowd", 0)]
+    boxes = np.array(kept, dtype=np.float64).reshape(-1, 4)
+    starts = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
+    ends = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
+    meets = (ends > starts).all(axis=2)
+    return bool(np.triu(meets, k=1).any())
 
 
 def with_pseudo_labels(dataset: LoadedDataset, path: str | os.PathLike[str]) -> LoadedDataset:

@@ -13,7 +13,7 @@ A record is a Detectron2 dataset dict:
 
 and an annotation has `bbox` ([x1, y1, x2, y2] floats, half-open, pixels of the original image),
 `bbox_mode` (BoxMode.XYXY_ABS), `category_id` (contiguous from 0), `iscrowd` (0 or 1) and, where the
-source has them, `segmentation`, `phrase`, `score`, `annotation_id`, `difficult`, `truncated`.
+source has them, `segmentation`, `area` (of the object), `phrase`, `score`, `annotation_id`, `difficult`, `truncated`.
 """
 
 from dataclasses import dataclass

@@ -1,24 +1,31 @@
-"""Scores: CorLoc for models (an evaluator) and for prediction files, with a preflight."""
+"""Scores: CorLoc and average precision, for models (evaluators) and for prediction files, with a preflight."""
 
+from .average_precision import MASK_AP_METRICS, average_precision
 from .build import METRICS, evaluate_predictions, parse_metrics
+from .coco_regions import Detections
 from .corloc import CorLoc, CorLocEvaluator, corloc, is_localised, top_box
 from .ground_truth import PROTOCOLS, CorLocProtocol, GroundTruth, ground_truth_boxes, protocol_for
+from .precision_recall import AP_METRICS
 from .predictions import BoxTable, PredictionFile, box_table, read_predictions
 from .preflight import check_convention, check_ground_truth, check_predictions
 from .refinement import RefinementEvaluator
 from .results import MetricResult, write_json
 
 __all__ = [
+    "AP_METRICS",
+    "MASK_AP_METRICS",
     "METRICS",
     "PROTOCOLS",
     "BoxTable",
     "CorLoc",
     "CorLocEvaluator",
     "CorLocProtocol",
+    "Detections",
     "GroundTruth",
     "MetricResult",
     "PredictionFile",
     "RefinementEvaluator",
+    "average_precision",
     "box_table",
     "check_convention",
     "check_ground_truth",

@@ -8,9 +8,11 @@ from collections.abc import Callable, Sequence
 
 from boxrefine_d2.errors import UserError
 
+from .average_precision import MASK_AP_METRICS, box_ap_of_file, mask_ap_of_file
 from .corloc import corloc_of_file
 from .ground_truth import GroundTruth
 from .mask_iou import mask_iou_of_file
+from .precision_recall import AP_METRICS
 from .predictions import PredictionFile
 from .results import MetricResult
 
@@ -18,6 +20,8 @@ METRICS: dict[str, Callable[[GroundTruth, PredictionFile], MetricResult]] = {
     "corloc": corloc_of_file,
     "mask_iou": mask_iou_of_file,
     "foreground_iou": mask_iou_of_file,
+    **dict.fromkeys(AP_METRICS, box_ap_of_file),
+    **dict.fromkeys(MASK_AP_METRICS, mask_ap_of_file),
 }
 
 
@@ -35,7 +39,10 @@ def parse_metrics(text: str) -> list[str]:
 def evaluate_predictions(
     ground_truth: GroundTruth, predictions: PredictionFile, metrics: Sequence[str]
 ) -> MetricResult:
-    """The named metrics of one file; values in the order of `metrics`.
+    """The named metrics of one file; values in the order of `metrics`, without those that are not defined.
+
+    Families of metrics differ in what they count. The counts of the first go by their plain names, those of a further
+    one by names with a prefix: of "corloc,ap50" they are `images_evaluated`, ..., `ap_images_evaluated`, ...
 
     Raises: UserError for anything wrong with the file (see `preflight`).
     """
@@ -43,7 +50,15 @@ def evaluate_predictions(
         function: function(ground_truth, predictions)
         for function in dict.fromkeys(METRICS[name] for name in metrics)
     }
-    values = {name: results[METRICS[name]].values[name] for name in metrics}
-    counts = {key: count for r in results.values() for key, count in r.counts.items()}
+    found = {name: results[METRICS[name]].values for name in metrics}
+    values = {name: of_family[name] for name, of_family in found.items() if name in of_family}
+    counts: dict[str, int] = {}
+    for function, result in results.items():
+        family = next(name for name in METRICS if METRICS[name] is function)
+        prefix = f"{family}_" if counts else ""
+        counts |= {prefix + key: count for key, count in result.counts.items()}
     warnings = list(dict.fromkeys(text for r in results.values() for text in r.warnings))
+    undefined = [name for name in metrics if name not in values]
+    if undefined:
+        warnings.append(f"{', '.join(undefined)}: not defined, no object is of that size")
     return MetricResult(values, counts, warnings)

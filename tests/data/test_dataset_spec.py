@@ -82,6 +82,12 @@ def _pseudo(path, names, boxes, first_id=1):
         ("folder:a%2Bb%3ac%20d", DatasetSpec("folder", ("a+b:c%20d",))),
         ("folder:a%252B", DatasetSpec("folder", ("a%2B",))),
         (
+            "coco_2017_val+overlapping+separate",
+            DatasetSpec(
+                "name", ("coco_2017_val",), (Modifier("overlapping"), Modifier("separate"))
+            ),
+        ),
+        (
             "coco20k+first=10+agnostic+pseudo=p%2Bq.json",
             DatasetSpec(
                 "name",
@@ -126,7 +132,9 @@ def test_any_path_survives_escaping(path):
         ),
         ("scenes:train+agnstic", r"did you mean \+agnostic\?"),
         ("scenes:train+", r"unknown modifier '\+'"),
-        ("scenes:train+agnostic=1", "takes no value"),
+        ("scenes:train+agnostic=1", r"\+agnostic takes no value"),
+        ("scenes:train+separate=1", r"\+separate takes no value"),
+        ("scenes:train+overlaping", r"did you mean \+overlapping\?.*known: .*\+separate"),
         ("scenes:train+first", "needs a value: \\+first=N"),
         ("scenes:train+first=0", "integer of at least 1"),
         ("scenes:train+first=-1", "integer of at least 1"),
@@ -195,6 +203,79 @@ def test_agnostic(coco):
     boxes = [annotation for record in changed.records for annotation in record["annotations"]]
     assert [annotation["category_id"] for annotation in boxes] == [0, 0]
     assert boxes[0]["phrase"] == "a cup" and boxes[0]["bbox"] == [0.0, 0.0, 2.0, 2.0]
+
+
+@pytest.fixture
+def crowded(tmp_path):
+    """A spec of a COCO file whose seven images are named for what their boxes do."""
+    boxes = {
+        "overlap": [[0, 0, 3, 3], [5, 0, 1, 1], [2, 2, 2, 2]],
+        "touch": [[0, 0, 2, 2], [2, 0, 2, 2]],
+        "one": [[0, 0, 2, 2]],
+        "none": [],
+        "crowd": [[0, 0, 2, 2], [0, 0, 6, 4]],
+        "no area": [[0, 0, 4, 4], [1, 1, 0, 2]],
+        "twice": [[1, 1, 2, 2], [1, 1, 2, 2]],
+    }
+    annotations = [
+        {"image_id": name, "category_id": 1, "bbox": box, "iscrowd": int(name == "crowd" and i)}
+        for name, of_image in boxes.items()
+        for i, box in enumerate(of_image)
+    ]
+    images = [{"id": n, "file_name": f"{n}.png", "height": 4, "width": 6} for n in boxes]
+    document = {"images": images, "annotations": annotations}
+    document["categories"] = [{"id": 1, "name": "cup"}]
+    (tmp_path / "crowded.json").write_text(json.dumps(document))
+    return f"coco:{tmp_path}/crowded.json:{tmp_path}"
+
+
+def test_overlapping_and_separate_are_two_parts_of_the_labelled_images(crowded):
+    def ids(spec):
+        return [record["image_id"] for record in load_spec(spec).records]
+
+    together, apart = ids(crowded + "+overlapping"), ids(crowded + "+separate")
+    assert together == ["overlap", "twice"]
+    assert sorted(apart) == ["crowd", "no area", "none", "one", "touch"]
+    assert load_spec(crowded + "+separate").category_names == ["cup"]
+    # Left to right: the first image of the part, the part of the first image.
+    assert ids(crowded + "+overlapping+first=1") == together[:1]
+    assert ids(crowded + "+first=2+separate") == ids(crowded)[:2] == ["crowd", "no area"]
+
+
+def test_a_part_is_chosen_by_the_labels_that_it_has(coco, folder, tmp_path):
+    boxes = [(1, [0, 0, 2, 2]), (1, [1, 1, 2, 2]), (2, [0, 0, 2, 2])]
+    path = _pseudo(tmp_path / "p.json", ["1.png", "2.png", "3.png"], boxes)
+    records = load_spec(f"{coco}+pseudo={path}+separate").records
+    assert [record["image_id"] for record in records] == [2, 3]
+    unlabelled = f"folder:{escape_path(folder)}"
+    for name in ("overlapping", "separate"):
+        with pytest.raises(
+            UserError, match=rf"^\+{name} asks .* has no labels; put \+pseudo"
+        ) as caught:
+            load_spec(f"{unlabelled}+{name}")
+        assert "\n" not in str(caught.value)
+    with pytest.raises(UserError, match=r"^\+overlapping leaves no image: in none of the 3"):
+        load_spec(coco + "+overlapping")
+    with pytest.raises(UserError, match=r"^\+separate leaves no image: in each of the 1"):
+        load_spec(f"{coco}+pseudo={path}+first=1+separate")
+
+
+def test_a_part_of_scenes_is_chosen_from_all(monkeypatch):
+    asked = []
+
+    def load_scenes(split, limit=None):
+        asked.append(limit)
+        box = {"bbox": [0.0, 0.0, 2.0, 2.0], "iscrowd": 0}
+        records = [
+            {"file_name": f"scenes:{split}/{i}", "image_id": i, "annotations": [box] * (i // 4)}
+            for i in range(9)
+        ]
+        return records[:limit], ("bird",)
+
+    monkeypatch.setattr("boxrefine_d2.data.scenes.load_scenes", load_scenes)
+    assert load_spec("scenes:val+overlapping+first=1").records[0]["image_id"] == 8
+    assert len(load_spec("scenes:val+first=8+separate+first=5").records) == 5
+    assert asked == [None, 8]
 
 
 def test_first_beyond_the_end(coco):
