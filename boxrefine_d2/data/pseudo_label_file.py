@@ -143,7 +143,7 @@ def read_pseudo_labels(path: str | os.PathLike[str]) -> PseudoLabels:
             f"pseudo-label file {str(source)!r}: {len(ids) - len(known)} image ids occur more than once"
         )
     for index, entry in enumerate(document["annotations"]):
-        problem = _problem(entry, known)
+        problem = label_problem(entry, known)
         if problem:
             raise UserError(
                 f"pseudo-label file {str(source)!r}: annotation {entry.get('id', f'number {index}')!r} {problem}"
@@ -169,7 +169,8 @@ def to_detectron2(annotation: Mapping[str, Any]) -> Record:
     return converted
 
 
-def _problem(entry: dict[str, Any], known: set[int | str]) -> str | None:
+def label_problem(entry: dict[str, Any], known: set[int | str]) -> str | None:
+    """What is wrong with an annotation of a file whose images have the `known` ids; None if nothing is."""
     image_id = entry.get("image_id")
     if not isinstance(image_id, (int, str)) or image_id not in known:
         return f"has image_id {image_id!r}, and no image has this id"
@@ -208,7 +209,7 @@ def _annotation_entry(annotation: dict[str, Any]) -> dict[str, Any]:
         mask = entry.get("segmentation")
         entry["area"] = (
             float(mask_codec.area(mask))
-            if isinstance(mask, dict)
+            if isinstance(mask, dict) and isinstance(mask.get("counts"), str | bytes)
             else entry["bbox"][2] * entry["bbox"][3]
         )
     return entry

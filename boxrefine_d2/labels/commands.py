@@ -1,0 +1,178 @@
+"""The edits, from files to a file."""
+
+import math
+import os
+from collections.abc import Iterator
+
+from pycocotools import mask as mask_codec
+
+from boxrefine_d2.errors import UserError
+
+from .edited_file import Edit, EditSummary, write_edited
+from .edits import DROPS, EditedLabels, match, merge, separate, top
+from .label_file import Entry, LabelFile, open_label_file
+from .overlaps import choose_comparison, mask_rle
+from .same_images import all_images, check_same_images, side_by_side
+
+AREAS = ("mask", "box")
+
+FilePath = str | os.PathLike[str]
+
+
+def merge_labels(
+    old: FilePath,
+    new: FilePath,
+    output: FilePath,
+    *,
+    min_score: float,
+    max_iou: float,
+    area: str,
+    by: str | None = None,
+) -> EditSummary:
+    """Of each image the predictions that are sure enough, then the old labels that meet none of them (see `merge`).
+
+    Images without such a prediction keep their labels, images without labels get their predictions; the file lists the
+    images of both files.
+
+    Args:   area: what `area` of a label becomes: "mask", its pixels, or of the box where it has no mask; "box", width x
+            height of the box, as CutLER's code writes it.
+            by: "mask" or "box"; None is masks if all labels of both files have them.
+    Raises: UserError for files about different images, and for a choice that cannot be.
+    """
+    _check_score(min_score)
+    _check_iou(max_iou)
+    _check_one_of("area", area, AREAS)
+    before, predictions = open_label_file(old), open_label_file(new)
+    by, said = choose_comparison(by, before, predictions)
+    images = check_same_images(before, predictions)
+    edit = Edit(
+        "merge",
+        {"min_score": min_score, "max_iou": max_iou, "by": by, "area": area},
+        {"old": before, "new": predictions},
+        f"it had none and no prediction has a score of {min_score} or more: lower --min-score",
+    )
+
+    def edited() -> Iterator[tuple[int, EditedLabels]]:
+        for image, labels, found in side_by_side(before, predictions):
+            merged = merge(image, labels, found, min_score=min_score, max_iou=max_iou, by=by)
+            yield len(labels), _with_area(merged, image, area)
+
+    listed = all_images(before, predictions)
+    summary = write_edited(
+        output, edit, images=listed, image_count=images.together, edited=edited()
+    )
+    refused = predictions.label_count - summary.added
+    return summary.with_notes(
+        f"{refused} predictions below {min_score} left out" if refused else "",
+        _only(images.only_first, before),
+        _only(images.only_second, predictions),
+        said,
+    )
+
+
+def separate_labels(source: FilePath, output: FilePath, *, drop: str) -> EditSummary:
+    """The labels without overlapping boxes (see `separate`). Images that lose all labels stay in the list, so that the file
+    still fits its data set; training leaves images without labels out."""
+    _check_one_of("drop", drop, DROPS)
+    labels = open_label_file(source)
+    instead = {
+        "images": "boxes overlap in every image: --drop instances drops only those",
+        "instances": "every box overlaps another: edit_labels.py top --count 1 keeps the best of an image",
+    }
+    edit = Edit("separate", {"drop": drop}, {"input": labels}, instead[drop])
+    edited = ((len(own), separate(own, drop=drop)) for _, own in labels.by_image())
+    summary = write_edited(
+        output, edit, images=labels.images(), image_count=labels.image_count, edited=edited
+    )
+    return summary.with_notes("images without labels stay in the list")
+
+
+def match_labels(
+    source: FilePath,
+    predictions: FilePath,
+    output: FilePath,
+    *,
+    min_score: float,
+    min_iou: float,
+    by: str | None = None,
+) -> EditSummary:
+    """The labels that a detector finds, too (see `match`). Images that lose all labels stay in the list.
+
+    Args:   by: "mask" or "box"; None is masks if all labels of both files have them.
+    Raises: UserError for files about different images, and for a choice that cannot be.
+    """
+    _check_score(min_score)
+    _check_iou(min_iou)
+    labels, found = open_label_file(source), open_label_file(predictions)
+    by, said = choose_comparison(by, labels, found)
+    images = check_same_images(labels, found)
+    edit = Edit(
+        "matching",
+        {"min_score": min_score, "min_iou": min_iou, "by": by},
+        {"input": labels, "predictions": found},
+        "no prediction meets one: lower --min-iou or --min-score",
+    )
+    edited = (
+        (
+            len(own),
+            match(image, own, predicted, min_score=min_score, min_iou=min_iou, by=by),
+        )
+        for image, own, predicted in side_by_side(labels, found)
+    )
+    summary = write_edited(
+        output, edit, images=labels.images(), image_count=labels.image_count, edited=edited
+    )
+    return summary.with_notes(
+        _only(images.only_first, labels), _only(images.only_second, found), said
+    )
+
+
+def top_labels(
+    source: FilePath, output: FilePath, *, count: int, min_score: float | None = None
+) -> EditSummary:
+    """The best so many labels of each image, best first (see `top`)."""
+    if min_score is not None:
+        _check_score(min_score)
+    if count < 1:
+        raise UserError(f"{count} labels an image were asked for; give 1 or more")
+    labels = open_label_file(source)
+    edit = Edit(
+        "top",
+        {"count": count, "min_score": min_score},
+        {"input": labels},
+        "it has none" if min_score is None else "lower --min-score",
+    )
+    edited = (
+        (len(own), top(own, count=count, min_score=min_score)) for _, own in labels.by_image()
+    )
+    return write_edited(
+        output, edit, images=labels.images(), image_count=labels.image_count, edited=edited
+    )
+
+
+def _with_area(labels: EditedLabels, image: Entry, area: str) -> EditedLabels:
+    def changed(label: Entry) -> Entry:
+        if area == "mask" and label.get("segmentation"):
+            return label | {"area": float(mask_codec.area(mask_rle(label, image)))}
+        return label | {"area": float(label["bbox"][2] * label["bbox"][3])}
+
+    return EditedLabels([changed(label) for label in labels.kept], [*map(changed, labels.added)])
+
+
+def _only(images: int, file: LabelFile) -> str:
+    return f"{images} images only in {file}" if images else ""
+
+
+def _check_score(score: float) -> None:
+    if not math.isfinite(score):
+        raise UserError(f"the lowest score is {score}; give a finite number")
+
+
+def _check_iou(iou: float) -> None:
+    if not 0 < iou <= 1:
+        raise UserError(f"the IoU is {iou}; give a number above 0 and at most 1")
+
+
+def _check_one_of(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise UserError(f"unknown {name} {value!r}; known: {', '.join(known)}")

@@ -1,0 +1,195 @@
+"""A pseudo-label file image by image, in memory that does not grow with the file.
+
+The writer puts one image and one annotation on a line, in order, and such a file is gone through line by line. A file
+of another layout, which other tools write, is read whole.
+"""
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from tqdm import tqdm
+
+from boxrefine_d2.data.pseudo_label_file import (
+    PseudoLabels,
+    id_order,
+    label_problem,
+    read_pseudo_labels,
+)
+
+Entry = dict[str, Any]
+ImageLabels = tuple[Entry, list[Entry]]  # an image and its annotations, in the order of the file
+
+_DECODER = json.JSONDecoder()
+_END = '"categories": [\n{"id": 1, "name": "object"}]}\n'
+
+logger = logging.getLogger(__name__)
+
+
+class _OtherLayoutError(ValueError):
+    """A file that is not as the writer puts it; it may be right all the same."""
+
+
+@dataclass(frozen=True)
+class LabelFile:
+    """A pseudo-label file whose content is checked; it can be gone through any number of times.
+
+    Attributes:
+        sha256: of the file.  info: what the file says of itself.
+        image_count, label_count: how many it has.  mask_count: labels with a segmentation.
+        whole: its content, sorted, where the layout is another; None if it is gone through line by line.
+    """
+
+    path: Path
+    sha256: str
+    info: dict[str, Any]
+    image_count: int
+    label_count: int
+    mask_count: int
+    whole: PseudoLabels | None
+
+    def __str__(self) -> str:
+        """As messages call it."""
+        return repr(str(self.path))
+
+    @property
+    def name(self) -> str:
+        """Without folders."""
+        return self.path.name
+
+    def images(self) -> Iterator[Entry]:
+        """By `id_order` of their ids."""
+        if self.whole:
+            yield from self.whole.images
+            return
+        with _opened(self.path) as file:
+            _read_info(file)
+            yield from _objects(file, "images")
+
+    def by_image(self) -> Iterator[ImageLabels]:
+        """Every image with its labels, by `id_order` of the ids."""
+        return _by_image(self.whole) if self.whole else _by_line(self.path)
+
+
+def open_label_file(path: str | os.PathLike[str]) -> LabelFile:
+    """Goes through a pseudo-label file once and checks it.
+
+    Raises: UserError, in one line, for anything that is not a pseudo-label file; see `read_pseudo_labels`.
+    """
+    source = Path(path)
+    try:
+        return _examined(source, None)
+    except (OSError, ValueError, RecursionError):
+        labels = read_pseudo_labels(source)  # which says what is wrong, if anything is
+    logger.info("%s has a layout of its own and is read whole", source)
+    return _examined(source, _in_order(labels))
+
+
+def _examined(path: Path, whole: PseudoLabels | None) -> LabelFile:
+    if whole is None:
+        with _opened(path) as file:
+            info = _read_info(file)
+    else:
+        info = whole.info
+    images = labels = masks = 0
+    found = _by_image(whole) if whole else _by_line(path)
+    for _, own in tqdm(found, f"check {path.name}", unit="img", leave=False):
+        images += 1
+        labels += len(own)
+        masks += sum(bool(label.get("segmentation")) for label in own)
+    with path.open("rb") as content:
+        sha256 = hashlib.file_digest(content, "sha256").hexdigest()
+    return LabelFile(path, sha256, info, images, labels, masks, whole)
+
+
+def _in_order(labels: PseudoLabels) -> PseudoLabels:
+    images = sorted(labels.images, key=lambda image: id_order(image["id"]))
+    position = {image["id"]: index for index, image in enumerate(images)}
+    annotations = sorted(labels.annotations, key=lambda label: position[label["image_id"]])
+    return PseudoLabels(images, annotations, labels.info)
+
+
+def _by_image(labels: PseudoLabels) -> Iterator[ImageLabels]:
+    return _grouped(labels.images, iter(labels.annotations))
+
+
+def _grouped(images: Iterable[Entry], annotations: Iterator[Entry]) -> Iterator[ImageLabels]:
+    """Raises: _OtherLayoutError if the annotations are not in the order of the images."""
+    waiting = next(annotations, None)
+    for image in images:
+        own = []
+        while waiting is not None and waiting.get("image_id") == image["id"]:
+            own.append(waiting)
+            waiting = next(annotations, None)
+        yield image, own
+    if waiting is not None:
+        raise _OtherLayoutError
+
+
+def _by_line(path: Path) -> Iterator[ImageLabels]:
+    """Raises: ValueError, at the latest at the end, if the file is not exactly as the writer puts it."""
+    with _opened(path) as images_file, _opened(path) as annotations_file:
+        for file in (images_file, annotations_file):
+            _read_info(file)
+        images = _ascending(_objects(images_file, "images"))
+        for _ in _objects(annotations_file, "images"):
+            pass  # the annotations begin behind them
+        for image, own in _grouped(images, _objects(annotations_file, "annotations")):
+            if any(label_problem(label, {image["id"]}) for label in own):
+                raise _OtherLayoutError
+            yield image, own
+        if annotations_file.read(len(_END) + 1) != _END:
+            raise _OtherLayoutError
+
+
+def _opened(path: Path) -> TextIO:
+    return path.open(encoding="utf-8", newline="\n")
+
+
+def _read_info(file: TextIO) -> dict[str, Any]:
+    """The first line."""
+    start, line = '{"info": ', file.readline()
+    if not line.startswith(start):
+        raise _OtherLayoutError
+    info, end = _DECODER.raw_decode(line, len(start))
+    if line[end:] != ",\n" or not isinstance(info, dict):
+        raise _OtherLayoutError
+    return info
+
+
+def _objects(file: TextIO, name: str) -> Iterator[Entry]:
+    """The list `name`, which starts with the next line, object by object."""
+    header, rest = file.readline(), ",\n"
+    if header == f'"{name}": [],\n':
+        return
+    if header != f'"{name}": [\n':
+        raise _OtherLayoutError
+    while rest == ",\n":
+        line = file.readline()
+        entry, end = _DECODER.raw_decode(line)
+        rest = line[end:]
+        if not isinstance(entry, dict):
+            raise _OtherLayoutError
+        yield entry
+    if rest != "],\n":
+        raise _OtherLayoutError
+
+
+def _ascending(images: Iterable[Entry]) -> Iterator[Entry]:
+    """Lets images pass whose ids rise."""
+    last: tuple[bool, int | str] | None = None
+    for image in images:
+        image_id = image.get("id")
+        named = isinstance(image.get("file_name"), str)
+        if isinstance(image_id, bool) or not isinstance(image_id, (int, str)) or not named:
+            raise _OtherLayoutError
+        order = id_order(image_id)
+        if last is not None and order <= last:
+            raise _OtherLayoutError
+        last = order
+        yield image

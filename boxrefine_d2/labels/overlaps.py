@@ -1,0 +1,79 @@
+"""How labels overlap: masks by their run lengths, never decoded, or boxes."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools import mask as mask_codec
+
+from boxrefine_d2.errors import UserError
+from boxrefine_d2.structures.segmentation import Rle, checked_rle
+
+from .label_file import Entry, LabelFile
+
+COMPARISONS = ("mask", "box")
+_ROUNDING = 1e-3  # pixels; boxes that meet at a border overlap by as much where a file has x and w, not both borders
+
+
+def choose_comparison(by: str | None, first: LabelFile, second: LabelFile) -> tuple[str, str]:
+    """What labels are compared by, and how a summary says so: as asked, or masks if all labels of both files have them.
+
+    Raises: UserError for masks of a file without, and for an unknown comparison.
+    """
+    if by not in (None, *COMPARISONS):
+        raise UserError(f"labels cannot be compared by {by!r}; known: {', '.join(COMPARISONS)}")
+    lacking = [
+        f"{file.label_count - file.mask_count} of the {file.label_count} labels of {file} have no mask"
+        for file in (first, second)
+        if file.mask_count < file.label_count
+    ]
+    if by == "mask" and lacking:
+        raise UserError(f"{'; '.join(lacking)}; compare boxes: --by box")
+    if by == "box":
+        return "box", "compared by boxes"
+    if lacking:
+        return "box", f"compared by boxes, since {' and '.join(lacking)}"
+    return "mask", "compared by masks"
+
+
+def largest_iou(
+    labels: Sequence[Entry], others: Sequence[Entry], image: Entry, by: str
+) -> NDArray[np.float64]:
+    """(N,): of each label the IoU with the one of the others that it meets best; 0 without others.
+
+    Raises: UserError for a mask that cannot be read or is of another size than the image.
+    """
+    if not labels or not others:
+        return np.zeros(len(labels))
+    if by == "mask":
+        sides: Any = [[mask_rle(label, image) for label in side] for side in (labels, others)]
+    else:
+        sides = [np.array([label["bbox"] for label in side], float) for side in (labels, others)]
+    return mask_codec.iou(*sides, [0] * len(others)).max(axis=1)
+
+
+def overlaps_another(labels: Sequence[Entry]) -> NDArray[np.bool_]:
+    """(N,): whether the label's box has IoU > 0 with any other box; borders that meet, rounding allowed, do not count."""
+    boxes = np.array([label["bbox"] for label in labels], float).reshape(-1, 4)
+    low, high = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
+    sides = np.minimum(high[:, None], high) - np.maximum(low[:, None], low)  # (N, N, 2)
+    meets = (sides > _ROUNDING).all(axis=2)
+    np.fill_diagonal(meets, False)
+    return meets.any(axis=1)
+
+
+def mask_rle(label: Entry, image: Entry) -> Rle:
+    """The label's mask as compressed RLE, checked to be a mask of the image's size.
+
+    Raises: UserError for a mask that cannot be read or is of another size.
+    """
+    height, width = image.get("height", 0), image.get("width", 0)
+    try:
+        if not all(isinstance(side, int) and side > 0 for side in (height, width)):
+            raise ValueError(f"the image has width {width!r} and height {height!r}")
+        return checked_rle(label["segmentation"], (height, width))
+    except ValueError as error:
+        raise UserError(
+            f"image {image['file_name']!r} has a mask that cannot be used: {error}; repair the file or use boxes"
+        ) from error

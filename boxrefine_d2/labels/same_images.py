@@ -1,0 +1,96 @@
+"""Two pseudo-label files about the same images, side by side."""
+
+import heapq
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import PurePosixPath
+from typing import Any
+
+from boxrefine_d2.data.pseudo_label_file import id_order
+from boxrefine_d2.errors import UserError
+
+from .label_file import Entry, ImageLabels, LabelFile
+
+_EXAMPLES = 3  # ids that a message names
+
+
+@dataclass(frozen=True)
+class ImageCounts:
+    """How many images both files list, and how many only one of them; a file need not list images without labels."""
+
+    shared: int
+    only_first: int
+    only_second: int
+
+    @property
+    def together(self) -> int:
+        """Images that any of the two lists."""
+        return self.shared + self.only_first + self.only_second
+
+
+def check_same_images(first: LabelFile, second: LabelFile) -> ImageCounts:
+    """Raises: UserError if the files share no image, or an id means pictures of different names or sizes."""
+    shared = 0
+    for pair in _in_turn(first.images(), second.images()):
+        if len(pair) == 2:
+            shared += 1
+            _check_same_image(pair, first, second)
+    if not shared:
+        raise UserError(
+            f"{first} and {second} are about different images: ids {_examples(first)} in the one, {_examples(second)} in the "
+            "other; make both from one data set"
+        )
+    return ImageCounts(shared, first.image_count - shared, second.image_count - shared)
+
+
+def all_images(first: LabelFile, second: LabelFile) -> Iterator[Entry]:
+    """The images of either file, by `id_order` of their ids, as the first has them where both do."""
+    return (pair[0] for pair in _in_turn(first.images(), second.images()))
+
+
+def side_by_side(
+    first: LabelFile, second: LabelFile
+) -> Iterator[tuple[Entry, list[Entry], list[Entry]]]:
+    """Each of `all_images` with its labels in the first file and in the second; none where a file does not list it."""
+    tagged = heapq.merge(_tagged(first, 0), _tagged(second, 1), key=lambda item: item[0])
+    for _, group in groupby(tagged, key=lambda item: item[0]):
+        both: tuple[list[Entry], list[Entry]] = ([], [])
+        image: Entry = {}
+        for _, place, (entry, labels) in group:
+            image = image or entry
+            both[place].extend(labels)
+        yield image, *both
+
+
+def _tagged(file: LabelFile, place: int) -> Iterator[tuple[Any, int, ImageLabels]]:
+    return ((id_order(image["id"]), place, (image, own)) for image, own in file.by_image())
+
+
+def _in_turn(first: Iterable[Entry], second: Iterable[Entry]) -> Iterator[list[Entry]]:
+    """The entries of an id, one or two, the first file's first."""
+    merged = heapq.merge(first, second, key=_order)
+    return (list(group) for _, group in groupby(merged, key=_order))
+
+
+def _order(image: Entry) -> tuple[bool, int | str]:
+    return id_order(image["id"])
+
+
+def _check_same_image(pair: list[Entry], first: LabelFile, second: LabelFile) -> None:
+    names = [image["file_name"] for image in pair]
+    sizes = [(image.get("width"), image.get("height")) for image in pair]
+    if PurePosixPath(names[0]).name != PurePosixPath(names[1]).name:
+        what = [repr(name) for name in names]
+    elif None not in (*sizes[0], *sizes[1]) and sizes[0] != sizes[1]:
+        what = [f"{width} x {height} pixels" for width, height in sizes]
+    else:
+        return
+    raise UserError(
+        f"image {pair[0]['id']!r} is {what[0]} in {first} and {what[1]} in {second}; make both from one data set"
+    )
+
+
+def _examples(file: LabelFile) -> str:
+    ids = [repr(image["id"]) for image, _ in zip(file.images(), range(_EXAMPLES + 1), strict=False)]
+    return ", ".join(ids[:_EXAMPLES]) + (", ..." if len(ids) > _EXAMPLES else "")
