@@ -73,6 +73,14 @@ setup(
             "boxrefine-doctor = boxrefine_d2.tools.doctor:main",
             "boxrefine-export = boxrefine_d2.tools.export:main",
             "boxrefine-contact-sheet = boxrefine_d2.tools.contact_sheet:main",
+            "boxrefine-train-cad = boxrefine_d2.tools.train_cad:main",
+            "boxrefine-self-train = boxrefine_d2.tools.self_train:main",
+            "boxrefine-pipeline = boxrefine_d2.tools.pipeline:main",
+            "boxrefine-edit-labels = boxrefine_d2.tools.edit_labels:main",
+            "boxrefine-convert-dino-resnet = boxrefine_d2.tools.convert_dino_resnet:main",
+            "boxrefine-compare-keys = boxrefine_d2.tools.compare_keys:main",
+            "boxrefine-match-points = boxrefine_d2.tools.match_points:main",
+            "boxrefine-picture-masks = boxrefine_d2.tools.picture_masks:main",
         ]
     },
     classifiers=[

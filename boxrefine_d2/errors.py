@@ -1,6 +1,8 @@
 """What a user got wrong, said in one line, and the exit code that goes with it."""
 
 import argparse
+import os
+import signal
 import sys
 from collections.abc import Callable
 from typing import NoReturn
@@ -24,10 +26,15 @@ class CommandParser(argparse.ArgumentParser):
 def run_command(main: Callable[[], int | None]) -> int:
     """Runs a command and turns a `UserError` into one line on stderr and exit code 2.
 
-    Returns: 0 or what `main` returns; 2 for a user's mistake. Any other exception is our bug and passes.
+    Returns: 0 or what `main` returns; 2 for a user's mistake; 141, as the shell has it, where nobody reads the output
+        any more (`| head`). Any other exception is our bug and passes.
     """
     try:
         return main() or 0
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        # what is still to be written goes nowhere; else Python complains of it at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE

@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import detectors
 import yaml
 from scipy.stats import spearmanr
 
@@ -126,6 +127,7 @@ def page() -> str:
             if "checks" in setting
         )
         or f"{NOT_RUN}.",
+        "DETECTORS": detectors.table(),
         "COMMANDS": commands(found),
     }
     for name, part in parts.items():

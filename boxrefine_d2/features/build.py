@@ -102,8 +102,11 @@ BACKBONES: dict[str, BackboneSpec] = {
         weights=None,
         extractor=_dino("dino_deitsmall8_300ep_pretrain"),
     ),
+    # ours; its file holds the head alone
     "found_mini": BackboneSpec(
-        lambda: FoundSegmenter(_vit_mini(patch_size=16)), weights=None, extractor=DINO_MINI
+        lambda: FoundSegmenter(_vit_mini(patch_size=16)),
+        weights=SHIPPED / "found_mini.safetensors",
+        extractor=DINO_MINI,
     ),
     **{name: BackboneSpec(p.build, p.weights, preset=p) for name, p in PRESETS.items()},
 }

@@ -1,7 +1,8 @@
 """The page is written from results alone; what it shows is what they hold."""
 
-import importlib.util
+import importlib
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,12 +13,13 @@ from boxrefine_d2.errors import UserError
 DOCS = Path(__file__).parents[2] / "docs"
 
 
-def load_script():
+def load_script(name="small_world"):
     """The script as a module; docs is no package."""
-    spec = importlib.util.spec_from_file_location("small_world", DOCS / "small_world.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    sys.path.insert(0, str(DOCS))
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.path.remove(str(DOCS))
 
 
 @pytest.fixture
@@ -26,10 +28,35 @@ def script(tmp_path, monkeypatch):
     kept = tmp_path / "small_world"
     kept.mkdir()
     (kept / "text.md").write_text(
-        "<!-- CLAIM --> <!-- SETTINGS --> <!-- DRIFT --> <!-- COMMANDS -->"
+        "<!-- CLAIM --> <!-- SETTINGS --> <!-- DRIFT --> <!-- DETECTORS --> <!-- COMMANDS -->"
     )
     monkeypatch.setattr(module, "KEPT", kept)
     return module
+
+
+@pytest.fixture
+def detectors(tmp_path, monkeypatch):
+    module = load_script("detectors")
+    monkeypatch.setattr(module, "KEPT", tmp_path / "detectors.json")
+    return module
+
+
+def of_seeds(detectors, *values):
+    row = [dict.fromkeys(detectors.METRICS, value) for value in values]
+    return {str(seed): dict.fromkeys(detectors.ROWS, each) for seed, each in enumerate(row)}
+
+
+def test_detectors_have_intervals_over_three_seeds(detectors):
+    assert detectors.table() == "Not run yet."
+    found = {"commit": "abc1234", "commands": ["python a"], "seeds": of_seeds(detectors, 50.0)}
+    detectors.KEPT.write_text(json.dumps(found))
+    assert "| LOST | 50.0 | 50.0 | 50.0 |" in detectors.table()
+    assert detectors.table().endswith("`cutouts_val`, one seed, commit abc1234: `python a`.")
+    found["seeds"] = of_seeds(detectors, 50.0, 52.0, 54.0)
+    detectors.KEPT.write_text(json.dumps(found))
+    # t of 2 degrees of freedom, 4.303, times a standard error of 2 / sqrt(3)
+    assert "| CAD on LOST | 52.0 [47.0, 57.0] |" in detectors.table()
+    assert "3 seeds" in detectors.table()
 
 
 def score(mean, per_seed):

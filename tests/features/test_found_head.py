@@ -5,9 +5,12 @@ import pytest
 import safetensors.torch
 import torch
 from torch.testing import assert_close
+from torchvision.ops import box_iou
 
+from boxrefine_d2.data import load_spec, read_image
+from boxrefine_d2.discovery import discover
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.features import build_backbone, padding_multiple
+from boxrefine_d2.features import build_backbone, padding_multiple, read_map
 from boxrefine_d2.features.build import DINO_MINI
 from boxrefine_d2.features.found_head import FoundSegmenter
 from boxrefine_d2.features.weights import file_sha256, read_state_dict
@@ -80,9 +83,19 @@ def test_what_it_learnt_loads_again_and_so_does_a_whole_file(tmp_path):
     assert again.weights_info.sha256 == file_sha256(tmp_path / "whole.safetensors")
 
 
+def test_the_head_that_ships_finds_a_scene():
+    found = build_backbone("found_mini")
+    assert found.weights_info.source == "found_mini.safetensors + dino_mini.safetensors"
+    record = load_spec("scenes:val+first=1").records[0]
+    image = torch.from_numpy(read_image(record["file_name"])).permute(2, 0, 1)
+    [boxes] = discover("found", read_map([image], found, "mask"))
+    truth = torch.tensor([a["bbox"] for a in record["annotations"]])
+    assert box_iou(boxes.boxes[:1], truth).max() >= 0.5
+
+
 def test_mistakes(tmp_path):
-    with pytest.raises(UserError, match="found_mini has no weights"):
-        build_backbone("found_mini")
+    with pytest.raises(UserError, match="found_vits8 has no weights"):
+        build_backbone("found_vits8")
     path = tmp_path / "decoder_weights.pt"
     torch.save({"decoder": {"weight": torch.zeros(1, 384, 1, 1), "bias": torch.zeros(1)}}, path)
     with pytest.raises(UserError, match=r"not of found_mini: .* of another shape \(first: head"):
