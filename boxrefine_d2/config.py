@@ -19,6 +19,7 @@ def add_boxrefine_config(cfg: CN) -> None:
     _add_pretraining(cfg)
     _add_move_training(cfg)
     _add_found_training(cfg)
+    _add_detectors(cfg)
     _add_input_and_data(cfg)
 
 
@@ -116,10 +117,15 @@ def _add_discovery(cfg: CN) -> None:
         480  # pixels, images are squeezed to a square; 0 keeps their shape
     )
     cfg.DISCOVERY.MASKCUT.MAX_CORNERS = 2  # a side with more corners of the grid is the background
+    # a thesis on MaskCut: two corners are enough, as by MAX_CORNERS 1; False is the code
+    cfg.DISCOVERY.MASKCUT.FLIP_ON_TWO_CORNERS = False
     cfg.DISCOVERY.MASKCUT.MAX_IOU = 0.5  # with the mask of the round before
     cfg.DISCOVERY.MASKCUT.MIN_AREA = 0.01  # share of the grid
     # a rejected mask is cut again and then emitted, as in the code; False: it ends the rounds
     cfg.DISCOVERY.MASKCUT.REPEAT_REJECTED = True
+    # the same thesis: affinities of what was found are 0, so it leaves the graph; False is the code, whose features
+    # of 0 leave eps, as affinities set to eps would
+    cfg.DISCOVERY.MASKCUT.MASK_AFFINITY = False
     # discover.py refines the masks by the picture, with the numbers of DISCOVERY.CRF; it needs the extra `crf`
     cfg.DISCOVERY.MASKCUT.CRF = True
 
@@ -312,6 +318,37 @@ def _add_found_training(cfg: CN) -> None:
     cfg.PRETRAIN.FOUND.SEED_WEIGHT = 1.0
     cfg.PRETRAIN.FOUND.BILATERAL_WEIGHT = 1.5
     cfg.PRETRAIN.FOUND.SELF_WEIGHT = 4.0
+
+
+def _add_detectors(cfg: CN) -> None:
+    """CAD and CutLER; the rest of what they need are Detectron2's own keys, in configs/base/."""
+    # images that SOLVER.BASE_LR is meant for; another SOLVER.IMS_PER_BATCH scales it linearly, and says so. 0: never
+    cfg.SOLVER.REFERENCE_BATCH = 0
+    # of the layers that tell classes apart, which start anew on a detector without classes
+    cfg.SOLVER.PREDICTOR_LR_FACTOR = 1.0
+
+    # CutLER, arXiv:2301.11320: regions whose predicted box meets no pseudo-box have no classification loss
+    cfg.MODEL.ROI_HEADS.DROP_LOSS = CN()
+    cfg.MODEL.ROI_HEADS.DROP_LOSS.ENABLED = False  # True needs ROI_HEADS.NAME DropLoss*
+    cfg.MODEL.ROI_HEADS.DROP_LOSS.IOU_THRESH = 0.01  # kept above it
+    # which boxes count: all of the image (paper), or those its code finds (release)
+    cfg.MODEL.ROI_HEADS.DROP_LOSS.TARGETS = "paper"
+
+    # tools/self_train.py, as CutLER's repository describes it
+    cfg.SELF_TRAINING = CN()
+    # of a prediction that becomes a label, one a round; the last one serves further rounds
+    cfg.SELF_TRAINING.MIN_SCORES = (0.7, 0.65)
+    cfg.SELF_TRAINING.MAX_IOU = 0.5  # with a prediction; a label of the round before stays below it
+    cfg.SELF_TRAINING.DETECTIONS = 30  # predictions an image
+
+    # CutLER's copy-paste augmentation
+    cfg.INPUT.COPY_PASTE = CN()
+    cfg.INPUT.COPY_PASTE.ENABLED = False
+    cfg.INPUT.COPY_PASTE.RATE = 1.0  # share of the images that receive objects
+    cfg.INPUT.COPY_PASTE.RATIO = (0.3, 1.0)  # size of what is pasted, share of the target image
+    # an object that covers this share of another one, or more, is not pasted
+    cfg.INPUT.COPY_PASTE.DISCARD_SHARE = 0.5
+    cfg.INPUT.COPY_PASTE.BEHAVIOUR = "fixed"  # release: with the defects of its code
 
 
 def _add_input_and_data(cfg: CN) -> None:

@@ -16,8 +16,10 @@ from boxrefine_d2.engine import (
     trainer_for,
 )
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.pipeline import plan_of_file
 
-CONFIGS = sorted(shipped_configs().rglob("*.yaml"))
+PIPELINES = sorted(shipped_configs().glob("pipelines/*.yaml"))
+CONFIGS = sorted(set(shipped_configs().rglob("*.yaml")) - set(PIPELINES))
 JOBS = [path for path in CONFIGS if "base" not in path.parts]
 
 
@@ -52,7 +54,8 @@ def test_it_merges_and_builds_on_cpu(path):
         "PRETRAIN.MOVE.DISCRIMINATOR",
     ]
     weights = [part for node in untrained for part in (f"{node}.WEIGHTS", "random")]
-    cfg = load_config(str(path), ["MODEL.DEVICE", "cpu", *weights])
+    opts = ["MODEL.DEVICE", "cpu", "MODEL.WEIGHTS", "", *weights]
+    cfg = load_config(str(path), opts)
     cfg.freeze()
     job = trainer_for(cfg)
     model = job.build_model(cfg)
@@ -61,7 +64,10 @@ def test_it_merges_and_builds_on_cpu(path):
     for spec in (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST):
         parse_spec(spec)
     if job is not RefineTrainer:
-        assert {group["lr"] for group in optimizer.param_groups} == {cfg.SOLVER.BASE_LR}
+        scale = cfg.SOLVER.IMS_PER_BATCH / (cfg.SOLVER.REFERENCE_BATCH or cfg.SOLVER.IMS_PER_BATCH)
+        rate = cfg.SOLVER.BASE_LR * scale
+        rates = {rate, rate * cfg.SOLVER.PREDICTOR_LR_FACTOR}
+        assert {group["lr"] for group in optimizer.param_groups} == rates
         return
     assert [group["lr"] for group in optimizer.param_groups] == [
         cfg.SOLVER.MAP_NETWORK_LR,
@@ -81,6 +87,20 @@ def test_a_child_states_only_what_differs(path):
     cfg = load_config(str(path), [])
     for key in leaves(content):
         assert value_of(cfg, key) != value_of(base, key), f"{key} is inert"
+
+
+@pytest.mark.parametrize("path", PIPELINES, ids=name)
+def test_a_pipeline_runs_tools_on_configurations_that_ship(path):
+    tools = Path(__file__).parents[1] / "tools"
+    for stage in plan_of_file(path, {}):
+        tool, *words = stage.command
+        assert (tools / tool).is_file()
+        if "--config-file" in words:
+            place = words.index("--config-file") + 1
+            opts = words[place + 1 :]
+            while opts and (opts[0].startswith("--") or opts[0].isdigit()):
+                opts.pop(0)
+            load_config(words[place], opts)
 
 
 def test_a_shipped_config_is_found_from_any_folder(tmp_path, monkeypatch):

@@ -6,6 +6,7 @@
                 voc_2007_trainval, coco20k, ..., and any in Detectron2's DatasetCatalog
     MODIFIER    agnostic      one category, "object"
                 first=N       the first N images
+                every=N       each Nth image, from the first on
                 overlapping   images in which two boxes overlap (IoU > 0), crowds aside
                 separate      all other labelled images
                 pseudo=FILE   labels from a pseudo-label file; an image without any there has none
@@ -26,6 +27,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from boxrefine_d2.data.bases import BASE_FORMS, NAMED, load_base
 from boxrefine_d2.data.modifiers import (
     agnostic,
+    every,
     first,
     overlapping,
     separate,
@@ -37,6 +39,7 @@ from boxrefine_d2.data.registered import NAMED_DATASETS
 from boxrefine_d2.data.voc import VOC_CLASS_NAMES
 from boxrefine_d2.errors import UserError
 
+_COUNTED = {"first": first, "every": every}
 _WITHOUT_VALUE: dict[str, Callable[[LoadedDataset], LoadedDataset]] = {
     "agnostic": agnostic,
     "overlapping": overlapping,
@@ -45,6 +48,7 @@ _WITHOUT_VALUE: dict[str, Callable[[LoadedDataset], LoadedDataset]] = {
 MODIFIER_FORMS = {
     "agnostic": "agnostic",
     "first": "first=N",
+    "every": "every=N",
     "pseudo": "pseudo=FILE",
     "overlapping": "overlapping",
     "separate": "separate",
@@ -55,7 +59,7 @@ _registered_here: set[str] = set()
 
 @dataclass(frozen=True)
 class Modifier:
-    """One step after the base: `value` is an integer for first, a path for pseudo, else None."""
+    """One step after the base: `value` is an integer for first and every, a path for pseudo, else None."""
 
     name: str
     value: int | str | None = None
@@ -113,7 +117,7 @@ def load_spec(text: str) -> LoadedDataset:
         if modifier.name in _WITHOUT_VALUE:
             dataset = _WITHOUT_VALUE[modifier.name](dataset)
         elif isinstance(modifier.value, int):
-            dataset = first(dataset, modifier.value)
+            dataset = _COUNTED[modifier.name](dataset, modifier.value)
         else:
             dataset = with_pseudo_labels(dataset, str(modifier.value))
     return dataset
@@ -244,7 +248,7 @@ def _parse_modifier(part: str, text: str) -> Modifier:
         raise UserError(
             f"modifier {'+' + part!r} in {text!r} needs a value: +{MODIFIER_FORMS[name]}"
         )
-    if name == "first":
+    if name in _COUNTED:
         if not (value.isascii() and value.isdigit() and int(value) >= 1):
             raise UserError(
                 f"modifier {'+' + part!r} in {text!r}: N must be an integer of at least 1"

@@ -148,7 +148,7 @@ class SqueezedImageMapper:
 
     def __call__(self, record: dict[str, Any]) -> dict[str, Any]:
         """See `ImageMapper`."""
-        return _resized(record, self.input_size, Image.Resampling.LANCZOS)
+        return resized_sample(record, self.input_size, Image.Resampling.LANCZOS)
 
 
 class WholeImageMapper:
@@ -168,14 +168,15 @@ class WholeImageMapper:
 
     def __call__(self, record: dict[str, Any]) -> dict[str, Any]:
         """See `ImageMapper`."""
-        return _resized(record, self.input_size, Image.Resampling.BICUBIC)
+        return resized_sample(record, self.input_size, Image.Resampling.BICUBIC)
 
 
-def _resized(
+def resized_sample(
     record: dict[str, Any],
     input_size: Callable[[int, int], tuple[int, int]],
     filter: Image.Resampling,
 ) -> dict[str, Any]:
+    """What an `ImageMapper` returns. Raises: ImageReadError for a bad file."""
     image = read_image(record["file_name"])
     height, width = image.shape[:2]
     target = input_size(height, width)

@@ -1,4 +1,4 @@
-"""What a dataset spec can change about its base: +agnostic, +first=N, +overlapping, +separate,
+"""What a dataset spec can change about its base: +agnostic, +first=N, +every=N, +overlapping, +separate,
 +pseudo=FILE. Each returns a new data set."""
 
 import logging
@@ -37,6 +37,11 @@ def agnostic(dataset: LoadedDataset) -> LoadedDataset:
 def first(dataset: LoadedDataset, count: int) -> LoadedDataset:
     """The first `count` images, or all if there are fewer."""
     return replace(dataset, records=dataset.records[:count])
+
+
+def every(dataset: LoadedDataset, step: int) -> LoadedDataset:
+    """Each `step`th image from the first on: every=100 is 1 % of a data set whose order means nothing."""
+    return replace(dataset, records=dataset.records[::step])
 
 
 def overlapping(dataset: LoadedDataset) -> LoadedDataset:

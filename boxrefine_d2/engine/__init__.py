@@ -1,6 +1,9 @@
 """The training loop, the jobs that use it, and their launch."""
 
+from .cad_trainer import CADTrainer
 from .checkpoint import SafeCheckpointer, load_trained
+from .command import train
+from .detection_evaluator import DETECTIONS_FILE
 from .jobs import trainer_for
 from .launch import run_distributed, run_torchrun
 from .phases import PhaseSchedule
@@ -10,6 +13,8 @@ from .results import config_sha256, inference_folder, write_results
 from .setup import find_config, load_config, setup, shipped_configs
 
 __all__ = [
+    "CADTrainer",
+    "DETECTIONS_FILE",
     "PhaseSchedule",
     "PretrainTrainer",
     "RefineTrainer",
@@ -23,6 +28,7 @@ __all__ = [
     "run_torchrun",
     "setup",
     "shipped_configs",
+    "train",
     "trainer_for",
     "write_results",
 ]

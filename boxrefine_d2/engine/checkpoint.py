@@ -1,24 +1,80 @@
 """Detectron2's checkpointer with our loader: no code in a file is run, and a file is whole or absent."""
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import CfgNode
-from torch import nn
+from torch import Tensor, nn
 
 from boxrefine_d2.atomic_file import atomic_binary_file, atomic_text_file
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.features.weights import read_checkpoint
+from boxrefine_d2.features.build import SHIPPED
+from boxrefine_d2.features.weights import fetch, read_checkpoint
+
+from .predictors import is_predictor
+
+Shape = tuple[int, ...]
 
 
 class SafeCheckpointer(DetectionCheckpointer):
-    """Reads .pth, .pkl and .safetensors through `features.weights`; writes through a temporary file."""
+    """Reads .pth, .pkl and .safetensors through `features.weights`; writes through a temporary file.
+
+    Attributes: missing: what of the model the file loaded last did not have, counters aside.
+    """
+
+    missing: tuple[str, ...] = ()
+
+    @staticmethod
+    def local(path: str) -> Path:
+        """The file itself, the cached copy of an address, or the file that ships under a name ("resnet_mini").
+
+        Raises: UserError if it is not there.
+        """
+        shipped = SHIPPED / f"{path}.safetensors"
+        found = fetch(path) if "://" in path else shipped if shipped.is_file() else Path(path)
+        if not found.is_file():
+            raise UserError(
+                f"MODEL.WEIGHTS: no weights file at {path}; give a file, an address or the name of one that ships "
+                "(resnet_mini); tools/convert_dino_resnet.py writes DINO's ResNet-50"
+            )
+        return found
+
+    def load(self, path: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Detectron2's; an empty path loads nothing. Raises: UserError for a file of another architecture."""
+        return super().load(str(self.local(path)) if path else path, *args, **kwargs)
 
     def _load_file(self, filename: str) -> dict[str, Any]:
         content = read_checkpoint(filename)
-        return content if "model" in content else {"model": content}
+        content = content if "model" in content else {"model": content}
+        if not _is_state_dict(content["model"]):
+            raise UserError(
+                f"weights file {filename} holds no parameters by name; give a checkpoint of a detector, or of a trunk"
+            )
+        # a trunk alone, under Detectron2's names, finds its place in a detector by them
+        is_trunk = any(name.startswith("stem.") for name in content["model"])
+        self._path = filename
+        return content | {"matching_heuristics": True} if is_trunk else content
+
+    def _load_model(self, checkpoint: dict[str, Any]) -> Any:
+        given = _shapes(checkpoint["model"])
+        incompatible = super()._load_model(checkpoint)
+        self.missing = tuple(x for x in incompatible.missing_keys if not _is_counter(x))
+        misfit = _misfit(given, _shapes(self.model.state_dict()), incompatible)
+        if misfit:
+            remedy = (
+                "its names are torchvision's, tools/convert_dino_resnet.py --input writes them as Detectron2's"
+                if any("layer1.0." in name for name in given)
+                else "give the configuration that it was trained with"
+            )
+            raise UserError(
+                f"weights file {self._path} is of another architecture: {misfit}; {remedy}"
+            )
+        return incompatible
 
     def save(self, name: str, **kwargs: Any) -> None:
         """Writes model, optimizer, scheduler and `kwargs`, then names the file as the last checkpoint."""
@@ -37,10 +93,70 @@ class SafeCheckpointer(DetectionCheckpointer):
             file.write(last_filename_basename)
 
 
+def _misfit(given: Mapping[str, Shape], own: Mapping[str, Shape], incompatible: Any) -> str | None:
+    """What shows that a file is of another architecture; None where it fits.
+
+    A part of the model may be missing in the file, or a part of the file here; not blocks of a stage that both have,
+    nor a part that both have under other names.
+    """
+    unknown = [x for x in incompatible.unexpected_keys if not _is_counter(x)]
+    missing = [x for x in incompatible.missing_keys if not _is_counter(x) and not is_predictor(x)]
+    shapes = [x for x in incompatible.incorrect_shapes if not is_predictor(x[0])]
+    # where names are matched by their ends, those of another shape are passed over
+    shapes += [
+        (name, given[end], shape)
+        for end in unknown
+        for name, shape in own.items()
+        if f".{name}".endswith(f".{end}") and not is_predictor(name)
+    ]
+    if shapes:
+        return f"{shapes[0][0]} is {shapes[0][1]} there and {shapes[0][2]} here"
+    stages = {_stage(name) for name in given} & {_stage(name) for name in own} - {None}
+    blocks = [name for name in missing if _stage(name) in stages]
+    if blocks:
+        return f"it has no {blocks[0]}"
+    parts = {_part(name) for name in missing}
+    strange = [x for x in unknown if _stage(x) in stages or _part(x) in parts]
+    if strange or 2 * len(unknown) > len(given):
+        example = (strange or unknown)[0]
+        return f"{len(unknown)} of its {len(given)} parameters are unknown here, such as {example}"
+    return None
+
+
+def _is_state_dict(content: Any) -> bool:
+    return (
+        isinstance(content, dict)
+        and bool(content)
+        and all(isinstance(name, str) for name in content)
+        and all(isinstance(value, Tensor | np.ndarray) for value in content.values())
+    )
+
+
+def _shapes(state: Mapping[str, Any]) -> dict[str, Shape]:
+    return {name: tuple(value.shape) for name, value in state.items()}
+
+
+def _stage(name: str) -> str | None:
+    """Of a parameter in a ResNet's block its stage, such as res4."""
+    found = re.search(r"\b(res\d)\.\d+\.", name)
+    return found[1] if found else None
+
+
+def _part(name: str) -> str:
+    """Such as roi_heads.box_head."""
+    return ".".join(name.split(".")[:2])
+
+
+def _is_counter(name: str) -> bool:
+    """Whether it is a norm's count of steps, which nothing reads and frozen norms lack."""
+    return name.endswith("num_batches_tracked")
+
+
 def load_trained(model: nn.Module, cfg: CfgNode) -> None:
     """MODEL.WEIGHTS, or else the newest checkpoint of OUTPUT_DIR, into a model that is to be evaluated.
 
-    Raises: UserError if there is neither: an untrained h would be scored as if it were a result.
+    Raises: UserError if there is neither, or not the whole model: what is untrained would be scored as if it were a
+        result.
     """
     checkpointer = SafeCheckpointer(model, cfg.OUTPUT_DIR)
     if not cfg.MODEL.WEIGHTS and not checkpointer.has_checkpoint():
@@ -48,3 +164,8 @@ def load_trained(model: nn.Module, cfg: CfgNode) -> None:
             f"nothing to evaluate: OUTPUT_DIR {cfg.OUTPUT_DIR} holds no checkpoint and MODEL.WEIGHTS is empty"
         )
     checkpointer.resume_or_load(cfg.MODEL.WEIGHTS, resume=not cfg.MODEL.WEIGHTS)
+    if checkpointer.missing:
+        raise UserError(
+            f"weights file {cfg.MODEL.WEIGHTS or checkpointer.get_checkpoint_file()} has no {checkpointer.missing[0]} "
+            f"({len(checkpointer.missing)} are missing), which would be evaluated untrained; give a whole trained model's"
+        )

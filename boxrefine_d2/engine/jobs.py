@@ -4,6 +4,7 @@ from detectron2.config import CfgNode
 
 from boxrefine_d2.errors import UserError
 
+from .cad_trainer import CADTrainer
 from .head_trainer import HeadTrainer
 from .loop import Trainer
 from .pretrain_trainer import PretrainTrainer
@@ -11,10 +12,13 @@ from .refine_trainer import RefineTrainer
 
 TRAINERS: dict[str, type[Trainer]] = {
     "BoxRefiner": RefineTrainer,
+    "ClassAgnosticRCNN": CADTrainer,
+    "GeneralizedRCNN": CADTrainer,
     "SelfDistillation": PretrainTrainer,
     "MaskedAutoencoder": HeadTrainer,
     "MoveTraining": HeadTrainer,
     "FoundTraining": HeadTrainer,
+    "TrunkDistillation": HeadTrainer,
 }
 
 
@@ -23,6 +27,6 @@ def trainer_for(cfg: CfgNode) -> type[Trainer]:
     name = cfg.MODEL.META_ARCHITECTURE
     if name not in TRAINERS:
         raise UserError(
-            f"MODEL.META_ARCHITECTURE {name!r} is not trained by train_net.py; known: {', '.join(TRAINERS)}"
+            f"MODEL.META_ARCHITECTURE {name!r} is not trained here; known: {', '.join(TRAINERS)}"
         )
     return TRAINERS[name]

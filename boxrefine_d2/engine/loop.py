@@ -36,6 +36,7 @@ from boxrefine_d2.data.mappers import WholeImageMapper
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.evaluation import CorLocEvaluator
 from boxrefine_d2.features import padded_size, padding_multiple
+from boxrefine_d2.features.weights import WeightsInfo
 
 from .checkpoint import SafeCheckpointer
 from .hooks import ProgressBar, StopTraining
@@ -87,6 +88,11 @@ class Trainer(DefaultTrainer):
     def place(self) -> str:
         """Where the training is, for a message."""
         return f"iteration {self.iter}"
+
+    @classmethod
+    def weights_info(cls, model: nn.Module) -> WeightsInfo:
+        """What the model started from."""
+        return model.map_network.weights_info
 
     def record(self) -> dict[str, Any]:
         """What the run did, for results.json; computed by all ranks together, complete on the main one."""

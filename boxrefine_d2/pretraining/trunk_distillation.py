@@ -43,7 +43,12 @@ class TrunkDistillation(nn.Module):
     ):
         """Args: trunk: with one output, of the teacher's stride.  autocast: products in bfloat16."""
         super().__init__()
-        [(self._output, shape)] = trunk.output_shape().items()
+        outputs = trunk.output_shape()
+        if len(outputs) != 1:
+            raise UserError(
+                f"MODEL.RESNETS.OUT_FEATURES {', '.join(outputs)}: name the one map that learns the keys"
+            )
+        [(self._output, shape)] = outputs.items()
         if shape.stride != teacher.stride:
             raise UserError(
                 f"MODEL.RESNETS.OUT_FEATURES {self._output}: its stride is {shape.stride}, and a patch of the teacher "

@@ -128,7 +128,7 @@ def test_any_path_survives_escaping(path):
         ("folder:a:b", "more than 1 ':'.*%3A"),
         (
             "folder:a+b/c",
-            r"unknown modifier '\+b/c'.*known: \+agnostic, \+first=N, \+pseudo=FILE.*%2B",
+            r"unknown modifier '\+b/c'.*known: \+agnostic, \+first=N, \+every=N, \+pseudo=FILE.*%2B",
         ),
         ("scenes:train+agnstic", r"did you mean \+agnostic\?"),
         ("scenes:train+", r"unknown modifier '\+'"),
@@ -137,6 +137,7 @@ def test_any_path_survives_escaping(path):
         ("scenes:train+overlaping", r"did you mean \+overlapping\?.*known: .*\+separate"),
         ("scenes:train+first", "needs a value: \\+first=N"),
         ("scenes:train+first=0", "integer of at least 1"),
+        ("scenes:train+every=0", "integer of at least 1"),
         ("scenes:train+first=-1", "integer of at least 1"),
         ("scenes:train+first=1.5", "integer of at least 1"),
         ("scenes:train+first=²", "integer of at least 1"),
@@ -276,6 +277,15 @@ def test_a_part_of_scenes_is_chosen_from_all(monkeypatch):
     assert load_spec("scenes:val+overlapping+first=1").records[0]["image_id"] == 8
     assert len(load_spec("scenes:val+first=8+separate+first=5").records) == 5
     assert asked == [None, 8]
+
+
+def test_every_takes_the_first_and_each_nth_after_it(coco):
+    def ids(spec):
+        return [record["image_id"] for record in load_spec(coco + spec).records]
+
+    assert ids("+every=2") == [1, 3]
+    assert ids("+every=9") == [1]
+    assert ids("+first=2+every=2") == [1] and ids("+every=2+first=2") == [1, 3]
 
 
 def test_first_beyond_the_end(coco):

@@ -1,0 +1,14 @@
+"""Detectors that read images and are trained on pseudo-labels: LOST's CAD and CutLER, from Detectron2's parts."""
+
+from .class_agnostic_rcnn import ClassAgnosticRCNN
+from .copy_paste import CopyPaste
+from .drop_loss_heads import DropLossCascadeROIHeads, DropLossROIHeads
+from .extra_norm_heads import Res5ROIHeadsExtraNorm
+
+__all__ = [
+    "ClassAgnosticRCNN",
+    "CopyPaste",
+    "DropLossCascadeROIHeads",
+    "DropLossROIHeads",
+    "Res5ROIHeadsExtraNorm",
+]

@@ -1,0 +1,46 @@
+"""ClassAgnosticRCNN: Detectron2's R-CNN on one category, "object", as CAD and CutLER train it."""
+
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode, configurable
+from detectron2.modeling import META_ARCH_REGISTRY, GeneralizedRCNN
+
+from boxrefine_d2.errors import UserError
+
+from .copy_paste import CopyPaste
+
+
+@META_ARCH_REGISTRY.register()
+class ClassAgnosticRCNN(GeneralizedRCNN):
+    """Stock parts; training batches may be pasted into each other, and products may be taken in bfloat16."""
+
+    @configurable
+    def __init__(self, *, copy_paste: CopyPaste | None, autocast: bool, **parts: Any):
+        """Args: copy_paste: None for none.  autocast: products in bfloat16.  parts: of `GeneralizedRCNN`."""
+        super().__init__(**parts)
+        self.copy_paste = copy_paste
+        self.autocast = autocast
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
+        """Detectron2's parts. Raises: UserError for settings that cannot go together."""
+        if cfg.MODEL.ROI_HEADS.NUM_CLASSES != 1:
+            raise UserError(
+                f"MODEL.ROI_HEADS.NUM_CLASSES {cfg.MODEL.ROI_HEADS.NUM_CLASSES}: a ClassAgnosticRCNN has 1, object or "
+                "not; for classes use MODEL.META_ARCHITECTURE GeneralizedRCNN"
+            )
+        node = cfg.INPUT.COPY_PASTE
+        if node.ENABLED and not cfg.MODEL.MASK_ON:
+            raise UserError("INPUT.COPY_PASTE.ENABLED: it pastes masks; set MODEL.MASK_ON True")
+        return super().from_config(cfg) | {
+            "copy_paste": CopyPaste(cfg) if node.ENABLED else None,
+            "autocast": cfg.SOLVER.AMP.ENABLED,
+        }
+
+    def forward(self, batched_inputs: list[dict[str, Any]]) -> Any:
+        """Detectron2's contract: losses in training, [{"instances"}] in eval."""
+        if self.training and self.copy_paste:
+            batched_inputs = self.copy_paste(batched_inputs)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
+            return super().forward(batched_inputs)

@@ -1,0 +1,132 @@
+"""Labels that a detector is to learn from, checked before training and not after an epoch."""
+
+import logging
+import os
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from detectron2.structures import BoxMode
+
+from boxrefine_d2.data.images import SCENES_PREFIX
+from boxrefine_d2.errors import UserError
+from boxrefine_d2.structures.segmentation import checked_rles
+
+logger = logging.getLogger(__name__)
+
+Record = dict[str, Any]
+
+# pixels that a box may leave its image by: rules round to patches
+SLACK_PIXELS = 1.0
+_REMEDY = "+pseudo=FILE, which tools/discover.py writes, gives labels to images"
+_SAME_IMAGES = "were they made from these very images?"
+_MASKS_REMEDY = "take the labels of a method that draws masks, or set it False"
+
+
+def records_to_learn_from(
+    records: Sequence[Record], *, classes: int, masks: bool, where: str
+) -> list[Record]:
+    """The records with at least one box; how many have none is logged. Crowds are no boxes, nor are those without area.
+
+    Of an image whose size is not known, since its header cannot be read, only the classes are checked: the stream of
+    training images replaces and reports it.
+
+    Args: classes: that the detector tells apart.  masks: whether it learns masks, too.  where: DATASETS.TRAIN, for
+        messages.
+    Raises: UserError, in a line, for labels that are not there, belong to other images or classes, or lie outside.
+    """
+    _check_labelled(records, where)
+    labelled = [r for r in records if _boxes(r)]
+    if not labelled:
+        raise UserError(
+            f"{where}: none of the {len(records)} images has a box to learn from; {_REMEDY}"
+        )
+    _check_files(labelled, where)
+    _check_annotations(labelled, classes, masks, where)
+    if len(labelled) < len(records):
+        without = len(records) - len(labelled)
+        logger.warning(
+            "%s: %d of %d images have no box and are left out", where, without, len(records)
+        )
+    return labelled
+
+
+def _check_labelled(records: Sequence[Record], where: str) -> None:
+    without = [r["file_name"] for r in records if "annotations" not in r]
+    if without:
+        raise UserError(
+            f"{where}: {len(without)} of {len(records)} images have no labels (first: {without[0]}); {_REMEDY}"
+        )
+
+
+def _check_files(records: Sequence[Record], where: str) -> None:
+    names = [r["file_name"] for r in records if not r["file_name"].startswith(SCENES_PREFIX)]
+    missing = [name for name in names if not os.path.isfile(name)]
+    if missing:
+        raise UserError(
+            f"{where}: {len(missing)} of the {len(records)} labelled images are not there (first: {missing[0]}); put them "
+            "back, or name the folder that holds them"
+        )
+
+
+def _check_annotations(records: Sequence[Record], classes: int, masks: bool, where: str) -> None:
+    pairs = [(r, a) for r in records for a in _boxes(r)]
+    largest = max(a["category_id"] for _, a in pairs)
+    if largest >= classes:
+        raise UserError(
+            f"{where}: the labels have {largest + 1} classes and MODEL.ROI_HEADS.NUM_CLASSES is {classes}; add +agnostic "
+            "to make all of them one, or raise NUM_CLASSES"
+        )
+    sized = [(r, a) for r, a in pairs if r["height"] and r["width"]]
+    outside = (r for r, a in sized if _outside(r, a))
+    _refuse(outside, len(pairs), "lie outside their image", _SAME_IMAGES, where)
+    if masks:
+        without = (r for r, a in pairs if not a.get("segmentation"))
+        _refuse(
+            without, len(pairs), "have no mask, and MODEL.MASK_ON is True", _MASKS_REMEDY, where
+        )
+        _check_masks(records, where)
+
+
+def _boxes(record: Record) -> list[dict[str, Any]]:
+    """What a detector learns from."""
+    return [a for a in record["annotations"] if not a.get("iscrowd", 0) and _has_area(a)]
+
+
+def _has_area(annotation: dict[str, Any]) -> bool:
+    x1, y1, x2, y2 = _corners(annotation)
+    return x2 > x1 and y2 > y1
+
+
+def _outside(record: Record, annotation: dict[str, Any]) -> bool:
+    x1, y1, x2, y2 = _corners(annotation)
+    beyond = x2 > record["width"] + SLACK_PIXELS or y2 > record["height"] + SLACK_PIXELS
+    return beyond or min(x1, y1) < -SLACK_PIXELS
+
+
+def _corners(annotation: dict[str, Any]) -> list[float]:
+    box, mode = annotation["bbox"], annotation["bbox_mode"]
+    if mode == BoxMode.XYXY_ABS:
+        return box
+    return BoxMode.convert(box, mode, BoxMode.XYXY_ABS)  # of one of Detectron2's own loaders
+
+
+def _refuse(bad: Iterable[Record], of: int, what: str, remedy: str, where: str) -> None:
+    found = list(bad)
+    if found:
+        first = found[0]["image_id"]
+        raise UserError(
+            f"{where}: {len(found)} of {of} labels {what} (first: image {first!r}); {remedy}"
+        )
+
+
+def _check_masks(records: Sequence[Record], where: str) -> None:
+    for record in records:
+        if not (record["height"] and record["width"]):
+            continue
+        masks = [a["segmentation"] for a in _boxes(record)]
+        try:
+            checked_rles(masks, (record["height"], record["width"]))
+        except ValueError as error:
+            raise UserError(
+                f"{where}: image {record['image_id']!r}: {error}; {_SAME_IMAGES}"
+            ) from error

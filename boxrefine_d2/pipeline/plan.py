@@ -1,0 +1,172 @@
+"""What a pipeline consists of: stages, each a command that a user could type, in a folder of its own.
+
+    folder: output/lost_cad                 # everything is written below it
+    set: {data: "scenes:train"}             # values that a command line may change
+    stages:
+      - name: labels
+        run: discover.py --method lost --data {data} --output {here}/labels.json
+        makes: [labels.json]
+      - name: cad
+        run: train_cad.py --config-file configs/demo/cad.yaml --resume
+             DATASETS.TRAIN '("{data}+pseudo={labels}/labels.json",)' OUTPUT_DIR {here}
+        makes: [model_final.pth, results.json]
+
+In a command {here} is the stage's folder, {NAME} that of an earlier stage, which makes what it made an input, and other
+words in braces are those of `set`. A command is split into words as in a shell before values take their places, so that a
+value stays one word. `inputs` are further files that a command reads.
+"""
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from boxrefine_d2.errors import UserError
+
+_NAME = re.compile(r"[A-Za-z][\w-]*")
+_BRACES = re.compile(r"\{([\w-]+)\}")
+_PARTS = {"folder", "set", "stages"}
+_KEYS = {"name", "run", "makes", "inputs"}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One command.
+
+    Attributes:
+        name: of the stage and of its folder.
+        command: its words, the tool's file name first.
+        folder: where it writes.
+        makes: files below `folder`; the stage is done when they are there.
+        needs: names of earlier stages whose files it reads.
+        inputs: further files that it reads.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    folder: Path
+    makes: tuple[str, ...]
+    needs: tuple[str, ...] = ()
+    inputs: tuple[Path, ...] = field(default=())
+
+
+def plan_of_file(path: Path, changes: Mapping[str, str]) -> list[Stage]:
+    """The stages of a YAML file. Args: changes: of values in `set`, and of `folder`.
+
+    Raises: UserError for a file that is none, or says what cannot be done.
+    """
+    if not path.is_file():
+        raise UserError(f"no pipeline file {path}")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is no YAML file: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict) or not {"folder", "stages"} <= set(content) <= _PARTS:
+        found = ", ".join(map(str, content)) if isinstance(content, dict) else repr(content)
+        raise UserError(
+            f"{path}: a pipeline has 'folder' and 'stages', and perhaps 'set'; there is {found}"
+        )
+    values = {**_values(content.get("set") or {}, path), "folder": str(content["folder"] or "")}
+    unknown = set(changes) - set(values)
+    if unknown:
+        raise UserError(f"{path} has no value {min(unknown)!r}; it has {', '.join(sorted(values))}")
+    values |= changes
+    folder = values.pop("folder")
+    if not folder:
+        raise UserError(f"{path}: 'folder' is empty; name the folder that the stages write to")
+    return plan_of_stages(content["stages"], Path(folder), values, str(path))
+
+
+def _values(entries: Any, path: Path) -> dict[str, str]:
+    """What is under `set`, as words of a command."""
+    if not isinstance(entries, dict):
+        raise UserError(f"{path}: 'set' is a mapping, NAME: VALUE, not {entries!r}")
+    for name, value in entries.items():
+        if not _NAME.fullmatch(str(name)) or name in ("here", "folder"):
+            raise UserError(
+                f"{path}: a value cannot be called {name!r}; letters, digits, - and _, not 'here' or 'folder'"
+            )
+        if not isinstance(value, str | int | float):
+            raise UserError(f"{path}: the value {name!r} is text or a number, not {value!r}")
+    return {str(name): str(value) for name, value in entries.items()}
+
+
+def plan_of_stages(
+    entries: Sequence[Mapping[str, Any]], folder: Path, values: Mapping[str, str], where: str
+) -> list[Stage]:
+    """Stages as a file words them. Args: where: for messages. Raises: UserError as `plan_of_file`."""
+    if not isinstance(entries, list) or not entries:
+        raise UserError(f"{where}: 'stages' is a list of at least one stage")
+    if {"+", ":"} & set(str(folder)):
+        raise UserError(f"{where}: folder {folder}: no + or :, which are signs of dataset specs")
+    stages: list[Stage] = []
+    for entry in entries:
+        stages.append(_stage(entry, folder, dict(values), stages, where))
+    return stages
+
+
+def _stage(
+    entry: Any, root: Path, values: dict[str, str], earlier: list[Stage], where: str
+) -> Stage:
+    if not isinstance(entry, Mapping) or not {"name", "run", "makes"} <= set(entry) <= _KEYS:
+        raise UserError(
+            f"{where}: a stage has 'name', 'run' and 'makes', and perhaps 'inputs', not {entry!r}"
+        )
+    name, run = str(entry["name"]), str(entry["run"])
+    if not _NAME.fullmatch(name) or name in (*values, "here", *(stage.name for stage in earlier)):
+        raise UserError(
+            f"{where}: a stage cannot be called {name!r}; letters, digits, - and _, and no name twice"
+        )
+    folders = {stage.name: str(stage.folder) for stage in earlier}
+    known = values | folders | {"here": str(root / name)}
+    inputs = _several(entry.get("inputs") or [])
+    used = _BRACES.findall(" ".join([run, *inputs]))
+    unknown = [word for word in used if word not in known]
+    if unknown:
+        raise UserError(
+            f"{where}: stage {name!r} has {{{unknown[0]}}}, which is no value and no earlier stage; known: "
+            f"{', '.join(known)}"
+        )
+    return Stage(
+        name=name,
+        command=tuple(_filled(word, known) for word in _words(run, name, where)),
+        folder=root / name,
+        makes=_makes(entry["makes"], name, where),
+        needs=tuple(word for word in dict.fromkeys(used) if word in folders),
+        inputs=tuple(Path(_filled(path, known)) for path in inputs),
+    )
+
+
+def _several(entry: Any) -> tuple[str, ...]:
+    """The names in a list, or the one that stands there by itself."""
+    return tuple(map(str, entry if isinstance(entry, list) else [entry]))
+
+
+def _makes(entry: Any, name: str, where: str) -> tuple[str, ...]:
+    makes = _several(entry or [])
+    wrong = [x for x in makes if not x or _BRACES.search(x) or Path(x).is_absolute()]
+    if wrong or not makes:
+        raise UserError(
+            f"{where}: stage {name!r}: 'makes' {entry!r}: name at least one file, as it is called below the stage's folder"
+        )
+    return makes
+
+
+def _words(run: str, name: str, where: str) -> list[str]:
+    try:
+        words = shlex.split(run)
+    except ValueError as error:
+        raise UserError(f"{where}: stage {name!r}: {error} in {run!r}") from error
+    if not words or not words[0].endswith(".py"):
+        raise UserError(
+            f"{where}: stage {name!r} must run a tool, such as discover.py, not {run!r}"
+        )
+    return words
+
+
+def _filled(word: str, known: Mapping[str, str]) -> str:
+    return _BRACES.sub(lambda found: known.get(found[1], found[0]), word)

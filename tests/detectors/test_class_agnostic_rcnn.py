@@ -1,0 +1,200 @@
+"""CAD's and CutLER's detector, narrow and untrained, on small images."""
+
+import pytest
+import torch
+from detectron2.layers import FrozenBatchNorm2d
+from detectron2.modeling import build_model
+from detectron2.structures import BitMasks, Boxes, Instances
+from detectron2.utils.events import EventStorage
+from torch import nn
+from torch.testing import assert_close
+
+from boxrefine_d2.detectors import ClassAgnosticRCNN, Res5ROIHeadsExtraNorm
+from boxrefine_d2.engine import load_config
+from boxrefine_d2.errors import UserError
+
+CAD, CUTLER = "configs/demo/cad.yaml", "configs/demo/cutler.yaml"
+BOTH = pytest.mark.parametrize("file", [CAD, CUTLER], ids=["cad", "cutler"])
+SIZE = (64, 80)
+# a ResNet-50 of a fourth of the channels: res5 has 512
+NARROW = {
+    "MODEL.RESNETS.DEPTH": "50",
+    "MODEL.RESNETS.STEM_OUT_CHANNELS": "16",
+    "MODEL.RESNETS.RES2_OUT_CHANNELS": "64",
+    "MODEL.RESNETS.WIDTH_PER_GROUP": "16",
+    "MODEL.RPN.POST_NMS_TOPK_TRAIN": "40",
+    "MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE": "16",
+    "MODEL.DEVICE": "cpu",
+    "SOLVER.AMP.ENABLED": "False",
+}
+
+
+def config(file, **changes):
+    settings = NARROW | {key.replace("__", "."): str(value) for key, value in changes.items()}
+    return load_config(file, [part for pair in settings.items() for part in pair])
+
+
+def built(file, seed=0, **changes) -> nn.Module:
+    torch.manual_seed(seed)
+    return build_model(config(file, **changes))
+
+
+def batch():
+    """Two images, in each one bright object with its mask."""
+    generator = torch.Generator().manual_seed(0)
+    samples = []
+    for x, y in ((8, 6), (30, 20)):
+        image = torch.randint(0, 90, (3, *SIZE), generator=generator).byte()
+        mask = torch.zeros(1, *SIZE, dtype=torch.bool)
+        mask[0, y : y + 32, x : x + 40] = True
+        image[:, mask[0]] = 220
+        objects = Instances(SIZE)
+        objects.gt_boxes = Boxes(torch.tensor([[x, y, x + 40, y + 32]]).float())
+        objects.gt_classes = torch.zeros(1, dtype=torch.long)
+        objects.gt_masks = BitMasks(mask)
+        samples.append({"image": image, "instances": objects, "height": 128, "width": 160})
+    return samples
+
+
+def losses(model, seed=1) -> dict[str, torch.Tensor]:
+    torch.manual_seed(seed)
+    with EventStorage():
+        return model.train()(batch())
+
+
+def with_proposals(model) -> nn.Module:
+    """The model with the same 30 proposals for each image, whatever its RPN says."""
+    generator = torch.Generator().manual_seed(2)
+    corners = torch.rand(30, 2, generator=generator) * torch.tensor([40.0, 30.0])
+    proposals = Instances(SIZE)
+    proposals.proposal_boxes = Boxes(torch.cat([corners, corners + 34], dim=1))
+    proposals.objectness_logits = torch.zeros(30)
+    model.proposal_generator.predict_proposals = lambda *_: [proposals] * 2
+    return model
+
+
+@pytest.mark.parametrize(
+    ("norm", "kind"), [("BN", nn.BatchNorm2d), ("FrozenBN", FrozenBatchNorm2d)]
+)
+def test_the_extra_norm_is_there_under_its_published_name(norm, kind):
+    model = built(CAD, MODEL__RESNETS__NORM=norm)
+    assert isinstance(model, ClassAgnosticRCNN)
+    assert isinstance(model.roi_heads, Res5ROIHeadsExtraNorm)
+    extra = model.roi_heads.res5.norm
+    assert isinstance(extra, kind) and extra.num_features == 512
+    names = {name for name in model.state_dict() if name.startswith("roi_heads.res5.norm.")}
+    parts = ("weight", "bias", "running_mean", "running_var")
+    assert names >= {f"roi_heads.res5.norm.{part}" for part in parts}
+    stock = built(CAD, MODEL__RESNETS__NORM=norm, MODEL__ROI_HEADS__NAME="Res5ROIHeads")
+    assert set(model.state_dict()) - set(stock.state_dict()) == names
+
+
+def test_the_extra_norm_comes_after_the_last_block():
+    model = built(CAD).eval()
+    res5 = model.roi_heads.res5
+    with torch.no_grad():
+        res5.norm.running_mean.fill_(2.0)
+        res5.norm.running_var.fill_(16.0)
+        res5.norm.bias.fill_(-1.0)
+        features = torch.randn(3, 256, 7, 7)
+        blocks = features
+        for block in list(res5)[:-1]:
+            blocks = block(blocks)
+        assert_close(res5(features), (blocks - 2) / (16 + res5.norm.eps) ** 0.5 - 1)
+
+
+def test_no_norm_is_refused_in_a_line():
+    with pytest.raises(UserError, match="MODEL.RESNETS.NORM is empty: .* Res5ROIHeads$"):
+        built(CAD, MODEL__RESNETS__NORM="")
+
+
+@BOTH
+def test_it_has_one_class(file):
+    with pytest.raises(UserError, match="NUM_CLASSES 2: a ClassAgnosticRCNN has 1, .* General"):
+        built(file, MODEL__ROI_HEADS__NUM_CLASSES=2)
+    model = built(file)
+    predictor = model.roi_heads.box_predictor
+    assert predictor.cls_score.out_features == 2 and predictor.bbox_pred.out_features == 4
+
+
+def test_pasting_needs_masks():
+    with pytest.raises(UserError, match="COPY_PASTE.ENABLED: it pastes masks; set MODEL.MASK_ON"):
+        built(CAD, INPUT__COPY_PASTE__ENABLED=True)
+    assert built(CAD).copy_paste is None
+    assert built(CUTLER).copy_paste is not None
+
+
+@BOTH
+def test_without_its_additions_it_is_the_stock_model_bit_for_bit(file):
+    plain = {"INPUT__COPY_PASTE__ENABLED": False}
+    ours = losses(built(file, **plain))
+    theirs = losses(built(file, MODEL__META_ARCHITECTURE="GeneralizedRCNN", **plain))
+    assert set(ours) == set(theirs) and ("loss_mask" in ours) == (file == CUTLER)
+    for name, value in theirs.items():
+        assert ours[name].equal(value), name
+
+
+@BOTH
+def test_products_in_bfloat16_give_nearly_the_same_losses(file):
+    """Of the same proposals: which ones are kept among equals hangs on the last bit."""
+    exact, rounded = (
+        losses(with_proposals(built(file, SOLVER__AMP__ENABLED=enabled)))
+        for enabled in (False, True)
+    )
+    assert set(exact) == set(rounded)
+    for name, value in exact.items():
+        assert rounded[name].isfinite()
+        assert_close(rounded[name].float(), value, rtol=0.05, atol=0.02)
+    assert any(not rounded[name].float().equal(exact[name]) for name in exact)
+    model = built(file, SOLVER__AMP__ENABLED=True)
+    sum(losses(model).values()).backward()
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    assert gradients and all(g.dtype == torch.float32 and g.isfinite().all() for g in gradients)
+
+
+def test_objects_are_pasted_in_training_alone():
+    model = built(CUTLER)
+    seen = []
+
+    def pasted(samples):
+        seen.append(len(samples))
+        return [samples[0]] * 2
+
+    model.copy_paste = pasted
+    found = losses(model)
+    assert seen == [2]
+    model.copy_paste = None
+    torch.manual_seed(1)
+    with EventStorage():
+        expected = model([batch()[0]] * 2)
+    assert all(found[name].equal(expected[name]) for name in expected)
+    model.copy_paste = pasted
+    with torch.no_grad():
+        model.eval()(batch())
+    assert seen == [2]
+
+
+@BOTH
+@pytest.mark.parametrize("autocast", [False, True], ids=["fp32", "bf16"])
+def test_the_outputs_are_in_pixels_of_the_original_image(file, autocast):
+    cuts = {"MODEL__ROI_HEADS__SCORE_THRESH_TEST": 0.0, "TEST__DETECTIONS_PER_IMAGE": 7}
+    model = built(file, SOLVER__AMP__ENABLED=autocast, **cuts).eval()
+    with torch.no_grad():
+        outputs = model([{k: v for k, v in s.items() if k != "instances"} for s in batch()])
+    assert [list(output) for output in outputs] == [["instances"]] * 2
+    for output in outputs:
+        found = output["instances"]
+        assert found.image_size == (128, 160) and 0 < len(found) <= 7
+        boxes = found.pred_boxes.tensor
+        assert boxes.shape == (len(found), 4) and boxes.dtype == torch.float32
+        assert (boxes[:, 2:] > boxes[:, :2]).all() and (boxes >= 0).all()
+        assert (boxes <= torch.tensor([160.0, 128.0, 160.0, 128.0])).all()
+        assert boxes.max() > 80  # not of the input's 64 x 80
+        scores = found.scores.float()
+        assert ((scores >= 0) & (scores <= 1)).all()
+        assert scores.tolist() == sorted(scores.tolist(), reverse=True)
+        assert found.pred_classes.tolist() == [0] * len(found)
+        assert found.has("pred_masks") == (file == CUTLER)
+        if file == CUTLER:
+            assert found.pred_masks.shape == (len(found), 128, 160)
+            assert found.pred_masks.dtype == torch.bool

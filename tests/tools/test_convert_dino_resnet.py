@@ -1,0 +1,150 @@
+"""tools/convert_dino_resnet.py: what it writes is what the detectors start from."""
+
+import importlib.util
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors
+import torch
+import torchvision
+from torch import nn
+from torch.testing import assert_close
+
+from boxrefine_d2.engine import CADTrainer, SafeCheckpointer, load_config
+from boxrefine_d2.features.weights import file_sha256
+
+SCRIPT = Path(__file__).parents[2] / "tools" / "convert_dino_resnet.py"
+IMAGES = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture(scope="module")
+def main():
+    spec = importlib.util.spec_from_file_location("convert_under_test", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.main
+
+
+@pytest.fixture(scope="module")
+def source() -> nn.Module:
+    """torchvision's network in eval mode, filled at random, its norms and their statistics, too."""
+    generator = torch.Generator().manual_seed(0)
+    network = torchvision.models.resnet50(weights=None).eval().requires_grad_(False)
+    for part in network.modules():
+        if isinstance(part, nn.Conv2d):
+            nn.init.kaiming_normal_(part.weight, generator=generator)
+        elif isinstance(part, nn.BatchNorm2d):
+            for name, low, high in (
+                ("weight", 0.3, 0.8),
+                ("bias", -0.3, 0.3),
+                ("running_mean", -0.3, 0.3),
+                ("running_var", 0.5, 2.0),
+            ):
+                getattr(part, name).uniform_(low, high, generator=generator)
+    return network
+
+
+@pytest.fixture(scope="module")
+def files(main, source, tmp_path_factory):
+    """The network's file as DINO's is, in PyTorch's cache, and what was made of it; 100 MB each, gone afterwards."""
+    folder = tmp_path_factory.mktemp("weights")
+    cached = folder / "hub" / "checkpoints" / "dino_resnet50_pretrain.pth"
+    cached.parent.mkdir(parents=True)
+    state = source.state_dict()
+    torch.save({k: v for k, v in state.items() if not k.startswith("fc.")}, cached)
+    made = {"pth": cached} | {end: folder / "new" / f"r50.{end}" for end in ("safetensors", "pkl")}
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("TORCH_HOME", str(folder))
+        assert main(["--output", str(made["safetensors"])]) == 0
+    assert main(["--input", str(cached), "--output", str(made["pkl"])]) == 0
+    yield made
+    for path in made.values():
+        path.unlink()
+
+
+def detector(config: str) -> nn.Module:
+    cfg = load_config(config, ["MODEL.DEVICE", "cpu", "MODEL.WEIGHTS", ""])
+    return CADTrainer.build_model(cfg).eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def maps(source) -> dict[str, torch.Tensor]:
+    x = source.maxpool(source.relu(source.bn1(source.conv1(IMAGES))))
+    found = {}
+    for stage in (1, 2, 3, 4):
+        x = found[f"res{stage + 1}"] = getattr(source, f"layer{stage}")(x)
+    return found
+
+
+@pytest.mark.parametrize("end", ["safetensors", "pkl"])
+def test_a_c4_detector_starts_from_it_res5_in_the_heads(files, maps, end):
+    model = detector("configs/base/cad.yaml")
+    SafeCheckpointer(model).load(str(files[end]))
+    found = model.backbone(IMAGES)["res4"]
+    assert_close(found, maps["res4"], atol=1e-5, rtol=0)
+    *blocks, norm = model.roi_heads.res5
+    for block in blocks:
+        found = block(found)
+    assert len(blocks) == 3
+    assert_close(found, maps["res5"], atol=1e-5, rtol=0)
+    assert_close(norm.weight, torch.ones(2048))  # it starts as it was built
+
+
+@pytest.mark.parametrize("end", ["safetensors", "pkl"])
+def test_an_fpn_detector_starts_from_it(files, maps, end):
+    model = detector("configs/cutler_mask.yaml")
+    SafeCheckpointer(model).load(str(files[end]))
+    found = model.backbone.bottom_up(IMAGES)
+    for name, expected in maps.items():
+        assert_close(found[name], expected, atol=1e-5, rtol=0)
+
+
+def test_the_pickle_is_of_the_form_that_detectron2_publishes(files, source):
+    content = pickle.loads(files["pkl"].read_bytes())
+    assert set(content) == {"model", "matching_heuristics", "__author__"}
+    assert content["matching_heuristics"] is True
+    arrays = content["model"]
+    assert all(isinstance(x, np.ndarray) and x.dtype == np.float32 for x in arrays.values())
+    kept = [name for name in source.state_dict() if "num_batches" not in name and "fc." not in name]
+    assert len(arrays) == len(kept) == 265
+    weight = source.layer4[0].downsample[1].running_var
+    assert np.array_equal(arrays["res5.0.shortcut.norm.running_var"], weight.numpy())
+
+
+def test_the_safetensors_file_says_what_it_was_made_of(files):
+    with safetensors.safe_open(files["safetensors"], "pt") as file:
+        metadata = file.metadata()
+        assert len(file.keys()) == 265
+        assert file.get_tensor("stem.conv1.norm.weight").dtype == torch.float32
+    assert metadata["source"] == "dino_resnet50_pretrain.pth"
+    assert metadata["source_sha256"] == file_sha256(files["pth"])
+    assert metadata["version"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("", "the following arguments are required: --output"),
+        ("--output r50.pth", "--output r50.pth: the name must end in .safetensors, or .pkl"),
+        ("--input none.pth --output o.pkl", "--input none.pth: there is no such file"),
+        ("--input random:0 --output o.pkl", "--input random:0: there is no such file"),
+        ("--input text.pth --output o.pkl", "weights file text.pth is refused"),
+        (
+            "--input other.pth --output o.pkl",
+            "other.pth is not of dino_resnet50: parameters 265 mis",
+        ),
+        ("--input folder --output o.pkl", "--input folder: there is no such file"),
+    ],
+)
+def test_mistakes_exit_with_2_and_one_line(main, tmp_path, monkeypatch, capsys, words, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text.pth").write_text("hello")
+    (tmp_path / "folder").mkdir()
+    torch.save({"stem.conv1.weight": torch.zeros(64, 3, 7, 7)}, tmp_path / "other.pth")
+    assert main(words.split()) == 2
+    captured = capsys.readouterr()
+    assert message in captured.err and captured.err.startswith("error: ")
+    assert captured.err.count("\n") == 1
+    assert not (tmp_path / "o.pkl").exists() and not (tmp_path / "r50.pth").exists()

@@ -1,0 +1,199 @@
+"""tools/pipeline.py as a user runs it: changes on the command line, mistakes, and SIGKILL at each of three stages."""
+
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / "tools" / "pipeline.py"
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+# writes three parts and goes on with those it has not; between the first and the second it waits while a file is there
+COUNT = """
+import pathlib, sys, time
+
+here, said, gate, *read = map(pathlib.Path, sys.argv[1:])
+before = "".join(path.read_text() for path in read)
+for number in "123":
+    while number == "2" and gate.exists():
+        time.sleep(0.01)
+    if not (here / number).exists():
+        with said.open("a") as file:
+            print(here.name, number, file=file)
+        (here / number).write_text(before + here.name + number)
+(here / "made").write_text("".join((here / number).read_text() for number in "123"))
+"""
+PLAN = """
+folder: {out}
+set: {{marks: "{marks}", gates: {marks}}}
+stages:
+  - {{name: one, run: "count.py {{here}} {{marks}}/said {{gates}}/one", makes: made}}
+  - {{name: two, run: "count.py {{here}} {{marks}}/said {{gates}}/two {{one}}/made", makes: made}}
+  - {{name: three, run: "count.py {{here}} {{marks}}/said {{gates}}/three {{two}}/made", makes: made}}
+"""
+PARTS = [f"{stage} {number}" for stage in ("one", "two", "three") for number in "123"]
+
+
+@pytest.fixture
+def tools(tmp_path) -> Path:
+    """The command itself, beside a tool of a few lines."""
+    folder = tmp_path / "tools"
+    folder.mkdir()
+    shutil.copy(SCRIPT, folder)
+    (folder / "count.py").write_text(COUNT)
+    return folder
+
+
+@pytest.fixture
+def main(tools):
+    spec = importlib.util.spec_from_file_location("pipeline_under_test", tools / "pipeline.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.main
+
+
+@pytest.fixture
+def plan(tmp_path) -> Path:
+    path = tmp_path / "plan.yaml"
+    (tmp_path / "some marks").mkdir()
+    path.write_text(PLAN.format(out=tmp_path / "out", marks=tmp_path / "some marks"))
+    return path
+
+
+def files(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): path.read_text()
+        for path in folder.rglob("*")
+        if path.is_file() and ".stages" not in path.parts
+    }
+
+
+class Pipeline:
+    """A process of its own, with its stages; what it prints goes to a file."""
+
+    def __init__(self, command: list, printed: Path):
+        self.printed = printed
+        with printed.open("w") as file:
+            self.process = subprocess.Popen(
+                command, env=ENVIRONMENT, stdout=file, stderr=file, start_new_session=True
+            )
+
+    def wait_for(self, condition) -> None:
+        while not condition():
+            assert self.process.poll() is None, self.printed.read_text()
+            time.sleep(0.01)
+
+    def kill(self, with_stage: bool) -> None:
+        if with_stage:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        else:
+            self.process.kill()
+        assert self.process.wait() == -signal.SIGKILL
+
+    def states(self) -> dict[str, str]:
+        told = [x.split(None, 5) for x in self.printed.read_text().splitlines() if ": " in x]
+        return {words[1]: words[5].partition(",")[0].partition(":")[0] for words in told}
+
+
+def test_killed_at_each_stage_it_ends_like_an_undisturbed_run(tmp_path, tools, plan, main):
+    out = tmp_path / "out"
+    gates = {stage: tmp_path / "some marks" / stage for stage in ("one", "two", "three")}
+    for gate in gates.values():
+        gate.touch()
+
+    def start(name):
+        return Pipeline([sys.executable, tools / "pipeline.py", plan], tmp_path / name)
+
+    first = start("first")
+    first.wait_for((out / "one" / "1").exists)
+    first.kill(with_stage=True)
+    gates["one"].unlink()
+
+    second = start("second")
+    second.wait_for((out / "two" / "1").exists)
+    assert second.states() == {"one": "goes on", "two": "starts"}
+    second.kill(with_stage=False)  # the stage lives on, and the next pipeline waits for it
+
+    third = start("third")
+    third.wait_for(lambda: "waiting for the pipeline" in third.printed.read_text())
+    gates["two"].unlink()
+    third.wait_for((out / "three" / "1").exists)
+    assert third.states() == {"one": "done before", "two": "goes on", "three": "starts"}
+    third.kill(with_stage=True)
+    gates["three"].unlink()
+    assert not (out / "three" / "made").exists()
+
+    last = start("last")
+    assert last.process.wait() == 0, last.printed.read_text()
+    assert last.states() == {"one": "done before", "two": "done before", "three": "goes on"}
+    # each part was written once
+    assert (tmp_path / "some marks" / "said").read_text().splitlines() == PARTS
+    broken = files(out)
+    assert main([str(plan), f"folder={tmp_path / 'whole'}"]) == 0
+    assert broken == files(tmp_path / "whole") and len(broken) == 12
+
+
+def test_key_value_changes_reach_the_commands(tmp_path, plan, main, capsys):
+    (tmp_path / "it's here").mkdir()
+    out = tmp_path / "another out"
+    assert main([str(plan), f"marks={tmp_path}/it's here", f"folder={out}"]) == 0
+    assert (tmp_path / "it's here" / "said").read_text().splitlines() == PARTS
+    assert (out / "two" / "made").read_text().startswith("one1one2one3two1")
+    assert not (tmp_path / "out").exists()
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].startswith(f"stage one (1 of 3): starts: python count.py '{out}/one' ")
+    assert len(printed) == 3
+
+
+def test_a_stages_exit_code_is_the_commands(tmp_path, tools, plan, main, capsys):
+    (tools / "count.py").write_text("import sys; sys.exit('cannot count')")
+    assert main([str(plan)]) == 1
+    assert (
+        capsys.readouterr()
+        .out.splitlines()[-1]
+        .startswith(
+            "stage one (1 of 3) failed with exit code 1; the same command goes on from here"
+        )
+    )
+    (tools / "count.py").write_text("import sys; sys.exit(2)")
+    assert main([str(plan)]) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "the following arguments are required: FILE.yaml; see --help"),
+        (["{plan}", "gates"], "'gates' is no KEY=VALUE"),
+        (["{plan}", "gate=x"], "plan.yaml has no value 'gate'; it has folder, gates, marks"),
+        (["{plan}", "=x"], "plan.yaml has no value ''"),
+        (["{plan}", "folder="], "plan.yaml: 'folder' is empty"),
+        (["{plan}", "--resume"], "unrecognized arguments: --resume"),
+        (["{plan}", "folder={plan}"], "cannot make {plan}/.stages: Not a directory; name another"),
+        (["none.yaml"], "no config file none.yaml; shipped: configs/"),
+        (["{broken}"], "broken.yaml is no YAML file: "),
+        (["{alien}"], "stage 'a': there is no tool discover.py; known: count.py, pipeline.py"),
+    ],
+)
+def test_mistakes_exit_with_2_and_one_line(tmp_path, plan, main, capsys, words, message):
+    places = {"plan": plan, "broken": tmp_path / "broken.yaml", "alien": tmp_path / "alien.yaml"}
+    places["broken"].write_text("stages: [")
+    places["alien"].write_text(
+        f"{{folder: {tmp_path}/o, stages: [{{name: a, run: discover.py, makes: x}}]}}"
+    )
+    assert main([word.format(**places) for word in words]) == 2
+    captured = capsys.readouterr()
+    assert message.format(**places) in captured.err and captured.err.startswith("error: ")
+    assert captured.err.count("\n") == 1 and captured.out == ""
+    assert not (tmp_path / "out").exists() and not (tmp_path / "o").exists()
+
+
+def test_a_file_that_ships_is_found_from_any_folder(tmp_path, main, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    # it is read, and its tools are looked for beside the command
+    assert main(["configs/pipelines/small_world.yaml"]) == 2
+    assert "there is no tool discover.py" in capsys.readouterr().err
