@@ -40,7 +40,7 @@ test: lint
 	$(ONE_THREAD) $(PY) -m pytest --numprocesses $(TEST_JOBS)
 
 demo: $(STAMP)
-	$(PY) tools/run_demo.py --seeds 0,1,2
+	$(PY) tools/run_demo.py --detectors --seeds 0,1,2
 
 bench: $(STAMP)
 	$(PY) benchmarks/run.py

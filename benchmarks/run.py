@@ -10,6 +10,7 @@ import logging
 import sys
 from collections.abc import Callable, Sequence
 
+import cad_train
 import coco_eval
 import cuts
 import lost_cpu
@@ -30,6 +31,7 @@ BENCHMARKS: dict[str, Callable[[], Result]] = {
     "eigenvector_3600": cuts.eigenvector_3600,
     "refine_step": refine_step.refine_step,
     "coco_eval": coco_eval.coco_eval,
+    "cad_train": cad_train.cad_train,
 }
 HEADERS = ("benchmark", "ms per", "published", "ours", "ratio", "quartiles", "target", "")
 

@@ -1,6 +1,7 @@
 """The demo: the main job for each seed, then one result, results.json, and one page, report.html.
 
-Each seed is a run of train_net.py, exactly the command that the page quotes; its log is log.txt in its folder.
+Each seed is a run of train_net.py, exactly the command that the page quotes; its log is log.txt in its folder. With
+--detectors the first seed is followed by the stages of configs/pipelines/demo.yaml.
 """
 
 import argparse
@@ -8,13 +9,27 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import TextIO
 
 from boxrefine_d2.engine import config_sha256, load_config
 from boxrefine_d2.errors import CommandParser, UserError, run_command
 from boxrefine_d2.evaluation import write_json
-from boxrefine_d2.report import Run, labels, read_run, summarise, summary_table, write_page
+from boxrefine_d2.pipeline import Stage, run_plan
+from boxrefine_d2.report import (
+    Run,
+    detector_summary,
+    labels,
+    plan_detectors,
+    read_detectors,
+    read_run,
+    summarise,
+    summary_table,
+    write_page,
+)
 
 TRAIN_NET = Path(__file__).with_name("train_net.py")
 
@@ -29,6 +44,11 @@ def parser() -> argparse.ArgumentParser:
         "--resume",
         action="store_true",
         help="keep seeds that are finished with these settings, and go on where another one stopped",
+    )
+    parser.add_argument(
+        "--detectors",
+        action="store_true",
+        help="also train CAD on the first seed's boxes, before refinement and after it",
     )
     parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="changes to the configuration")
     return parser
@@ -47,9 +67,20 @@ def parse_seeds(text: str) -> list[int]:
 
 def train_command(args: argparse.Namespace, seed: int) -> list[str]:
     """The run of one seed, without the interpreter."""
-    script = os.path.relpath(TRAIN_NET) if TRAIN_NET.is_relative_to(Path.cwd()) else str(TRAIN_NET)
     flags = ["--resume"] if args.resume else []
-    return [script, "--config-file", args.config_file, *flags, *changes(args, seed)]
+    return [
+        tool_path(TRAIN_NET.name),
+        "--config-file",
+        args.config_file,
+        *flags,
+        *changes(args, seed),
+    ]
+
+
+def tool_path(name: str) -> str:
+    """A command beside train_net.py, as a user here would type it."""
+    script = TRAIN_NET.with_name(name)
+    return os.path.relpath(script) if script.is_relative_to(Path.cwd()) else str(script)
 
 
 def changes(args: argparse.Namespace, seed: int) -> list[str]:
@@ -80,44 +111,83 @@ def check_settings(args: argparse.Namespace) -> None:
         raise UserError("DATASETS.TEST is empty: the demo needs images with labels to score")
 
 
+def plan_of_detectors(args: argparse.Namespace, seed: int) -> list[Stage]:
+    """What follows the run of that seed; nothing without --detectors. Raises `UserError` as `plan_detectors`."""
+    if not args.detectors:
+        return []
+    return plan_detectors(
+        load_config(args.config_file, changes(args, seed)), args.output / "detectors"
+    )
+
+
 def run_demo(args: argparse.Namespace) -> int:
-    """Trains, sums up, draws. Returns 0, or the exit code of the run that failed."""
+    """Trains, sums up, draws. Returns 0, or the exit code of the run or stage that failed."""
     seeds = parse_seeds(args.seeds)
     check_settings(args)
+    plan = plan_of_detectors(args, seeds[0])
     results, page = args.output / "results.json", args.output / "report.html"
     for stale in (results, page):
         stale.unlink(missing_ok=True)
-    runs, commands = [], []
+    runs = []
     for number, seed in enumerate(seeds, start=1):
-        command = train_command(args, seed)
-        folder = args.output / f"seed_{seed}"
-        place = f"seed {seed} ({number} of {len(seeds)})"
-        if args.resume and is_finished(args, seed):
-            print(f"{place}: finished before, in {folder}")
-        else:
-            print(f"{place}: training, log in {folder / 'log.txt'}")
-            code = _train(command, seed)
-            if code:
-                return code
-        runs.append(read_run(folder))
-        commands.append(" ".join(["python", *map(quoted, command)]))
+        code = _train(args, seed, f"seed {seed} ({number} of {len(seeds)})")
+        if code:
+            return code
+        runs.append(read_run(args.output / f"seed_{seed}"))
         print(_one_line(runs[-1]))
+    if plan and (code := _train_detectors(plan)):
+        return code
     print("summing up and drawing the page")
-    summary = summarise(runs, commands)
+    detectors = read_detectors(plan[0].folder.parent, runs[0]) if plan else []
+    commands = [_typed(train_command(args, seed)) for seed in seeds]
+    stages = [_typed([tool_path(stage.command[0]), *stage.command[1:]]) for stage in plan]
+    summary = summarise(runs, commands, detector_summary(detectors, runs[0], stages))
     write_json(results, summary)
-    write_page(page, summary, runs)
+    write_page(page, summary, runs, detectors=detectors)
     print(f"\n{summary_table(summary)}\n\n{results}\n{page}: open it in a browser")
     return 0
 
 
-def _train(command: Sequence[str], seed: int) -> int:
-    """Runs it; its log stays out of sight, its progress bar and errors go through. Returns its exit code."""
-    sys.stdout.flush()
-    code = subprocess.run([sys.executable, *command], stdout=subprocess.DEVNULL).returncode
+def _train(args: argparse.Namespace, seed: int, place: str) -> int:
+    """Runs train_net.py, unless it is not needed; its log stays out of sight, its progress bar and errors go through.
+
+    Returns: its exit code.
+    """
+    folder = args.output / f"seed_{seed}"
+    if args.resume and is_finished(args, seed):
+        print(f"{place}: finished before, in {folder}")
+        return 0
+    print(f"{place}: training, log in {folder / 'log.txt'}", flush=True)
+    command = [sys.executable, *train_command(args, seed)]
+    code = subprocess.run(command, stdout=subprocess.DEVNULL).returncode
     if code < 0:
         print(f"error: the run of seed {seed} was killed by signal {-code}", file=sys.stderr)
         return 128 - code
     return code
+
+
+def _train_detectors(plan: Sequence[Stage]) -> int:
+    """Runs what is not done of the plan; logs stay out of sight, too. Returns the exit code of the stage that failed."""
+    print(f"detectors, below {plan[0].folder.parent}")
+    with _children_silent() as shown:
+        return run_plan(plan, TRAIN_NET.parent, partial(print, file=shown, flush=True))
+
+
+@contextmanager
+def _children_silent() -> Iterator[TextIO]:
+    """What is written to the standard output is lost, also by programs started here; yields the real one."""
+    sys.stdout.flush()
+    with os.fdopen(os.dup(1), "w") as shown, open(os.devnull, "wb") as lost:
+        os.dup2(lost.fileno(), 1)
+        try:
+            yield shown
+        finally:
+            os.dup2(shown.fileno(), 1)
+
+
+def _typed(command: Sequence[str]) -> str:
+    """A command without its interpreter, as a line for a shell."""
+    return " ".join(["python", *map(quoted, command)])
 
 
 def _one_line(run: Run) -> str:

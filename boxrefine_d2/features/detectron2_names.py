@@ -13,7 +13,7 @@ _RULES = (
 
 
 def to_detectron2_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """torchvision's names to Detectron2's; the classifier and counters of steps are left out.
+    """Names of torchvision as those of Detectron2; the classifier and counters of steps are left out.
 
     >>> import torch
     >>> names = ("bn1.weight", "layer4.0.conv1.weight", "layer1.0.downsample.1.bias", "fc.weight")

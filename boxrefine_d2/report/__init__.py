@@ -1,16 +1,22 @@
 """The room after the runs: what they found together, as numbers, as a table and as a page with pictures."""
 
 from .bootstrap import Estimate, mean_with_interval, paired_gain
+from .detector_plan import plan_detectors
+from .detectors import Detector, detector_summary, read_detectors
 from .page import write_page
 from .run_folder import Run, read_metrics, read_run
 from .summary import labels, summarise, summary_table
 
 __all__ = [
+    "Detector",
     "Estimate",
     "Run",
+    "detector_summary",
     "labels",
     "mean_with_interval",
     "paired_gain",
+    "plan_detectors",
+    "read_detectors",
     "read_metrics",
     "read_run",
     "summarise",

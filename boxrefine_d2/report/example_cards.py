@@ -1,10 +1,11 @@
 """The cards of single images: the picture with all boxes, beside it the map and box before and after."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
 
 from torch import Tensor
 
+from .detectors import cad_source
 from .pictures import GROUND_TRUTH, CellMap, Example, map_uri, photo_uri
 from .rule_maps import MAPS
 from .run_folder import DETECTOR, REFINED
@@ -15,6 +16,7 @@ _BADGES = {
     "hit_both": ("even", "● hit before and after"),
     "missed_both": ("even", "○ missed before and after"),
 }
+_CAD = cad_source(REFINED)  # the detector whose box is drawn: the end of the chain
 _ROW_GAP, _COLUMN_GAP = 6, 8  # of .panels in page.html, pixels
 _MOST = 300  # pixels
 _RIM = 0.004  # share of the width by which a box at the picture's border is drawn further in
@@ -27,16 +29,19 @@ def example_cards(examples: Sequence[Example], rule: str, rule_title: str) -> st
     """
     cards = "".join(_card(example, rule, rule_title) for example in examples)
     has_maps = any(example.maps for example in examples)
-    return f'{_legend(rule, rule_title, has_maps)}<div class="cards">{cards}</div>'
+    has_detector = any(_CAD in example.boxes for example in examples)
+    return f'{_legend(rule, rule_title, has_maps, has_detector)}<div class="cards">{cards}</div>'
 
 
-def _legend(rule: str, rule_title: str, has_maps: bool) -> str:
+def _legend(rule: str, rule_title: str, has_maps: bool, has_detector: bool) -> str:
     lines = {
         "gt": "ground truth",
         "before": f"{rule_title} before",
         "after": f"{rule_title} after",
         "h": "h, best box",
     }
+    if has_detector:
+        lines["cad"] = f"CAD on {rule_title} after, best box"
     keys = [
         f'<li><svg viewBox="0 0 34 20" aria-hidden="true"><g class="{style}">'
         '<rect class="casing" x="6" y="5" width="22" height="10"/>'
@@ -59,6 +64,7 @@ def _card(example: Example, rule: str, rule_title: str) -> str:
         ("after", boxes[REFINED]),
         ("h", boxes[DETECTOR]),
         ("before", boxes[rule]),
+        ("cad", boxes.get(_CAD, ())),
     ]
     panels = [_panel(example, f"{name} with all boxes", None, everything)]
     for source, when in ((rule, "before"), (REFINED, "after")):
@@ -70,7 +76,13 @@ def _card(example: Example, rule: str, rule_title: str) -> str:
             panels.append(panel)
     numbers = "".join(
         f"<div><dt>{label}</dt><dd>{example.iou[source]:.2f}</dd></div>"
-        for source, label in ((rule, "IoU before"), (REFINED, "after"), (DETECTOR, "h"))
+        for source, label in (
+            (rule, "IoU before"),
+            (REFINED, "after"),
+            (DETECTOR, "h"),
+            (_CAD, "CAD"),
+        )
+        if source in example.iou
     )
     layout = f'{" maps" if len(panels) > 1 else ""}" style="{_sizes(example, len(panels) > 1)}'
     return (
@@ -93,7 +105,7 @@ def _panel(
     example: Example,
     title: str,
     cells: CellMap | None,
-    drawn: Sequence[tuple[str, Tensor]],
+    drawn: Sequence[tuple[str, Iterable[Tensor]]],
     caption: str = "",
 ) -> str:
     height, width = example.picture.shape[:2]

@@ -12,6 +12,8 @@ from detectron2.config import CfgNode
 from boxrefine_d2.atomic_file import atomic_text_file
 from boxrefine_d2.engine import load_config
 
+from .detector_section import detector_section
+from .detectors import Detector
 from .example_cards import example_cards
 from .pictures import examples
 from .rule_maps import rule_title
@@ -28,11 +30,18 @@ _NOT_SETTINGS = ("SEED", "OUTPUT_DIR", "VERSION", "MODEL.DEVICE")
 
 
 def write_page(
-    path: str | Path, summary: dict[str, Any], runs: Sequence[Run], shown: int = SHOWN_IMAGES
+    path: str | Path,
+    summary: dict[str, Any],
+    runs: Sequence[Run],
+    shown: int = SHOWN_IMAGES,
+    detectors: Sequence[Detector] = (),
 ) -> None:
     """Writes the page.
 
-    Args: summary: as `summarise` gives for these runs.  shown: how many test images; the first run draws them.
+    Args:
+        summary: as `summarise` gives for these runs.
+        shown: how many test images; the first run draws them.
+        detectors: trained on the first run's boxes; the boxes of the last one are drawn, too.
     Raises: UserError if the first run's model is not there or `path` cannot be written.
     """
     template = Template(
@@ -43,7 +52,8 @@ def write_page(
         verdict=_verdict(summary),
         what=_what(summary),
         tables=_tables(summary),
-        images=_images(summary, runs[0], shown),
+        detectors=detector_section(summary),
+        images=_images(summary, runs[0], shown, detectors[-1:]),
         curves=training_charts(runs),
         record=record_table(summary),
         repeat=_repeat(summary, runs[0]),
@@ -98,10 +108,10 @@ def _tables(summary: dict[str, Any]) -> str:
     return "".join([*tables, note])
 
 
-def _images(summary: dict[str, Any], run: Run, count: int) -> str:
+def _images(summary: dict[str, Any], run: Run, count: int, detectors: Sequence[Detector]) -> str:
     dataset = summary["dataset"]
     rule = escape(rule_title(run.rule))
-    found = examples(run, dataset, count)
+    found = examples(run, dataset, count, detectors)
     intro = (
         f"<p>An image is <b>helped</b> if only the box after refinement hits an object, and <b>hurt</b> if only the "
         f"one before does. Below: {len(found)} of the {summary['images']} images, drawn with the model of seed "

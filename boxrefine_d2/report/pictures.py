@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from detectron2.config import CfgNode
-from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data import DatasetCatalog
 from detectron2.modeling import build_model
 from matplotlib import colormaps
 from PIL import Image
@@ -24,11 +24,11 @@ from boxrefine_d2.data.mappers import WholeImageMapper
 from boxrefine_d2.discovery.build import rule_parameters
 from boxrefine_d2.engine.checkpoint import SafeCheckpointer
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.evaluation import GroundTruth
 from boxrefine_d2.features.padding import normalise_and_pad
 from boxrefine_d2.features.reading import map_of, shared_part
 from boxrefine_d2.modeling import BoxRefiner
 
+from .detectors import Detector
 from .rule_maps import MAPS
 from .run_folder import DETECTOR, REFINED, ImageHits, Run
 from .summary import OUTCOMES, outcomes
@@ -60,7 +60,8 @@ class Example:
         outcome: a name of `summary.OUTCOMES`, as the run was scored.
         agrees: whether the boxes drawn here give that outcome too. Not so if data or code changed since.
         picture: (H, W, 3) uint8.
-        boxes: "gt" -> (N, 4), and (1, 4), or (0, 4) for none, under the rule's name, "h" and "refined".
+        boxes: "gt" -> (N, 4), and (1, 4), or (0, 4) for none, under the rule's name, "h" and "refined", and "lost_cad"
+            and "refined_cad" where there are detectors.
         iou: source -> IoU of its box with the object it meets best.
         maps: the rule's name and "refined" -> the map that the box was read from; {} if the rule has none to show.
     """
@@ -97,29 +98,27 @@ def choose(codes: np.ndarray, count: int) -> list[int]:
 
 
 @torch.no_grad()
-def examples(run: Run, dataset: str, count: int) -> list[Example]:
+def examples(
+    run: Run, dataset: str, count: int, detectors: Sequence[Detector] = ()
+) -> list[Example]:
     """`count` images of a test data set, with the boxes and maps of the run's final model.
 
+    Args: detectors: trained on the run's boxes; theirs are drawn, too.
     Raises: UserError if the model is not there.
     """
     model = _load_model(run)
     codes = outcomes(run.hits[dataset], run.rule)
     records = {r["image_id"]: r for r in DatasetCatalog.get(register_spec(dataset))}
-    rounds = MetadataCatalog.get(dataset).get("corloc_rounds_boxes", False)
-    protocol = run.cfg.TEST.CORLOC_PROTOCOL
-    truth = GroundTruth(
-        dataset, list(records.values()), protocol=protocol, rounds_boxes=rounds
-    ).boxes()
+    truth = run.gt_boxes(dataset)
     shown = []
     for index in choose(codes, count):
         image_id = run.hits[dataset].image_ids[index]
         record = records[image_id]
         boxes, maps = _boxes_and_maps(model, run.cfg, record)
-        boxes = {GROUND_TRUTH: truth[image_id].double(), **boxes}
-        iou = {
-            source: _best_iou(boxes[source], boxes[GROUND_TRUTH])
-            for source in (run.rule, DETECTOR, REFINED)
-        }
+        boxes |= {detector.source: _best_box(detector, image_id) for detector in detectors}
+        gt_boxes = truth[image_id].double()
+        iou = {source: _best_iou(found, gt_boxes) for source, found in boxes.items()}
+        boxes[GROUND_TRUTH] = gt_boxes
         hits = {source: np.array([iou[source] >= HIT_IOU]) for source in (run.rule, REFINED)}
         agrees = bool(outcomes(ImageHits([image_id], hits), run.rule)[0] == codes[index])
         name = record.get("relative_name", record["file_name"])
@@ -176,6 +175,11 @@ def _boxes_and_maps(
         )
         maps[name] = CellMap(MAPS[rule].draw(features, **rule_parameters(rule, cfg)), extent)
     return boxes, maps
+
+
+def _best_box(detector: Detector, image_id: Any) -> Tensor:
+    box = detector.best_boxes.get(image_id)
+    return torch.tensor([] if box is None else [list(box)], dtype=torch.float64).reshape(-1, 4)
 
 
 def _best_iou(boxes: Tensor, gt_boxes: Tensor) -> float:

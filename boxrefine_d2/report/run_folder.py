@@ -7,9 +7,13 @@ from typing import Any
 
 import numpy as np
 from detectron2.config import CfgNode
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from torch import Tensor
 
+from boxrefine_d2.data import register_spec
 from boxrefine_d2.engine import inference_folder, load_config
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.evaluation import GroundTruth
 
 REFINED, DETECTOR = "refined", "h"  # sources of boxes beside the rule on f before
 
@@ -46,6 +50,13 @@ class Run:
         """The discovery rule, which is also the source name of its boxes before refinement."""
         return self.cfg.DISCOVERY.NAME
 
+    def gt_boxes(self, dataset: str) -> dict[Any, Tensor]:
+        """Image id -> (N, 4) XYXY, half-open, in image pixels: what the boxes on a test data set are scored against."""
+        records = DatasetCatalog.get(register_spec(dataset))
+        rounds = MetadataCatalog.get(dataset).get("corloc_rounds_boxes", False)
+        protocol = self.cfg.TEST.CORLOC_PROTOCOL
+        return GroundTruth(dataset, records, protocol=protocol, rounds_boxes=rounds).boxes()
+
 
 def read_run(folder: str | Path) -> Run:
     """The run in `folder`.
@@ -53,7 +64,7 @@ def read_run(folder: str | Path) -> Run:
     Raises: UserError if it is not there, not finished, without test data, or its files are of different runs.
     """
     folder = Path(folder)
-    results = _read_json(folder / "results.json")
+    results = read_json(folder / "results.json")
     config = folder / "config.yaml"
     if not config.is_file():
         raise UserError(f"{folder} holds no config.yaml: it is no OUTPUT_DIR of train_net.py")
@@ -81,7 +92,8 @@ def read_metrics(folder: str | Path) -> list[dict[str, float]]:
     return [rows[iteration] for iteration in sorted(rows)]
 
 
-def _read_json(path: Path) -> Any:
+def read_json(path: Path) -> Any:
+    """A file that a finished run has. Raises: UserError if it is not there or cannot be read."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -94,7 +106,7 @@ def _read_json(path: Path) -> Any:
 
 def _read_hits(folder: Path, dataset: str, results: dict[str, Any]) -> ImageHits:
     path = inference_folder(folder, dataset) / "corloc_per_image.json"
-    rows = _read_json(path)
+    rows = read_json(path)
     by_source = {source: np.array([bool(hit) for _, hit in row]) for source, row in rows.items()}
     percents = results["datasets"].get(dataset, {}).get("corloc", {})
     found = {source: 100 * float(hits.mean()) for source, hits in by_source.items()}

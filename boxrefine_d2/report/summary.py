@@ -12,6 +12,7 @@ import boxrefine_d2
 from boxrefine_d2.errors import UserError
 
 from .bootstrap import DRAWS, mean_with_interval, paired_gain
+from .detectors import cad_source, gain_name
 from .rule_maps import rule_title
 from .run_folder import DETECTOR, REFINED, ImageHits, Run
 
@@ -22,19 +23,21 @@ _LIBRARIES = ("detectron2", "torch", "torchvision", "timm", "numpy")
 _OWN_KEYS = ("SEED", "OUTPUT_DIR")
 
 
-def summarise(runs: Sequence[Run], commands: Sequence[str] = ()) -> dict[str, Any]:
+def summarise(
+    runs: Sequence[Run], commands: Sequence[str] = (), detectors: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """What the runs found together; the content of results.json (keys "images" to "gain" as users rely on them).
 
     CorLoc is in percent, a gain in percent points. The headline is the first test data set; "datasets" has all.
 
-    Args: commands: the command lines that made the runs.
+    Args: commands: the command lines that made the runs.  detectors: as `detector_summary` gives for the first run.
     Raises: UserError if there is no run, or the runs are not of one configuration, code, data and weights.
     """
     check_together(runs)
     first = runs[0]
     datasets = {name: _of_dataset(runs, name) for name in first.hits}
     headline = next(iter(datasets.values()))
-    return {
+    found = {
         "version": first.results["version"],
         "rule": first.rule,
         "dataset": next(iter(datasets)),
@@ -49,6 +52,11 @@ def summarise(runs: Sequence[Run], commands: Sequence[str] = ()) -> dict[str, An
         "commands": list(commands),
         "runs": [_of_run(run) for run in runs],
     }
+    if detectors:
+        of_cad = [cad_source(source) for source in detector_titles(first.rule)]
+        found["corloc"] |= {x: detectors["sources"][x]["corloc"]["mean"] for x in of_cad}
+        found["detectors"] = detectors
+    return found
 
 
 def check_together(runs: Sequence[Run]) -> None:
@@ -93,6 +101,8 @@ def summary_table(summary: dict[str, Any]) -> str:
     """The result for a terminal: a block of lines for each test data set, then what the intervals are."""
     seeds = summary["seeds"]
     blocks = [_block(name, found, summary) for name, found in summary["datasets"].items()]
+    if "detectors" in summary:
+        blocks.insert(1, _detector_block(summary))
     over = "images and seeds" if len(seeds) > 1 else "images (one seed)"
     note = f"[95 % interval]: paired bootstrap over {over}, {summary['bootstrap_draws']} draws"
     return "\n\n".join([*blocks, note])
@@ -102,6 +112,29 @@ def labels(rule: str) -> dict[str, str]:
     """Source -> what its boxes are, in the order of the work."""
     name = rule_title(rule)
     return {rule: f"{name} before", DETECTOR: "h, best box", REFINED: f"{name} after"}
+
+
+def detector_titles(rule: str) -> dict[str, str]:
+    """Source of the boxes that a detector learnt from -> what the detector is called."""
+    titles = labels(rule)
+    return {source: f"CAD on {titles[source]}" for source in (rule, REFINED)}
+
+
+def _detector_block(summary: dict[str, Any]) -> str:
+    found, titles = summary["detectors"], detector_titles(summary["rule"])
+    width = max(map(len, titles.values()))
+    lines = [
+        f"Detectors trained on these boxes, {found['steps']} steps, of seed {found['seed']} only; CorLoc, percent",
+        f"{'':{width}}{'CorLoc':>9}{'interval':>18}{'gain':>9}{'interval':>18}{'AP50':>9}",
+    ]
+    for source, title in titles.items():
+        scores, gain = found["sources"][cad_source(source)], found["gain"][gain_name(source)]
+        (low, high), (least, most) = scores["corloc"]["ci95"], gain["ci95"]
+        lines.append(
+            f"{title:{width}}{scores['corloc']['mean']:9.1f}{f'[{low:.1f}, {high:.1f}]':>18}"
+            f"{gain['mean']:+9.1f}{f'[{least:+.1f}, {most:+.1f}]':>18}{scores['ap50']:9.1f}"
+        )
+    return "\n".join(lines)
 
 
 def _block(name: str, found: dict[str, Any], summary: dict[str, Any]) -> str:

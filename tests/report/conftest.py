@@ -4,6 +4,7 @@ import json
 import pytest
 
 from boxrefine_d2.config import boxrefine_cfg
+from boxrefine_d2.data import load_spec, write_pseudo_labels
 from boxrefine_d2.engine import RefineTrainer, setup, write_results
 
 DATASET = "scenes:val+first=4"
@@ -36,6 +37,45 @@ def made_up_run(tmp_path):
         return folder
 
     return write
+
+
+@pytest.fixture(scope="session")
+def made_up_detectors():
+    """Writes the stages of detectors that nobody trained: (folder, seed, hits of CAD before, and after)."""
+
+    def write(folder, seed, **hits):
+        records = load_spec(DATASET).records
+        for stage, row in hits.items():
+            found = folder / stage / "inference" / "scenes_val+first=4" / "detections.json"
+            boxes = [
+                {"image_id": record["image_id"], "bbox": _xywh(record, hit), "score": 0.5}
+                for record, hit in zip(records, row, strict=True)
+                if hit is not None
+            ]
+            # the best box counts, wherever it stands
+            worse = [box | {"bbox": [0, 0, 1, 1], "score": 0.1} for box in boxes]
+            images = [
+                {"id": r["image_id"], "file_name": r["relative_name"]}
+                | {key: r[key] for key in ("width", "height")}
+                for r in records
+            ]
+            write_pseudo_labels(found, images=images, annotations=[*worse, *boxes], info={})
+            corloc = 100 * sum(map(bool, row)) / len(row)
+            metrics = {DATASET: {"corloc": corloc, "ap50": 20.0, "ap": 10.0}}
+            results = {"seed": seed, "datasets": metrics}
+            (folder / stage / "results.json").write_text(json.dumps(results))
+            (folder / stage / "config.yaml").write_text("VERSION: 2\nSOLVER: {MAX_ITER: 7}\n")
+        return folder
+
+    return write
+
+
+def _xywh(record, hit):
+    """The first object, or a corner that holds none."""
+    if not hit:
+        return [0, 0, 2, 2]
+    x1, y1, x2, y2 = record["annotations"][0]["bbox"]
+    return [x1, y1, x2 - x1, y2 - y1]
 
 
 @pytest.fixture(scope="session")

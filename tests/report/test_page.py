@@ -4,7 +4,13 @@ import re
 import pytest
 
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.report import read_run, summarise, write_page
+from boxrefine_d2.report import (
+    detector_summary,
+    read_detectors,
+    read_run,
+    summarise,
+    write_page,
+)
 from boxrefine_d2.report.page import _verdict
 from boxrefine_d2.report.tables import headline_table, number
 
@@ -73,6 +79,27 @@ def test_boxes_that_do_not_fit_the_record_are_named(tiny_run, tmp_path, monkeypa
         hits[:] = ~hits
     write_page(tmp_path / "p.html", summarise([run]), [run], shown=2)
     assert "scored with on 2 of these images" in (tmp_path / "p.html").read_text(encoding="utf-8")
+
+
+def test_detectors_have_a_section_and_a_box_on_each_card(
+    written, tiny_run, made_up_detectors, tmp_path
+):
+    """On the last image the detector found nothing; it has no box there, and no IoU."""
+    run = read_run(tiny_run)
+    stages = made_up_detectors(tmp_path, 3, cad=[0, 0, 0, 0], cad_refined=[1, 0, 1, None])
+    detectors = read_detectors(stages, run)
+    summary = summarise([run], [], detector_summary(detectors, run, ["python tools/X"]))
+    write_page(tmp_path / "p.html", summary, [run], detectors=detectors)
+    page = Page((tmp_path / "p.html").read_text(encoding="utf-8"), VOID)
+    ids = [attrs.get("id") for tag, attrs in page.elements if tag == "section"]
+    assert ids == ["result", "detectors", "images", "curves", "record", "repeat"]
+    assert page.count("g", "cad") == 3 + 1  # and the legend
+    assert "CAD on LOST after, best box" in page.text
+    assert page.text.count("CAD 1.00") == 2  # the IoU of the hits
+    assert page.text.count("CAD 0.00") == 2
+    assert "python tools/X" in page.text
+    plain = Page(written[0], VOID)
+    assert plain.count("g", "cad") == 0 and "CAD" not in plain.text
 
 
 def test_a_run_without_its_model(made_up_run, tmp_path):

@@ -35,13 +35,15 @@ def test_inverse_degree_by_hand():
     """Cells +, +, + and -, -: degrees 2, 2, 2, 1, 1; 1 / degree 1/2 or 1, scaled to 0 and 1."""
     data = torch.tensor([1.0, 1, 1, -1, -1]).reshape(1, 1, 1, 5)
     features = FeatureMap(data, 8, [(8, 40)])
-    found = inverse_degree(features, k_patches=2, centre=False)
+    found = inverse_degree(features, **rule_parameters("lost", k_patches=2))
     assert found.tolist() == [[0, 0, 0, 1, 1]]
     alike = FeatureMap(torch.ones(1, 1, 1, 5), 8, [(8, 40)])
-    assert inverse_degree(alike, k_patches=2, centre=False).tolist() == [[0] * 5]
+    assert inverse_degree(alike, **rule_parameters("lost", k_patches=2)).tolist() == [[0] * 5]
     # minus the mean of 1, 1, 1, 9: three like cells and one that is like none, whose degree of 0 counts as 1
     lifted = FeatureMap(torch.tensor([1.0, 1, 1, 9]).reshape(1, 1, 1, 4), 8, [(8, 32)])
-    assert inverse_degree(lifted, k_patches=2, centre=True).tolist() == [[0, 0, 0, 1]]
+    assert inverse_degree(lifted, **rule_parameters("lost", k_patches=2, centre=True)).tolist() == [
+        [0, 0, 0, 1]
+    ]
 
 
 def decoded(uri: str, kind: str) -> Image.Image:

@@ -63,6 +63,58 @@ def test_two_seeds_become_one_result_and_one_page(demo, stand_in, tiny_run, tmp_
     assert "gain" in said.out and str(output / "report.html") in said.out
 
 
+# take the place of discover.py and train_cad.py
+LABELS = """
+import sys
+from pathlib import Path
+Path(sys.argv[sys.argv.index("--output") + 1]).write_text(" ".join(sys.argv))
+print("much that nobody needs")
+"""
+TRAINED = """
+import shutil, sys
+from pathlib import Path
+folder = Path(sys.argv[sys.argv.index("OUTPUT_DIR") + 1])
+shutil.copytree({finished!r}, folder, dirs_exist_ok=True)
+(folder / "model_final.pth").touch()
+print("much that nobody needs")
+"""
+
+
+def test_detectors_follow_the_first_seed(
+    demo, stand_in, tiny_run, made_up_detectors, tmp_path, capfd
+):
+    stand_in(STAND_IN.format(finished=str(tiny_run)))
+    cad = made_up_detectors(tmp_path / "made_up", 5, cad=[1, 0, 1, 0]) / "cad"
+    (tmp_path / "discover.py").write_text(LABELS)
+    (tmp_path / "train_cad.py").write_text(TRAINED.format(finished=str(cad)))
+    output = tmp_path / "out"
+    given = ["--detectors", "--seeds", "5,3", "--output", str(output), *TEST_DATA]
+    assert demo.main(given) == 0
+    results = json.loads((output / "results.json").read_text())
+    assert set(results["corloc"]) == {"lost", "h", "refined", "lost_cad", "refined_cad"}
+    assert results["corloc"]["refined_cad"] == 50.0
+    found = results["detectors"]
+    assert found["seed"] == 5 and len(found["commands"]) == 4
+    assert f"--weights {output}/seed_5/model_final.pth" in found["commands"][2]
+    assert "CAD on LOST after" in (output / "report.html").read_text(encoding="utf-8")
+    said = capfd.readouterr().out
+    assert "nobody needs" not in said and "CAD on LOST before" in said
+    assert "stage cad_refined (4 of 4): starts" in said
+
+
+def test_a_failed_stage_is_passed_on(demo, stand_in, tiny_run, tmp_path, capfd):
+    stand_in(STAND_IN.format(finished=str(tiny_run)))
+    (tmp_path / "train_cad.py").touch()
+    (tmp_path / "discover.py").write_text(
+        "import sys; print('error: told', file=sys.stderr); sys.exit(7)"
+    )
+    output = tmp_path / "out"
+    assert demo.main(["--detectors", "--output", str(output), *TEST_DATA]) == 7
+    said = capfd.readouterr()
+    assert "error: told" in said.err and "stage labels (1 of 4) failed with exit code 7" in said.out
+    assert not (output / "results.json").exists()
+
+
 def test_resume_keeps_finished_seeds_of_the_same_settings_only(demo, stand_in, tmp_path, capfd):
     output = tmp_path / "out"
     finished = """
@@ -80,7 +132,7 @@ cfg = load_config(args[1], args[2:])
     stand_in(finished)
     args = demo.parser().parse_args(["--resume", "--output", str(output), *TEST_DATA])
     assert not demo.is_finished(args, 3)
-    assert demo._train(demo.train_command(args, 3), 3) == 0
+    assert demo._train(args, 3, "seed 3") == 0
     hits = output / "seed_3" / "inference" / "scenes_val+first=4"
     hits.mkdir(parents=True)
     (hits / "corloc_per_image.json").write_text('{"lost": [[1, 1]]}')
@@ -113,6 +165,7 @@ def test_a_failed_run_is_passed_on(demo, stand_in, tmp_path, capfd, code, expect
         (["SEED", "4"], "SEED is set by the demo"),
         (["DATASETS.TEST", "()"], "DATASETS.TEST is empty"),
         (["NO.SUCH", "1"], "NO.SUCH"),
+        (["--detectors", "DATASETS.TRAIN", "('a', 'b')"], "DATASETS.TRAIN has 2 entries"),
         (["--config-file", "nowhere.yaml"], "no config file nowhere.yaml"),
     ],
 )

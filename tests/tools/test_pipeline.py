@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,7 @@ stages:
   - {{name: two, run: "count.py {{here}} {{marks}}/said {{gates}}/two {{one}}/made", makes: made}}
   - {{name: three, run: "count.py {{here}} {{marks}}/said {{gates}}/three {{two}}/made", makes: made}}
 """
+PATIENCE_SECONDS = 60
 PARTS = [f"{stage} {number}" for stage in ("one", "two", "three") for number in "123"]
 
 
@@ -84,8 +86,10 @@ class Pipeline:
             )
 
     def wait_for(self, condition) -> None:
+        end = time.monotonic() + PATIENCE_SECONDS
         while not condition():
             assert self.process.poll() is None, self.printed.read_text()
+            assert time.monotonic() < end, f"it hangs: {self.printed.read_text()}"
             time.sleep(0.01)
 
     def kill(self, with_stage: bool) -> None:
@@ -100,26 +104,39 @@ class Pipeline:
         return {words[1]: words[5].partition(",")[0].partition(":")[0] for words in told}
 
 
-def test_killed_at_each_stage_it_ends_like_an_undisturbed_run(tmp_path, tools, plan, main):
+@pytest.fixture
+def start(tmp_path, tools, plan):
+    """Starts the command on the plan; what is left of it and its stages does not outlive the test."""
+    started = []
+
+    def start():
+        printed = tmp_path / f"printed_{len(started)}"
+        started.append(Pipeline([sys.executable, tools / "pipeline.py", plan], printed))
+        return started[-1]
+
+    yield start
+    for pipeline in started:
+        with suppress(ProcessLookupError):
+            os.killpg(pipeline.process.pid, signal.SIGKILL)
+
+
+def test_killed_at_each_stage_it_ends_like_an_undisturbed_run(tmp_path, plan, main, start):
     out = tmp_path / "out"
     gates = {stage: tmp_path / "some marks" / stage for stage in ("one", "two", "three")}
     for gate in gates.values():
         gate.touch()
 
-    def start(name):
-        return Pipeline([sys.executable, tools / "pipeline.py", plan], tmp_path / name)
-
-    first = start("first")
+    first = start()
     first.wait_for((out / "one" / "1").exists)
     first.kill(with_stage=True)
     gates["one"].unlink()
 
-    second = start("second")
+    second = start()
     second.wait_for((out / "two" / "1").exists)
     assert second.states() == {"one": "goes on", "two": "starts"}
     second.kill(with_stage=False)  # the stage lives on, and the next pipeline waits for it
 
-    third = start("third")
+    third = start()
     third.wait_for(lambda: "waiting for the pipeline" in third.printed.read_text())
     gates["two"].unlink()
     third.wait_for((out / "three" / "1").exists)
@@ -128,8 +145,8 @@ def test_killed_at_each_stage_it_ends_like_an_undisturbed_run(tmp_path, tools, p
     gates["three"].unlink()
     assert not (out / "three" / "made").exists()
 
-    last = start("last")
-    assert last.process.wait() == 0, last.printed.read_text()
+    last = start()
+    assert last.process.wait(PATIENCE_SECONDS) == 0, last.printed.read_text()
     assert last.states() == {"one": "done before", "two": "done before", "three": "goes on"}
     # each part was written once
     assert (tmp_path / "some marks" / "said").read_text().splitlines() == PARTS
