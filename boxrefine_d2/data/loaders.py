@@ -4,6 +4,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,35 @@ class _Draws(Sampler):
                 order = np.random.default_rng([self.seed, number]).permutation(self.images)
             yield position, int(order[position % self.images])
             position += self.ranks
+
+
+class _GroupedDraws(Sampler):
+    """This rank's part of batches of one shape, upright or not, so that less is padded.
+
+    A draw of the stream waits until it and the next ones of its shape are a batch; batches come in the order in which
+    they are full.
+    """
+
+    def __init__(
+        self, upright: Sequence[bool], seed: int, start: int, batch_size: int, rank: int, ranks: int
+    ):
+        """Args: upright: of each record.  start: number of the first batch.  batch_size: over all ranks."""
+        self.upright, self.seed = upright, seed
+        self.start, self.batch_size = start, batch_size
+        self.rank, self.ranks = rank, ranks
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        for batch in islice(self._batches(), self.start, None):
+            yield from batch[self.rank :: self.ranks]
+
+    def _batches(self) -> Iterator[list[tuple[int, int]]]:
+        waiting: tuple[list[tuple[int, int]], ...] = ([], [])
+        for position, index in _Draws(len(self.upright), self.seed, start=0, rank=0, ranks=1):
+            queue = waiting[self.upright[index]]
+            queue.append((position, index))
+            if len(queue) == self.batch_size:
+                yield list(queue)
+                queue.clear()
 
 
 class _TrainDataset(Dataset):
@@ -83,8 +113,9 @@ class TrainLoader:
         rank: int,
         ranks: int,
         num_workers: int,
+        by_shape: bool = False,
     ):
-        """Args: batch_size: over all ranks.
+        """Args: batch_size: over all ranks.  by_shape: upright images come in batches of their own.
 
         Raises: UserError if the ranks cannot share a batch equally or there are fewer images than a batch holds.
         """
@@ -100,16 +131,15 @@ class TrainLoader:
         self.dataset = _TrainDataset(records, mapper)
         self.batch_size, self.seed = batch_size, seed
         self.rank, self.ranks, self.num_workers = rank, ranks, num_workers
+        self.by_shape = by_shape
         self.start_iteration = 0
         self.unreadable: dict[str, str] = {}
 
     def __iter__(self) -> Iterator[list[Record]]:
-        start = self.start_iteration * self.batch_size
-        draws = _Draws(len(self.dataset), self.seed, start, self.rank, self.ranks)
         loader = DataLoader(
             self.dataset,
             batch_size=self.batch_size // self.ranks,
-            sampler=draws,
+            sampler=self._draws(),
             num_workers=self.num_workers,
             collate_fn=_as_is,
             generator=torch.Generator(),  # else it draws from the caller's, once a start or resume
@@ -118,6 +148,14 @@ class TrainLoader:
             for sample in batch:
                 self._report(sample.pop("unreadable"), found=bool(sample))
             yield batch
+
+    def _draws(self) -> Sampler:
+        share = self.rank, self.ranks
+        if not self.by_shape:
+            start = self.start_iteration * self.batch_size
+            return _Draws(len(self.dataset), self.seed, start, *share)
+        upright = [(r["height"] or 0) > (r["width"] or 0) for r in self.dataset.records]
+        return _GroupedDraws(upright, self.seed, self.start_iteration, self.batch_size, *share)
 
     def _report(self, unreadable: list[tuple[str, str]], found: bool) -> None:
         if not found:

@@ -4,7 +4,6 @@ from copy import copy
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.engine import HookBase, hooks
@@ -39,15 +38,13 @@ class CADTrainer(Trainer):
     learning_rates = "SOLVER.BASE_LR"
 
     def job_hooks(self) -> list[HookBase]:
-        """The seed of each step; precise batch statistics before an evaluation, and the same for all processes."""
+        """The seed of each step; precise batch statistics before an evaluation."""
         cfg, period = self.cfg, self.cfg.TEST.EVAL_PERIOD
         self._steps = SeededSteps(self.network, cfg.SEED)
         every: list[HookBase] = [self._steps]
         if cfg.TEST.PRECISE_BN.ENABLED and get_bn_modules(self.network):
             stream = copy(self.train_loader)  # which a resumed run does not move
             every.append(_PreciseBN(period, self.network, stream, cfg.TEST.PRECISE_BN.NUM_ITER))
-        if comm.get_world_size() > 1:
-            every.append(_SharedStatistics(period, self.network))
         return every
 
     @classmethod
@@ -97,6 +94,7 @@ class CADTrainer(Trainer):
             rank=comm.get_rank(),
             ranks=comm.get_world_size(),
             num_workers=cfg.DATALOADER.NUM_WORKERS,
+            by_shape=cfg.DATALOADER.ASPECT_RATIO_GROUPING,
         )
 
     @classmethod
@@ -152,21 +150,6 @@ class _PreciseBN(hooks.PreciseBN):
     def update_stats(self) -> None:
         self._data_iter = None
         super().update_stats()
-
-
-class _SharedStatistics(HookBase):
-    """Before an evaluation all processes take over the main one's batch statistics, as the checkpoint holds them."""
-
-    def __init__(self, period: int, model: nn.Module):
-        """Args: period: of evaluations, iterations; 0: at the end alone."""
-        self._period, self._model = period, model
-
-    def after_step(self) -> None:
-        """Sends them where an evaluation comes."""
-        done = self.trainer.iter + 1
-        if done == self.trainer.max_iter or (self._period > 0 and done % self._period == 0):
-            for statistic in self._model.buffers():
-                dist.broadcast(statistic, src=0)
 
 
 def _start(cfg: CfgNode, model: nn.Module) -> WeightsInfo:

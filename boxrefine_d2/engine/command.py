@@ -1,11 +1,8 @@
 """What the training commands do in each process."""
 
 import argparse
-import logging
 
-from detectron2.config import CfgNode
 from detectron2.utils import comm
-from detectron2.utils.logger import setup_logger
 
 from .checkpoint import load_trained
 from .jobs import trainer_for
@@ -20,7 +17,6 @@ def train(args: argparse.Namespace) -> None:
     Raises: UserError for anything wrong with the configuration or what it names.
     """
     cfg = setup(args)
-    _open_log(cfg)
     job = trainer_for(cfg)
     job.check(cfg)
     if args.eval_only:
@@ -33,10 +29,3 @@ def train(args: argparse.Namespace) -> None:
         datasets, record, model = trainer.train(), trainer.record(), trainer.network
     if comm.is_main_process():
         write_results(cfg, job.weights_info(model), datasets, record)
-
-
-def _open_log(cfg: CfgNode) -> None:
-    """What this package says is shown and kept beside what Detectron2 says."""
-    ours = setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="boxrefine_d2")
-    ours.setLevel(logging.INFO)
-    ours.propagate = True  # to whoever listens at the root, too

@@ -5,8 +5,10 @@ import time
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from detectron2.engine import HookBase
 from detectron2.utils import comm
+from torch import nn
 from tqdm import tqdm
 
 from boxrefine_d2.modeling.box_refiner import REFINE, BoxRefiner
@@ -64,6 +66,21 @@ class PhaseHook(HookBase):
         """Continues the counts of the run that was interrupted."""
         self.seconds = dict(state["seconds"])
         self.first_block_gradient = list(state["first_block_gradient"])
+
+
+class SharedStatistics(HookBase):
+    """Before an evaluation all processes take over the main one's batch statistics, as the checkpoint holds them."""
+
+    def __init__(self, period: int, model: nn.Module):
+        """Args: period: of evaluations, iterations; 0: at the end alone."""
+        self._period, self._model = period, model
+
+    def after_step(self) -> None:
+        """Sends them where an evaluation comes."""
+        done = self.trainer.iter + 1
+        if done == self.trainer.max_iter or (self._period > 0 and done % self._period == 0):
+            for statistic in self._model.buffers():
+                dist.broadcast(statistic, src=0)
 
 
 class ProgressBar(HookBase):

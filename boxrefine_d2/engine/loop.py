@@ -39,7 +39,7 @@ from boxrefine_d2.features import padded_size, padding_multiple
 from boxrefine_d2.features.weights import WeightsInfo
 
 from .checkpoint import SafeCheckpointer
-from .hooks import ProgressBar, StopTraining
+from .hooks import ProgressBar, SharedStatistics, StopTraining
 from .results import inference_folder
 
 
@@ -116,6 +116,8 @@ class Trainer(DefaultTrainer):
             every.append(
                 hooks.PeriodicCheckpointer(self.checkpointer, cfg.SOLVER.CHECKPOINT_PERIOD)
             )
+        if comm.get_world_size() > 1:
+            every.append(SharedStatistics(cfg.TEST.EVAL_PERIOD, self.network))
         every.append(hooks.EvalHook(cfg.TEST.EVAL_PERIOD, test))
         if comm.is_main_process():
             every.append(hooks.PeriodicWriter(self.build_writers(), cfg.LOG_PERIOD))

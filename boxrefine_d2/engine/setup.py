@@ -9,6 +9,7 @@ import yaml
 from detectron2.config import CfgNode
 from detectron2.engine import default_setup
 from detectron2.utils import comm
+from detectron2.utils.logger import setup_logger
 
 import boxrefine_d2
 from boxrefine_d2.config import boxrefine_cfg
@@ -69,6 +70,9 @@ def setup(args: argparse.Namespace) -> CfgNode:
         for name in _RUN_FILES:
             (Path(cfg.OUTPUT_DIR) / name).unlink(missing_ok=True)
     default_setup(cfg, args)
-    logging.getLogger("boxrefine_d2").setLevel(logging.INFO)
+    # what this package says is shown and kept beside what Detectron2 says
+    ours = setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="boxrefine_d2")
+    ours.setLevel(logging.INFO)
+    ours.propagate = True  # to whoever listens at the root, too
     logger.info("device: %s", cfg.MODEL.DEVICE)
     return cfg

@@ -42,7 +42,7 @@ def check_predictions(
     """
     by_id = {record["image_id"]: record for record in ground_truth.records}
     warnings = _check_ids(predictions.path, table.image_ids, by_id, ground_truth.name)
-    matched = np.array([image_id in by_id for image_id in table.image_ids])
+    matched = np.array([image_id in by_id for image_id in table.image_ids], dtype=bool)
     boxes = table.boxes[matched]
     ids = [image_id for image_id in table.image_ids if image_id in by_id]
     sizes = _sizes([by_id[image_id] for image_id in ids])

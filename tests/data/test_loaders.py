@@ -38,15 +38,16 @@ def square(size=32, crop_area=(0.9, 1.0), flip=True, seed=0):
     )
 
 
-def stream(records, iterations, start=0, rank=0, ranks=1, workers=0, seed=0, mapper=None):
+def stream(records, iterations, start=0, rank=0, ranks=1, workers=0, seed=0, **more):
     loader = TrainLoader(
         records,
-        mapper or square(seed=seed),
+        more.pop("mapper", None) or square(seed=seed),
         batch_size=4,
         seed=seed,
         rank=rank,
         ranks=ranks,
         num_workers=workers,
+        **more,
     )
     loader.start_iteration = start
     return list(itertools.islice(iter(loader), iterations))
@@ -83,6 +84,35 @@ def test_ranks_together_draw_what_one_process_draws(records):
 def test_workers_change_nothing(records):
     alone, helped = stream(records, 3), stream(records, 3, workers=2)
     assert all(same(a, b) for a, b in zip(alone, helped, strict=True))
+
+
+def test_batches_by_shape_are_of_one_shape_each(records):
+    """Three of nine are upright; what waits for a batch comes in a later one, and nothing is lost."""
+    readable = [record for record in records if record["image_id"] != 4]
+    upright = {record["image_id"] for record in readable if record["height"] > record["width"]}
+    assert len(upright) == 3
+    batches = stream(readable, 27, by_shape=True)  # twelve passes
+    shapes = [{x["image_id"] in upright for x in batch} for batch in batches]
+    assert {len(shape) for shape in shapes} == {1} and {True} in shapes and {False} in shapes
+    drawn = [x["image_id"] for batch in batches for x in batch]
+    assert {drawn.count(record["image_id"]) for record in readable} <= {11, 12, 13}
+    mixed = [{x["image_id"] in upright for x in batch} for batch in stream(readable, 27)]
+    assert {True, False} in mixed
+
+
+def test_batches_by_shape_start_anywhere_and_are_shared_by_ranks(records):
+    whole = stream(records, 9, by_shape=True)
+    tail = stream(records, 4, start=5, by_shape=True)
+    assert all(same(a, b) for a, b in zip(whole[5:], tail, strict=True))
+    parts = [stream(records, 9, rank=rank, ranks=2, by_shape=True) for rank in range(2)]
+    for batch, first, second in zip(whole, *parts, strict=True):
+        assert same(batch[0::2], first) and same(batch[1::2], second)
+
+
+def test_images_of_one_shape_come_as_without_groups(records):
+    wide = [record for record in records if record["height"] <= record["width"]]
+    plain, grouped = stream(wide, 6), stream(wide, 6, by_shape=True)
+    assert all(same(a, b) for a, b in zip(plain, grouped, strict=True))
 
 
 def test_seeds_differ(records):

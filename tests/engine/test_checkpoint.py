@@ -3,6 +3,7 @@
 import functools
 import pickle
 import re
+from collections import OrderedDict
 
 import numpy as np
 import pytest
@@ -281,10 +282,15 @@ def test_what_is_to_be_evaluated_must_be_whole(build, tmp_path):
     cfg.MODEL.WEIGHTS = whole
     with pytest.raises(UserError, match=r"has no roi_heads.box_predictor.* \(4 are missing\)"):
         load_trained(build(DEMO, *TWENTY_CLASSES), cfg)
-    # counters of norms are of no account
-    counted = {name: value for name, value in state.items() if not name.endswith("tracked")}
-    assert len(counted) < len(state)
-    cfg.MODEL.WEIGHTS = saved(tmp_path / "uncounted.pth", counted)
+    # frozen norms count no steps, and that is all that is missing
+    frozen = build(DEMO, "MODEL.RESNETS.NORM", "FrozenBN").state_dict()
+    uncounted = OrderedDict((name, state[name]) for name in frozen)
+    assert {
+        name for name in state if name not in uncounted and not name.endswith("tracked")
+    } == set()
+    assert len(uncounted) < len(state)
+    uncounted._metadata = frozen._metadata  # versions of the norms, as torch saves them
+    cfg.MODEL.WEIGHTS = saved(tmp_path / "uncounted.pth", uncounted)
     load_trained(model, cfg)
 
 
