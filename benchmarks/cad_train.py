@@ -48,7 +48,7 @@ _LEFT_OUT = (hooks.PeriodicCheckpointer, hooks.EvalHook, hooks.PeriodicWriter)
 
 
 def cad_train() -> Result:
-    """Steps of four images at 240 pixels: reading, forward, backward and update."""
+    """Steps of four images at 160 pixels: reading, forward, backward and update."""
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as folder:
         spec = _written(Path(folder))

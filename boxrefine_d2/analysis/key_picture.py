@@ -1,13 +1,12 @@
 """The picture of a key comparison: for each measure the histograms of both kinds of pairs."""
 
-import io
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from .key_pairs import MEASURES
 from .key_similarity import Distribution, KeySimilarity
+from .png import png_of
 
 SAME, DIFFERENT = "#0072b2", "#d55e00"  # of Okabe and Ito: distinct for all readers
 _INK, _GRID = "#1b1f24", "#e1e5ea"
@@ -29,9 +28,7 @@ def draw_key_similarity(found: KeySimilarity) -> bytes:
         fontsize=12,
         color=_INK,
     )
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
+    return png_of(figure)
 
 
 def _panel(axes: Axes, title: str, found: Distribution) -> None:

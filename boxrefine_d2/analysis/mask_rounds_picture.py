@@ -1,6 +1,5 @@
 """MaskCut's masks after 1, 2, ... rounds, and beside them what a detector found on the same picture."""
 
-import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +16,8 @@ from boxrefine_d2.data import PseudoLabels
 from boxrefine_d2.data.images import SCENES_PREFIX
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.structures.segmentation import checked_rle
+
+from .png import png_of
 
 # of Okabe and Ito: distinct for all readers
 COLOURS = ("#d55e00", "#0072b2", "#f0e442", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
@@ -76,9 +77,7 @@ def draw_mask_rounds(
         _panel(axes[-1], picture, found, title or f"detector: {len(detections)}")
         for number, entry in enumerate(detections):
             _box(axes[-1], entry["bbox"], COLOURS[number % len(COLOURS)])
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
+    return png_of(figure)
 
 
 def _mask(entry: Annotation, size: tuple[int, int]) -> np.ndarray | None:

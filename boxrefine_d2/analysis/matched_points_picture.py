@@ -1,7 +1,5 @@
 """The picture of matched points: both photographs side by side, one row for every K."""
 
-import io
-
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
@@ -9,6 +7,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from .matched_points import MatchedPoints, Points
+from .png import png_of
 
 _INK = "#1b1f24"
 _GAP = 0.04  # between the photographs, in units of their height
@@ -37,9 +36,7 @@ def draw_matched_points(found: MatchedPoints) -> bytes:
         axes.set(xlim=(0, width), ylim=(1, 0), aspect="equal")
         axes.set_axis_off()
         axes.set_title(f"K = {k}: {len(buddies)} pairs", fontsize=12, color=_INK, loc="left")
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
+    return png_of(figure)
 
 
 def _photograph(axes: Axes, points: Points, x: float) -> np.ndarray:

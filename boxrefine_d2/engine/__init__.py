@@ -2,7 +2,7 @@
 
 from .cad_trainer import CADTrainer
 from .checkpoint import SafeCheckpointer, load_trained
-from .command import train
+from .command import training_command
 from .detection_evaluator import DETECTIONS_FILE
 from .jobs import trainer_for
 from .launch import run_distributed, run_torchrun
@@ -28,7 +28,7 @@ __all__ = [
     "run_torchrun",
     "setup",
     "shipped_configs",
-    "train",
     "trainer_for",
+    "training_command",
     "write_results",
 ]

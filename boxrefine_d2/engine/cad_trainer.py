@@ -17,7 +17,7 @@ from torch import nn
 from boxrefine_d2 import detectors  # noqa: F401, registers its parts
 from boxrefine_d2.data.dataset_spec import register_spec
 from boxrefine_d2.data.detector_mappers import DetectorMapper, ShortEdgeMapper
-from boxrefine_d2.data.loaders import TrainLoader, WholeImageLoader, equal_size_batches
+from boxrefine_d2.data.loaders import WholeImageLoader, equal_size_batches
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.features.weights import WeightsInfo, file_sha256, module_sha256
 
@@ -36,6 +36,7 @@ class CADTrainer(Trainer):
     """Trains a Detectron2 detector: stock parts, stock optimizer, our data, checkpoints and evaluation."""
 
     learning_rates = "SOLVER.BASE_LR"
+    batches_by_shape = True
 
     def job_hooks(self) -> list[HookBase]:
         """The seed of each step; precise batch statistics before an evaluation."""
@@ -72,30 +73,22 @@ class CADTrainer(Trainer):
         return DetectorMapper(cfg)
 
     @classmethod
-    def build_train_loader(cls, cfg: CfgNode) -> TrainLoader:
-        """The endless stream over the images of DATASETS.TRAIN that have a box. Raises: UserError for bad labels."""
+    def training_records(cls, cfg: CfgNode) -> list[dict[str, Any]]:
+        """The images of DATASETS.TRAIN that have a box. Raises: UserError for bad labels."""
         if not cfg.DATASETS.TRAIN:
             raise UserError(
                 "DATASETS.TRAIN is empty: name a data set, such as folder:DIR+pseudo=FILE"
             )
-        records = []
-        for name in cfg.DATASETS.TRAIN:
-            records += records_to_learn_from(
+        return [
+            record
+            for name in cfg.DATASETS.TRAIN
+            for record in records_to_learn_from(
                 DatasetCatalog.get(register_spec(name)),
                 classes=cfg.MODEL.ROI_HEADS.NUM_CLASSES,
                 masks=cfg.MODEL.MASK_ON,
                 where=name,
             )
-        return TrainLoader(
-            records,
-            cls.build_mapper(cfg),
-            batch_size=cfg.SOLVER.IMS_PER_BATCH,
-            seed=cfg.SEED,
-            rank=comm.get_rank(),
-            ranks=comm.get_world_size(),
-            num_workers=cfg.DATALOADER.NUM_WORKERS,
-            by_shape=cfg.DATALOADER.ASPECT_RATIO_GROUPING,
-        )
+        ]
 
     @classmethod
     def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> WholeImageLoader:
@@ -136,12 +129,7 @@ class CADTrainer(Trainer):
 
     def record(self) -> dict[str, Any]:
         """How long it took and how many images it saw."""
-        return {
-            "images": len(self.train_loader.dataset),
-            "images_seen": self.max_iter * self.cfg.SOLVER.IMS_PER_BATCH,
-            "seconds": round(self._steps.seconds, 1),
-            "unreadable_images": self.unreadable_images(),
-        }
+        return self.seen(self._steps)
 
 
 class _PreciseBN(hooks.PreciseBN):

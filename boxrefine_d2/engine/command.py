@@ -1,13 +1,29 @@
-"""What the training commands do in each process."""
+"""The training commands, and what they do in each process."""
 
 import argparse
+from collections.abc import Sequence
 
+from detectron2.engine import default_argument_parser
 from detectron2.utils import comm
+
+from boxrefine_d2.errors import CommandParser, run_command
 
 from .checkpoint import load_trained
 from .jobs import trainer_for
+from .launch import run_distributed
 from .results import write_results
 from .setup import setup
+
+
+def training_command(name: str, description: str | None, argv: Sequence[str] | None) -> int:
+    """A command with Detectron2's flags; 0, or 2 for a user's mistake."""
+    parser = CommandParser(
+        prog=name,
+        description=description,
+        parents=[default_argument_parser()],
+        conflict_handler="resolve",
+    )
+    return run_command(lambda: run_distributed(train, parser.parse_args(argv)))
 
 
 def train(args: argparse.Namespace) -> None:

@@ -41,6 +41,7 @@ from boxrefine_d2.features.weights import WeightsInfo
 from .checkpoint import SafeCheckpointer
 from .hooks import ProgressBar, SharedStatistics, StopTraining
 from .results import inference_folder
+from .step_hook import TimedSteps
 
 
 class Trainer(DefaultTrainer):
@@ -52,6 +53,7 @@ class Trainer(DefaultTrainer):
     """
 
     learning_rates: str  # the keys to lower when the loss breaks down
+    batches_by_shape = False  # whether DATALOADER.ASPECT_RATIO_GROUPING is read
 
     def __init__(self, cfg: CfgNode):
         """Builds everything Detectron2's trainer builds; unlike it, also for several processes on CPUs."""
@@ -93,6 +95,15 @@ class Trainer(DefaultTrainer):
     def weights_info(cls, model: nn.Module) -> WeightsInfo:
         """What the model started from."""
         return model.map_network.weights_info
+
+    def seen(self, steps: TimedSteps) -> dict[str, Any]:
+        """Of a record, what every job on images has: how many there are and were seen, and how long it took."""
+        return {
+            "images_seen": self.max_iter * self.cfg.SOLVER.IMS_PER_BATCH,
+            "images": len(self.train_loader.dataset),
+            "seconds": round(steps.seconds, 1),
+            "unreadable_images": self.unreadable_images(),
+        }
 
     def record(self) -> dict[str, Any]:
         """What the run did, for results.json; computed by all ranks together, complete on the main one."""
@@ -194,16 +205,26 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_train_loader(cls, cfg: CfgNode) -> TrainLoader:
-        """The endless stream over all of DATASETS.TRAIN."""
+        """The endless stream over `training_records`."""
         return TrainLoader(
-            train_records(cfg),
+            cls.training_records(cfg),
             cls.build_mapper(cfg),
             batch_size=cfg.SOLVER.IMS_PER_BATCH,
             seed=cfg.SEED,
             rank=comm.get_rank(),
             ranks=comm.get_world_size(),
             num_workers=cfg.DATALOADER.NUM_WORKERS,
+            by_shape=cls.batches_by_shape and cfg.DATALOADER.ASPECT_RATIO_GROUPING,
         )
+
+    @classmethod
+    def training_records(cls, cfg: CfgNode) -> list[dict[str, Any]]:
+        """The records of all of DATASETS.TRAIN, in order."""
+        return [
+            record
+            for name in cfg.DATASETS.TRAIN
+            for record in DatasetCatalog.get(register_spec(name))
+        ]
 
     @classmethod
     def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> WholeImageLoader:
@@ -240,13 +261,6 @@ def _without_tracebacks_of_expected_ends() -> Iterator[None]:
         yield
     finally:
         loop.removeFilter(is_ours)
-
-
-def train_records(cfg: CfgNode) -> list[dict[str, Any]]:
-    """The records of all of DATASETS.TRAIN, in order."""
-    return [
-        record for name in cfg.DATASETS.TRAIN for record in DatasetCatalog.get(register_spec(name))
-    ]
 
 
 def test_loader(cfg: CfgNode, records: list[dict[str, Any]]) -> WholeImageLoader:

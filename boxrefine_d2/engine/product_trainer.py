@@ -43,17 +43,11 @@ class ProductTrainer(Trainer):
 
     def record(self) -> dict[str, Any]:
         """How long it took and how many images it saw; writes the product."""
-        unreadable = self.unreadable_images()
         if comm.is_main_process():
             file, name = self.product()
             path = Path(self.cfg.OUTPUT_DIR) / file
             write_network(path, self.network.map_network, self.cfg, name=name)
-        return {
-            "images_seen": self.max_iter * self.cfg.SOLVER.IMS_PER_BATCH,
-            "images": len(self.train_loader.dataset),
-            "seconds": round(self._steps.seconds, 1),
-            "unreadable_images": unreadable,
-        }
+        return self.seen(self._steps)
 
 
 def _check_images_differ(records: Sequence[dict[str, Any]]) -> None:

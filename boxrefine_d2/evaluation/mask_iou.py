@@ -10,8 +10,9 @@ from typing import Any
 from pycocotools import mask as mask_codec
 
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.structures.segmentation import Rle, checked_rle
+from boxrefine_d2.structures.segmentation import Rle
 
+from .coco_regions import masks_of
 from .ground_truth import GroundTruth, ImageId, check_labels
 from .predictions import PredictionFile, box_table
 from .preflight import check_predictions
@@ -48,12 +49,12 @@ def _true_masks(ground_truth: GroundTruth) -> dict[ImageId, list[Rle]]:
     masks = {}
     for record in ground_truth.records:
         objects = [
-            _rle(a["segmentation"], record, ground_truth.name)
+            a["segmentation"]
             for a in record.get("annotations", ())
             if a.get("segmentation") and not a.get("iscrowd", 0)
         ]
         if objects:
-            masks[record["image_id"]] = objects
+            masks[record["image_id"]] = masks_of(objects, record, ground_truth.name)
     if not masks:
         raise UserError(
             f"{ground_truth.name} has no masks to score against; metrics of boxes, such as corloc, need none"
@@ -69,19 +70,12 @@ def _predicted_masks(
     for entry in predictions.entries:
         record = by_id.get(entry["image_id"])
         if record is not None:
-            rle = _rle(entry["segmentation"], record, predictions.path)
+            [rle] = masks_of([entry["segmentation"]], record, predictions.path)
             found.setdefault(entry["image_id"], []).append((entry.get("score", 1.0), rle))
     return {
         image_id: [rle for _, rle in sorted(masks, key=lambda pair: -pair[0])]
         for image_id, masks in found.items()
     }
-
-
-def _rle(segmentation: Any, record: Mapping[str, Any], where: str) -> Rle:
-    try:
-        return checked_rle(segmentation, (record["height"], record["width"]))
-    except ValueError as error:
-        raise UserError(f"{where}: image {record['image_id']!r}: {error}") from error
 
 
 def _union(masks: list[Rle]) -> list[Rle]:
