@@ -27,7 +27,8 @@ def load_coco(
     Boxes [x, y, w, h] become [x, y, x + w, y + h]; they are neither rounded nor clipped, and boxes
     without area are kept and counted in a warning. `iscrowd`, `area`, `segmentation`, `phrase`, `score` and
     the annotation's id (`annotation_id`) are kept where present, uncompressed RLE as compressed
-    RLE. Categories are numbered from 0 by ascending id. A file without `annotations` is data
+    RLE. In the files of MaskCut's release width and height of the images stand in each
+    other's place; where all masks say so, they are exchanged and a warning counts the images. Categories are numbered from 0 by ascending id. A file without `annotations` is data
     without labels. Pictures are not looked at, except for the header of one whose size the file
     does not give.
 
@@ -192,9 +193,25 @@ def _attach(
             else:
                 converted["segmentation"] = segmentation
         records[image_id]["annotations"].append(converted)
+    turned = [one for record in records.values() for one in _turned_masks(record)]
+    if turned and all(turned):
+        for record in records.values():
+            record["height"], record["width"] = record["width"], record["height"]
+        odd["images have width and height exchanged, by their masks; read the right way"] = len(
+            records
+        )
     for what, count in odd.items():
         if count:
             logger.warning("%s: %d %s", path, count, what)
+
+
+def _turned_masks(record: Record) -> list[bool]:
+    """Of each RLE mask, if the image is not square, whether its size is (width, height) of the image."""
+    if record["height"] == record["width"]:
+        return []
+    turned = [record["width"], record["height"]]
+    masks = [found.get("segmentation") for found in record["annotations"]]
+    return [mask["size"] == turned for mask in masks if isinstance(mask, dict)]
 
 
 def xyxy_of(bbox: Any) -> list[float] | None:

@@ -157,6 +157,48 @@ def test_what_is_odd_is_counted(tmp_path, caplog):
     assert [len(record["annotations"]) for record in dataset.records] == [2, 1]
 
 
+def masked_document(size):
+    """One image of 10 x 20 (width x height) with an RLE mask of `size`, a square one, one without masks."""
+    mask = mask_codec.encode(np.ones(size, np.uint8, order="F"))
+    square = mask_codec.encode(np.ones((6, 6), np.uint8, order="F"))
+    rles = [
+        {"size": list(m["size"]), "counts": m["counts"].decode("ascii")} for m in (mask, square)
+    ]
+    box = {"category_id": 1, "bbox": [0, 0, 2, 2]}
+    return {
+        "images": [
+            {"id": 1, "file_name": "a.png", "width": 10, "height": 20},
+            {"id": 2, "file_name": "b.png", "width": 6, "height": 6},
+            {"id": 3, "file_name": "c.png", "width": 30, "height": 40},
+        ],
+        "annotations": [
+            {"id": 1, "image_id": 1, "segmentation": rles[0], **box},
+            {"id": 2, "image_id": 2, "segmentation": rles[1], **box},
+        ],
+        "categories": [{"id": 1, "name": "fg"}],
+    }
+
+
+def sizes(dataset):
+    """(height, width) of each image."""
+    return [(record["height"], record["width"]) for record in dataset.records]
+
+
+def test_exchanged_width_and_height_of_maskcut_files_are_read_the_right_way(tmp_path, caplog):
+    with caplog.at_level(logging.WARNING):
+        dataset = load_coco(*write_coco(tmp_path, masked_document((10, 20))))
+    assert sizes(dataset) == [(10, 20), (6, 6), (30, 40)]
+    assert "3 images have width and height exchanged" in caplog.text
+
+
+def test_sizes_that_the_masks_confirm_or_contradict_otherwise_stay(tmp_path, caplog):
+    with caplog.at_level(logging.WARNING):
+        for size in ((20, 10), (10, 19)):
+            dataset = load_coco(*write_coco(tmp_path, masked_document(size)))
+            assert sizes(dataset) == [(20, 10), (6, 6), (40, 30)]
+    assert "exchanged" not in caplog.text
+
+
 def _changed(change):
     document = small_coco()
     change(document)
