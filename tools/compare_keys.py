@@ -6,16 +6,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from boxrefine_d2.analysis.instance_keys import PER
 from boxrefine_d2.analysis.key_picture import draw_key_similarity
 from boxrefine_d2.analysis.key_similarity import PAIRS, key_similarity
 from boxrefine_d2.atomic_file import atomic_binary_file, atomic_text_file
 from boxrefine_d2.config import paper_profile
 from boxrefine_d2.errors import CommandParser, UserError, run_command
-from boxrefine_d2.features import BACKBONES
-from boxrefine_d2.pseudo_labels.run import check_device
+from boxrefine_d2.features.command_line import add_network_arguments
+from boxrefine_d2.features.device import check_device
 
 PAIRS_HELP = "pairs of each kind, of the same class and of different ones, at most; more are drawn"
 
@@ -26,21 +24,10 @@ def parser() -> argparse.ArgumentParser:
     parser = CommandParser(prog="compare_keys.py", description=__doc__)
     parser.add_argument("--data", required=True, metavar="SPEC", help="a labelled data set")
     parser.add_argument("--output", required=True, type=Path, metavar="DIR")
-    parser.add_argument(
-        "--backbone", default=defaults.MODEL.MAP_NETWORK.NAME, help=", ".join(BACKBONES)
-    )
-    parser.add_argument("--weights", metavar="FILE | random[:SEED]")
+    add_network_arguments(parser, defaults.MODEL.MAP_NETWORK.NAME, defaults.INPUT.MAX_SIDE)
     parser.add_argument("--per", default=PER[0], choices=PER, help="what has one mean key")
     parser.add_argument("--pairs", type=int, default=PAIRS, metavar="N", help=PAIRS_HELP)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--max-side",
-        type=int,
-        default=defaults.INPUT.MAX_SIDE,
-        metavar="N",
-        help="pixels; 0 is never",
-    )
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     return parser
 
 

@@ -7,14 +7,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 import yaml
 from detectron2.utils import comm
 
 from boxrefine_d2.discovery import DISCOVERY_REGISTRY
 from boxrefine_d2.engine.launch import run_torchrun
 from boxrefine_d2.errors import CommandParser, UserError, run_command
-from boxrefine_d2.features import BACKBONES
+from boxrefine_d2.features.command_line import add_network_arguments
 from boxrefine_d2.pseudo_labels import PRECISIONS, DiscoverySettings, discover_dataset
 
 
@@ -28,15 +27,10 @@ def parser() -> argparse.ArgumentParser:
         "--data", required=True, metavar="SPEC", help="a dataset spec, e.g. folder:DIR"
     )
     parser.add_argument("--output", required=True, type=Path, metavar="FILE.json")
-    parser.add_argument("--backbone", default=defaults.backbone, help=", ".join(BACKBONES))
-    parser.add_argument("--weights", metavar="FILE | random[:SEED]")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    add_network_arguments(parser, defaults.backbone, defaults.max_side)
     parser.add_argument("--batch-size", type=int, default=defaults.batch_size, metavar="B")
     parser.add_argument("--precision", default=defaults.precision, choices=PRECISIONS)
     parser.add_argument("--num-workers", type=int, default=min(4, os.cpu_count() or 1), metavar="W")
-    parser.add_argument(
-        "--max-side", type=int, default=defaults.max_side, metavar="N", help="pixels; 0 is never"
-    )
     parser.add_argument(
         "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="k_patches=50"
     )

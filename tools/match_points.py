@@ -6,15 +6,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from boxrefine_d2.analysis.matched_points import match_points
 from boxrefine_d2.analysis.matched_points_picture import draw_matched_points
 from boxrefine_d2.atomic_file import atomic_binary_file, atomic_text_file
 from boxrefine_d2.config import paper_profile
 from boxrefine_d2.errors import CommandParser, UserError, run_command
-from boxrefine_d2.features import BACKBONES
-from boxrefine_d2.pseudo_labels.run import check_device
+from boxrefine_d2.features.command_line import add_network_arguments
+from boxrefine_d2.features.device import check_device
 
 K_HELP = "comma-separated, one row of the picture for each; 1 is mutual nearest neighbours"
 FOREGROUND_HELP = "the rule whose masks are matched"
@@ -28,22 +26,11 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", required=True, type=Path, metavar="PICTURE.png")
     parser.add_argument("--json", type=Path, metavar="OUT.json", help="also write the points there")
     parser.add_argument("--k", default="1,5", metavar="K", help=K_HELP)
-    parser.add_argument(
-        "--backbone", default=defaults.MODEL.MAP_NETWORK.NAME, help=", ".join(BACKBONES)
-    )
-    parser.add_argument("--weights", metavar="FILE | random[:SEED]")
+    add_network_arguments(parser, defaults.MODEL.MAP_NETWORK.NAME, defaults.INPUT.MAX_SIDE)
     parser.add_argument("--facet", default="key", help="key, query, value, kqv or output")
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--foreground", default="tokencut", metavar="RULE", help=FOREGROUND_HELP)
     where.add_argument("--everywhere", action="store_true", help="match all cells")
-    parser.add_argument(
-        "--max-side",
-        type=int,
-        default=defaults.INPUT.MAX_SIDE,
-        metavar="N",
-        help="pixels; 0 is never",
-    )
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     return parser
 
 

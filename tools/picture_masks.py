@@ -16,9 +16,10 @@ from boxrefine_d2.data.mappers import SqueezedImageMapper
 from boxrefine_d2.discovery import MaskCut, build_rule
 from boxrefine_d2.discovery.build import facet_of
 from boxrefine_d2.errors import CommandParser, UserError, run_command
-from boxrefine_d2.features import BACKBONES, build_backbone, read_map
+from boxrefine_d2.features import build_backbone, read_map
+from boxrefine_d2.features.command_line import add_network_arguments
+from boxrefine_d2.features.device import check_device
 from boxrefine_d2.pseudo_labels.finishing import grid_masks
-from boxrefine_d2.pseudo_labels.run import check_device
 
 ROUNDS = 3
 DETECTIONS_HELP = "a pseudo-label file that lists the picture: what a detector found"
@@ -34,12 +35,8 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--min-score", type=float, metavar="S", help="leave out detections below it"
     )
-    parser.add_argument(
-        "--backbone", default=paper_profile().MODEL.MAP_NETWORK.NAME, help=", ".join(BACKBONES)
-    )
-    parser.add_argument("--weights", metavar="FILE | random[:SEED]")
+    add_network_arguments(parser, paper_profile().MODEL.MAP_NETWORK.NAME)
     parser.add_argument("--crf", action="store_true", help=CRF_HELP)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     return parser
 
 

@@ -24,6 +24,7 @@ from boxrefine_d2.discovery import build_rule
 from boxrefine_d2.discovery.build import Rule, dense_solves_of, facet_of, mask_steps_of
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.features import Backbone, build_backbone, read_map
+from boxrefine_d2.features.device import check_device
 from boxrefine_d2.structures import FeatureMap
 
 from .finishing import finisher, grid_masks
@@ -126,15 +127,6 @@ def image_mapper(settings: DiscoverySettings, rule: Rule) -> ImageMapper:
     """How the rule's network gets its image: squeezed to a square, or whole, reduced above `max_side`."""
     side = getattr(rule, "input_side", 0)
     return SqueezedImageMapper(side) if side else WholeImageMapper(settings.max_side)
-
-
-def check_device(name: str) -> None:
-    """Raises: UserError, saying why, for a device that cannot be used."""
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"device {name!r} cannot be used: {reason}; cpu always works") from error
 
 
 @torch.no_grad()

@@ -19,9 +19,10 @@ from boxrefine_d2.discovery import build_rule, rule_parameters
 from boxrefine_d2.discovery.build import Rule, facet_of
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.features import build_backbone, read_map
+from boxrefine_d2.features.device import check_device
 from boxrefine_d2.pseudo_labels import PRECISIONS, DiscoverySettings
 from boxrefine_d2.pseudo_labels.observing import observes
-from boxrefine_d2.pseudo_labels.run import check_device, image_mapper
+from boxrefine_d2.pseudo_labels.run import image_mapper
 from boxrefine_d2.structures import FeatureMap
 
 from .probe_picture import ProbedImage, draw

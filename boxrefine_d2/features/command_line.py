@@ -1,0 +1,22 @@
+"""The arguments of every command that makes maps of images."""
+
+import argparse
+
+from .build import BACKBONES
+from .device import default_device
+
+
+def add_network_arguments(
+    parser: argparse.ArgumentParser, backbone: str, max_side: int | None = None
+) -> None:
+    """Adds --backbone, --weights and --device, and --max-side unless the images have one size only.
+
+    Args: backbone, max_side: the defaults.
+    """
+    parser.add_argument("--backbone", default=backbone, help=", ".join(BACKBONES))
+    parser.add_argument("--weights", metavar="FILE | random[:SEED]")
+    parser.add_argument("--device", default=default_device())
+    if max_side is not None:
+        parser.add_argument(
+            "--max-side", type=int, default=max_side, metavar="N", help="pixels; 0 is never"
+        )

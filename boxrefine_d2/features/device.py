@@ -1,0 +1,19 @@
+"""The device that a user names."""
+
+import torch
+
+from boxrefine_d2.errors import UserError
+
+
+def default_device() -> str:
+    """The GPU if there is one, else the CPU."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def check_device(name: str) -> None:
+    """Raises: UserError, saying why, for a device that cannot be used."""
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"device {name!r} cannot be used: {reason}; cpu always works") from error
