@@ -1,8 +1,9 @@
-"""The table of detectors in docs/small_world.md.
+"""The tables of detectors in docs/small_world.md.
 
-    python docs/detectors.py --seeds 0,1,2      # runs configs/pipelines/small_world.yaml for each, as far as it is not done
+    python docs/detectors.py --seeds 0,1,2      # runs both pipelines below as far as they are not done, and keeps the results
 
-What each seed found is kept in docs/small_world/detectors.json; docs/small_world.py writes the page.
+Labels are made once, by configs/pipelines/small_world_labels.yaml; detectors once a seed, by small_world.yaml. What they
+found is kept in docs/small_world/detectors.json; docs/small_world.py writes the page.
 """
 
 import argparse
@@ -21,31 +22,91 @@ from boxrefine_d2.evaluation import write_json
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent
 KEPT = DOCS / "small_world" / "detectors.json"
-PIPELINE = "configs/pipelines/small_world.yaml"
+LABELS, DETECTORS = (
+    f"configs/pipelines/{name}.yaml" for name in ("small_world_labels", "small_world")
+)
 DATA = "cutouts_val"
-# of each row its title, and the file below a seed's folder that holds its metrics
-ROWS = {
+METRICS = {
+    "corloc": "CorLoc",
+    "ap50": "box AP50",
+    "ap": "box AP",
+    "segm_ap50": "mask AP50",
+    "segm_ap": "mask AP",
+}
+# each result of the page: its title, and the file with its metrics in the folder of labels or of a seed
+OF_LABELS = {
     "LOST": "lost_score/metrics.json",
+    "MaskCut, without CRF": "maskcut_score/metrics.json",
+}
+OF_SEEDS = {
     "CAD on LOST": "cad/results.json",
     "LOST on the refined backbone": "refined_score/metrics.json",
-    "CAD on these": "cad_refined/results.json",
-    "MaskCut, without CRF": "maskcut_score/metrics.json",
-    "CutLER's Mask R-CNN on MaskCut": "cutler/results.json",
-    "the same after a round of self-training": "self_train/train_1/results.json",
+    "CAD on LOST on the refined backbone": "cad_refined/results.json",
+    "CutLER on MaskCut": "cutler/results.json",
+    "a round of self-training": "self_train/train_1/results.json",
+    "a second round": "self_train/train_2/results.json",
+    "a third round": "self_train/train_3/results.json",
+    "without overlaps": "cutler_separate/results.json",
+    "confirmed": "cutler_confirmed/results.json",
 }
-METRICS = {"corloc": "CorLoc", "ap50": "AP50", "ap": "AP"}
+MAIN = (
+    "LOST",
+    "CAD on LOST",
+    "LOST on the refined backbone",
+    "CAD on LOST on the refined backbone",
+    "MaskCut, without CRF",
+    "CutLER on MaskCut",
+    "a round of self-training",
+    "a second round",
+    "a third round",
+)
+# what is compared, seed by seed: the second one less the first
+PAIRS = (
+    ("LOST", "CAD on LOST"),
+    ("LOST on the refined backbone", "CAD on LOST on the refined backbone"),
+    ("CAD on LOST", "CAD on LOST on the refined backbone"),
+    ("MaskCut, without CRF", "CutLER on MaskCut"),
+    ("CutLER on MaskCut", "a round of self-training"),
+    ("a round of self-training", "a third round"),
+)
+# the thesis's training sets by title, their results and the labels they were trained on
+TRAINING_SETS = {
+    "all of MaskCut": ("CutLER on MaskCut", "maskcut"),
+    "without overlaps": ("without overlaps", "separate"),
+    "confirmed by the detector": ("confirmed", "confirmed"),
+}
+IMAGES = {
+    "": "all images",
+    "+separate": "images without overlapping instances",
+    "+overlapping": "images with overlapping instances",
+}
 
 
 def run(seeds: list[str], output: Path) -> None:
-    """Runs the pipeline of each seed and keeps what it found. Raises: UserError for a run that failed."""
-    found: dict[str, Any] = {"commit": _commit(), "commands": [], "seeds": {}}
+    """Runs the pipelines and keeps what they found. Raises: UserError for a run that failed."""
+    labels = output / "labels"
+    commands = [["tools/pipeline.py", LABELS, f"folder={labels}"]]
     for seed in seeds:
-        folder = output / f"seed_{seed}"
-        command = ["tools/pipeline.py", PIPELINE, f"seed={seed}", f"folder={folder}"]
+        places = [f"labels={labels}", f"folder={output / f'seed_{seed}'}"]
+        commands.append(["tools/pipeline.py", DETECTORS, f"seed={seed}", *places])
+    for command in commands:
         if subprocess.run([sys.executable, *command], cwd=ROOT).returncode:
-            raise UserError(f"the pipeline of seed {seed} failed; what it said stands above")
-        found["commands"].append(" ".join(["python", *command]))
-        found["seeds"][seed] = {title: _metrics(folder / file) for title, file in ROWS.items()}
+            raise UserError(f"{' '.join(command)} failed; what it said stands above")
+    folders = {seed: output / f"seed_{seed}" for seed in seeds}
+    found = {
+        "commit": _commit(),
+        "commands": [" ".join(["python", *command]) for command in commands],
+        "labels": {title: _metrics(labels / file) for title, file in OF_LABELS.items()},
+        "seeds": {
+            seed: {title: _metrics(folder / file) for title, file in OF_SEEDS.items()}
+            for seed, folder in folders.items()
+        },
+        "training_sets": {
+            "maskcut": [_counts(labels / "maskcut")],
+            "separate": [_counts(labels / "separate")],
+            "confirmed": [_counts(folder / "confirmed") for folder in folders.values()],
+        },
+    }
     write_json(KEPT, found)
 
 
@@ -56,35 +117,106 @@ def _commit() -> str:
     ).stdout.strip()
 
 
-def _metrics(path: Path) -> dict[str, float]:
+def _metrics(path: Path) -> dict[str, dict[str, float]]:
+    """Of each subset of the data, as a modifier of its name, the metrics that there are."""
     content = json.loads((ROOT / path).read_text(encoding="utf-8"))
-    values = content["datasets"][DATA] if "datasets" in content else content
-    return {metric: values[metric] for metric in METRICS}
+    datasets = content.get("datasets", {DATA: content})
+    return {
+        name.removeprefix(DATA): {key: values[key] for key in METRICS if key in values}
+        for name, values in datasets.items()
+    }
 
 
-def table() -> str:
-    """The rows with means, and intervals where there are three seeds or more (Student's t over seeds)."""
+def _counts(folder: Path) -> dict[str, int]:
+    """Labels of a file, and the images that have some."""
+    content = json.loads((ROOT / folder / "labels.json").read_text(encoding="utf-8"))
+    images = {label["image_id"] for label in content["annotations"]}
+    return {"images": len(images), "labels": len(content["annotations"])}
+
+
+def tables() -> str:
+    """What is kept: detectors beside their labels, their differences, the thesis's training sets."""
     if not KEPT.exists():
         return "Not run yet."
     found = json.loads(KEPT.read_text(encoding="utf-8"))
-    seeds = found["seeds"]
-    lines = [f"| | {' | '.join(METRICS.values())} |", "|---" * (1 + len(METRICS)) + "|"]
-    for title in ROWS:
-        cells = [
-            _cell([of_seed[title][metric] for of_seed in seeds.values()]) for metric in METRICS
-        ]
-        lines.append(f"| {title} | {' | '.join(cells)} |")
     each = ", ".join(f"`{command}`" for command in found["commands"])
-    count = f"{len(seeds)} seeds" if len(seeds) > 1 else "one seed"
-    return "\n".join([*lines, "", f"`{DATA}`, {count}, commit {found['commit']}: {each}."])
+    count = f"{len(found['seeds'])} seeds" if len(found["seeds"]) > 1 else "one seed"
+    return "\n\n".join(
+        [
+            _main_table(found),
+            "Differences in points, seed by seed:",
+            _difference_table(found),
+            "The thesis's training sets for CutLER's detector, each trained for as many steps:",
+            _thesis_table(found),
+            f"`{DATA}`, {count}, commit {found['commit']}: {each}.",
+        ]
+    )
 
 
-def _cell(values: list[float]) -> str:
+def _main_table(found: dict[str, Any]) -> str:
+    rows = [
+        [title, *(_cell(_values(found, title, "", metric)) for metric in METRICS)] for title in MAIN
+    ]
+    return _markdown(["", *METRICS.values()], rows)
+
+
+def _difference_table(found: dict[str, Any]) -> str:
+    rows = []
+    for before, after in PAIRS:
+        cells = []
+        for metric in METRICS:
+            pairs = zip(
+                _values(found, before, "", metric),
+                _values(found, after, "", metric),
+                strict=True,
+            )
+            cells.append(_cell([b - a for a, b in pairs], signed=True))
+        rows.append([f"{after}, less {before}", *cells])
+    return _markdown(["", *METRICS.values()], rows)
+
+
+def _thesis_table(found: dict[str, Any]) -> str:
+    rows = []
+    for title, (result, labels) in TRAINING_SETS.items():
+        sets = found["training_sets"][labels]
+        images, masks = (
+            round(statistics.mean(one[key] for one in sets)) for key in ("images", "labels")
+        )
+        for subset, name in IMAGES.items():
+            metrics = ("ap", "ap50", "segm_ap", "segm_ap50")
+            cells = [_cell(_values(found, result, subset, metric)) for metric in metrics]
+            rows.append([f"{title} ({images} images, {masks} masks)", name, *cells])
+    return _markdown(
+        ["trained on", "scored on", "box AP", "box AP50", "mask AP", "mask AP50"], rows
+    )
+
+
+def _values(found: dict[str, Any], title: str, subset: str, metric: str) -> list[float]:
+    """One a seed; labels that no seed changes have the same for each. Empty for a metric that the result has not."""
+    seeds = found["seeds"].values()
+    results = [found["labels"].get(title) or of_seed[title] for of_seed in seeds]
+    return [result[subset][metric] for result in results if metric in result[subset]]
+
+
+def _markdown(heads: list[str], rows: list[list[str]]) -> str:
+    rule = "|---" * len(heads) + "|"
+    return "\n".join([_row(heads), rule, *map(_row, rows)])
+
+
+def _row(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _cell(values: list[float], signed: bool = False) -> str:
+    """The mean, and its 95 % interval where there are three seeds or more that differ (Student's t over seeds)."""
+    if not values:
+        return "–"
+    sign = "+" if signed else ""
     mean = statistics.mean(values)
-    if len(values) < 3:
-        return f"{mean:.1f}"
+    if len(values) < 3 or len(set(values)) == 1:
+        return f"{mean:{sign}.1f}"
     half = t.ppf(0.975, len(values) - 1) * statistics.stdev(values) / len(values) ** 0.5
-    return f"{mean:.1f} [{mean - half:.1f}, {mean + half:.1f}]"
+    return f"{mean:{sign}.1f} [{mean - half:{sign}.1f}, {mean + half:{sign}.1f}]"
 
 
 def main() -> int:

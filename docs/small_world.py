@@ -127,7 +127,7 @@ def page() -> str:
             if "checks" in setting
         )
         or f"{NOT_RUN}.",
-        "DETECTORS": detectors.table(),
+        "DETECTORS": detectors.tables(),
         "COMMANDS": commands(found),
     }
     for name, part in parts.items():

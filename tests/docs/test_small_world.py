@@ -41,22 +41,54 @@ def detectors(tmp_path, monkeypatch):
     return module
 
 
-def of_seeds(detectors, *values):
-    row = [dict.fromkeys(detectors.METRICS, value) for value in values]
-    return {str(seed): dict.fromkeys(detectors.ROWS, each) for seed, each in enumerate(row)}
+def kept_detectors(detectors, *values):
+    """What is kept when each seed found its value everywhere and the labels score 49."""
+    boxes = [dict.fromkeys(("corloc", "ap50", "ap"), value) for value in (*values, 49.0)]
+    masks = [{**box, "segm_ap50": box["ap"], "segm_ap": box["ap"] / 2} for box in boxes]
+    of_seed = [dict.fromkeys(detectors.IMAGES, mask) for mask in masks[:-1]]
+    cad = [{"": box} for box in boxes[:-1]]
+    return {
+        "commit": "abc1234",
+        "commands": ["python a", "python b"],
+        "labels": {"LOST": {"": boxes[-1]}, "MaskCut, without CRF": {"": masks[-1]}},
+        "seeds": {
+            str(seed): {
+                title: cad[seed] if "LOST" in title else of_seed[seed]
+                for title in detectors.OF_SEEDS
+            }
+            for seed in range(len(values))
+        },
+        "training_sets": {
+            "maskcut": [{"images": 10, "labels": 30}],
+            "separate": [{"images": 6, "labels": 8}],
+            "confirmed": [{"images": 9 + i, "labels": 20 + 2 * i} for i in range(len(values))],
+        },
+    }
+
+
+def write_kept(detectors, *values):
+    detectors.KEPT.write_text(json.dumps(kept_detectors(detectors, *values)))
+    return detectors.tables()
+
+
+def test_detectors_of_one_seed_have_no_interval(detectors):
+    assert detectors.tables() == "Not run yet."
+    tables = write_kept(detectors, 50.0)
+    assert "| LOST | 49.0 | 49.0 | 49.0 | – | – |" in tables
+    assert "| CAD on LOST, less LOST | +1.0 | +1.0 | +1.0 | – | – |" in tables
+    assert "| CutLER on MaskCut | 50.0 | 50.0 | 50.0 | 50.0 | 25.0 |" in tables
+    assert tables.endswith("`cutouts_val`, one seed, commit abc1234: `python a`, `python b`.")
 
 
 def test_detectors_have_intervals_over_three_seeds(detectors):
-    assert detectors.table() == "Not run yet."
-    found = {"commit": "abc1234", "commands": ["python a"], "seeds": of_seeds(detectors, 50.0)}
-    detectors.KEPT.write_text(json.dumps(found))
-    assert "| LOST | 50.0 | 50.0 | 50.0 |" in detectors.table()
-    assert detectors.table().endswith("`cutouts_val`, one seed, commit abc1234: `python a`.")
-    found["seeds"] = of_seeds(detectors, 50.0, 52.0, 54.0)
-    detectors.KEPT.write_text(json.dumps(found))
+    tables = write_kept(detectors, 50.0, 52.0, 54.0)
     # t of 2 degrees of freedom, 4.303, times a standard error of 2 / sqrt(3)
-    assert "| CAD on LOST | 52.0 [47.0, 57.0] |" in detectors.table()
-    assert "3 seeds" in detectors.table()
+    assert "| CAD on LOST | 52.0 [47.0, 57.0] |" in tables
+    assert "| CAD on LOST, less LOST | +3.0 [-2.0, +8.0] |" in tables
+    # the same in each seed
+    assert "| CAD on LOST on the refined backbone, less CAD on LOST | +0.0 |" in tables
+    row = "| confirmed by the detector (10 images, 22 masks) | images with overlapping instances | 52.0 [47.0, 57.0] |"
+    assert row in tables and "3 seeds" in tables
 
 
 def score(mean, per_seed):
