@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import detectors
+import key_similarity
 import yaml
 from scipy.stats import spearmanr
 
@@ -128,6 +129,7 @@ def page() -> str:
         )
         or f"{NOT_RUN}.",
         "DETECTORS": detectors.tables(),
+        "KEYS": key_similarity.table(),
         "COMMANDS": commands(found),
     }
     for name, part in parts.items():

@@ -28,7 +28,7 @@ def script(tmp_path, monkeypatch):
     kept = tmp_path / "small_world"
     kept.mkdir()
     (kept / "text.md").write_text(
-        "<!-- CLAIM --> <!-- SETTINGS --> <!-- DRIFT --> <!-- DETECTORS --> <!-- COMMANDS -->"
+        "<!-- CLAIM --> <!-- SETTINGS --> <!-- DRIFT --> <!-- DETECTORS --> <!-- KEYS --> <!-- COMMANDS -->"
     )
     monkeypatch.setattr(module, "KEPT", kept)
     return module
@@ -64,6 +64,17 @@ def kept_detectors(detectors, *values):
             "confirmed": [{"images": 9 + i, "labels": 20 + 2 * i} for i in range(len(values))],
         },
     }
+
+
+def test_keys_have_a_row_each(tmp_path, monkeypatch):
+    module = load_script("key_similarity")
+    monkeypatch.setattr(module, "KEPT", tmp_path / "keys.json")
+    assert module.table() == "Not run yet."
+    auc = dict(zip(module.MEASURES, (0.5, 0.61, 0.72, 0.83, 0.94), strict=True))
+    row = {"command": "python a", "counts": {"keys": 7}, "auc": auc}
+    module.KEPT.write_text(json.dumps({"mini": row}))
+    assert "| mini | 7 | 0.500 | 0.610 | 0.720 | 0.830 | 0.940 |" in module.table()
+    assert module.table().endswith("`cutouts_val`, with `python a`.")
 
 
 def write_kept(detectors, *values):
