@@ -10,13 +10,12 @@ from boxrefine_d2.data import parse_spec
 from boxrefine_d2.engine import (
     PhaseSchedule,
     RefineTrainer,
-    find_config,
     load_config,
-    shipped_configs,
     trainer_for,
 )
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.pipeline import plan_of_file
+from boxrefine_d2.shipped_configs import find_config, shipped_configs
 
 PIPELINES = sorted(shipped_configs().glob("pipelines/*.yaml"))
 CONFIGS = sorted(set(shipped_configs().rglob("*.yaml")) - set(PIPELINES))

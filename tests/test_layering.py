@@ -26,7 +26,8 @@ ALLOWED = {
     "evaluation": {"structures", "errors", "atomic_file"},
     "export": {"data", "errors", "structures"},
     "labels": {"data", "errors", "structures", "atomic_file", ""},
-    "pipeline": {"errors", "atomic_file", ""},
+    "shipped_configs": {"errors"},
+    "pipeline": {"errors", "atomic_file", "shipped_configs", ""},
     "analysis": {"structures", "features", "data", "errors", "atomic_file", "discovery", ""},
     "doctor": {"features", "data", ""},
     "pseudo_labels": {"structures", "features", "discovery", "data", "errors", "atomic_file", ""},
@@ -42,6 +43,7 @@ ALLOWED = {
         "errors",
         "atomic_file",
         "config",
+        "shipped_configs",
         "",
     },
 }

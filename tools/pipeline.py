@@ -9,6 +9,7 @@ from pathlib import Path
 
 from boxrefine_d2.errors import CommandParser, UserError, run_command
 from boxrefine_d2.pipeline import plan_of_file, run_plan
+from boxrefine_d2.shipped_configs import find_config
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,18 +34,8 @@ def _run(argv: Sequence[str] | None) -> int:
     wrong = [change for change, (_, sign, _) in zip(args.changes, pairs, strict=True) if not sign]
     if wrong:
         raise UserError(f"{wrong[0]!r} is no KEY=VALUE")
-    stages = plan_of_file(_found(args.file), {key: value for key, _, value in pairs})
+    stages = plan_of_file(find_config(args.file), {key: value for key, _, value in pairs})
     return run_plan(stages, Path(__file__).parent, partial(print, flush=True))
-
-
-def _found(name: str) -> Path:
-    """The file itself, or the one of that name that ships."""
-    if Path(name).is_file():
-        return Path(name)
-    # it takes seconds, and memory for as long as the stages run
-    from boxrefine_d2.engine import find_config
-
-    return find_config(name)
 
 
 if __name__ == "__main__":

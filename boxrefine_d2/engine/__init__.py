@@ -10,7 +10,7 @@ from .phases import PhaseSchedule
 from .pretrain_trainer import PretrainTrainer
 from .refine_trainer import RefineTrainer
 from .results import config_sha256, inference_folder, write_results
-from .setup import find_config, load_config, setup, shipped_configs
+from .setup import load_config, setup
 
 __all__ = [
     "CADTrainer",
@@ -20,14 +20,12 @@ __all__ = [
     "RefineTrainer",
     "SafeCheckpointer",
     "config_sha256",
-    "find_config",
     "inference_folder",
     "load_config",
     "load_trained",
     "run_distributed",
     "run_torchrun",
     "setup",
-    "shipped_configs",
     "trainer_for",
     "training_command",
     "write_results",

@@ -11,36 +11,14 @@ from detectron2.engine import default_setup
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
-import boxrefine_d2
 from boxrefine_d2.config import boxrefine_cfg
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.shipped_configs import find_config
 
 logger = logging.getLogger(__name__)
 
 # files of an earlier run that a new one in the same folder must not continue
 _RUN_FILES = ("metrics.json", "results.json", "last_checkpoint")
-
-
-def find_config(name: str) -> Path:
-    """The file itself, or the one of that name that ships with the package ("configs/lost_refine.yaml").
-
-    Raises: UserError listing the shipped ones.
-    """
-    if Path(name).is_file():
-        return Path(name)
-    shipped = shipped_configs()
-    found = shipped / name.removeprefix("configs/")
-    if found.is_file():
-        return found
-    known = sorted(f"configs/{path.relative_to(shipped)}" for path in shipped.rglob("*.yaml"))
-    raise UserError(f"no config file {name}; shipped: {', '.join(known)}")
-
-
-def shipped_configs() -> Path:
-    """The folder of the yaml files: inside an installed package, or beside it in a checkout."""
-    package = Path(boxrefine_d2.__file__).parent
-    installed = package / "configs"
-    return installed if installed.is_dir() else package.parent / "configs"
 
 
 def load_config(config_file: str, opts: list[str]) -> CfgNode:

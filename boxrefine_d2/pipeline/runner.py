@@ -15,6 +15,7 @@ import yaml
 
 from boxrefine_d2.atomic_file import atomic_text_file
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.shipped_configs import find_config
 
 from .plan import Stage
 
@@ -162,10 +163,10 @@ def _content(path: Path, stage: str) -> bytes:
 
 
 def _configurations(command: Sequence[str]) -> Iterable[Path]:
-    """The file after --config-file with those it is based on, as far as they are files here."""
+    """The file after --config-file, which may be one that ships, with those it is based on."""
     named = [word for flag, word in zip(command, command[1:]) if flag == _CONFIG]
     named += [word.partition("=")[2] for word in command if word.startswith(f"{_CONFIG}=")]
-    waiting, seen = [Path(name) for name in named], set()
+    waiting, seen = [find_config(name) for name in named], set()
     while waiting:
         path = waiting.pop(0)
         if path in seen or not path.is_file():

@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -301,3 +302,22 @@ def test_two_pipelines_in_one_folder_wait_for_each_other(tmp_path, tools):
     thread.join(20)
     assert said[0].startswith("waiting for the pipeline") and str(tmp_path / "out") in said[0]
     assert said[1].startswith("stage c (1 of 1): starts") and len(said) == 2
+
+
+def test_a_shipped_configuration_that_changes_makes_its_stage_new(tmp_path, monkeypatch):
+    """Seen from a folder that has no configs/, too."""
+    shipped = tmp_path / "shipped"
+    (shipped / "base").mkdir(parents=True)
+    (shipped / "base" / "b.yaml").write_text("A: 1\n")
+    (shipped / "c.yaml").write_text("_BASE_: base/b.yaml\n")
+    monkeypatch.setattr("boxrefine_d2.shipped_configs.shipped_configs", lambda: shipped)
+    monkeypatch.chdir(tmp_path)
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / "made.py").write_text("open('runs.txt', 'a').write('x')\nopen('o/a/x', 'w').close()\n")
+    entry = {"name": "a", "run": "made.py --config-file configs/c.yaml", "makes": "x"}
+    plan = plan_of_stages([entry], Path("o"), {}, "test")
+    for change in ("A: 1\n", "A: 1\n", "A: 2\n"):
+        (shipped / "base" / "b.yaml").write_text(change)
+        assert run_plan(plan, tools, lambda line: None) == 0
+    assert (tmp_path / "runs.txt").read_text() == "xx"

@@ -137,8 +137,9 @@ def test_paths_with_spaces_and_quotes_reach_the_configuration(spec):
 
 
 def test_more_rounds_go_on_where_fewer_ended(tmp_path, monkeypatch):
-    for name in ("old.json", "w.pth"):
-        (tmp_path / name).write_text(name)
+    monkeypatch.chdir(tmp_path)
+    for name in ("old.json", "w.pth", "c.yaml"):
+        (tmp_path / name).write_text("")
     tools = tmp_path / "tools"
     tools.mkdir()
     for name in ("train_cad.py", "edit_labels.py"):

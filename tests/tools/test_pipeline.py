@@ -213,4 +213,4 @@ def test_a_file_that_ships_is_found_from_any_folder(tmp_path, main, monkeypatch,
     monkeypatch.chdir(tmp_path)
     # it is read, and its tools are looked for beside the command
     assert main(["configs/pipelines/small_world.yaml"]) == 2
-    assert "there is no tool discover.py" in capsys.readouterr().err
+    assert "there is no tool train_cad.py" in capsys.readouterr().err
