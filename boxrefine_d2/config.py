@@ -164,6 +164,22 @@ def _add_discovery(cfg: CN) -> None:
     cfg.DISCOVERY.MOVE.MAX_OBJECTS = 1  # more: further components of the mask; ours
     cfg.DISCOVERY.MOVE.MIN_AREA = 0.01  # share of the image that each of them covers at least
 
+    # from a heatmap; release: NORMALISE and QUANTISE True, SCORE thresholded, NMS_FORMAT xywh, FALLBACK pixels
+    cfg.DISCOVERY.CONTOURS = CN()
+    cfg.DISCOVERY.CONTOURS.NORMALISE = False  # to [0, 1]
+    cfg.DISCOVERY.CONTOURS.QUANTISE = False  # to grey levels of a coloured map
+    cfg.DISCOVERY.CONTOURS.THRESHOLD = 0.5  # share of the maximum from which a pixel is bright
+    # share of the image that a box covers more than; the paper's numbers use it, its text has none. WWbL's code: 0
+    cfg.DISCOVERY.CONTOURS.MIN_AREA = 0.05
+    cfg.DISCOVERY.CONTOURS.SCORE = (
+        "heatmap"  # mean in the box; thresholded: of bright pixels only, the others are 0
+    )
+    cfg.DISCOVERY.CONTOURS.NMS_IOU = 0.05
+    cfg.DISCOVERY.CONTOURS.NMS_FORMAT = "xyxy"  # xywh: sizes are read as corners
+    cfg.DISCOVERY.CONTOURS.DROP_RATIO = 0.5  # of the best score; boxes below it are dropped
+    cfg.DISCOVERY.CONTOURS.FALLBACK = "none"  # pixels: two boxes of one pixel
+    cfg.DISCOVERY.CONTOURS.MAX_OBJECTS = 10  # k, as many as h has slots
+
     # from the mask of FOUND's head, backbone found_*; arXiv:2212.07834
     cfg.DISCOVERY.FOUND = CN()
     cfg.DISCOVERY.FOUND.MASK_THRESH = 0.5  # foreground is above it

@@ -1,6 +1,7 @@
 """Rules that draw pseudo-boxes from a map; pure in the map."""
 
 from .build import DISCOVERY_REGISTRY, build_rule, discover, rule_parameters
+from .contours import Contours
 from .dino_seg import DinoSeg
 from .ensemble import Ensemble
 from .found import Found
@@ -12,6 +13,7 @@ from .tokencut import TokenCut
 
 __all__ = [
     "DISCOVERY_REGISTRY",
+    "Contours",
     "DinoSeg",
     "Ensemble",
     "Found",

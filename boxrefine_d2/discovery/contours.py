@@ -1,0 +1,174 @@
+"""From a heatmap to boxes: what lies within the contours of its bright parts (box-refinement paper, ICCV 2023, and the
+`generate_bbox` of its release).
+
+Shapes: B images, H x W pixels of the input, N boxes.
+"""
+
+from functools import cache
+
+import numpy as np
+import torch
+from scipy import ndimage
+from torch import Tensor
+from torchvision.ops import nms
+
+from boxrefine_d2.errors import UserError
+from boxrefine_d2.structures import FeatureMap, PseudoBoxes
+
+from .build import DISCOVERY_REGISTRY
+from .mask_boxes import check_max_objects
+
+_TOUCHING_CORNERS = np.ones((3, 3), dtype=bool)  # 8-connectivity
+_LEVELS = 256
+
+CHOICES = {
+    "score": ("heatmap", "thresholded"),
+    "nms_format": ("xyxy", "xywh"),
+    "fallback": ("none", "pixels"),
+}
+
+
+@DISCOVERY_REGISTRY.register_as("contours")
+class Contours:
+    """Boxes around the contours of a heatmap, best first. The defaults are the paper's reading.
+
+    Outer borders count and those of holes, too (OpenCV's RETR_TREE on Suzuki's borders); a box in a hole has a low
+    score. A heatmap without a bright part, one that is constant or not finite, has no contour.
+
+    Args (keyword):
+        normalise: stretch the heatmap to [0, 1] first (release).
+        quantise: read it as grey levels of matplotlib's `cubehelix` (release), compared strictly: 208 levels, of which
+            those above 127 are m >= 0.5.
+        threshold: share of the maximum at which a pixel is bright.
+        min_area: share of the image that a box covers more than.
+        score: of a box, the mean of the "heatmap" in it, or of the "thresholded" one, 0 where it is not bright (release).
+        nms_iou: of two boxes that overlap by more the better one is kept.
+        nms_format: "xywh" overlooks most overlaps: (x, y, w, h) is read as corners there (release).
+        drop_ratio: share of the best score that a box has at least.
+        fallback: without a contour "none", or two boxes of one pixel (release, "pixels"), of score 0.
+        max_objects: k, boxes an image.
+    """
+
+    facet = "heatmap"
+
+    def __init__(
+        self,
+        *,
+        normalise: bool,
+        quantise: bool,
+        threshold: float,
+        min_area: float,
+        score: str,
+        nms_iou: float,
+        nms_format: str,
+        drop_ratio: float,
+        fallback: str,
+        max_objects: int,
+    ):
+        given = {"score": score, "nms_format": nms_format, "fallback": fallback}
+        for name, value in given.items():
+            if value not in CHOICES[name]:
+                raise UserError(f"contours: {name} is {value!r}; known: {', '.join(CHOICES[name])}")
+        check_max_objects("contours", max_objects)
+        self.normalise, self.quantise = normalise, quantise
+        self.threshold, self.min_area = threshold, min_area
+        self.scores_bright_only = score == "thresholded"
+        self.nms_iou, self.nms_on_sizes = nms_iou, nms_format == "xywh"
+        self.drop_ratio, self.max_objects = drop_ratio, max_objects
+        self.fallback = [[0, 0, 1, 1]] * 2 if fallback == "pixels" else []
+
+    @torch.no_grad()
+    def __call__(self, features: FeatureMap) -> list[PseudoBoxes]:
+        """One PseudoBoxes per image; the padding is cut off first.
+
+        Raises: UserError for a map that is no heatmap.
+        """
+        if (features.facet, features.data.shape[1], features.strides) != (self.facet, 1, (1, 1)):
+            raise UserError(
+                f"contours reads a heatmap of one channel and stride 1, not the facet {features.facet!r} of "
+                f"{features.data.shape[1]} channels"
+            )
+        heatmaps = features.data[:, 0].float().cpu().numpy()
+        return [
+            self._draw(heatmap[: size[0], : size[1]]).to(features.data.device)
+            for heatmap, size in zip(heatmaps, features.image_sizes, strict=True)
+        ]
+
+    def _draw(self, heatmap: np.ndarray) -> PseudoBoxes:
+        """Of one image (H, W)."""
+        size = (heatmap.shape[0], heatmap.shape[1])
+        levels = self._levels(heatmap)
+        bright = self._bright(levels)
+        boxes = _bordered_boxes(bright)
+        sides = boxes[:, 2:] - boxes[:, :2]
+        boxes = boxes[sides.prod(axis=1) > self.min_area * heatmap.size]
+        if not len(boxes):
+            found = torch.tensor(self.fallback, dtype=torch.float32).reshape(-1, 4)
+            return PseudoBoxes(found, torch.zeros(len(found)), size)
+        scored = np.where(bright, levels, 0.0) if self.scores_bright_only else levels
+        means = [scored[y1:y2, x1:x2].mean(dtype=np.float64) for x1, y1, x2, y2 in boxes]
+        return self._best(torch.from_numpy(boxes).float(), torch.tensor(means), size)
+
+    def _levels(self, heatmap: np.ndarray) -> np.ndarray:
+        """What is compared and averaged, in [0, 1]."""
+        low, high = float(heatmap.min()), float(heatmap.max())
+        if not low < high < np.inf:  # constant, or not finite
+            return np.zeros_like(heatmap)
+        if self.normalise:
+            heatmap = (heatmap - low) / (high - low)
+        if not self.quantise:
+            return heatmap
+        index = np.clip((heatmap * _LEVELS).astype(np.int64), 0, _LEVELS - 1)
+        return cubehelix_grey()[index] / np.float32(_LEVELS - 1)
+
+    def _bright(self, levels: np.ndarray) -> np.ndarray:
+        high = levels.max()
+        if high <= 0:
+            return np.zeros(levels.shape, dtype=bool)
+        if self.quantise:
+            grey = np.rint(levels * (_LEVELS - 1))
+            return grey > int(self.threshold * grey.max())
+        return levels >= self.threshold * high
+
+    def _best(self, boxes: Tensor, scores: Tensor, size: tuple[int, int]) -> PseudoBoxes:
+        """What is left of (N, 4) boxes and (N,) scores, N >= 1, best first."""
+        corners, sides = boxes[:, :2], boxes[:, 2:] - boxes[:, :2]
+        read = torch.cat([corners, sides], dim=1) if self.nms_on_sizes else boxes
+        kept = nms(read, scores.float(), self.nms_iou)
+        least = self.drop_ratio * scores.max()
+        kept = kept[scores[kept] > least if self.quantise else scores[kept] >= least]
+        kept = kept[: self.max_objects]
+        return PseudoBoxes(boxes[kept], scores[kept].float(), size)
+
+
+def _bordered_boxes(mask: np.ndarray) -> np.ndarray:
+    """(N, 4) int64 half-open boxes of the borders of a bool mask: around each 8-connected part, and around each hole, a
+    4-connected part of what lies between, with the pixels that enclose it."""
+    parts, _ = ndimage.label(mask, _TOUCHING_CORNERS)
+    # with a frame, which makes the first part that which lies around everything
+    between, _ = ndimage.label(np.pad(~mask, 1, constant_values=True))
+    outer = [_box(slices) for slices in ndimage.find_objects(parts)]
+    # less the frame, and a pixel wider on each side
+    holes = [_box(slices) + (-2, -2, 0, 0) for slices in ndimage.find_objects(between)[1:]]
+    return np.array([*outer, *holes], dtype=np.int64).reshape(-1, 4)
+
+
+def _box(slices: tuple[slice, slice]) -> np.ndarray:
+    rows, columns = slices
+    return np.array([columns.start, rows.start, columns.stop, rows.stop])
+
+
+@cache
+def cubehelix_grey() -> np.ndarray:
+    """(256,) float32 whole numbers: OpenCV's grey of each colour of matplotlib's `cubehelix` (Green 2011), as the release
+    reads a coloured heatmap."""
+    x = np.arange(_LEVELS) / (_LEVELS - 1)
+    angle = 2 * np.pi * (1 / 6 - 1.5 * x)
+    strength = x * (1 - x) / 2
+    red = x + strength * (-0.14861 * np.cos(angle) + 1.78277 * np.sin(angle))
+    green = x + strength * (-0.29227 * np.cos(angle) - 0.90649 * np.sin(angle))
+    blue = x + strength * 1.97294 * np.cos(angle)
+    colours = np.clip(np.stack([red, green, blue]), 0, 1).astype(np.float32) * np.float32(255)
+    red, green, blue = colours.astype(np.uint8).astype(np.int64)
+    # 0.299, 0.587 and 0.114 in units of 2 ** -15, rounded
+    return ((9798 * red + 19235 * green + 3735 * blue + (1 << 14)) >> 15).astype(np.float32)
