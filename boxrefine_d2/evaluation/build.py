@@ -11,6 +11,7 @@ from boxrefine_d2.errors import UserError
 from .average_precision import MASK_AP_METRICS, box_ap_of_file, mask_ap_of_file
 from .corloc import corloc_of_file
 from .ground_truth import GroundTruth
+from .grounding import GROUNDING_METRICS, grounding_of_file
 from .mask_iou import mask_iou_of_file
 from .precision_recall import AP_METRICS
 from .predictions import PredictionFile
@@ -22,6 +23,7 @@ METRICS: dict[str, Callable[[GroundTruth, PredictionFile], MetricResult]] = {
     "foreground_iou": mask_iou_of_file,
     **dict.fromkeys(AP_METRICS, box_ap_of_file),
     **dict.fromkeys(MASK_AP_METRICS, mask_ap_of_file),
+    **dict.fromkeys(GROUNDING_METRICS, grounding_of_file),
 }
 
 
