@@ -34,7 +34,7 @@ setup(
     packages=[*find_packages(include=["boxrefine_d2", "boxrefine_d2.*"]), *CARRIED],
     package_dir=CARRIED,
     package_data={
-        "boxrefine_d2": ["**/*.pth", "**/*.safetensors", "**/*.json", "**/*.html", "**/*.md"],
+        "boxrefine_d2": ["**/*.pth", "**/*.safetensors", "**/*.json", "**/*.html", "**/*.md", "**/*.txt"],
         "boxrefine_d2.configs": ["**/*.yaml"],
     },
     include_package_data=False,
@@ -63,6 +63,7 @@ setup(
         "opencv-contrib": ["opencv-contrib-python-headless>=4.8"],
         "pretrain": ["lightly>=1.5.20"],
         "crf": ["pydensecrf2>=1.1"],
+        "grounding": ["transformers>=5.0"],
         "dev": ["mypy", "pytest", "pytest-xdist", "ruff"],
     },
     entry_points={

@@ -19,6 +19,7 @@ ALLOWED = {
     "structures": set(),
     "data": {"structures", "errors", "atomic_file"},
     "features": {"structures", "errors"},
+    "language": {"features", "errors"},
     "discovery": {"structures", "errors", "config"},
     "modeling": {"structures", "features", "discovery", "errors"},
     "pretraining": {"structures", "features", "discovery", "errors"},

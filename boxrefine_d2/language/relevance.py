@@ -1,0 +1,123 @@
+"""Where in a picture CLIP sees what a phrase says: relevance of patches by attention and its gradient (generic
+attention-model explainability, arXiv:2103.15679, which the box-refinement paper's code uses; its text cites an older rule).
+
+Shapes: B images, P pairs of an image and a phrase, N patches, h heads, D channels; CLS is row 0 of 1 + N.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from boxrefine_d2.errors import UserError
+
+from .clip import Clip
+
+
+def relevance_maps(
+    clip: Clip,
+    images: Tensor,
+    text: Tensor,
+    image_of: Sequence[int] | None = None,
+    *,
+    start_layer: int = -1,
+) -> Tensor:
+    """Relevance of each pixel for each pair, (P, side, side) in [0, 1]; a map that is constant is 0.
+
+    A_l is the attention of layer l, G_l the gradient by it of the pair's logit, and R = (I + A'_L) ... (I + A'_s) with
+    A'_l the mean over heads of max(0, G_l * A_l); the row of CLS, without itself, is the map. What an image's
+    phrases share, all layers before `start_layer`, is computed once; of the last layer only CLS is computed at all,
+    since no other row is read.
+
+    Args:
+        images: (B, 3, H, W) RGB in [-1, 1].
+        text: (P, D) of length 1, as `Clip.encode_text` gives them.
+        image_of: the image of each pair; default: pair i is of image i.
+        start_layer: the first one that counts; the last one alone (-1) in the papers' code, 0 for all.
+    Raises: UserError for a layer that there is not.
+    """
+    if image_of is None:
+        image_of = range(len(images))
+    layers = clip.model.vision_model.encoder.layers
+    start = start_layer + len(layers) if start_layer < 0 else start_layer
+    if not 0 <= start < len(layers):
+        raise UserError(
+            f"start layer {start_layer}: the image tower has layers 0 to {len(layers) - 1}"
+        )
+    with torch.no_grad():
+        shared = _embedded(clip, images)
+        for layer in layers[:start]:
+            shared, _ = _attend(layer, shared, cls_only=False)
+    rows = torch.as_tensor(image_of, dtype=torch.int64, device=shared.device)
+    with torch.enable_grad():
+        hidden, attentions = shared[rows], []
+        for number in range(start, len(layers)):
+            last = number == len(layers) - 1
+            hidden, attention = _attend(layers[number], hidden, cls_only=last)
+            attentions.append(attention)
+        logits = clip.model.logit_scale.exp() * (_projected(clip, hidden[:, 0]) * text).sum(dim=1)
+        gradients = torch.autograd.grad(logits.sum(), attentions)
+    with torch.no_grad():
+        relevance = _rollout(attentions, gradients)
+        height, width = _grid(clip)
+        return _stretched(relevance.unflatten(1, (height, width)), clip.side)
+
+
+def _embedded(clip: Clip, images: Tensor) -> Tensor:
+    """(B, 1 + N, D), what the first layer reads."""
+    vision = clip.model.vision_model
+    return vision.pre_layrnorm(vision.embeddings(clip.resized(images)))
+
+
+def _projected(clip: Clip, cls: Tensor) -> Tensor:
+    pooled = clip.model.vision_model.post_layernorm(cls)
+    return F.normalize(clip.model.visual_projection(pooled), dim=1)
+
+
+def _grid(clip: Clip) -> tuple[int, int]:
+    config = clip.model.config.vision_config
+    side = config.image_size // config.patch_size
+    return side, side
+
+
+def _attend(layer: nn.Module, hidden: Tensor, *, cls_only: bool) -> tuple[Tensor, Tensor]:
+    """A layer of the image tower: (B, R, D) and its attention (B, h, R, 1 + N), of all rows or of that of CLS."""
+    of = layer.self_attn
+    normed = layer.layer_norm1(hidden)
+    asking = normed[:, :1] if cls_only else normed
+
+    def heads(projected: Tensor) -> Tensor:
+        return projected.unflatten(2, (of.num_heads, of.head_dim)).transpose(1, 2)
+
+    scores = heads(of.q_proj(asking)) @ heads(of.k_proj(normed)).transpose(2, 3) * of.scale
+    attention = scores.softmax(dim=3)
+    if torch.is_grad_enabled() and not attention.requires_grad:
+        attention.requires_grad_()  # nothing before it learns
+    mixed = (attention @ heads(of.v_proj(normed))).transpose(1, 2).flatten(2)
+    hidden = (hidden[:, :1] if cls_only else hidden) + of.out_proj(mixed)
+    return hidden + layer.mlp(layer.layer_norm2(hidden)), attention
+
+
+def _rollout(attentions: Sequence[Tensor], gradients: Sequence[Tensor]) -> Tensor:
+    """(P, N): the row of CLS. The last attention has that row alone."""
+    weights = [
+        (attention * gradient).clamp(min=0).mean(dim=1)
+        for attention, gradient in zip(attentions, gradients, strict=True)
+    ]
+    size = weights[-1].shape[2]
+    row = torch.zeros(len(weights[-1]), 1, size, device=weights[-1].device)
+    row[:, :, 0] = 1
+    row = row + weights[-1]  # CLS of I + A'_L; from there on to the right
+    for weight in reversed(weights[:-1]):
+        row = row + row @ weight
+    return row[:, 0, 1:]
+
+
+def _stretched(maps: Tensor, side: int) -> Tensor:
+    """(P, side, side), bilinear, corners not aligned, then each from 0 to 1."""
+    size = (side, side)
+    maps = F.interpolate(maps[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
+    low, high = maps.amin(dim=(1, 2), keepdim=True), maps.amax(dim=(1, 2), keepdim=True)
+    span = high - low
+    return torch.where(span > 0, (maps - low) / span.where(span > 0, 1), 0.0)

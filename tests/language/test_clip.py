@@ -1,0 +1,104 @@
+"""What goes into CLIP and what comes out, and where its weights come from."""
+
+import json
+import logging
+
+import pytest
+import torch
+
+from boxrefine_d2.errors import UserError
+from boxrefine_d2.language import build_clip
+from boxrefine_d2.language.build import CLIPS, random_clip
+
+
+def test_batched_is_single_and_what_follows_the_end_plays_no_part(clip):
+    phrases = ["a cat", "a much longer word", "x"]
+    together = clip.encode_text(phrases)
+    torch.testing.assert_close(together.norm(dim=1), torch.ones(3))
+    for phrase, row in zip(phrases, together, strict=True):
+        torch.testing.assert_close(clip.encode_text([phrase])[0], row, atol=1e-6, rtol=0)
+
+
+def test_case_and_spaces_do_not_count_and_any_script_is_read(clip):
+    one, other = clip.encode_text(["a Red  bird ", "a red bird"])
+    torch.testing.assert_close(one, other)
+    texts = ["ένα πουλί", "一只红色的鸟", "🐦"]
+    ids, long = clip.tokens(texts)
+    assert [clip.tokenizer.decode(row, skip_special_tokens=True).strip() for row in ids] == [
+        text.strip() for text in texts
+    ]
+    assert long == []
+
+
+def test_a_long_phrase_is_cut_with_its_end_put_last_or_refused(clip):
+    long = "a very long phrase about nothing"
+    ids, which = clip.tokens(["a", long])
+    assert which == [1] and ids.shape == (2, clip.context)
+    assert ids[1, -1] == clip.tokenizer.eos_token_id
+    whole = clip.tokenizer(long)["input_ids"]
+    assert ids[1, :-1].tolist() == whole[: clip.context - 1]
+    with pytest.raises(UserError, match="'a very long .* has 29 tokens and 20 fit"):
+        clip.encode_text([long], cut=False)
+
+
+@pytest.mark.parametrize("phrase", ["", "  \n"])
+def test_an_empty_phrase_is_refused(clip, phrase):
+    with pytest.raises(UserError, match="is empty; say what to look for"):
+        clip.encode_text(["a dog", phrase])
+
+
+def test_images_are_resized_with_corners_and_differentiable(clip, images):
+    corners = clip.resized(images)[:, :, [0, 0, -1, -1], [0, -1, 0, -1]]
+    torch.testing.assert_close(corners, images[:, :, [0, 0, -1, -1], [0, -1, 0, -1]])
+    images.requires_grad_()
+    features = clip.encode_images(images)
+    torch.testing.assert_close(features.norm(dim=1), torch.ones(3))
+    features[:, 0].sum().backward()
+    assert images.grad.abs().sum() > 0
+    assert all(parameter.grad is None for parameter in clip.parameters())
+
+
+def test_it_stays_in_eval_mode(clip):
+    assert not clip.train().training and not clip.model.training
+
+
+def test_a_folder_is_read_back_and_named(clip, tmp_path):
+    folder = tmp_path / "mine"
+    clip.model.save_pretrained(folder)
+    clip.tokenizer.save_pretrained(folder)
+    again = build_clip("clip_mini", folder)
+    torch.testing.assert_close(again.encode_text(["a dog"]), clip.encode_text(["a dog"]))
+    assert again.weights_info.source == "mine"
+    assert again.weights_info.sha256 == clip.weights_info.sha256
+
+
+def test_mistakes_are_one_line(clip, tmp_path, caplog):
+    with pytest.raises(UserError, match="unknown CLIP 'clip'; known: clip_mini, clip_vitb32"):
+        build_clip("clip")
+    with pytest.raises(UserError, match="no folder .*gone"):
+        build_clip("clip_mini", tmp_path / "gone")
+    with pytest.raises(UserError, match="clip_mini cannot be read from"):
+        build_clip("clip_mini", tmp_path)
+    clip.model.save_pretrained(tmp_path)
+    clip.tokenizer.save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["vision_config"]["num_hidden_layers"] = 3
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with caplog.at_level(logging.WARNING), pytest.raises(UserError, match="parameters missing"):
+        build_clip("clip_mini", tmp_path)
+
+
+def test_the_official_architecture():
+    """ViT-B/32: 50 tokens, 12 layers of 12 heads, 512 dimensions."""
+    config = CLIPS["clip_vitb32"].config()
+    vision, text = config.vision_config, config.text_config
+    assert (vision.image_size, vision.patch_size, vision.hidden_size) == (224, 32, 768)
+    assert (vision.num_hidden_layers, vision.num_attention_heads) == (12, 12)
+    assert (config.projection_dim, text.max_position_embeddings) == (512, 77)
+    assert vision.hidden_act == text.hidden_act == "quick_gelu"
+
+
+def test_a_seed_says_which_random_weights(tiny_config):
+    first, again, other = (random_clip(tiny_config(), seed) for seed in (1, 1, 2))
+    assert first.weights_info == again.weights_info != other.weights_info
+    assert first.weights_info.source == "random:1"
