@@ -1,0 +1,221 @@
+"""g: the heatmap of a phrase in an image ("What is Where by Looking", NeurIPS 2022; box-refinement paper, ICCV 2023).
+
+Shapes: B images, P pairs of an image and a phrase, C channels of the map and of the text, h x w cells, S x S pixels.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+import torchvision
+from detectron2.modeling.backbone.resnet import BasicBlock, BasicStem, ResNet
+from torch import Tensor, nn
+
+from boxrefine_d2.errors import UserError
+
+from .weights import (
+    WeightsInfo,
+    build_empty,
+    build_random,
+    file_sha256,
+    load_into,
+    read_state_dict,
+)
+
+# trained by this project; a model card of the same name lies beside each file
+SHIPPED = Path(__file__).parent / "shipped"
+
+
+class TextHeatmap(nn.Module):
+    """Encoder, bottleneck, the text as a gate on each cell, two steps of upsampling.
+
+    Attributes: text_dim: C, of the CLIP whose phrases it was trained with.  stride: pixels of the encoder's cells.
+    """
+
+    facets = ("heatmap",)
+    weights_info: WeightsInfo
+
+    def __init__(self, encoder: nn.Module, channels: int, text_dim: int, stride: int):
+        """Args: encoder: (B, 3, S, S) to (B, channels, S / stride, S / stride)."""
+        super().__init__()
+        self.encoder = encoder
+        self.bottleneck = _TwoConvolutions(channels, text_dim, text_dim)
+        self.up0 = _TwoConvolutions(text_dim, text_dim, text_dim)
+        self.up1 = _ToOneChannel(text_dim)
+        self.text_dim, self.stride = text_dim, stride
+
+    def forward(
+        self, images: Tensor, text: Tensor, image_of: Sequence[int] | Tensor | None = None
+    ) -> Tensor:
+        """(P, 1, S, S) in (0, 1).
+
+        Args:
+            images: (B, 3, S, S) RGB in [-1, 1].
+            text: (P, C) of length 1.
+            image_of: the image of each pair; default: pair i is of image i.
+        """
+        features = self.read(images)
+        if image_of is not None:
+            features = features[torch.as_tensor(image_of, device=features.device)]
+        return self.draw(features, text, (images.shape[2], images.shape[3]))
+
+    def read(self, images: Tensor) -> Tensor:
+        """(B, C, h, w), what the phrases of an image share."""
+        return self.bottleneck(self.encoder(images))
+
+    def draw(self, features: Tensor, text: Tensor, size: tuple[int, int]) -> Tensor:
+        """(P, 1, H, W) in (0, 1) of (P, C, h, w) and (P, C).
+
+        A cell is multiplied by the cosine of its features and the text, which may be negative. Cells of zeros, whose
+        cosine the papers' code divides by zero, stay zeros.
+        """
+        gate = (F.normalize(features, dim=1) * text[:, :, None, None]).sum(dim=1, keepdim=True)
+        logits = self.up1(_doubled(self.up0(_doubled(features * gate))))
+        return F.interpolate(logits, size=size, mode="bilinear", align_corners=True).sigmoid()
+
+
+class _TwoConvolutions(nn.Module):
+    """Twice a convolution, a batch norm and a ReLU."""
+
+    def __init__(self, inputs: int, middle: int, outputs: int):
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, middle, 3, padding=1)
+        self.norm1 = nn.BatchNorm2d(middle)
+        self.conv2 = nn.Conv2d(middle, outputs, 3, padding=1)
+        self.norm2 = nn.BatchNorm2d(outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.norm1(self.conv1(x)))
+        return F.relu(self.norm2(self.conv2(x)))
+
+
+class _ToOneChannel(nn.Module):
+    """The last convolutions: one channel already after the first, no norm after the second."""
+
+    def __init__(self, inputs: int):
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, 1, 3, padding=1)
+        self.norm1 = nn.BatchNorm2d(1)
+        self.conv2 = nn.Conv2d(1, 1, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv2(F.relu(self.norm1(self.conv1(x))))
+
+
+def _doubled(x: Tensor) -> Tensor:
+    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+def _vgg16() -> TextHeatmap:
+    """The papers': VGG16 up to the ReLU of conv4_3; 17 083 213 parameters that are used."""
+    encoder = torchvision.models.vgg16(weights=None).features[:23]
+    return TextHeatmap(encoder, channels=512, text_dim=512, stride=8)
+
+
+class _ResNetTrunk(nn.Module):
+    """A ResNet-18 up to res4, by the names of the trunk that ships."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        stages = [
+            ResNet.make_stage(
+                BasicBlock,
+                2,
+                stride_per_block=[first_stride, 1],
+                in_channels=inputs,
+                out_channels=outputs,
+                norm="BN",
+            )
+            for first_stride, inputs, outputs in ((1, 64, 64), (2, 64, 128), (2, 128, 256))
+        ]
+        trunk = ResNet(BasicStem(norm="BN"), stages, out_features=["res4"])
+        for name, child in trunk.named_children():
+            self.add_module(name, child)
+
+    def forward(self, images: Tensor) -> Tensor:
+        for child in self.children():
+            images = child(images)
+        return images
+
+
+def _mini() -> TextHeatmap:
+    """Ours, for clip_mini: 4.2 million parameters."""
+    return TextHeatmap(_ResNetTrunk(), channels=256, text_dim=192, stride=16)
+
+
+@dataclass(frozen=True)
+class HeatmapSpec:
+    """How a named g is built and where its own weights are.
+
+    Attributes:
+        weights: the file that ships, or None.
+        encoder: file or backbone's file that its encoder may start from, see `build_untrained_heatmap`.
+    """
+
+    build: Callable[[], TextHeatmap]
+    weights: Path | None
+    encoder: Path | str
+
+
+HEATMAPS: dict[str, HeatmapSpec] = {
+    "heatmap_mini": HeatmapSpec(
+        _mini, SHIPPED / "heatmap_mini.safetensors", SHIPPED / "resnet_mini.safetensors"
+    ),
+    # no host has the papers' files under a lasting address
+    "heatmap_vgg16": HeatmapSpec(_vgg16, None, "imagenet_vgg16"),
+}
+
+
+def build_heatmap(name: str, weights: str | Path | None = None) -> TextHeatmap:
+    """A g in eval mode, float32, on the CPU.
+
+    Args:
+        name: one of `HEATMAPS`.
+        weights: a file with our names or those of the papers' code, "random" or "random:SEED", or None (or "") for
+            the file that ships.
+    Raises: UserError for an unknown name, a missing or foreign file, or a name without a file.
+    """
+    spec = _spec(name)
+    untrained = build_random(spec.build, str(weights or ""))
+    if untrained is not None:
+        return untrained.eval()
+    path = Path(weights) if weights else spec.weights
+    if path is None:
+        raise UserError(
+            f"{name} has no weights that could be fetched, and none ship; train it with "
+            "configs/grounding_train.yaml, give a file, or random:0 for untrained ones"
+        )
+    network = build_empty(spec.build)
+    load_into(network, our_names(read_state_dict(path)), name=name, path=path)
+    network.weights_info = WeightsInfo(path.name, file_sha256(path))
+    return network.eval()
+
+
+def _spec(name: str) -> HeatmapSpec:
+    if name not in HEATMAPS:
+        raise UserError(f"unknown heatmap network {name!r}; known: {', '.join(HEATMAPS)}")
+    return HEATMAPS[name]
+
+
+# of the papers' code: the encoder E, the decoder D, batch norms in capitals
+_THEIRS = (
+    ("E.Org_model.", "encoder."),
+    ("D.", ""),
+    (".BN1.", ".norm1."),
+    (".BN2.", ".norm2."),
+)
+_UNUSED = "up1.norm2."  # registered by that code and never called
+
+
+def our_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A state dict of the papers' code by our names; one of ours as it is."""
+    renamed = {}
+    for name, value in state.items():
+        for theirs, ours in _THEIRS:
+            start = theirs.startswith(".") or name.startswith(theirs)
+            name = name.replace(theirs, ours, 1) if start else name
+        if not name.startswith(_UNUSED):
+            renamed[name] = value
+    return renamed
