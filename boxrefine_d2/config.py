@@ -15,10 +15,12 @@ def add_boxrefine_config(cfg: CN) -> None:
     """Adds our keys to Detectron2's."""
     _add_model(cfg)
     _add_discovery(cfg)
+    _add_grounding(cfg)
     _add_refinement(cfg)
     _add_pretraining(cfg)
     _add_move_training(cfg)
     _add_found_training(cfg)
+    _add_clip_training(cfg)
     _add_detectors(cfg)
     _add_input_and_data(cfg)
 
@@ -44,6 +46,12 @@ def _add_model(cfg: CN) -> None:
     cfg.MODEL.MAP_NETWORK.NAME = "dino_vits16"  # a name of features.BACKBONES
     # a file, "random[:SEED]", or "" for the shipped or official file
     cfg.MODEL.MAP_NETWORK.WEIGHTS = ""
+
+    # the space of pictures and phrases, of grounding
+    cfg.MODEL.CLIP = CN()
+    cfg.MODEL.CLIP.NAME = "clip_vitb32"  # a name of language.CLIPS
+    # a folder as transformers writes it, "random[:SEED]", or "" for the shipped or official one
+    cfg.MODEL.CLIP.WEIGHTS = ""
 
     # h, the detector that reads the map
     cfg.MODEL.MAP_DETECTOR = CN()
@@ -185,6 +193,13 @@ def _add_discovery(cfg: CN) -> None:
     cfg.DISCOVERY.FOUND.MASK_THRESH = 0.5  # foreground is above it
     cfg.DISCOVERY.FOUND.MAX_OBJECTS = 1  # more: further components of the mask; ours
     cfg.DISCOVERY.FOUND.MIN_AREA = 0.01  # share of the grid that each of them covers at least
+
+
+def _add_grounding(cfg: CN) -> None:
+    cfg.GROUNDING = CN()
+    cfg.GROUNDING.PROMPT = "image of "  # before each phrase, as in the papers' code
+    # the chance of each word of a phrase to be left out in training; for captions of COCO 0.2
+    cfg.GROUNDING.WORD_DROP = 0.0
 
 
 def _add_refinement(cfg: CN) -> None:
@@ -334,6 +349,11 @@ def _add_found_training(cfg: CN) -> None:
     cfg.PRETRAIN.FOUND.SEED_WEIGHT = 1.0
     cfg.PRETRAIN.FOUND.BILATERAL_WEIGHT = 1.5
     cfg.PRETRAIN.FOUND.SELF_WEIGHT = 4.0
+
+
+def _add_clip_training(cfg: CN) -> None:
+    cfg.PRETRAIN.CLIP = CN()
+    cfg.PRETRAIN.CLIP.VOCABULARY = 1024  # tokens of its text, 514 of them bytes and marks
 
 
 def _add_detectors(cfg: CN) -> None:

@@ -22,7 +22,7 @@ ALLOWED = {
     "language": {"features", "errors"},
     "discovery": {"structures", "errors", "config"},
     "modeling": {"structures", "features", "discovery", "errors"},
-    "pretraining": {"structures", "features", "discovery", "errors"},
+    "pretraining": {"structures", "features", "language", "discovery", "errors"},
     "detectors": {"structures", "features", "errors"},
     "evaluation": {"structures", "errors", "atomic_file"},
     "export": {"data", "errors", "structures"},
@@ -35,6 +35,7 @@ ALLOWED = {
     "engine": {
         "structures",
         "features",
+        "language",
         "discovery",
         "modeling",
         "pretraining",

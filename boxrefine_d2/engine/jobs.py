@@ -5,6 +5,7 @@ from detectron2.config import CfgNode
 from boxrefine_d2.errors import UserError
 
 from .cad_trainer import CADTrainer
+from .clip_trainer import ClipTrainer
 from .head_trainer import HeadTrainer
 from .loop import Trainer
 from .pretrain_trainer import PretrainTrainer
@@ -19,6 +20,7 @@ TRAINERS: dict[str, type[Trainer]] = {
     "MoveTraining": HeadTrainer,
     "FoundTraining": HeadTrainer,
     "TrunkDistillation": HeadTrainer,
+    "ClipTraining": ClipTrainer,
 }
 
 

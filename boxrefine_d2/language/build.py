@@ -44,7 +44,7 @@ def _vitb32() -> CLIPConfig:
 
 def _mini() -> CLIPConfig:
     """Ours: patch 16 as dino_mini, from which its image tower starts."""
-    tower = {"hidden_act": "quick_gelu", "intermediate_size": 768, "num_attention_heads": 3}
+    tower = {"hidden_act": "gelu", "intermediate_size": 768, "num_attention_heads": 3}
     return CLIPConfig(
         vision_config={
             **tower,
@@ -97,9 +97,9 @@ def build_clip(name: str, weights: str | Path | None = None) -> Clip:
     return _read(text or str(spec.weights), name)
 
 
-def random_clip(config: CLIPConfig, seed: int) -> Clip:
-    """One with weights drawn at random; its tokenizer knows single bytes."""
-    tokenizer = byte_tokenizer()
+def random_clip(config: CLIPConfig, seed: int, tokenizer: CLIPTokenizer | None = None) -> Clip:
+    """One with weights drawn at random. Args: tokenizer: by default one that knows single bytes."""
+    tokenizer = tokenizer or byte_tokenizer()
     config.text_config.vocab_size = max(config.text_config.vocab_size, len(tokenizer))
     config.text_config.bos_token_id = tokenizer.bos_token_id
     config.text_config.eos_token_id = tokenizer.eos_token_id

@@ -31,6 +31,13 @@ class Clip(nn.Module):
         super().__init__()
         self.model = model.requires_grad_(False).eval()
         self.tokenizer = tokenizer
+        # the tower reads a text at the end's place; 2, of old files, lets it look for the highest number
+        end = model.config.text_config.eos_token_id
+        if end not in (2, tokenizer.eos_token_id):
+            raise UserError(
+                f"this CLIP's texts end with the token {end}, and its tokenizer's with {tokenizer.eos_token_id}: the "
+                "files are not of one CLIP"
+            )
         self.side: int = model.config.vision_config.image_size
         self.context: int = model.config.text_config.max_position_embeddings
         self.dim: int = model.config.projection_dim
@@ -67,10 +74,12 @@ class Clip(nn.Module):
 
     @torch.no_grad()
     def encode_text(self, phrases: Sequence[str], *, cut: bool = True) -> Tensor:
-        """(P, D) of length 1. What stands after the end of a phrase does not change it. Raises: UserError, see `tokens`."""
+        """(P, D) of length 1. Raises: UserError, see `tokens`."""
         ids, _ = self.tokens(phrases, cut=cut)
-        if not len(ids):
-            return torch.zeros(0, self.dim, device=self.device)
+        return self.encode_tokens(ids) if len(ids) else ids.new_zeros(0, self.dim).float()
+
+    def encode_tokens(self, ids: Tensor) -> Tensor:
+        """(P, D) of length 1, of (P, L) ids. What stands after the end of a phrase does not change it."""
         # all of a row up to its first end
         mask = (ids == self.tokenizer.eos_token_id).cumsum(dim=1) <= 1
         pooled = self.model.text_model(input_ids=ids, attention_mask=mask.long()).pooler_output

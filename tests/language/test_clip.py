@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.language import build_clip
+from boxrefine_d2.language import Clip, build_clip
 from boxrefine_d2.language.build import CLIPS, random_clip
+from boxrefine_d2.language.phrase_vocabulary import learn_tokenizer
 
 
 def test_batched_is_single_and_what_follows_the_end_plays_no_part(clip):
@@ -102,3 +103,30 @@ def test_a_seed_says_which_random_weights(tiny_config):
     first, again, other = (random_clip(tiny_config(), seed) for seed in (1, 1, 2))
     assert first.weights_info == again.weights_info != other.weights_info
     assert first.weights_info.source == "random:1"
+
+
+def test_words_of_phrases_become_tokens_and_other_texts_stay_bytes():
+    phrases = ["a red bird", "a red car", "a blue bird"] * 3
+    tokenizer = learn_tokenizer(phrases, 540)
+    assert len(tokenizer) == 540 and tokenizer.eos_token_id == 539
+    assert tokenizer.tokenize("a RED bird") == ["a</w>", "red</w>", "bird</w>"]
+    assert (
+        tokenizer.decode(tokenizer("ζώο")["input_ids"], skip_special_tokens=True).strip() == "ζώο"
+    )
+    again = learn_tokenizer(reversed(phrases), 540)
+    assert again.get_vocab() == tokenizer.get_vocab()
+    with pytest.raises(
+        UserError, match="a vocabulary of 500 tokens: 514 bytes and marks come first"
+    ):
+        learn_tokenizer(phrases, 500)
+
+
+def test_different_phrases_are_different(clip):
+    """They would not be if the tower read another place than a text's end."""
+    texts = clip.encode_text(["a cat", "a cab"])
+    assert (texts[0] - texts[1]).abs().max() > 1e-3
+
+
+def test_files_of_two_clips_are_refused(clip):
+    with pytest.raises(UserError, match="the files are not of one CLIP"):
+        Clip(clip.model, learn_tokenizer([], 600))

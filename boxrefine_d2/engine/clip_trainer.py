@@ -1,0 +1,41 @@
+"""Training of a CLIP on images and what is said of them, by the same loop."""
+
+from pathlib import Path
+from typing import Any
+
+from detectron2.config import CfgNode
+from detectron2.utils import comm
+from torch import nn
+
+from boxrefine_d2.data.phrase_mapper import PhraseMapper, check_phrases, phrases_of
+from boxrefine_d2.pretraining import ClipTraining
+
+from .export import write_clip
+from .head_trainer import HeadTrainer
+
+
+class ClipTrainer(HeadTrainer):
+    """Trains a `ClipTraining`, whose product is a folder as `transformers` writes it."""
+
+    network: ClipTraining
+
+    @classmethod
+    def build_model(cls, cfg: CfgNode) -> nn.Module:
+        """With a tokenizer of the training phrases, as often as images have them."""
+        records = cls.training_records(cfg)
+        check_phrases(records, cfg.DATASETS.TRAIN)
+        model = super().build_model(cfg)
+        model.learn_words(phrase for record in records for phrase in phrases_of(record))
+        return model
+
+    @classmethod
+    def build_mapper(cls, cfg: CfgNode) -> PhraseMapper:
+        """Crops squeezed to a square, with a phrase."""
+        return PhraseMapper(cfg)
+
+    def record(self) -> dict[str, Any]:
+        """How long it took and how many images it saw; writes the product."""
+        if comm.is_main_process():
+            folder = Path(self.cfg.OUTPUT_DIR) / self.network.product_file
+            write_clip(folder, self.network.map_network, self.cfg)
+        return self.seen(self._steps)

@@ -1,0 +1,105 @@
+"""The small CLIP's start, its loss by hand, and a run that writes a folder which loads again."""
+
+import copy
+import math
+
+import pytest
+import torch
+from detectron2.utils.events import EventStorage
+from torch import nn
+
+from boxrefine_d2.config import boxrefine_cfg
+from boxrefine_d2.engine import load_config
+from boxrefine_d2.errors import UserError
+from boxrefine_d2.features import IMAGENET_MEAN, IMAGENET_STD, build_backbone
+from boxrefine_d2.language import build_clip
+from boxrefine_d2.pretraining.clip_training import (
+    ClipTraining,
+    positives_loss,
+    right_pairs,
+    start_from,
+)
+
+
+@pytest.fixture(scope="module")
+def clip():
+    return build_clip("clip_mini", "random:0")
+
+
+def test_the_image_tower_computes_what_the_backbone_does(clip):
+    """But for CLIP's own norm before the blocks."""
+    backbone = build_backbone("dino_mini", "random:3")
+    nn.init.normal_(backbone.patch_embed.proj.bias)
+    start_from(clip, backbone)
+    vision = copy.deepcopy(clip.model.vision_model)
+    vision.pre_layrnorm = nn.Identity()
+    images = torch.rand(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    mean, std = (torch.tensor(x)[:, None, None] for x in (IMAGENET_MEAN, IMAGENET_STD))
+    with torch.no_grad():
+        theirs = backbone((images - mean) / std, "output").tokens()
+        hidden = vision(pixel_values=images * 2 - 1).last_hidden_state[:, 1:]
+        ours = vision.post_layernorm(hidden)
+    torch.testing.assert_close(ours, theirs, atol=2e-3, rtol=0)
+
+
+def test_a_backbone_of_another_shape_is_refused(clip):
+    with pytest.raises(UserError, match="starts from a DINO transformer"):
+        start_from(clip, nn.Linear(1, 1))
+    with pytest.raises(UserError, match="its patch, tokens, channels, blocks and heads are"):
+        start_from(clip, build_backbone("dino_vits16", "random"))
+
+
+def test_right_pairs_are_those_an_image_is_said_to_show():
+    batch = [
+        {"drawn": "a dog", "phrases": ["a dog", "a cat"]},
+        {"drawn": "a cat", "phrases": ["a cat"]},
+        {"drawn": "a dog", "phrases": ["a dog"]},
+    ]
+    assert right_pairs(batch).tolist() == [[True, True, True], [False, True, False], [True, False, True]]  # fmt: skip
+
+
+def test_loss_by_hand():
+    """Row 1: the right one has half of the mass; row 2: both are right, with 3/4 and 1/4."""
+    logits = torch.log(torch.tensor([[2.0, 2.0], [3.0, 1.0]]))
+    right = torch.tensor([[True, False], [True, True]])
+    expected = (math.log(2) + (math.log(4 / 3) + math.log(4)) / 2) / 2
+    assert positives_loss(logits, right).item() == pytest.approx(expected)
+
+
+def batch_of(count):
+    """Pictures of one colour each."""
+    phrases = ["a red bird", "a dog", "a green car", "grass"]
+    return [
+        {
+            "image": torch.eye(3, dtype=torch.uint8)[i].mul(255)[:, None, None].expand(3, 224, 224),
+            "phrase": f"image of {phrases[i]}",
+            "drawn": phrases[i],
+            "phrases": [phrases[i]],
+        }
+        for i in range(count)
+    ]
+
+
+def test_a_fixed_batch_is_learnt():
+    cfg = load_config("configs/pretrain/clip_mini.yaml", ["PRETRAIN.CLIP.VOCABULARY", "520"])
+    clip = ClipTraining.from_config(cfg)["clip"]
+    model = ClipTraining(clip=clip, name="clip_mini", vocabulary=520, weight_decay=0.0)
+    model.learn_words(["a red bird", "a dog", "a green car", "grass"])
+    optimizer = torch.optim.AdamW(model.parameter_groups(), lr=1e-3)
+    batch, losses = batch_of(3), []
+    with EventStorage() as storage:
+        for _ in range(16):
+            loss = sum(model(batch).values())
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        assert storage.latest()["right_phrase"][0] == 1.0
+    assert losses[-1] < losses[0] / 3
+
+
+def test_it_is_not_evaluated():
+    cfg = boxrefine_cfg()
+    cfg.DATASETS.TEST = ("scenes:val",)
+    with pytest.raises(UserError, match="CLIP draws no boxes"):
+        ClipTraining.from_config(cfg)
