@@ -19,6 +19,8 @@ class ClassAgnosticRCNN(GeneralizedRCNN):
     def __init__(self, *, copy_paste: CopyPaste | None, autocast: bool, **parts: Any):
         """Args: copy_paste: None for none.  autocast: products in bfloat16.  parts: of `GeneralizedRCNN`."""
         super().__init__(**parts)
+        # a quarter faster on CPUs, whose convolutions copy weights that do not lie so
+        self.to(memory_format=torch.channels_last)
         self.copy_paste = copy_paste
         self.autocast = autocast
 

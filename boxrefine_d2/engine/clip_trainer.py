@@ -1,5 +1,7 @@
 """Training of a CLIP on images and what is said of them, by the same loop."""
 
+import copy
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +10,23 @@ from detectron2.utils import comm
 from torch import nn
 
 from boxrefine_d2.data.phrase_mapper import PhraseMapper, check_phrases, phrases_of
-from boxrefine_d2.pretraining import ClipTraining
+from boxrefine_d2.language import Clip
+from boxrefine_d2.pretraining.clip_training import ClipTraining
 
-from .export import write_clip
+from .export import facts
 from .head_trainer import HeadTrainer
+
+
+def write_clip(folder: Path, clip: Clip, cfg: CfgNode) -> None:
+    """A folder that `build_clip` and `transformers` read, weights in half precision; whole or absent."""
+    making = folder.with_name(f"{folder.name}.part")
+    shutil.rmtree(making, ignore_errors=True)
+    whole = copy.deepcopy(clip.model).half()
+    whole.config.update(facts(cfg))
+    whole.save_pretrained(making)
+    clip.tokenizer.save_pretrained(making)
+    shutil.rmtree(folder, ignore_errors=True)
+    making.rename(folder)
 
 
 class ClipTrainer(HeadTrainer):

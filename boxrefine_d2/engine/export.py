@@ -1,7 +1,5 @@
 """The network of a training run as one small file that `build_backbone` and every command reads."""
 
-import copy
-import shutil
 from pathlib import Path
 
 import safetensors.torch
@@ -10,12 +8,11 @@ from torch import nn
 
 import boxrefine_d2
 from boxrefine_d2.atomic_file import atomic_binary_file
-from boxrefine_d2.language import Clip
 
 from .results import config_sha256
 
 
-def _facts(cfg: CfgNode) -> dict[str, str]:
+def facts(cfg: CfgNode) -> dict[str, str]:
     """How a network was trained."""
     return {
         "version": boxrefine_d2.__version__,
@@ -36,18 +33,6 @@ def write_network(path: Path, network: nn.Module, cfg: CfgNode, *, name: str) ->
         key: (value.half() if value.is_floating_point() else value).detach().cpu().contiguous()
         for key, value in whole.items()
     }
-    metadata = {"backbone": name} | _facts(cfg)
+    metadata = {"backbone": name} | facts(cfg)
     with atomic_binary_file(path) as file:
         file.write(safetensors.torch.save(state, metadata))
-
-
-def write_clip(folder: Path, clip: Clip, cfg: CfgNode) -> None:
-    """A folder that `build_clip` and `transformers` read, weights in half precision; whole or absent."""
-    making = folder.with_name(f"{folder.name}.part")
-    shutil.rmtree(making, ignore_errors=True)
-    whole = copy.deepcopy(clip.model).half()
-    whole.config.update(_facts(cfg))
-    whole.save_pretrained(making)
-    clip.tokenizer.save_pretrained(making)
-    shutil.rmtree(folder, ignore_errors=True)
-    making.rename(folder)

@@ -1,11 +1,13 @@
 """Which trainer belongs to a configuration."""
 
+import importlib
+import importlib.util
+
 from detectron2.config import CfgNode
 
 from boxrefine_d2.errors import UserError
 
 from .cad_trainer import CADTrainer
-from .clip_trainer import ClipTrainer
 from .head_trainer import HeadTrainer
 from .loop import Trainer
 from .pretrain_trainer import PretrainTrainer
@@ -20,15 +22,23 @@ TRAINERS: dict[str, type[Trainer]] = {
     "MoveTraining": HeadTrainer,
     "FoundTraining": HeadTrainer,
     "TrunkDistillation": HeadTrainer,
-    "ClipTraining": ClipTrainer,
 }
+
+# those that need the extra `grounding`, which takes seconds to load: module of this room and class
+GROUNDING_TRAINERS = {"ClipTraining": ("clip_trainer", "ClipTrainer")}
 
 
 def trainer_for(cfg: CfgNode) -> type[Trainer]:
-    """The trainer of MODEL.META_ARCHITECTURE. Raises: UserError for one that has none."""
+    """The trainer of MODEL.META_ARCHITECTURE. Raises: UserError for one that has none, or whose extra is missing."""
     name = cfg.MODEL.META_ARCHITECTURE
+    if name in GROUNDING_TRAINERS:
+        module, trainer = GROUNDING_TRAINERS[name]
+        if importlib.util.find_spec("transformers") is None:
+            raise UserError(
+                f"MODEL.META_ARCHITECTURE {name} needs transformers: pip install 'boxrefine_d2[grounding]'"
+            )
+        return getattr(importlib.import_module(f".{module}", __package__), trainer)
     if name not in TRAINERS:
-        raise UserError(
-            f"MODEL.META_ARCHITECTURE {name!r} is not trained here; known: {', '.join(TRAINERS)}"
-        )
+        known = ", ".join((*TRAINERS, *GROUNDING_TRAINERS))
+        raise UserError(f"MODEL.META_ARCHITECTURE {name!r} is not trained here; known: {known}")
     return TRAINERS[name]
