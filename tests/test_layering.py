@@ -21,7 +21,7 @@ ALLOWED = {
     "features": {"structures", "errors"},
     "language": {"features", "errors"},
     "discovery": {"structures", "errors", "config"},
-    "modeling": {"structures", "features", "language", "discovery", "errors"},
+    "modeling": {"structures", "features", "discovery", "errors"},
     "pretraining": {"structures", "features", "language", "discovery", "errors"},
     "detectors": {"structures", "features", "errors"},
     "evaluation": {"structures", "errors", "atomic_file"},

@@ -25,6 +25,22 @@ def relevance_maps(
 ) -> Tensor:
     """Relevance of each pixel for each pair, (P, side, side) in [0, 1]; a map that is constant is 0.
 
+    Args and Raises: as `relevance_grids`.
+    """
+    grids = relevance_grids(clip, images, text, image_of, start_layer=start_layer)
+    return stretched(grids, clip.side)
+
+
+def relevance_grids(
+    clip: Clip,
+    images: Tensor,
+    text: Tensor,
+    image_of: Sequence[int] | None = None,
+    *,
+    start_layer: int = -1,
+) -> Tensor:
+    """Relevance of each patch for each pair, (P, h, w), 0 or more.
+
     A_l is the attention of layer l, G_l the gradient by it of the pair's logit, and R = (I + A'_L) ... (I + A'_s) with
     A'_l the mean over heads of max(0, G_l * A_l); the row of CLS, without itself, is the map. What an image's
     phrases share, all layers before `start_layer`, is computed once; of the last layer only CLS is computed at all,
@@ -60,8 +76,7 @@ def relevance_maps(
         gradients = torch.autograd.grad(logits.sum(), attentions)
     with torch.no_grad():
         relevance = _rollout(attentions, gradients)
-        height, width = _grid(clip)
-        return _stretched(relevance.unflatten(1, (height, width)), clip.side)
+        return relevance.unflatten(1, _grid(clip))
 
 
 def _embedded(clip: Clip, images: Tensor) -> Tensor:
@@ -114,10 +129,10 @@ def _rollout(attentions: Sequence[Tensor], gradients: Sequence[Tensor]) -> Tenso
     return row[:, 0, 1:]
 
 
-def _stretched(maps: Tensor, side: int) -> Tensor:
-    """(P, side, side), bilinear, corners not aligned, then each from 0 to 1."""
+def stretched(grids: Tensor, side: int) -> Tensor:
+    """(P, side, side) of (P, h, w): bilinear, corners not aligned, then each from 0 to 1; one that is constant is 0."""
     size = (side, side)
-    maps = F.interpolate(maps[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
+    maps = F.interpolate(grids[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
     low, high = maps.amin(dim=(1, 2), keepdim=True), maps.amax(dim=(1, 2), keepdim=True)
     span = high - low
     return torch.where(span > 0, (maps - low) / span.where(span > 0, 1), 0.0)

@@ -27,6 +27,7 @@ from boxrefine_d2.features.reading import (
     read_shared,
     shared_part,
 )
+from boxrefine_d2.features.recurring import RecurringInputs
 from boxrefine_d2.features.segmenter import Segmenter
 from boxrefine_d2.structures import FeatureMap, normalise, to_xyxy
 
@@ -35,7 +36,6 @@ from .drift import relative_shift
 from .map_detector import MapDetector, to_instances
 from .map_inputs import MapInput, build_map_input
 from .preservation import PreservationLoss
-from .recurring import RecurringInputs
 
 DETECTOR, REFINE = "detector", "refine"
 

@@ -6,11 +6,11 @@ from torch.testing import assert_close
 from boxrefine_d2.discovery import build_rule
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.features.reading import read_shared
+from boxrefine_d2.features.recurring import RecurringInputs
 from boxrefine_d2.features.vit import VisionTransformer
 from boxrefine_d2.modeling import BoxRefiner, MapDetector, SetCriterion
 from boxrefine_d2.modeling.map_inputs import RULE_INPUTS, TOKEN_INPUTS, build_map_input
 from boxrefine_d2.modeling.preservation import PreservationLoss
-from boxrefine_d2.modeling.recurring import RecurringInputs
 from boxrefine_d2.modeling.trunks import build_trunk
 from boxrefine_d2.structures import PseudoBoxes, normalise
 

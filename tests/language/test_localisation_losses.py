@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.modeling.localisation_losses import LocalisationLosses
+from boxrefine_d2.language.localisation_losses import LocalisationLosses
 
 WEIGHTS = {
     "relevance_weight": 64.0,
@@ -29,7 +29,7 @@ class Colours:
 
 
 def losses(similarity="matched", **changes):
-    settings = WEIGHTS | {"similarity": similarity, "start_layer": -1} | changes
+    settings = WEIGHTS | {"similarity": similarity} | changes
     return LocalisationLosses(**settings)
 
 

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.language.clip import Clip
-from boxrefine_d2.language.relevance import relevance_maps
+
+from .clip import Clip
 
 SIMILARITIES = ("matched", "all_pairs")
 
@@ -25,7 +25,6 @@ class LocalisationLosses(nn.Module):
         background_weight: of the similarity of what it hides.
         similarity: "matched" takes each image with its own phrase (the papers' equations); "all_pairs" the mean over all
             B x B of 1 - s and of |s| (their code).
-        start_layer: of the relevance map.
     """
 
     def __init__(
@@ -36,7 +35,6 @@ class LocalisationLosses(nn.Module):
         foreground_weight: float,
         background_weight: float,
         similarity: str,
-        start_layer: int,
     ):
         super().__init__()
         if similarity not in SIMILARITIES:
@@ -46,7 +44,6 @@ class LocalisationLosses(nn.Module):
         self.relevance_weight, self.area_weight = relevance_weight, area_weight
         self.foreground_weight, self.background_weight = foreground_weight, background_weight
         self.all_pairs = similarity == "all_pairs"
-        self.start_layer = start_layer
 
     @property
     def enabled(self) -> bool:
@@ -65,7 +62,7 @@ class LocalisationLosses(nn.Module):
             images: (B, 3, S, S) RGB in [-1, 1].
             text: (B, D) of length 1.
             heatmaps: (B, 1, S, S), differentiable.
-            relevance: (B, side, side) as `relevance_maps` gives them.
+            relevance: (B, side, side) as `PhraseTargets` gives them.
         """
         seen, mask = clip.resized(images), clip.resized(heatmaps)
         both = clip.encode_images(torch.cat([seen * mask, seen * (1 - mask)]))
@@ -82,8 +79,3 @@ class LocalisationLosses(nn.Module):
             "loss_foreground": self.foreground_weight * foreground.mean(),
             "loss_background": self.background_weight * background.mean(),
         }
-
-    @torch.no_grad()
-    def relevance(self, clip: Clip, images: Tensor, text: Tensor) -> Tensor:
-        """(B, side, side), the target."""
-        return relevance_maps(clip, images, text, start_layer=self.start_layer)

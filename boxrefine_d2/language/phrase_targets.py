@@ -1,0 +1,61 @@
+"""What a frozen CLIP says of pictures and phrases that come back, computed once."""
+
+from collections.abc import Hashable, Sequence
+
+import torch
+from torch import Tensor
+
+from boxrefine_d2.features.recurring import RecurringInputs
+
+from .clip import Clip
+from .relevance import relevance_grids, stretched
+
+TEXT_BYTES = 64 * 2**20
+
+
+class PhraseTargets:
+    """Embeddings of phrases and relevance maps of pairs.
+
+    Args: start_layer: of the relevance.
+    """
+
+    def __init__(self, clip: Clip, start_layer: int):
+        self._clip = clip
+        self._start_layer = start_layer
+        self._texts = RecurringInputs(TEXT_BYTES)
+        self._grids = RecurringInputs()
+
+    def text(self, phrases: Sequence[str]) -> Tensor:
+        """(P, D) of length 1. Raises: UserError for an empty phrase."""
+        rows = self._texts.rows(
+            phrases, phrases, lambda phrase: (self._clip.encode_text([phrase])[0],)
+        )
+        return torch.stack([row for (row,) in rows])
+
+    def relevance(
+        self,
+        images: Tensor,
+        phrases: Sequence[str],
+        image_names: Sequence[Hashable | None] | None = None,
+    ) -> Tensor:
+        """(B, side, side) in [0, 1], of each image with its phrase.
+
+        Args:
+            images: (B, 3, S, S) RGB in [-1, 1].
+            image_names: of images that come back unchanged; None for one that does not.
+        """
+        names = image_names or [None] * len(images)
+        if any(name is None for name in names):
+            text = self.text(phrases)
+            grids = relevance_grids(self._clip, images, text, start_layer=self._start_layer)
+        else:
+            pairs = list(zip(images, phrases, strict=True))
+            rows = self._grids.rows(zip(names, phrases, strict=True), pairs, self._grid)
+            grids = torch.stack([row for (row,) in rows])
+        return stretched(grids, self._clip.side)
+
+    def _grid(self, pair: tuple[Tensor, str]) -> tuple[Tensor]:
+        image, phrase = pair
+        text = self.text([phrase])
+        grids = relevance_grids(self._clip, image[None], text, start_layer=self._start_layer)
+        return (grids[0].clone(),)
