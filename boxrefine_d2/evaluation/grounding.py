@@ -115,29 +115,65 @@ def grounding_of_file(ground_truth: GroundTruth, predictions: PredictionFile) ->
     phrases = grounded_phrases(ground_truth.records, ground_truth.name)
     entries = _by_unit(predictions)
     warnings = _check_units(predictions.path, entries, phrases, ground_truth.name)
-    pointed = boxed = without_record = without_box = 0
-    for phrase in phrases:
-        entry = entries.get(phrase.unit_id)
-        if entry is None:
-            without_record += 1
-            continue
-        box = _corners(entry, predictions.path)
-        pointed += phrase.is_pointed_at(_numbers(entry, "point", 2, predictions.path))
-        boxed += phrase.is_boxed(box)
-        without_box += box is None
-    values = {
-        "pointing": 100.0 * pointed / len(phrases),
-        "box_acc": 100.0 * boxed / len(phrases),
+    found = {
+        unit: Grounded(
+            _numbers(entry, "point", 2, predictions.path), _corners(entry, predictions.path)
+        )
+        for unit, entry in entries.items()
     }
+    result = grounding_accuracy(phrases, found)
     annotations = sum(len(r.get("annotations", ())) for r in ground_truth.records)
     counts = {
         "phrases_evaluated": len(phrases),
         "images_with_phrases": len({phrase.image_id for phrase in phrases}),
         "annotations_without_phrase": annotations - len(phrases),
-        "phrases_without_record": without_record,
-        "phrases_without_box": without_box,
+        "phrases_without_record": result.without_record,
+        "phrases_without_box": result.without_box,
     }
-    return MetricResult(values, counts, warnings)
+    return MetricResult(result.percents(), counts, warnings)
+
+
+@dataclass(frozen=True)
+class Grounded:
+    """What was found for a phrase: a pixel, and the union of the boxes, either or neither. Frame: the original image."""
+
+    point: Sequence[float] | None
+    box: Sequence[float] | None
+
+
+@dataclass(frozen=True)
+class GroundingAccuracy:
+    """Hits on one data set.
+
+    Attributes:
+        pointed, boxed: unit -> was it a hit; all phrases, in data set order.
+        without_record, without_box: phrases that are a miss because nothing, or no box, was found.
+    """
+
+    pointed: dict[UnitId, bool]
+    boxed: dict[UnitId, bool]
+    without_record: int
+    without_box: int
+
+    def percents(self) -> dict[str, float]:
+        """{"pointing", "box_acc"}."""
+        of = {"pointing": self.pointed, "box_acc": self.boxed}
+        return {name: 100.0 * sum(hits.values()) / len(hits) for name, hits in of.items()}
+
+
+def grounding_accuracy(
+    phrases: Sequence[GroundedPhrase], found: Mapping[UnitId, Grounded]
+) -> GroundingAccuracy:
+    """Both accuracies; `found` may lack phrases, which are misses, and may hold more than the phrases."""
+    nothing = Grounded(None, None)
+    pointed, boxed = {}, {}
+    for phrase in phrases:
+        of = found.get(phrase.unit_id, nothing)
+        pointed[phrase.unit_id] = of.point is not None and phrase.is_pointed_at(of.point)
+        boxed[phrase.unit_id] = phrase.is_boxed(of.box)
+    recorded = [found[phrase.unit_id] for phrase in phrases if phrase.unit_id in found]
+    without_box = sum(of.box is None for of in recorded)
+    return GroundingAccuracy(pointed, boxed, len(phrases) - len(recorded), without_box)
 
 
 def _by_unit(predictions: PredictionFile) -> dict[UnitId, dict[str, Any]]:
