@@ -47,6 +47,13 @@ def _add_model(cfg: CN) -> None:
     # a file, "random[:SEED]", or "" for the shipped or official file
     cfg.MODEL.MAP_NETWORK.WEIGHTS = ""
 
+    # g, the heatmap of a phrase
+    cfg.MODEL.HEATMAP = CN()
+    cfg.MODEL.HEATMAP.NAME = "heatmap_vgg16"  # a name of features.text_heatmap.HEATMAPS
+    cfg.MODEL.HEATMAP.WEIGHTS = ""  # a file, "random[:SEED]", or "" for the shipped one
+    # of a g that is trained from the start: a file, "" for ImageNet's VGG16 or the trunk that ships, or "random"
+    cfg.MODEL.HEATMAP.ENCODER = ""
+
     # the space of pictures and phrases, of grounding
     cfg.MODEL.CLIP = CN()
     cfg.MODEL.CLIP.NAME = "clip_vitb32"  # a name of language.CLIPS
@@ -200,6 +207,22 @@ def _add_grounding(cfg: CN) -> None:
     cfg.GROUNDING.PROMPT = "image of "  # before each phrase, as in the papers' code
     # the chance of each word of a phrase to be left out in training; for captions of COCO 0.2
     cfg.GROUNDING.WORD_DROP = 0.0
+    # first layer of CLIP's image tower that the relevance map counts; -1 is the last alone, 0 all
+    cfg.GROUNDING.START_LAYER = -1
+    # the localisation losses, as in refinement; when g learns alone a quarter of each
+    cfg.GROUNDING.RELEVANCE_WEIGHT = 64.0
+    cfg.GROUNDING.AREA_WEIGHT = 1.0
+    cfg.GROUNDING.FOREGROUND_WEIGHT = 1.0
+    cfg.GROUNDING.BACKGROUND_WEIGHT = 2.0
+    # while g is refined, boxes of a heatmap are replaced by their union
+    cfg.GROUNDING.UNION_PROBABILITY = 0.5
+    cfg.GROUNDING.UNION_PER = (
+        "iteration"  # one draw for the batch; sample: one for each image, ours
+    )
+    cfg.GROUNDING.MIN_TARGET_SIDE = (
+        0.05  # share of the image; boxes with a shorter side teach nothing
+    )
+    cfg.GROUNDING.SIMILARITY = "matched"  # the equations; release: all_pairs
 
 
 def _add_refinement(cfg: CN) -> None:
@@ -395,5 +418,7 @@ def _add_input_and_data(cfg: CN) -> None:
     cfg.INPUT.CACHE_GIB = 0.0  # training pictures that each worker keeps, GiB; ours
     cfg.INPUT.MAX_SIDE = 800  # longest side above which a test image is reduced, pixels; 0 is never
     cfg.TEST.IMS_PER_BATCH = 8  # per rank; images of one padded size only are ever batched
+    # True: heatmaps of phrases of other images are scored, too
+    cfg.TEST.GROUNDING_CONTROLS = False
     # CorLoc's ground truth: lost, no_hard or release (which truncates to int16 and keeps crowds)
     cfg.TEST.CORLOC_PROTOCOL = "lost"

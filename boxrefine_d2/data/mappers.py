@@ -47,6 +47,7 @@ class SquareMapper:
         seed: int,
         cache_bytes: float = 0.0,
         with_boxes: bool = False,
+        interpolation: InterpolationMode = InterpolationMode.BICUBIC,
     ):
         """Args:
         crop_area: range of shares of the image; empty: the whole image is squeezed.
@@ -60,6 +61,7 @@ class SquareMapper:
         self.flip = flip
         self.seed = seed
         self.with_boxes = with_boxes
+        self.interpolation = interpolation
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
@@ -103,7 +105,7 @@ class SquareMapper:
         return np.array(self._squeeze(picture, (0, 0, picture.height, picture.width)))
 
     def _squeeze(self, picture: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:
-        return TF.resized_crop(picture, *box, [self.size, self.size], InterpolationMode.BICUBIC)
+        return TF.resized_crop(picture, *box, [self.size, self.size], self.interpolation)
 
 
 def _seen_boxes(

@@ -6,10 +6,12 @@ from typing import Any
 import numpy as np
 import torch
 from detectron2.config import CfgNode, configurable
+from PIL import Image
+from torchvision.transforms import InterpolationMode
 
 from boxrefine_d2.errors import UserError
 
-from .mappers import SquareMapper, torch_draws
+from .mappers import SquareMapper, resized_sample, torch_draws
 
 _WORDS = 1  # keeps the draws of words apart from those of the picture
 
@@ -45,7 +47,8 @@ class PhraseMapper:
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
         """The settings under INPUT and GROUNDING."""
         return {
-            "squares": SquareMapper(cfg),
+            # as the papers' code resizes
+            "squares": SquareMapper(cfg, interpolation=InterpolationMode.BILINEAR),
             "prompt": cfg.GROUNDING.PROMPT,
             "word_drop": cfg.GROUNDING.WORD_DROP,
             "seed": cfg.SEED,
@@ -68,6 +71,63 @@ class PhraseMapper:
         words = phrase.split(" ")
         kept = torch.rand(len(words)) >= self.word_drop
         return " ".join(word for word, keep in zip(words, kept, strict=True) if keep)
+
+
+class QueryMapper:
+    """Test input: the whole image squeezed to a square (bilinear, antialiased), with the phrases that are asked of it."""
+
+    def __init__(self, side: int, prompt: str, decoys: dict[Any, list[str]] | None = None):
+        """Args:
+        side: pixels.
+        prompt: what stands before each phrase.
+        decoys: of each image id a phrase of another image for each query, a control.
+        """
+        self.side = side
+        self.prompt = prompt
+        self.decoys = decoys
+
+    def input_size(self, height: int, width: int) -> tuple[int, int]:
+        """The square, whatever the image."""
+        return self.side, self.side
+
+    def __call__(self, record: dict[str, Any]) -> dict[str, Any]:
+        """See `ImageMapper`; with "queries", [(annotation id, phrasings), ...], and "decoys" if there are."""
+        sample = resized_sample(record, self.input_size, Image.Resampling.BILINEAR)
+        sample["queries"] = [
+            (key, [self.prompt + phrase for phrase in phrases])
+            for key, phrases in queries_of(record)
+        ]
+        if self.decoys is not None:
+            sample["decoys"] = [self.prompt + text for text in self.decoys[record["image_id"]]]
+        return sample
+
+
+def queries_of(record: dict[str, Any]) -> list[tuple[int | str, list[str]]]:
+    """(annotation id, phrasings) of the annotations that have any, crowds left out; one without an id goes by its place."""
+    found = []
+    for place, annotation in enumerate(record.get("annotations", ())):
+        phrases = annotation.get("phrases") or [annotation.get("phrase")]
+        phrases = [phrase for phrase in phrases if phrase]
+        if phrases and not annotation.get("iscrowd", 0):
+            found.append((annotation.get("annotation_id", place), phrases))
+    return found
+
+
+def draw_decoys(records: Sequence[dict[str, Any]], seed: int) -> dict[Any, list[str]]:
+    """Image id -> for each query a phrase of some other image which is none of its own, where there is one."""
+    generator = np.random.default_rng(seed)
+    every = [(r["image_id"], phrases[0]) for r in records for _, phrases in queries_of(r)]
+    decoys: dict[Any, list[str]] = {}
+    for record in records:
+        own = {phrase for _, phrases in queries_of(record) for phrase in phrases}
+        others = [
+            text for image_id, text in every if image_id != record["image_id"] and text not in own
+        ]
+        drawn = generator.integers(len(others), size=len(queries_of(record))) if others else []
+        decoys[record["image_id"]] = [others[i] for i in drawn] or [
+            phrases[0] for _, phrases in queries_of(record)
+        ]
+    return decoys
 
 
 def check_phrases(records: Sequence[dict[str, Any]], names: Sequence[str]) -> None:

@@ -25,7 +25,11 @@ TRAINERS: dict[str, type[Trainer]] = {
 }
 
 # those that need the extra `grounding`, which takes seconds to load: module of this room and class
-GROUNDING_TRAINERS = {"ClipTraining": ("clip_trainer", "ClipTrainer")}
+GROUNDING_TRAINERS = {
+    "ClipTraining": ("clip_trainer", "ClipTrainer"),
+    "HeatmapTraining": ("grounding_trainers", "HeatmapTrainer"),
+    "GroundingRefiner": ("grounding_trainers", "GroundingRefineTrainer"),
+}
 
 
 def trainer_for(cfg: CfgNode) -> type[Trainer]:

@@ -2,12 +2,9 @@
 
 from typing import Any
 
-import torch
 from detectron2.config import CfgNode
 from detectron2.engine import HookBase
 from detectron2.evaluation import inference_on_dataset
-from torch import nn
-from torch.optim.lr_scheduler import LRScheduler
 
 from boxrefine_d2.data.mappers import SquareMapper
 from boxrefine_d2.errors import UserError
@@ -15,17 +12,14 @@ from boxrefine_d2.evaluation import RefinementEvaluator
 from boxrefine_d2.modeling import BoxRefiner
 
 from .drift_hook import DriftHook
-from .hooks import PhaseHook
-from .loop import Trainer, test_loader
-from .phases import PhaseSchedule
-from .polynomial_decay import FirstGroupDecay
+from .loop import test_loader
+from .phased_trainer import PhasedTrainer
 
 
-class RefineTrainer(Trainer):
+class RefineTrainer(PhasedTrainer):
     """Trains a `BoxRefiner` by its schedule, with two learning rates."""
 
     network: BoxRefiner
-    learning_rates = "SOLVER.BASE_LR or SOLVER.MAP_NETWORK_LR"
 
     def __init__(self, cfg: CfgNode):
         """Also refuses targets that are not there. Raises: UserError."""
@@ -34,49 +28,14 @@ class RefineTrainer(Trainer):
 
     def job_hooks(self) -> list[HookBase]:
         """The phases and the safety stop."""
-        self.phase_hook = PhaseHook(
-            self.network,
-            PhaseSchedule.from_config(self.cfg),
-            fresh_head_seed=self.cfg.SEED if self.cfg.REFINE.FRESH_HEAD else None,
-        )
         self.drift_hook = DriftHook(self.network, self.cfg, self.train_loader.dataset.records)
-        return [self.phase_hook, self.drift_hook]
+        return [*super().job_hooks(), self.drift_hook]
 
     def train(self) -> dict[str, Any]:
         """Trains to the end, or until drift stops it; a stopped run that is resumed stays as it is."""
         if self.drift_hook.stopped:
             return self.evaluate(self.cfg, self.network)
         return super().train()
-
-    def progress(self) -> dict[str, str]:
-        """Phase and loss."""
-        return {"phase": self.network.phase, **super().progress()}
-
-    def place(self) -> str:
-        """Iteration and phase."""
-        return f"{super().place()} (phase {self.network.phase})"
-
-    @classmethod
-    def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
-        """Adam with f and h in groups of their own; the idle one has no gradients and is passed over."""
-        of_f = {
-            "lr": cfg.SOLVER.MAP_NETWORK_LR,
-            "betas": tuple(cfg.SOLVER.MAP_NETWORK_BETAS),
-            "decoupled_weight_decay": cfg.SOLVER.MAP_NETWORK_DECOUPLED_DECAY,
-        }
-        groups = [
-            {"params": model.map_network.parameters()} | of_f,
-            {"params": model.map_detector.parameters(), "lr": cfg.SOLVER.BASE_LR},
-        ]
-        # fused: one pass over the memory, where the default makes a dozen
-        return torch.optim.Adam(groups, weight_decay=cfg.SOLVER.WEIGHT_DECAY, fused=True)
-
-    @classmethod
-    def build_lr_scheduler(cls, cfg: CfgNode, optimizer: torch.optim.Optimizer) -> LRScheduler:
-        """Detectron2's, or SOLVER.MAP_NETWORK_DECAY of f's rate."""
-        if cfg.SOLVER.MAP_NETWORK_DECAY.POWER:
-            return FirstGroupDecay.from_config(cfg, optimizer)
-        return super().build_lr_scheduler(cfg, optimizer)
 
     @classmethod
     def build_mapper(cls, cfg: CfgNode) -> SquareMapper:

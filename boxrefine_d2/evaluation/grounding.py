@@ -81,7 +81,8 @@ def grounded_phrases(records: Iterable[Mapping[str, Any]], name: str) -> list[Gr
     found = []
     for record in records:
         for place, annotation in enumerate(record.get("annotations", ())):
-            phrases = tuple(annotation.get("phrases") or filter(None, [annotation.get("phrase")]))
+            phrases = annotation.get("phrases") or [annotation.get("phrase")]
+            phrases = tuple(phrase for phrase in phrases if phrase)
             if not phrases or annotation.get("iscrowd", 0):
                 continue
             boxes = annotation.get("boxes") or [annotation["bbox"]]

@@ -15,17 +15,17 @@ from torch import Tensor, nn
 
 from boxrefine_d2.errors import UserError
 
+from .build import SHIPPED, official_file
 from .weights import (
     WeightsInfo,
     build_empty,
     build_random,
+    build_seeded,
     file_sha256,
     load_into,
+    module_sha256,
     read_state_dict,
 )
-
-# trained by this project; a model card of the same name lies beside each file
-SHIPPED = Path(__file__).parent / "shipped"
 
 
 class TextHeatmap(nn.Module):
@@ -191,6 +191,39 @@ def build_heatmap(name: str, weights: str | Path | None = None) -> TextHeatmap:
     load_into(network, our_names(read_state_dict(path)), name=name, path=path)
     network.weights_info = WeightsInfo(path.name, file_sha256(path))
     return network.eval()
+
+
+def build_untrained_heatmap(name: str, encoder: str, *, seed: int) -> TextHeatmap:
+    """A g that is to be trained, float32, on the CPU.
+
+    Args:
+        encoder: a file with the encoder's weights; "" for those it usually starts from, ImageNet's or the trunk that
+            ships; "random".
+        seed: of all that knows nothing yet.
+    Raises: UserError for an unknown name, or a file that is missing or of another network.
+    """
+    spec = _spec(name)
+    network = build_seeded(spec.build, seed)
+    if encoder != "random":
+        path = Path(encoder) if encoder else _usual_encoder(spec)
+        state = read_state_dict(path)
+        # a whole VGG16 is cut where the encoder ends
+        wanted = {key: state[key] for key in network.encoder.state_dict() if key in state}
+        wanted |= {
+            key: state[f"features.{key}"]
+            for key in network.encoder.state_dict()
+            if f"features.{key}" in state
+        }
+        load_into(network.encoder, wanted, name=f"{name}'s encoder", path=path)
+        start = f"{path.name} + random:{seed}"
+    else:
+        start = f"random:{seed}"
+    network.weights_info = WeightsInfo(start, module_sha256(network))
+    return network
+
+
+def _usual_encoder(spec: HeatmapSpec) -> Path:
+    return spec.encoder if isinstance(spec.encoder, Path) else official_file(spec.encoder)
 
 
 def _spec(name: str) -> HeatmapSpec:

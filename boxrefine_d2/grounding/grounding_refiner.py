@@ -1,0 +1,211 @@
+"""GroundingRefiner: g is refined through a detector h that was fitted to the boxes of g's own heatmaps (box-refinement
+paper, ICCV 2023, section 3).
+
+Shapes: B images, each with a phrase; S x S pixels.
+"""
+
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode, configurable
+from detectron2.modeling import META_ARCH_REGISTRY
+from torch import Tensor, nn
+
+from boxrefine_d2.errors import UserError
+from boxrefine_d2.features.reading import frozen_copy
+from boxrefine_d2.features.recurring import RecurringInputs
+from boxrefine_d2.features.text_heatmap import TextHeatmap, build_heatmap
+from boxrefine_d2.modeling import MapDetector
+from boxrefine_d2.modeling.box_refiner import DETECTOR, REFINE
+from boxrefine_d2.modeling.criterion import OBJECT
+from boxrefine_d2.structures import FeatureMap, PseudoBoxes, normalise, to_xyxy
+
+from .heatmap_model import HeatmapModel
+from .queries import Found, found_by_detector
+
+BEFORE, REFINED, DETECTOR_SOURCE = "before", "refined", "h"
+UNIONS = ("iteration", "sample")
+OBJECT_PROBABILITY = 0.5  # from which a box of h counts
+
+
+@META_ARCH_REGISTRY.register()
+class GroundingRefiner(HeatmapModel):
+    """g, its frozen copy, CLIP, a rule and the map detector h; one of g and h learns at a time.
+
+    In phase "detector" h learns from the boxes of g's heatmaps; in phase "refine" h is fixed, and the same loss together
+    with the localisation losses refines g. Its targets are then, with some probability, the union of the boxes.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        map_detector: MapDetector,
+        union_probability: float,
+        union_per: str,
+        min_target_side: float,
+        reference_targets: bool,
+        shuffle_boxes: bool,
+        **parts: Any,
+    ):
+        """Args, beside those of `HeatmapModel`:
+            union_probability: of the boxes of an image to be replaced by their union, while g learns.
+            union_per: one draw an "iteration" (paper and release), or one a "sample".
+            min_target_side: share of the image; boxes with a shorter side teach nothing.
+            reference_targets: boxes are those of the frozen copy, not of g as it is.
+            shuffle_boxes: h learns from the boxes of the next image of the batch, a control.
+        Raises: UserError for parts that do not fit each other.
+        """
+        super().__init__(**parts)
+        if union_per not in UNIONS:
+            raise UserError(
+                f"GROUNDING.UNION_PER {union_per!r} is unknown; known: {', '.join(UNIONS)}"
+            )
+        self.reference_network = frozen_copy(self.map_network)
+        self.map_detector = map_detector
+        self.union_probability, self.union_per_sample = union_probability, union_per == "sample"
+        self.min_target_side = min_target_side
+        self.reference_targets = reference_targets
+        self.shuffle_boxes = shuffle_boxes
+        self._for_h = RecurringInputs()
+        self.phase = DETECTOR
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
+        """The parts named in the configuration."""
+        network = build_heatmap(cfg.MODEL.HEATMAP.NAME, cfg.MODEL.HEATMAP.WEIGHTS)
+        if cfg.REFINE.TARGETS == "annotations":
+            raise UserError(
+                "REFINE.TARGETS annotations: a phrase's boxes are those of its heatmap; use rule or reference"
+            )
+        return cls.parts(cfg, network) | {
+            "map_detector": MapDetector(cfg),
+            "union_probability": cfg.GROUNDING.UNION_PROBABILITY,
+            "union_per": cfg.GROUNDING.UNION_PER,
+            "min_target_side": cfg.GROUNDING.MIN_TARGET_SIDE,
+            "reference_targets": cfg.REFINE.TARGETS == "reference",
+            "shuffle_boxes": cfg.REFINE.SHUFFLE_BOXES,
+        }
+
+    @property
+    def first_learner(self) -> nn.Module:
+        """The part of g that lies nearest to the image."""
+        return next(child for child in self.map_network.encoder.children())
+
+    def set_phase(self, phase: str) -> None:
+        """Chooses which part learns: h in "detector", g in "refine". The other has no gradient."""
+        if phase not in (DETECTOR, REFINE):
+            raise ValueError(f"unknown phase {phase!r}; known: {DETECTOR}, {REFINE}")
+        self.phase = phase
+        self._for_h.clear()  # g may have changed
+        self.map_network.requires_grad_(phase == REFINE)
+        self.map_detector.requires_grad_(phase == DETECTOR)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> "GroundingRefiner":
+        """Train mode for the part that learns only: a fixed h keeps its batch statistics."""
+        super().train(mode)
+        self.reference_network.eval()
+        self.map_network.train(mode and self.phase == REFINE)
+        self.map_detector.train(mode and self.phase == DETECTOR)
+        return self
+
+    def forward(self, batched_inputs: list[dict[str, Any]]) -> Any:
+        """Detectron2's contract.
+
+        Args: batched_inputs: in training as `PhraseMapper` gives them; in eval see `answer`.
+        Returns: in training {"loss_class", "loss_l1", "loss_giou"} and, while g learns, the localisation losses,
+            weighted; in eval what `answer` does, of the sources "clip", "before", "refined" and "h".
+        """
+        if not self.training:
+            return self.answer(batched_inputs)
+        images = self.pictures(batched_inputs)
+        phrases = [x["phrase"] for x in batched_inputs]
+        if self.phase == DETECTOR:
+            heatmaps = self._fixed_heatmaps(batched_inputs, images, phrases)
+            targets = self._targets_of(heatmaps)
+            if self.shuffle_boxes:
+                targets = targets[1:] + targets[:1]
+            return self.map_detector.criterion(self._predict(heatmaps), targets)
+        text = self._targets.text(phrases)
+        heatmaps = self.map_network(images, text)
+        with torch.no_grad():
+            theirs = self.reference_network(images, text) if self.reference_targets else heatmaps
+            targets = self._targets_of(theirs.detach(), unite=True)
+        losses = self.map_detector.criterion(self._predict(heatmaps), targets)
+        return losses | self.text_losses(batched_inputs, images, heatmaps)
+
+    def _predict(self, heatmaps: Tensor) -> dict[str, Tensor]:
+        """Of h, which reads (B, 1, S, S) as a picture of three equal channels."""
+        return self.map_detector.predict(heatmaps.expand(-1, 3, -1, -1))
+
+    @torch.no_grad()
+    def _fixed_heatmaps(
+        self, batched_inputs: list[dict[str, Any]], images: Tensor, phrases: list[str]
+    ) -> Tensor:
+        """(B, 1, S, S) while g stands still; of inputs that come back it is computed once."""
+        names = [x.get("input_key") for x in batched_inputs]
+
+        def compute(pair: tuple[Tensor, str]) -> tuple[Tensor]:
+            image, phrase = pair
+            return (self.map_network(image[None], self._targets.text([phrase]))[0],)
+
+        if any(name is None for name in names):
+            return self.map_network(images, self._targets.text(phrases))
+        pairs = list(zip(images, phrases, strict=True))
+        rows = self._for_h.rows(zip(names, phrases, strict=True), pairs, compute)
+        return torch.stack([row for (row,) in rows])
+
+    @torch.no_grad()
+    def _targets_of(self, heatmaps: Tensor, *, unite: bool = False) -> list[Tensor]:
+        """(N, 4) normalised (cx, cy, w, h) an image: the boxes of (B, 1, S, S), or of some images their union."""
+        size = (heatmaps.shape[2], heatmaps.shape[3])
+        found = self.discovery(FeatureMap(heatmaps, 1, [size] * len(heatmaps), "heatmap"))
+        united = [False] * len(heatmaps)
+        if unite:
+            draws = torch.rand(len(heatmaps) if self.union_per_sample else 1)
+            united = (draws < self.union_probability).expand(len(heatmaps)).tolist()
+        targets = []
+        for boxes, one in zip((x.boxes for x in found), united, strict=True):
+            sides = boxes[:, 2:] - boxes[:, :2]
+            boxes = boxes[(sides >= self.min_target_side * sides.new_tensor(size[::-1])).all(dim=1)]
+            if one and len(boxes):
+                low, high = boxes[:, :2].amin(dim=0), boxes[:, 2:].amax(dim=0)
+                boxes = torch.cat([low, high])[None]
+            targets.append(normalise(boxes, size))
+        return targets
+
+    @torch.no_grad()
+    def weight_distance(self) -> float:
+        """||g^h - g||, the L2 distance of g's parameters to its frozen copy's."""
+        pairs = zip(self.map_network.parameters(), self.reference_network.parameters(), strict=True)
+        return torch.stack([(ours - theirs).norm() for ours, theirs in pairs]).norm().item()
+
+    def drawers(self, images: Tensor) -> dict[str, Any]:
+        """CLIP, g before, g refined."""
+        of_clip = {"clip": super().drawers(images)["clip"]}
+        networks: dict[str, TextHeatmap] = {
+            BEFORE: self.reference_network,
+            REFINED: self.map_network,
+        }
+        return of_clip | {name: self.drawer(network, images) for name, network in networks.items()}
+
+    def from_heatmaps(self, maps: dict[str, list[Tensor]], sizes: list[tuple[int, int]]) -> Any:
+        """{"h": per image its boxes on each refined heatmap}: their union where it is an object with a probability above
+        one half."""
+        answers = []
+        for heatmaps, size in zip(maps[REFINED], sizes, strict=True):
+            answers.append(self._of_h(heatmaps, size) if len(heatmaps) else [])
+        return {DETECTOR_SOURCE: answers}
+
+    def _of_h(self, heatmaps: Tensor, size: tuple[int, int]) -> list[Found]:
+        side = (heatmaps.shape[1], heatmaps.shape[2])
+        outputs = self._predict(heatmaps[:, None])
+        found = []
+        for boxes, logits in zip(outputs["pred_boxes"], outputs["pred_logits"], strict=True):
+            scores = logits.softmax(dim=1)[:, OBJECT]
+            order = scores.argsort(descending=True, stable=True)
+            order = order[scores[order] > OBJECT_PROBABILITY]
+            kept = PseudoBoxes(to_xyxy(boxes, side)[order], scores[order], side)
+            found.append(found_by_detector(kept, size))
+        return found

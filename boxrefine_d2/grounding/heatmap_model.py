@@ -1,0 +1,173 @@
+"""What training and refinement of g share: g, CLIP, the rule, and how queries are answered."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode
+from torch import Tensor, nn
+
+from boxrefine_d2.discovery import build_rule
+from boxrefine_d2.discovery.build import Rule
+from boxrefine_d2.errors import UserError
+from boxrefine_d2.features.text_heatmap import TextHeatmap
+from boxrefine_d2.language.build import build_clip
+from boxrefine_d2.language.clip import Clip
+from boxrefine_d2.language.localisation_losses import LocalisationLosses
+from boxrefine_d2.language.phrase_targets import PhraseTargets
+from boxrefine_d2.language.relevance import relevance_maps
+
+from .queries import Found, averaged_heatmaps, found_in_heatmaps
+
+CLIP_SOURCE, SHUFFLED = "clip", "shuffled"
+
+
+class HeatmapModel(nn.Module):
+    """Base of `HeatmapTraining` and `GroundingRefiner`."""
+
+    def __init__(
+        self,
+        *,
+        map_network: TextHeatmap,
+        clip: Clip,
+        losses: LocalisationLosses,
+        discovery: Rule,
+        start_layer: int,
+        square_size: int,
+    ):
+        """Args: start_layer: of CLIP's relevance.  square_size: S, pixels."""
+        super().__init__()
+        if map_network.text_dim != clip.dim:
+            raise UserError(
+                f"MODEL.HEATMAP reads texts of {map_network.text_dim} dimensions, and those of MODEL.CLIP have {clip.dim}"
+            )
+        if square_size % map_network.stride:
+            raise UserError(
+                f"INPUT.SQUARE_SIZE {square_size} is no multiple of the cells of MODEL.HEATMAP, {map_network.stride} pixels"
+            )
+        self.map_network = map_network
+        self.clip = clip
+        self.losses = losses
+        self.discovery = discovery
+        self.start_layer = start_layer
+        self.square_size = square_size
+        self._targets = PhraseTargets(clip, start_layer)
+        # it never changes and may be large: checkpoints do without it
+        self.register_state_dict_post_hook(_without_clip)
+        self.register_load_state_dict_pre_hook(_with_own_clip)
+
+    @staticmethod
+    def parts(cfg: CfgNode, map_network: TextHeatmap) -> dict[str, Any]:
+        """All but the map network, as the configuration says."""
+        node = cfg.GROUNDING
+        return {
+            "map_network": map_network,
+            "clip": build_clip(cfg.MODEL.CLIP.NAME, cfg.MODEL.CLIP.WEIGHTS),
+            "losses": LocalisationLosses(
+                relevance_weight=node.RELEVANCE_WEIGHT,
+                area_weight=node.AREA_WEIGHT,
+                foreground_weight=node.FOREGROUND_WEIGHT,
+                background_weight=node.BACKGROUND_WEIGHT,
+                similarity=node.SIMILARITY,
+            ),
+            "discovery": build_rule("contours", cfg),
+            "start_layer": node.START_LAYER,
+            "square_size": cfg.INPUT.SQUARE_SIZE,
+        }
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return next(self.map_network.parameters()).device
+
+    def pictures(self, batched_inputs: Sequence[dict[str, Any]]) -> Tensor:
+        """(B, 3, S, S) in [-1, 1], as g and CLIP read them."""
+        images = torch.stack([x["image"] for x in batched_inputs]).to(self.device)
+        return images.float() / 127.5 - 1
+
+    def text_losses(
+        self, batched_inputs: Sequence[dict[str, Any]], images: Tensor, heatmaps: Tensor
+    ) -> dict[str, Tensor]:
+        """The localisation losses of a training batch; {} if none counts."""
+        if not self.losses.enabled:
+            return {}
+        phrases = [x["phrase"] for x in batched_inputs]
+        names = [x.get("input_key") for x in batched_inputs]
+        relevance = self._targets.relevance(images, phrases, names)
+        text = self._targets.text(phrases)
+        return self.losses(self.clip, images, text, heatmaps, relevance)
+
+    def drawers(self, images: Tensor) -> dict[str, Callable[[list[int], list[str]], Tensor]]:
+        """Of each source of heatmaps how it draws (P, 1, S, S) for images by number and phrases."""
+        return {
+            CLIP_SOURCE: lambda numbers, phrases: self._relevance(images, numbers, phrases),
+            "g": self.drawer(self.map_network, images),
+        }
+
+    def drawer(
+        self, network: TextHeatmap, images: Tensor
+    ) -> Callable[[list[int], list[str]], Tensor]:
+        """The heatmaps of one g; its encoder reads each image once."""
+        features = network.read(images)
+        size = (images.shape[2], images.shape[3])
+        return lambda numbers, phrases: network.draw(
+            features[torch.tensor(numbers, device=features.device)],
+            self._targets.text(phrases),
+            size,
+        )
+
+    def _relevance(self, images: Tensor, numbers: list[int], phrases: list[str]) -> Tensor:
+        text = self._targets.text(phrases)
+        maps = relevance_maps(self.clip, images, text, numbers, start_layer=self.start_layer)
+        return maps[:, None]
+
+    @torch.no_grad()
+    def answer(self, batched_inputs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """What every source finds for the queries of each image.
+
+        Args: batched_inputs: dicts with "image" (3, S, S) uint8 RGB, "height" and "width" of the original, "queries",
+            [(annotation id, phrasings), ...], and perhaps "decoys", a phrase of another image for each.
+        Returns: per image {"grounding": {source: {annotation id: Found}}}; "shuffled" is the last source's heatmap of
+            the decoys.
+        """
+        images = self.pictures(batched_inputs)
+        queries = [[texts for _, texts in x["queries"]] for x in batched_inputs]
+        drawers = self.drawers(images)
+        maps = {name: averaged_heatmaps(queries, draw) for name, draw in drawers.items()}
+        sizes = [(x["height"], x["width"]) for x in batched_inputs]
+        further = self.from_heatmaps(maps, sizes)
+        if "decoys" in batched_inputs[0]:
+            decoys = [[[text] for text in x["decoys"]] for x in batched_inputs]
+            last = list(drawers)[-1]
+            maps[SHUFFLED] = averaged_heatmaps(decoys, drawers[last])
+        found = {
+            source: [
+                found_in_heatmaps(heatmaps, self.discovery, size)
+                for heatmaps, size in zip(of, sizes, strict=True)
+            ]
+            for source, of in maps.items()
+        } | further
+        return [
+            {"grounding": {source: _by_id(x, of[i]) for source, of in found.items()}}
+            for i, x in enumerate(batched_inputs)
+        ]
+
+    def from_heatmaps(
+        self, maps: dict[str, list[Tensor]], sizes: list[tuple[int, int]]
+    ) -> dict[str, list[list[Found]]]:
+        """What else is read off the heatmaps: source -> per image, per query."""
+        return {}
+
+
+def _without_clip(model: nn.Module, state: dict[str, Any], prefix: str, _: Any) -> None:
+    for key in [key for key in state if key.startswith(f"{prefix}clip.")]:
+        del state[key]
+
+
+def _with_own_clip(model: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    for name, value in model.clip.state_dict().items():
+        state.setdefault(f"{prefix}clip.{name}", value)
+
+
+def _by_id(x: dict[str, Any], found: Sequence[Found]) -> dict[Any, Found]:
+    return {key: one for (key, _), one in zip(x["queries"], found, strict=True)}

@@ -1,0 +1,57 @@
+"""HeatmapTraining: g from nothing but images and phrases ("What is Where by Looking", NeurIPS 2022)."""
+
+from typing import Any
+
+from detectron2.config import CfgNode, configurable
+from detectron2.modeling import META_ARCH_REGISTRY
+
+from boxrefine_d2.features.text_heatmap import build_untrained_heatmap
+
+from .heatmap_model import HeatmapModel
+
+
+@META_ARCH_REGISTRY.register()
+class HeatmapTraining(HeatmapModel):
+    """CLIP's relevance teaches g where, and the similarity of what g shows and hides how much.
+
+    Attributes: map_network: g, under the name by which a run keeps its product.
+    """
+
+    product_file = "heatmap.safetensors"
+
+    @configurable
+    def __init__(self, *, name: str, weight_decay: float, **parts: Any):
+        super().__init__(**parts)
+        self.product_name = name
+        self.weight_decay = weight_decay
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
+        """G of MODEL.HEATMAP, whose encoder starts from weights that were learnt on images alone."""
+        node = cfg.MODEL.HEATMAP
+        network = build_untrained_heatmap(node.NAME, node.ENCODER, seed=cfg.SEED)
+        return cls.parts(cfg, network) | {
+            "name": node.NAME,
+            "weight_decay": cfg.SOLVER.WEIGHT_DECAY,
+        }
+
+    def begin_step(self, iteration: int) -> None:
+        """Every step is alike."""
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """All of g; CLIP stands still."""
+        return [{"params": self.map_network.parameters(), "weight_decay": self.weight_decay}]
+
+    def forward(self, batched_inputs: list[dict[str, Any]]) -> Any:
+        """Detectron2's contract.
+
+        Args: batched_inputs: in training as `PhraseMapper` gives them; in eval see `answer`.
+        Returns: in training {"loss_relevance", "loss_area", "loss_foreground", "loss_background"}, weighted; in eval
+            what `answer` does, of the sources "clip" and "g".
+        """
+        if not self.training:
+            return self.answer(batched_inputs)
+        images = self.pictures(batched_inputs)
+        text = self._targets.text([x["phrase"] for x in batched_inputs])
+        heatmaps = self.map_network(images, text)
+        return self.text_losses(batched_inputs, images, heatmaps)
