@@ -1,0 +1,92 @@
+"""A g and a CLIP of a few thousand parameters, and inputs that Detectron2 would hand them."""
+
+import pytest
+import torch
+from torch import nn
+from transformers import CLIPConfig
+
+from boxrefine_d2.discovery import build_rule
+from boxrefine_d2.features.text_heatmap import TextHeatmap
+from boxrefine_d2.features.weights import WeightsInfo, build_seeded
+from boxrefine_d2.language.build import random_clip
+from boxrefine_d2.language.localisation_losses import LocalisationLosses
+
+SIDE, DIM = 32, 12
+
+
+@pytest.fixture(scope="session")
+def clip():
+    tower = {
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_attention_heads": 2,
+        "num_hidden_layers": 2,
+    }
+    config = CLIPConfig(
+        vision_config={**tower, "image_size": 32, "patch_size": 8},
+        text_config={**tower, "max_position_embeddings": 40},
+        projection_dim=DIM,
+    )
+    return random_clip(config, seed=0)
+
+
+@pytest.fixture
+def heatmap_network():
+    def build():
+        encoder = nn.Sequential(nn.Conv2d(3, 8, 8, stride=8), nn.ReLU())
+        return TextHeatmap(encoder, channels=8, text_dim=DIM, stride=8)
+
+    network = build_seeded(build, 0)
+    network.weights_info = WeightsInfo("random:0", "")
+    return network
+
+
+@pytest.fixture
+def parts(clip, heatmap_network):
+    losses = LocalisationLosses(
+        relevance_weight=64.0,
+        area_weight=1.0,
+        foreground_weight=1.0,
+        background_weight=2.0,
+        similarity="matched",
+    )
+    return {
+        "map_network": heatmap_network,
+        "clip": clip,
+        "losses": losses,
+        "discovery": build_rule("contours"),
+        "start_layer": -1,
+        "square_size": SIDE,
+    }
+
+
+@pytest.fixture
+def training_batch():
+    generator = torch.Generator().manual_seed(0)
+    phrases = ["image of a dog", "image of a cat", "image of a red bird"]
+    return [
+        {
+            "image": torch.randint(0, 256, (3, SIDE, SIDE), generator=generator, dtype=torch.uint8),
+            "phrase": phrase,
+            "drawn": phrase,
+            "phrases": [phrase],
+            "input_key": (str(number), False),
+        }
+        for number, phrase in enumerate(phrases)
+    ]
+
+
+@pytest.fixture
+def test_batch(training_batch):
+    queries = [[(7, ["a dog"]), (9, ["a cat", "the cat"])], [(7, ["grass"])], []]
+    return [
+        {
+            "image": x["image"],
+            "height": 48,
+            "width": 64,
+            "image_id": number,
+            "queries": of,
+            "decoys": ["a car"] * len(of),
+        }
+        for number, (x, of) in enumerate(zip(training_batch, queries, strict=True))
+    ]
