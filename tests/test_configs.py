@@ -9,10 +9,10 @@ from boxrefine_d2.config import boxrefine_cfg
 from boxrefine_d2.data import parse_spec
 from boxrefine_d2.engine import (
     PhaseSchedule,
-    RefineTrainer,
     load_config,
     trainer_for,
 )
+from boxrefine_d2.engine.phased_trainer import PhasedTrainer
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.pipeline import plan_of_file
 from boxrefine_d2.shipped_configs import find_config, shipped_configs
@@ -49,10 +49,13 @@ def test_it_merges_and_builds_on_cpu(path):
     untrained = [
         "MODEL.MAP_NETWORK",
         "MODEL.MAP_DETECTOR",
+        "MODEL.CLIP",
+        "MODEL.HEATMAP",
         "PRETRAIN.INPAINTER",
         "PRETRAIN.MOVE.DISCRIMINATOR",
     ]
     weights = [part for node in untrained for part in (f"{node}.WEIGHTS", "random")]
+    weights += ["MODEL.HEATMAP.ENCODER", "random"]
     opts = ["MODEL.DEVICE", "cpu", "MODEL.WEIGHTS", "", *weights]
     cfg = load_config(str(path), opts)
     cfg.freeze()
@@ -62,7 +65,7 @@ def test_it_merges_and_builds_on_cpu(path):
     optimizer = job.build_optimizer(cfg, model)
     for spec in (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST):
         parse_spec(spec)
-    if job is not RefineTrainer:
+    if not issubclass(job, PhasedTrainer):
         scale = cfg.SOLVER.IMS_PER_BATCH / (cfg.SOLVER.REFERENCE_BATCH or cfg.SOLVER.IMS_PER_BATCH)
         rate = cfg.SOLVER.BASE_LR * scale
         rates = {rate, rate * cfg.SOLVER.PREDICTOR_LR_FACTOR}

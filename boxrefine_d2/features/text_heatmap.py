@@ -160,9 +160,8 @@ class HeatmapSpec:
 
 
 HEATMAPS: dict[str, HeatmapSpec] = {
-    "heatmap_mini": HeatmapSpec(
-        _mini, SHIPPED / "heatmap_mini.safetensors", SHIPPED / "resnet_mini.safetensors"
-    ),
+    # ours, not trained yet
+    "heatmap_mini": HeatmapSpec(_mini, None, SHIPPED / "resnet_mini.safetensors"),
     # no host has the papers' files under a lasting address
     "heatmap_vgg16": HeatmapSpec(_vgg16, None, "imagenet_vgg16"),
 }

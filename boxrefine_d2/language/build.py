@@ -20,9 +20,6 @@ from boxrefine_d2.features.weights import (
 from .byte_tokenizer import byte_tokenizer
 from .clip import Clip
 
-# trained by this project; a model card lies beside the files
-SHIPPED = Path(__file__).parent / "shipped"
-
 
 @dataclass(frozen=True)
 class ClipSpec:
@@ -30,11 +27,11 @@ class ClipSpec:
 
     Attributes:
         config: of one with weights drawn at random.
-        weights: the folder that ships, or the name of the official ones on the host that `transformers` asks.
+        weights: the name of the official ones on the host that `transformers` asks, or None.
     """
 
     config: Callable[[], CLIPConfig]
-    weights: str | Path
+    weights: str | None
 
 
 def _vitb32() -> CLIPConfig:
@@ -68,7 +65,8 @@ def _mini() -> CLIPConfig:
 
 
 CLIPS: dict[str, ClipSpec] = {
-    "clip_mini": ClipSpec(_mini, SHIPPED / "clip_mini"),
+    # ours, not trained yet
+    "clip_mini": ClipSpec(_mini, None),
     "clip_vitb32": ClipSpec(_vitb32, "openai/clip-vit-base-patch32"),
 }
 
@@ -80,7 +78,7 @@ def build_clip(name: str, weights: str | Path | None = None) -> Clip:
         name: one of `CLIPS`.
         weights: a folder as `transformers` writes it (config.json, model.safetensors or pytorch_model.bin, and the
             tokenizer's files), "random" or "random:SEED" with a tokenizer of single bytes, or None (or "") for the
-            shipped or the official one, taken from the library's cache or its host.
+            official ones, taken from the library's cache or its host.
     Raises: UserError for an unknown name, a folder that is none of a CLIP, or weights that cannot be had.
     """
     if name not in CLIPS:
@@ -94,7 +92,13 @@ def build_clip(name: str, weights: str | Path | None = None) -> Clip:
             f"no folder {text}: give one with config.json, model.safetensors and the tokenizer's files, as "
             "transformers' save_pretrained writes it"
         )
-    return _read(text or str(spec.weights), name)
+    place = text or spec.weights
+    if place is None:
+        raise UserError(
+            f"{name} has no weights that could be fetched, and none ship; train it with configs/pretrain/{name}.yaml and "
+            "give the folder, or take random:0 for untrained ones"
+        )
+    return _read(place, name)
 
 
 def random_clip(config: CLIPConfig, seed: int, tokenizer: CLIPTokenizer | None = None) -> Clip:
@@ -138,8 +142,7 @@ def _read(place: str, name: str) -> Clip:
     except (OSError, ValueError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(
-            f"{name} cannot be read from {place}: {reason} Fetch it elsewhere and give its folder, or take clip_mini, "
-            "which ships"
+            f"{name} cannot be read from {place}: {reason} Fetch it elsewhere and give its folder"
         ) from error
     missing = [*found["missing_keys"], *found["mismatched_keys"]]
     if missing:

@@ -76,6 +76,8 @@ def test_a_folder_is_read_back_and_named(clip, tmp_path):
 def test_mistakes_are_one_line(clip, tmp_path, caplog):
     with pytest.raises(UserError, match="unknown CLIP 'clip'; known: clip_mini, clip_vitb32"):
         build_clip("clip")
+    with pytest.raises(UserError, match="clip_mini has no weights that could be fetched"):
+        build_clip("clip_mini")
     with pytest.raises(UserError, match="no folder .*gone"):
         build_clip("clip_mini", tmp_path / "gone")
     with pytest.raises(UserError, match="clip_mini cannot be read from"):
