@@ -41,6 +41,7 @@ OPENCV = (
 )
 _PURPOSE = {
     "crf": "MaskCut's CRF",
+    "grounding": "heatmaps of phrases",
     "opencv": "comparisons with published code, in the tests",
     "pretrain": "training a network without labels",
 }
