@@ -34,7 +34,7 @@ setup(
     packages=[*find_packages(include=["boxrefine_d2", "boxrefine_d2.*"]), *CARRIED],
     package_dir=CARRIED,
     package_data={
-        "boxrefine_d2": ["**/*.pth", "**/*.safetensors", "**/*.json", "**/*.html", "**/*.md", "**/*.txt"],
+        "boxrefine_d2": ["**/*.pth", "**/*.safetensors", "**/*.json", "**/*.html", "**/*.md"],
         "boxrefine_d2.configs": ["**/*.yaml"],
     },
     include_package_data=False,

@@ -123,10 +123,10 @@ def draw_decoys(records: Sequence[dict[str, Any]], seed: int) -> dict[Any, list[
         others = [
             text for image_id, text in every if image_id != record["image_id"] and text not in own
         ]
-        drawn = generator.integers(len(others), size=len(queries_of(record))) if others else []
-        decoys[record["image_id"]] = [others[i] for i in drawn] or [
-            phrases[0] for _, phrases in queries_of(record)
-        ]
+        mine = [phrases[0] for _, phrases in queries_of(record)]
+        if others:
+            mine = [others[i] for i in generator.integers(len(others), size=len(mine))]
+        decoys[record["image_id"]] = mine
     return decoys
 
 

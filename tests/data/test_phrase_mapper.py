@@ -5,7 +5,14 @@ import pytest
 
 from boxrefine_d2.data import load_spec
 from boxrefine_d2.data.mappers import SquareMapper
-from boxrefine_d2.data.phrase_mapper import PhraseMapper, check_phrases, phrases_of
+from boxrefine_d2.data.phrase_mapper import (
+    PhraseMapper,
+    QueryMapper,
+    check_phrases,
+    draw_decoys,
+    phrases_of,
+    queries_of,
+)
 from boxrefine_d2.errors import UserError
 
 
@@ -51,3 +58,36 @@ def test_images_of_which_nothing_is_said_are_refused_before_training():
     bare = [records[0], {**records[1], "annotations": []}]
     with pytest.raises(UserError, match="1 of 2 images have neither captions nor phrases"):
         check_phrases(bare, ["x"])
+
+
+def test_queries_have_their_prompt_and_ids():
+    record = load_spec("scenes:val+first=1").records[0]
+    annotations = [
+        {"annotation_id": 5, "phrase": "a dog"},
+        {"phrases": ["cats", "two cats"]},
+        {"phrase": "people", "iscrowd": 1},
+        {},
+    ]
+    sample = QueryMapper(48, "image of ")({**record, "annotations": annotations})
+    assert sample["queries"] == [
+        (5, ["image of a dog"]),
+        (1, ["image of cats", "image of two cats"]),
+    ]
+    assert sample["image"].shape == (3, 48, 48) and "decoys" not in sample
+    assert (sample["height"], sample["width"]) == (record["height"], record["width"])
+
+
+def test_decoys_are_phrases_of_other_images():
+    records = load_spec("scenes:val+first=20").records
+    decoys = draw_decoys(records, seed=0)
+    assert decoys == draw_decoys(records, seed=0) != draw_decoys(records, seed=1)
+    every = {phrase for record in records for phrase in phrases_of(record)}
+    for record in records:
+        of = decoys[record["image_id"]]
+        assert len(of) == len(queries_of(record))
+        assert set(of) <= every - set(phrases_of(record))
+    sample = QueryMapper(48, "image of ", decoys)(records[0])
+    assert sample["decoys"] == ["image of " + text for text in decoys[records[0]["image_id"]]]
+    # with one image alone there is nothing else to say
+    alone = draw_decoys(records[:1], seed=0)
+    assert alone[records[0]["image_id"]] == [p[0] for _, p in queries_of(records[0])]
