@@ -116,18 +116,22 @@ def queries_of(record: dict[str, Any]) -> list[tuple[int | str, list[str]]]:
 def draw_decoys(records: Sequence[dict[str, Any]], seed: int) -> dict[Any, list[str]]:
     """Image id -> for each query a phrase of some other image which is none of its own, where there is one."""
     generator = np.random.default_rng(seed)
-    every = [(r["image_id"], phrases[0]) for r in records for _, phrases in queries_of(r)]
+    every = [phrases[0] for record in records for _, phrases in queries_of(record)]
+    known = set(every)
     decoys: dict[Any, list[str]] = {}
     for record in records:
-        own = {phrase for _, phrases in queries_of(record) for phrase in phrases}
-        others = [
-            text for image_id, text in every if image_id != record["image_id"] and text not in own
-        ]
         mine = [phrases[0] for _, phrases in queries_of(record)]
-        if others:
-            mine = [others[i] for i in generator.integers(len(others), size=len(mine))]
+        own = {phrase for _, phrases in queries_of(record) for phrase in phrases}
+        if known - own:
+            mine = [_draw_another(every, own, generator) for _ in mine]
         decoys[record["image_id"]] = mine
     return decoys
+
+
+def _draw_another(phrases: list[str], own: set[str], generator: np.random.Generator) -> str:
+    while (drawn := phrases[generator.integers(len(phrases))]) in own:
+        pass
+    return drawn
 
 
 def check_phrases(records: Sequence[dict[str, Any]], names: Sequence[str]) -> None:
