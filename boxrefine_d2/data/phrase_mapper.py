@@ -122,7 +122,7 @@ def draw_decoys(records: Sequence[dict[str, Any]], seed: int) -> dict[Any, list[
     for record in records:
         mine = [phrases[0] for _, phrases in queries_of(record)]
         own = {phrase for _, phrases in queries_of(record) for phrase in phrases}
-        if known - own:
+        if not known <= own:
             mine = [_draw_another(every, own, generator) for _ in mine]
         decoys[record["image_id"]] = mine
     return decoys
