@@ -195,7 +195,8 @@ def _reason(error: Exception) -> str:
         name = next((group for group in found.groups() if group), "code") if found else "code"
         return (
             f"it is a pickle that would run {name}; only tensors, numbers, strings and containers "
-            "are read. Save its state dict with torch.save or as safetensors"
+            "are read. Save its state dict with torch.save or as safetensors; a grounding network that was saved whole "
+            "is converted by tools/convert_grounding_checkpoint.py"
         )
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
