@@ -79,6 +79,7 @@ setup(
             "boxrefine-pipeline = boxrefine_d2.tools.pipeline:main",
             "boxrefine-edit-labels = boxrefine_d2.tools.edit_labels:main",
             "boxrefine-convert-dino-resnet = boxrefine_d2.tools.convert_dino_resnet:main",
+            "boxrefine-convert-grounding-checkpoint = boxrefine_d2.tools.convert_grounding_checkpoint:main",
             "boxrefine-compare-keys = boxrefine_d2.tools.compare_keys:main",
             "boxrefine-match-points = boxrefine_d2.tools.match_points:main",
             "boxrefine-picture-masks = boxrefine_d2.tools.picture_masks:main",
