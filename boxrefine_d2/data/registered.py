@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from boxrefine_d2.data.coco import load_coco
 from boxrefine_d2.data.coco20k import LIST_NAME, load_coco20k
+from boxrefine_d2.data.flickr30k import ENTITIES, IMAGES, load_flickr30k
 from boxrefine_d2.data.kitti import load_kitti
 from boxrefine_d2.data.lvis import load_lvis
 from boxrefine_d2.data.openimages import CLASSES_NAME, load_openimages
@@ -143,6 +144,14 @@ NAMED_DATASETS: dict[str, NamedDataset] = {
             ("comic", SIX_CLASS_NAMES),
         )
         for splits in (("train",), ("test",), ("train", "test"))
+    },
+    **{
+        f"flickr30k_{split}": NamedDataset(
+            "flickr30k",
+            partial(load_flickr30k, split=split),
+            (f"{split}.txt", f"{ENTITIES}/Annotations", f"{ENTITIES}/Sentences", IMAGES),
+        )
+        for split in ("train", "val", "test")
     },
     "cutouts_train": _coco("cutouts", "train.json", "train"),
     "cutouts_val": _coco("cutouts", "val.json", "val"),
