@@ -7,6 +7,7 @@
     MODIFIER    agnostic      one category, "object"
                 first=N       the first N images
                 every=N       each Nth image, from the first on
+                not_every=N   all others
                 overlapping   images in which two boxes overlap (IoU > 0), crowds aside
                 separate      all other labelled images
                 pseudo=FILE   labels from a pseudo-label file; an image without any there has none
@@ -29,6 +30,7 @@ from boxrefine_d2.data.modifiers import (
     agnostic,
     every,
     first,
+    not_every,
     overlapping,
     separate,
     with_pseudo_labels,
@@ -39,7 +41,7 @@ from boxrefine_d2.data.registered import NAMED_DATASETS
 from boxrefine_d2.data.voc import VOC_CLASS_NAMES
 from boxrefine_d2.errors import UserError
 
-_COUNTED = {"first": first, "every": every}
+_COUNTED = {"first": first, "every": every, "not_every": not_every}
 _WITHOUT_VALUE: dict[str, Callable[[LoadedDataset], LoadedDataset]] = {
     "agnostic": agnostic,
     "overlapping": overlapping,
@@ -49,6 +51,7 @@ MODIFIER_FORMS = {
     "agnostic": "agnostic",
     "first": "first=N",
     "every": "every=N",
+    "not_every": "not_every=N",
     "pseudo": "pseudo=FILE",
     "overlapping": "overlapping",
     "separate": "separate",
@@ -59,7 +62,7 @@ _registered_here: set[str] = set()
 
 @dataclass(frozen=True)
 class Modifier:
-    """One step after the base: `value` is an integer for first and every, a path for pseudo, else None."""
+    """One step after the base: `value` is an integer for first, every and not_every, a path for pseudo, else None."""
 
     name: str
     value: int | str | None = None

@@ -1,4 +1,4 @@
-"""What a dataset spec can change about its base: +agnostic, +first=N, +every=N, +overlapping, +separate,
+"""What a dataset spec can change about its base: +agnostic, +first=N, +every=N, +not_every=N, +overlapping, +separate,
 +pseudo=FILE. Each returns a new data set."""
 
 import logging
@@ -42,6 +42,17 @@ def first(dataset: LoadedDataset, count: int) -> LoadedDataset:
 def every(dataset: LoadedDataset, step: int) -> LoadedDataset:
     """Each `step`th image from the first on: every=100 is 1 % of a data set whose order means nothing."""
     return replace(dataset, records=dataset.records[::step])
+
+
+def not_every(dataset: LoadedDataset, step: int) -> LoadedDataset:
+    """What `every` leaves out, so that the two share no image: one to learn from, one to look at meanwhile.
+
+    Raises: UserError if no image is left.
+    """
+    records = [record for place, record in enumerate(dataset.records) if place % step]
+    if not records:
+        raise UserError(f"+not_every={step} leaves none of {len(dataset.records)} images")
+    return replace(dataset, records=records)
 
 
 def overlapping(dataset: LoadedDataset) -> LoadedDataset:

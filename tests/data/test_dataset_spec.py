@@ -128,7 +128,7 @@ def test_any_path_survives_escaping(path):
         ("folder:a:b", "more than 1 ':'.*%3A"),
         (
             "folder:a+b/c",
-            r"unknown modifier '\+b/c'.*known: \+agnostic, \+first=N, \+every=N, \+pseudo=FILE.*%2B",
+            r"unknown modifier '\+b/c'.*known: \+agnostic, \+first=N, \+every=N, \+not_every=N, \+pseudo=FILE.*%2B",
         ),
         ("scenes:train+agnstic", r"did you mean \+agnostic\?"),
         ("scenes:train+", r"unknown modifier '\+'"),
@@ -285,6 +285,9 @@ def test_every_takes_the_first_and_each_nth_after_it(coco):
 
     assert ids("+every=2") == [1, 3]
     assert ids("+every=9") == [1]
+    assert ids("+not_every=2") == [2] and ids("+not_every=9") == [2, 3]
+    with pytest.raises(UserError, match=r"\+not_every=1 leaves none of 3 images"):
+        ids("+not_every=1")
     assert ids("+first=2+every=2") == [1] and ids("+every=2+first=2") == [1, 3]
 
 
