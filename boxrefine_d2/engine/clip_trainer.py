@@ -7,7 +7,6 @@ from typing import Any
 
 from detectron2.config import CfgNode
 from detectron2.utils import comm
-from torch import nn
 
 from boxrefine_d2.data.phrase_mapper import PhraseMapper, check_phrases, phrases_of
 from boxrefine_d2.language import Clip
@@ -34,14 +33,13 @@ class ClipTrainer(HeadTrainer):
 
     network: ClipTraining
 
-    @classmethod
-    def build_model(cls, cfg: CfgNode) -> nn.Module:
-        """With a tokenizer of the training phrases, as often as images have them."""
-        records = cls.training_records(cfg)
+    def __init__(self, cfg: CfgNode):
+        """The tokenizer is that of the training phrases, as often as images have them. Raises: UserError for images of
+        which nothing is said."""
+        super().__init__(cfg)
+        records = self.train_loader.dataset.records
         check_phrases(records, cfg.DATASETS.TRAIN)
-        model = super().build_model(cfg)
-        model.learn_words(phrase for record in records for phrase in phrases_of(record))
-        return model
+        self.network.learn_words(phrase for record in records for phrase in phrases_of(record))
 
     @classmethod
     def build_mapper(cls, cfg: CfgNode) -> PhraseMapper:

@@ -46,6 +46,8 @@ TINY = {
     "INPUT.MIN_SIZE_TEST": 64,
     "INPUT.MAX_SIZE_TEST": 96,
     "SOLVER.AMP.ENABLED": False,
+    # a cosine ends with MAX_ITER, and a run is stopped by a smaller one here
+    "SOLVER.LR_SCHEDULER_NAME": "WarmupMultiStepLR",
     "SOLVER.BASE_LR": 0.01,
     "SOLVER.REFERENCE_BATCH": 4,
     "SOLVER.WARMUP_ITERS": 0,

@@ -298,8 +298,8 @@ def test_masks_of_crowds_alone_are_not_scored(tmp_path):
         ),
         (
             [(1, A)],
-            {"segmentation": {"size": [WIDTH, HEIGHT], "counts": "`g4"}},
-            "a segmentation is 80 x 100 pixels, the image 100 x 80",
+            {"segmentation": {"size": [160, 50], "counts": "`g4"}},
+            "a segmentation is 50 x 160 pixels, the image 100 x 80",
         ),
     ],
 )

@@ -222,7 +222,10 @@ def test_two_processes_write_the_bytes_of_one(folder, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--method", "losst"], "unknown discovery method 'losst'; known: dino_seg, ensemble, "),
+        (
+            ["--method", "losst"],
+            "unknown discovery method 'losst'; known: contours, dino_seg, ensemble, ",
+        ),
         (["--data", "folder:nowhere"], "nowhere"),
         (["--set", "k_patches"], "--set 'k_patches' is not of the form KEY=VALUE"),
         (["--set", "patches=3"], "lost has no parameter 'patches'; known: k_patches, centre"),
