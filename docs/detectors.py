@@ -11,6 +11,7 @@ import json
 import statistics
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ KEPT = DOCS / "small_world" / "detectors.json"
 LABELS, DETECTORS = (
     f"configs/pipelines/{name}.yaml" for name in ("small_world_labels", "small_world")
 )
-DATA = "cutouts_val"
+DATA, TRAIN = "cutouts_val", "cutouts_train"
 METRICS = {
     "corloc": "CorLoc",
     "ap50": "box AP50",
@@ -36,12 +37,16 @@ METRICS = {
 # each result of the page: its title, and the file with its metrics in the folder of labels or of a seed
 OF_LABELS = {
     "LOST": "lost_score/metrics.json",
+    "LOST, learnt from": "lost_train_score/metrics.json",
     "MaskCut, without CRF": "maskcut_score/metrics.json",
 }
 OF_SEEDS = {
     "CAD on LOST": "cad/results.json",
+    "CAD on LOST, learnt from": "cad_on_train/results.json",
     "LOST on the refined backbone": "refined_score/metrics.json",
+    "LOST on the refined backbone, learnt from": "refined_train_score/metrics.json",
     "CAD on LOST on the refined backbone": "cad_refined/results.json",
+    "CAD on LOST on the refined backbone, learnt from": "cad_refined_on_train/results.json",
     "CutLER on MaskCut": "cutler/results.json",
     "a round of self-training": "self_train/train_1/results.json",
     "a second round": "self_train/train_2/results.json",
@@ -60,12 +65,15 @@ MAIN = (
     "a second round",
     "a third round",
 )
+# CAD on the images that it learnt from, which is how LOST and the paper score it
+LEARNT = tuple(f"{title}, learnt from" for title in MAIN[:4])
 # what is compared, seed by seed: the second one less the first
 PAIRS = (
     ("LOST", "CAD on LOST"),
     ("LOST on the refined backbone", "CAD on LOST on the refined backbone"),
     ("CAD on LOST", "CAD on LOST on the refined backbone"),
     ("MaskCut, without CRF", "CutLER on MaskCut"),
+    ("LOST, learnt from", "CAD on LOST, learnt from"),
     ("CutLER on MaskCut", "a round of self-training"),
     ("a round of self-training", "a third round"),
 )
@@ -122,7 +130,9 @@ def _metrics(path: Path) -> dict[str, dict[str, float]]:
     content = json.loads((ROOT / path).read_text(encoding="utf-8"))
     datasets = content.get("datasets", {DATA: content})
     return {
-        name.removeprefix(DATA): {key: values[key] for key in METRICS if key in values}
+        name.removeprefix(DATA).removeprefix(TRAIN): {
+            key: values[key] for key in METRICS if key in values
+        }
         for name, values in datasets.items()
     }
 
@@ -143,7 +153,9 @@ def tables() -> str:
     count = f"{len(found['seeds'])} seeds" if len(found["seeds"]) > 1 else "one seed"
     return "\n\n".join(
         [
-            _main_table(found),
+            _result_table(found, MAIN),
+            f"On `{TRAIN}`, the images that CAD learnt from, as LOST and the paper score it:",
+            _result_table(found, LEARNT),
             "Differences in points, seed by seed:",
             _difference_table(found),
             "The thesis's training sets for CutLER's detector, each trained for as many steps:",
@@ -153,9 +165,10 @@ def tables() -> str:
     )
 
 
-def _main_table(found: dict[str, Any]) -> str:
+def _result_table(found: dict[str, Any], titles: Sequence[str]) -> str:
     rows = [
-        [title, *(_cell(_values(found, title, "", metric)) for metric in METRICS)] for title in MAIN
+        [title, *(_cell(_values(found, title, "", metric)) for metric in METRICS)]
+        for title in titles
     ]
     return _markdown(["", *METRICS.values()], rows)
 
