@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from boxrefine_d2.data import referit, visual_genome
 from boxrefine_d2.data.coco import load_coco
 from boxrefine_d2.data.coco20k import LIST_NAME, load_coco20k
 from boxrefine_d2.data.flickr30k import ENTITIES, IMAGES, load_flickr30k
@@ -150,6 +151,22 @@ NAMED_DATASETS: dict[str, NamedDataset] = {
             "flickr30k",
             partial(load_flickr30k, split=split),
             (f"{split}.txt", f"{ENTITIES}/Annotations", f"{ENTITIES}/Sentences", IMAGES),
+        )
+        for split in ("train", "val", "test")
+    },
+    **{
+        f"visual_genome_{split}": NamedDataset(
+            "visual_genome",
+            partial(visual_genome.load_visual_genome, split=split),
+            (visual_genome.SPLITS, visual_genome.REGIONS, visual_genome.IMAGES),
+        )
+        for split in ("train", "test")
+    },
+    **{
+        f"referit_{split}": NamedDataset(
+            "referit",
+            partial(referit.load_referit, split=split),
+            (f"{referit.ANNOTATIONS}/{split}.pickle", referit.IMAGES),
         )
         for split in ("train", "val", "test")
     },

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.plain_pickle import PlainUnpickler
 
 Built = TypeVar("Built", bound=nn.Module)
 
@@ -132,31 +133,6 @@ def _network_timeout(seconds: float) -> Iterator[None]:
         socket.setdefaulttimeout(before)
 
 
-class _PlainUnpickler(pickle.Unpickler):
-    """Admits containers, strings, numbers and NumPy arrays; every other name is refused before it is imported."""
-
-    _allowed = {
-        ("collections", "OrderedDict"),
-        ("numpy", "ndarray"),
-        ("numpy", "dtype"),
-        ("_codecs", "encode"),
-        *(
-            (f"numpy.{core}.{module}", name)
-            for core in ("core", "_core")
-            for module, name in (
-                ("multiarray", "_reconstruct"),
-                ("multiarray", "scalar"),
-                ("numeric", "_frombuffer"),
-            )
-        ),
-    }
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in self._allowed:
-            raise pickle.UnpicklingError(f"it names {module}.{name}")
-        return super().find_class(module, name)
-
-
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """The top-level dictionary of a .pth, .pt, .pkl or .safetensors file; no code in it is run.
 
@@ -183,7 +159,7 @@ def _read(path: Path) -> Any:
         return safetensors.torch.load_file(path)
     if path.suffix == ".pkl":
         with path.open("rb") as file:
-            return _PlainUnpickler(file, encoding="latin1").load()
+            return PlainUnpickler(file).load()
     with torch.serialization.safe_globals([argparse.Namespace]):
         return torch.load(path, map_location="cpu", weights_only=True)
 
