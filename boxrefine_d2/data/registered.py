@@ -13,6 +13,7 @@ from typing import NamedTuple
 from boxrefine_d2.data import referit, visual_genome
 from boxrefine_d2.data.coco import load_coco
 from boxrefine_d2.data.coco20k import LIST_NAME, load_coco20k
+from boxrefine_d2.data.coco_captions import load_coco_captions
 from boxrefine_d2.data.flickr30k import ENTITIES, IMAGES, load_flickr30k
 from boxrefine_d2.data.kitti import load_kitti
 from boxrefine_d2.data.lvis import load_lvis
@@ -89,6 +90,15 @@ def _coco(tree: str, json_name: str, images: str) -> NamedDataset:
     return NamedDataset(tree, load, (json_name, images))
 
 
+def _captions(split: str) -> NamedDataset:
+    json_name, images = f"annotations/captions_{split}2014.json", f"{split}2014"
+
+    def load(root: Path) -> LoadedDataset:
+        return load_coco_captions(root / json_name, root / images)
+
+    return NamedDataset("coco", load, (json_name, images))
+
+
 def _lvis(tree: str, json_name: str, coco: str) -> NamedDataset:
     load = partial(_load_lvis_split, json_name=json_name, coco=coco)
     return NamedDataset(tree, load, (json_name, f"{coco}/train2017", f"{coco}/val2017"))
@@ -124,6 +134,7 @@ NAMED_DATASETS: dict[str, NamedDataset] = {
         for year in (2014, 2017)
         for split in ("train", "val")
     },
+    **{f"coco_captions_2014_{split}": _captions(split) for split in ("train", "val")},
     "lvis_v1_val": _lvis("lvis", "lvis_v1_val.json", "../coco"),
     "lvis_v1_val_cocofied": _lvis(
         "coco", "annotations/lvis1.0_cocofied_val_cls_agnostic.json", "."
