@@ -21,12 +21,13 @@ def phrases_of(record: dict[str, Any]) -> list[str]:
     captions = record.get("captions")
     if captions:
         return list(dict.fromkeys(captions))
-    found: dict[str, None] = {}
-    for annotation in record.get("annotations", ()):
-        for phrase in annotation.get("phrases") or [annotation.get("phrase")]:
-            if phrase:
-                found[phrase] = None
-    return list(found)
+    every = (_phrasings(annotation) for annotation in record.get("annotations", ()))
+    return list(dict.fromkeys(phrase for phrases in every for phrase in phrases))
+
+
+def _phrasings(annotation: dict[str, Any]) -> list[str]:
+    phrases = annotation.get("phrases") or [annotation.get("phrase")]
+    return [phrase for phrase in phrases if phrase]
 
 
 class PhraseMapper:
@@ -106,8 +107,7 @@ def queries_of(record: dict[str, Any]) -> list[tuple[int | str, list[str]]]:
     """(annotation id, phrasings) of the annotations that have any, crowds left out; one without an id goes by its place."""
     found = []
     for place, annotation in enumerate(record.get("annotations", ())):
-        phrases = annotation.get("phrases") or [annotation.get("phrase")]
-        phrases = [phrase for phrase in phrases if phrase]
+        phrases = _phrasings(annotation)
         if phrases and not annotation.get("iscrowd", 0):
             found.append((annotation.get("annotation_id", place), phrases))
     return found

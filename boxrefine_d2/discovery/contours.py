@@ -16,7 +16,7 @@ from boxrefine_d2.errors import UserError
 from boxrefine_d2.structures import FeatureMap, PseudoBoxes
 
 from .build import DISCOVERY_REGISTRY
-from .mask_boxes import check_max_objects
+from .mask_boxes import check_choices, check_max_objects
 
 _TOUCHING_CORNERS = np.ones((3, 3), dtype=bool)  # 8-connectivity
 _LEVELS = 256
@@ -66,9 +66,7 @@ class Contours:
         max_objects: int,
     ):
         given = {"score": score, "nms_format": nms_format, "fallback": fallback}
-        for name, value in given.items():
-            if value not in CHOICES[name]:
-                raise UserError(f"contours: {name} is {value!r}; known: {', '.join(CHOICES[name])}")
+        check_choices("contours", given, CHOICES)
         check_max_objects("contours", max_objects)
         self.normalise, self.quantise = normalise, quantise
         self.threshold, self.min_area = threshold, min_area

@@ -1,6 +1,6 @@
 """From grid masks to pseudo-boxes, and the further objects of rules that publish one."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -37,6 +37,13 @@ def check_max_objects(rule: str, max_objects: int) -> None:
     """Raises: UserError, naming the rule, for fewer than one object."""
     if max_objects < 1:
         raise UserError(f"{rule}: max_objects is {max_objects}, but at least 1 is needed")
+
+
+def check_choices(rule: str, given: Mapping[str, str], known: Mapping[str, Sequence[str]]) -> None:
+    """Raises: UserError, naming the rule, for a value that is not among those known for its parameter."""
+    for name, value in given.items():
+        if value not in known[name]:
+            raise UserError(f"{rule}: {name} is {value!r}; known: {', '.join(known[name])}")
 
 
 def further_objects(

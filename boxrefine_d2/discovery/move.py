@@ -13,7 +13,7 @@ from boxrefine_d2.errors import UserError
 from boxrefine_d2.structures import FeatureMap, PseudoBoxes
 
 from .build import DISCOVERY_REGISTRY
-from .mask_boxes import check_max_objects
+from .mask_boxes import check_choices, check_max_objects
 
 _TOUCHING_CORNERS = np.ones((3, 3), dtype=bool)  # 8-connectivity
 
@@ -55,9 +55,7 @@ class Move:
         min_area: float,
     ):
         given = {"rank_by": rank_by, "maxima": maxima, "fallback": fallback}
-        for name, value in given.items():
-            if value not in CHOICES[name]:
-                raise UserError(f"move: {name} is {value!r}; known: {', '.join(CHOICES[name])}")
+        check_choices("move", given, CHOICES)
         check_max_objects("move", max_objects)
         self.mask_thresh = mask_thresh
         self.min_side = min_side
