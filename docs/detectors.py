@@ -102,7 +102,7 @@ def run(seeds: list[str], output: Path) -> None:
             raise UserError(f"{' '.join(command)} failed; what it said stands above")
     folders = {seed: output / f"seed_{seed}" for seed in seeds}
     found = {
-        "commit": _commit(),
+        "commit": commit(),
         "commands": [" ".join(["python", *command]) for command in commands],
         "labels": {title: _metrics(labels / file) for title, file in OF_LABELS.items()},
         "seeds": {
@@ -118,7 +118,8 @@ def run(seeds: list[str], output: Path) -> None:
     write_json(KEPT, found)
 
 
-def _commit() -> str:
+def commit() -> str:
+    """That the results are of."""
     command = ["git", "rev-parse", "--short", "HEAD"]
     return subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, check=True

@@ -73,13 +73,7 @@ def run(names: list[str], output: Path) -> None:
     unknown = [name for name in names if name not in known]
     if unknown:
         raise UserError(f"no setting {unknown[0]!r}; known: {', '.join(known)}")
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.strip()
+    commit = detectors.commit()
     for name in names or known:
         command = demo_command(known[name], output)
         print(f"{name}: python {shlex.join(command)}")

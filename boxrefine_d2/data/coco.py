@@ -27,10 +27,10 @@ def load_coco(
     Boxes [x, y, w, h] become [x, y, x + w, y + h]; they are neither rounded nor clipped, and boxes
     without area are kept and counted in a warning. `iscrowd`, `area`, `segmentation`, `phrase`, `score` and
     the annotation's id (`annotation_id`) are kept where present, uncompressed RLE as compressed
-    RLE. In the files of MaskCut's release width and height of the images stand in each
-    other's place; where all masks say so, they are exchanged and a warning counts the images. Categories are numbered from 0 by ascending id. A file without `annotations` is data
-    without labels. Pictures are not looked at, except for the header of one whose size the file
-    does not give.
+    RLE. Categories are numbered from 0 by ascending id. A file without `annotations` is data
+    without labels. In the files of MaskCut's release width and height of the images stand in each
+    other's place; where all masks say so, they are exchanged and a warning counts the images.
+    Pictures are not looked at, except for the header of one whose size the file does not give.
 
     Raises: UserError for a missing file or folder, for JSON that is not a COCO object, and for an
             annotation that names an image or a category that does not exist.

@@ -7,7 +7,6 @@ flickr30k/flickr30k_images/flickr30k_images/ID.jpg              the folder's nam
 
 import re
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator
 from pathlib import Path
 
 from detectron2.structures import BoxMode
@@ -122,14 +121,9 @@ def _area(box: list[float]) -> float:
 
 
 def _lines(path: Path) -> list[str]:
-    return list(_read_lines(path))
-
-
-def _read_lines(path: Path) -> Iterator[str]:
+    """Those that are not empty."""
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise UserError(f"cannot read {str(path)!r}: {error.strerror}") from error
-    for line in text.splitlines():
-        if line.strip():
-            yield line.strip()
+    return [line.strip() for line in text.splitlines() if line.strip()]

@@ -7,6 +7,7 @@ from torch import nn
 
 from boxrefine_d2.data.crops import ViewsMapper
 from boxrefine_d2.pretraining import SelfDistillation
+from boxrefine_d2.pretraining.parameter_groups import decay_of_matrices
 
 from .distillation_hook import DistillationHook
 from .product_trainer import ProductTrainer
@@ -31,14 +32,7 @@ class PretrainTrainer(ProductTrainer):
     @classmethod
     def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
         """AdamW; no weight decay on biases, norms and single vectors, as DINO's code has it."""
-        learning = [p for p in model.parameters() if p.requires_grad]
-        groups = [
-            {
-                "params": [p for p in learning if p.dim() > 1],
-                "weight_decay": cfg.SOLVER.WEIGHT_DECAY,
-            },
-            {"params": [p for p in learning if p.dim() <= 1], "weight_decay": 0.0},
-        ]
+        groups = decay_of_matrices(model, cfg.SOLVER.WEIGHT_DECAY)
         optimizer = maybe_add_gradient_clipping(cfg, torch.optim.AdamW)
         return optimizer(groups, lr=cfg.SOLVER.BASE_LR, fused=True)
 

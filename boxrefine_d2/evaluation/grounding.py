@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.structures import union_box
 
 from .corloc import is_localised
 from .ground_truth import GroundTruth, ImageId, check_labels
@@ -62,12 +63,7 @@ class GroundedPhrase:
 
     def is_boxed(self, box: Sequence[float] | None) -> bool:
         """Whether the union of its boxes and the box have IoU >= 0.5; no box is none."""
-        return box is not None and is_localised(box, union_of(self.boxes)[None])
-
-
-def union_of(boxes: Tensor) -> Tensor:
-    """The smallest box (4,) around (N, 4) boxes, N >= 1."""
-    return torch.cat([boxes[:, :2].min(dim=0).values, boxes[:, 2:].max(dim=0).values])
+        return box is not None and is_localised(box, union_box(self.boxes)[None])
 
 
 def grounded_phrases(records: Iterable[Mapping[str, Any]], name: str) -> list[GroundedPhrase]:

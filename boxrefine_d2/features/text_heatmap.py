@@ -34,15 +34,14 @@ class TextHeatmap(nn.Module):
     Attributes: text_dim: C, of the CLIP whose phrases it was trained with.  stride: pixels of the encoder's cells.
     """
 
-    facets = ("heatmap",)
     weights_info: WeightsInfo
 
     def __init__(self, encoder: nn.Module, channels: int, text_dim: int, stride: int):
         """Args: encoder: (B, 3, S, S) to (B, channels, S / stride, S / stride)."""
         super().__init__()
         self.encoder = encoder
-        self.bottleneck = _TwoConvolutions(channels, text_dim, text_dim)
-        self.up0 = _TwoConvolutions(text_dim, text_dim, text_dim)
+        self.bottleneck = _TwoConvolutions(channels, text_dim)
+        self.up0 = _TwoConvolutions(text_dim, text_dim)
         self.up1 = _ToOneChannel(text_dim)
         self.text_dim, self.stride = text_dim, stride
 
@@ -79,11 +78,11 @@ class TextHeatmap(nn.Module):
 class _TwoConvolutions(nn.Module):
     """Twice a convolution, a batch norm and a ReLU."""
 
-    def __init__(self, inputs: int, middle: int, outputs: int):
+    def __init__(self, inputs: int, outputs: int):
         super().__init__()
-        self.conv1 = nn.Conv2d(inputs, middle, 3, padding=1)
-        self.norm1 = nn.BatchNorm2d(middle)
-        self.conv2 = nn.Conv2d(middle, outputs, 3, padding=1)
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1)
+        self.norm1 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
         self.norm2 = nn.BatchNorm2d(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -206,12 +205,12 @@ def build_untrained_heatmap(name: str, encoder: str, *, seed: int) -> TextHeatma
     if encoder != "random":
         path = Path(encoder) if encoder else _usual_encoder(spec)
         state = read_state_dict(path)
-        # a whole VGG16 is cut where the encoder ends
-        wanted = {key: state[key] for key in network.encoder.state_dict() if key in state}
-        wanted |= {
-            key: state[f"features.{key}"]
+        # of a whole VGG16, whose names begin with features, what lies before the encoder's end
+        wanted = {
+            key: state[name]
             for key in network.encoder.state_dict()
-            if f"features.{key}" in state
+            for name in (key, f"features.{key}")
+            if name in state
         }
         load_into(network.encoder, wanted, name=f"{name}'s encoder", path=path)
         start = f"{path.name} + random:{seed}"

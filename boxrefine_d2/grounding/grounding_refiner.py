@@ -18,7 +18,8 @@ from boxrefine_d2.features.text_heatmap import TextHeatmap, build_heatmap
 from boxrefine_d2.modeling import MapDetector
 from boxrefine_d2.modeling.box_refiner import DETECTOR, REFINE
 from boxrefine_d2.modeling.criterion import OBJECT
-from boxrefine_d2.structures import FeatureMap, PseudoBoxes, normalise, to_xyxy
+from boxrefine_d2.modeling.drift import weight_distance
+from boxrefine_d2.structures import FeatureMap, PseudoBoxes, normalise, to_xyxy, union_box
 
 from .heatmap_model import HeatmapModel
 from .queries import Found, found_by_detector
@@ -90,7 +91,7 @@ class GroundingRefiner(HeatmapModel):
     @property
     def first_learner(self) -> nn.Module:
         """The part of g that lies nearest to the image."""
-        return next(child for child in self.map_network.encoder.children())
+        return next(self.map_network.encoder.children())
 
     def set_phase(self, phase: str) -> None:
         """Chooses which part learns: h in "detector", g in "refine". The other has no gradient."""
@@ -170,25 +171,18 @@ class GroundingRefiner(HeatmapModel):
             sides = boxes[:, 2:] - boxes[:, :2]
             boxes = boxes[(sides >= self.min_target_side * sides.new_tensor(size[::-1])).all(dim=1)]
             if one and len(boxes):
-                low, high = boxes[:, :2].amin(dim=0), boxes[:, 2:].amax(dim=0)
-                boxes = torch.cat([low, high])[None]
+                boxes = union_box(boxes)[None]
             targets.append(normalise(boxes, size))
         return targets
 
-    @torch.no_grad()
     def weight_distance(self) -> float:
-        """||g^h - g||, the L2 distance of g's parameters to its frozen copy's."""
-        pairs = zip(self.map_network.parameters(), self.reference_network.parameters(), strict=True)
-        return torch.stack([(ours - theirs).norm() for ours, theirs in pairs]).norm().item()
+        """||g^h - g||."""
+        return weight_distance(self.map_network, self.reference_network)
 
-    def drawers(self, images: Tensor) -> dict[str, Any]:
-        """CLIP, g before, g refined."""
-        of_clip = {"clip": super().drawers(images)["clip"]}
-        networks: dict[str, TextHeatmap] = {
-            BEFORE: self.reference_network,
-            REFINED: self.map_network,
-        }
-        return of_clip | {name: self.drawer(network, images) for name, network in networks.items()}
+    @property
+    def networks(self) -> dict[str, TextHeatmap]:
+        """The one before and the refined one."""
+        return {BEFORE: self.reference_network, REFINED: self.map_network}
 
     def from_heatmaps(self, maps: dict[str, list[Tensor]], sizes: list[tuple[int, int]]) -> Any:
         """{"h": per image its boxes on each refined heatmap}: their union where it is an object with a probability above

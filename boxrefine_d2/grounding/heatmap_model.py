@@ -1,6 +1,7 @@
 """What training and refinement of g share: g, CLIP, the rule, and how queries are answered."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,6 +21,9 @@ from boxrefine_d2.language.relevance import relevance_maps
 from .queries import Found, averaged_heatmaps, found_in_heatmaps
 
 CLIP_SOURCE, SHUFFLED = "clip", "shuffled"
+
+# (P, 1, S, S) of P images, by their numbers in the batch, and as many phrases
+Drawer = Callable[[list[int], list[str]], Tensor]
 
 
 class HeatmapModel(nn.Module):
@@ -50,7 +54,6 @@ class HeatmapModel(nn.Module):
         self.losses = losses
         self.discovery = discovery
         self.start_layer = start_layer
-        self.square_size = square_size
         self._targets = PhraseTargets(clip, start_layer)
         # it never changes and may be large: checkpoints do without it
         self.register_state_dict_post_hook(_without_clip)
@@ -97,16 +100,18 @@ class HeatmapModel(nn.Module):
         text = self._targets.text(phrases)
         return self.losses(self.clip, images, text, heatmaps, relevance)
 
-    def drawers(self, images: Tensor) -> dict[str, Callable[[list[int], list[str]], Tensor]]:
-        """Of each source of heatmaps how it draws (P, 1, S, S) for images by number and phrases."""
-        return {
-            CLIP_SOURCE: lambda numbers, phrases: self._relevance(images, numbers, phrases),
-            "g": self.drawer(self.map_network, images),
-        }
+    @property
+    def networks(self) -> dict[str, TextHeatmap]:
+        """Each g that answers, by the name of its source; decoys are drawn by the last one."""
+        return {"g": self.map_network}
 
-    def drawer(
-        self, network: TextHeatmap, images: Tensor
-    ) -> Callable[[list[int], list[str]], Tensor]:
+    def _drawers(self, images: Tensor) -> dict[str, Drawer]:
+        """Of each source of heatmaps how it draws."""
+        of_networks = {name: self._drawer(g, images) for name, g in self.networks.items()}
+        of_clip = {CLIP_SOURCE: partial(self._relevance, images)}
+        return of_clip | of_networks
+
+    def _drawer(self, network: TextHeatmap, images: Tensor) -> Drawer:
         """The heatmaps of one g; its encoder reads each image once."""
         features = network.read(images)
         size = (images.shape[2], images.shape[3])
@@ -132,7 +137,7 @@ class HeatmapModel(nn.Module):
         """
         images = self.pictures(batched_inputs)
         queries = [[texts for _, texts in x["queries"]] for x in batched_inputs]
-        drawers = self.drawers(images)
+        drawers = self._drawers(images)
         maps = {name: averaged_heatmaps(queries, draw) for name, draw in drawers.items()}
         sizes = [(x["height"], x["width"]) for x in batched_inputs]
         further = self.from_heatmaps(maps, sizes)

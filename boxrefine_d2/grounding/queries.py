@@ -12,9 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from boxrefine_d2.discovery.build import Rule
-from boxrefine_d2.structures import FeatureMap, PseudoBoxes
+from boxrefine_d2.structures import FeatureMap, PseudoBoxes, union_box
 
 PAIRS_AT_ONCE = 32  # heatmaps drawn in one forward
+# of the largest value: pixels nearer to it are as bright. At a border resizing repeats a value but for its rounding
+_TIE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -79,11 +81,14 @@ def found_by_detector(boxes: PseudoBoxes, size: tuple[int, int]) -> Found:
 
 
 def brightest_pixels(heatmaps: Tensor, size: tuple[int, int]) -> list[tuple[int, int]]:
-    """(x, y) of the first maximum in raster order of each (S, S) heatmap resized to (H, W), bilinear as OpenCV's."""
+    """(x, y) of the first maximum in raster order of each (S, S) heatmap, in [0, 1], resized to (H, W), bilinear as
+    OpenCV's."""
     resized = F.interpolate(
         heatmaps[:, None].float(), size=size, mode="bilinear", align_corners=False
     )
-    places = resized.flatten(1).argmax(dim=1).tolist()
+    pixels = resized.flatten(1)
+    ties = pixels >= pixels.amax(dim=1, keepdim=True) - _TIE
+    places = ties.byte().argmax(dim=1).tolist()
     return [(place % size[1], place // size[1]) for place in places]
 
 
@@ -91,6 +96,5 @@ def _boxes(found: PseudoBoxes) -> tuple[tuple[float, ...] | None, list[list[floa
     """Their union, each of them, and the best score."""
     if not len(found):
         return None, [], 0.0
-    corners = found.boxes
-    union = torch.cat([corners[:, :2].amin(dim=0), corners[:, 2:].amax(dim=0)])
-    return tuple(union.tolist()), corners.tolist(), float(found.scores.max())
+    union = union_box(found.boxes)
+    return tuple(union.tolist()), found.boxes.tolist(), float(found.scores.max())

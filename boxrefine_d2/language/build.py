@@ -56,9 +56,6 @@ def _mini() -> CLIPConfig:
             "num_hidden_layers": 3,
             "vocab_size": 514,
             "max_position_embeddings": 77,
-            "bos_token_id": 512,
-            "eos_token_id": 513,
-            "pad_token_id": 513,
         },
         projection_dim=192,
     )
@@ -81,9 +78,7 @@ def build_clip(name: str, weights: str | Path | None = None) -> Clip:
             official ones, taken from the library's cache or its host.
     Raises: UserError for an unknown name, a folder that is none of a CLIP, or weights that cannot be had.
     """
-    if name not in CLIPS:
-        raise UserError(f"unknown CLIP {name!r}; known: {', '.join(CLIPS)}")
-    spec, text = CLIPS[name], str(weights or "")
+    spec, text = _spec(name), str(weights or "")
     seed = parse_random(text)
     if seed is not None:
         return random_clip(spec.config(), seed)
@@ -99,6 +94,17 @@ def build_clip(name: str, weights: str | Path | None = None) -> Clip:
             "give the folder, or take random:0 for untrained ones"
         )
     return _read(place, name)
+
+
+def clip_config(name: str) -> CLIPConfig:
+    """The architecture of a named CLIP, to be changed. Raises: UserError for an unknown name."""
+    return _spec(name).config()
+
+
+def _spec(name: str) -> ClipSpec:
+    if name not in CLIPS:
+        raise UserError(f"unknown CLIP {name!r}; known: {', '.join(CLIPS)}")
+    return CLIPS[name]
 
 
 def random_clip(config: CLIPConfig, seed: int, tokenizer: CLIPTokenizer | None = None) -> Clip:

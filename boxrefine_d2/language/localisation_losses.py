@@ -48,8 +48,8 @@ class LocalisationLosses(nn.Module):
     @property
     def enabled(self) -> bool:
         """Whether any term counts."""
-        weights = (self.relevance_weight, self.area_weight)
-        return any(weights) or bool(self.foreground_weight or self.background_weight)
+        of_map = (self.relevance_weight, self.area_weight)
+        return any((*of_map, self.foreground_weight, self.background_weight))
 
     def forward(
         self, clip: Clip, images: Tensor, text: Tensor, heatmaps: Tensor, relevance: Tensor

@@ -32,7 +32,7 @@ from boxrefine_d2.features.segmenter import Segmenter
 from boxrefine_d2.structures import FeatureMap, normalise, to_xyxy
 
 from .criterion import OBJECT
-from .drift import relative_shift
+from .drift import relative_shift, weight_distance
 from .map_detector import MapDetector, to_instances
 from .map_inputs import MapInput, build_map_input
 from .preservation import PreservationLoss
@@ -251,11 +251,9 @@ class BoxRefiner(nn.Module):
             held, boxes = torch.stack([row[0] for row in rows]), [row[1] for row in rows]
         return held if wants_held else None, boxes if wants_boxes else None
 
-    @torch.no_grad()
     def weight_distance(self) -> float:
-        """||f^h - f||, the L2 distance of f's parameters to its frozen copy's."""
-        pairs = zip(self.map_network.parameters(), self.reference_network.parameters(), strict=True)
-        return torch.stack([(ours - theirs).norm() for ours, theirs in pairs]).norm().item()
+        """||f^h - f||."""
+        return weight_distance(self.map_network, self.reference_network)
 
     def _batch(self, batched_inputs: list[dict[str, Any]]) -> Tensor:
         f = self.map_network

@@ -6,12 +6,19 @@ Measured on a fixed handful of training images, squeezed to S x S like the input
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.ops import box_area, box_iou
 
 from boxrefine_d2.discovery.build import Rule
 from boxrefine_d2.features.reading import Refinable, map_of, shared_part
 from boxrefine_d2.structures import FeatureMap, PseudoBoxes
+
+
+@torch.no_grad()
+def weight_distance(network: nn.Module, reference: nn.Module) -> float:
+    """The L2 distance of a network's parameters to those of its frozen copy."""
+    pairs = zip(network.parameters(), reference.parameters(), strict=True)
+    return torch.stack([(ours - theirs).norm() for ours, theirs in pairs]).norm().item()
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ in the small; several right phrases of an image as in supervised contrastive lea
 Shapes: B images, each with a phrase; D dimensions of the common space.
 """
 
-import copy
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -18,9 +17,11 @@ from torch import Tensor, nn
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.features import IMAGENET_MEAN, IMAGENET_STD, build_backbone
 from boxrefine_d2.features.vit import VisionTransformer
-from boxrefine_d2.language.build import CLIPS, random_clip
+from boxrefine_d2.language.build import clip_config, random_clip
 from boxrefine_d2.language.clip import Clip
 from boxrefine_d2.language.phrase_vocabulary import learn_tokenizer
+
+from .parameter_groups import decay_of_matrices
 
 _NO_BOXES = "CLIP draws no boxes, so it cannot be evaluated; DATASETS.TEST must be ()"
 MAX_SCALE = 100.0  # of the logits, as in the paper
@@ -54,8 +55,7 @@ class ClipTraining(nn.Module):
         if cfg.DATASETS.TEST:
             raise UserError(f"DATASETS.TEST {cfg.DATASETS.TEST}: {_NO_BOXES}")
         name, size = cfg.MODEL.CLIP.NAME, cfg.PRETRAIN.CLIP.VOCABULARY
-        config = copy.deepcopy(CLIPS[name].config())
-        clip = random_clip(config, cfg.SEED, learn_tokenizer((), size))
+        clip = random_clip(clip_config(name), cfg.SEED, learn_tokenizer((), size))
         backbone = build_backbone(cfg.MODEL.MAP_NETWORK.NAME, cfg.MODEL.MAP_NETWORK.WEIGHTS)
         start_from(clip, backbone)
         return {
@@ -80,11 +80,7 @@ class ClipTraining(nn.Module):
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """AdamW's; no weight decay on single numbers and vectors."""
-        learning = [p for p in self.parameters() if p.requires_grad]
-        return [
-            {"params": [p for p in learning if p.dim() > 1], "weight_decay": self.weight_decay},
-            {"params": [p for p in learning if p.dim() <= 1], "weight_decay": 0.0},
-        ]
+        return decay_of_matrices(self, self.weight_decay)
 
     def forward(self, batched_inputs: list[dict[str, Any]]) -> dict[str, Tensor]:
         """Detectron2's contract, in training only.

@@ -17,6 +17,8 @@ from boxrefine_d2.features.padding import normalise_and_pad
 from boxrefine_d2.features.vit import VisionTransformer
 from boxrefine_d2.features.weights import build_random
 
+from .parameter_groups import decay_of_matrices
+
 _NO_BOXES = "a trunk draws no boxes, so it cannot be evaluated; DATASETS.TEST must be ()"
 
 
@@ -98,11 +100,7 @@ class TrunkDistillation(nn.Module):
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """AdamW's; no weight decay on biases and norms."""
-        learning = [p for p in self.parameters() if p.requires_grad]
-        return [
-            {"params": [p for p in learning if p.dim() > 1], "weight_decay": self.weight_decay},
-            {"params": [p for p in learning if p.dim() <= 1], "weight_decay": 0.0},
-        ]
+        return decay_of_matrices(self, self.weight_decay)
 
     def forward(self, batched_inputs: list[dict[str, Any]]) -> Any:
         """Detectron2's contract.

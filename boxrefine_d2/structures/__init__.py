@@ -1,6 +1,13 @@
 """The types that pass between rooms, and the changes of frame between them."""
 
-from .box_frames import boxes_input_to_image, cell_box_to_input, mask_to_box, normalise, to_xyxy
+from .box_frames import (
+    boxes_input_to_image,
+    cell_box_to_input,
+    mask_to_box,
+    normalise,
+    to_xyxy,
+    union_box,
+)
 from .feature_map import FeatureMap
 from .pseudo_boxes import PseudoBoxes
 
@@ -12,4 +19,5 @@ __all__ = [
     "mask_to_box",
     "normalise",
     "to_xyxy",
+    "union_box",
 ]

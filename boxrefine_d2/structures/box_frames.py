@@ -53,6 +53,11 @@ def boxes_input_to_image(
     return torch.minimum((boxes_input * scale).clamp(min=0), limit)
 
 
+def union_box(boxes: Tensor) -> Tensor:
+    """The smallest box (4,) around (N, 4) XYXY boxes, N >= 1."""
+    return torch.cat([boxes[:, :2].amin(dim=0), boxes[:, 2:].amax(dim=0)])
+
+
 def normalise(boxes: Tensor, size: tuple[int, int]) -> Tensor:
     """(..., 4) XYXY in pixels of an image of `size` (H, W) to (cx, cy, w, h) in [0, 1]."""
     scaled = boxes / boxes.new_tensor([size[1], size[0], size[1], size[0]])

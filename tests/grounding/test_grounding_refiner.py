@@ -133,6 +133,21 @@ def test_answers_before_and_after_and_of_h(build, test_batch):
     assert model.weight_distance() > 0
 
 
+def test_each_network_reads_an_image_once_whatever_is_asked_of_it(build, test_batch, monkeypatch):
+    model = build()
+    model.eval()
+    read = []
+    for name, network in model.networks.items():
+        whole = network.read
+        monkeypatch.setattr(
+            network,
+            "read",
+            lambda images, name=name, whole=whole: read.append(name) or whole(images),
+        )
+    model(test_batch)
+    assert read == ["before", "refined"]
+
+
 def test_boxes_of_h_are_those_it_takes_for_objects(build, monkeypatch):
     model = build()
     raw = torch.full((1, model.map_detector.num_boxes, 6), 0.0)

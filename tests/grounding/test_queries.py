@@ -24,6 +24,15 @@ def test_the_brightest_pixel_is_opencvs_first_maximum():
     assert brightest_pixels(flat, (4, 4)) == [(2, 1)]
 
 
+def test_pixels_that_differ_by_rounding_are_equally_bright():
+    heatmap = torch.full((1, 3, 3), 0.5)
+    heatmap[0, 1, 2] += 1e-7
+    heatmap[0, 2, 0] += 1e-5
+    assert brightest_pixels(heatmap, (3, 3)) == [(0, 2)]
+    heatmap[0, 2, 0] = 0.5
+    assert brightest_pixels(heatmap, (3, 3)) == [(0, 0)]
+
+
 def test_boxes_and_points_come_in_the_frame_of_the_image():
     heatmaps = torch.zeros(2, 20, 20)
     heatmaps[0, 5:15, 0:10] = 1.0

@@ -98,6 +98,13 @@ def test_a_fixed_batch_is_learnt():
     assert losses[-1] < losses[0] / 3
 
 
+def test_an_unknown_name_is_a_users_mistake():
+    cfg = boxrefine_cfg()
+    cfg.MODEL.CLIP.NAME = "clip_big"
+    with pytest.raises(UserError, match="unknown CLIP 'clip_big'; known: clip_mini, clip_vitb32"):
+        ClipTraining.from_config(cfg)
+
+
 def test_it_is_not_evaluated():
     cfg = boxrefine_cfg()
     cfg.DATASETS.TEST = ("scenes:val",)

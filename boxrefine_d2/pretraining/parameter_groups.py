@@ -1,0 +1,15 @@
+"""How an optimizer treats the parameters of a network that learns as a whole."""
+
+from typing import Any
+
+from torch import nn
+
+
+def decay_of_matrices(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Two groups of what learns: decay on everything but single numbers and vectors, such as biases and norms, as DINO's
+    code has it."""
+    learning = [p for p in module.parameters() if p.requires_grad]
+    return [
+        {"params": [p for p in learning if p.dim() > 1], "weight_decay": weight_decay},
+        {"params": [p for p in learning if p.dim() <= 1], "weight_decay": 0.0},
+    ]
