@@ -1,6 +1,7 @@
 """The tables of detectors in docs/small_world.md.
 
     python docs/detectors.py --seeds 0,1,2      # runs both pipelines below as far as they are not done, and keeps the results
+    python docs/detectors.py --seeds 3          # one more seed
 
 Labels are made once, by configs/pipelines/small_world_labels.yaml; detectors once a seed, by small_world.yaml. What they
 found is kept in docs/small_world/detectors.json; docs/small_world.py writes the page.
@@ -11,7 +12,7 @@ import json
 import statistics
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,30 +92,35 @@ IMAGES = {
 
 
 def run(seeds: list[str], output: Path) -> None:
-    """Runs the pipelines and keeps what they found. Raises: UserError for a run that failed."""
+    """Runs the pipelines and keeps what each found as soon as it is through, beside what is kept of other seeds.
+
+    Raises: UserError for a run that failed.
+    """
     labels = output / "labels"
-    commands = [["tools/pipeline.py", LABELS, f"folder={labels}"]]
+    kept = _run_pipeline(LABELS, [f"folder={labels}"])
+    kept["results"] = {title: _metrics(labels / file) for title, file in OF_LABELS.items()}
+    kept["counts"] = {name: _counts(labels / name) for name in ("maskcut", "separate")}
+    _keep(lambda found: found.update(labels=kept))
     for seed in seeds:
-        places = [f"labels={labels}", f"folder={output / f'seed_{seed}'}"]
-        commands.append(["tools/pipeline.py", DETECTORS, f"seed={seed}", *places])
-    for command in commands:
-        if subprocess.run([sys.executable, *command], cwd=ROOT).returncode:
-            raise UserError(f"{' '.join(command)} failed; what it said stands above")
-    folders = {seed: output / f"seed_{seed}" for seed in seeds}
-    found = {
-        "commit": commit(),
-        "commands": [" ".join(["python", *command]) for command in commands],
-        "labels": {title: _metrics(labels / file) for title, file in OF_LABELS.items()},
-        "seeds": {
-            seed: {title: _metrics(folder / file) for title, file in OF_SEEDS.items()}
-            for seed, folder in folders.items()
-        },
-        "training_sets": {
-            "maskcut": [_counts(labels / "maskcut")],
-            "separate": [_counts(labels / "separate")],
-            "confirmed": [_counts(folder / "confirmed") for folder in folders.values()],
-        },
-    }
+        folder = output / f"seed_{seed}"
+        of_seed = _run_pipeline(DETECTORS, [f"seed={seed}", f"labels={labels}", f"folder={folder}"])
+        of_seed["results"] = {title: _metrics(folder / file) for title, file in OF_SEEDS.items()}
+        of_seed["counts"] = {"confirmed": _counts(folder / "confirmed")}
+        _keep(lambda found, seed=seed, of_seed=of_seed: found["seeds"].update({seed: of_seed}))
+
+
+def _run_pipeline(plan: str, settings: list[str]) -> dict[str, Any]:
+    """The command and the commit that it was run on."""
+    command = ["tools/pipeline.py", plan, *settings]
+    if subprocess.run([sys.executable, *command], cwd=ROOT).returncode:
+        raise UserError(f"{' '.join(command)} failed; what it said stands above")
+    return {"commit": commit(), "command": " ".join(["python", *command])}
+
+
+def _keep(change: Callable[[dict[str, Any]], None]) -> None:
+    found = json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.exists() else {"seeds": {}}
+    change(found)
+    found["seeds"] = dict(sorted(found["seeds"].items()))
     write_json(KEPT, found)
 
 
@@ -150,8 +156,12 @@ def tables() -> str:
     if not KEPT.exists():
         return "Not run yet."
     found = json.loads(KEPT.read_text(encoding="utf-8"))
-    each = ", ".join(f"`{command}`" for command in found["commands"])
-    count = f"{len(found['seeds'])} seeds" if len(found["seeds"]) > 1 else "one seed"
+    if not found["seeds"]:
+        return "Not run yet."
+    seeds = found["seeds"]
+    runs = [("labels", found["labels"]), *((f"seed {seed}", of) for seed, of in seeds.items())]
+    each = "; ".join(f"{name} `{of['command']}` (commit {of['commit']})" for name, of in runs)
+    count = f"{len(seeds)} seeds" if len(seeds) > 1 else "one seed"
     return "\n\n".join(
         [
             _result_table(found, MAIN),
@@ -161,7 +171,7 @@ def tables() -> str:
             _difference_table(found),
             "The thesis's training sets for CutLER's detector, each trained for as many steps:",
             _thesis_table(found),
-            f"`{DATA}`, {count}, commit {found['commit']}: {each}.",
+            f"`{DATA}`, {count}: {each}.",
         ]
     )
 
@@ -192,7 +202,8 @@ def _difference_table(found: dict[str, Any]) -> str:
 def _thesis_table(found: dict[str, Any]) -> str:
     rows = []
     for title, (result, labels) in TRAINING_SETS.items():
-        sets = found["training_sets"][labels]
+        counted = [of["counts"] for of in (found["labels"], *found["seeds"].values())]
+        sets = [counts[labels] for counts in counted if labels in counts]
         images, masks = (
             round(statistics.mean(one[key] for one in sets)) for key in ("images", "labels")
         )
@@ -208,7 +219,8 @@ def _thesis_table(found: dict[str, Any]) -> str:
 def _values(found: dict[str, Any], title: str, subset: str, metric: str) -> list[float]:
     """One a seed; labels that no seed changes have the same for each. Empty for a metric that the result has not."""
     seeds = found["seeds"].values()
-    results = [found["labels"].get(title) or of_seed[title] for of_seed in seeds]
+    of_labels = found["labels"]["results"]
+    results = [of_labels.get(title) or of_seed["results"][title] for of_seed in seeds]
     return [result[subset][metric] for result in results if metric in result[subset]]
 
 

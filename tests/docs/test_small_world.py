@@ -47,26 +47,27 @@ def kept_detectors(detectors, *values):
     masks = [{**box, "segm_ap50": box["ap"], "segm_ap": box["ap"] / 2} for box in boxes]
     of_seed = [dict.fromkeys(detectors.IMAGES, mask) for mask in masks[:-1]]
     cad = [{"": box} for box in boxes[:-1]]
-    return {
-        "commit": "abc1234",
-        "commands": ["python a", "python b"],
-        "labels": {
-            title: {"": masks[-1] if "MaskCut" in title else boxes[-1]}
-            for title in detectors.OF_LABELS
-        },
-        "seeds": {
-            str(seed): {
+    of_labels = {
+        title: {"": masks[-1] if "MaskCut" in title else boxes[-1]} for title in detectors.OF_LABELS
+    }
+    counts = {
+        "maskcut": {"images": 10, "labels": 30},
+        "separate": {"images": 6, "labels": 8},
+    }
+    seeds = {
+        str(seed): {
+            "commit": f"seed{seed}",
+            "command": f"python b {seed}",
+            "results": {
                 title: cad[seed] if "LOST" in title else of_seed[seed]
                 for title in detectors.OF_SEEDS
-            }
-            for seed in range(len(values))
-        },
-        "training_sets": {
-            "maskcut": [{"images": 10, "labels": 30}],
-            "separate": [{"images": 6, "labels": 8}],
-            "confirmed": [{"images": 9 + i, "labels": 20 + 2 * i} for i in range(len(values))],
-        },
+            },
+            "counts": {"confirmed": {"images": 9 + seed, "labels": 20 + 2 * seed}},
+        }
+        for seed in range(len(values))
     }
+    labels = {"commit": "abc1234", "command": "python a", "results": of_labels, "counts": counts}
+    return {"labels": labels, "seeds": seeds}
 
 
 def test_keys_have_a_row_each(tmp_path, monkeypatch):
@@ -91,7 +92,8 @@ def test_detectors_of_one_seed_have_no_interval(detectors):
     assert "| LOST | 49.0 | 49.0 | 49.0 | – | – |" in tables
     assert "| CAD on LOST, less LOST | +1.0 | +1.0 | +1.0 | – | – |" in tables
     assert "| CutLER on MaskCut | 50.0 | 50.0 | 50.0 | 50.0 | 25.0 |" in tables
-    assert tables.endswith("`cutouts_val`, one seed, commit abc1234: `python a`, `python b`.")
+    runs = "labels `python a` (commit abc1234); seed 0 `python b 0` (commit seed0)."
+    assert tables.endswith(f"`cutouts_val`, one seed: {runs}")
 
 
 def test_detectors_have_intervals_over_three_seeds(detectors):
@@ -104,6 +106,25 @@ def test_detectors_have_intervals_over_three_seeds(detectors):
     assert "| CAD on LOST on the refined backbone, less CAD on LOST | +0.0 |" in tables
     row = "| confirmed by the detector (10 images, 22 masks) | images with overlapping instances | 52.0 [47.0, 57.0] |"
     assert row in tables and "3 seeds" in tables
+
+
+def test_a_seed_is_kept_as_soon_as_it_is_through(detectors, monkeypatch, tmp_path):
+    def run(plan, settings):
+        if "seed=2" in settings:
+            raise UserError("seed 2 failed")
+        return {"commit": "abc1234", "command": " ".join(["python", plan, *settings])}
+
+    monkeypatch.setattr(detectors, "_run_pipeline", run)
+    monkeypatch.setattr(
+        detectors, "_metrics", lambda path: dict.fromkeys(detectors.IMAGES, {"corloc": 50.0})
+    )
+    monkeypatch.setattr(detectors, "_counts", lambda folder: {"images": 3, "labels": 4})
+    with pytest.raises(UserError, match="seed 2 failed"):
+        detectors.run(["1", "2"], tmp_path)
+    detectors.run(["0"], tmp_path)
+    kept = json.loads(detectors.KEPT.read_text())
+    assert list(kept["seeds"]) == ["0", "1"] and "seed=1" in kept["seeds"]["1"]["command"]
+    assert "| CAD on LOST | 50.0 | – |" in detectors.tables() and "2 seeds" in detectors.tables()
 
 
 def score(mean, per_seed):
