@@ -8,22 +8,30 @@ found is kept in docs/small_world/detectors.json; docs/small_world.py writes the
 """
 
 import argparse
-import json
 import statistics
-import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from kept_results import (
+    NOT_RUN,
+    interval,
+    keep,
+    keep_seed,
+    markdown,
+    number,
+    read_json,
+    read_kept,
+    run_list,
+    run_pipeline,
+    seed_count,
+)
 from scipy.stats import t
 
-from boxrefine_d2.errors import CommandParser, UserError, run_command
-from boxrefine_d2.evaluation import write_json
+from boxrefine_d2.errors import CommandParser, run_command
 
-DOCS = Path(__file__).parent
-ROOT = DOCS.parent
-KEPT = DOCS / "small_world" / "detectors.json"
+KEPT = Path(__file__).parent / "small_world" / "detectors.json"
 LABELS, DETECTORS = (
     f"configs/pipelines/{name}.yaml" for name in ("small_world_labels", "small_world")
 )
@@ -97,44 +105,21 @@ def run(seeds: list[str], output: Path) -> None:
     Raises: UserError for a run that failed.
     """
     labels = output / "labels"
-    kept = _run_pipeline(LABELS, [f"folder={labels}"])
+    kept = run_pipeline(LABELS, [f"folder={labels}"])
     kept["results"] = {title: _metrics(labels / file) for title, file in OF_LABELS.items()}
     kept["counts"] = {name: _counts(labels / name) for name in ("maskcut", "separate")}
-    _keep(lambda found: found.update(labels=kept))
+    keep(KEPT, lambda found: found.update(labels=kept))
     for seed in seeds:
         folder = output / f"seed_{seed}"
-        of_seed = _run_pipeline(DETECTORS, [f"seed={seed}", f"labels={labels}", f"folder={folder}"])
+        of_seed = run_pipeline(DETECTORS, [f"seed={seed}", f"labels={labels}", f"folder={folder}"])
         of_seed["results"] = {title: _metrics(folder / file) for title, file in OF_SEEDS.items()}
         of_seed["counts"] = {"confirmed": _counts(folder / "confirmed")}
-        _keep(lambda found, seed=seed, of_seed=of_seed: found["seeds"].update({seed: of_seed}))
-
-
-def _run_pipeline(plan: str, settings: list[str]) -> dict[str, Any]:
-    """The command and the commit that it was run on."""
-    command = ["tools/pipeline.py", plan, *settings]
-    if subprocess.run([sys.executable, *command], cwd=ROOT).returncode:
-        raise UserError(f"{' '.join(command)} failed; what it said stands above")
-    return {"commit": commit(), "command": " ".join(["python", *command])}
-
-
-def _keep(change: Callable[[dict[str, Any]], None]) -> None:
-    found = json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.exists() else {"seeds": {}}
-    change(found)
-    found["seeds"] = dict(sorted(found["seeds"].items()))
-    write_json(KEPT, found)
-
-
-def commit() -> str:
-    """That the results are of."""
-    command = ["git", "rev-parse", "--short", "HEAD"]
-    return subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout.strip()
+        keep_seed(KEPT, seed, of_seed)
 
 
 def _metrics(path: Path) -> dict[str, dict[str, float]]:
     """Of each subset of the data, as a modifier of its name, the metrics that there are."""
-    content = json.loads((ROOT / path).read_text(encoding="utf-8"))
+    content = read_json(path)
     datasets = content.get("datasets", {DATA: content})
     return {
         name.removeprefix(DATA).removeprefix(TRAIN): {
@@ -146,22 +131,18 @@ def _metrics(path: Path) -> dict[str, dict[str, float]]:
 
 def _counts(folder: Path) -> dict[str, int]:
     """Labels of a file, and the images that have some."""
-    content = json.loads((ROOT / folder / "labels.json").read_text(encoding="utf-8"))
+    content = read_json(folder / "labels.json")
     images = {label["image_id"] for label in content["annotations"]}
     return {"images": len(images), "labels": len(content["annotations"])}
 
 
 def tables() -> str:
     """What is kept: detectors beside their labels, their differences, the thesis's training sets."""
-    if not KEPT.exists():
-        return "Not run yet."
-    found = json.loads(KEPT.read_text(encoding="utf-8"))
-    if not found["seeds"]:
-        return "Not run yet."
+    found = read_kept(KEPT)
     seeds = found["seeds"]
+    if not seeds:
+        return NOT_RUN
     runs = [("labels", found["labels"]), *((f"seed {seed}", of) for seed, of in seeds.items())]
-    each = "; ".join(f"{name} `{of['command']}` (commit {of['commit']})" for name, of in runs)
-    count = f"{len(seeds)} seeds" if len(seeds) > 1 else "one seed"
     return "\n\n".join(
         [
             _result_table(found, MAIN),
@@ -171,7 +152,7 @@ def tables() -> str:
             _difference_table(found),
             "The thesis's training sets for CutLER's detector, each trained for as many steps:",
             _thesis_table(found),
-            f"`{DATA}`, {count}: {each}.",
+            f"`{DATA}`, {seed_count(seeds)}: {run_list(runs)}.",
         ]
     )
 
@@ -181,7 +162,7 @@ def _result_table(found: dict[str, Any], titles: Sequence[str]) -> str:
         [title, *(_cell(_values(found, title, "", metric)) for metric in METRICS)]
         for title in titles
     ]
-    return _markdown(["", *METRICS.values()], rows)
+    return markdown(["", *METRICS.values()], rows)
 
 
 def _difference_table(found: dict[str, Any]) -> str:
@@ -196,7 +177,7 @@ def _difference_table(found: dict[str, Any]) -> str:
             )
             cells.append(_cell([b - a for a, b in pairs], signed=True))
         rows.append([f"{after}, less {before}", *cells])
-    return _markdown(["", *METRICS.values()], rows)
+    return markdown(["", *METRICS.values()], rows)
 
 
 def _thesis_table(found: dict[str, Any]) -> str:
@@ -211,9 +192,7 @@ def _thesis_table(found: dict[str, Any]) -> str:
             metrics = ("ap", "ap50", "segm_ap", "segm_ap50")
             cells = [_cell(_values(found, result, subset, metric)) for metric in metrics]
             rows.append([f"{title} ({images} images, {masks} masks)", name, *cells])
-    return _markdown(
-        ["trained on", "scored on", "box AP", "box AP50", "mask AP", "mask AP50"], rows
-    )
+    return markdown(["trained on", "scored on", "box AP", "box AP50", "mask AP", "mask AP50"], rows)
 
 
 def _values(found: dict[str, Any], title: str, subset: str, metric: str) -> list[float]:
@@ -224,25 +203,15 @@ def _values(found: dict[str, Any], title: str, subset: str, metric: str) -> list
     return [result[subset][metric] for result in results if metric in result[subset]]
 
 
-def _markdown(heads: list[str], rows: list[list[str]]) -> str:
-    rule = "|---" * len(heads) + "|"
-    return "\n".join([_row(heads), rule, *map(_row, rows)])
-
-
-def _row(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
 def _cell(values: list[float], signed: bool = False) -> str:
     """The mean, and its 95 % interval where there are three seeds or more that differ (Student's t over seeds)."""
     if not values:
         return "–"
-    sign = "+" if signed else ""
     mean = statistics.mean(values)
     if len(values) < 3 or len(set(values)) == 1:
-        return f"{mean:{sign}.1f}"
+        return number(mean, signed)
     half = t.ppf(0.975, len(values) - 1) * statistics.stdev(values) / len(values) ** 0.5
-    return f"{mean:{sign}.1f} [{mean - half:{sign}.1f}, {mean + half:{sign}.1f}]"
+    return interval({"mean": mean, "ci95": [mean - half, mean + half]}, signed)
 
 
 def main() -> int:

@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import detectors
+import grounding
 import key_similarity
 import yaml
+from kept_results import commit, interval, number
 from scipy.stats import spearmanr
 
 from boxrefine_d2.errors import CommandParser, UserError, run_command
@@ -73,13 +75,15 @@ def run(names: list[str], output: Path) -> None:
     unknown = [name for name in names if name not in known]
     if unknown:
         raise UserError(f"no setting {unknown[0]!r}; known: {', '.join(known)}")
-    commit = detectors.commit()
+    of_commit = commit()
     for name in names or known:
         command = demo_command(known[name], output)
         print(f"{name}: python {shlex.join(command)}")
         if subprocess.run([sys.executable, *command], cwd=ROOT).returncode:
             raise UserError(f"the run of {name!r} failed; what it said stands above")
-        found = json.loads((ROOT / output / name / "results.json").read_text()) | {"commit": commit}
+        found = json.loads((ROOT / output / name / "results.json").read_text()) | {
+            "commit": of_commit
+        }
         records = [one["record"] for one in found["runs"]]
         kept = {key: found[key] for key in KEYS} | {"records": records}
         write_json(KEPT / f"{name}.json", kept)
@@ -123,23 +127,13 @@ def page() -> str:
         )
         or f"{NOT_RUN}.",
         "DETECTORS": detectors.tables(),
+        "GROUNDING": grounding.tables(),
         "KEYS": key_similarity.table(),
         "COMMANDS": commands(found),
     }
     for name, part in parts.items():
         text = text.replace(f"<!-- {name} -->", part)
     return text
-
-
-def interval(value: dict[str, Any], signed: bool = False) -> str:
-    """ "12.3 [10.0, 14.5]"."""
-    low, high = (number(x, signed) for x in value["ci95"])
-    return f"{number(value['mean'], signed)} [{low}, {high}]"
-
-
-def number(value: float, signed: bool = False) -> str:
-    """ "12.3", or "+12.3"."""
-    return f"{value:+.1f}" if signed else f"{value:.1f}"
 
 
 def claim(setting: dict[str, Any], result: dict[str, Any]) -> str:

@@ -1,8 +1,6 @@
 """The page is written from results alone; what it shows is what they hold."""
 
-import importlib
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,29 +11,21 @@ from boxrefine_d2.errors import UserError
 DOCS = Path(__file__).parents[2] / "docs"
 
 
-def load_script(name="small_world"):
-    """The script as a module; docs is no package."""
-    sys.path.insert(0, str(DOCS))
-    try:
-        return importlib.import_module(name)
-    finally:
-        sys.path.remove(str(DOCS))
-
-
 @pytest.fixture
-def script(tmp_path, monkeypatch):
-    module = load_script()
+def script(tmp_path, monkeypatch, load_script):
+    module = load_script("small_world")
     kept = tmp_path / "small_world"
     kept.mkdir()
     (kept / "text.md").write_text(
-        "<!-- CLAIM --> <!-- SETTINGS --> <!-- DRIFT --> <!-- DETECTORS --> <!-- KEYS --> <!-- COMMANDS -->"
+        "<!-- CLAIM --> <!-- SETTINGS --> <!-- DRIFT --> <!-- DETECTORS --> <!-- GROUNDING --> <!-- KEYS --> <!-- COMMANDS -->"
     )
     monkeypatch.setattr(module, "KEPT", kept)
+    monkeypatch.setattr(module.grounding, "KEPT", kept / "grounding.json")
     return module
 
 
 @pytest.fixture
-def detectors(tmp_path, monkeypatch):
+def detectors(tmp_path, monkeypatch, load_script):
     module = load_script("detectors")
     monkeypatch.setattr(module, "KEPT", tmp_path / "detectors.json")
     return module
@@ -70,7 +60,7 @@ def kept_detectors(detectors, *values):
     return {"labels": labels, "seeds": seeds}
 
 
-def test_keys_have_a_row_each(tmp_path, monkeypatch):
+def test_keys_have_a_row_each(tmp_path, monkeypatch, load_script):
     module = load_script("key_similarity")
     monkeypatch.setattr(module, "KEPT", tmp_path / "keys.json")
     assert module.table() == "Not run yet."
@@ -114,7 +104,7 @@ def test_a_seed_is_kept_as_soon_as_it_is_through(detectors, monkeypatch, tmp_pat
             raise UserError("seed 2 failed")
         return {"commit": "abc1234", "command": " ".join(["python", plan, *settings])}
 
-    monkeypatch.setattr(detectors, "_run_pipeline", run)
+    monkeypatch.setattr(detectors, "run_pipeline", run)
     monkeypatch.setattr(
         detectors, "_metrics", lambda path: dict.fromkeys(detectors.IMAGES, {"corloc": 50.0})
     )
@@ -193,8 +183,9 @@ def test_the_drift_table_orders_signals_and_corloc(script):
     assert "- shift of the map: -1.00" in page
 
 
-def test_the_committed_page_is_what_the_kept_results_give():
-    assert (DOCS / "small_world.md").read_text(encoding="utf-8") == load_script().page()
+def test_the_committed_page_is_what_the_kept_results_give(load_script):
+    page = load_script("small_world").page()
+    assert (DOCS / "small_world.md").read_text(encoding="utf-8") == page
 
 
 def test_every_setting_is_a_valid_change_of_the_configuration(script):

@@ -1,0 +1,193 @@
+"""The tables of phrases in docs/small_world.md.
+
+    python docs/grounding.py --seeds 0,1,2                 # runs the pipeline as far as it is not done, and keeps what it found
+    python docs/grounding.py --seeds 0 clip=FOLDER         # with another CLIP
+
+Each seed is a run of configs/pipelines/grounding.yaml. What it found is kept in docs/small_world/grounding.json, percents and
+which phrases were hit; docs/small_world.py writes the page.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from kept_results import (
+    NOT_RUN,
+    interval,
+    keep_seed,
+    markdown,
+    read_json,
+    read_kept,
+    run_list,
+    run_pipeline,
+    seed_count,
+)
+
+from boxrefine_d2.engine.results import inference_folder
+from boxrefine_d2.errors import CommandParser, run_command
+from boxrefine_d2.report import Estimate, mean_with_interval, paired_gain
+
+KEPT = Path(__file__).parent / "small_world" / "grounding.json"
+PLAN = "configs/pipelines/grounding.yaml"
+METRICS = {"pointing": "pointing", "box_acc": "box accuracy"}
+
+Finder = tuple[str, str]  # a stage of the plan, and a source in its results
+CLIP, CENTRE, RANDOM = "CLIP's relevance map", "the image's centre", "a random point and box"
+G, REFINED, H, SHUFFLED = "*g*", "*g^h*", "*h*", "*g* with phrases of other images"
+# who finds, by title; the last three are controls
+FINDERS: dict[str, Finder] = {
+    CLIP: ("train", "clip"),
+    G: ("train", "g"),
+    REFINED: ("refine", "refined"),
+    H: ("refine", "h"),
+    SHUFFLED: ("train", "shuffled"),
+    CENTRE: ("train", "centre"),
+    RANDOM: ("train", "random"),
+}
+# what is compared, phrase by phrase: the second one less the first
+PAIRS = ((SHUFFLED, G), (CENTRE, G), (RANDOM, G), (CLIP, G), (G, REFINED), (G, H))
+# ways of refinement by title, and their stages
+REFINEMENTS = {
+    "as the paper does it": "refine",
+    "targets never united": "no_union",
+    "without the localisation losses": "no_losses",
+    "*k* = 1": "k1_score",
+}
+# of each refinement what is shown: the metric, and the source with its title
+SHOWN = (("pointing", "refined", REFINED), ("box_acc", "refined", REFINED), ("box_acc", "h", H))
+
+
+def run(seeds: Sequence[str], output: Path, changes: Sequence[str] = ()) -> None:
+    """Runs the pipeline for each seed and keeps what it found as soon as it is through.
+
+    Args: changes: KEY=VALUE, of the plan.
+    Raises: UserError for a run that failed.
+    """
+    for seed in seeds:
+        folder = output / f"seed_{seed}"
+        of_seed = run_pipeline(PLAN, [*changes, f"seed={seed}", f"folder={folder}"])
+        of_seed["stages"] = {
+            stage: _stage(folder / stage, sources) for stage, sources in _sources().items()
+        }
+        keep_seed(KEPT, seed, of_seed)
+
+
+def _sources() -> dict[str, set[str]]:
+    """Of each stage the sources that a table shows."""
+    shown = [(stage, source) for stage in REFINEMENTS.values() for _, source, _ in SHOWN]
+    sources: dict[str, set[str]] = {}
+    for stage, source in (*FINDERS.values(), *shown):
+        sources.setdefault(stage, set()).add(source)
+    return sources
+
+
+def _stage(folder: Path, sources: Iterable[str]) -> dict[str, Any]:
+    """Of each data set the percents and counts in results.json, and the hits of some sources."""
+    found = read_json(folder / "results.json")["datasets"]
+    for name, of_data in found.items():
+        each = read_json(inference_folder(folder, name) / "grounding_per_phrase.json")
+        of_data["hits"] = {
+            metric: {
+                source: "".join(str(hit) for *_, hit in each[metric][source])
+                for source in sorted(sources)
+                if source in of_data[metric]
+            }
+            for metric in METRICS
+        }
+    return found
+
+
+def tables() -> str:
+    """What is kept: every source and the controls, their differences, and the ways of refinement."""
+    seeds = read_kept(KEPT)["seeds"]
+    if not seeds:
+        return NOT_RUN
+    first = next(iter(seeds.values()))["stages"]["train"]
+    sizes = [_size(name, of_data["phrases"]) for name, of_data in first.items()]
+    each = run_list((f"seed {seed}", of_seed) for seed, of_seed in seeds.items())
+    columns = [(name, metric) for name in first for metric in METRICS]
+    return "\n\n".join(
+        [
+            _finder_table(seeds, columns),
+            "Differences in points, phrase by phrase:",
+            _difference_table(seeds, columns),
+            "Ways of refinement:",
+            _refinement_table(seeds, list(first)),
+            f"{', '.join(sizes)}; {seed_count(seeds)}: {each}.",
+        ]
+    )
+
+
+def _size(name: str, counts: Mapping[str, int]) -> str:
+    return f"`{name}` has {counts['evaluated']} phrases of {counts['images']} images"
+
+
+def _finder_table(seeds: Mapping[str, Any], columns: Sequence[tuple[str, str]]) -> str:
+    rows = [
+        [title, *(_cell(_hits(seeds, finder, *column)) for column in columns)]
+        for title, finder in FINDERS.items()
+    ]
+    return markdown(["", *(f"{METRICS[metric]}, `{name}`" for name, metric in columns)], rows)
+
+
+def _difference_table(seeds: Mapping[str, Any], columns: Sequence[tuple[str, str]]) -> str:
+    rows = []
+    for before, after in PAIRS:
+        pairs = [
+            [_hits(seeds, FINDERS[title], *column) for title in (before, after)]
+            for column in columns
+        ]
+        rows.append([f"{after} less {before}", *(_gain(*pair) for pair in pairs)])
+    return markdown(["", *(f"{METRICS[metric]}, `{name}`" for name, metric in columns)], rows)
+
+
+def _refinement_table(seeds: Mapping[str, Any], names: Sequence[str]) -> str:
+    columns = [(name, *shown) for name in names for shown in SHOWN]
+    heads = [f"{METRICS[metric]} of {title}, `{name}`" for name, metric, _, title in columns]
+    rows = []
+    for title, stage in REFINEMENTS.items():
+        of = [_hits(seeds, (stage, source), name, metric) for name, metric, source, _ in columns]
+        rows.append([title, *map(_cell, of)])
+    return markdown(["", *heads], rows)
+
+
+def _hits(seeds: Mapping[str, Any], finder: Finder, name: str, metric: str) -> np.ndarray | None:
+    """(S, N) of S seeds and N phrases; None for a source that has not this metric, such as boxes that point nowhere."""
+    stage, source = finder
+    found = [of_seed["stages"][stage][name]["hits"][metric] for of_seed in seeds.values()]
+    if any(source not in of_seed for of_seed in found):
+        return None
+    return np.array([[int(hit) for hit in of_seed[source]] for of_seed in found])
+
+
+def _cell(hits: np.ndarray | None) -> str:
+    return "–" if hits is None else _shown(mean_with_interval(hits))
+
+
+def _gain(before: np.ndarray | None, after: np.ndarray | None) -> str:
+    if before is None or after is None:
+        return "–"
+    return _shown(paired_gain(before, after), signed=True)
+
+
+def _shown(estimate: Estimate, signed: bool = False) -> str:
+    return interval(estimate.to_json(), signed)
+
+
+def main() -> int:
+    """The command."""
+    parser = CommandParser(prog="grounding.py", description=__doc__)
+    parser.add_argument("--seeds", required=True, metavar="N[,N...]")
+    parser.add_argument(
+        "--output", type=Path, default=Path("output/small_world/grounding"), metavar="DIR"
+    )
+    parser.add_argument("changes", nargs="*", metavar="KEY=VALUE", help="of the pipeline, as clip")
+    args: argparse.Namespace = parser.parse_args()
+    return run_command(lambda: run(args.seeds.split(","), args.output, args.changes))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
