@@ -60,6 +60,12 @@ def _add_model(cfg: CN) -> None:
     # a folder as transformers writes it, "random[:SEED]", or "" for the shipped or official one
     cfg.MODEL.CLIP.WEIGHTS = ""
 
+    # what describes regions where no text is given
+    cfg.MODEL.CAPTIONER = CN()
+    cfg.MODEL.CAPTIONER.NAME = "blip"  # a name of language.captioners.CAPTIONERS
+    # of blip a folder as transformers writes it, of phrases a text file; "" for the official or shipped one
+    cfg.MODEL.CAPTIONER.WEIGHTS = ""
+
     # h, the detector that reads the map
     cfg.MODEL.MAP_DETECTOR = CN()
     cfg.MODEL.MAP_DETECTOR.TRUNK = "resnet50"  # resnet50, resnet18, vgg16 or small_cnn
@@ -223,6 +229,17 @@ def _add_grounding(cfg: CN) -> None:
         0.05  # share of the image; boxes with a shorter side teach nothing
     )
     cfg.GROUNDING.SIMILARITY = "matched"  # the equations; release: all_pairs
+
+    # "What is Where by Looking", NeurIPS 2022, and its repository
+    cfg.LOOKING = CN()
+    cfg.LOOKING.SEARCH_INPUT = "uint8"  # what selective search reads; release: float
+    cfg.LOOKING.MIN_AREA = 0.1  # share of the picture that a region covers more than
+    # communities of captions, by CLIP's cosine
+    cfg.LOOKING.MIN_SIMILARITY = 0.85
+    cfg.LOOKING.MIN_SIZE = 2
+    cfg.LOOKING.OVERLAP = "discard"  # sentence-transformers 2.2.0; 2.2.2: trim
+    # phrases of images in which nothing was found: miss, or skip (release), which leaves them out
+    cfg.LOOKING.MISSING = "miss"
 
 
 def _add_refinement(cfg: CN) -> None:

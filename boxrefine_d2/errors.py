@@ -1,10 +1,11 @@
 """What a user got wrong, said in one line, and the exit code that goes with it."""
 
 import argparse
+import importlib.util
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 
@@ -21,6 +22,23 @@ class CommandParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Instead of a usage text and an exit."""
         raise UserError(f"{message}; see --help")
+
+
+def key_values(flag: str, pairs: Sequence[str]) -> dict[str, str]:
+    """{"k_patches": "50"} from ["k_patches=50"]. Raises: UserError, naming the flag, for anything else."""
+    changes = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise UserError(f"{flag} {pair!r} is not of the form KEY=VALUE")
+        changes[key] = value
+    return changes
+
+
+def require_grounding(what: str) -> None:
+    """Raises: UserError without the extra that CLIP needs. Args: what: that asks for it."""
+    if importlib.util.find_spec("transformers") is None:
+        raise UserError(f"{what} needs transformers: pip install 'boxrefine_d2[grounding]'")
 
 
 def run_command(main: Callable[[], int | None]) -> int:

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from detectron2.engine import default_argument_parser
 from detectron2.utils import comm
 
-from boxrefine_d2.errors import CommandParser, run_command
+from boxrefine_d2.errors import CommandParser, UserError, run_command
 
-from .checkpoint import load_trained
 from .jobs import trainer_for
 from .launch import run_distributed
 from .results import write_results
@@ -34,10 +33,12 @@ def train(args: argparse.Namespace) -> None:
     """
     cfg = setup(args)
     job = trainer_for(cfg)
+    if not (job.learns or args.eval_only):
+        raise UserError(f"{cfg.MODEL.META_ARCHITECTURE} does not learn: add --eval-only")
     job.check(cfg)
     if args.eval_only:
         model = job.build_model(cfg)
-        load_trained(model, cfg)
+        job.load_trained(model, cfg)
         datasets, record = job.evaluate(cfg, model), {}
     else:
         trainer = job(cfg)

@@ -24,6 +24,7 @@ from boxrefine_d2.evaluation.grounding import (
 logger = logging.getLogger(__name__)
 
 CENTRE, RANDOM = "centre", "random"
+MISS, SKIP = "miss", "skip"
 
 
 class GroundingEvaluator(DatasetEvaluator):
@@ -42,11 +43,22 @@ class GroundingEvaluator(DatasetEvaluator):
     """
 
     def __init__(
-        self, dataset_name: str, *, record_of: str, output_dir: str, main_dir: str, seed: int
+        self,
+        dataset_name: str,
+        *,
+        record_of: str,
+        output_dir: str,
+        main_dir: str,
+        seed: int,
+        missing: str = MISS,
     ):
-        """Args: record_of: the source whose records are written to main_dir/grounding.json.
-        Raises: UserError if the data set has no phrases.
+        """Args:
+            record_of: the source whose records are written to main_dir/grounding.json.
+            missing: phrases without a record are a "miss", or are left out of every score ("skip") and counted.
+        Raises: UserError if the data set has no phrases, or `missing` is neither.
         """
+        if missing not in (MISS, SKIP):
+            raise UserError(f"LOOKING.MISSING {missing!r} is unknown; known: {MISS}, {SKIP}")
         records = DatasetCatalog.get(dataset_name)
         check_labels(records, dataset_name)
         self._name = dataset_name
@@ -55,6 +67,7 @@ class GroundingEvaluator(DatasetEvaluator):
         self._record_of = record_of
         self._output_dir, self._main_dir = Path(output_dir), Path(main_dir)
         self._seed = seed
+        self._skips = missing == SKIP
         self.reset()
 
     def reset(self) -> None:
@@ -83,12 +96,19 @@ class GroundingEvaluator(DatasetEvaluator):
                 found.setdefault(source, {}).update(of_source)
         if not found:
             raise UserError(f"{self._name}: no image with a phrase could be read")
+        phrases = self._phrases
+        if self._skips:
+            phrases = [phrase for phrase in phrases if phrase.unit_id in found[self._record_of]]
+            if not phrases:
+                raise UserError(
+                    f"{self._name}: nothing was found in any image, so nothing is scored"
+                )
         scored = {
-            source: grounding_accuracy(self._phrases, of_source)
+            source: grounding_accuracy(phrases, of_source)
             for source, of_source in {**found, **self._controls()}.items()
         }
         self._write(found, scored)
-        return self._summary(found, scored)
+        return self._summary(phrases, found, scored)
 
     def _controls(self) -> dict[str, dict[Any, Grounded]]:
         """What needs no picture."""
@@ -125,13 +145,18 @@ class GroundingEvaluator(DatasetEvaluator):
             write_json(folder / "grounding.json", records)
 
     def _summary(
-        self, found: Mapping[str, Mapping[Any, Any]], scored: Mapping[str, GroundingAccuracy]
+        self,
+        phrases: Sequence[GroundedPhrase],
+        found: Mapping[str, Mapping[Any, Any]],
+        scored: Mapping[str, GroundingAccuracy],
     ) -> dict[str, dict[str, float]]:
         pointing, box_acc = {}, {}
         counts: dict[str, float] = {
-            "evaluated": len(self._phrases),
-            "images": len({phrase.image_id for phrase in self._phrases}),
+            "evaluated": len(phrases),
+            "images": len({phrase.image_id for phrase in phrases}),
         }
+        if self._skips:
+            counts["skipped"] = len(self._phrases) - len(phrases)
         for source, accuracy in scored.items():
             percents = accuracy.percents()
             box_acc[source] = percents["box_acc"]
@@ -145,7 +170,7 @@ class GroundingEvaluator(DatasetEvaluator):
                 "%s on %s: pointing %s, box accuracy %.2f %% of %d phrases",
                 *(source, self._name),
                 f"{pointing[source]:.2f} %" if source in pointing else "none",
-                *(percents["box_acc"], len(self._phrases)),
+                *(percents["box_acc"], len(phrases)),
             )
         return {"pointing": pointing, "box_acc": box_acc, "phrases": counts}
 

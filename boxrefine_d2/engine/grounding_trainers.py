@@ -18,10 +18,14 @@ from boxrefine_d2.data.phrase_mapper import (
     draw_decoys,
     queries_of,
 )
+from boxrefine_d2.errors import UserError
 from boxrefine_d2.grounding.grounding_refiner import REFINED, GroundingRefiner
+from boxrefine_d2.grounding.heatmap_model import G_SOURCE
 from boxrefine_d2.grounding.heatmap_training import HeatmapTraining
+from boxrefine_d2.grounding.proposals import require_selective_search
+from boxrefine_d2.grounding.what_is_where import WhatIsWhere
 
-from .grounding_evaluator import GroundingEvaluator
+from .grounding_evaluator import MISS, GroundingEvaluator
 from .head_trainer import HeadTrainer
 from .loop import Trainer
 from .phased_trainer import PhasedTrainer
@@ -63,14 +67,20 @@ class PhraseTrainer(Trainer):
             output_dir=str(inference_folder(cfg.OUTPUT_DIR, dataset_name)),
             main_dir=cfg.OUTPUT_DIR,
             seed=cfg.SEED,
+            missing=cls.missing(cfg),
         )
+
+    @classmethod
+    def missing(cls, cfg: CfgNode) -> str:
+        """What becomes of phrases that are not answered."""
+        return MISS
 
 
 class HeatmapTrainer(PhraseTrainer, HeadTrainer):
     """Trains a `HeatmapTraining`, whose product is g."""
 
     network: HeatmapTraining
-    record_of = "g"
+    record_of = G_SOURCE
 
     @classmethod
     def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
@@ -98,3 +108,28 @@ class GroundingRefineTrainer(PhraseTrainer, PhasedTrainer):
             "seconds": {phase: round(s, 1) for phase, s in self.phase_hook.seconds.items()},
             "unreadable_images": self.unreadable_images(),
         }
+
+
+class WhatIsWhereTrainer(PhraseTrainer):
+    """Evaluates a `WhatIsWhere`; there is nothing to train."""
+
+    network: WhatIsWhere
+    record_of = G_SOURCE
+    learns = False
+
+    @classmethod
+    def check(cls, cfg: CfgNode) -> None:
+        """Also that regions can be found. Raises: UserError."""
+        if not cfg.DATASETS.TEST:
+            raise UserError("DATASETS.TEST is empty: there is nothing to evaluate on")
+        require_selective_search()
+        super().check(cfg)
+
+    @classmethod
+    def load_trained(cls, model: nn.Module, cfg: CfgNode) -> None:
+        """Nothing: MODEL.HEATMAP, MODEL.CLIP and MODEL.CAPTIONER name weights of their own."""
+
+    @classmethod
+    def missing(cls, cfg: CfgNode) -> str:
+        """Of images in which nothing was found."""
+        return cfg.LOOKING.MISSING

@@ -1,11 +1,10 @@
 """Which trainer belongs to a configuration."""
 
 import importlib
-import importlib.util
 
 from detectron2.config import CfgNode
 
-from boxrefine_d2.errors import UserError
+from boxrefine_d2.errors import UserError, require_grounding
 
 from .cad_trainer import CADTrainer
 from .head_trainer import HeadTrainer
@@ -29,6 +28,7 @@ GROUNDING_TRAINERS = {
     "ClipTraining": ("clip_trainer", "ClipTrainer"),
     "HeatmapTraining": ("grounding_trainers", "HeatmapTrainer"),
     "GroundingRefiner": ("grounding_trainers", "GroundingRefineTrainer"),
+    "WhatIsWhere": ("grounding_trainers", "WhatIsWhereTrainer"),
 }
 
 
@@ -37,10 +37,7 @@ def trainer_for(cfg: CfgNode) -> type[Trainer]:
     name = cfg.MODEL.META_ARCHITECTURE
     if name in GROUNDING_TRAINERS:
         module, trainer = GROUNDING_TRAINERS[name]
-        if importlib.util.find_spec("transformers") is None:
-            raise UserError(
-                f"MODEL.META_ARCHITECTURE {name} needs transformers: pip install 'boxrefine_d2[grounding]'"
-            )
+        require_grounding(f"MODEL.META_ARCHITECTURE {name}")
         return getattr(importlib.import_module(f".{module}", __package__), trainer)
     if name not in TRAINERS:
         known = ", ".join((*TRAINERS, *GROUNDING_TRAINERS))

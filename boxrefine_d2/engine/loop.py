@@ -38,7 +38,7 @@ from boxrefine_d2.evaluation import CorLocEvaluator
 from boxrefine_d2.features import padded_size, padding_multiple
 from boxrefine_d2.features.weights import WeightsInfo
 
-from .checkpoint import SafeCheckpointer
+from .checkpoint import SafeCheckpointer, load_trained
 from .hooks import ProgressBar, SharedStatistics, StopTraining
 from .results import inference_folder
 from .step_hook import TimedSteps
@@ -54,6 +54,7 @@ class Trainer(DefaultTrainer):
 
     learning_rates: str  # the keys to lower when the loss breaks down
     batches_by_shape = False  # whether DATALOADER.ASPECT_RATIO_GROUPING is read
+    learns = True  # or else it can be evaluated only
 
     def __init__(self, cfg: CfgNode):
         """Builds everything Detectron2's trainer builds; unlike it, also for several processes on CPUs."""
@@ -157,6 +158,11 @@ class Trainer(DefaultTrainer):
         with _without_tracebacks_of_expected_ends(), suppress(StopTraining):
             super().train()
         return _by_name(self.cfg, self._last_eval_results)
+
+    @classmethod
+    def load_trained(cls, model: nn.Module, cfg: CfgNode) -> None:
+        """What was learnt, into a model that is to be evaluated. Raises: UserError, see `checkpoint.load_trained`."""
+        load_trained(model, cfg)
 
     @classmethod
     def evaluate(cls, cfg: CfgNode, model: nn.Module) -> dict[str, Any]:

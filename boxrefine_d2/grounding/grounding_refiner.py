@@ -19,10 +19,10 @@ from boxrefine_d2.modeling import MapDetector
 from boxrefine_d2.modeling.box_refiner import DETECTOR, REFINE
 from boxrefine_d2.modeling.criterion import OBJECT
 from boxrefine_d2.modeling.drift import weight_distance
-from boxrefine_d2.structures import FeatureMap, PseudoBoxes, normalise, to_xyxy, union_box
+from boxrefine_d2.structures import FeatureMap, Found, PseudoBoxes, normalise, to_xyxy, union_box
 
 from .heatmap_model import HeatmapModel
-from .queries import Found, found_by_detector
+from .queries import found_by_detector
 
 BEFORE, REFINED, DETECTOR_SOURCE = "before", "refined", "h"
 UNIONS = ("iteration", "sample")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import torch
@@ -11,16 +12,17 @@ from torch import Tensor, nn
 from boxrefine_d2.discovery import build_rule
 from boxrefine_d2.discovery.build import Rule
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.features.text_heatmap import TextHeatmap
+from boxrefine_d2.features.text_heatmap import TextHeatmap, build_heatmap
 from boxrefine_d2.language.build import build_clip
-from boxrefine_d2.language.clip import Clip
+from boxrefine_d2.language.clip import Clip, check_phrase
 from boxrefine_d2.language.localisation_losses import LocalisationLosses
 from boxrefine_d2.language.phrase_targets import PhraseTargets
 from boxrefine_d2.language.relevance import relevance_maps
+from boxrefine_d2.structures import Found, Sight
 
-from .queries import Found, averaged_heatmaps, found_in_heatmaps
+from .queries import averaged_heatmaps, found_in_heatmaps
 
-CLIP_SOURCE, SHUFFLED = "clip", "shuffled"
+CLIP_SOURCE, G_SOURCE, SHUFFLED = "clip", "g", "shuffled"
 
 # (P, 1, S, S) of P images, by their numbers in the batch, and as many phrases
 Drawer = Callable[[list[int], list[str]], Tensor]
@@ -78,6 +80,13 @@ class HeatmapModel(nn.Module):
             "square_size": cfg.INPUT.SQUARE_SIZE,
         }
 
+    @classmethod
+    def of_config(cls, cfg: CfgNode) -> "HeatmapModel":
+        """One that answers with MODEL.HEATMAP."""
+        return HeatmapModel(
+            **cls.parts(cfg, build_heatmap(cfg.MODEL.HEATMAP.NAME, cfg.MODEL.HEATMAP.WEIGHTS))
+        )
+
     @property
     def device(self) -> torch.device:
         """Where the parameters are."""
@@ -103,7 +112,7 @@ class HeatmapModel(nn.Module):
     @property
     def networks(self) -> dict[str, TextHeatmap]:
         """Each g that answers, by the name of its source; decoys are drawn by the last one."""
-        return {"g": self.map_network}
+        return {G_SOURCE: self.map_network}
 
     def _drawers(self, images: Tensor) -> dict[str, Drawer]:
         """Of each source of heatmaps how it draws."""
@@ -147,8 +156,7 @@ class HeatmapModel(nn.Module):
             maps[SHUFFLED] = averaged_heatmaps(decoys, drawers[last])
         found = {
             source: [
-                found_in_heatmaps(heatmaps, self.discovery, size)
-                for heatmaps, size in zip(of, sizes, strict=True)
+                self.found(heatmaps, x) for heatmaps, x in zip(of, batched_inputs, strict=True)
             ]
             for source, of in maps.items()
         } | further
@@ -156,6 +164,35 @@ class HeatmapModel(nn.Module):
             {"grounding": {source: _by_id(x, of[i]) for source, of in found.items()}}
             for i, x in enumerate(batched_inputs)
         ]
+
+    @torch.no_grad()
+    def localise(
+        self,
+        batched_inputs: Sequence[dict[str, Any]],
+        phrases: Sequence[Sequence[str]],
+        prompt: str,
+    ) -> list[list[Sight]]:
+        """Where g sees each phrase.
+
+        Args:
+            batched_inputs: dicts with "image" (3, S, S) uint8 RGB, "height" and "width" of the original.
+            phrases: of each image its own.
+            prompt: what stands before each when g reads it.
+        Raises: UserError for an empty phrase.
+        """
+        for phrase in chain.from_iterable(phrases):
+            check_phrase(phrase)  # the prompt would hide it
+        texts = [[[prompt + phrase] for phrase in of] for of in phrases]
+        draw = self._drawer(self.map_network, self.pictures(batched_inputs))
+        maps = averaged_heatmaps(texts, draw)
+        return [
+            [Sight(*each) for each in zip(of, heatmaps, self.found(heatmaps, x), strict=True)]
+            for of, heatmaps, x in zip(phrases, maps, batched_inputs, strict=True)
+        ]
+
+    def found(self, heatmaps: Tensor, x: dict[str, Any]) -> list[Found]:
+        """Points and boxes of (Q, S, S) heatmaps of one image."""
+        return found_in_heatmaps(heatmaps, self.discovery, (x["height"], x["width"]))
 
     def from_heatmaps(
         self, maps: dict[str, list[Tensor]], sizes: list[tuple[int, int]]

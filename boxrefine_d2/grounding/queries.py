@@ -4,7 +4,6 @@ Shapes: S x S pixels of the input, H x W of the original image, P pairs of an im
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,28 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from boxrefine_d2.discovery.build import Rule
-from boxrefine_d2.structures import FeatureMap, PseudoBoxes, union_box
+from boxrefine_d2.structures import FeatureMap, Found, PseudoBoxes, union_box
 
 PAIRS_AT_ONCE = 32  # heatmaps drawn in one forward
 # of the largest value: pixels nearer to it are as bright. At a border resizing repeats a value but for its rounding
 _TIE = 1e-6
-
-
-@dataclass(frozen=True)
-class Found:
-    """What a heatmap or a detector says of one query, in pixels of the original image.
-
-    Attributes:
-        point: (x, y) of the brightest pixel, or None without a heatmap.
-        box: XYXY, the union of the boxes, or None.
-        boxes: each of them, best first.
-        score: of the best box, 0 without one.
-    """
-
-    point: tuple[int, int] | None
-    box: tuple[float, ...] | None
-    boxes: list[list[float]]
-    score: float
 
 
 def averaged_heatmaps(

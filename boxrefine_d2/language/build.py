@@ -1,13 +1,10 @@
 """CLIP by name, with the weights that belong to it."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from huggingface_hub import logging as hub_logging
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
-from transformers.utils import logging as transformers_logging
 
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.features.weights import (
@@ -19,6 +16,7 @@ from boxrefine_d2.features.weights import (
 
 from .byte_tokenizer import byte_tokenizer
 from .clip import Clip
+from .loading import check_folder, read_pretrained
 
 
 @dataclass(frozen=True)
@@ -56,6 +54,10 @@ def _mini() -> CLIPConfig:
             "num_hidden_layers": 3,
             "vocab_size": 514,
             "max_position_embeddings": 77,
+            # of single bytes; the library warns of ids beyond the vocabulary
+            "bos_token_id": 512,
+            "eos_token_id": 513,
+            "pad_token_id": 513,
         },
         projection_dim=192,
     )
@@ -82,11 +84,8 @@ def build_clip(name: str, weights: str | Path | None = None) -> Clip:
     seed = parse_random(text)
     if seed is not None:
         return random_clip(spec.config(), seed)
-    if text and not Path(text).is_dir():
-        raise UserError(
-            f"no folder {text}: give one with config.json, model.safetensors and the tokenizer's files, as "
-            "transformers' save_pretrained writes it"
-        )
+    if text:
+        check_folder(text)
     place = text or spec.weights
     if place is None:
         raise UserError(
@@ -118,43 +117,9 @@ def random_clip(config: CLIPConfig, seed: int, tokenizer: CLIPTokenizer | None =
     return clip
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the libraries' own words and bars: what went wrong is said once, by us."""
-    libraries = (transformers_logging, hub_logging)
-    before = [library.get_verbosity() for library in libraries]
-    bars = transformers_logging.is_progress_bar_enabled()
-    for library in libraries:
-        library.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        for library, level in zip(libraries, before, strict=True):
-            library.set_verbosity(level)
-        if bars:
-            transformers_logging.enable_progress_bar()
-
-
 def _read(place: str, name: str) -> Clip:
     """From a folder, or by an official name."""
-    local = Path(place).is_dir()
-    try:
-        with _quiet():
-            model, found = CLIPModel.from_pretrained(
-                place, dtype="float32", output_loading_info=True, local_files_only=local
-            )
-            tokenizer = CLIPTokenizer.from_pretrained(place, local_files_only=local)
-    except (OSError, ValueError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(
-            f"{name} cannot be read from {place}: {reason} Fetch it elsewhere and give its folder"
-        ) from error
-    missing = [*found["missing_keys"], *found["mismatched_keys"]]
-    if missing:
-        raise UserError(
-            f"{place} is not of {name}: {len(missing)} parameters missing or of another shape (first: {missing[0]})"
-        )
+    model, tokenizer = read_pretrained(CLIPModel, CLIPTokenizer, place, what=name)
     clip = Clip(model, tokenizer)
     clip.weights_info = WeightsInfo(Path(place).name, module_sha256(model))
     return clip

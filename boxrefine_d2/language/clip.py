@@ -15,6 +15,14 @@ from transformers import CLIPModel, CLIPTokenizer
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.features.weights import WeightsInfo
 
+TEXTS_AT_ONCE = 64
+
+
+def check_phrase(phrase: str) -> None:
+    """Raises: UserError for one that says nothing."""
+    if not phrase.strip():
+        raise UserError(f"the phrase {phrase!r} is empty; say what to look for")
+
 
 class Clip(nn.Module):
     """Both towers and the tokenizer, in eval mode, without gradients of their own.
@@ -58,8 +66,7 @@ class Clip(nn.Module):
         Raises: UserError for a phrase without any character that counts, or one that is too long.
         """
         for phrase in phrases:
-            if not phrase.strip():
-                raise UserError(f"the phrase {phrase!r} is empty; say what to look for")
+            check_phrase(phrase)
         ids = [self.tokenizer(phrase)["input_ids"] for phrase in phrases]
         long = [i for i, of_phrase in enumerate(ids) if len(of_phrase) > self.context]
         if long and not cut:
@@ -75,8 +82,9 @@ class Clip(nn.Module):
     @torch.no_grad()
     def encode_text(self, phrases: Sequence[str], *, cut: bool = True) -> Tensor:
         """(P, D) of length 1. Raises: UserError, see `tokens`."""
-        ids, _ = self.tokens(phrases, cut=cut)
-        return self.encode_tokens(ids) if len(ids) else ids.new_zeros(0, self.dim).float()
+        parts = [phrases[i : i + TEXTS_AT_ONCE] for i in range(0, len(phrases), TEXTS_AT_ONCE)]
+        none = torch.zeros(0, self.dim, device=self.device)
+        return torch.cat([none, *(self.encode_tokens(self.tokens(x, cut=cut)[0]) for x in parts)])
 
     def encode_tokens(self, ids: Tensor) -> Tensor:
         """(P, D) of length 1, of (P, L) ids. What stands after the end of a phrase does not change it."""

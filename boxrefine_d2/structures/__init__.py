@@ -10,10 +10,13 @@ from .box_frames import (
 )
 from .feature_map import FeatureMap
 from .pseudo_boxes import PseudoBoxes
+from .sight import Found, Sight
 
 __all__ = [
     "FeatureMap",
+    "Found",
     "PseudoBoxes",
+    "Sight",
     "boxes_input_to_image",
     "cell_box_to_input",
     "mask_to_box",

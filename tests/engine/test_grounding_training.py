@@ -123,3 +123,42 @@ def test_mistakes_end_before_training_with_one_line(tmp_path):
         result = run("demo/grounding_train.yaml", tmp_path / "out", changes)
         assert result.returncode == 2 and message in result.stderr, result.stderr[-2000:]
         assert result.stderr.strip().splitlines()[-1].startswith("error: ")
+
+
+def test_what_is_where_is_scored_by_the_phrases_that_it_was_not_given(trained, tmp_path):
+    changes = ON_SCENES | {"MODEL.HEATMAP.WEIGHTS": trained / "heatmap.safetensors"}
+    result = run("demo/what_is_where.yaml", tmp_path, changes, "--eval-only")
+    assert result.returncode == 0, result.stderr[-3000:]
+    found = results(tmp_path)["datasets"][TEST]
+    assert set(found["pointing"]) == {"clip", "g", "centre", "random"}
+    truth = GroundTruth(TEST, load_spec(TEST).records)
+    again = evaluate_predictions(truth, read_predictions(tmp_path / "grounding.json"), ["pointing"])
+    assert again.values == {"pointing": found["pointing"]["g"]}
+    # nothing is said a thousand times
+    nothing = changes | {"LOOKING.MIN_SIZE": 1000}
+    missed = run("demo/what_is_where.yaml", tmp_path / "miss", nothing, "--eval-only")
+    assert missed.returncode == 0, missed.stderr[-3000:]
+    of = results(tmp_path / "miss")["datasets"][TEST]
+    assert of["pointing"]["g"] == of["box_acc"]["g"] == 0.0
+    assert of["phrases"]["without_record_g"] == of["phrases"]["evaluated"] > 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "flags", "message"),
+    [
+        ({}, [], "WhatIsWhere does not learn: add --eval-only"),
+        ({"DATASETS.TEST": "()"}, ["--eval-only"], "there is nothing to evaluate on"),
+        ({"LOOKING.MISSING": "drop"}, ["--eval-only"], "LOOKING.MISSING 'drop' is unknown"),
+        ({"LOOKING.OVERLAP": "merge"}, ["--eval-only"], "overlap 'merge' is unknown"),
+        (
+            {"LOOKING.MISSING": "skip", "LOOKING.MIN_SIZE": 1000},
+            ["--eval-only"],
+            "nothing was found",
+        ),
+    ],
+    ids=["training", "no data", "missing", "overlap", "all skipped"],
+)
+def test_mistakes_of_looking_are_one_line(trained, tmp_path, changes, flags, message):
+    g = {"MODEL.HEATMAP.WEIGHTS": trained / "heatmap.safetensors"}
+    result = run("demo/what_is_where.yaml", tmp_path, ON_SCENES | g | changes, *flags)
+    assert result.returncode == 2 and message in result.stderr, result.stderr[-2000:]

@@ -37,6 +37,10 @@ def heatmap_network():
         return TextHeatmap(encoder, channels=8, text_dim=DIM, stride=8)
 
     network = build_seeded(build, 0)
+    with torch.no_grad():
+        network.up1.norm1.bias.fill_(
+            0.5
+        )  # above the last ReLU's edge, or every heatmap is constant
     network.weights_info = WeightsInfo("random:0", "")
     return network
 

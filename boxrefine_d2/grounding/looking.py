@@ -1,0 +1,96 @@
+"""What there is in a picture, in words: captions of its regions, put together where they say the same ("What is Where by
+Looking", NeurIPS 2022).
+
+Shapes: S x S pixels of the input, D dimensions of CLIP's space.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from boxrefine_d2.language.captioners import Captioner
+from boxrefine_d2.language.communities import communities, most_central
+
+from .proposals import proposals
+
+
+@dataclass(frozen=True)
+class Topic:
+    """Something that several regions of a picture show.
+
+    Attributes:
+        caption: of the most typical region.
+        regions: how many were described alike.
+    """
+
+    caption: str
+    regions: int
+
+
+class Looker:
+    """Finds the topics of pictures.
+
+    Args (keyword):
+        captioner: describes a region.
+        encode: phrases to (P, D) of length 1.
+        search_input, min_area: see `proposals`.
+        min_similarity, min_size, overlap: see `communities`.
+    """
+
+    def __init__(
+        self,
+        captioner: Captioner,
+        encode: Callable[[Sequence[str]], Tensor],
+        *,
+        search_input: str,
+        min_area: float,
+        min_similarity: float,
+        min_size: int,
+        overlap: str,
+    ):
+        self._captioner, self._encode = captioner, encode
+        self._search_input, self._min_area = search_input, min_area
+        self._min_similarity, self._min_size = min_similarity, min_size
+        self._overlap = overlap
+
+    def look(self, pictures: Sequence[Tensor]) -> list[list[Topic]]:
+        """The topics of each picture, what most regions show first; none where no regions are described alike.
+
+        The regions of all pictures go to the captioner together.
+
+        Args: pictures: (3, S, S) uint8 RGB.
+        """
+        crops, counts = [], []
+        for picture in pictures:
+            boxes = proposals(
+                picture.permute(1, 2, 0).cpu().numpy(),
+                search_input=self._search_input,
+                min_area=self._min_area,
+            )
+            crops += [picture[:, y1:y2, x1:x2] for x1, y1, x2, y2 in boxes.tolist()]
+            counts.append(len(boxes))
+        captions = iter(self._captioner.captions(crops))
+        return [self._topics([next(captions) for _ in range(count)]) for count in counts]
+
+    def _topics(self, captions: list[str]) -> list[Topic]:
+        # an empty one says nothing
+        captions = [caption for caption in captions if caption.strip()]
+        if not captions:
+            return []
+        vectors = self._encode(captions)
+        groups = communities(
+            vectors,
+            min_similarity=self._min_similarity,
+            min_size=self._min_size,
+            overlap=self._overlap,
+        )
+        return [Topic(captions[most_central(vectors, group)], len(group)) for group in groups]
+
+
+def nearest(topics: Tensor, phrasings: Tensor) -> int:
+    """The topic whose caption is most like a phrase; the first of equals.
+
+    Args: topics: (T, D), T >= 1.  phrasings: (P, D), of which the mean counts; both of length 1.
+    """
+    return int((topics @ phrasings.mean(dim=0)).argmax())

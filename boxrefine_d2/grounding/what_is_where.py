@@ -1,0 +1,109 @@
+"""WhatIsWhere: no text is given; the system says what there is in a picture, and where ("What is Where by Looking", NeurIPS
+2022).
+
+Shapes: B images, S x S pixels of the input.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode, configurable
+from detectron2.modeling import META_ARCH_REGISTRY
+
+from boxrefine_d2.errors import UserError
+from boxrefine_d2.features.text_heatmap import build_heatmap
+from boxrefine_d2.language.captioners import Captioner, build_captioner
+from boxrefine_d2.structures import Found, Sight
+
+from .heatmap_model import HeatmapModel
+from .looking import Looker, nearest
+from .queries import averaged_heatmaps
+
+
+@META_ARCH_REGISTRY.register()
+class WhatIsWhere(HeatmapModel):
+    """Captions of regions, and g's heatmap of each; nothing here learns."""
+
+    @configurable
+    def __init__(self, *, captioner: Captioner, looking: dict[str, Any], **parts: Any):
+        """Args, beside those of `HeatmapModel`: looking: the keyword arguments of `Looker`."""
+        super().__init__(**parts)
+        self._looker = Looker(captioner, self._targets.text, **looking)
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
+        """G, CLIP, the captioner and the settings under LOOKING."""
+        network = build_heatmap(cfg.MODEL.HEATMAP.NAME, cfg.MODEL.HEATMAP.WEIGHTS)
+        parts = cls.parts(cfg, network)
+        clip = parts["clip"].to(cfg.MODEL.DEVICE)
+        of = cfg.MODEL.CAPTIONER
+        node = cfg.LOOKING
+        return parts | {
+            "captioner": build_captioner(of.NAME, clip, of.WEIGHTS, cfg.GROUNDING.PROMPT),
+            "looking": {
+                "search_input": node.SEARCH_INPUT,
+                "min_area": node.MIN_AREA,
+                "min_similarity": node.MIN_SIMILARITY,
+                "min_size": node.MIN_SIZE,
+                "overlap": node.OVERLAP,
+            },
+        }
+
+    @torch.no_grad()
+    def describe(self, batched_inputs: Sequence[dict[str, Any]]) -> list[list[Sight]]:
+        """What g sees in each image, what most regions show first.
+
+        Args: batched_inputs: dicts with "image" (3, S, S) uint8 RGB, "height" and "width" of the original.
+        """
+        topics = self._looker.look([x["image"] for x in batched_inputs])
+        sights = self.localise(
+            batched_inputs, [[topic.caption for topic in of] for of in topics], ""
+        )
+        return [
+            [replace(sight, regions=topic.regions) for topic, sight in zip(*both, strict=True)]
+            for both in zip(topics, sights, strict=True)
+        ]
+
+    def forward(self, batched_inputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Detectron2's contract, in eval only.
+
+        Each phrase of an image is answered by the heatmap of the caption that CLIP finds most like it. An image in which no
+        regions are described alike answers nothing.
+
+        Args: batched_inputs: as `QueryMapper` gives them.
+        Returns: what `HeatmapModel.answer` does, of the sources "clip" and "g".
+        """
+        if self.training:
+            raise UserError("WhatIsWhere does not learn; evaluate it with --eval-only")
+        return self.answer(batched_inputs)
+
+    @torch.no_grad()
+    def answer(self, batched_inputs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """See `forward`."""
+        topics = self._looker.look([x["image"] for x in batched_inputs])
+        captions = [[topic.caption for topic in of] for of in topics]
+        chosen = [
+            self._chosen(of, x) if of else {}
+            for of, x in zip(captions, batched_inputs, strict=True)
+        ]
+        # a heatmap for each caption that answers something
+        asked = [sorted(set(of.values())) for of in chosen]
+        queries = [[[of[i]] for i in numbers] for of, numbers in zip(captions, asked, strict=True)]
+        answers: list[dict[str, dict[Any, Found]]] = [{} for _ in batched_inputs]
+        for source, draw in self._drawers(self.pictures(batched_inputs)).items():
+            maps = averaged_heatmaps(queries, draw)
+            for answer, heatmaps, x, numbers, of in zip(
+                answers, maps, batched_inputs, asked, chosen, strict=True
+            ):
+                found = dict(zip(numbers, self.found(heatmaps, x), strict=True))
+                answer[source] = {key: found[number] for key, number in of.items()}
+        return [{"grounding": answer} for answer in answers]
+
+    def _chosen(self, captions: list[str], x: dict[str, Any]) -> dict[Any, int]:
+        """Annotation id -> the number of the caption that answers it."""
+        vectors = self._targets.text(captions)
+        return {
+            key: nearest(vectors, self._targets.text(phrasings)) for key, phrasings in x["queries"]
+        }

@@ -1,0 +1,83 @@
+"""BLIP (arXiv:2201.12086) as "What is Where by Looking" (NeurIPS 2022) asks it for captions, through `transformers`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+import torchvision.transforms.v2.functional as T
+from torch import Tensor
+from torchvision.transforms.v2 import InterpolationMode
+from transformers import AutoTokenizer, BlipForConditionalGeneration, PreTrainedTokenizerBase
+
+from .captioners import CROPS_AT_ONCE, Captioner
+from .loading import check_folder, read_pretrained
+
+OFFICIAL = (
+    "Salesforce/blip-image-captioning-base"  # ViT-B/16, captions filtered by the large network
+)
+PROMPT = "a picture of "
+# of the pictures that its towers, like CLIP's, were trained on
+MEAN = (0.48145466, 0.4578275, 0.40821073)
+STD = (0.26862954, 0.26130258, 0.27577711)
+# of the release; the tokens of the prompt count
+BEAMS, MAX_LENGTH, MIN_LENGTH = 3, 30, 5
+
+
+class BlipCaptioner(Captioner):
+    """Beam search from a prompt that the captions do not show."""
+
+    def __init__(self, model: BlipForConditionalGeneration, tokenizer: PreTrainedTokenizerBase):
+        self._model = model.requires_grad_(False).eval()
+        self._tokenizer = tokenizer
+        self._side = model.config.vision_config.image_size
+
+    def to(self, device: torch.device) -> "BlipCaptioner":
+        """Itself, on a device."""
+        self._model.to(device)
+        return self
+
+    @torch.no_grad()
+    def captions(self, crops: Sequence[Tensor]) -> list[str]:
+        """See `Captioner`."""
+        found: list[str] = []
+        for start in range(0, len(crops), CROPS_AT_ONCE):
+            pixels = torch.stack([self._input(x) for x in crops[start : start + CROPS_AT_ONCE]])
+            prompts = self._tokenizer([PROMPT] * len(pixels), return_tensors="pt")
+            ids = self._model.generate(
+                pixel_values=pixels.to(self._model.device),
+                **{
+                    key: prompts[key].to(self._model.device)
+                    for key in ("input_ids", "attention_mask")
+                },
+                num_beams=BEAMS,
+                max_length=MAX_LENGTH,
+                min_length=MIN_LENGTH,
+            )
+            texts = self._tokenizer.batch_decode(ids, skip_special_tokens=True)
+            found += [text[len(PROMPT) :].strip() for text in texts]
+        return found
+
+    def _input(self, crop: Tensor) -> Tensor:
+        """(3, side, side), squeezed."""
+        size = [self._side, self._side]
+        resized = T.resize(crop, size, InterpolationMode.BICUBIC, antialias=True)
+        return T.normalize(resized.float() / 255, MEAN, STD)
+
+
+def build_blip(weights: str | Path | None = None) -> BlipCaptioner:
+    """The captioner, float32, on the CPU.
+
+    Args: weights: a folder as `transformers` writes it (config.json, model.safetensors, the tokenizer's files), or None or
+        "" for the official one, taken from the library's cache or its host.
+    Raises: UserError for a folder that is none of a BLIP, or weights that cannot be had.
+    """
+    if weights:
+        check_folder(str(weights))
+    return BlipCaptioner(
+        *read_pretrained(
+            BlipForConditionalGeneration,
+            AutoTokenizer,
+            str(weights or OFFICIAL),
+            what="the captioner blip",
+        )
+    )

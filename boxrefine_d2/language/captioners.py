@@ -1,0 +1,107 @@
+"""What says in a phrase what a picture shows. A captioner is one class and one entry of `CAPTIONERS`.
+
+Shapes: crops are (3, H, W) uint8 RGB, each of its own size.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from boxrefine_d2.errors import UserError
+
+from .clip import Clip
+
+CROPS_AT_ONCE = 64
+SHIPPED_PHRASES = Path(__file__).parent / "shipped" / "phrases.txt"
+
+
+class Captioner(ABC):
+    """Pictures in, phrases out."""
+
+    @abstractmethod
+    def captions(self, crops: Sequence[Tensor]) -> list[str]:
+        """One phrase a crop."""
+
+
+class PhraseRetrieval(Captioner):
+    """Of a list of phrases the one that CLIP finds most alike: it can say nothing that is not on the list.
+
+    Args:
+        phrases: what may be said.
+        prompt: what stands before each phrase when CLIP reads it.
+    """
+
+    def __init__(self, clip: Clip, phrases: Sequence[str], prompt: str):
+        self._clip = clip
+        self._phrases = list(phrases)
+        self._prompt = prompt
+
+    @cached_property
+    def _text(self) -> Tensor:
+        return self._clip.encode_text([self._prompt + phrase for phrase in self._phrases])
+
+    @torch.no_grad()
+    def captions(self, crops: Sequence[Tensor]) -> list[str]:
+        """See `Captioner`; of equals the first on the list."""
+        found: list[str] = []
+        for start in range(0, len(crops), CROPS_AT_ONCE):
+            part = crops[start : start + CROPS_AT_ONCE]
+            squares = [
+                self._clip.resized(crop[None].to(self._clip.device).float() / 127.5 - 1)
+                for crop in part
+            ]
+            likeness = self._clip.encode_images(torch.cat(squares)) @ self._text.T
+            found += [self._phrases[i] for i in likeness.argmax(dim=1).tolist()]
+        return found
+
+
+def read_phrases(path: str | Path) -> list[str]:
+    """The phrases of a text file, one a line, each once; empty lines and those that begin with # are passed over.
+
+    Raises: UserError for a file that cannot be read, or has no phrase.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"cannot read the phrases in {path}: {getattr(error, 'strerror', None) or error}"
+        ) from error
+    phrases = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    if not phrases:
+        raise UserError(f"{path} has no phrase; write one a line")
+    return list(dict.fromkeys(phrases))
+
+
+def _retrieval(clip: Clip, weights: str, prompt: str) -> Captioner:
+    return PhraseRetrieval(clip, read_phrases(weights or SHIPPED_PHRASES), prompt)
+
+
+def _blip(clip: Clip, weights: str, prompt: str) -> Captioner:
+    from .blip import build_blip  # loads half of transformers
+
+    return build_blip(weights).to(clip.device)
+
+
+# by name: from CLIP, MODEL.CAPTIONER.WEIGHTS and the prompt of CLIP's phrases
+CAPTIONERS: dict[str, Callable[[Clip, str, str], Captioner]] = {
+    "phrases": _retrieval,
+    "blip": _blip,
+}
+
+
+def build_captioner(name: str, clip: Clip, weights: str | Path | None, prompt: str) -> Captioner:
+    """A captioner by name, where CLIP is.
+
+    Args:
+        name: one of `CAPTIONERS`.
+        weights: of "phrases" a text file with a phrase a line, of "blip" a folder as `transformers` writes it; None or
+            "" for the list that ships, and the official network.
+    Raises: UserError for an unknown name, or what cannot be had.
+    """
+    if name not in CAPTIONERS:
+        raise UserError(f"unknown captioner {name!r}; known: {', '.join(CAPTIONERS)}")
+    return CAPTIONERS[name](clip, str(weights or ""), prompt)

@@ -1,0 +1,70 @@
+"""Networks and tokenizers as `transformers` keeps them: in a folder, or under an official name."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import logging as hub_logging
+from transformers import PreTrainedModel
+from transformers.utils import logging as transformers_logging
+
+from boxrefine_d2.errors import UserError
+
+
+def read_pretrained(
+    network: type[PreTrainedModel], tokenizer: type, place: str, *, what: str
+) -> tuple[Any, Any]:
+    """The network in float32 on the CPU, and its tokenizer.
+
+    Args:
+        place: a folder (config.json, model.safetensors or pytorch_model.bin, the tokenizer's files), or the name on the host
+            that the library asks where its cache has nothing.
+        what: what it is to be, for messages.
+    Raises: UserError for what cannot be had, or is of another network.
+    """
+    local = Path(place).is_dir()
+    try:
+        with _quiet():
+            model, found = network.from_pretrained(
+                place, dtype="float32", output_loading_info=True, local_files_only=local
+            )
+            words = tokenizer.from_pretrained(place, local_files_only=local)
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(
+            f"{what} cannot be read from {place}: {reason} Fetch it elsewhere and give its folder"
+        ) from error
+    missing = [*found["missing_keys"], *found["mismatched_keys"]]
+    if missing:
+        raise UserError(
+            f"{place} is not of {what}: {len(missing)} parameters missing or of another shape (first: {missing[0]})"
+        )
+    return model, words
+
+
+def check_folder(place: str) -> None:
+    """Raises: UserError unless it is a folder."""
+    if not Path(place).is_dir():
+        raise UserError(
+            f"no folder {place}: give one with config.json, model.safetensors and the tokenizer's files, as "
+            "transformers' save_pretrained writes it"
+        )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the libraries' own words and bars: what went wrong is said once, by us."""
+    libraries = (transformers_logging, hub_logging)
+    before = [library.get_verbosity() for library in libraries]
+    bars = transformers_logging.is_progress_bar_enabled()
+    for library in libraries:
+        library.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for library, level in zip(libraries, before, strict=True):
+            library.set_verbosity(level)
+        if bars:
+            transformers_logging.enable_progress_bar()

@@ -1,0 +1,88 @@
+import pytest
+import torch
+
+from boxrefine_d2.errors import UserError
+from boxrefine_d2.grounding.what_is_where import WhatIsWhere
+from boxrefine_d2.language.captioners import Captioner
+
+LOOKING = {
+    "search_input": "uint8",
+    "min_area": 0.1,
+    "min_similarity": 0.999,
+    "min_size": 2,
+    "overlap": "discard",
+}
+
+
+class InTurn(Captioner):
+    """Says its phrases in turn."""
+
+    def __init__(self, *phrases):
+        self.phrases, self.said = phrases, 0
+
+    def captions(self, crops):
+        numbers = range(self.said, self.said + len(crops))
+        self.said += len(crops)
+        return [self.phrases[number % len(self.phrases)] for number in numbers]
+
+
+@pytest.fixture
+def build(parts):
+    def made(*phrases):
+        return WhatIsWhere(captioner=InTurn(*phrases), looking=LOOKING, **parts).eval()
+
+    return made
+
+
+def test_it_sees_what_regions_are_said_to_show(build, test_batch):
+    sights, *_ = build("a dog", "a cat", "a dog").describe(test_batch)
+    assert [sight.phrase for sight in sights] == ["a dog", "a cat"]
+    dog, cat = sights
+    assert dog.regions >= 2 * cat.regions - 1 > 2
+    assert dog.heatmap.shape == (32, 32) and not dog.heatmap.equal(cat.heatmap)
+    x, y = dog.found.point
+    assert 0 <= x < 64 and 0 <= y < 48
+
+
+def test_a_caption_is_localised_as_a_phrase_that_is_asked(build, test_batch):
+    model = build("a dog", "a cat")
+    sights, *_ = model.describe(test_batch)
+    asked = [test_batch[0] | {"queries": [(1, ["a cat"]), (2, ["a dog"])], "decoys": ["a", "a"]}]
+    from_text = super(WhatIsWhere, model).answer(asked)[0]["grounding"]["g"]
+    by_caption = {sight.phrase: sight.found for sight in sights}
+    assert from_text == {1: by_caption["a cat"], 2: by_caption["a dog"]}
+
+
+def test_phrases_are_answered_by_the_caption_that_is_most_like_them(build, test_batch):
+    model = build("a dog", "a cat")
+    answers = model(test_batch)
+    assert set(answers[0]["grounding"]) == {"clip", "g"}
+    sights, *_ = build("a dog", "a cat").describe(test_batch)
+    found = {sight.phrase: sight.found for sight in sights}
+    # asked for "a dog", and for "a cat" or "the cat"
+    assert answers[0]["grounding"]["g"][7] == found["a dog"]
+    assert set(answers[0]["grounding"]["g"]) == {7, 9}
+    assert set(answers[1]["grounding"]["clip"]) == {7}
+    assert answers[2]["grounding"] == {"clip": {}, "g": {}}  # nothing is asked of it
+
+
+def test_nothing_is_answered_where_nothing_is_said_twice(build, test_batch):
+    model = build(*(f"thing {number}" for number in range(500)))
+    model._looker._min_similarity = 1.1  # not even itself
+    assert model.describe(test_batch) == [[], [], []]
+    assert [x["grounding"] for x in model(test_batch)] == [{"clip": {}, "g": {}}] * 3
+
+
+def test_it_does_not_learn(build, test_batch):
+    with pytest.raises(UserError, match="--eval-only"):
+        build("a dog").train()(test_batch)
+
+
+def test_the_encoder_reads_each_image_once(build, test_batch, monkeypatch):
+    model = build("a dog", "a cat")
+    read = []
+    whole = model.map_network.read
+    monkeypatch.setattr(model.map_network, "read", lambda x: read.append(len(x)) or whole(x))
+    model(test_batch)
+    assert read == [len(test_batch)]
+    assert torch.is_grad_enabled()

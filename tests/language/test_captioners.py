@@ -1,0 +1,127 @@
+"""Captions from a list, and from a BLIP of a few thousand parameters."""
+
+import pytest
+import torch
+from transformers import BertTokenizer, BlipConfig, BlipForConditionalGeneration
+
+from boxrefine_d2.data import load_spec
+from boxrefine_d2.errors import UserError
+from boxrefine_d2.language import captioners
+from boxrefine_d2.language.blip import MAX_LENGTH, MIN_LENGTH, PROMPT, build_blip
+from boxrefine_d2.language.captioners import (
+    SHIPPED_PHRASES,
+    PhraseRetrieval,
+    build_captioner,
+    read_phrases,
+)
+
+PHRASES = ["a dog", "a cat", "a red bird"]
+
+
+def crops(*sizes):
+    generator = torch.Generator().manual_seed(0)
+    return [
+        torch.randint(0, 256, (3, *size), generator=generator, dtype=torch.uint8) for size in sizes
+    ]
+
+
+def test_the_phrase_that_clip_finds_most_alike(clip, monkeypatch):
+    monkeypatch.setattr(captioners, "CROPS_AT_ONCE", 2)
+    given = crops((20, 30), (32, 32), (9, 50), (64, 8), (40, 40))
+    found = PhraseRetrieval(clip, PHRASES, "image of ").captions(given)
+    text = clip.encode_text([f"image of {phrase}" for phrase in PHRASES])
+    for crop, phrase in zip(given, found, strict=True):
+        likeness = clip.encode_images(crop[None].float() / 127.5 - 1) @ text.T
+        assert phrase == PHRASES[int(likeness.argmax())]
+    assert PhraseRetrieval(clip, PHRASES, "").captions([]) == []
+
+
+def test_a_list_is_read_line_by_line(tmp_path, clip):
+    file = tmp_path / "phrases.txt"
+    file.write_text("# animals\na dog\n\n  a cat \na dog\n", encoding="utf-8")
+    assert read_phrases(file) == ["a dog", "a cat"]
+    assert set(build_captioner("phrases", clip, file, "").captions(crops((8, 8)))) <= {
+        "a dog",
+        "a cat",
+    }
+    file.write_text("# nothing\n")
+    with pytest.raises(UserError, match="has no phrase"):
+        read_phrases(file)
+    with pytest.raises(UserError, match="No such file"):
+        read_phrases(tmp_path / "none.txt")
+
+
+def test_the_shipped_list_has_every_phrase_of_the_scenes():
+    phrases = set(read_phrases(SHIPPED_PHRASES))
+    for spec in ("scenes:train+first=300", "scenes:val"):
+        said = {a["phrase"] for record in load_spec(spec).records for a in record["annotations"]}
+        assert said <= phrases
+
+
+def test_an_unknown_captioner_is_a_users_mistake(clip):
+    with pytest.raises(UserError, match="unknown captioner 'git'; known: phrases, blip"):
+        build_captioner("git", clip, None, "")
+
+
+@pytest.fixture(scope="module")
+def blip_folder(tmp_path_factory):
+    """As transformers writes it: two layers a tower, words of its own."""
+    folder = tmp_path_factory.mktemp("blip")
+    words = [
+        "[PAD]",
+        "[UNK]",
+        "[CLS]",
+        "[SEP]",
+        "[MASK]",
+        "[DEC]",
+        *["a", "picture", "of", "the", "dog", "cat", "bird", "red", "on", "grass"],
+    ]
+    (folder / "vocab.txt").write_text("\n".join(words))
+    BertTokenizer(str(folder / "vocab.txt")).save_pretrained(folder)
+    tower = {
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_attention_heads": 2,
+        "num_hidden_layers": 2,
+    }
+    text = {
+        "vocab_size": len(words),
+        "bos_token_id": 5,
+        "sep_token_id": 3,
+        "eos_token_id": 3,
+        "pad_token_id": 0,
+    }
+    config = BlipConfig(
+        vision_config={**tower, "image_size": 32, "patch_size": 8, "initializer_range": 0.02},
+        text_config={**tower, **text, "encoder_hidden_size": 16},
+    )
+    torch.manual_seed(0)
+    BlipForConditionalGeneration(config).save_pretrained(folder)
+    return folder
+
+
+def test_blip_says_something_short_without_its_prompt(blip_folder, clip):
+    blip = build_captioner("blip", clip, blip_folder, "")
+    found = blip.captions(crops((20, 30), (50, 40)))
+    assert len(found) == 2 and blip.captions([]) == []
+    for caption in found:
+        assert not caption.startswith(PROMPT)
+        # the prompt's words and the two marks count
+        prompt = len(PROMPT.split()) + 1
+        assert MIN_LENGTH - prompt - 1 <= len(caption.split()) <= MAX_LENGTH - prompt
+
+
+def test_a_caption_does_not_depend_on_its_company(blip_folder):
+    blip = build_blip(blip_folder)
+    given = crops((20, 30), (50, 40), (32, 32))
+    assert blip.captions(given) == [blip.captions([crop])[0] for crop in given]
+
+
+def test_what_is_no_blip_is_named(tmp_path, blip_folder, monkeypatch):
+    with pytest.raises(UserError, match="no folder"):
+        build_blip(tmp_path / "none")
+    with pytest.raises(UserError, match="the captioner blip cannot be read from"):
+        build_blip(tmp_path)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(UserError, match="the captioner blip cannot be read from Salesforce"):
+        build_blip()
