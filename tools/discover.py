@@ -7,14 +7,18 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import yaml
 from detectron2.utils import comm
 
 from boxrefine_d2.discovery import DISCOVERY_REGISTRY
 from boxrefine_d2.engine.launch import run_torchrun
 from boxrefine_d2.errors import CommandParser, UserError, run_command
 from boxrefine_d2.features.command_line import add_network_arguments
-from boxrefine_d2.pseudo_labels import PRECISIONS, DiscoverySettings, discover_dataset
+from boxrefine_d2.pseudo_labels import (
+    PRECISIONS,
+    DiscoverySettings,
+    discover_dataset,
+    parameters_of,
+)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -59,24 +63,13 @@ def shard_of(text: str | None) -> tuple[int, int] | None:
     return number, of
 
 
-def rule_settings(pairs: list[str]) -> dict[str, object]:
-    """{"k_patches": 50} from ["k_patches=50"]."""
-    changes = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not equals:
-            raise UserError(f"--set {pair!r} is not of the form KEY=VALUE")
-        changes[key] = yaml.safe_load(value)
-    return changes
-
-
 def run(args: argparse.Namespace) -> None:
     """Discovers in each process."""
     settings = DiscoverySettings(
         method=args.method,
         backbone=args.backbone,
         weights=args.weights,
-        parameters=rule_settings(args.set),
+        parameters=parameters_of(args.set),
         batch_size=args.batch_size,
         precision=args.precision,
         max_side=args.max_side,

@@ -4,12 +4,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from .figures import INK, png_of
 from .key_pairs import MEASURES
 from .key_similarity import Distribution, KeySimilarity
-from .png import png_of
 
 SAME, DIFFERENT = "#0072b2", "#d55e00"  # of Okabe and Ito: distinct for all readers
-_INK, _GRID = "#1b1f24", "#e1e5ea"
+_GRID = "#e1e5ea"
 _DPI = 120
 
 
@@ -26,7 +26,7 @@ def draw_key_similarity(found: KeySimilarity) -> bytes:
     figure.suptitle(
         f"{info['backbone']}, mean key of each {info['per']}: {counts['keys']} keys, {counts['classes']} classes",
         fontsize=12,
-        color=_INK,
+        color=INK,
     )
     return png_of(figure)
 
@@ -44,11 +44,11 @@ def _panel(axes: Axes, title: str, found: Distribution) -> None:
         label = f"{label}, scaled to {most}"
         scaled = fewer * (most / fewer.sum())
         axes.stairs(scaled, found.edges, color=colour, linestyle="--", label=label)
-    axes.set_title(f"{title}\nAUC {found.auc:.3f}", fontsize=11, color=_INK)
+    axes.set_title(f"{title}\nAUC {found.auc:.3f}", fontsize=11, color=INK)
     axes.set_axisbelow(True)
     axes.grid(axis="y", color=_GRID)
     axes.set_ylim(bottom=0)
     axes.margins(x=0.02)
     axes.locator_params(axis="x", nbins=5)
-    axes.tick_params(labelsize=9, colors=_INK)
+    axes.tick_params(labelsize=9, colors=INK)
     axes.spines[["top", "right"]].set_visible(False)

@@ -9,7 +9,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from pycocotools import mask as mask_codec
 
 from boxrefine_d2.data import PseudoLabels
@@ -17,12 +16,9 @@ from boxrefine_d2.data.images import SCENES_PREFIX
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.structures.segmentation import checked_rle
 
-from .png import png_of
+from .figures import COLOURS, INK, draw_box, png_of
 
-# of Okabe and Ito: distinct for all readers
-COLOURS = ("#d55e00", "#0072b2", "#f0e442", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
 SHOWN_SIDE = 800  # longest side of a picture in its panel, pixels; finer detail is left out
-_INK, _CASING = "#1b1f24", "white"
 _TINT = 0.45  # opacity of a mask
 _DPI = 120
 
@@ -76,7 +72,7 @@ def draw_mask_rounds(
         found = [_mask(entry, (height, width)) for entry in detections]
         _panel(axes[-1], picture, found, title or f"detector: {len(detections)}")
         for number, entry in enumerate(detections):
-            _box(axes[-1], entry["bbox"], COLOURS[number % len(COLOURS)])
+            draw_box(axes[-1], entry["bbox"], COLOURS[number % len(COLOURS)])
     return png_of(figure)
 
 
@@ -108,11 +104,4 @@ def _panel(axes: Axes, picture: np.ndarray, masks: Sequence[np.ndarray | None], 
     axes.imshow(shown, extent=(0, width, height, 0))
     axes.set(xlim=(0, width), ylim=(height, 0))
     axes.set_axis_off()
-    axes.set_title(title, fontsize=11, color=_INK, loc="left")
-
-
-def _box(axes: Axes, bbox: Sequence[float], colour: str) -> None:
-    """[x, y, w, h], readable on any picture."""
-    x, y, w, h = bbox
-    for line, stroke in ((_CASING, 3.5), (colour, 1.8)):
-        axes.add_patch(Rectangle((x, y), w, h, fill=False, edgecolor=line, linewidth=stroke))
+    axes.set_title(title, fontsize=11, color=INK, loc="left")

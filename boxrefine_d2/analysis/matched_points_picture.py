@@ -6,10 +6,9 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
+from .figures import INK, png_of
 from .matched_points import MatchedPoints, Points
-from .png import png_of
 
-_INK = "#1b1f24"
 _GAP = 0.04  # between the photographs, in units of their height
 _ROW = 4.2  # height of a row, inches
 _DPI = 120
@@ -35,7 +34,7 @@ def draw_matched_points(found: MatchedPoints) -> bytes:
             )
         axes.set(xlim=(0, width), ylim=(1, 0), aspect="equal")
         axes.set_axis_off()
-        axes.set_title(f"K = {k}: {len(buddies)} pairs", fontsize=12, color=_INK, loc="left")
+        axes.set_title(f"K = {k}: {len(buddies)} pairs", fontsize=12, color=INK, loc="left")
     return png_of(figure)
 
 

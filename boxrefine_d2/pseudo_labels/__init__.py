@@ -1,6 +1,14 @@
 """Runs a rule over a data set and writes the record: data set + map network + rule -> pseudo-label file."""
 
+from .one_image import discover_image
 from .run import DiscoverySummary, discover_dataset
-from .settings import PRECISIONS, DiscoverySettings
+from .settings import PRECISIONS, DiscoverySettings, parameters_of
 
-__all__ = ["PRECISIONS", "DiscoverySettings", "DiscoverySummary", "discover_dataset"]
+__all__ = [
+    "PRECISIONS",
+    "DiscoverySettings",
+    "DiscoverySummary",
+    "discover_dataset",
+    "discover_image",
+    "parameters_of",
+]

@@ -7,13 +7,19 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
+import yaml
 
 import boxrefine_d2
 from boxrefine_d2.discovery import rule_parameters
-from boxrefine_d2.errors import UserError
+from boxrefine_d2.errors import UserError, key_values
 from boxrefine_d2.features import Backbone
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+def parameters_of(pairs: Sequence[str]) -> dict[str, Any]:
+    """{"k_patches": 50} from ["k_patches=50"], as --set gives them. Raises: UserError."""
+    return {key: yaml.safe_load(value) for key, value in key_values("--set", pairs).items()}
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,89 @@
+"""What is where in one photograph: all boxes on it, then the heatmap of each phrase."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from boxrefine_d2.structures import Sight
+
+from .figures import CASING, COLOURS, INK, draw_box, png_of
+
+MOST_COLUMNS = 4
+_WIDTH = 3.4  # of a panel, inches
+_DPI = 120
+_LETTERS = 40  # of a title; the rest of a long phrase is left out
+_VEIL = 0.55  # opacity of the heatmap over the picture
+
+
+def draw_sights(picture: np.ndarray, sights: Sequence[Sight], title: str) -> bytes:
+    """A PNG; equal sights give equal bytes.
+
+    The first panel has every box in its phrase's colour; each further one a phrase with its heatmap, the box around all of
+    its boxes, and the brightest point as a cross.
+
+    Args: picture: (H, W, 3) uint8.  title: of the first panel.
+    """
+    height, width = picture.shape[:2]
+    panels = 1 + len(sights)
+    columns = min(panels, MOST_COLUMNS)
+    rows = math.ceil(panels / columns)
+    size = (_WIDTH * columns, (_WIDTH * height / width + 0.35) * rows)
+    figure = Figure(figsize=size, dpi=_DPI, layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).flatten()
+    for panel in axes:
+        panel.set_axis_off()
+    _photograph(axes[0], picture, title, INK)
+    for number, sight in enumerate(sights):
+        colour = COLOURS[number % len(COLOURS)]
+        _box(axes[0], sight, colour)
+        _heatmap(axes[number + 1], picture, sight, colour)
+    return png_of(figure)
+
+
+def in_words(box: Sequence[float] | None) -> str:
+    """Where it is. Args: box: XYXY, pixels.
+
+    >>> in_words((10.0, 20.0, 30.4, 50.0)), in_words(None)
+    ('x 10 to 30, y 20 to 50', 'no box')
+    """
+    if box is None:
+        return "no box"
+    x1, y1, x2, y2 = box
+    return f"x {x1:.0f} to {x2:.0f}, y {y1:.0f} to {y2:.0f}"
+
+
+def _photograph(axes: Axes, picture: np.ndarray, title: str, colour: str) -> None:
+    height, width = picture.shape[:2]
+    axes.imshow(picture, extent=(0, width, height, 0))
+    axes.set(xlim=(0, width), ylim=(height, 0))
+    shown = title if len(title) <= _LETTERS else f"{title[: _LETTERS - 1]}…"
+    # a dark line of its own under bright letters would be no easier to read than ink
+    axes.set_title(shown, fontsize=10, color=INK, loc="left")
+    axes.plot([0, 0.08 * width], [0, 0], color=colour, linewidth=5, clip_on=False, zorder=5)
+
+
+def _heatmap(axes: Axes, picture: np.ndarray, sight: Sight, colour: str) -> None:
+    height, width = picture.shape[:2]
+    _photograph(axes, picture, sight.phrase, colour)
+    axes.imshow(
+        sight.heatmap.cpu().numpy(),
+        extent=(0, width, height, 0),
+        cmap="viridis",
+        vmin=0,
+        vmax=1,
+        alpha=_VEIL,
+        interpolation="bilinear",
+    )
+    _box(axes, sight, colour)
+    x, y = sight.found.point
+    for line, stroke in ((CASING, 4.0), (colour, 2.0)):
+        axes.plot(x + 0.5, y + 0.5, marker="x", markersize=9, markeredgewidth=stroke, color=line)
+
+
+def _box(axes: Axes, sight: Sight, colour: str) -> None:
+    if sight.found.box is not None:
+        x1, y1, x2, y2 = sight.found.box
+        draw_box(axes, (x1, y1, x2 - x1, y2 - y1), colour)

@@ -1,0 +1,45 @@
+"""A rule on one picture."""
+
+from typing import Any
+
+import torch
+
+from boxrefine_d2.discovery import build_rule
+from boxrefine_d2.discovery.build import facet_of, mask_steps_of
+from boxrefine_d2.errors import UserError
+from boxrefine_d2.features import build_backbone, read_map
+from boxrefine_d2.features.device import check_device
+
+from .finishing import annotations_of, grid_masks
+from .observing import observes
+from .run import image_mapper
+from .settings import PRECISIONS, DiscoverySettings
+
+
+@torch.no_grad()
+def discover_image(
+    image: str, settings: DiscoverySettings, *, device: str = "cpu"
+) -> list[dict[str, Any]]:
+    """What `discover_dataset` would write of one picture: {image_id, bbox, score, segmentation}, best first.
+
+    Boxes are [x, y, w, h] in pixels of the picture.
+
+    Raises: UserError for anything the user gave wrong, and for a rule that looks at a whole data set first.
+    """
+    check_device(device)
+    rule = build_rule(settings.method, **settings.parameters)
+    if observes(rule):
+        raise UserError(
+            f"{settings.method} compares a picture with a whole data set; run discover.py on one"
+        )
+    backbone = build_backbone(settings.backbone, settings.weights)
+    facet = facet_of(rule, backbone.facets)
+    steps = mask_steps_of(rule)
+    if steps.require:
+        steps.require()
+    record = {"file_name": image, "image_id": image}
+    sample = image_mapper(settings, rule)(record)
+    backbone.to(device, PRECISIONS[settings.precision])
+    features = read_map([sample["image"]], backbone, facet)
+    [boxes] = rule(features)
+    return annotations_of(image, grid_masks(sample, boxes, features, steps), steps)
