@@ -37,11 +37,21 @@ _COCO = {
     "coco_2017_train": OfficialCount(118287, 860001),
     "coco_2017_val": OfficialCount(5000, 36781, crowds=446),
     "coco20k": OfficialCount(19817),
+    # captions have no boxes
+    "coco_captions_2014_train": OfficialCount(82783, 0),
+    "coco_captions_2014_val": OfficialCount(40504, 0),
 }
 
 OFFICIAL_COUNTS = {
     **_VOC,
     **_COCO,
+    # Flickr30k Entities' own lists of images.
+    "flickr30k_train": OfficialCount(29783),
+    "flickr30k_val": OfficialCount(1000),
+    "flickr30k_test": OfficialCount(1000),
+    # The sets of ids in MultiGrounding's data_splits.pickle; the box-refinement paper names others.
+    "visual_genome_train": OfficialCount(90599),
+    "visual_genome_test": OfficialCount(17478),
     # The entries of lvis_v1_val.json, which has no crowds.
     "lvis_v1_val": OfficialCount(19809, 244707, crowds=0),
     # UVO's "Kit Guide", v1.0: frames of 2 452 videos.
