@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from boxrefine_d2.errors import UserError
 
 from .build import SHIPPED, official_file
+from .shared_upsampling import SharedUpsampling
 from .weights import (
     WeightsInfo,
     build_empty,
@@ -26,6 +27,9 @@ from .weights import (
     module_sha256,
     read_state_dict,
 )
+
+# phrases drawn together on a CPU: with more their maps leave its caches, and each takes longer
+PHRASES_ON_CPU = 2
 
 
 class TextHeatmap(nn.Module):
@@ -70,9 +74,32 @@ class TextHeatmap(nn.Module):
         A cell is multiplied by the cosine of its features and the text, which may be negative. Cells of zeros, whose
         cosine the papers' code divides by zero, stay zeros.
         """
-        gate = (F.normalize(features, dim=1) * text[:, :, None, None]).sum(dim=1, keepdim=True)
-        logits = self.up1(_doubled(self.up0(_doubled(features * gate))))
+        return self._heatmaps(self.up0(_doubled(features * _gates(features, text))), size)
+
+    @torch.no_grad()
+    def draw_phrases(self, features: Tensor, text: Tensor, size: tuple[int, int]) -> Tensor:
+        """(P, 1, H, W) as `draw`, of phrases of one image, which share the first convolution.
+
+        It is for networks in eval mode, and there is no gradient.
+
+        Args: features: (1, C, h, w).  text: (P, C).
+        """
+        if len(text) == 1:  # it would share with none
+            return self.draw(features, text, size)
+        first = SharedUpsampling(self.up0.conv1, features[0])
+        parts = text.split(PHRASES_ON_CPU if text.device.type == "cpu" else len(text))
+        maps = (self.up0.after_first(first(_gates(features, part))) for part in parts)
+        return torch.cat([self._heatmaps(of_part, size) for of_part in maps])
+
+    def _heatmaps(self, maps: Tensor, size: tuple[int, int]) -> Tensor:
+        """The last steps, from the maps of up0."""
+        logits = self.up1(maps)
         return F.interpolate(logits, size=size, mode="bilinear", align_corners=True).sigmoid()
+
+
+def _gates(features: Tensor, text: Tensor) -> Tensor:
+    """(P, 1, h, w), the cosines of (P, C, h, w), or of (1, C, h, w), and (P, C)."""
+    return (F.normalize(features, dim=1) * text[:, :, None, None]).sum(dim=1, keepdim=True)
 
 
 class _TwoConvolutions(nn.Module):
@@ -86,12 +113,16 @@ class _TwoConvolutions(nn.Module):
         self.norm2 = nn.BatchNorm2d(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.relu(self.norm1(self.conv1(x)))
+        return self.after_first(self.conv1(x))
+
+    def after_first(self, x: Tensor) -> Tensor:
+        """All that follows the first convolution."""
+        x = F.relu(self.norm1(x))
         return F.relu(self.norm2(self.conv2(x)))
 
 
 class _ToOneChannel(nn.Module):
-    """The last convolutions: one channel already after the first, no norm after the second."""
+    """The last step of upsampling: one channel already after the first convolution, no norm after the second."""
 
     def __init__(self, inputs: int):
         super().__init__()
@@ -100,11 +131,26 @@ class _ToOneChannel(nn.Module):
         self.conv2 = nn.Conv2d(1, 1, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv2(F.relu(self.norm1(self.conv1(x))))
+        """(P, 1, 2 h, 2 w) of (P, C, h, w)."""
+        return self.conv2(F.relu(self.norm1(convolved_doubled(self.conv1, x))))
 
 
 def _doubled(x: Tensor) -> Tensor:
     return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+def convolved_doubled(conv: nn.Conv2d, x: Tensor) -> Tensor:
+    """conv(doubled(x)), (P, 1, 2 h, 2 w) of (P, C, h, w), for a 3 x 3 convolution to one channel with padding 1.
+
+    Such a convolution sums over the channels what each of its nine taps sees, and then adds the nine sums, each moved by its
+    tap. Doubling does the same to every channel, so it may follow the first sum: nine maps are doubled in place of C.
+    Outside the doubled map, where the convolution pads, all nine are zero.
+    """
+    # `fold` moves a map to where its tap lies, and the convolution takes it from there: the reverse
+    taps = conv.weight[0].flip(1, 2).flatten(1).T[:, :, None, None]
+    seen = _doubled(F.conv2d(x, taps))
+    moved = F.fold(seen.flatten(2), seen.shape[2:], kernel_size=3, padding=1)
+    return moved if conv.bias is None else moved + conv.bias
 
 
 def _vgg16() -> TextHeatmap:
@@ -159,8 +205,9 @@ class HeatmapSpec:
 
 
 HEATMAPS: dict[str, HeatmapSpec] = {
-    # ours, not trained yet
-    "heatmap_mini": HeatmapSpec(_mini, None, SHIPPED / "resnet_mini.safetensors"),
+    "heatmap_mini": HeatmapSpec(
+        _mini, SHIPPED / "heatmap_mini.safetensors", SHIPPED / "resnet_mini.safetensors"
+    ),
     # no host has the papers' files under a lasting address
     "heatmap_vgg16": HeatmapSpec(_vgg16, None, "imagenet_vgg16"),
 }

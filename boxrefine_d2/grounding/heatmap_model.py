@@ -1,6 +1,6 @@
 """What training and refinement of g share: g, CLIP, the rule, and how queries are answered."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -20,12 +20,9 @@ from boxrefine_d2.language.phrase_targets import PhraseTargets
 from boxrefine_d2.language.relevance import relevance_maps
 from boxrefine_d2.structures import Found, Sight
 
-from .queries import averaged_heatmaps, found_in_heatmaps
+from .queries import Drawer, averaged_heatmaps, found_in_heatmaps
 
 CLIP_SOURCE, G_SOURCE, SHUFFLED = "clip", "g", "shuffled"
-
-# (P, 1, S, S) of P images, by their numbers in the batch, and as many phrases
-Drawer = Callable[[list[int], list[str]], Tensor]
 
 
 class HeatmapModel(nn.Module):
@@ -124,15 +121,15 @@ class HeatmapModel(nn.Module):
         """The heatmaps of one g; its encoder reads each image once."""
         features = network.read(images)
         size = (images.shape[2], images.shape[3])
-        return lambda numbers, phrases: network.draw(
-            features[torch.tensor(numbers, device=features.device)],
-            self._targets.text(phrases),
-            size,
+        return lambda number, phrases: network.draw_phrases(
+            features[number : number + 1], self._targets.text(phrases), size
         )
 
-    def _relevance(self, images: Tensor, numbers: list[int], phrases: list[str]) -> Tensor:
-        text = self._targets.text(phrases)
-        maps = relevance_maps(self.clip, images, text, numbers, start_layer=self.start_layer)
+    def _relevance(self, images: Tensor, number: int, phrases: list[str]) -> Tensor:
+        text, image = self._targets.text(phrases), images[number : number + 1]
+        maps = relevance_maps(
+            self.clip, image, text, [0] * len(phrases), start_layer=self.start_layer
+        )
         return maps[:, None]
 
     @torch.no_grad()

@@ -1,10 +1,9 @@
 """Phrases asked of one image, their heatmaps one by one, and what is read off a heatmap.
 
-Shapes: S x S pixels of the input, H x W of the original image, P pairs of an image and a phrase.
+Shapes: S x S pixels of the input, H x W of the original image, P phrases, Q queries.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -13,35 +12,38 @@ from torch import Tensor
 from boxrefine_d2.discovery.build import Rule
 from boxrefine_d2.structures import FeatureMap, Found, PseudoBoxes, union_box
 
-PAIRS_AT_ONCE = 32  # heatmaps drawn in one forward
+# (P, 1, S, S) of the number of an image in the batch and P phrases of it
+Drawer = Callable[[int, list[str]], Tensor]
+
+PAIRS_AT_ONCE = 32  # heatmaps asked of a drawer in one call
 # of the largest value: pixels nearer to it are as bright. At a border resizing repeats a value but for its rounding
 _TIE = 1e-6
 
 
-def averaged_heatmaps(
-    queries: Sequence[Sequence[Sequence[str]]],
-    draw: Callable[[list[int], list[str]], Tensor],
-) -> list[Tensor]:
+def averaged_heatmaps(queries: Sequence[Sequence[Sequence[str]]], draw: Drawer) -> list[Tensor]:
     """(Q, S, S) an image: of each query the mean over its phrasings.
 
     Args:
         queries: of each image the queries, each one or more phrasings.
-        draw: (P, 1, S, S) of P images by number and as many phrases; it is given at most `PAIRS_AT_ONCE`.
+        draw: it is asked image by image, for at most `PAIRS_AT_ONCE` phrases.
     """
-    pairs = [(i, text) for i, of in enumerate(queries) for texts in of for text in texts]
-    drawn = [draw([i for i, _ in part], [text for _, text in part]) for part in _parts(pairs)]
-    maps = iter(torch.cat(drawn)[:, 0] if drawn else ())
     return [
-        torch.stack([torch.stack([next(maps) for _ in texts]).mean(dim=0) for texts in of])
-        if of
-        else torch.zeros(0, 0, 0)
-        for of in queries
+        _averaged(of, draw, number) if of else torch.zeros(0, 0, 0)
+        for number, of in enumerate(queries)
     ]
 
 
-def _parts(pairs: list[Any]) -> Iterator[list[Any]]:
-    for start in range(0, len(pairs), PAIRS_AT_ONCE):
-        yield pairs[start : start + PAIRS_AT_ONCE]
+def _averaged(queries: Sequence[Sequence[str]], draw: Drawer, number: int) -> Tensor:
+    """(Q, S, S) of one image, Q >= 1."""
+    phrases = [text for texts in queries for text in texts]
+    maps = torch.cat([draw(number, part) for part in _parts(phrases)])[:, 0]
+    of_queries = maps.split([len(texts) for texts in queries])
+    return torch.stack([of.mean(dim=0) for of in of_queries])
+
+
+def _parts(phrases: list[str]) -> Iterator[list[str]]:
+    for start in range(0, len(phrases), PAIRS_AT_ONCE):
+        yield phrases[start : start + PAIRS_AT_ONCE]
 
 
 def found_in_heatmaps(heatmaps: Tensor, rule: Rule, size: tuple[int, int]) -> list[Found]:

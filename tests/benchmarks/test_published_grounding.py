@@ -124,10 +124,9 @@ def test_an_entity_has_the_points_and_boxes_of_its_averaged_heatmap(clip, networ
     image, agreement = pictures()[0], Agreement()
     features = network.read(image[None])
 
-    def draw(numbers, phrases):
-        return network.draw(
-            features[torch.tensor(numbers)], clip.encode_text(phrases), (SIDE, SIDE)
-        )
+    def draw(number, phrases):
+        of_image = features[number : number + 1]
+        return network.draw_phrases(of_image, clip.encode_text(phrases), (SIDE, SIDE))
 
     (heatmaps,) = averaged_heatmaps([ENTITIES], draw)
     found = found_in_heatmaps(heatmaps, build_rule("contours", **RELEASE), SIZE)

@@ -7,7 +7,14 @@ import torchvision
 from torch import nn
 
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.features.text_heatmap import HEATMAPS, build_heatmap, our_names
+from boxrefine_d2.features import text_heatmap
+from boxrefine_d2.features.shared_upsampling import SharedUpsampling
+from boxrefine_d2.features.text_heatmap import (
+    HEATMAPS,
+    build_heatmap,
+    convolved_doubled,
+    our_names,
+)
 from boxrefine_d2.features.weights import module_sha256
 
 
@@ -123,6 +130,74 @@ def test_cells_of_zeros_are_no_nan_and_have_a_finite_gradient(mini):
     heatmap = mini.draw(features, F.normalize(torch.ones(1, 192), dim=1), (64, 64))
     heatmap.sum().backward()
     assert torch.isfinite(heatmap).all() and torch.isfinite(features.grad).all()
+
+
+def doubled(x):
+    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+def convolution(inputs, outputs, bias=True):
+    torch.manual_seed(0)
+    return nn.Conv2d(inputs, outputs, 3, padding=1, bias=bias).double()
+
+
+GRIDS = [(1, 1), (1, 6), (7, 1), (2, 2), (3, 5), (8, 4)]
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+@pytest.mark.parametrize("bias", [True, False])
+def test_the_convolution_to_one_channel_may_come_before_the_doubling(grid, bias):
+    conv, torch_rng = convolution(6, 1, bias), torch.Generator().manual_seed(1)
+    x = torch.randn(3, 6, *grid, generator=torch_rng, dtype=torch.float64, requires_grad=True)
+    found, expected = convolved_doubled(conv, x), conv(doubled(x))
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    by = torch.randn(expected.shape, generator=torch_rng, dtype=torch.float64)
+    gradients = [
+        torch.autograd.grad((y * by).sum(), [x, *conv.parameters()]) for y in (found, expected)
+    ]
+    for ours, plain in zip(*gradients, strict=True):
+        assert plain.abs().max() > 0
+        torch.testing.assert_close(ours, plain, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+@pytest.mark.parametrize("bias", [True, False])
+def test_shared_shares_are_the_convolution_of_each_phrases_doubled_map(grid, bias):
+    conv, torch_rng = convolution(4, 5, bias), torch.Generator().manual_seed(1)
+    features = torch.randn(4, *grid, generator=torch_rng, dtype=torch.float64, requires_grad=True)
+    gates = torch.randn(7, 1, *grid, generator=torch_rng, dtype=torch.float64)
+    assert (gates < 0).any() and (gates > 0).any()
+    shared = SharedUpsampling(conv, features)
+    for some in (gates, gates[2:3]):  # again, with others
+        found, expected = shared(some), conv(doubled(some * features))
+        torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+        assert not found.requires_grad
+
+
+@pytest.mark.parametrize("grid", [(4, 4), (3, 5), (1, 2)])
+@pytest.mark.parametrize("at_once", [1, 2, 8])
+def test_phrases_of_one_image_are_drawn_as_each_with_its_own_features(
+    mini, monkeypatch, grid, at_once
+):
+    monkeypatch.setattr(text_heatmap, "PHRASES_ON_CPU", at_once)
+    _, text = inputs(5)
+    features = torch.randn(1, 192, *grid, generator=torch.Generator().manual_seed(1))
+    features[:, :, 0, 0] = 0  # no direction
+    size = (16 * grid[0], 16 * grid[1])
+    found = mini.draw_phrases(features, text, size)
+    with torch.no_grad():
+        expected = mini.draw(features.expand(5, -1, -1, -1), text, size)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+    assert (expected[0] - expected[1]).abs().max() > 1e-4  # phrases count
+    assert found.shape == (5, 1, *size) and not found.requires_grad
+
+
+def test_training_reaches_every_part_of_what_follows_the_text(mini):
+    _, text = inputs(2)
+    features = torch.randn(2, 192, 3, 3, generator=torch.Generator().manual_seed(1))
+    parts = [p for step in (mini.up0, mini.up1) for p in step.parameters()]
+    gradients = torch.autograd.grad(mini.draw(features, text, (48, 48)).sum(), parts)
+    assert all(gradient.abs().max() > 0 for gradient in gradients)
 
 
 def test_the_encoder_of_mini_takes_the_trunk_that_ships(mini):

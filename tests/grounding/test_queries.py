@@ -53,20 +53,24 @@ def test_several_boxes_make_one_union():
     assert found.boxes == [[0, 0, 8, 8], [10, 12, 20, 20]] and found.box == (0, 0, 20, 20)
 
 
-def test_phrasings_are_averaged_and_drawn_a_few_at_a_time(monkeypatch):
+def test_phrasings_are_averaged_and_drawn_a_few_of_an_image_at_a_time(monkeypatch):
     monkeypatch.setattr(queries, "PAIRS_AT_ONCE", 2)
     values = {"a": 1.0, "b": 3.0, "c": 5.0}
     drawn = []
 
-    def draw(numbers, phrases):
-        drawn.append(list(zip(numbers, phrases, strict=True)))
-        return torch.tensor([values[p] + 10 * n for n, p in zip(numbers, phrases, strict=True)])[
-            :, None, None, None
-        ]
+    def draw(number, phrases):
+        drawn.append((number, phrases))
+        return torch.tensor([values[p] + 10 * number for p in phrases])[:, None, None, None]
 
-    found = averaged_heatmaps([[["a", "b"], ["c"]], [], [["a"]]], draw)
-    assert [maps.flatten().tolist() for maps in found] == [[2.0, 5.0], [], [21.0]]
-    assert drawn == [[(0, "a"), (0, "b")], [(0, "c"), (2, "a")]]
+    found = averaged_heatmaps([[["a", "b"], ["c"]], [], [["a"]], [["c"], ["a", "b", "c"]]], draw)
+    assert [maps.flatten().tolist() for maps in found] == [[2.0, 5.0], [], [21.0], [35.0, 33.0]]
+    assert drawn == [
+        (0, ["a", "b"]),
+        (0, ["c"]),
+        (2, ["a"]),
+        (3, ["c", "a"]),
+        (3, ["b", "c"]),
+    ]
 
 
 @pytest.mark.parametrize("queries_", [[], [[]]])
