@@ -13,9 +13,12 @@ from collections.abc import Callable, Sequence
 import cad_train
 import coco_eval
 import cuts
+import grounding_eval
 import lost_cpu
 import machine
 import refine_step
+import relevance
+import what_is_where
 from tabulate import tabulate
 from timing import Result
 
@@ -32,6 +35,9 @@ BENCHMARKS: dict[str, Callable[[], Result]] = {
     "refine_step": refine_step.refine_step,
     "coco_eval": coco_eval.coco_eval,
     "cad_train": cad_train.cad_train,
+    "relevance": relevance.relevance,
+    "grounding_eval": grounding_eval.grounding_eval,
+    "wwbl": what_is_where.what_is_where,
 }
 HEADERS = ("benchmark", "ms per", "published", "ours", "ratio", "quartiles", "target", "")
 
