@@ -10,6 +10,7 @@ from detectron2.utils import comm
 
 from boxrefine_d2.data.phrase_mapper import PhraseMapper, check_phrases, phrases_of
 from boxrefine_d2.language import Clip
+from boxrefine_d2.language.loading import quiet
 from boxrefine_d2.pretraining.clip_training import ClipTraining
 
 from .export import facts
@@ -22,8 +23,9 @@ def write_clip(folder: Path, clip: Clip, cfg: CfgNode) -> None:
     shutil.rmtree(making, ignore_errors=True)
     whole = copy.deepcopy(clip.model).half()
     whole.config.update(facts(cfg))
-    whole.save_pretrained(making)
-    clip.tokenizer.save_pretrained(making)
+    with quiet():
+        whole.save_pretrained(making)
+        clip.tokenizer.save_pretrained(making)
     shutil.rmtree(folder, ignore_errors=True)
     making.rename(folder)
 

@@ -18,6 +18,8 @@ from .byte_tokenizer import byte_tokenizer
 from .clip import Clip
 from .loading import check_folder, read_pretrained
 
+SHIPPED = Path(__file__).parent / "shipped"
+
 
 @dataclass(frozen=True)
 class ClipSpec:
@@ -25,11 +27,11 @@ class ClipSpec:
 
     Attributes:
         config: of one with weights drawn at random.
-        weights: the name of the official ones on the host that `transformers` asks, or None.
+        weights: the folder that ships, or the name of the official ones on the host that `transformers` asks.
     """
 
     config: Callable[[], CLIPConfig]
-    weights: str | None
+    weights: Path | str
 
 
 def _vitb32() -> CLIPConfig:
@@ -64,8 +66,7 @@ def _mini() -> CLIPConfig:
 
 
 CLIPS: dict[str, ClipSpec] = {
-    # ours, not trained yet
-    "clip_mini": ClipSpec(_mini, None),
+    "clip_mini": ClipSpec(_mini, SHIPPED / "clip_mini"),
     "clip_vitb32": ClipSpec(_vitb32, "openai/clip-vit-base-patch32"),
 }
 
@@ -77,7 +78,7 @@ def build_clip(name: str, weights: str | Path | None = None) -> Clip:
         name: one of `CLIPS`.
         weights: a folder as `transformers` writes it (config.json, model.safetensors or pytorch_model.bin, and the
             tokenizer's files), "random" or "random:SEED" with a tokenizer of single bytes, or None (or "") for the
-            official ones, taken from the library's cache or its host.
+            ones that ship, or the official ones, taken from the library's cache or its host.
     Raises: UserError for an unknown name, a folder that is none of a CLIP, or weights that cannot be had.
     """
     spec, text = _spec(name), str(weights or "")
@@ -86,13 +87,7 @@ def build_clip(name: str, weights: str | Path | None = None) -> Clip:
         return random_clip(spec.config(), seed)
     if text:
         check_folder(text)
-    place = text or spec.weights
-    if place is None:
-        raise UserError(
-            f"{name} has no weights that could be fetched, and none ship; train it with configs/pretrain/{name}.yaml and "
-            "give the folder, or take random:0 for untrained ones"
-        )
-    return _read(place, name)
+    return _read(text or str(spec.weights), name)
 
 
 def clip_config(name: str) -> CLIPConfig:

@@ -13,10 +13,11 @@ from torch import Tensor
 
 from boxrefine_d2.errors import UserError
 
+from .build import SHIPPED
 from .clip import Clip
 
 CROPS_AT_ONCE = 64
-SHIPPED_PHRASES = Path(__file__).parent / "shipped" / "phrases.txt"
+SHIPPED_PHRASES = SHIPPED / "phrases.txt"
 
 
 class Captioner(ABC):

@@ -25,7 +25,7 @@ def read_pretrained(
     """
     local = Path(place).is_dir()
     try:
-        with _quiet():
+        with quiet():
             model, found = network.from_pretrained(
                 place, dtype="float32", output_loading_info=True, local_files_only=local
             )
@@ -53,7 +53,7 @@ def check_folder(place: str) -> None:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Without the libraries' own words and bars: what went wrong is said once, by us."""
     libraries = (transformers_logging, hub_logging)
     before = [library.get_verbosity() for library in libraries]

@@ -73,11 +73,29 @@ def test_a_folder_is_read_back_and_named(clip, tmp_path):
     assert again.weights_info.sha256 == clip.weights_info.sha256
 
 
+def test_the_one_that_ships_knows_colours_and_kinds():
+    clip = build_clip("clip_mini")
+    assert clip.weights_info.source == "clip_mini" and len(clip.weights_info.sha256) == 64
+    one, same, colour, kind = clip.encode_text(
+        [
+            "image of a plain red car-like shape",
+            "image of a Plain red car-like shape",
+            "image of a plain green car-like shape",
+            "image of a plain red tree-like shape",
+        ]
+    )
+    assert one @ same > 1 - 1e-5 > max(one @ colour, one @ kind)
+
+
+def test_the_official_one_is_asked_of_its_host(monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(UserError, match="clip_vitb32 cannot be read from openai/clip-vit-base"):
+        build_clip("clip_vitb32")
+
+
 def test_mistakes_are_one_line(clip, tmp_path, caplog):
     with pytest.raises(UserError, match="unknown CLIP 'clip'; known: clip_mini, clip_vitb32"):
         build_clip("clip")
-    with pytest.raises(UserError, match="clip_mini has no weights that could be fetched"):
-        build_clip("clip_mini")
     with pytest.raises(UserError, match="no folder .*gone"):
         build_clip("clip_mini", tmp_path / "gone")
     with pytest.raises(UserError, match="clip_mini cannot be read from"):
