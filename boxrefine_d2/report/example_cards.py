@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from html import escape
 
+import numpy as np
 from torch import Tensor
 
 from .detectors import cad_source
@@ -66,14 +67,13 @@ def _card(example: Example, rule: str, rule_title: str) -> str:
         ("before", boxes[rule]),
         ("cad", boxes.get(_CAD, ())),
     ]
-    panels = [_panel(example, f"{name} with all boxes", None, everything)]
+    picture = example.picture
+    panels = [panel(picture, f"{name} with all boxes", None, _boxes(picture, everything))]
     for source, when in ((rule, "before"), (REFINED, "after")):
         if source in example.maps:
             drawn = [("gt", boxes[GROUND_TRUTH]), (when, boxes[source])]
-            panel = _panel(
-                example, f"map and box {when}, of {name}", example.maps[source], drawn, when
-            )
-            panels.append(panel)
+            title = f"map and box {when}, of {name}"
+            panels.append(panel(picture, title, example.maps[source], _boxes(picture, drawn), when))
     numbers = "".join(
         f"<div><dt>{label}</dt><dd>{example.iou[source]:.2f}</dd></div>"
         for source, label in (
@@ -84,16 +84,28 @@ def _card(example: Example, rule: str, rule_title: str) -> str:
         )
         if source in example.iou
     )
-    layout = f'{" maps" if len(panels) > 1 else ""}" style="{_sizes(example, len(panels) > 1)}'
+    layout = f'{" maps" if len(panels) > 1 else ""}" style="{panel_sizes(picture, has_maps=len(panels) > 1)}'
     return (
         f'<article class="card c-{colour}"><header><h3>{name}</h3><span class="badge">{badge}</span></header>'
         f'<div class="panels{layout}">{"".join(panels)}</div><dl>{numbers}</dl></article>'
     )
 
 
-def _sizes(example: Example, has_maps: bool) -> str:
-    """No picture is higher than `_MOST`; two small panels and the gap between them are as high as the large one."""
-    height, width = example.picture.shape[:2]
+def _boxes(picture: np.ndarray, drawn: Sequence[tuple[str, Iterable[Tensor]]]) -> str:
+    """SVG of boxes, each with its style; the last ones lie on top."""
+    height, width = picture.shape[:2]
+    return "".join(
+        box_drawing(style, box, width, height) for style, found in drawn for box in found
+    )
+
+
+def panel_sizes(picture: np.ndarray, *, has_maps: bool) -> str:
+    """The style of a card's panels: no picture is higher than `_MOST`; two small panels and the gap between them are as
+    high as the large one.
+
+    Args: picture: (H, W, 3).
+    """
+    height, width = picture.shape[:2]
     most = _MOST * width / height
     if not has_maps:
         return f"--most:{most:.0f}px"
@@ -101,25 +113,25 @@ def _sizes(example: Example, has_maps: bool) -> str:
     return f"--most:{1.5 * most + gaps / 2:.0f}px;--narrow:calc((100% - {gaps:.1f}px) / 3)"
 
 
-def _panel(
-    example: Example,
-    title: str,
-    cells: CellMap | None,
-    drawn: Sequence[tuple[str, Iterable[Tensor]]],
-    caption: str = "",
+def panel(
+    picture: np.ndarray, title: str, cells: CellMap | None, drawn: str, caption: str = ""
 ) -> str:
-    height, width = example.picture.shape[:2]
+    """The picture, or a map of it, with what is drawn on it.
+
+    Args:
+        picture: (H, W, 3) uint8.
+        title: for screen readers, escaped.
+        drawn: SVG, in pixels of the picture.
+    """
+    height, width = picture.shape[:2]
     if cells is None:
-        x, y, uri, style = width, height, photo_uri(example.picture), "photo"
+        x, y, uri, style = width, height, photo_uri(picture), "photo"
     else:
         (x, y), uri, style = cells.extent, map_uri(cells.values), "cells"
-    boxes = "".join(
-        box_drawing(style_, box, width, height) for style_, found in drawn for box in found
-    )
     return (
         f'<figure><svg viewBox="0 0 {width} {height}" role="img" aria-label="{title}">'
         f'<image class="{style}" href="{uri}" width="{x:.2f}" height="{y:.2f}" preserveAspectRatio="none"/>'
-        f'<g class="line">{boxes}</g></svg>{f"<figcaption>{caption}</figcaption>" if caption else ""}</figure>'
+        f'<g class="line">{drawn}</g></svg>{f"<figcaption>{caption}</figcaption>" if caption else ""}</figure>'
     )
 
 

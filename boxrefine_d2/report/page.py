@@ -44,10 +44,7 @@ def write_page(
         detectors: trained on the first run's boxes; the boxes of the last one are drawn, too.
     Raises: UserError if the first run's model is not there or `path` cannot be written.
     """
-    template = Template(
-        resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8")
-    )
-    page = template.substitute(
+    page = template("page.html").substitute(
         title=escape(TITLE),
         verdict=_verdict(summary),
         what=_what(summary),
@@ -60,6 +57,17 @@ def write_page(
     )
     with atomic_text_file(path) as file:
         file.write(page)
+
+
+def template(name: str) -> Template:
+    """A page of this room, to be filled in."""
+    return Template(resources.files(__package__).joinpath(name).read_text(encoding="utf-8"))
+
+
+def page_head(title: str) -> str:
+    """What every page begins with, up to the end of the style sheet, so that all look alike. Args: title: escaped."""
+    head = template("page.html").template.partition("</head>")[0]
+    return Template(head).substitute(title=title)
 
 
 def _verdict(summary: dict[str, Any]) -> str:
@@ -140,16 +148,22 @@ def _repeat(summary: dict[str, Any], run: Run) -> str:
         "Device": run.cfg.MODEL.DEVICE,
         "Versions": ", ".join(f"{name} {found}" for name, found in summary["versions"].items()),
     }
-    profile = _settings(load_config(PAPER_PROFILE, []))
-    changed = {
-        key: f"{value!r} (there: {profile.get(key)!r})"
-        for key, value in _settings(run.cfg).items()
-        if key not in _NOT_SETTINGS and value != profile.get(key)
-    }
     return (
         f"<p>One command a seed made these numbers:</p>{commands or '<p>not recorded</p>'}{fact_table(facts)}"
-        f"<details><summary>Settings that differ from {PAPER_PROFILE}, the paper profile "
-        f"({len(changed)})</summary>"
+        f"{changed_settings(run.cfg, PAPER_PROFILE)}"
+    )
+
+
+def changed_settings(cfg: CfgNode, profile: str) -> str:
+    """The settings of a run that differ from those of a profile that ships, folded up."""
+    there = _settings(load_config(profile, []))
+    changed = {
+        key: f"{value!r} (there: {there.get(key)!r})"
+        for key, value in _settings(cfg).items()
+        if key not in _NOT_SETTINGS and value != there.get(key)
+    }
+    return (
+        f"<details><summary>Settings that differ from {profile}, the paper profile ({len(changed)})</summary>"
         f"{fact_table(changed)}</details>"
     )
 

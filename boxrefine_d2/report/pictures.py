@@ -30,7 +30,7 @@ from boxrefine_d2.modeling import BoxRefiner
 
 from .detectors import Detector
 from .rule_maps import MAPS
-from .run_folder import DETECTOR, REFINED, ImageHits, Run
+from .run_folder import DETECTOR, REFINED, FinishedRun, ImageHits, Run
 from .summary import OUTCOMES, outcomes
 
 SHOWN_SIDE = 512  # longest side of a picture on the page, pixels
@@ -106,7 +106,7 @@ def examples(
     Args: detectors: trained on the run's boxes; theirs are drawn, too.
     Raises: UserError if the model is not there.
     """
-    model = _load_model(run)
+    model = load_model(run)
     codes = outcomes(run.hits[dataset], run.rule)
     records = {r["image_id"]: r for r in DatasetCatalog.get(register_spec(dataset))}
     truth = run.gt_boxes(dataset)
@@ -127,6 +127,18 @@ def examples(
     return shown
 
 
+def load_model(run: FinishedRun) -> Any:
+    """The run's final model, in eval mode. Raises: UserError if it is not there."""
+    path = run.folder / "model_final.pth"
+    if not path.is_file():
+        raise UserError(
+            f"no {path.name} in {run.folder}: the page's boxes and maps are made with it"
+        )
+    model = build_model(run.cfg)
+    SafeCheckpointer(model).load(str(path))
+    return model.eval()
+
+
 def photo_uri(picture: np.ndarray) -> str:
     """(H, W, 3) uint8 as a JPEG data URI, reduced to `SHOWN_SIDE`."""
     image = Image.fromarray(picture)
@@ -138,17 +150,6 @@ def map_uri(values: np.ndarray) -> str:
     """(h, w) in [0, 1] as a PNG data URI, one pixel a cell, in viridis (readable for the colour-blind)."""
     colours = colormaps["viridis"](values, bytes=True)[..., :3]
     return _uri(Image.fromarray(np.ascontiguousarray(colours)), "PNG", optimize=True)
-
-
-def _load_model(run: Run) -> BoxRefiner:
-    path = run.folder / "model_final.pth"
-    if not path.is_file():
-        raise UserError(
-            f"no {path.name} in {run.folder}: the page's boxes and maps are made with it"
-        )
-    model = build_model(run.cfg)
-    SafeCheckpointer(model).load(str(path))
-    return model.eval()
 
 
 def _boxes_and_maps(

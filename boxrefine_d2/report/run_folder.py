@@ -16,6 +16,7 @@ from boxrefine_d2.errors import UserError
 from boxrefine_d2.evaluation import GroundTruth
 
 REFINED, DETECTOR = "refined", "h"  # sources of boxes beside the rule on f before
+METRIC_TITLES = {"corloc": "CorLoc", "pointing": "pointing accuracy", "box_acc": "box accuracy"}
 
 
 @dataclass(frozen=True)
@@ -27,23 +28,50 @@ class ImageHits:
 
 
 @dataclass(frozen=True)
-class Run:
-    """A finished run.
+class FinishedRun:
+    """A finished run of any job.
 
-    Attributes:
-        results: its results.json.
-        hits: test data set -> `ImageHits`, in the order of DATASETS.TEST.
+    Attributes: results: its results.json.
     """
 
     folder: Path
     cfg: CfgNode
     results: dict[str, Any]
-    hits: dict[str, ImageHits]
 
     @property
     def seed(self) -> int:
         """SEED of the configuration."""
         return self.cfg.SEED
+
+    def check_tested(self) -> None:
+        """Raises: UserError if it was tested on nothing."""
+        if not self.cfg.DATASETS.TEST:
+            raise UserError(f"the run in {self.folder} was tested on nothing; set DATASETS.TEST")
+
+    def check_percents(self, path: Path, found: dict[str, float], metric: str, name: str) -> None:
+        """Compares what a file of hits gives with results.json.
+
+        Args: found: source -> percent.  metric: on data set `name`.
+        Raises: UserError if they differ: the file is of another run.
+        """
+        percents = self.results["datasets"].get(name, {}).get(metric, {})
+        if percents.keys() != found.keys() or not all(
+            np.isclose(percents[source], found[source]) for source in found
+        ):
+            raise UserError(
+                f"{path} is not of the run in {self.folder}: its {METRIC_TITLES[metric]} is {found}, results.json has "
+                f"{percents}; repeat the run"
+            )
+
+
+@dataclass(frozen=True)
+class Run(FinishedRun):
+    """A finished run of `BoxRefiner`.
+
+    Attributes: hits: test data set -> `ImageHits`, in the order of DATASETS.TEST.
+    """
+
+    hits: dict[str, ImageHits]
 
     @property
     def rule(self) -> str:
@@ -58,21 +86,25 @@ class Run:
         return GroundTruth(dataset, records, protocol=protocol, rounds_boxes=rounds).boxes()
 
 
-def read_run(folder: str | Path) -> Run:
-    """The run in `folder`.
-
-    Raises: UserError if it is not there, not finished, without test data, or its files are of different runs.
-    """
+def read_finished(folder: str | Path) -> FinishedRun:
+    """The run in `folder`, whatever it trained. Raises: UserError if it is not there or not finished."""
     folder = Path(folder)
     results = read_json(folder / "results.json")
     config = folder / "config.yaml"
     if not config.is_file():
         raise UserError(f"{folder} holds no config.yaml: it is no OUTPUT_DIR of train_net.py")
-    cfg = load_config(str(config), [])
-    if not cfg.DATASETS.TEST:
-        raise UserError(f"the run in {folder} was tested on nothing; set DATASETS.TEST")
-    hits = {name: _read_hits(folder, name, results) for name in cfg.DATASETS.TEST}
-    return Run(folder, cfg, results, hits)
+    return FinishedRun(folder, load_config(str(config), []), results)
+
+
+def read_run(folder: str | Path) -> Run:
+    """The run of `BoxRefiner` in `folder`.
+
+    Raises: UserError if it is not there, not finished, without test data, or its files are of different runs.
+    """
+    run = read_finished(folder)
+    run.check_tested()
+    hits = {name: _read_hits(run, name) for name in run.cfg.DATASETS.TEST}
+    return Run(run.folder, run.cfg, run.results, hits)
 
 
 def read_metrics(folder: str | Path) -> list[dict[str, float]]:
@@ -104,17 +136,11 @@ def read_json(path: Path) -> Any:
         raise UserError(f"cannot read {path}: {error}") from error
 
 
-def _read_hits(folder: Path, dataset: str, results: dict[str, Any]) -> ImageHits:
-    path = inference_folder(folder, dataset) / "corloc_per_image.json"
+def _read_hits(run: FinishedRun, dataset: str) -> ImageHits:
+    path = inference_folder(run.folder, dataset) / "corloc_per_image.json"
     rows = read_json(path)
     by_source = {source: np.array([bool(hit) for _, hit in row]) for source, row in rows.items()}
-    percents = results["datasets"].get(dataset, {}).get("corloc", {})
     found = {source: 100 * float(hits.mean()) for source, hits in by_source.items()}
-    if percents.keys() != found.keys() or not all(
-        np.isclose(percents[source], found[source]) for source in found
-    ):
-        raise UserError(
-            f"{path} is not of the run in {folder}: its CorLoc is {found}, results.json has {percents}; repeat the run"
-        )
+    run.check_percents(path, found, "corloc", dataset)
     ids = [image_id for image_id, _ in next(iter(rows.values()))]
     return ImageHits(ids, by_source)

@@ -93,8 +93,22 @@ def versions() -> dict[str, str]:
 
 def outcomes(hits: ImageHits, rule: str) -> np.ndarray:
     """(N,) index into `OUTCOMES`: what refinement did to the rule's box on each image."""
-    before, after = hits.by_source[rule], hits.by_source[REFINED]
+    return outcome_codes(hits.by_source[rule], hits.by_source[REFINED])
+
+
+def outcome_codes(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """(N,) index into `OUTCOMES` of (N,) bool, hits before and after.
+
+    >>> outcome_codes(np.array([False, True, True, False]), np.array([True, False, True, False]))
+    array([0, 1, 2, 3])
+    """
     return np.select([~before & after, before & ~after, before & after], [0, 1, 2], default=3)
+
+
+def outcome_counts(codes: np.ndarray) -> dict[str, int]:
+    """Outcome -> how often it occurs in (N,) codes."""
+    counts = np.bincount(codes, minlength=len(OUTCOMES)).tolist()
+    return dict(zip(OUTCOMES, counts, strict=True))
 
 
 def summary_table(summary: dict[str, Any]) -> str:
@@ -177,10 +191,7 @@ def _of_dataset(runs: Sequence[Run], dataset: str) -> dict[str, Any]:
 
 def _of_run(run: Run) -> dict[str, Any]:
     counts = {
-        dataset: dict(
-            zip(OUTCOMES, np.bincount(outcomes(hits, run.rule), minlength=4).tolist(), strict=True)
-        )
-        for dataset, hits in run.hits.items()
+        dataset: outcome_counts(outcomes(hits, run.rule)) for dataset, hits in run.hits.items()
     }
     return {
         "seed": run.seed,

@@ -52,24 +52,31 @@ def headline_table(name: str, found: dict[str, Any], summary: dict[str, Any]) ->
 
 def outcome_tally(summary: dict[str, Any], dataset: str) -> str:
     """A bar a seed: how many images were helped, hurt, or neither."""
-    bars = []
-    for run in summary["runs"]:
-        counts = run["outcomes"][dataset]
-        total = sum(counts.values())
-        parts = "".join(
-            f'<i class="t-{name}" style="width:{100 * counts[name] / total:.2f}%"></i>'
-            for name in OUTCOMES
-            if counts[name]
-        )
-        said = ", ".join(f"{counts[name]} {name.replace('_', ' ')}" for name in OUTCOMES)
-        bars.append(
-            f'<div class="small soft">seed {run["seed"]}: {said}</div>'
-            f'<div class="tally" role="img" aria-label="{said}">{parts}</div>'
-        )
+    bars = [tally_bar(f"seed {run['seed']}", run["outcomes"][dataset]) for run in summary["runs"]]
+    return f"{''.join(bars)}{tally_keys()}"
+
+
+def tally_bar(title: str, counts: Mapping[str, int]) -> str:
+    """Shares of the outcomes, in words and as a bar. Args: counts: how many of each of `OUTCOMES`."""
+    total = sum(counts.values())
+    parts = "".join(
+        f'<i class="t-{name}" style="width:{100 * counts[name] / total:.2f}%"></i>'
+        for name in OUTCOMES
+        if counts[name]
+    )
+    said = ", ".join(f"{counts[name]} {name.replace('_', ' ')}" for name in OUTCOMES)
+    return (
+        f'<div class="small soft">{title}: {said}</div>'
+        f'<div class="tally" role="img" aria-label="{said}">{parts}</div>'
+    )
+
+
+def tally_keys() -> str:
+    """What the parts of a `tally_bar` are."""
     keys = "".join(
         f'<li><i class="t-{name}"></i>{text}</li>' for name, text in OUTCOME_TEXTS.items()
     )
-    return f'{"".join(bars)}<ul class="keys">{keys}</ul>'
+    return f'<ul class="keys">{keys}</ul>'
 
 
 def record_table(summary: dict[str, Any]) -> str:
@@ -99,10 +106,27 @@ def fact_table(facts: Mapping[str, Any]) -> str:
     return f'<table class="facts"><tbody>{rows}</tbody></table>'
 
 
+def range_plot(value: dict[str, Any], low: float, high: float) -> str:
+    """Interval, seeds and mean on an axis from `low` to `high`. Args: value: {"mean", "ci95", "per_seed"}."""
+
+    def at(x: float) -> float:
+        return 100 * (x - low) / (high - low)
+
+    first, last = value["ci95"]
+    zero = '<i class="zero"></i>' if low < 0 else ""
+    ticks = value["per_seed"] if len(value["per_seed"]) > 1 else []
+    seeds = "".join(f'<i class="seed" style="left:{at(x):.2f}%"></i>' for x in ticks)
+    return (
+        f'<span class="range" aria-hidden="true"><i class="axis"></i>{zero}'
+        f'<i class="span" style="left:{at(first):.2f}%;width:{at(last) - at(first):.2f}%"></i>'
+        f'{seeds}<i class="mean" style="left:{at(value["mean"]):.2f}%"></i></span>'
+    )
+
+
 def _score_row(label: str, value: dict[str, Any], colour: str, seeds: Sequence[int]) -> str:
     low, high = value["ci95"]
     each = _each_seed([number(x) for x in value["per_seed"]], seeds)
-    plot = _range(value, 0, 100)
+    plot = range_plot(value, 0, 100)
     return (
         f'<tr class="c-{colour}"><th scope="row"><span class="dot"></span>{escape(label)}</th>'
         f'<td class="num"><span class="big">{number(value["mean"])}</span></td>'
@@ -122,7 +146,7 @@ def _gain_row(gain: dict[str, Any], seeds: Sequence[int]) -> str:
         f'<tr class="gain c-{colour}"><th scope="row">gain, points</th>'
         f'<td class="num"><span class="big">{number(gain["mean"], signed=True)}</span></td>'
         f'<td class="num">[{number(low, signed=True)}, {number(high, signed=True)}]</td>'
-        f'<td class="plot">{_range(gain, -limit, limit)}'
+        f'<td class="plot">{range_plot(gain, -limit, limit)}'
         f'<span class="ends small">{ends}</span></td>{each}</tr>'
     )
 
@@ -132,23 +156,6 @@ def _each_seed(values: Sequence[str], seeds: Sequence[int]) -> str:
     return "".join(
         f'<td class="num seed" data-seed="seed {seed}">{escape(value)}</td>'
         for seed, value in zip(seeds, values, strict=True)
-    )
-
-
-def _range(value: dict[str, Any], low: float, high: float) -> str:
-    """Interval, seeds and mean on an axis from `low` to `high`."""
-
-    def at(x: float) -> float:
-        return 100 * (x - low) / (high - low)
-
-    first, last = value["ci95"]
-    zero = '<i class="zero"></i>' if low < 0 else ""
-    ticks = value["per_seed"] if len(value["per_seed"]) > 1 else []
-    seeds = "".join(f'<i class="seed" style="left:{at(x):.2f}%"></i>' for x in ticks)
-    return (
-        f'<span class="range" aria-hidden="true"><i class="axis"></i>{zero}'
-        f'<i class="span" style="left:{at(first):.2f}%;width:{at(last) - at(first):.2f}%"></i>'
-        f'{seeds}<i class="mean" style="left:{at(value["mean"]):.2f}%"></i></span>'
     )
 
 

@@ -1,22 +1,26 @@
-"""The curves of a training: losses, h's agreement with the pseudo-boxes, and f's gradient."""
+"""The curves of a training: losses, h's agreement with the pseudo-boxes, and the network's gradient."""
 
 from collections.abc import Sequence
 
 from boxrefine_d2.engine import PhaseSchedule
 
 from .curves import MEAN_OF, Phase, chart
-from .run_folder import Run, read_metrics
+from .run_folder import FinishedRun, read_metrics
 
-# name in metrics.json -> title, explanation
+# name in metrics.json -> title, explanation; {f} is the network that is refined
 CHARTS = {
     "total_loss": ("total loss", "what is minimised"),
     "loss_class": ("class loss", "object or no object"),
     "loss_l1": ("L1 box loss", "of h's boxes matched with pseudo-boxes"),
     "loss_giou": ("GIoU box loss", "of the same boxes"),
-    "loss_preservation": ("preservation loss", "keeps f near its first state"),
+    "loss_preservation": ("preservation loss", "keeps {f} near its first state"),
+    "loss_relevance": ("relevance loss", "{f} looks where CLIP does"),
+    "loss_area": ("area loss", "{f} shows little"),
+    "loss_foreground": ("foreground loss", "what {f} shows is what the phrase says"),
+    "loss_background": ("background loss", "what {f} hides is not"),
     "h_iou_with_pseudo_box": ("IoU of h with the pseudo-box", "best box, this batch"),
     "h_hits_pseudo_box": ("h hits the pseudo-box", "share with IoU ≥ 0.5, this batch"),
-    "gradient_norm_first_block": ("gradient of f's first block", "norm; above 0 if f learns"),
+    "gradient_norm_first_block": ("gradient of {f}'s first block", "norm; above 0 if {f} learns"),
     "drift/flip_agreement": (
         "agreement with mirrored images",
         "mean IoU of the rule's boxes, without labels",
@@ -27,13 +31,18 @@ CHARTS = {
 }
 
 
-def training_charts(runs: Sequence[Run]) -> str:
-    """A chart for each quantity that the runs logged, and their legend."""
+def training_charts(runs: Sequence[FinishedRun], network: str = "f", *, phased: bool = True) -> str:
+    """A chart for each quantity that the runs logged, and their legend.
+
+    Args: network: what the network that learns is called.  phased: whether h learnt in turn with it.
+    """
     logged = {run.seed: read_metrics(run.folder) for run in runs}
     iterations = runs[0].cfg.SOLVER.MAX_ITER
-    phases = phase_bands(PhaseSchedule.from_config(runs[0].cfg), iterations)
+    schedule = PhaseSchedule.from_config(runs[0].cfg)
+    phases = phase_bands(schedule, iterations) if phased else []
     figures = []
-    for name, (title, why) in CHARTS.items():
+    for name, texts in CHARTS.items():
+        title, why = (text.format(f=network) for text in texts)
         series = {
             seed: [(int(row["iteration"]), row[name]) for row in rows if name in row]
             for seed, rows in logged.items()
@@ -47,11 +56,14 @@ def training_charts(runs: Sequence[Run]) -> str:
         f'<li class="run-{number % 5}"><i class="bar"></i>seed {run.seed}</li>'
         for number, run in enumerate(runs)
     )
-    keys = '<li><i class="band"></i>phase refine: f learns, h is fixed</li><li>before it, phase detector: h learns</li>'
+    keys = (
+        f'<li><i class="band"></i>phase refine: {network} learns, h is fixed</li>'
+        "<li>before it, phase detector: h learns</li>"
+    )
     return (
         f'<p class="soft small">By iteration; logged every {runs[0].cfg.LOG_PERIOD}. Each value is of one '
         f"batch; where there are many, they are pale and the line is the running mean of {MEAN_OF}.</p>"
-        f'<ul class="keys">{seeds}{keys}</ul><div class="charts">{"".join(figures)}</div>'
+        f'<ul class="keys">{seeds}{keys if phased else ""}</ul><div class="charts">{"".join(figures)}</div>'
     )
 
 
