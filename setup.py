@@ -34,7 +34,14 @@ setup(
     packages=[*find_packages(include=["boxrefine_d2", "boxrefine_d2.*"]), *CARRIED],
     package_dir=CARRIED,
     package_data={
-        "boxrefine_d2": ["**/*.pth", "**/*.safetensors", "**/*.json", "**/*.html", "**/*.md"],
+        "boxrefine_d2": [
+            "**/*.pth",
+            "**/*.safetensors",
+            "**/*.json",
+            "**/*.html",
+            "**/*.md",
+            "**/*.txt",
+        ],
         "boxrefine_d2.configs": ["**/*.yaml"],
     },
     include_package_data=False,
@@ -73,6 +80,7 @@ setup(
             "boxrefine-evaluate = boxrefine_d2.tools.evaluate:main",
             "boxrefine-doctor = boxrefine_d2.tools.doctor:main",
             "boxrefine-export = boxrefine_d2.tools.export:main",
+            "boxrefine-report = boxrefine_d2.tools.report:main",
             "boxrefine-contact-sheet = boxrefine_d2.tools.contact_sheet:main",
             "boxrefine-train-cad = boxrefine_d2.tools.train_cad:main",
             "boxrefine-self-train = boxrefine_d2.tools.self_train:main",
@@ -82,6 +90,8 @@ setup(
             "boxrefine-convert-grounding-checkpoint = boxrefine_d2.tools.convert_grounding_checkpoint:main",
             "boxrefine-compare-keys = boxrefine_d2.tools.compare_keys:main",
             "boxrefine-match-points = boxrefine_d2.tools.match_points:main",
+            "boxrefine-demo = boxrefine_d2.tools.demo:main",
+            "boxrefine-describe = boxrefine_d2.tools.describe:main",
             "boxrefine-picture-masks = boxrefine_d2.tools.picture_masks:main",
         ]
     },

@@ -113,3 +113,8 @@ def test_a_relative_import_is_seen(tmp_path):
 def test_package_rooms_hold_no_work_under_main():
     for path in sources():
         assert "__main__" not in path.read_text(encoding="utf-8"), path
+
+
+def test_every_room_is_a_package_that_a_wheel_carries():
+    folders = {p.parent for p in sources()}
+    assert not [folder for folder in folders if not (folder / "__init__.py").is_file()]
