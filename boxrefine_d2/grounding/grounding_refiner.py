@@ -129,7 +129,7 @@ class GroundingRefiner(HeatmapModel):
                 targets = targets[1:] + targets[:1]
             return self.map_detector.criterion(self._predict(heatmaps), targets)
         text = self._targets.text(phrases)
-        heatmaps = self.map_network(images, text)
+        heatmaps = self.learnt_heatmaps(images, text)
         with torch.no_grad():
             theirs = self.reference_network(images, text) if self.reference_targets else heatmaps
             targets = self._targets_of(theirs.detach(), unite=True)

@@ -37,8 +37,9 @@ class HeatmapModel(nn.Module):
         discovery: Rule,
         start_layer: int,
         square_size: int,
+        autocast: bool = False,
     ):
-        """Args: start_layer: of CLIP's relevance.  square_size: S, pixels."""
+        """Args: start_layer: of CLIP's relevance.  square_size: S, pixels.  autocast: g and the losses learn in bfloat16."""
         super().__init__()
         if map_network.text_dim != clip.dim:
             raise UserError(
@@ -53,6 +54,7 @@ class HeatmapModel(nn.Module):
         self.losses = losses
         self.discovery = discovery
         self.start_layer = start_layer
+        self.autocast = autocast
         self._targets = PhraseTargets(clip, start_layer)
         # it never changes and may be large: checkpoints do without it
         self.register_state_dict_post_hook(_without_clip)
@@ -75,6 +77,7 @@ class HeatmapModel(nn.Module):
             "discovery": build_rule("contours", cfg),
             "start_layer": node.START_LAYER,
             "square_size": cfg.INPUT.SQUARE_SIZE,
+            "autocast": cfg.SOLVER.AMP.ENABLED,
         }
 
     @classmethod
@@ -104,7 +107,16 @@ class HeatmapModel(nn.Module):
         names = [x.get("input_key") for x in batched_inputs]
         relevance = self._targets.relevance(images, phrases, names)
         text = self._targets.text(phrases)
-        return self.losses(self.clip, images, text, heatmaps, relevance)
+        with self._mixed():
+            return self.losses(self.clip, images, text, heatmaps, relevance)
+
+    def learnt_heatmaps(self, images: Tensor, text: Tensor) -> Tensor:
+        """(B, 1, S, S) of g while it learns, float32."""
+        with self._mixed():
+            return self.map_network(images, text).float()
+
+    def _mixed(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast)
 
     @property
     def networks(self) -> dict[str, TextHeatmap]:

@@ -53,5 +53,5 @@ class HeatmapTraining(HeatmapModel):
             return self.answer(batched_inputs)
         images = self.pictures(batched_inputs)
         text = self._targets.text([x["phrase"] for x in batched_inputs])
-        heatmaps = self.map_network(images, text)
+        heatmaps = self.learnt_heatmaps(images, text)
         return self.text_losses(batched_inputs, images, heatmaps)
