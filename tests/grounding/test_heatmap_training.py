@@ -32,6 +32,17 @@ def test_a_fixed_batch_is_learnt_and_clip_is_not(model, training_batch):
     assert all(p.grad is None for p in model.clip.parameters())
 
 
+def test_bfloat16_gives_nearly_the_same_losses(parts, training_batch):
+    found = []
+    for autocast in (False, True):
+        model = HeatmapTraining(name="tiny", weight_decay=0.0, autocast=autocast, **parts).train()
+        found.append(model(training_batch))
+        assert all(loss.dtype == torch.float32 for loss in found[-1].values())
+    for key, exact in found[0].items():
+        torch.testing.assert_close(found[1][key], exact, rtol=0.05, atol=0.02)
+    assert any(not found[1][key].equal(exact) for key, exact in found[0].items())
+
+
 def test_answers_of_every_source(model, test_batch):
     model.eval()
     answers = model(test_batch)
