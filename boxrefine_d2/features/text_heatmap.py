@@ -129,6 +129,8 @@ class _ToOneChannel(nn.Module):
         self.conv1 = nn.Conv2d(inputs, 1, 3, padding=1)
         self.norm1 = nn.BatchNorm2d(1)
         self.conv2 = nn.Conv2d(1, 1, 3, padding=1)
+        # it starts positive, ours: else the ReLU before it cuts off what is brightest, and an object has no brightest pixel
+        nn.init.uniform_(self.conv2.weight, 0, 1 / 3)
 
     def forward(self, x: Tensor) -> Tensor:
         """(P, 1, 2 h, 2 w) of (P, C, h, w)."""
