@@ -77,8 +77,9 @@ def normalized_cut(edges: Tensor, eps: float) -> Cut:
     Args: edges: (B, N, N) float32, 1 for an edge, else 0; symmetric.  eps: weight of a pair without edge, above 0.
     """
     if edges.device.type == "cpu" and len(edges) > 1:
-        # a batch of matrix-vector products is slow on CPUs, and every image converges in its own time
-        cuts = [normalized_cut(one, eps) for one in edges.split(1)]
+        # a batch of matrix-vector products is slow on CPUs, and every image converges in its own time; a copy, since
+        # BLAS may round by where a matrix lies in memory, and so by the batch
+        cuts = [normalized_cut(one.clone(), eps) for one in edges.split(1)]
         return Cut(
             torch.cat([cut.eigenvector for cut in cuts]),
             torch.cat([cut.eigenvalue for cut in cuts]),

@@ -160,8 +160,8 @@ class GroundingEvaluator(DatasetEvaluator):
         for source, accuracy in scored.items():
             percents = accuracy.percents()
             box_acc[source] = percents["box_acc"]
-            of_source = found.get(source, {}).values()
-            if source not in found or any(one.point is not None for one in of_source):
+            of_source = found.get(source, {}).values()  # none of a control, nor where nothing was found
+            if not of_source or any(one.point is not None for one in of_source):
                 pointing[source] = percents["pointing"]
             if source in found:
                 counts[f"without_box_{source}"] = accuracy.without_box
