@@ -160,7 +160,8 @@ class GroundingEvaluator(DatasetEvaluator):
         for source, accuracy in scored.items():
             percents = accuracy.percents()
             box_acc[source] = percents["box_acc"]
-            of_source = found.get(source, {}).values()  # none of a control, nor where nothing was found
+            # empty for a control, and where nothing was found
+            of_source = found.get(source, {}).values()
             if not of_source or any(one.point is not None for one in of_source):
                 pointing[source] = percents["pointing"]
             if source in found:
