@@ -34,7 +34,10 @@ def run_torchrun(main: Callable[..., Any], args: Any) -> Any:
         return main(args)
     join_torchrun()
     try:
-        return main(args)
+        result = main(args)
+        # all leave together: gloo may abort a process whose peers are gone or go while it still ends
+        dist.barrier()
+        return result
     finally:
         dist.destroy_process_group()
 
