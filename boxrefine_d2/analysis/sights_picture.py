@@ -60,7 +60,7 @@ def _photograph(axes: Axes, picture: np.ndarray, title: str, colour: str) -> Non
     axes.imshow(picture, extent=(0, width, height, 0))
     axes.set(xlim=(0, width), ylim=(height, 0))
     shown = title if len(title) <= _LETTERS else f"{title[: _LETTERS - 1]}…"
-    # a dark line of its own under bright letters would be no easier to read than ink
+    # yellow letters could not be read: they are ink, and the colour is a line beside them
     axes.set_title(shown, fontsize=10, color=INK, loc="left")
     axes.plot([0, 0.08 * width], [0, 0], color=colour, linewidth=5, clip_on=False, zorder=5)
 
