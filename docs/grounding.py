@@ -4,7 +4,7 @@
     python docs/grounding.py --seeds 0 clip=FOLDER         # with another CLIP
 
 Each seed is a run of configs/pipelines/grounding.yaml. What it found is kept in docs/small_world/grounding.json, percents and
-which phrases were hit; docs/small_world.py writes the page.
+which phrases of which image were hit; docs/small_world.py writes the page.
 """
 
 import argparse
@@ -16,19 +16,19 @@ from typing import Any
 import numpy as np
 from kept_results import (
     NOT_RUN,
+    ROOT,
     interval,
     keep_seed,
     markdown,
-    read_json,
     read_kept,
     run_list,
     run_pipeline,
     seed_count,
 )
 
-from boxrefine_d2.engine.results import inference_folder
 from boxrefine_d2.errors import CommandParser, run_command
 from boxrefine_d2.report import Estimate, mean_with_interval, paired_gain
+from boxrefine_d2.report.grounding_run import read_grounding_run
 
 KEPT = Path(__file__).parent / "small_world" / "grounding.json"
 PLAN = "configs/pipelines/grounding.yaml"
@@ -85,17 +85,18 @@ def _sources() -> dict[str, set[str]]:
 
 
 def _stage(folder: Path, sources: Iterable[str]) -> dict[str, Any]:
-    """Of each data set the percents and counts in results.json, and the hits of some sources."""
-    found = read_json(folder / "results.json")["datasets"]
-    for name, of_data in found.items():
-        each = read_json(inference_folder(folder, name) / "grounding_per_phrase.json")
-        of_data["hits"] = {
+    """Of each data set the percents and counts in results.json, the hits of some sources, and which image each phrase is of."""
+    run = read_grounding_run(ROOT / folder)
+    found = run.results["datasets"]
+    for name, phrases in run.hits.items():
+        found[name]["images"] = " ".join(map(str, phrases.images))
+        found[name]["hits"] = {
             metric: {
-                source: "".join(str(hit) for *_, hit in each[metric][source])
-                for source in sorted(sources)
-                if source in of_data[metric]
+                source: "".join(str(int(hit)) for hit in hits)
+                for source, hits in sorted(each.items())
+                if source in sources
             }
-            for metric in METRICS
+            for metric, each in phrases.by_metric.items()
         }
     return found
 
@@ -127,31 +128,46 @@ def _size(name: str, counts: Mapping[str, int]) -> str:
 
 def _finder_table(seeds: Mapping[str, Any], columns: Sequence[tuple[str, str]]) -> str:
     rows = [
-        [title, *(_cell(_hits(seeds, finder, *column)) for column in columns)]
+        [title, *(_rate(seeds, finder, *column) for column in columns)]
         for title, finder in FINDERS.items()
     ]
     return markdown(["", *(f"{METRICS[metric]}, `{name}`" for name, metric in columns)], rows)
 
 
 def _difference_table(seeds: Mapping[str, Any], columns: Sequence[tuple[str, str]]) -> str:
-    rows = []
-    for before, after in PAIRS:
-        pairs = [
-            [_hits(seeds, FINDERS[title], *column) for title in (before, after)]
-            for column in columns
+    rows = [
+        [
+            f"{after} less {before}",
+            *(_gain(seeds, FINDERS[before], FINDERS[after], *column) for column in columns),
         ]
-        rows.append([f"{after} less {before}", *(_gain(*pair) for pair in pairs)])
+        for before, after in PAIRS
+    ]
     return markdown(["", *(f"{METRICS[metric]}, `{name}`" for name, metric in columns)], rows)
 
 
 def _refinement_table(seeds: Mapping[str, Any], names: Sequence[str]) -> str:
     columns = [(name, *shown) for name in names for shown in SHOWN]
     heads = [f"{METRICS[metric]} of {title}, `{name}`" for name, metric, _, title in columns]
-    rows = []
-    for title, stage in REFINEMENTS.items():
-        of = [_hits(seeds, (stage, source), name, metric) for name, metric, source, _ in columns]
-        rows.append([title, *map(_cell, of)])
+    rows = [
+        [
+            title,
+            *(_rate(seeds, (stage, source), name, metric) for name, metric, source, _ in columns),
+        ]
+        for title, stage in REFINEMENTS.items()
+    ]
     return markdown(["", *heads], rows)
+
+
+def _rate(seeds: Mapping[str, Any], finder: Finder, name: str, metric: str) -> str:
+    hits = _hits(seeds, finder, name, metric)
+    return "–" if hits is None else _shown(mean_with_interval(hits, images=_images(seeds, name)))
+
+
+def _gain(seeds: Mapping[str, Any], before: Finder, after: Finder, name: str, metric: str) -> str:
+    pair = [_hits(seeds, finder, name, metric) for finder in (before, after)]
+    if any(hits is None for hits in pair):
+        return "–"
+    return _shown(paired_gain(*pair, images=_images(seeds, name)), signed=True)
 
 
 def _hits(seeds: Mapping[str, Any], finder: Finder, name: str, metric: str) -> np.ndarray | None:
@@ -163,14 +179,10 @@ def _hits(seeds: Mapping[str, Any], finder: Finder, name: str, metric: str) -> n
     return np.array([[int(hit) for hit in of_seed[source]] for of_seed in found])
 
 
-def _cell(hits: np.ndarray | None) -> str:
-    return "–" if hits is None else _shown(mean_with_interval(hits))
-
-
-def _gain(before: np.ndarray | None, after: np.ndarray | None) -> str:
-    if before is None or after is None:
-        return "–"
-    return _shown(paired_gain(before, after), signed=True)
+def _images(seeds: Mapping[str, Any], name: str) -> list[int]:
+    """(N,) which image each phrase is of, the same for all seeds and stages."""
+    of_seed = next(iter(seeds.values()))
+    return [int(number) for number in of_seed["stages"]["train"][name]["images"].split()]
 
 
 def _shown(estimate: Estimate, signed: bool = False) -> str:

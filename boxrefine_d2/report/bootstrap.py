@@ -1,6 +1,7 @@
 """How sure a score or a gain is: a bootstrap over images, with seeds drawn within each draw.
 
-Shapes: S seeds (runs), N images, D draws. Values are per run and image, e.g. 1 for a hit and 0 for a miss.
+Shapes: S seeds (runs), N values of each, D draws. A value is 1 for a hit and 0 for a miss, say. It is an image's, or one of
+several of an image, such as a phrase's: those are alike, so that images are drawn with all of their values.
 """
 
 from collections.abc import Sequence
@@ -32,6 +33,7 @@ def paired_gain(
     before: Sequence[Sequence[float]] | np.ndarray,
     after: Sequence[Sequence[float]] | np.ndarray,
     *,
+    images: Sequence[int] | None = None,
     draws: int = DRAWS,
     seed: int = 0,
 ) -> Estimate:
@@ -39,46 +41,73 @@ def paired_gain(
 
     Pairs stay together: a draw takes the same runs and the same images for both.
 
-    Args: before, after: (S, N) hits, of the same runs and images in the same order.
+    Args:
+        before, after: (S, N) hits, of the same runs and images in the same order.
+        images: as in `bootstrap_means`.
     Raises: ValueError if the shapes differ or there is nothing in them.
     """
     before, after = np.asarray(before, np.float64), np.asarray(after, np.float64)
     if before.shape != after.shape:
         raise ValueError(f"hits before are {before.shape} and after {after.shape}: no pairs")
-    return mean_with_interval(after - before, draws=draws, seed=seed)
+    return mean_with_interval(after - before, images=images, draws=draws, seed=seed)
 
 
 def mean_with_interval(
-    values: Sequence[Sequence[float]] | np.ndarray, *, draws: int = DRAWS, seed: int = 0
+    values: Sequence[Sequence[float]] | np.ndarray,
+    *,
+    images: Sequence[int] | None = None,
+    draws: int = DRAWS,
+    seed: int = 0,
 ) -> Estimate:
-    """The mean of (S, N) values and the interval of the means of `draws` draws, times 100.
+    """The mean of (S, N) values and the interval of the means of `draws` draws, times 100; `images` as in `bootstrap_means`.
 
     >>> mean_with_interval([[1, 0]])  # a draw of two images has 0, 1 or 2 hits
     Estimate(mean=50.0, low=0.0, high=100.0)
     """
     values = np.asarray(values, np.float64)
-    low, high = np.percentile(bootstrap_means(values, draws=draws, seed=seed), INTERVAL)
+    means = bootstrap_means(values, images=images, draws=draws, seed=seed)
+    low, high = np.percentile(means, INTERVAL)
     return Estimate(100 * float(values.mean()), 100 * float(low), 100 * float(high))
 
 
-def bootstrap_means(values: np.ndarray, *, draws: int = DRAWS, seed: int = 0) -> np.ndarray:
-    """(D,) means; a draw takes N images with replacement and, for all of them, S runs with replacement.
+def bootstrap_means(
+    values: np.ndarray,
+    *,
+    images: Sequence[int] | None = None,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> np.ndarray:
+    """(D,) means; a draw takes as many images as there are, with replacement, and for all of them S runs with replacement.
 
     With one run only the images vary, and the interval says nothing about other seeds.
 
-    Args: values: (S, N).  seed: of the generator; equal arguments give equal draws.
-    Raises: ValueError if there is no run or no image.
+    Args:
+        values: (S, N).
+        images: (N,) which image each value is of, counted from 0 without gaps; None if each is of its own.
+        seed: of the generator; equal arguments give equal draws.
+    Raises: ValueError if there is no run or no image, or an image for some values only.
     """
     if values.ndim != 2 or not values.size:
         raise ValueError(f"values must be (runs, images), at least one of each, not {values.shape}")
-    runs, images = values.shape
+    sums, counts = _by_image(values, images)
+    runs, image_count = sums.shape
     rng = np.random.default_rng(seed)
-    at_once = max(1, _VALUES_AT_ONCE // values.size)
+    at_once = max(1, _VALUES_AT_ONCE // sums.size)
     means = []
     for start in range(0, draws, at_once):
         count = min(at_once, draws - start)
         drawn_runs = rng.integers(runs, size=(count, runs))
-        drawn_images = rng.integers(images, size=(count, images))
-        per_image = values[drawn_runs].mean(axis=1)
-        means.append(np.take_along_axis(per_image, drawn_images, axis=1).mean(axis=1))
+        drawn_images = rng.integers(image_count, size=(count, image_count))
+        per_image = sums[drawn_runs].mean(axis=1)
+        drawn = np.take_along_axis(per_image, drawn_images, axis=1)
+        means.append(drawn.sum(axis=1) / counts[drawn_images].sum(axis=1))
     return np.concatenate(means)
+
+
+def _by_image(values: np.ndarray, images: Sequence[int] | None) -> tuple[np.ndarray, np.ndarray]:
+    """(S, I) sums of the values of each image, and (I,) how many it has."""
+    if images is None:
+        return values, np.ones(values.shape[1])
+    if len(images) != values.shape[1]:
+        raise ValueError(f"{values.shape[1]} values, but the images of {len(images)}")
+    return np.stack([np.bincount(images, weights=run) for run in values]), np.bincount(images)

@@ -10,7 +10,7 @@ from boxrefine_d2.engine import inference_folder
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.evaluation.grounding import UnitId
 
-from .bootstrap import INTERVAL, Estimate, bootstrap_means
+from .bootstrap import Estimate, mean_with_interval, paired_gain
 from .grounding_kinds import BOX, GROUNDING_KINDS, METRICS, POINTING, GroundingKind
 from .run_folder import FinishedRun, read_finished, read_json
 from .summary import outcome_codes
@@ -30,31 +30,25 @@ class PhraseHits:
     by_metric: dict[str, dict[str, np.ndarray]]
     counts: dict[str, int]
 
+    @property
+    def images(self) -> list[int]:
+        """(N,) which image each phrase is of, counted from 0 in order of appearance."""
+        numbers = {image: n for n, image in enumerate(dict.fromkeys(i for i, _ in self.units))}
+        return [numbers[image] for image, _ in self.units]
+
     def rate(self, metric: str, source: str) -> Estimate:
-        """Percent of the phrases that a source hit, with its interval."""
-        return self._rate(self.by_metric[metric][source].astype(np.float64))
+        """Percent of the phrases that a source hit, with its interval over images."""
+        return mean_with_interval([self.by_metric[metric][source]], images=self.images)
 
     def gain(self, metric: str, before: str, after: str) -> Estimate:
-        """Percent points that one source hit more than another, with the interval of the paired difference."""
+        """Percent points that one source hit more than another, with the interval of the paired difference over images."""
         hits = self.by_metric[metric]
-        return self._rate(hits[after].astype(np.float64) - hits[before])
+        return paired_gain([hits[before]], [hits[after]], images=self.images)
 
     def outcomes(self, metric: str, kind: GroundingKind) -> np.ndarray:
         """(N,) index into `summary.OUTCOMES`."""
         hits = self.by_metric[metric]
         return outcome_codes(hits[kind.before], hits[kind.after])
-
-    def _rate(self, values: np.ndarray) -> Estimate:
-        """The mean of (N,) values, times 100. Images are drawn, not phrases: those of one image are alike."""
-        numbers = {image: n for n, image in enumerate(dict.fromkeys(i for i, _ in self.units))}
-        image_of = [numbers[image] for image, _ in self.units]
-        # equal seeds draw equal images
-        sums, counts = (
-            bootstrap_means(np.bincount(image_of, weights=of)[None])
-            for of in (values, np.ones_like(values))
-        )
-        low, high = np.percentile(sums / counts, INTERVAL)
-        return Estimate(100 * float(values.mean()), 100 * float(low), 100 * float(high))
 
 
 @dataclass(frozen=True)

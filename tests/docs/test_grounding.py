@@ -20,8 +20,12 @@ def grounding(tmp_path, monkeypatch, load_script):
     return module
 
 
-def kept_seed(grounding, hits, **others):
-    """What is kept of a seed whose sources all have these hits; others: those of source or of stage_source."""
+def kept_seed(grounding, hits, images=None, **others):
+    """What is kept of a seed whose sources all have these hits; others: those of source or of stage_source.
+
+    images: of the phrases; one each if None.
+    """
+    images = images or " ".join(map(str, range(len(hits))))
     stages = {}
     for stage, sources in grounding._sources().items():
         each = {
@@ -29,7 +33,8 @@ def kept_seed(grounding, hits, **others):
         }
         pointing = {source: of for source, of in each.items() if source != "h"}
         counts = {"evaluated": len(hits), "images": 2}
-        stages[stage] = {DATA: {"phrases": counts, "hits": {"pointing": pointing, "box_acc": each}}}
+        found = {"pointing": pointing, "box_acc": each}
+        stages[stage] = {DATA: {"phrases": counts, "images": images, "hits": found}}
     return {"commit": "abc1234", "command": "python a", "stages": stages}
 
 
@@ -44,7 +49,7 @@ def test_without_results_it_says_so(grounding):
     assert grounding.tables() == "Not run yet."
 
 
-def test_each_source_has_a_row_with_intervals_over_phrases(grounding):
+def test_each_source_has_a_row_with_an_interval(grounding):
     # of 100 fair coins 95 % of the draws have 40 to 60 heads
     text = tables(grounding, kept_seed(grounding, "01" * 50, g="1" * 100, centre="0" * 100))
     assert f"|  | pointing, `{DATA}` | box accuracy, `{DATA}` |" in text
@@ -56,6 +61,15 @@ def test_each_source_has_a_row_with_intervals_over_phrases(grounding):
     assert text.endswith(
         f"`{DATA}` has 100 phrases of 2 images; one seed: seed 0 `python a` (commit abc1234)."
     )
+
+
+def test_phrases_of_an_image_are_drawn_together(grounding):
+    """Two images of two phrases: one all hits, the other all misses, which a draw has both of, or one of them twice."""
+    text = tables(grounding, kept_seed(grounding, "1100", "0 0 1 1", g="1010"))
+    assert "| CLIP's relevance map | 50.0 [0.0, 100.0] | 50.0 [0.0, 100.0] |" in text
+    # one hit of each image, whichever are drawn
+    assert "| *g* | 50.0 [50.0, 50.0] | 50.0 [50.0, 50.0] |" in text
+    assert "| *g* less CLIP's relevance map | +0.0 [-50.0, +50.0] |" in text
 
 
 def test_differences_are_those_of_the_same_phrases(grounding):
@@ -91,7 +105,7 @@ def test_each_refinement_has_a_row(grounding):
 
 
 def write_stage(folder):
-    """Two phrases, of which every source hits the first."""
+    """Two phrases of an image, of which every source hits the first."""
     sources = ("clip", "g", "before", "refined", "h", "shuffled", "centre", "random")
     percents = dict.fromkeys(sources, 50.0)
     pointing = {source: value for source, value in percents.items() if source != "h"}
@@ -103,6 +117,9 @@ def write_stage(folder):
     inner = folder / "inference" / "scenes_val"
     inner.mkdir(parents=True)
     (folder / "results.json").write_text(json.dumps({"datasets": found}))
+    base = ROOT / "configs/demo/grounding_train.yaml"
+    config = f'_BASE_: {base}\nVERSION: 2\nDATASETS:\n  TEST: ("{DATA}",)\n'
+    (folder / "config.yaml").write_text(config)
     hits = json.dumps({"pointing": nowhere, "box_acc": each})
     (inner / "grounding_per_phrase.json").write_text(hits)
 
@@ -129,8 +146,9 @@ def test_a_seed_is_kept_as_soon_as_it_is_through(grounding, monkeypatch, tmp_pat
         "pointing": {"refined": "10"},
         "box_acc": {"h": "10", "refined": "10"},
     }
+    assert refined["images"] == "0 0"
     assert refined["box_acc"]["before"] == 50.0 and refined["phrases"]["evaluated"] == 2
-    assert "| *h* | – | 50.0 [0.0, 100.0] |" in grounding.tables()
+    assert "| *h* | – | 50.0 [50.0, 50.0] |" in grounding.tables()
 
 
 def leaves(node, prefix=""):

@@ -35,6 +35,25 @@ def test_an_interval_of_the_normal_kind():
     assert found.high == pytest.approx(40 + 1.96 * 4.9, abs=1)
 
 
+def test_values_of_an_image_are_drawn_together():
+    """One image of three values, another of one: drawn twice, once each, and twice the other, by hand."""
+    values = np.array([[1.0, 0.0, 1.0, 0.0]])
+    means = bootstrap_means(values, images=[0, 1, 0, 0], draws=20_000)
+    found, counts = np.unique(means, return_counts=True)
+    np.testing.assert_allclose(found, [0, 2 / 4, 2 / 3])
+    np.testing.assert_allclose(counts / 20_000, [0.25, 0.5, 0.25], atol=0.015)
+
+
+def test_images_of_one_value_each_are_the_same_as_none_named():
+    values = np.random.default_rng(5).random((3, 7))
+    assert mean_with_interval(values, images=range(7)) == mean_with_interval(values)
+
+
+def test_images_of_other_values_are_refused():
+    with pytest.raises(ValueError, match="2 values, but the images of 3"):
+        bootstrap_means(np.array([[1.0, 0.0]]), images=[0, 0, 1])
+
+
 def test_pairs_stay_together():
     """Both nets hit the same half of the images and the second one image more: the gain cannot be negative."""
     before = np.tile([1, 0], 10)[None]
