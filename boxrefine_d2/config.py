@@ -65,6 +65,8 @@ def _add_model(cfg: CN) -> None:
     cfg.MODEL.CAPTIONER.NAME = "blip"  # a name of language.captioners.CAPTIONERS
     # of blip a folder as transformers writes it, of phrases a text file; "" for the official or shipped one
     cfg.MODEL.CAPTIONER.WEIGHTS = ""
+    # of its products, fp32 or bf16; in bf16 a region may get another of two captions that fit it alike
+    cfg.MODEL.CAPTIONER.PRECISION = "fp32"
 
     # h, the detector that reads the map
     cfg.MODEL.MAP_DETECTOR = CN()
@@ -234,6 +236,8 @@ def _add_grounding(cfg: CN) -> None:
     cfg.LOOKING = CN()
     cfg.LOOKING.SEARCH_INPUT = "uint8"  # what selective search reads; release: float
     cfg.LOOKING.MIN_AREA = 0.1  # share of the picture that a region covers more than
+    # before each caption when g reads it; the papers' code: nothing
+    cfg.LOOKING.PROMPT = ""
     # communities of captions, by CLIP's cosine
     cfg.LOOKING.MIN_SIMILARITY = 0.85
     cfg.LOOKING.MIN_SIZE = 2

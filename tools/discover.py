@@ -13,12 +13,8 @@ from boxrefine_d2.discovery import DISCOVERY_REGISTRY
 from boxrefine_d2.engine.launch import run_torchrun
 from boxrefine_d2.errors import CommandParser, UserError, run_command
 from boxrefine_d2.features.command_line import add_network_arguments
-from boxrefine_d2.pseudo_labels import (
-    PRECISIONS,
-    DiscoverySettings,
-    discover_dataset,
-    parameters_of,
-)
+from boxrefine_d2.features.device import PRECISIONS
+from boxrefine_d2.pseudo_labels import DiscoverySettings, discover_dataset, parameters_of
 
 
 def parser() -> argparse.ArgumentParser:

@@ -1,8 +1,10 @@
-"""The device that a user names."""
+"""The device and the precision that a user names."""
 
 import torch
 
 from boxrefine_d2.errors import UserError
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 def default_device() -> str:
@@ -17,3 +19,10 @@ def check_device(name: str) -> None:
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"device {name!r} cannot be used: {reason}; cpu always works") from error
+
+
+def precision_of(name: str) -> torch.dtype:
+    """One of `PRECISIONS`. Raises: UserError for another name."""
+    if name not in PRECISIONS:
+        raise UserError(f"precision {name!r} is unknown; known: {', '.join(PRECISIONS)}")
+    return PRECISIONS[name]

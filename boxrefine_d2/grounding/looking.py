@@ -5,8 +5,11 @@ Shapes: S x S pixels of the input, D dimensions of CLIP's space.
 """
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from boxrefine_d2.language.captioners import Captioner
@@ -61,17 +64,24 @@ class Looker:
 
         Args: pictures: (3, S, S) uint8 RGB.
         """
-        crops, counts = [], []
-        for picture in pictures:
-            boxes = proposals(
-                picture.permute(1, 2, 0).cpu().numpy(),
-                search_input=self._search_input,
-                min_area=self._min_area,
-            )
-            crops += [picture[:, y1:y2, x1:x2] for x1, y1, x2, y2 in boxes.tolist()]
-            counts.append(len(boxes))
+        # selective search has one thread of its own and does not hold Python's lock
+        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+            boxes = list(pool.map(self._regions, pictures))
+        crops = [
+            picture[:, y1:y2, x1:x2]
+            for picture, of in zip(pictures, boxes, strict=True)
+            for x1, y1, x2, y2 in of.tolist()
+        ]
         captions = iter(self._captioner.captions(crops))
-        return [self._topics([next(captions) for _ in range(count)]) for count in counts]
+        return [self._topics([next(captions) for _ in of]) for of in boxes]
+
+    def _regions(self, picture: Tensor) -> np.ndarray:
+        """(N, 4), see `proposals`."""
+        return proposals(
+            picture.permute(1, 2, 0).cpu().numpy(),
+            search_input=self._search_input,
+            min_area=self._min_area,
+        )
 
     def _topics(self, captions: list[str]) -> list[Topic]:
         # an empty one says nothing

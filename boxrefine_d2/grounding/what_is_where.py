@@ -27,9 +27,15 @@ class WhatIsWhere(HeatmapModel):
     """Captions of regions, and g's heatmap of each; nothing here learns."""
 
     @configurable
-    def __init__(self, *, captioner: Captioner, looking: dict[str, Any], **parts: Any):
-        """Args, beside those of `HeatmapModel`: looking: the keyword arguments of `Looker`."""
+    def __init__(
+        self, *, captioner: Captioner, looking: dict[str, Any], prompt: str = "", **parts: Any
+    ):
+        """Args, beside those of `HeatmapModel`:
+        looking: the keyword arguments of `Looker`.
+        prompt: before each caption when g and CLIP's relevance read it.
+        """
         super().__init__(**parts)
+        self._prompt = prompt
         self._looker = Looker(captioner, self._targets.text, **looking)
 
     @classmethod
@@ -41,7 +47,10 @@ class WhatIsWhere(HeatmapModel):
         of = cfg.MODEL.CAPTIONER
         node = cfg.LOOKING
         return parts | {
-            "captioner": build_captioner(of.NAME, clip, of.WEIGHTS, cfg.GROUNDING.PROMPT),
+            "captioner": build_captioner(
+                of.NAME, clip, of.WEIGHTS, cfg.GROUNDING.PROMPT, of.PRECISION
+            ),
+            "prompt": node.PROMPT,
             "looking": {
                 "search_input": node.SEARCH_INPUT,
                 "min_area": node.MIN_AREA,
@@ -59,7 +68,7 @@ class WhatIsWhere(HeatmapModel):
         """
         topics = self._looker.look([x["image"] for x in batched_inputs])
         sights = self.localise(
-            batched_inputs, [[topic.caption for topic in of] for of in topics], ""
+            batched_inputs, [[topic.caption for topic in of] for of in topics], self._prompt
         )
         return [
             [replace(sight, regions=topic.regions) for topic, sight in zip(*both, strict=True)]
@@ -90,7 +99,10 @@ class WhatIsWhere(HeatmapModel):
         ]
         # a heatmap for each caption that answers something
         asked = [sorted(set(of.values())) for of in chosen]
-        queries = [[[of[i]] for i in numbers] for of, numbers in zip(captions, asked, strict=True)]
+        queries = [
+            [[self._prompt + of[i]] for i in numbers]
+            for of, numbers in zip(captions, asked, strict=True)
+        ]
         answers: list[dict[str, dict[Any, Found]]] = [{} for _ in batched_inputs]
         for source, draw in self._drawers(self.pictures(batched_inputs)).items():
             maps = averaged_heatmaps(queries, draw)

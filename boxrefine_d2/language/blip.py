@@ -9,7 +9,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 from transformers import AutoTokenizer, BlipForConditionalGeneration, PreTrainedTokenizerBase
 
-from .captioners import CROPS_AT_ONCE, Captioner
+from .captioners import Captioner
 from .loading import check_folder, read_pretrained
 
 OFFICIAL = (
@@ -34,28 +34,22 @@ class BlipCaptioner(Captioner):
     def to(self, device: torch.device) -> "BlipCaptioner":
         """Itself, on a device."""
         self._model.to(device)
+        self.device = device
         return self
 
-    @torch.no_grad()
-    def captions(self, crops: Sequence[Tensor]) -> list[str]:
+    def read(self, crops: Sequence[Tensor]) -> list[str]:
         """See `Captioner`."""
-        found: list[str] = []
-        for start in range(0, len(crops), CROPS_AT_ONCE):
-            pixels = torch.stack([self._input(x) for x in crops[start : start + CROPS_AT_ONCE]])
-            prompts = self._tokenizer([PROMPT] * len(pixels), return_tensors="pt")
-            ids = self._model.generate(
-                pixel_values=pixels.to(self._model.device),
-                **{
-                    key: prompts[key].to(self._model.device)
-                    for key in ("input_ids", "attention_mask")
-                },
-                num_beams=BEAMS,
-                max_length=MAX_LENGTH,
-                min_length=MIN_LENGTH,
-            )
-            texts = self._tokenizer.batch_decode(ids, skip_special_tokens=True)
-            found += [text[len(PROMPT) :].strip() for text in texts]
-        return found
+        pixels = torch.stack([self._input(crop) for crop in crops])
+        prompts = self._tokenizer([PROMPT] * len(pixels), return_tensors="pt")
+        ids = self._model.generate(
+            pixel_values=pixels.to(self.device),
+            **{key: prompts[key].to(self.device) for key in ("input_ids", "attention_mask")},
+            num_beams=BEAMS,
+            max_length=MAX_LENGTH,
+            min_length=MIN_LENGTH,
+        )
+        texts = self._tokenizer.batch_decode(ids, skip_special_tokens=True)
+        return [text[len(PROMPT) :].strip() for text in texts]
 
     def _input(self, crop: Tensor) -> Tensor:
         """(3, side, side), squeezed."""

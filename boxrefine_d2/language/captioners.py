@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.features.device import precision_of
 
 from .build import SHIPPED
 from .clip import Clip
@@ -21,11 +22,29 @@ SHIPPED_PHRASES = SHIPPED / "phrases.txt"
 
 
 class Captioner(ABC):
-    """Pictures in, phrases out."""
+    """Pictures in, phrases out.
+
+    Attributes:
+        device: where its network is.
+        precision: of its products, a name of `PRECISIONS`. In bf16 a crop may get another of two phrases that fit it alike.
+    """
+
+    device = torch.device("cpu")
+    precision = "fp32"
+
+    @torch.no_grad()
+    def captions(self, crops: Sequence[Tensor]) -> list[str]:
+        """One phrase a crop, whatever their number."""
+        dtype = precision_of(self.precision)
+        found: list[str] = []
+        for start in range(0, len(crops), CROPS_AT_ONCE):
+            with torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):
+                found += self.read(crops[start : start + CROPS_AT_ONCE])
+        return found
 
     @abstractmethod
-    def captions(self, crops: Sequence[Tensor]) -> list[str]:
-        """One phrase a crop."""
+    def read(self, crops: Sequence[Tensor]) -> list[str]:
+        """One phrase a crop, of as many as fit into a batch."""
 
 
 class PhraseRetrieval(Captioner):
@@ -38,26 +57,24 @@ class PhraseRetrieval(Captioner):
 
     def __init__(self, clip: Clip, phrases: Sequence[str], prompt: str):
         self._clip = clip
+        self.device = clip.device
         self._phrases = list(phrases)
         self._prompt = prompt
 
     @cached_property
     def _text(self) -> Tensor:
-        return self._clip.encode_text([self._prompt + phrase for phrase in self._phrases])
+        with torch.autocast(self.device.type, enabled=False):
+            return self._clip.encode_text([self._prompt + phrase for phrase in self._phrases])
 
-    @torch.no_grad()
-    def captions(self, crops: Sequence[Tensor]) -> list[str]:
+    def read(self, crops: Sequence[Tensor]) -> list[str]:
         """See `Captioner`; of equals the first on the list."""
-        found: list[str] = []
-        for start in range(0, len(crops), CROPS_AT_ONCE):
-            part = crops[start : start + CROPS_AT_ONCE]
-            squares = [
-                self._clip.resized(crop[None].to(self._clip.device).float() / 127.5 - 1)
-                for crop in part
-            ]
-            likeness = self._clip.encode_images(torch.cat(squares)) @ self._text.T
-            found += [self._phrases[i] for i in likeness.argmax(dim=1).tolist()]
-        return found
+        squares = [
+            self._clip.resized(crop[None].to(self.device).float() / 127.5 - 1) for crop in crops
+        ]
+        vectors = self._clip.encode_images(torch.cat(squares))
+        with torch.autocast(self.device.type, enabled=False):
+            likeness = vectors.float() @ self._text.T
+        return [self._phrases[i] for i in likeness.argmax(dim=1).tolist()]
 
 
 def read_phrases(path: str | Path) -> list[str]:
@@ -94,15 +111,21 @@ CAPTIONERS: dict[str, Callable[[Clip, str, str], Captioner]] = {
 }
 
 
-def build_captioner(name: str, clip: Clip, weights: str | Path | None, prompt: str) -> Captioner:
+def build_captioner(
+    name: str, clip: Clip, weights: str | Path | None, prompt: str, precision: str = "fp32"
+) -> Captioner:
     """A captioner by name, where CLIP is.
 
     Args:
         name: one of `CAPTIONERS`.
         weights: of "phrases" a text file with a phrase a line, of "blip" a folder as `transformers` writes it; None or
             "" for the list that ships, and the official network.
-    Raises: UserError for an unknown name, or what cannot be had.
+        precision: see `Captioner`.
+    Raises: UserError for an unknown name or precision, or what cannot be had.
     """
     if name not in CAPTIONERS:
         raise UserError(f"unknown captioner {name!r}; known: {', '.join(CAPTIONERS)}")
-    return CAPTIONERS[name](clip, str(weights or ""), prompt)
+    precision_of(precision)
+    captioner = CAPTIONERS[name](clip, str(weights or ""), prompt)
+    captioner.precision = precision
+    return captioner

@@ -2,10 +2,9 @@
 
 from .one_image import discover_image
 from .run import DiscoverySummary, discover_dataset
-from .settings import PRECISIONS, DiscoverySettings, parameters_of
+from .settings import DiscoverySettings, parameters_of
 
 __all__ = [
-    "PRECISIONS",
     "DiscoverySettings",
     "DiscoverySummary",
     "discover_dataset",

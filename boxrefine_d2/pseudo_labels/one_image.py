@@ -8,12 +8,12 @@ from boxrefine_d2.discovery import build_rule
 from boxrefine_d2.discovery.build import facet_of, mask_steps_of
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.features import build_backbone, read_map
-from boxrefine_d2.features.device import check_device
+from boxrefine_d2.features.device import check_device, precision_of
 
 from .finishing import annotations_of, grid_masks
 from .observing import observes
 from .run import image_mapper
-from .settings import PRECISIONS, DiscoverySettings
+from .settings import DiscoverySettings
 
 
 @torch.no_grad()
@@ -39,7 +39,7 @@ def discover_image(
         steps.require()
     record = {"file_name": image, "image_id": image}
     sample = image_mapper(settings, rule)(record)
-    backbone.to(device, PRECISIONS[settings.precision])
+    backbone.to(device, precision_of(settings.precision))
     features = read_map([sample["image"]], backbone, facet)
     [boxes] = rule(features)
     return annotations_of(image, grid_masks(sample, boxes, features, steps), steps)

@@ -24,14 +24,14 @@ from boxrefine_d2.discovery import build_rule
 from boxrefine_d2.discovery.build import Rule, dense_solves_of, facet_of, mask_steps_of
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.features import Backbone, build_backbone, read_map
-from boxrefine_d2.features.device import check_device
+from boxrefine_d2.features.device import check_device, precision_of
 from boxrefine_d2.structures import FeatureMap
 
 from .finishing import finisher, grid_masks
 from .journal import Entry, Journal
 from .observing import observe, observes, statistics_file
 from .planning import failure, plan_batches
-from .settings import PRECISIONS, DiscoverySettings
+from .settings import DiscoverySettings
 
 logger = logging.getLogger(__name__)
 
@@ -95,7 +95,7 @@ def discover_dataset(
         (comm.get_rank(), comm.get_world_size()) if shard is None else (shard[0] - 1, shard[1])
     )
     todo = [i for i in range(first, len(batches), step) if i not in journal]
-    backbone.to(device, PRECISIONS[settings.precision])
+    backbone.to(device, precision_of(settings.precision))
     if observes(rule):
         seen = WholeImageLoader(batches, mapper, num_workers)
         observe(rule, _maps(seen, backbone, facet, len(records)), output, info)

@@ -6,15 +6,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import torch
 import yaml
 
 import boxrefine_d2
 from boxrefine_d2.discovery import rule_parameters
 from boxrefine_d2.errors import UserError, key_values
 from boxrefine_d2.features import Backbone
-
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+from boxrefine_d2.features.device import precision_of
 
 
 def parameters_of(pairs: Sequence[str]) -> dict[str, Any]:
@@ -38,10 +36,7 @@ class DiscoverySettings:
     max_side: int = 800
 
     def __post_init__(self) -> None:
-        if self.precision not in PRECISIONS:
-            raise UserError(
-                f"precision {self.precision!r} is unknown; known: {', '.join(PRECISIONS)}"
-            )
+        precision_of(self.precision)
         if self.batch_size < 1:
             raise UserError(f"batch size is {self.batch_size}, but at least 1 image is needed")
         if self.max_side < 0:

@@ -19,8 +19,8 @@ from boxrefine_d2.discovery import build_rule, rule_parameters
 from boxrefine_d2.discovery.build import Rule, facet_of
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.features import build_backbone, read_map
-from boxrefine_d2.features.device import check_device
-from boxrefine_d2.pseudo_labels import PRECISIONS, DiscoverySettings
+from boxrefine_d2.features.device import check_device, precision_of
+from boxrefine_d2.pseudo_labels import DiscoverySettings
 from boxrefine_d2.pseudo_labels.observing import observes
 from boxrefine_d2.pseudo_labels.run import image_mapper
 from boxrefine_d2.structures import FeatureMap
@@ -70,7 +70,7 @@ def probe(data: str, output: Path, settings: DiscoverySettings, device: str = "c
     backbone = build_backbone(settings.backbone, settings.weights)
     facet = facet_of(rule, backbone.facets)
     samples = _first_readable(data, settings, rule)
-    backbone.to(device, PRECISIONS[settings.precision])
+    backbone.to(device, precision_of(settings.precision))
     tau = edge_thresh(settings)
     facets = [name for name in backbone.facets if name not in _LEFT_OUT or name == facet]
     maps = {

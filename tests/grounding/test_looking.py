@@ -20,7 +20,7 @@ class ByColour(Captioner):
     def __init__(self, words):
         self.words, self.shown = words, []
 
-    def captions(self, crops):
+    def read(self, crops):
         self.shown.append([tuple(crop.shape) for crop in crops])
         return [self.words[int(crop[0, 0, 0])] for crop in crops]
 

@@ -20,7 +20,7 @@ class InTurn(Captioner):
     def __init__(self, *phrases):
         self.phrases, self.said = phrases, 0
 
-    def captions(self, crops):
+    def read(self, crops):
         numbers = range(self.said, self.said + len(crops))
         self.said += len(crops)
         return [self.phrases[number % len(self.phrases)] for number in numbers]
@@ -28,8 +28,8 @@ class InTurn(Captioner):
 
 @pytest.fixture
 def build(parts):
-    def made(*phrases):
-        return WhatIsWhere(captioner=InTurn(*phrases), looking=LOOKING, **parts).eval()
+    def made(*phrases, **others):
+        return WhatIsWhere(captioner=InTurn(*phrases), looking=LOOKING, **parts, **others).eval()
 
     return made
 
@@ -64,6 +64,19 @@ def test_phrases_are_answered_by_the_caption_that_is_most_like_them(build, test_
     assert set(answers[0]["grounding"]["g"]) == {7, 9}
     assert set(answers[1]["grounding"]["clip"]) == {7}
     assert answers[2]["grounding"] == {"clip": {}, "g": {}}  # nothing is asked of it
+
+
+def test_captions_are_localised_with_the_prompt_and_named_without(build, test_batch):
+    model = build("a dog", "a cat", prompt="image of ")
+    [dog, cat], *_ = model.describe(test_batch)
+    assert [dog.phrase, cat.phrase] == ["a dog", "a cat"]
+    phrases = [["a dog", "a cat"], [], []]
+    [asked, _], *_ = model.localise(test_batch, phrases, "image of ")
+    [bare, _], *_ = model.localise(test_batch, phrases, "")
+    assert dog.found == asked.found != bare.found
+    torch.testing.assert_close(dog.heatmap, asked.heatmap)
+    answer = build("a dog", "a cat", prompt="image of ")(test_batch)[0]["grounding"]["g"]
+    assert answer[7] == asked.found
 
 
 def test_nothing_is_answered_where_nothing_is_said_twice(build, test_batch):

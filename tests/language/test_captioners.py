@@ -4,12 +4,14 @@ import pytest
 import torch
 from transformers import BertTokenizer, BlipConfig, BlipForConditionalGeneration
 
-from boxrefine_d2.data import load_spec
+from boxrefine_d2.data import load_spec, read_image
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.language import captioners
 from boxrefine_d2.language.blip import MAX_LENGTH, MIN_LENGTH, PROMPT, build_blip
+from boxrefine_d2.language.build import build_clip
 from boxrefine_d2.language.captioners import (
     SHIPPED_PHRASES,
+    Captioner,
     PhraseRetrieval,
     build_captioner,
     read_phrases,
@@ -34,6 +36,39 @@ def test_the_phrase_that_clip_finds_most_alike(clip, monkeypatch):
         likeness = clip.encode_images(crop[None].float() / 127.5 - 1) @ text.T
         assert phrase == PHRASES[int(likeness.argmax())]
     assert PhraseRetrieval(clip, PHRASES, "").captions([]) == []
+
+
+class DtypeOfProducts(Captioner):
+    """Says in which precision it multiplies."""
+
+    def read(self, crops):
+        return [str((torch.ones(1, 2) @ torch.ones(2, 1)).dtype) for _ in crops]
+
+
+def test_products_are_of_the_precision_asked_for(clip, monkeypatch):
+    monkeypatch.setitem(captioners.CAPTIONERS, "dtype", lambda *_: DtypeOfProducts())
+    for precision, dtype in (("fp32", "torch.float32"), ("bf16", "torch.bfloat16")):
+        captioner = build_captioner("dtype", clip, None, "", precision)
+        assert captioner.captions(crops((8, 8))) == [dtype]
+    with pytest.raises(UserError, match="precision 'fp8' is unknown; known: fp32, bf16"):
+        build_captioner("phrases", clip, None, "", "fp8")
+
+
+def test_bf16_says_the_same_of_what_fits_clearly():
+    clip = build_clip("clip_mini", "")
+    phrases = read_phrases(SHIPPED_PHRASES)
+    records = load_spec("scenes:val+first=8").records
+    given = [torch.from_numpy(read_image(x["file_name"])).permute(2, 0, 1) for x in records]
+    squares = [clip.resized(crop[None].float() / 127.5 - 1) for crop in given]
+    likeness = clip.encode_images(torch.cat(squares)) @ clip.encode_text(phrases).T
+    best, second = likeness.topk(2, dim=1).values.T
+    clear = (best - second > 0.02).tolist()  # far more than bf16 rounds
+    assert any(clear)
+    captioner = PhraseRetrieval(clip, phrases, "")
+    fp32 = captioner.captions(given)
+    captioner.precision = "bf16"
+    bf16 = captioner.captions(given)
+    assert [c for c in zip(clear, fp32, bf16, strict=True) if c[0] and c[1] != c[2]] == []
 
 
 def test_a_list_is_read_line_by_line(tmp_path, clip):
@@ -115,6 +150,8 @@ def test_a_caption_does_not_depend_on_its_company(blip_folder):
     blip = build_blip(blip_folder)
     given = crops((20, 30), (50, 40), (32, 32))
     assert blip.captions(given) == [blip.captions([crop])[0] for crop in given]
+    blip.precision = "bf16"
+    assert len(blip.captions(given)) == 3
 
 
 def test_what_is_no_blip_is_named(tmp_path, blip_folder, monkeypatch):
