@@ -39,6 +39,7 @@ setup(
             "**/*.safetensors",
             "**/*.json",
             "**/*.html",
+            "**/*.css",
             "**/*.md",
             "**/*.txt",
         ],

@@ -3,9 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from importlib import resources
 from pathlib import Path
-from string import Template
 
 import numpy as np
 from tqdm import tqdm
@@ -16,6 +14,7 @@ from boxrefine_d2.errors import UserError
 from boxrefine_d2.export import LabelledImage
 
 from .compared_files import SORTS, ComparedImage, LabelFile, compare, read_label_file
+from .frame import framed, section
 from .sheet_tiles import LETTERS, legend, tile
 from .tables import fact_table
 
@@ -132,8 +131,6 @@ def _page(
 ) -> str:
     before = {name: reason for file in sheet.files for name, reason in file.failed.items()}
     left_out = {**before, **problems}
-    # one look for all pages: the head of the report's page, with its style
-    report = _template("page.html").template.partition("</head>")[0]
     found = [image for compared in sheet.images for image in compared.found if image]
     style = f"--frame:{_frame(found):.3f}" + (f";--columns:{columns}" if columns else "")
     layout = f'class="tiles{" fixed" if columns else ""}" style="{style}"'
@@ -142,14 +139,16 @@ def _page(
         any(len(image.boxes) > 1 for image in found),
         any(box.segmentation for image in found for box in image.boxes),
     )
-    return _template("contact_sheet.html").substitute(
-        head=Template(report).substitute(title=escape(TITLE)),
-        title=escape(TITLE),
-        verdict=_verdict(sheet, len(tiles)),
-        notes=_notes(sheet, len(tiles) + len(problems), len(left_out)),
-        files=_file_table(sheet.files),
-        images=f"{key}<div {layout}>{''.join(tiles)}</div>",
-        problems=_problem_section(left_out),
+    return framed(
+        TITLE,
+        _verdict(sheet, len(tiles)),
+        _notes(sheet, len(tiles) + len(problems), len(left_out)),
+        [
+            section("files", "Files", _file_table(sheet.files)),
+            section("images", "Images", f"{key}<div {layout}>{''.join(tiles)}</div>"),
+            _problem_section(left_out),
+        ],
+        "contact_sheet.css",
     )
 
 
@@ -157,10 +156,6 @@ def _frame(images: Sequence[LabelledImage]) -> float:
     """Width over height of the frames that pictures are fitted into: the usual one, neither flat nor narrow."""
     usual = float(np.median([image.width / image.height for image in images]))
     return min(max(usual, _FRAMES[0]), _FRAMES[1])
-
-
-def _template(name: str) -> Template:
-    return Template(resources.files(__package__).joinpath(name).read_text(encoding="utf-8"))
 
 
 def _verdict(sheet: ContactSheet, drawn: int) -> str:
@@ -238,4 +233,4 @@ def _file_table(files: Sequence[LabelFile]) -> str:
 def _problem_section(problems: Mapping[str, str]) -> str:
     if not problems:
         return ""
-    return f'<section id="problems"><h2>Images that could not be read</h2>{fact_table(problems)}</section>'
+    return section("problems", "Images that could not be read", fact_table(problems))

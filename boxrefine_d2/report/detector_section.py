@@ -6,6 +6,7 @@ from typing import Any
 from boxrefine_d2.engine import load_config
 
 from .detectors import cad_source, gain_name
+from .frame import section
 from .summary import detector_titles
 from .tables import number
 
@@ -24,8 +25,9 @@ def detector_section(summary: dict[str, Any]) -> str:
     )
     commands = "".join(f"<pre>{escape(command)}</pre>" for command in found["commands"])
     heads = "".join(f'<th scope="col" class="num">{head}</th>' for head in _HEADS)
-    return (
-        '<section id="detectors"><h2>Detectors trained on these boxes</h2>'
+    return section(
+        "detectors",
+        "Detectors trained on these boxes",
         "<p>CAD, a class-agnostic detector that reads pictures, learns from what the rule draws on each "
         "training image. Below, its best box on the test images against the rule's box on the same images. "
         f"{escape(said)}</p>"
@@ -35,7 +37,7 @@ def detector_section(summary: dict[str, Any]) -> str:
         f'<p class="soft small">One seed and {found["steps"]} steps of a small network, where the published CAD takes '
         f"{_published()}: the rows show that the chain works, not how good CAD can be. 95 % intervals: paired "
         "bootstrap over images. AP50 is COCO's, class-agnostic, of all its boxes.</p>"
-        f"<details><summary>The commands that trained them</summary>{commands}</details></section>\n"
+        f"<details><summary>The commands that trained them</summary>{commands}</details>",
     )
 
 

@@ -10,12 +10,13 @@ from typing import Any
 from boxrefine_d2.atomic_file import atomic_text_file
 
 from .bootstrap import DRAWS
+from .frame import framed, section
 from .grounding_cards import phrase_cards, phrase_legend
 from .grounding_kinds import BOX, POINTING
 from .grounding_pictures import PhraseExample, load_grounding_model, phrase_examples
 from .grounding_run import GroundingRun
 from .grounding_tables import accuracy_table, gain_text, grounding_record, outcome_tallies
-from .page import changed_settings, page_head, template
+from .page import changed_settings
 from .summary import versions
 from .tables import fact_table, number
 from .training_charts import training_charts
@@ -32,17 +33,18 @@ def write_grounding_page(path: str | Path, run: GroundingRun, shown: int = SHOWN
     Raises: UserError if the model, its CLIP or the data set is not there, or `path` cannot be written.
     """
     model = load_grounding_model(run)
-    title = escape(run.kind.title)
-    page = template("grounding_page.html").substitute(
-        head=page_head(title),
-        title=title,
-        verdict=_verdict(run),
-        what=_what(run),
-        tables=_tables(run),
-        phrases=_phrases(run, model, shown),
-        curves=training_charts([run], "g", phased=run.kind.phased),
-        record=grounding_record(run),
-        repeat=_repeat(run, model),
+    page = framed(
+        run.kind.title,
+        _verdict(run),
+        f'<p class="soft">{_what(run)}</p>',
+        [
+            section("result", "Result", _tables(run)),
+            section("phrases", "Phrases: helped, hurt, and neither", _phrases(run, model, shown)),
+            section("curves", "Training", training_charts([run], "g", phased=run.kind.phased)),
+            section("record", "Record of the run", grounding_record(run)),
+            section("repeat", "To repeat it", _repeat(run, model)),
+        ],
+        "grounding_page.css",
     )
     with atomic_text_file(path) as file:
         file.write(page)

@@ -2,9 +2,7 @@
 
 from collections.abc import Sequence
 from html import escape
-from importlib import resources
 from pathlib import Path
-from string import Template
 from typing import Any
 
 from detectron2.config import CfgNode
@@ -15,6 +13,7 @@ from boxrefine_d2.engine import load_config
 from .detector_section import detector_section
 from .detectors import Detector
 from .example_cards import example_cards
+from .frame import framed, section
 from .pictures import examples
 from .rule_maps import rule_title
 from .run_folder import REFINED, Run
@@ -44,30 +43,25 @@ def write_page(
         detectors: trained on the first run's boxes; the boxes of the last one are drawn, too.
     Raises: UserError if the first run's model is not there or `path` cannot be written.
     """
-    page = template("page.html").substitute(
-        title=escape(TITLE),
-        verdict=_verdict(summary),
-        what=_what(summary),
-        tables=_tables(summary),
-        detectors=detector_section(summary),
-        images=_images(summary, runs[0], shown, detectors[-1:]),
-        curves=training_charts(runs),
-        record=record_table(summary),
-        repeat=_repeat(summary, runs[0]),
+    page = framed(
+        TITLE,
+        _verdict(summary),
+        f'<p class="soft">{_what(summary)}</p>',
+        [
+            section("result", "Result", _tables(summary)),
+            detector_section(summary),
+            section(
+                "images",
+                "Images: helped, hurt, and neither",
+                _images(summary, runs[0], shown, detectors[-1:]),
+            ),
+            section("curves", "Training", training_charts(runs)),
+            section("record", "Record of the run", record_table(summary)),
+            section("repeat", "To repeat it", _repeat(summary, runs[0])),
+        ],
     )
     with atomic_text_file(path) as file:
         file.write(page)
-
-
-def template(name: str) -> Template:
-    """A page of this room, to be filled in."""
-    return Template(resources.files(__package__).joinpath(name).read_text(encoding="utf-8"))
-
-
-def page_head(title: str) -> str:
-    """What every page begins with, up to the end of the style sheet, so that all look alike. Args: title: escaped."""
-    head = template("page.html").template.partition("</head>")[0]
-    return Template(head).substitute(title=title)
 
 
 def _verdict(summary: dict[str, Any]) -> str:
