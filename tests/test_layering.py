@@ -32,7 +32,7 @@ ALLOWED = {
     "shipped_configs": {"errors"},
     "pipeline": {"errors", "atomic_file", "shipped_configs", ""},
     "analysis": {"structures", "features", "data", "errors", "atomic_file", "discovery", ""},
-    "doctor": {"features", "data", ""},
+    "doctor": {"features", "language", "data", ""},
     "pseudo_labels": {"structures", "features", "discovery", "data", "errors", "atomic_file", ""},
     "engine": {
         "structures",
