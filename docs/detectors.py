@@ -62,7 +62,11 @@ OF_SEEDS = {
     "a third round": "self_train/train_3/results.json",
     "without overlaps": "cutler_separate/results.json",
     "confirmed": "cutler_confirmed/results.json",
+    "the trunk that ships": "tenth_from_trunk/results.json",
+    "CutLER's detector": "tenth/results.json",
 }
+# what an ordinary detector of classes starts from
+STARTS = ("the trunk that ships", "CutLER's detector")
 MAIN = (
     "LOST",
     "CAD on LOST",
@@ -123,10 +127,17 @@ def _metrics(path: Path) -> dict[str, dict[str, float]]:
     datasets = content.get("datasets", {DATA: content})
     return {
         name.removeprefix(DATA).removeprefix(TRAIN): {
-            key: values[key] for key in METRICS if key in values
+            key: value for key, value in _of_all_classes(values).items() if key in METRICS
         }
         for name, values in datasets.items()
     }
+
+
+def _of_all_classes(values: dict[str, Any]) -> dict[str, float]:
+    """Metrics by the names of `METRICS`; those of Detectron2's evaluator stand in two groups and capitals."""
+    boxes, masks = values.get("bbox", {}), values.get("segm", {})
+    named = {name.lower(): value for name, value in boxes.items()}
+    return values | named | {f"segm_{name.lower()}": value for name, value in masks.items()}
 
 
 def _counts(folder: Path) -> dict[str, int]:
@@ -152,6 +163,8 @@ def tables() -> str:
             _difference_table(found),
             "The thesis's training sets for CutLER's detector, each trained for as many steps:",
             _thesis_table(found),
+            f"An ordinary Mask R-CNN of the classes, trained on a tenth of the labelled images of `{TRAIN}`:",
+            _start_table(found),
             f"`{DATA}`, {seed_count(seeds)}: {run_list(runs)}.",
         ]
     )
@@ -193,6 +206,22 @@ def _thesis_table(found: dict[str, Any]) -> str:
             cells = [_cell(_values(found, result, subset, metric)) for metric in metrics]
             rows.append([f"{title} ({images} images, {masks} masks)", name, *cells])
     return markdown(["trained on", "scored on", "box AP", "box AP50", "mask AP", "mask AP50"], rows)
+
+
+def _start_table(found: dict[str, Any]) -> str:
+    metrics = {key: title for key, title in METRICS.items() if key != "corloc"}
+    values = {
+        title: {metric: _values(found, title, "", metric) for metric in metrics} for title in STARTS
+    }
+    rows = [[title, *map(_cell, of.values())] for title, of in values.items()]
+    before, after = values.values()
+    gains = [
+        _cell([b - a for a, b in zip(before[metric], after[metric], strict=True)], signed=True)
+        for metric in metrics
+    ]
+    return markdown(
+        ["started from", *metrics.values()], [*rows, ["the second less the first", *gains]]
+    )
 
 
 def _values(found: dict[str, Any], title: str, subset: str, metric: str) -> list[float]:

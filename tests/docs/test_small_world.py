@@ -98,6 +98,30 @@ def test_detectors_have_intervals_over_three_seeds(detectors):
     assert row in tables and "3 seeds" in tables
 
 
+def test_what_a_detector_of_classes_starts_from_is_compared(detectors):
+    kept = kept_detectors(detectors, 50.0)
+    of_trunk = {"ap50": 50.0, "ap": 20.0, "segm_ap50": 40.5, "segm_ap": 25.0}
+    kept["seeds"]["0"]["results"]["the trunk that ships"] = {"": of_trunk}
+    detectors.KEPT.write_text(json.dumps(kept))
+    tables = detectors.tables()
+    assert "| started from | box AP50 | box AP | mask AP50 | mask AP |" in tables
+    assert "| the trunk that ships | 50.0 | 20.0 | 40.5 | 25.0 |" in tables
+    assert "| CutLER's detector | 50.0 | 50.0 | 50.0 | 25.0 |" in tables
+    assert "| the second less the first | +0.0 | +30.0 | +9.5 | +0.0 |" in tables
+
+
+def test_metrics_of_classes_have_the_names_of_the_others(detectors, tmp_path):
+    of_boxes, of_masks = ({"AP": 10.0 + x, "AP50": 20.0, "AP-food": 7.0} for x in (0, 1))
+    values = {"bbox": of_boxes, "segm": of_masks}
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps({"datasets": {"cutouts_val": values}}))
+    assert detectors._metrics(path) == {
+        "": {"ap": 10.0, "ap50": 20.0, "segm_ap": 11.0, "segm_ap50": 20.0}
+    }
+    path.write_text(json.dumps({"corloc": 1.0, "ap": 2.0, "images": 3}))
+    assert detectors._metrics(path) == {"": {"corloc": 1.0, "ap": 2.0}}
+
+
 def test_a_seed_is_kept_as_soon_as_it_is_through(detectors, monkeypatch, tmp_path):
     def run(plan, settings):
         if "seed=2" in settings:
