@@ -19,6 +19,8 @@ from boxrefine_d2.evaluation.grounding import (
     GroundingAccuracy,
     grounded_phrases,
     grounding_accuracy,
+    outside_text,
+    outside_their_image,
 )
 
 logger = logging.getLogger(__name__)
@@ -63,6 +65,9 @@ class GroundingEvaluator(DatasetEvaluator):
         check_labels(records, dataset_name)
         self._name = dataset_name
         self._phrases = grounded_phrases(records, dataset_name)
+        self._outside = outside_their_image(self._phrases, records)
+        if self._outside:
+            logger.warning(outside_text(self._outside, dataset_name))
         self._sizes = {r["image_id"]: (r["height"], r["width"]) for r in records}
         self._record_of = record_of
         self._output_dir, self._main_dir = Path(output_dir), Path(main_dir)
@@ -154,6 +159,7 @@ class GroundingEvaluator(DatasetEvaluator):
         counts: dict[str, float] = {
             "evaluated": len(phrases),
             "images": len({phrase.image_id for phrase in phrases}),
+            "outside_image": len(self._outside),
         }
         if self._skips:
             counts["skipped"] = len(self._phrases) - len(phrases)

@@ -102,6 +102,33 @@ def grounded_phrases(records: Iterable[Mapping[str, Any]], name: str) -> list[Gr
     return found
 
 
+def outside_their_image(
+    phrases: Sequence[GroundedPhrase], records: Iterable[Mapping[str, Any]]
+) -> list[GroundedPhrase]:
+    """Those of which no box has a part in its image, so that nothing can find them; they count as misses.
+
+    Args: records: of the data set; images whose size is not known are not looked at.
+    """
+    sizes = {r["image_id"]: (r.get("width"), r.get("height")) for r in records}
+    return [phrase for phrase in phrases if _is_outside(phrase.boxes, *sizes[phrase.image_id])]
+
+
+def _is_outside(boxes: Tensor, width: int | None, height: int | None) -> bool:
+    if not width or not height:
+        return False
+    x1, y1, x2, y2 = boxes.unbind(dim=1)
+    return not bool(((x1 < width) & (x2 > 0) & (y1 < height) & (y2 > 0)).any())
+
+
+def outside_text(outside: Sequence[GroundedPhrase], name: str) -> str:
+    """What a user is told of phrases, at least one, that lie outside of their image."""
+    first = outside[0]
+    return (
+        f"{name}: {len(outside)} phrases have no box inside their image (first: annotation {first.annotation_id!r} of "
+        f"image {first.image_id!r}): misses, whatever is found"
+    )
+
+
 def grounding_of_file(ground_truth: GroundTruth, predictions: PredictionFile) -> MetricResult:
     """Both accuracies of a file of records {image_id, annotation_id, phrase, bbox, point, score}.
 
@@ -119,11 +146,15 @@ def grounding_of_file(ground_truth: GroundTruth, predictions: PredictionFile) ->
         for unit, entry in entries.items()
     }
     result = grounding_accuracy(phrases, found)
+    outside = outside_their_image(phrases, ground_truth.records)
+    if outside:
+        warnings.append(outside_text(outside, ground_truth.name))
     annotations = sum(len(r.get("annotations", ())) for r in ground_truth.records)
     counts = {
         "phrases_evaluated": len(phrases),
         "images_with_phrases": len({phrase.image_id for phrase in phrases}),
         "annotations_without_phrase": annotations - len(phrases),
+        "phrases_outside_image": len(outside),
         "phrases_without_record": result.without_record,
         "phrases_without_box": result.without_box,
     }

@@ -1,6 +1,7 @@
 """Phrases without an answer: counted as misses, or left out and counted apart."""
 
 import pytest
+from detectron2.data import DatasetCatalog
 
 from boxrefine_d2.data.dataset_spec import load_spec, register_spec
 from boxrefine_d2.engine.grounding_evaluator import GroundingEvaluator
@@ -52,6 +53,17 @@ def test_a_phrase_without_an_answer_is_a_miss_or_is_left_out(build):
         else:
             assert (counts["evaluated"], counts["skipped"]) == (answered, every - answered)
             assert counts["images"] == 2
+
+
+def test_phrases_outside_of_their_image_are_counted_and_said(build, monkeypatch, caplog):
+    records = load_spec(SPEC).records
+    away = {**records[0], "annotations": [dict(one) for one in records[0]["annotations"]]}
+    away["annotations"][0]["bbox"] = [-9.0, 0.0, -1.0, 9.0]
+    monkeypatch.setattr(DatasetCatalog, "get", lambda name: [away, *records[1:]])
+    evaluator = build("miss")
+    assert "1 phrases have no box inside their image (first: annotation 0 of image" in caplog.text
+    evaluator.process(*right_answers(4))
+    assert evaluator.evaluate()["phrases"]["outside_image"] == 1
 
 
 def test_nothing_is_left_if_nothing_was_answered(build):

@@ -53,6 +53,7 @@ def test_two_of_four_pointed_at_and_one_boxed(tmp_path):
         "phrases_evaluated": 4,
         "images_with_phrases": 2,
         "annotations_without_phrase": 0,
+        "phrases_outside_image": 0,
         "phrases_without_record": 1,
         "phrases_without_box": 1,
     }
@@ -79,6 +80,21 @@ def test_annotations_without_phrase_and_crowds_are_counted_and_left_out(tmp_path
     assert result.counts["annotations_without_phrase"] == 2
     assert result.values == {"pointing": 50.0, "box_acc": 50.0}
     assert result.warnings == ["1 records of {} are not in made:up: ignored".format(tmp_path / "grounding.json")]  # fmt: skip
+
+
+def test_a_box_outside_of_its_image_is_a_miss_that_is_counted(tmp_path):
+    """The image is 100 x 60."""
+    beside = annotation(3, 100, 0, 20, 20, "a bird")
+    half = annotation(4, 90, 50, 20, 20, "a cow", boxes=[[90, 50, 110, 70], [120, 0, 130, 10]])
+    truth = data_set([DOG_AND_CAT[0], beside, half])
+    entries = [found(1, number, [95, 55], [90, 50, 20, 20]) for number in (1, 3, 4)]
+    result = scored(tmp_path, truth, *entries)
+    assert result.counts["phrases_evaluated"] == 3
+    assert result.counts["phrases_outside_image"] == 1
+    assert result.values["pointing"] == pytest.approx(100 / 3)
+    assert result.warnings == [
+        "made:up: 1 phrases have no box inside their image (first: annotation 3 of image 1): misses, whatever is found"
+    ]
 
 
 def test_another_phrase_is_a_warning(tmp_path):
