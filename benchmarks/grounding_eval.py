@@ -18,6 +18,8 @@ from torchvision.ops import box_iou
 from tqdm import tqdm
 
 from boxrefine_d2.discovery import build_rule
+from boxrefine_d2.discovery.build import Rule
+from boxrefine_d2.engine import load_config
 from boxrefine_d2.features.text_heatmap import TextHeatmap, build_heatmap
 from boxrefine_d2.grounding.queries import averaged_heatmaps, found_in_heatmaps
 from boxrefine_d2.language import Clip, build_clip
@@ -36,14 +38,8 @@ ENTITIES = (
 )
 ENTITIES_OF_IMAGE = 4
 PROMPT = "image of "
-RELEASE = {
-    "normalise": True,
-    "quantise": True,
-    "score": "thresholded",
-    "nms_format": "xywh",
-    "fallback": "pixels",
-    "max_objects": 1000,  # when it evaluates, the release takes all of them
-}
+RELEASE = "configs/grounding_refine_release.yaml"
+ALL = 1000  # boxes: when it evaluates, the release takes all of them
 TARGET = 3.0
 MAX_DIFFERENCE = 1e-5  # of heatmaps in (0, 1), and so of how bright their points are
 MIN_IOU = 0.93  # what a pixel of the heatmap leaves of the narrowest box that counts, 16 x 304
@@ -120,12 +116,17 @@ class Agreement:
         return [text for text, holds in checks.items() if not holds]
 
 
+def release_rule() -> Rule:
+    """Boxes of a heatmap's contours as the release draws them."""
+    return build_rule("contours", load_config(RELEASE, []), max_objects=ALL)
+
+
 def _measured(heatmap_name: str, clip_name: str) -> tuple[Pairs, Agreement]:
     """A pair is an image with its queries. Texts that ours has read stay from image to image, as in an evaluation."""
     clip = build_clip(clip_name, "random:0")
     network = build_heatmap(heatmap_name, "random:0")
     _settle(network, clip)
-    rule = build_rule("contours", **RELEASE)
+    rule = release_rule()
     texts = PhraseTargets(clip, start_layer=-1)
 
     def ours(image: Tensor, queries: Queries, size: tuple[int, int]) -> tuple[Tensor, list[Found]]:

@@ -143,6 +143,21 @@ def test_release_profile_is_the_published_table():
     assert cfg.MODEL.MAP_DETECTOR.NUM_BOXES == 10
 
 
+def test_release_profile_of_grounding_is_the_released_code():
+    """25 epochs of 277 iterations, the first ten of h; with 46 epochs h would come back at epoch 40."""
+    cfg = load_config("configs/grounding_refine_release.yaml", [])
+    phases = PhaseSchedule.from_config(cfg)
+    assert cfg.SOLVER.MAX_ITER == 25 * 277
+    for epoch, phase in ((0, "detector"), (9, "detector"), (10, "refine"), (24, "refine")):
+        assert phases(277 * epoch) == phase
+    assert phases(277 * 40) == "detector"
+    paper = load_config("configs/grounding_refine.yaml", [])
+    for part in (cfg.GROUNDING, paper.GROUNDING):
+        weights = (part.AREA_WEIGHT, part.RELEVANCE_WEIGHT, part.BACKGROUND_WEIGHT)
+        assert (*weights, part.FOREGROUND_WEIGHT) == (1, 64, 2, 1)
+    assert (cfg.GROUNDING.SIMILARITY, paper.GROUNDING.SIMILARITY) == ("all_pairs", "matched")
+
+
 def test_paper_profile_is_the_published_table():
     cfg = load_config("configs/lost_refine.yaml", [])
     weights = cfg.MODEL.CRITERION

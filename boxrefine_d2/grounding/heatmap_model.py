@@ -26,7 +26,7 @@ CLIP_SOURCE, G_SOURCE, SHUFFLED = "clip", "g", "shuffled"
 
 
 class HeatmapModel(nn.Module):
-    """Base of `HeatmapTraining` and `GroundingRefiner`."""
+    """Base of `HeatmapTraining`, `GroundingRefiner` and `WhatIsWhere`."""
 
     def __init__(
         self,

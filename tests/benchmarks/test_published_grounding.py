@@ -6,12 +6,11 @@ import numpy as np
 import published_grounding
 import pytest
 import torch
-from grounding_eval import RELEASE, Agreement
+from grounding_eval import Agreement, release_rule
 from torch import nn
 from torch.testing import assert_close
 from transformers import CLIPConfig
 
-from boxrefine_d2.discovery import build_rule
 from boxrefine_d2.features.text_heatmap import TextHeatmap
 from boxrefine_d2.features.weights import build_seeded
 from boxrefine_d2.grounding.queries import averaged_heatmaps, found_in_heatmaps
@@ -101,7 +100,7 @@ def test_all_of_g_for_each_phrase_draws_what_is_drawn_from_shared_features(clip,
 def test_boxes_and_scores_are_those_of_the_rule(seed):
     heatmap = smooth(seed)
     expected = published_grounding.boxes_of(heatmap.numpy())
-    (found,) = found_in_heatmaps(heatmap[None], build_rule("contours", **RELEASE), heatmap.shape)
+    (found,) = found_in_heatmaps(heatmap[None], release_rule(), heatmap.shape)
     np.testing.assert_allclose(found.boxes, expected[:, :4], atol=1e-3)
     assert found.score == pytest.approx(expected[0, 4])
     assert found.point == published_grounding.brightest_pixel(heatmap.numpy(), heatmap.shape)
@@ -129,7 +128,7 @@ def test_an_entity_has_the_points_and_boxes_of_its_averaged_heatmap(clip, networ
         return network.draw_phrases(of_image, clip.encode_text(phrases), (SIDE, SIDE))
 
     (heatmaps,) = averaged_heatmaps([ENTITIES], draw)
-    found = found_in_heatmaps(heatmaps, build_rule("contours", **RELEASE), SIZE)
+    found = found_in_heatmaps(heatmaps, release_rule(), SIZE)
     parts = (network, clip.model, clip.tokenizer, image)
     answers = [published_grounding.answer(*parts, phrasings, SIZE) for phrasings in ENTITIES]
     for of_entity in zip(answers, heatmaps, found, strict=True):
@@ -142,7 +141,7 @@ def test_an_entity_has_the_points_and_boxes_of_its_averaged_heatmap(clip, networ
 
 def test_what_differs_is_named():
     heatmap = smooth(0)
-    rule = build_rule("contours", **RELEASE)
+    rule = release_rule()
     boxes = published_grounding.boxes_of(heatmap.numpy())[:, :4]
     answer = published_grounding.Answer(heatmap.numpy(), (76, 76), (0, 0), boxes)
     (other,) = found_in_heatmaps(1 - heatmap[None], rule, (76, 76))

@@ -7,18 +7,13 @@ import pytest
 import torch
 from scipy import ndimage
 
-from boxrefine_d2.discovery import build_rule, discover
+from boxrefine_d2.discovery import build_rule, discover, rule_parameters
 from boxrefine_d2.discovery.contours import cubehelix_grey
+from boxrefine_d2.engine import load_config
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.structures import FeatureMap
 
-RELEASE = {
-    "normalise": True,
-    "quantise": True,
-    "score": "thresholded",
-    "nms_format": "xywh",
-    "fallback": "pixels",
-}
+RELEASE = rule_parameters("contours", load_config("configs/grounding_refine_release.yaml", []))
 S = 304
 
 
