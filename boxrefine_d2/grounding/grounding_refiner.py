@@ -149,10 +149,10 @@ class GroundingRefiner(HeatmapModel):
 
         def compute(pair: tuple[Tensor, str]) -> tuple[Tensor]:
             image, phrase = pair
-            return (self.map_network(image[None], self._targets.text([phrase]))[0],)
+            return (self.learnt_heatmaps(image[None], self._targets.text([phrase]))[0],)
 
         if any(name is None for name in names):
-            return self.map_network(images, self._targets.text(phrases))
+            return self.learnt_heatmaps(images, self._targets.text(phrases))
         pairs = list(zip(images, phrases, strict=True))
         rows = self._for_h.rows(zip(names, phrases, strict=True), pairs, compute)
         return torch.stack([row for (row,) in rows])

@@ -68,6 +68,23 @@ def test_one_part_learns_at_a_time(build, training_batch, phase, monkeypatch):
     assert all(v.equal(frozen[k]) for k, v in model.reference_network.state_dict().items())
 
 
+@pytest.mark.parametrize("phase", [DETECTOR, REFINE])
+def test_bfloat16_draws_nearly_the_same_for_h(build, training_batch, phase, monkeypatch):
+    """The heatmaps that h reads, in either phase; float32."""
+    drawn = []
+    for autocast in (False, True):
+        model = build(autocast=autocast).train()
+        model.set_phase(phase)
+        whole = model._predict
+        monkeypatch.setattr(
+            model, "_predict", lambda maps, whole=whole: drawn.append(maps) or whole(maps)
+        )
+        model(training_batch)
+    exact, rounded = drawn
+    assert rounded.dtype == torch.float32 and not rounded.equal(exact)
+    torch.testing.assert_close(rounded, exact, rtol=0, atol=0.02)
+
+
 def test_targets_are_the_boxes_normalised_and_a_union_while_g_learns(build):
     model = build(union_probability=1.0)
     assert model._targets_of(two_blobs())[0].tolist() == TWO
