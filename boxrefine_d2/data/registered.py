@@ -55,7 +55,7 @@ def load_named(name: str) -> LoadedDataset:
     if not root.is_dir():
         raise UserError(
             f"data set {name!r} is not there: looked for the folder {str(root)!r}; "
-            "put it there, or set DETECTRON2_DATASETS to the folder that holds it"
+            "put it there, or set DETECTRON2_DATASETS to the folder that holds it; datasets/README.md says where it comes from"
         )
     return NAMED_DATASETS[name].load(root)
 
