@@ -9,44 +9,19 @@ import torch
 from grounding_eval import Agreement, release_rule
 from torch import nn
 from torch.testing import assert_close
-from transformers import CLIPConfig
 
-from boxrefine_d2.features.text_heatmap import TextHeatmap
-from boxrefine_d2.features.weights import build_seeded
 from boxrefine_d2.grounding.queries import averaged_heatmaps, found_in_heatmaps
 from boxrefine_d2.language import relevance_maps
-from boxrefine_d2.language.build import random_clip
 
-SIDE, DIM, SIZE = 32, 12, (48, 64)
+SIDE, SIZE = 32, (48, 64)
 ENTITIES = [["image of a dog", "image of the dog"], ["image of grass"], ["image of two red birds"]]
 
 
 @pytest.fixture(scope="module")
-def clip():
-    tower = {
-        "hidden_size": 16,
-        "intermediate_size": 32,
-        "num_attention_heads": 2,
-        "num_hidden_layers": 2,
-    }
-    config = CLIPConfig(
-        vision_config={**tower, "image_size": 32, "patch_size": 8},
-        text_config={**tower, "max_position_embeddings": 30},
-        projection_dim=DIM,
-    )
-    return random_clip(config, seed=0)
-
-
-@pytest.fixture(scope="module")
-def network():
+def network(tiny_heatmap):
     """Batch norms know the images, or the heatmap is flat."""
-
-    def build():
-        encoder = nn.Sequential(nn.Conv2d(3, 8, 8, stride=8), nn.ReLU())
-        return TextHeatmap(encoder, channels=8, text_dim=DIM, stride=8)
-
-    network = build_seeded(build, 0)
-    text = torch.randn(3, DIM, generator=torch.Generator().manual_seed(1))
+    network = tiny_heatmap()
+    text = torch.randn(3, network.text_dim, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         for _ in range(50):
             network(pictures(), nn.functional.normalize(text, dim=1))

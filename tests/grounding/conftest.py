@@ -1,46 +1,21 @@
-"""A g and a CLIP of a few thousand parameters, and inputs that Detectron2 would hand them."""
+"""A model of tiny networks, and inputs that Detectron2 would hand it."""
 
 import pytest
 import torch
-from torch import nn
-from transformers import CLIPConfig
 
 from boxrefine_d2.discovery import build_rule
-from boxrefine_d2.features.text_heatmap import TextHeatmap
-from boxrefine_d2.features.weights import WeightsInfo, build_seeded
-from boxrefine_d2.language.build import random_clip
+from boxrefine_d2.features.weights import WeightsInfo
 from boxrefine_d2.language.localisation_losses import LocalisationLosses
 
-SIDE, DIM = 32, 12
-
-
-@pytest.fixture(scope="session")
-def clip():
-    tower = {
-        "hidden_size": 16,
-        "intermediate_size": 32,
-        "num_attention_heads": 2,
-        "num_hidden_layers": 2,
-    }
-    config = CLIPConfig(
-        vision_config={**tower, "image_size": 32, "patch_size": 8},
-        text_config={**tower, "max_position_embeddings": 40},
-        projection_dim=DIM,
-    )
-    return random_clip(config, seed=0)
+SIDE = 32
 
 
 @pytest.fixture
-def heatmap_network():
-    def build():
-        encoder = nn.Sequential(nn.Conv2d(3, 8, 8, stride=8), nn.ReLU())
-        return TextHeatmap(encoder, channels=8, text_dim=DIM, stride=8)
-
-    network = build_seeded(build, 0)
+def heatmap_network(tiny_heatmap):
+    network = tiny_heatmap()
     with torch.no_grad():
-        network.up1.norm1.bias.fill_(
-            0.5
-        )  # above the last ReLU's edge, or every heatmap is constant
+        # above the last ReLU's edge, or every heatmap is constant
+        network.up1.norm1.bias.fill_(0.5)
     network.weights_info = WeightsInfo("random:0", "")
     return network
 
