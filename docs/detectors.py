@@ -51,6 +51,7 @@ OF_LABELS = {
 }
 OF_SEEDS = {
     "CAD on LOST": "cad/results.json",
+    "CAD on LOST, confirmed": "cad_confirmed/results.json",
     "CAD on LOST, learnt from": "cad_on_train/results.json",
     "LOST on the refined backbone": "refined_score/metrics.json",
     "LOST on the refined backbone, learnt from": "refined_train_score/metrics.json",
@@ -70,6 +71,7 @@ STARTS = ("the trunk that ships", "CutLER's detector")
 MAIN = (
     "LOST",
     "CAD on LOST",
+    "CAD on LOST, confirmed",
     "LOST on the refined backbone",
     "CAD on LOST on the refined backbone",
     "MaskCut, without CRF",
@@ -79,10 +81,11 @@ MAIN = (
     "a third round",
 )
 # CAD on the images that it learnt from, which is how LOST and the paper score it
-LEARNT = tuple(f"{title}, learnt from" for title in MAIN[:4])
+LEARNT = tuple(title for title in (*OF_LABELS, *OF_SEEDS) if title.endswith(", learnt from"))
 # what is compared, seed by seed: the second one less the first
 PAIRS = (
     ("LOST", "CAD on LOST"),
+    ("LOST", "CAD on LOST, confirmed"),
     ("LOST on the refined backbone", "CAD on LOST on the refined backbone"),
     ("CAD on LOST", "CAD on LOST on the refined backbone"),
     ("MaskCut, without CRF", "CutLER on MaskCut"),
@@ -180,16 +183,9 @@ def _result_table(found: dict[str, Any], titles: Sequence[str]) -> str:
 
 def _difference_table(found: dict[str, Any]) -> str:
     rows = []
-    for before, after in PAIRS:
-        cells = []
-        for metric in METRICS:
-            pairs = zip(
-                _values(found, before, "", metric),
-                _values(found, after, "", metric),
-                strict=True,
-            )
-            cells.append(_cell([b - a for a, b in pairs], signed=True))
-        rows.append([f"{after}, less {before}", *cells])
+    for pair in PAIRS:
+        cells = [_cell(_gains(found, *pair, metric), signed=True) for metric in METRICS]
+        rows.append(["{1}, less {0}".format(*pair), *cells])
     return markdown(["", *METRICS.values()], rows)
 
 
@@ -208,29 +204,33 @@ def _thesis_table(found: dict[str, Any]) -> str:
 
 
 def _start_table(found: dict[str, Any]) -> str:
-    if any(title not in of["results"] for of in found["seeds"].values() for title in STARTS):
-        return NOT_RUN  # kept before the pipeline had these stages
     metrics = {key: title for key, title in METRICS.items() if key != "corloc"}
-    values = {
-        title: {metric: _values(found, title, "", metric) for metric in metrics} for title in STARTS
-    }
-    rows = [[title, *map(_cell, of.values())] for title, of in values.items()]
-    before, after = values.values()
-    gains = [
-        _cell([b - a for a, b in zip(before[metric], after[metric], strict=True)], signed=True)
-        for metric in metrics
+    rows = [
+        [title, *(_cell(_values(found, title, "", metric)) for metric in metrics)]
+        for title in STARTS
     ]
+    gains = [_cell(_gains(found, *STARTS, metric), signed=True) for metric in metrics]
     return markdown(
         ["started from", *metrics.values()], [*rows, ["the second less the first", *gains]]
     )
 
 
 def _values(found: dict[str, Any], title: str, subset: str, metric: str) -> list[float]:
-    """One a seed; labels that no seed changes have the same for each. Empty for a metric that the result has not."""
-    seeds = found["seeds"].values()
+    """One a seed; labels that no seed changes have the same for each.
+
+    Empty for a metric that the result has not, and for a result that a seed has not, which was kept before its stage came.
+    """
     of_labels = found["labels"]["results"]
-    results = [of_labels.get(title) or of_seed["results"][title] for of_seed in seeds]
+    results = [of_labels.get(title) or of["results"].get(title) for of in found["seeds"].values()]
+    if None in results:
+        return []
     return [result[subset][metric] for result in results if metric in result[subset]]
+
+
+def _gains(found: dict[str, Any], before: str, after: str, metric: str) -> list[float]:
+    """`after` less `before`, of each seed; empty where one of them has no values."""
+    pair = [_values(found, title, "", metric) for title in (before, after)]
+    return [b - a for a, b in zip(*pair, strict=True)] if all(pair) else []
 
 
 def _cell(values: list[float], signed: bool = False) -> str:
