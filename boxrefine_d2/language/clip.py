@@ -15,6 +15,8 @@ from transformers import CLIPModel, CLIPTokenizer
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.features.weights import WeightsInfo
 
+from .image_tower import encoded
+
 TEXTS_AT_ONCE = 64
 
 
@@ -98,8 +100,7 @@ class Clip(nn.Module):
 
         Args: images: (B, 3, H, W) RGB in [-1, 1], which is how the grounding papers' code feeds CLIP.
         """
-        pooled = self.model.vision_model(pixel_values=self.resized(images)).pooler_output
-        return F.normalize(self.model.visual_projection(pooled), dim=1)
+        return encoded(self.model, self.resized(images))
 
     def resized(self, images: Tensor) -> Tensor:
         """(B, C, side, side), bilinear, corners aligned, whatever their shape."""

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from boxrefine_d2.errors import UserError
 
 from .clip import Clip
+from .image_tower import attend, embedded, projected
 
 
 def relevance_maps(
@@ -62,56 +63,28 @@ def relevance_grids(
             f"start layer {start_layer}: the image tower has layers 0 to {len(layers) - 1}"
         )
     with torch.no_grad():
-        shared = _embedded(clip, images)
+        shared = embedded(clip.model, clip.resized(images))
         for layer in layers[:start]:
-            shared, _ = _attend(layer, shared, cls_only=False)
+            shared, _ = attend(layer, shared, cls_only=False)
     rows = torch.as_tensor(image_of, dtype=torch.int64, device=shared.device)
     with torch.enable_grad():
-        hidden, attentions = shared[rows], []
+        hidden, attentions = shared[rows].requires_grad_(), []
         for number in range(start, len(layers)):
             last = number == len(layers) - 1
-            hidden, attention = _attend(layers[number], hidden, cls_only=last)
+            hidden, attention = attend(layers[number], hidden, cls_only=last)
             attentions.append(attention)
-        logits = clip.model.logit_scale.exp() * (_projected(clip, hidden[:, 0]) * text).sum(dim=1)
+        vectors = projected(clip.model, hidden[:, 0])
+        logits = clip.model.logit_scale.exp() * (vectors * text).sum(dim=1)
         gradients = torch.autograd.grad(logits.sum(), attentions)
     with torch.no_grad():
         relevance = _rollout(attentions, gradients)
         return relevance.unflatten(1, _grid(clip))
 
 
-def _embedded(clip: Clip, images: Tensor) -> Tensor:
-    """(B, 1 + N, D), what the first layer reads."""
-    vision = clip.model.vision_model
-    return vision.pre_layrnorm(vision.embeddings(clip.resized(images)))
-
-
-def _projected(clip: Clip, cls: Tensor) -> Tensor:
-    pooled = clip.model.vision_model.post_layernorm(cls)
-    return F.normalize(clip.model.visual_projection(pooled), dim=1)
-
-
 def _grid(clip: Clip) -> tuple[int, int]:
     config = clip.model.config.vision_config
     side = config.image_size // config.patch_size
     return side, side
-
-
-def _attend(layer: nn.Module, hidden: Tensor, *, cls_only: bool) -> tuple[Tensor, Tensor]:
-    """A layer of the image tower: (B, R, D) and its attention (B, h, R, 1 + N), of all rows or of that of CLS."""
-    of = layer.self_attn
-    normed = layer.layer_norm1(hidden)
-    asking = normed[:, :1] if cls_only else normed
-
-    def heads(projected: Tensor) -> Tensor:
-        return projected.unflatten(2, (of.num_heads, of.head_dim)).transpose(1, 2)
-
-    scores = heads(of.q_proj(asking)) @ heads(of.k_proj(normed)).transpose(2, 3) * of.scale
-    attention = scores.softmax(dim=3)
-    if torch.is_grad_enabled() and not attention.requires_grad:
-        attention.requires_grad_()  # nothing before it learns
-    mixed = (attention @ heads(of.v_proj(normed))).transpose(1, 2).flatten(2)
-    hidden = (hidden[:, :1] if cls_only else hidden) + of.out_proj(mixed)
-    return hidden + layer.mlp(layer.layer_norm2(hidden)), attention
 
 
 def _rollout(attentions: Sequence[Tensor], gradients: Sequence[Tensor]) -> Tensor:

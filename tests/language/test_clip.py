@@ -5,6 +5,7 @@ import logging
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.language import Clip, build_clip
@@ -57,6 +58,24 @@ def test_images_are_resized_with_corners_and_differentiable(clip, images):
     features[:, 0].sum().backward()
     assert images.grad.abs().sum() > 0
     assert all(parameter.grad is None for parameter in clip.parameters())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_images_are_read_as_the_library_reads_them(clip, images, dtype):
+    squares = clip.resized(images).requires_grad_()
+    with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+        found = clip.encode_images(squares)
+        pooled = clip.model.vision_model(pixel_values=squares).pooler_output
+        expected = F.normalize(clip.model.visual_projection(pooled), dim=1)
+    weights = torch.linspace(-1, 1, found.shape[1])
+    (gradient,) = torch.autograd.grad((found * weights).sum(), squares)
+    (expected_gradient,) = torch.autograd.grad((expected * weights).sum(), squares)
+    tolerance = 1e-5 if dtype == torch.float32 else 0.02
+    torch.testing.assert_close(found, expected, atol=tolerance, rtol=0)
+    scale = expected_gradient.abs().max()
+    torch.testing.assert_close(
+        gradient / scale, expected_gradient / scale, atol=10 * tolerance, rtol=0
+    )
 
 
 def test_it_stays_in_eval_mode(clip):
