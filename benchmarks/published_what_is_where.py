@@ -16,6 +16,7 @@ from published_grounding import boxes_of, draw_heatmap, text_embedding
 from torch import Tensor
 
 from boxrefine_d2.grounding.heatmap_model import HeatmapModel
+from boxrefine_d2.language import Clip
 
 MIN_AREA = 0.1  # share of the picture
 GRID = (1 / 2, 1 / 3, 1 / 4)
@@ -33,7 +34,7 @@ def look(
     captions, vectors = [], []
     for x, y, width, height in regions(image):
         crop = image[None, :, y : y + height, x : x + width].float() / 127.5 - 1
-        vector = clip.encode_images(crop)[0]
+        vector = image_embedding(clip, crop)
         captions.append(phrases[int((listed @ vector).argmax())])
         vectors.append(text_embedding(clip.model, clip.tokenizer, captions[-1])[0])
     found = []
@@ -44,6 +45,12 @@ def look(
         boxes_of(draw_heatmap(model.map_network, image.float() / 127.5 - 1, text))
         found.append((caption, len(group)))
     return found
+
+
+def image_embedding(clip: Clip, crop: Tensor) -> Tensor:
+    """(C,) of length 1, of (1, 3, H, W) in [-1, 1], by the library's own forward pass."""
+    pooled = clip.model.vision_model(pixel_values=clip.resized(crop)).pooler_output
+    return F.normalize(clip.model.visual_projection(pooled), dim=1)[0]
 
 
 def regions(image: Tensor) -> list[tuple[int, int, int, int]]:
