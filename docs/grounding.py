@@ -117,6 +117,8 @@ def tables() -> str:
             _difference_table(seeds, columns),
             "Ways of refinement:",
             _refinement_table(seeds, list(first)),
+            "Seed by seed, in percent of the phrases:",
+            _seed_table(seeds, list(first)),
             f"{', '.join(sizes)}; {seed_count(seeds)}: {each}.",
         ]
     )
@@ -156,6 +158,32 @@ def _refinement_table(seeds: Mapping[str, Any], names: Sequence[str]) -> str:
         for title, stage in REFINEMENTS.items()
     ]
     return markdown(["", *heads], rows)
+
+
+def _seed_table(seeds: Mapping[str, Any], names: Sequence[str]) -> str:
+    """Of each seed how many phrases get no box at all, and how many the right one."""
+    finders = {G: FINDERS[G]} | {title: (stage, "refined") for title, stage in REFINEMENTS.items()}
+    rows = []
+    for title, (stage, source) in finders.items():
+        row = [title]
+        for name in names:
+            found = [of_seed["stages"][stage][name] for of_seed in seeds.values()]
+            row += [
+                _each(
+                    100 * x["phrases"][f"without_box_{source}"] / x["phrases"]["evaluated"]
+                    for x in found
+                ),
+                _each(x["box_acc"][source] for x in found),
+            ]
+        rows.append(row)
+    heads = [
+        f"{what}, `{name}`" for name in names for what in ("without a box", METRICS["box_acc"])
+    ]
+    return markdown(["", *heads], rows)
+
+
+def _each(percents: Iterable[float]) -> str:
+    return ", ".join(f"{percent:.1f}" for percent in percents)
 
 
 def _rate(seeds: Mapping[str, Any], finder: Finder, name: str, metric: str) -> str:

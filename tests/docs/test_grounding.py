@@ -33,8 +33,12 @@ def kept_seed(grounding, hits, images=None, **others):
         }
         pointing = {source: of for source, of in each.items() if source != "h"}
         counts = {"evaluated": len(hits), "images": 2}
+        counts |= {f"without_box_{source}": of.count("0") for source, of in each.items()}
         found = {"pointing": pointing, "box_acc": each}
-        stages[stage] = {DATA: {"phrases": counts, "images": images, "hits": found}}
+        percents = {source: 100 * of.count("1") / len(hits) for source, of in each.items()}
+        stages[stage] = {
+            DATA: {"phrases": counts, "images": images, "hits": found, "box_acc": percents}
+        }
     return {"commit": "abc1234", "command": "python a", "stages": stages}
 
 
@@ -104,12 +108,19 @@ def test_each_refinement_has_a_row(grounding):
     assert f"| *k* = 1 | {half} | {half} | {all_hit} |" in text
 
 
+def test_each_seed_stands_by_itself(grounding):
+    text = tables(grounding, kept_seed(grounding, "11", g="10"), kept_seed(grounding, "00"))
+    assert f"|  | without a box, `{DATA}` | box accuracy, `{DATA}` |" in text
+    assert "| *g* | 50.0, 100.0 | 50.0, 0.0 |" in text
+    assert "| as the paper does it | 0.0, 100.0 | 100.0, 0.0 |" in text
+
+
 def write_stage(folder):
     """Two phrases of an image, of which every source hits the first."""
     sources = ("clip", "g", "before", "refined", "h", "shuffled", "centre", "random")
     percents = dict.fromkeys(sources, 50.0)
     pointing = {source: value for source, value in percents.items() if source != "h"}
-    counts = {"evaluated": 2, "images": 1}
+    counts = {"evaluated": 2, "images": 1} | {f"without_box_{source}": 1 for source in sources}
     found = {DATA: {"pointing": pointing, "box_acc": percents, "phrases": counts}}
     # a source that points nowhere has no hit there
     each = {source: [["a", 7, 1], ["a", 9, 0]] for source in sources}
