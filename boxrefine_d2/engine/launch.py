@@ -1,5 +1,6 @@
 """One process, Detectron2's `launch`, or torchrun: the same main function."""
 
+import gc
 import os
 from collections.abc import Callable
 from typing import Any
@@ -39,7 +40,18 @@ def run_torchrun(main: Callable[..., Any], args: Any) -> Any:
         dist.barrier()
         return result
     finally:
-        dist.destroy_process_group()
+        leave_torchrun()
+
+
+def leave_torchrun() -> None:
+    """Leaves the groups and forgets them, so that gloo's threads end before Python does.
+
+    A thread that lets go of a tensor while the interpreter ends aborts the process, with all of its work done.
+    """
+    dist.destroy_process_group()
+    comm._LOCAL_PROCESS_GROUP = None
+    comm._get_global_gloo_group.cache_clear()
+    gc.collect()  # a parallel model refers to its group, and is often part of a cycle
 
 
 def under_torchrun() -> bool:
