@@ -46,7 +46,7 @@ def run_torchrun(main: Callable[..., Any], args: Any) -> Any:
 def leave_torchrun() -> None:
     """Leaves the groups and forgets them, so that gloo's threads end before Python does.
 
-    A thread that lets go of a tensor while the interpreter ends aborts the process, with all of its work done.
+    One that lets go of a tensor while the interpreter ends may abort the process, with all of its work done.
     """
     dist.destroy_process_group()
     comm._LOCAL_PROCESS_GROUP = None
