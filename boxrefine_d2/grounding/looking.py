@@ -72,8 +72,12 @@ class Looker:
             for picture, of in zip(pictures, boxes, strict=True)
             for x1, y1, x2, y2 in of.tolist()
         ]
-        captions = iter(self._captioner.captions(crops))
-        return [self._topics([next(captions) for _ in of]) for of in boxes]
+        captions = self._captioner.captions(crops)
+        # an empty one says nothing; the others are read once, together
+        said = list(dict.fromkeys(caption for caption in captions if caption.strip()))
+        vectors = dict(zip(said, self._encode(said), strict=True))
+        following = iter(captions)
+        return [self._topics([next(following) for _ in of], vectors) for of in boxes]
 
     def _regions(self, picture: Tensor) -> np.ndarray:
         """(N, 4), see `proposals`."""
@@ -83,12 +87,12 @@ class Looker:
             min_area=self._min_area,
         )
 
-    def _topics(self, captions: list[str]) -> list[Topic]:
-        # an empty one says nothing
-        captions = [caption for caption in captions if caption.strip()]
+    def _topics(self, captions: list[str], vector_of: dict[str, Tensor]) -> list[Topic]:
+        """Of one picture's captions; those without a vector do not count."""
+        captions = [caption for caption in captions if caption in vector_of]
         if not captions:
             return []
-        vectors = self._encode(captions)
+        vectors = torch.stack([vector_of[caption] for caption in captions])
         groups = communities(
             vectors,
             min_similarity=self._min_similarity,

@@ -36,7 +36,7 @@ class WhatIsWhere(HeatmapModel):
         """
         super().__init__(**parts)
         self._prompt = prompt
-        self._looker = Looker(captioner, self._targets.text, **looking)
+        self._looker = Looker(captioner, self.clip.encode_text, **looking)
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:

@@ -31,19 +31,19 @@ class BlipCaptioner(Captioner):
         self._tokenizer = tokenizer
         self._side = model.config.vision_config.image_size
 
-    def to(self, device: torch.device) -> "BlipCaptioner":
-        """Itself, on a device."""
-        self._model.to(device)
-        self.device = device
+    def to(self, device: torch.device, dtype: torch.dtype) -> "BlipCaptioner":
+        """Itself, on a device and in a precision."""
+        self._model.to(device, dtype)
         return self
 
     def read(self, crops: Sequence[Tensor]) -> list[str]:
         """See `Captioner`."""
         pixels = torch.stack([self._input(crop) for crop in crops])
         prompts = self._tokenizer([PROMPT] * len(pixels), return_tensors="pt")
+        device = self._model.device
         ids = self._model.generate(
-            pixel_values=pixels.to(self.device),
-            **{key: prompts[key].to(self.device) for key in ("input_ids", "attention_mask")},
+            pixel_values=pixels.to(device, self._model.dtype),
+            **{key: prompts[key].to(device) for key in ("input_ids", "attention_mask")},
             num_beams=BEAMS,
             max_length=MAX_LENGTH,
             min_length=MIN_LENGTH,

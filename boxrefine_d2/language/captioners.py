@@ -5,7 +5,6 @@ Shapes: crops are (3, H, W) uint8 RGB, each of its own size.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -16,30 +15,21 @@ from boxrefine_d2.features.device import precision_of
 
 from .build import SHIPPED
 from .clip import Clip
+from .image_tower import encoded, in_precision
 
 CROPS_AT_ONCE = 64
 SHIPPED_PHRASES = SHIPPED / "phrases.txt"
 
 
 class Captioner(ABC):
-    """Pictures in, phrases out.
-
-    Attributes:
-        device: where its network is.
-        precision: of its products, a name of `PRECISIONS`. In bf16 a crop may get another of two phrases that fit it alike.
-    """
-
-    device = torch.device("cpu")
-    precision = "fp32"
+    """Pictures in, phrases out."""
 
     @torch.no_grad()
     def captions(self, crops: Sequence[Tensor]) -> list[str]:
         """One phrase a crop, whatever their number."""
-        dtype = precision_of(self.precision)
         found: list[str] = []
         for start in range(0, len(crops), CROPS_AT_ONCE):
-            with torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):
-                found += self.read(crops[start : start + CROPS_AT_ONCE])
+            found += self.read(crops[start : start + CROPS_AT_ONCE])
         return found
 
     @abstractmethod
@@ -53,27 +43,24 @@ class PhraseRetrieval(Captioner):
     Args:
         phrases: what may be said.
         prompt: what stands before each phrase when CLIP reads it.
+        dtype: of the image tower.
     """
 
-    def __init__(self, clip: Clip, phrases: Sequence[str], prompt: str):
+    def __init__(
+        self, clip: Clip, phrases: Sequence[str], prompt: str, dtype: torch.dtype = torch.float32
+    ):
         self._clip = clip
-        self.device = clip.device
         self._phrases = list(phrases)
-        self._prompt = prompt
-
-    @cached_property
-    def _text(self) -> Tensor:
-        with torch.autocast(self.device.type, enabled=False):
-            return self._clip.encode_text([self._prompt + phrase for phrase in self._phrases])
+        self._text = clip.encode_text([prompt + phrase for phrase in phrases])
+        self._tower = in_precision(clip.model, dtype)
 
     def read(self, crops: Sequence[Tensor]) -> list[str]:
         """See `Captioner`; of equals the first on the list."""
         squares = [
-            self._clip.resized(crop[None].to(self.device).float() / 127.5 - 1) for crop in crops
+            self._clip.resized(crop[None].to(self._text.device).float() / 127.5 - 1)
+            for crop in crops
         ]
-        vectors = self._clip.encode_images(torch.cat(squares))
-        with torch.autocast(self.device.type, enabled=False):
-            likeness = vectors.float() @ self._text.T
+        likeness = encoded(self._tower, torch.cat(squares)).float() @ self._text.T
         return [self._phrases[i] for i in likeness.argmax(dim=1).tolist()]
 
 
@@ -94,18 +81,18 @@ def read_phrases(path: str | Path) -> list[str]:
     return list(dict.fromkeys(phrases))
 
 
-def _retrieval(clip: Clip, weights: str, prompt: str) -> Captioner:
-    return PhraseRetrieval(clip, read_phrases(weights or SHIPPED_PHRASES), prompt)
+def _retrieval(clip: Clip, weights: str, prompt: str, dtype: torch.dtype) -> Captioner:
+    return PhraseRetrieval(clip, read_phrases(weights or SHIPPED_PHRASES), prompt, dtype)
 
 
-def _blip(clip: Clip, weights: str, prompt: str) -> Captioner:
+def _blip(clip: Clip, weights: str, prompt: str, dtype: torch.dtype) -> Captioner:
     from .blip import build_blip  # loads half of transformers
 
-    return build_blip(weights).to(clip.device)
+    return build_blip(weights).to(clip.device, dtype)
 
 
-# by name: from CLIP, MODEL.CAPTIONER.WEIGHTS and the prompt of CLIP's phrases
-CAPTIONERS: dict[str, Callable[[Clip, str, str], Captioner]] = {
+# by name: from CLIP, MODEL.CAPTIONER.WEIGHTS, the prompt of CLIP's phrases, and what the network computes in
+CAPTIONERS: dict[str, Callable[[Clip, str, str, torch.dtype], Captioner]] = {
     "phrases": _retrieval,
     "blip": _blip,
 }
@@ -120,12 +107,9 @@ def build_captioner(
         name: one of `CAPTIONERS`.
         weights: of "phrases" a text file with a phrase a line, of "blip" a folder as `transformers` writes it; None or
             "" for the list that ships, and the official network.
-        precision: see `Captioner`.
+        precision: of its network, a name of `PRECISIONS`; in bf16 a crop may get another of two phrases that fit it alike.
     Raises: UserError for an unknown name or precision, or what cannot be had.
     """
     if name not in CAPTIONERS:
         raise UserError(f"unknown captioner {name!r}; known: {', '.join(CAPTIONERS)}")
-    precision_of(precision)
-    captioner = CAPTIONERS[name](clip, str(weights or ""), prompt)
-    captioner.precision = precision
-    return captioner
+    return CAPTIONERS[name](clip, str(weights or ""), prompt, precision_of(precision))

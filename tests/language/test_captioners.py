@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import BertTokenizer, BlipConfig, BlipForConditionalGeneration
 
 from boxrefine_d2.data import load_spec, read_image
@@ -11,7 +12,6 @@ from boxrefine_d2.language.blip import MAX_LENGTH, MIN_LENGTH, PROMPT, build_bli
 from boxrefine_d2.language.build import build_clip
 from boxrefine_d2.language.captioners import (
     SHIPPED_PHRASES,
-    Captioner,
     PhraseRetrieval,
     build_captioner,
     read_phrases,
@@ -38,18 +38,37 @@ def test_the_phrase_that_clip_finds_most_alike(clip, monkeypatch):
     assert PhraseRetrieval(clip, PHRASES, "").captions([]) == []
 
 
-class DtypeOfProducts(Captioner):
-    """Says in which precision it multiplies."""
+@pytest.mark.parametrize(
+    ("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)]
+)
+def test_products_are_of_the_precision_asked_for(clip, blip_folder, precision, dtype):
+    before = clip.encode_images(torch.zeros(1, 3, clip.side, clip.side))
+    for name, weights in (("phrases", None), ("blip", blip_folder)):
+        captioner = build_captioner(name, clip, weights, "", precision)
+        with RecordsProducts() as seen:
+            assert len(captioner.captions(crops((8, 8)))) == 1
+        assert dtype in seen.dtypes
+        if precision == "bf16":
+            # the phrases' likeness of a crop is the last one, and it alone is exact
+            assert seen.dtypes.count(torch.float32) == (name == "phrases")
+    # the CLIP that all share stays as it is
+    assert torch.equal(clip.encode_images(torch.zeros(1, 3, clip.side, clip.side)), before)
 
-    def read(self, crops):
-        return [str((torch.ones(1, 2) @ torch.ones(2, 1)).dtype) for _ in crops]
+
+class RecordsProducts(TorchDispatchMode):
+    """The dtypes of all matrix products."""
+
+    def __init__(self):
+        super().__init__()
+        self.dtypes = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func.overloadpacket in (torch.ops.aten.mm, torch.ops.aten.addmm, torch.ops.aten.bmm):
+            self.dtypes.append(args[-1].dtype)
+        return func(*args, **(kwargs or {}))
 
 
-def test_products_are_of_the_precision_asked_for(clip, monkeypatch):
-    monkeypatch.setitem(captioners.CAPTIONERS, "dtype", lambda *_: DtypeOfProducts())
-    for precision, dtype in (("fp32", "torch.float32"), ("bf16", "torch.bfloat16")):
-        captioner = build_captioner("dtype", clip, None, "", precision)
-        assert captioner.captions(crops((8, 8))) == [dtype]
+def test_an_unknown_precision_is_a_users_mistake(clip):
     with pytest.raises(UserError, match="precision 'fp8' is unknown; known: fp32, bf16"):
         build_captioner("phrases", clip, None, "", "fp8")
 
@@ -64,10 +83,8 @@ def test_bf16_says_the_same_of_what_fits_clearly():
     best, second = likeness.topk(2, dim=1).values.T
     clear = (best - second > 0.02).tolist()  # far more than bf16 rounds
     assert any(clear)
-    captioner = PhraseRetrieval(clip, phrases, "")
-    fp32 = captioner.captions(given)
-    captioner.precision = "bf16"
-    bf16 = captioner.captions(given)
+    fp32 = PhraseRetrieval(clip, phrases, "").captions(given)
+    bf16 = PhraseRetrieval(clip, phrases, "", torch.bfloat16).captions(given)
     assert [c for c in zip(clear, fp32, bf16, strict=True) if c[0] and c[1] != c[2]] == []
 
 
@@ -150,8 +167,6 @@ def test_a_caption_does_not_depend_on_its_company(blip_folder):
     blip = build_blip(blip_folder)
     given = crops((20, 30), (50, 40), (32, 32))
     assert blip.captions(given) == [blip.captions([crop])[0] for crop in given]
-    blip.precision = "bf16"
-    assert len(blip.captions(given)) == 3
 
 
 def test_what_is_no_blip_is_named(tmp_path, blip_folder, monkeypatch):
