@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.structures import FeatureMap
 
+from .attention import FasterAttention
 from .vit import QKV_ORDER, LastBlock, PatchEmbed, VisionTransformer, patch_grid
 
 # (1, C, g, g) and the grid (h, w) to (1, C, h, w)
@@ -96,8 +97,9 @@ class TimmTransformer(nn.Module):
 
     def _before_last_block(self, images: Tensor) -> tuple[Tensor, Tensor | None, tuple[int, int]]:
         tokens, rotation, grid_size = self._embed(images)
-        for block in self.blocks[:-1]:
-            tokens = _run(block, tokens, rotation)
+        with FasterAttention():
+            for block in self.blocks[:-1]:
+                tokens = _run(block, tokens, rotation)
         return tokens, rotation, grid_size
 
     def forward(

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 from boxrefine_d2.structures import FeatureMap
 
+from .attention import FasterAttention
+
 TABLE_SIDE_PIXELS = 224  # every official position table was trained at 224 x 224
 
 QKV_ORDER = {"query": (0,), "key": (1,), "value": (2,), "kqv": (1, 0, 2)}
@@ -133,8 +135,9 @@ class VisionTransformer(nn.Module):
         Args: images: (B, 3, H, W), normalised.  block: counted from the end, -1 is the last, -2 the one before it.
         """
         tokens, grid_size = self._embed(images)
-        for layer in self.blocks[: len(self.blocks) + block + 1]:
-            tokens = layer(tokens)
+        with FasterAttention():
+            for layer in self.blocks[: len(self.blocks) + block + 1]:
+                tokens = layer(tokens)
         return tokens, grid_size
 
     def _last_attention_input(self, images: Tensor) -> tuple[Tensor, Tensor, tuple[int, int]]:
