@@ -180,9 +180,11 @@ def test_each_stage_of_the_plan_changes_what_it_is_called_after(grounding):
     assert {(c["SEED"], c["MODEL.CLIP.WEIGHTS"]) for c in configs.values()} == {(3, "")}
     refine = configs["refine"]
     assert refine["MODEL.HEATMAP.WEIGHTS"] == "out/train/heatmap.safetensors"
+    half = refine | {"DISCOVERY.CONTOURS.THRESHOLD": 0.5, "OUTPUT_DIR": "out/half"}
+    assert configs["half"] == half
 
     def changes(name):
-        different = {key: value for key, value in configs[name].items() if value != refine[key]}
+        different = {key: value for key, value in configs[name].items() if value != half[key]}
         assert different.pop("OUTPUT_DIR") == f"out/{name}"
         return different
 
