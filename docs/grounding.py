@@ -37,7 +37,6 @@ METRICS = {"pointing": "pointing", "box_acc": "box accuracy"}
 Finder = tuple[str, str]  # a stage of the plan, and a source in its results
 CLIP, CENTRE, RANDOM = "CLIP's relevance map", "the image's centre", "a random point and box"
 G, REFINED, H, SHUFFLED = "*g*", "*g^h*", "*h*", "*g* with phrases of other images"
-G_AT_HALF = "*g*, boxes at 0.5"
 # who finds, by title; the last three are controls
 FINDERS: dict[str, Finder] = {
     CLIP: ("train", "clip"),
@@ -56,6 +55,13 @@ REFINEMENTS = {
     "targets never united": "no_union",
     "without the localisation losses": "no_losses",
     "*k* = 1": "k1_score",
+}
+# of whom each seed is shown
+SEED_BY_SEED: dict[str, Finder] = {
+    G: FINDERS[G],
+    REFINED: FINDERS[REFINED],
+    "*g*, boxes at 0.5": ("half", "before"),
+    **{title: (stage, "refined") for title, stage in REFINEMENTS.items()},
 }
 # of each refinement what is shown: the metric, and the source with its title
 SHOWN = (("pointing", "refined", REFINED), ("box_acc", "refined", REFINED), ("box_acc", "h", H))
@@ -80,7 +86,7 @@ def _sources() -> dict[str, set[str]]:
     """Of each stage the sources that a table shows."""
     shown = [(stage, source) for stage in REFINEMENTS.values() for _, source, _ in SHOWN]
     sources: dict[str, set[str]] = {}
-    for stage, source in (*FINDERS.values(), *shown):
+    for stage, source in (*FINDERS.values(), *SEED_BY_SEED.values(), *shown):
         sources.setdefault(stage, set()).add(source)
     return sources
 
@@ -163,10 +169,8 @@ def _refinement_table(seeds: Mapping[str, Any], names: Sequence[str]) -> str:
 
 def _seed_table(seeds: Mapping[str, Any], names: Sequence[str]) -> str:
     """Of each seed how many phrases get no box at all, and how many the right one."""
-    finders = {title: FINDERS[title] for title in (G, REFINED)} | {G_AT_HALF: ("half", "before")}
-    finders |= {title: (stage, "refined") for title, stage in REFINEMENTS.items()}
     rows = []
-    for title, (stage, source) in finders.items():
+    for title, (stage, source) in SEED_BY_SEED.items():
         row = [title]
         for name in names:
             found = [of_seed["stages"][stage][name] for of_seed in seeds.values()]

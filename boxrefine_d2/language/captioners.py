@@ -5,6 +5,7 @@ Shapes: crops are (3, H, W) uint8 RGB, each of its own size.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -51,13 +52,17 @@ class PhraseRetrieval(Captioner):
     ):
         self._clip = clip
         self._phrases = list(phrases)
-        self._text = clip.encode_text([prompt + phrase for phrase in phrases])
+        self._prompt = prompt
         self._tower = in_precision(clip.model, dtype)
+
+    @cached_property
+    def _text(self) -> Tensor:
+        return self._clip.encode_text([self._prompt + phrase for phrase in self._phrases])
 
     def read(self, crops: Sequence[Tensor]) -> list[str]:
         """See `Captioner`; of equals the first on the list."""
         squares = [
-            self._clip.resized(crop[None].to(self._text.device).float() / 127.5 - 1)
+            self._clip.resized(crop[None].to(self._clip.device).float() / 127.5 - 1)
             for crop in crops
         ]
         likeness = encoded(self._tower, torch.cat(squares)).float() @ self._text.T

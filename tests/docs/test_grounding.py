@@ -109,9 +109,12 @@ def test_each_refinement_has_a_row(grounding):
 
 
 def test_each_seed_stands_by_itself(grounding):
-    text = tables(grounding, kept_seed(grounding, "11", g="10"), kept_seed(grounding, "00"))
+    of = {"g": "10", "before": "01", "refine_refined": "00"}
+    text = tables(grounding, kept_seed(grounding, "11", **of), kept_seed(grounding, "00"))
     assert f"|  | without a box, `{DATA}` | box accuracy, `{DATA}` |" in text
     assert "| *g* | 50.0, 100.0 | 50.0, 0.0 |" in text
+    assert "| *g^h* | 100.0, 100.0 | 0.0, 0.0 |" in text
+    assert "| *g*, boxes at 0.5 | 50.0, 100.0 | 50.0, 0.0 |" in text
     assert "| as the paper does it | 0.0, 100.0 | 100.0, 0.0 |" in text
 
 
