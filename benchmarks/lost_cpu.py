@@ -21,9 +21,9 @@ IMAGES = 32
 IMAGES_IN_SOFTWARE = 4  # bf16 without instructions for it takes many seconds an image
 FP32_TARGET, BF16_TARGET = 1.1, 2.5
 MIN_BF16_IOU = 0.95
-MAX_CORLOC_CHANGE = (
-    1  # images, gained less lost; with random weights two boxes of 32 are drawn elsewhere
-)
+# points of CorLoc that bf16 may change, with a network that has learnt: random weights draw boxes by chance, and one of 32 is three
+MAX_CORLOC_CHANGE = 1.0
+CORLOC_BACKBONE, CORLOC_IMAGES = "dino_mini", 200
 
 
 @torch.inference_mode()
@@ -57,7 +57,7 @@ def bf16() -> Result:
     batches = voc_batches(images, min(SETTINGS.batch_size, images // 2), multiple=16)
     pairs, published, ours, by_patch = _run(batches, torch.bfloat16)
     ious, with_ties = _ious(by_patch, ours), _ious(published, ours)
-    change = _localised(batches, ours) - _localised(batches, by_patch)
+    change = _corloc_change(CORLOC_IMAGES if able else IMAGES_IN_SOFTWARE)
     result = Result(pairs, "image", BF16_TARGET if able else None)
     if able:
         result.notes.append(_share_of_limit(batches, result.ours_ms, torch.bfloat16))
@@ -67,13 +67,14 @@ def bf16() -> Result:
         )
     result.notes.append(
         f"boxes: mean IoU with the fp32 box {ious.mean():.3f} (at least {MIN_BF16_IOU}), "
-        f"{(ious == 1).sum()} of {images} identical, localised {change:+d} images; {with_ties.mean():.3f} with the "
+        f"{(ious == 1).sum()} of {images} identical; {with_ties.mean():.3f} with the "
         "baseline's, which breaks ties otherwise"
     )
+    result.notes.append(f"CorLoc with {CORLOC_BACKBONE}: {change:+.1f} points")
     if ious.mean() < MIN_BF16_IOU:
         result.failed.append(f"the boxes' mean IoU is below {MIN_BF16_IOU}")
     if abs(change) > MAX_CORLOC_CHANGE:
-        result.failed.append(f"CorLoc changes by more than {MAX_CORLOC_CHANGE} image")
+        result.failed.append(f"CorLoc changes by more than {MAX_CORLOC_CHANGE} point")
     return result
 
 
@@ -132,10 +133,23 @@ def _whole(batches: list[Batch], boxes: list[Tensor]) -> int:
     )
 
 
-def _localised(batches: list[Batch], boxes: list[Tensor]) -> int:
-    """Images whose box CorLoc counts."""
-    gt_boxes = [gt for batch in batches for gt in batch.gt_boxes]
-    return sum(is_localised(box.tolist(), gt) for box, gt in zip(boxes, gt_boxes, strict=True))
+def _corloc_change(images: int) -> float:
+    """Points that LOST gains by bf16 on so many pictures."""
+    backbone, rule = build_backbone(CORLOC_BACKBONE), build_rule(SETTINGS.method)
+    batches = voc_batches(images, SETTINGS.batch_size, multiple=backbone.stride)
+
+    def localised(dtype: torch.dtype) -> int:
+        backbone.to(dtype)
+        return sum(
+            is_localised(found.boxes[0].tolist(), gt)
+            for batch in tqdm(batches, desc="CorLoc", leave=False)
+            for found, gt in zip(
+                rule(backbone(batch.inputs, image_sizes=batch.sizes)), batch.gt_boxes, strict=True
+            )
+        )
+
+    exact = localised(torch.float32)
+    return 100 * (localised(torch.bfloat16) - exact) / images
 
 
 def _share_of_limit(batches: list[Batch], milliseconds: float, dtype: torch.dtype) -> str:

@@ -46,8 +46,9 @@ class FasterAttention(TorchFunctionMode):
     ) -> Any:
         """Called by torch in place of each of its functions."""
         given = kwargs or {}
-        # what timm passes beside the three when there is nothing to mask or drop
-        plain = len(args) == 3 and not any(isinstance(x, Tensor) or x for x in given.values())
-        if func is F.scaled_dot_product_attention and plain and not fused_gains(args[0]):
-            return attention_by_rows(*args)
+        if func is F.scaled_dot_product_attention:
+            # what timm passes beside the three when there is nothing to mask or drop is empty, false or 0
+            plain = len(args) == 3 and not any(isinstance(x, Tensor) or x for x in given.values())
+            if plain and not fused_gains(args[0]):
+                return attention_by_rows(*args)
         return func(*args, **given)

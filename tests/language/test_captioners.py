@@ -168,6 +168,7 @@ def test_a_caption_does_not_depend_on_its_company(blip_folder):
     blip = build_blip(blip_folder)
     given = crops((20, 30), (50, 40), (32, 32))
     assert blip.captions(given) == [blip.captions([crop])[0] for crop in given]
+    assert len(blip.to(torch.device("cpu"), torch.bfloat16).captions(given)) == 3
 
 
 def test_what_is_no_blip_is_named(tmp_path, blip_folder, monkeypatch):
