@@ -2,6 +2,7 @@
 
 import argparse
 import importlib.util
+import io
 import os
 import signal
 import sys
@@ -47,6 +48,10 @@ def run_command(main: Callable[[], int | None]) -> int:
     Returns: 0 or what `main` returns; 2 for a user's mistake; 141, as the shell has it, where nobody reads the output
         any more (`| head`). Any other exception is our bug and passes.
     """
+    # names of files may hold bytes that are no text: shown as escapes, never an error of their own
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         return main() or 0
     except UserError as error:

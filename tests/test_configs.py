@@ -14,8 +14,8 @@ from boxrefine_d2.engine import (
 )
 from boxrefine_d2.engine.phased_trainer import PhasedTrainer
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.files.shipped_configs import find_config, shipped_configs
 from boxrefine_d2.pipeline import plan_of_file
-from boxrefine_d2.shipped_configs import find_config, shipped_configs
 
 PIPELINES = sorted(shipped_configs().glob("pipelines/*.yaml"))
 CONFIGS = sorted(set(shipped_configs().rglob("*.yaml")) - set(PIPELINES))

@@ -9,11 +9,11 @@ from pathlib import Path
 from boxrefine_d2.analysis.instance_keys import PER
 from boxrefine_d2.analysis.key_picture import draw_key_similarity
 from boxrefine_d2.analysis.key_similarity import PAIRS, key_similarity
-from boxrefine_d2.atomic_file import atomic_binary_file, atomic_text_file
 from boxrefine_d2.config import paper_profile
 from boxrefine_d2.errors import CommandParser, UserError, run_command
 from boxrefine_d2.features.command_line import add_network_arguments
 from boxrefine_d2.features.device import check_device
+from boxrefine_d2.files.atomic import atomic_binary_file, atomic_text_file
 
 PAIRS_HELP = "pairs of each kind, of the same class and of different ones, at most; more are drawn"
 

@@ -12,11 +12,11 @@ import safetensors.torch
 from torch import Tensor
 
 import boxrefine_d2
-from boxrefine_d2.atomic_file import atomic_binary_file
 from boxrefine_d2.errors import CommandParser, UserError, run_command
 from boxrefine_d2.features.build import build_backbone, official_file
 from boxrefine_d2.features.detectron2_names import to_detectron2_names
 from boxrefine_d2.features.weights import file_sha256
+from boxrefine_d2.files.atomic import atomic_binary_file
 
 BACKBONE = "dino_resnet50"
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import safetensors.torch
 
-from boxrefine_d2.atomic_file import atomic_binary_file
 from boxrefine_d2.errors import CommandParser, UserError, run_command
 from boxrefine_d2.features.pickled_module import read_pickled_module
 from boxrefine_d2.features.text_heatmap import HEATMAPS, our_names
 from boxrefine_d2.features.weights import build_empty, load_into
+from boxrefine_d2.files.atomic import atomic_binary_file
 
 
 def parser() -> argparse.ArgumentParser:

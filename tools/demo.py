@@ -7,7 +7,6 @@ from pathlib import Path
 
 from boxrefine_d2.analysis.mask_rounds_picture import draw_mask_rounds
 from boxrefine_d2.analysis.sights_picture import draw_sights, in_words
-from boxrefine_d2.atomic_file import atomic_binary_file
 from boxrefine_d2.data import read_image
 from boxrefine_d2.engine.grounding_command import (
     SMALL,
@@ -16,6 +15,7 @@ from boxrefine_d2.engine.grounding_command import (
 )
 from boxrefine_d2.errors import CommandParser, UserError, require_grounding, run_command
 from boxrefine_d2.features.command_line import add_network_arguments
+from boxrefine_d2.files.atomic import atomic_binary_file
 from boxrefine_d2.pseudo_labels import DiscoverySettings, discover_image, parameters_of
 
 DEFAULT_METHOD = "lost"

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from boxrefine_d2.analysis.sights_picture import draw_sights, in_words
-from boxrefine_d2.atomic_file import atomic_binary_file
 from boxrefine_d2.data import read_image
 from boxrefine_d2.engine.grounding_command import SMALL, changed_config, squeezed_sample
 from boxrefine_d2.errors import CommandParser, UserError, require_grounding, run_command
 from boxrefine_d2.evaluation import write_json
 from boxrefine_d2.features.device import default_device
+from boxrefine_d2.files.atomic import atomic_binary_file
 from boxrefine_d2.structures import Sight
 
 CAPTIONER_HELP = (

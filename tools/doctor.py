@@ -13,8 +13,8 @@ from pathlib import Path
 
 try:
     from boxrefine_d2 import doctor
-    from boxrefine_d2.atomic_file import atomic_text_file
     from boxrefine_d2.errors import CommandParser, UserError, run_command
+    from boxrefine_d2.files.atomic import atomic_text_file
 except ModuleNotFoundError as error:
     print(
         f"error: boxrefine_d2 is not installed in {sys.executable} ({error}); in its folder run `make setup`, then "

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from boxrefine_d2.analysis.matched_points import match_points
 from boxrefine_d2.analysis.matched_points_picture import draw_matched_points
-from boxrefine_d2.atomic_file import atomic_binary_file, atomic_text_file
 from boxrefine_d2.config import paper_profile
 from boxrefine_d2.errors import CommandParser, UserError, run_command
 from boxrefine_d2.features.command_line import add_network_arguments
 from boxrefine_d2.features.device import check_device
+from boxrefine_d2.files.atomic import atomic_binary_file, atomic_text_file
 
 K_HELP = "comma-separated, one row of the picture for each; 1 is mutual nearest neighbours"
 FOREGROUND_HELP = "the rule whose masks are matched"

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 
 from boxrefine_d2.analysis.mask_rounds_picture import detections_of, draw_mask_rounds
-from boxrefine_d2.atomic_file import atomic_binary_file
 from boxrefine_d2.config import paper_profile
 from boxrefine_d2.data import read_image, read_pseudo_labels
 from boxrefine_d2.data.mappers import SqueezedImageMapper
@@ -19,6 +18,7 @@ from boxrefine_d2.errors import CommandParser, UserError, run_command
 from boxrefine_d2.features import build_backbone, read_map
 from boxrefine_d2.features.command_line import add_network_arguments
 from boxrefine_d2.features.device import check_device
+from boxrefine_d2.files.atomic import atomic_binary_file
 from boxrefine_d2.pseudo_labels.finishing import grid_masks
 
 ROUNDS = 3

@@ -8,8 +8,8 @@ from functools import partial
 from pathlib import Path
 
 from boxrefine_d2.errors import CommandParser, UserError, run_command
+from boxrefine_d2.files.shipped_configs import find_config
 from boxrefine_d2.pipeline import plan_of_file, run_plan
-from boxrefine_d2.shipped_configs import find_config
 
 
 def main(argv: Sequence[str] | None = None) -> int:

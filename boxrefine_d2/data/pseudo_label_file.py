@@ -21,10 +21,10 @@ from typing import Any
 from detectron2.structures import BoxMode
 from pycocotools import mask as mask_codec
 
-from boxrefine_d2.atomic_file import atomic_text_file
 from boxrefine_d2.data.coco import read_coco_document, xyxy_of
 from boxrefine_d2.data.records import Record
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.files.atomic import atomic_text_file
 
 OBJECT_ID, OBJECT_NAME = 1, "object"
 _OBJECT_CATEGORY = {"id": OBJECT_ID, "name": OBJECT_NAME}

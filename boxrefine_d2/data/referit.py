@@ -15,7 +15,7 @@ from tqdm import tqdm
 from boxrefine_d2.data.images import header_size
 from boxrefine_d2.data.records import LoadedDataset, Record
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.plain_pickle import read_plain_pickle
+from boxrefine_d2.files.plain_pickle import read_plain_pickle
 
 ANNOTATIONS, IMAGES = "annotations", "ReferIt_Images"
 MIN_AREA = 0.05  # share of the image that a query's box covers more than; the papers' protocol

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from boxrefine_d2.data.images import header_size
 from boxrefine_d2.data.records import LoadedDataset, Record
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.plain_pickle import read_plain_pickle
+from boxrefine_d2.files.plain_pickle import read_plain_pickle
 
 REGIONS = "VG_Annotations/region_descriptions.json"
 SPLITS = "VG_Annotations/data_splits.pickle"

@@ -11,10 +11,10 @@ from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import CfgNode
 from torch import Tensor, nn
 
-from boxrefine_d2.atomic_file import atomic_binary_file, atomic_text_file
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.features.build import SHIPPED
 from boxrefine_d2.features.weights import fetch, read_checkpoint
+from boxrefine_d2.files.atomic import atomic_binary_file, atomic_text_file
 
 from .predictors import is_predictor
 

@@ -7,7 +7,7 @@ from detectron2.config import CfgNode
 from torch import nn
 
 import boxrefine_d2
-from boxrefine_d2.atomic_file import atomic_binary_file
+from boxrefine_d2.files.atomic import atomic_binary_file
 
 from .results import config_sha256
 

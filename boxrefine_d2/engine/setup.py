@@ -13,7 +13,7 @@ from detectron2.utils.logger import setup_logger
 
 from boxrefine_d2.config import boxrefine_cfg
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.shipped_configs import find_config
+from boxrefine_d2.files.shipped_configs import find_config
 
 logger = logging.getLogger(__name__)
 

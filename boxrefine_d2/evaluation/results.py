@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from boxrefine_d2.atomic_file import atomic_text_file
+from boxrefine_d2.files.atomic import atomic_text_file
 
 
 @dataclass(frozen=True)

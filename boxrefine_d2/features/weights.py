@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.plain_pickle import PlainUnpickler
+from boxrefine_d2.files.plain_pickle import PlainUnpickler
 
 Built = TypeVar("Built", bound=nn.Module)
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import yaml
 
-from boxrefine_d2.atomic_file import atomic_text_file
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.shipped_configs import find_config
+from boxrefine_d2.files.atomic import atomic_text_file
+from boxrefine_d2.files.shipped_configs import find_config
 
 from .plan import Stage
 

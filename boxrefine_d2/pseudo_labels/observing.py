@@ -10,8 +10,8 @@ from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from boxrefine_d2.atomic_file import atomic_binary_file
 from boxrefine_d2.discovery.build import Rule
+from boxrefine_d2.files.atomic import atomic_binary_file
 from boxrefine_d2.structures import FeatureMap
 
 

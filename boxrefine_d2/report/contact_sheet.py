@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from boxrefine_d2.atomic_file import atomic_text_file
 from boxrefine_d2.data import ImageReadError, load_spec, read_image
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.export import LabelledImage
+from boxrefine_d2.files.atomic import atomic_text_file
 
 from .compared_files import SORTS, ComparedImage, LabelFile, compare, read_label_file
 from .frame import framed, section

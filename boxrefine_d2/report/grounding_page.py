@@ -7,7 +7,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from boxrefine_d2.atomic_file import atomic_text_file
+from boxrefine_d2.files.atomic import atomic_text_file
 
 from .bootstrap import DRAWS
 from .frame import framed, section

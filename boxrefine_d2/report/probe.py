@@ -13,13 +13,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from boxrefine_d2.atomic_file import atomic_binary_file
 from boxrefine_d2.data import ImageReadError, load_spec
 from boxrefine_d2.discovery import build_rule, rule_parameters
 from boxrefine_d2.discovery.build import Rule, facet_of
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.features import build_backbone, read_map
 from boxrefine_d2.features.device import check_device, precision_of
+from boxrefine_d2.files.atomic import atomic_binary_file
 from boxrefine_d2.pseudo_labels import DiscoverySettings
 from boxrefine_d2.pseudo_labels.observing import observes
 from boxrefine_d2.pseudo_labels.run import image_mapper

@@ -5,8 +5,8 @@ import os
 
 import pytest
 
-from boxrefine_d2.atomic_file import atomic_text_file
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.files.atomic import atomic_text_file
 
 
 def _write(path, *parts):

@@ -9,6 +9,8 @@ from typing import Any, BinaryIO, TextIO
 
 from boxrefine_d2.errors import UserError
 
+from .names import cut_to_bytes
+
 
 @contextmanager
 def atomic_text_file(path: str | os.PathLike[str]) -> Iterator[TextIO]:
@@ -33,9 +35,10 @@ def atomic_binary_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def _atomic(path: str | os.PathLike[str], mode: str, **how: str) -> Iterator[Any]:
+def _atomic(path: str | os.PathLike[str], mode: str, **how: Any) -> Iterator[Any]:
     target = Path(os.path.realpath(path))
-    temporary = target.with_name(f".{target.name[:100]}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    mark = f"{os.getpid()}-{secrets.token_hex(4)}"
+    temporary = target.with_name(f".{cut_to_bytes(target.name, 100)}.{mark}.tmp")
     try:
         if target.is_dir():
             raise UserError(f"cannot write {os.fspath(path)!r}: it is a folder")

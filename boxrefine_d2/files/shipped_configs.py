@@ -22,6 +22,6 @@ def find_config(name: str) -> Path:
 
 def shipped_configs() -> Path:
     """The folder of the yaml files: inside an installed package, or beside it in a checkout."""
-    package = Path(__file__).parent
+    package = Path(__file__).parents[1]
     installed = package / "configs"
     return installed if installed.is_dir() else package.parent / "configs"

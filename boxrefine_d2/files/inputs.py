@@ -1,0 +1,93 @@
+"""Files from outside: each is looked at before it is read, and refused with the reason that is true.
+
+A pipe or a device is never opened: it may never end. A file is measured before memory is taken for it.
+"""
+
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+from boxrefine_d2.errors import UserError
+
+FilePath = str | os.PathLike[str]
+
+MAX_TEXT_BYTES = 2 * 2**30  # of a file that is read as a whole
+_HEAD_BYTES = 512
+
+
+def check_regular_file(path: FilePath, what: str, max_bytes: int | None = None) -> int:
+    """Return the size of a regular file in bytes; nothing of it is read.
+
+    Args:   what: what the file is to be, for messages ("COCO file").  max_bytes: None is no limit.
+    Raises: UserError for a path that does not exist, is a folder, a pipe, a socket or a device, or holds more bytes.
+    """
+    shown = f"{what} {os.fspath(path)!r}"
+    try:
+        status = os.stat(path)
+    except FileNotFoundError as error:
+        raise UserError(f"{shown} does not exist") from error
+    except (OSError, ValueError) as error:  # ValueError: a null character in the name
+        raise UserError(
+            f"cannot read {shown}: {getattr(error, 'strerror', None) or error}"
+        ) from error
+    if stat.S_ISDIR(status.st_mode):
+        raise UserError(f"{shown} is a folder; name a file")
+    if not stat.S_ISREG(status.st_mode):
+        raise UserError(f"{shown} is a pipe or a device; name a regular file")
+    if max_bytes is not None and status.st_size > max_bytes:
+        raise UserError(
+            f"{shown} has {status.st_size / 2**30:.1f} GiB; at most {max_bytes / 2**30:.1f} GiB are read"
+        )
+    return status.st_size
+
+
+def read_text(path: FilePath, what: str) -> str:
+    """Return the text of a UTF-8 file without its byte order mark, line ends as "\\n".
+
+    Raises: UserError for what `check_regular_file` refuses, an unreadable file, or bytes that are no UTF-8.
+    """
+    check_regular_file(path, what, MAX_TEXT_BYTES)
+    try:
+        return Path(path).read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise UserError(f"cannot read {what} {os.fspath(path)!r}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{what} {os.fspath(path)!r} is no UTF-8 text (byte {error.start}); save it as UTF-8"
+        ) from error
+
+
+def read_json(path: FilePath, what: str) -> Any:
+    """Return the content of a JSON file.
+
+    Raises: UserError for what `read_text` refuses, and for text that is no JSON, saying what it is where that is known.
+    """
+    text = read_text(path, what)
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        shown = f"{what} {os.fspath(path)!r}"
+        if not text.strip():
+            raise UserError(f"{shown} is empty") from error
+        instead = text_stand_in(text[:_HEAD_BYTES].encode(errors="replace"))
+        if instead:
+            raise UserError(f"{shown} is {instead}") from error
+        raise UserError(f"{shown} is not JSON: {error}; was it cut short?") from error
+
+
+def text_stand_in(head: bytes) -> str | None:
+    """Say what lies in the place of a file: a git-lfs pointer or an HTML page; None for anything else.
+
+    >>> text_stand_in(b"<!DOCTYPE html><title>Sign in</title>")
+    'an HTML page (a login page?), not the file itself; fetch it anew'
+
+    Args: head: the first bytes of the file.
+    """
+    start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if start.startswith(b"version https://git-lfs"):
+        return "a git-lfs pointer, not the file itself; run `git lfs pull` where it came from"
+    if start.startswith((b"<!doctype html", b"<html")):
+        return "an HTML page (a login page?), not the file itself; fetch it anew"
+    return None

@@ -1,0 +1,92 @@
+"""Outputs, looked at before the work: a mistake in `--output` is found before the first image, not after hours."""
+
+import os
+import secrets
+from collections.abc import Collection, Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from boxrefine_d2.errors import UserError
+
+from .names import MAX_NAME_BYTES, cut_to_bytes
+
+FilePath = str | os.PathLike[str]
+
+_ROOM_FOR_JOURNALS = 32  # bytes that a name grows by while the work goes on: ".journal.12-3"
+
+
+def check_output_file(
+    path: FilePath,
+    *,
+    inputs: Iterable[FilePath] = (),
+    suffixes: Collection[str] = (),
+    flag: str = "--output",
+) -> None:
+    """Refuse an output file that could not be written, or would take the place of an input.
+
+    Missing folders above it are made, and a file is made beside it and removed: nothing else tells for certain.
+
+    Args:   inputs: files that the command reads; they are compared by what they are, not by their names.
+            suffixes: those that the name may end in, in any case; empty: any.
+            flag: how the user named the output, for messages.
+    Raises: UserError, naming the flag and the path.
+    """
+    shown, target = f"{flag} {os.fspath(path)!r}", Path(os.path.realpath(path))
+    if target.is_dir():
+        raise UserError(f"{shown} is a folder; name a file in it")
+    if target.exists() and not target.is_file():
+        raise UserError(f"{shown} is a pipe or a device; name a regular file")
+    if suffixes and target.suffix.lower() not in suffixes:
+        raise UserError(f"{shown}: its name must end in {' or '.join(suffixes)}")
+    _check_no_input(target, inputs, shown)
+    _check_name(target, shown)
+    _check_writable(target.parent, shown)
+
+
+def check_output_folder(
+    path: FilePath, *, inputs: Iterable[FilePath] = (), flag: str = "--output"
+) -> None:
+    """Refuse an output folder that could not be written to; it is made if it is missing.
+
+    Args:   inputs: folders that the command reads and must not write to.
+    Raises: UserError, naming the flag and the path.
+    """
+    shown, target = f"{flag} {os.fspath(path)!r}", Path(os.path.realpath(path))
+    if target.exists() and not target.is_dir():
+        raise UserError(f"{shown} is a file; a folder is needed")
+    _check_no_input(target, inputs, shown)
+    _check_writable(target, shown)
+
+
+def is_same_file(one: FilePath, other: FilePath) -> bool:
+    """Whether two paths lead to one file: the same inode, or the same place where there is none yet."""
+    with suppress(OSError, ValueError):
+        return os.path.samefile(one, other)
+    return os.path.realpath(one) == os.path.realpath(other)
+
+
+def _check_no_input(target: Path, inputs: Iterable[FilePath], shown: str) -> None:
+    for path in inputs:
+        if is_same_file(target, path):
+            raise UserError(
+                f"{shown} is an input of this command, {os.fspath(path)!r}; name another file"
+            )
+
+
+def _check_name(target: Path, shown: str) -> None:
+    most = MAX_NAME_BYTES - _ROOM_FOR_JOURNALS
+    length = len(os.fsencode(target.name))
+    if length > most:
+        raise UserError(f"{shown}: its name has {length} bytes, at most {most} are possible")
+
+
+def _check_writable(folder: Path, shown: str) -> None:
+    probe = folder / f".{cut_to_bytes(folder.name, 50)}.{os.getpid()}-{secrets.token_hex(4)}.tmp"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch(exist_ok=False)
+    except OSError as error:
+        raise UserError(f"cannot write {shown}: {error.strerror or error}") from error
+    finally:
+        with suppress(OSError):
+            probe.unlink()
