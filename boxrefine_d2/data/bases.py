@@ -35,7 +35,7 @@ def load_base(kind: str, arguments: tuple[str, ...], limit: int | None = None) -
     if kind == "scenes":
         return _load_scenes(arguments[0], limit)
     if kind == "folder":
-        return LoadedDataset(load_folder(arguments[0], limit), [], [], labelled=False)
+        return load_folder(arguments[0], limit)
     if kind == "coco":
         return load_coco(*arguments)
     if kind == "voc":

@@ -16,7 +16,8 @@ import torch
 from detectron2.utils import comm
 from tqdm import tqdm
 
-from boxrefine_d2.data.dataset_spec import load_spec
+from boxrefine_d2.data.dataset_spec import files_of_spec, load_spec
+from boxrefine_d2.data.frames import with_pixel_sizes
 from boxrefine_d2.data.loaders import UnreadableImage, WholeImageLoader
 from boxrefine_d2.data.mappers import ImageMapper, SqueezedImageMapper, WholeImageMapper
 from boxrefine_d2.data.pseudo_label_file import id_order, write_ordered_pseudo_labels
@@ -25,6 +26,7 @@ from boxrefine_d2.discovery.build import Rule, dense_solves_of, facet_of, mask_s
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.features import Backbone, build_backbone, read_map
 from boxrefine_d2.features.device import check_device, precision_of
+from boxrefine_d2.files.outputs import check_output_file
 from boxrefine_d2.structures import FeatureMap
 
 from .finishing import finisher, grid_masks
@@ -85,7 +87,10 @@ def discover_dataset(
     facet = facet_of(rule, backbone.facets)  # mistakes come before any image is read
     if require := mask_steps_of(rule).require:
         require()
-    records = load_spec(data).records
+    dataset = with_pixel_sizes(load_spec(data), data)
+    records = dataset.records
+    images = (record["file_name"] for record in records)
+    check_output_file(output, inputs=[*files_of_spec(data), settings.weights or "", *images])
     mapper = image_mapper(settings, rule)
     batches, too_large = plan_batches(records, mapper, settings.batch_size, backbone.stride)
     info = settings.info(backbone, records)
@@ -118,7 +123,8 @@ def discover_dataset(
                 f"put all files {output.name}.journal.* into one folder and run the same command without torchrun"
             )
         return DiscoverySummary(done_now, done_now, 0, seconds, written=False)
-    images, failed = _write(output, journal, info, len(records), too_large)
+    others = {"other_files": dict(dataset.other_files)} if dataset.other_files else {}
+    images, failed = _write(output, journal, info, others, len(records), too_large)
     statistics_file(output).unlink(missing_ok=True)
     return DiscoverySummary(images, done_by_all, failed, perf_counter() - start)
 
@@ -198,9 +204,17 @@ def _entry(
 
 
 def _write(
-    output: Path, journal: Journal, info: dict[str, Any], asked: int, failed: list[dict[str, str]]
+    output: Path,
+    journal: Journal,
+    info: dict[str, Any],
+    others: dict[str, Any],
+    asked: int,
+    failed: list[dict[str, str]],
 ) -> tuple[int, int]:
-    """The file from the journals, which are then removed; (images, failed images) in it."""
+    """The file from the journals, which are then removed; (images, failed images) in it.
+
+    Args: others: what else `info` says in the file; a journal does not depend on it.
+    """
     order = []
     failed = list(failed)
     solves = 0
@@ -218,6 +232,7 @@ def _write(
         images=(entry_of(index)["images"][i][0] for _, index, i in order),
         annotations=(line for _, index, i in order for line in entry_of(index)["images"][i][1]),
         info=info
+        | others
         | {
             "images_failed": sorted(failed, key=lambda failure: failure["file_name"]),
             "dense_solves": solves,

@@ -357,12 +357,11 @@ def test_pseudo_names_may_start_one_folder_higher(coco, tmp_path):
     assert len(load_spec(f"{coco}+pseudo={path}").records[0]["annotations"]) == 1
 
 
-def test_pseudo_of_other_sizes_is_a_warning(coco, tmp_path, caplog):
+def test_the_size_of_an_image_is_that_of_the_frame_of_its_pseudo_labels(coco, tmp_path):
     images = [{"id": i, "file_name": f"{i}.png", "width": 60, "height": 40} for i in (1, 2, 3)]
     write_pseudo_labels(tmp_path / "p.json", images=images, annotations=[], info={})
-    with caplog.at_level(logging.WARNING):
-        load_spec(f"{coco}+pseudo={tmp_path}/p.json")
-    assert "3 images have another size" in caplog.text
+    records = load_spec(f"{coco}+pseudo={tmp_path}/p.json").records
+    assert {(r["height"], r["width"]) for r in records} == {(40, 60)}
 
 
 def test_relative_paths_are_relative_to_the_working_directory(coco, tmp_path, monkeypatch):

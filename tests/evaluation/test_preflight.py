@@ -216,8 +216,29 @@ def test_sizes_and_names_of_a_data_set_file(score):
     content = dataset_file()
     content["images"][0]["width"] = 640
     assert score(content).warnings[0].startswith("1 of 4 images have another size")
-    assert score(dataset_file(size=(300, 400))).warnings == []  # exchanged, as MaskCut writes them
-    assert score(dataset_file(name="frame_{}.png")).warnings[0].startswith("no image has the file")
+    assert "4 of the 4 images" in score(dataset_file(name="frame_{}.png")).warnings[0]
+    with pytest.raises(
+        UserError, match="have other names .* id 5: '7.jpg' there, 'images/5.jpg' here"
+    ):
+        score({**content, "images": [{"id": 5, "file_name": "7.jpg"}]})
+
+
+def test_width_and_height_exchanged(score):
+    """As MaskCut writes them, with boxes of the image as it is seen; or of the pixels before EXIF orientation."""
+    [warning] = score(dataset_file(size=(300, 400), box=(310, 160, 80, 90))).warnings
+    assert "4 of 4 images have width and height exchanged" in warning
+    assert "boxes fit the ground truth's alone" in warning
+    [warning] = score(dataset_file(size=(300, 400))).warnings
+    assert "boxes fit both ways" in warning
+    with pytest.raises(UserError, match="of the pixels as stored, before EXIF orientation"):
+        score(dataset_file(size=(300, 400), box=(10, 310, 80, 15)))
+
+
+def test_a_small_overlap_is_said_before_the_score(score):
+    content = results_list(ids=IDS[:1])
+    result = score(content)
+    assert "only 1 of the 4 images" in result.to_text().splitlines()[0]
+    assert score(results_list(ids=IDS[:2])).warnings == []
 
 
 def test_an_image_whose_size_is_unknown_is_not_compared(score):
@@ -249,10 +270,10 @@ def test_metrics_of_one_function_are_computed_together(monkeypatch, tmp_path):
     assert list(result.values) == ["two", "one"]
     assert result.to_json() == {"two": 2.0, "one": 1.0, "images_evaluated": 3}
     assert result.to_text().splitlines() == [
+        "warning: odd",
         "two               2.00 %",
         "one               1.00 %",
         "images evaluated       3",
-        "warning: odd",
     ]
 
 
