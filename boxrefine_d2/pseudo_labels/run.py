@@ -24,12 +24,13 @@ from boxrefine_d2.data.pseudo_label_file import id_order, write_ordered_pseudo_l
 from boxrefine_d2.discovery import build_rule
 from boxrefine_d2.discovery.build import Rule, dense_solves_of, facet_of, mask_steps_of
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.features import Backbone, build_backbone, read_map
+from boxrefine_d2.features import Backbone, build_backbone
 from boxrefine_d2.features.device import check_device, precision_of
 from boxrefine_d2.files.outputs import check_output_file
 from boxrefine_d2.structures import FeatureMap
 
 from .finishing import finisher, grid_masks
+from .finite_maps import read_finite_maps
 from .journal import Entry, Journal
 from .observing import observe, observes, statistics_file
 from .planning import failure, plan_batches
@@ -142,9 +143,9 @@ def _maps(
     """The map of every batch of which anything can be read."""
     with tqdm(total=images, unit="img", desc="observe") as bar:
         for samples in loader.with_unreadable():
-            readable = [s["image"] for s in samples if not isinstance(s, UnreadableImage)]
-            if readable:
-                yield read_map(readable, backbone, facet)
+            features, _ = read_finite_maps(samples, backbone, facet)
+            if features:
+                yield features
             bar.update(len(samples))
 
 
@@ -161,10 +162,10 @@ def _entries(
     steps = mask_steps_of(rule)
     with finisher(steps, num_workers) as finish:
         for index, samples in zip(todo, loader.with_unreadable(), strict=True):
+            features, samples = read_finite_maps(samples, backbone, facet)
             readable = [s for s in samples if not isinstance(s, UnreadableImage)]
             work, solved_before = [], dense_solves_of(rule)
-            if readable:
-                features = read_map([s["image"] for s in readable], backbone, facet)
+            if features:
                 pairs = zip(readable, rule(features), strict=True)
                 work = [
                     (s["image_id"], grid_masks(s, boxes, features, steps)) for s, boxes in pairs
