@@ -12,6 +12,7 @@ from typing import Any, TypeGuard
 from detectron2.structures import BoxMode
 from pycocotools import mask as mask_codec
 
+from boxrefine_d2.data.exchanged_sizes import correct_exchanged_sizes
 from boxrefine_d2.data.images import header_size
 from boxrefine_d2.data.records import LoadedDataset, Record
 from boxrefine_d2.errors import UserError
@@ -29,7 +30,7 @@ def load_coco(
     the annotation's id (`annotation_id`) are kept where present, uncompressed RLE as compressed
     RLE. Categories are numbered from 0 by ascending id. A file without `annotations` is data
     without labels. In the files of MaskCut's release width and height of the images stand in each
-    other's place; where all masks say so, they are exchanged and a warning counts the images.
+    other's place, in others those of the masks: `correct_exchanged_sizes` reads both the right way.
     Pictures are not looked at, except for the header of one whose size the file does not give.
 
     Raises: UserError for a missing file or folder, for JSON that is not a COCO object, and for an
@@ -193,25 +194,10 @@ def _attach(
             else:
                 converted["segmentation"] = segmentation
         records[image_id]["annotations"].append(converted)
-    turned = [one for record in records.values() for one in _turned_masks(record)]
-    if turned and all(turned):
-        for record in records.values():
-            record["height"], record["width"] = record["width"], record["height"]
-        odd["images have width and height exchanged, by their masks; read the right way"] = len(
-            records
-        )
+    odd.update(correct_exchanged_sizes(records.values(), f"COCO file {str(path)!r}"))
     for what, count in odd.items():
         if count:
             logger.warning("%s: %d %s", path, count, what)
-
-
-def _turned_masks(record: Record) -> list[bool]:
-    """Of each RLE mask, if the image is not square, whether its size is (width, height) of the image."""
-    if record["height"] == record["width"]:
-        return []
-    turned = [record["width"], record["height"]]
-    masks = [found.get("segmentation") for found in record["annotations"]]
-    return [mask["size"] == turned for mask in masks if isinstance(mask, dict)]
 
 
 def xyxy_of(bbox: Any) -> list[float] | None:
