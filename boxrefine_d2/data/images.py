@@ -1,16 +1,8 @@
 """Reading images: any file Pillow can open becomes upright RGB, or a one-line `ImageReadError`.
 
 Formats that Pillow hands to other programs (EPS) or only identifies (MPEG, WMF, ...) are not opened, whatever a file is
-called. HEIC needs the extra `heic`. The rules, in the order in which they apply:
-
-- Animated files give their first frame. Colour profiles (ICC) are not applied.
-- 16-bit grey is divided by 257, so that 65535 becomes 255. 32-bit integers and floats have no
-  natural range: integers within 0..255 stay, within 0..65535 are divided by 257; floats within 0..1
-  are multiplied by 255, within 0..255 stay; everything else is stretched from its smallest to its
-  largest finite value. Not-a-number becomes the smallest value.
-- Transparency (an alpha channel, or a transparent palette entry or colour) is laid over the grey
-  `BACKGROUND`, which favours neither dark nor bright objects.
-- The EXIF orientation is applied last; sizes here and in all records are sizes after it.
+called. HEIC needs the extra `heic`. Animated files give their first frame, and `data.pixels` says how pixels of other kinds
+become RGB. The EXIF orientation is applied last; sizes here and in all records are sizes after it.
 """
 
 import logging
@@ -27,9 +19,9 @@ from typing import NamedTuple
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from boxrefine_d2.data.pixels import rgb_pixels, upright
 from boxrefine_d2.errors import UserError
 
-BACKGROUND = (128, 128, 128)
 # Pillow warns above 89 478 485 pixels and refuses above twice that; this limit is the refusal,
 # whatever Pillow's is set to.
 MAX_PIXELS = 178_956_970
@@ -40,15 +32,6 @@ HEIC_SUFFIXES = (".heic", ".heif", ".hif")
 HEIC_REMEDY = "HEIC needs pip install 'boxrefine_d2[heic]'"
 _HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 
-_TRANSPOSE = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 _SIDEWAYS = (5, 6, 7, 8)  # orientations that exchange height and width
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -118,12 +101,10 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     with image:
         try:
             image.load()
-            pixels = _to_rgb(image)
-            if orientation in _TRANSPOSE:
-                pixels = pixels.transpose(_TRANSPOSE[orientation])
-            return np.array(pixels)
+            pixels = rgb_pixels(image)
         except Exception as error:  # Pillow's decoders raise nearly anything on a damaged file
             raise _unreadable(path, _reason(error)) from error
+    return upright(pixels, orientation)
 
 
 class CachedReader:
@@ -256,37 +237,6 @@ def _exif_behind_pixels(path: str | os.PathLike[str]) -> bytes | None:
                 return file.read(length)
             file.seek(length + 4, os.SEEK_CUR)  # the content and its checksum
     return None
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I") or image.mode == "F":
-        return Image.fromarray(
-            _eight_bits(np.asarray(image), sixteen=image.mode.startswith("I;16"))
-        ).convert("RGB")
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        return Image.alpha_composite(
-            Image.new("RGBA", rgba.size, (*BACKGROUND, 255)), rgba
-        ).convert("RGB")
-    return image.convert("RGB")
-
-
-def _eight_bits(values: np.ndarray, *, sixteen: bool) -> np.ndarray:
-    """(H, W) of any number type -> (H, W) uint8, by the rules in the module's docstring."""
-    numbers = values.astype(np.float64)
-    finite = np.isfinite(numbers)
-    if not finite.any():
-        raise ValueError("it has no finite pixel value")
-    low, high = numbers[finite].min(), numbers[finite].max()
-    numbers[~finite] = low
-    whole = np.issubdtype(values.dtype, np.integer)
-    if sixteen or (whole and low >= 0 and 255 < high <= 65535):
-        numbers /= 257
-    elif not whole and low >= 0 and high <= 1:
-        numbers *= 255
-    elif low < 0 or high > 255:
-        numbers = (numbers - low) * 255 / (high - low or 1)
-    return np.rint(numbers).astype(np.uint8)
 
 
 def _render(name: str) -> np.ndarray:

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from boxrefine_d2.data import images
+from boxrefine_d2.data import images, pixels
 from boxrefine_d2.data.images import (
-    BACKGROUND,
     ImageReadError,
     header_size,
     image_header,
@@ -21,6 +20,7 @@ from boxrefine_d2.data.images import (
     is_image_name,
     read_image,
 )
+from boxrefine_d2.data.pixels import BACKGROUND
 
 GREY = np.array([[0, 60, 120], [180, 240, 255]], np.uint8)
 COLOURS = np.array(
@@ -302,6 +302,23 @@ def test_scene_names_render():
 def test_bad_scene_name(name):
     with pytest.raises(ImageReadError, match="scenes:"):
         read_image(name)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "L", "I;16", "I", "F", "CMYK"])
+def test_an_image_read_in_strips_is_the_same(tmp_path, monkeypatch, mode):
+    noise = np.random.default_rng(0).integers(0, 256, (37, 23, 3), dtype=np.uint8)
+    image = Image.fromarray(noise)
+    if mode == "F":
+        image = Image.fromarray(noise[..., 0].astype(np.float32) * 3 - 9)
+    elif mode in ("I", "I;16"):
+        image = Image.fromarray(noise[..., 0].astype(np.int32 if mode == "I" else np.uint16) * 99)
+    else:
+        image = image.convert(mode)
+    path = tmp_path / "a.tif"
+    image.save(path)
+    whole = read_image(path)
+    monkeypatch.setattr(pixels, "_STRIP_PIXELS", 50)
+    np.testing.assert_array_equal(read_image(path), whole)
 
 
 def _upside(path, **options):
