@@ -256,11 +256,10 @@ def xyxy_of(bbox: Any) -> list[float] | None:
 def _segmentation(value: Any) -> Any:
     """Polygons of at least three points, or compressed RLE; None for anything else."""
     plain = plain_segmentation(value)
-    if isinstance(plain, dict):
+    if not isinstance(plain, dict) or isinstance(plain["counts"], str):
+        return plain
+    try:
         rle = compressed_rle(plain, plain["size"])
-        counts = rle["counts"]
-        return {
-            "size": plain["size"],
-            "counts": counts if isinstance(counts, str) else counts.decode("ascii"),
-        }
-    return plain
+    except ValueError:
+        return None
+    return {"size": plain["size"], "counts": rle["counts"].decode("ascii")}

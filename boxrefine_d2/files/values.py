@@ -2,7 +2,7 @@
 
 import os
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeGuard
 
 MAX_NUMBER = 3.4028234663852886e38  # of 32 bits, in which networks and losses count
@@ -79,6 +79,17 @@ def image_sides(height: Any, width: Any) -> tuple[int, int] | None:
             return None
         sides.append(int(side))
     return (sides[0], sides[1]) if sides[0] * sides[1] <= MAX_IMAGE_PIXELS else None
+
+
+def size_problem(entry: Mapping[str, Any]) -> str | None:
+    """Say what is wrong with an image's `width` and `height`; None if nothing is. Missing, null and 0 are not known."""
+    height, width = entry.get("height"), entry.get("width")
+    if image_sides(*(1 if side in (None, 0) else side for side in (height, width))):
+        return None
+    return (
+        f"has the width {shown_value(width)} and the height {shown_value(height)}; they must be whole numbers of pixels, "
+        f"of at most {MAX_IMAGE_PIXELS} pixels in all"
+    )
 
 
 def coordinates_of_words(words: Iterable[str]) -> list[float] | None:

@@ -14,12 +14,13 @@ Rle = dict[str, Any]
 MAX_PIXELS = 178_956_970  # of a mask: as many as an image that is read may have
 MAX_COORDINATE = 1e6  # of a polygon's corner, in pixels
 MAX_OUTLINE = 1e7  # pixels along the outlines of one object; the codec takes memory for each
+_NOT_FILLED = "its counts do not fill the mask"
 
 
 def plain_segmentation(value: Any) -> Any:
     """Return a mask as JSON may hold it: RLE as it is, polygons without the parts that are none; None for anything else.
 
-    What is returned is of the right form and of a size that memory can hold; whether compressed counts fill the mask is
+    What is returned is of the right form and of a size that memory can hold; whether counts fill the mask is
     what `checked_rles` looks at.
     """
     if isinstance(value, dict):
@@ -34,7 +35,7 @@ def compressed_rle(segmentation: Any, size: tuple[int, int]) -> Rle:
     """Return compressed RLE of RLE with counts of any kind, or of polygons.
 
     Args:   size: (H, W) of the image that polygons are drawn on.
-    Raises: ValueError for what is neither.
+    Raises: ValueError for what is neither, or a list of counts that does not fill the mask.
     """
     plain = plain_segmentation(segmentation)
     if plain is None:
@@ -42,6 +43,8 @@ def compressed_rle(segmentation: Any, size: tuple[int, int]) -> Rle:
     if isinstance(plain, list):
         return mask_codec.merge(mask_codec.frPyObjects(plain, *size))
     if isinstance(plain["counts"], list):
+        if sum(plain["counts"]) != plain["size"][0] * plain["size"][1]:
+            raise ValueError(_NOT_FILLED)
         return mask_codec.frPyObjects(plain, *plain["size"])
     return plain
 
@@ -68,7 +71,7 @@ def checked_rles(segmentations: Sequence[Any], size: tuple[int, int]) -> list[Rl
                 f"a segmentation is {width} x {height} pixels, the image {size[1]} x {size[0]}"
             )
     if rles and not all_fill(counts, size[0] * size[1]):
-        raise ValueError("a segmentation cannot be decoded: its counts do not fill the mask")
+        raise ValueError(f"a segmentation cannot be decoded: {_NOT_FILLED}")
     return rles
 
 
@@ -76,11 +79,10 @@ def _is_rle(value: dict[str, Any]) -> bool:
     size, counts = value.get("size"), value.get("counts")
     if not (isinstance(size, (list, tuple)) and len(size) == 2 and all(map(_is_count, size))):
         return False
-    pixels = size[0] * size[1]
-    if not 0 < pixels <= MAX_PIXELS:
+    if not 0 < size[0] * size[1] <= MAX_PIXELS:
         return False
     if isinstance(counts, list):
-        return all(map(_is_count, counts)) and sum(counts) == pixels
+        return all(map(_is_count, counts))
     return isinstance(counts, (str, bytes))
 
 
