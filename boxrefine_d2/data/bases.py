@@ -12,7 +12,8 @@ from boxrefine_d2.data.coco import load_coco
 from boxrefine_d2.data.folder import load_folder
 from boxrefine_d2.data.images import SCENES_PREFIX
 from boxrefine_d2.data.records import LoadedDataset, Record
-from boxrefine_d2.data.registered import NAMED_DATASETS, load_named, load_voc_dataset
+from boxrefine_d2.data.registered import NAMED_DATASETS, load_named
+from boxrefine_d2.data.voc_splits import load_voc_dataset
 from boxrefine_d2.errors import UserError
 
 BASE_FORMS = {

@@ -280,7 +280,7 @@ def test_missing_or_foreign_file(tmp_path):
     with pytest.raises(UserError, match="is not JSON"):
         load_coco(path, images)
     path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UserError, match="is not JSON"):
+    with pytest.raises(UserError, match="is no UTF-8 text"):
         load_coco(path, images)
-    with pytest.raises(UserError, match="cannot read COCO file"):
+    with pytest.raises(UserError, match="COCO file .* is a folder"):
         load_coco(images, images)

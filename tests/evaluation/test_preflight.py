@@ -89,8 +89,8 @@ def test_categories_are_ignored(score):
 
 
 MISTAKES = {
-    "no bytes": ("", "pred.json is empty"),
-    "cut short": ('[{"image_id": 5, "bb', "not valid JSON.*cut short"),
+    "no bytes": ("", "pred.json. is empty"),
+    "cut short": ('[{"image_id": 5, "bb', "is not JSON.*cut short"),
     "empty list": ([], "holds no predictions"),
     "data set file without boxes": (dataset_file() | {"annotations": []}, "holds no predictions"),
     "other object": ({"boxes": []}, "neither a COCO data set file.*nor a COCO results list"),
@@ -112,7 +112,7 @@ MISTAKES = {
     "three numbers": (results_list(box=(1, 2, 3)), "bbox of image 5 is .*x, y, width, height"),
     "text": (results_list(box=("1", 2, 3, 4)), "bbox of image 5 is"),
     "null": (results_list() + [{"image_id": 5, "bbox": None}], "bbox of image 5 is None"),
-    "text as score": (results_list(score="high"), "score of image 5 is high, not a number"),
+    "text as score": (results_list(score="high"), "score of image 5 is .high., not a number"),
     "NaN": (results_list(box=(1, 2, float("nan"), 4)), "4 of 4 entries hold .*not finite"),
     "infinite score": (results_list(score=float("inf")), "not finite"),
     "xyxy as xywh": (
@@ -149,12 +149,12 @@ def test_a_mistake_is_one_line(score, mistake):
 
 
 def test_missing_file_and_bytes_that_are_no_text(tmp_path):
-    with pytest.raises(UserError, match="cannot read .*nowhere.json: No such file"):
+    with pytest.raises(UserError, match="prediction file .*nowhere.json' does not exist"):
         read_predictions(tmp_path / "nowhere.json")
-    with pytest.raises(UserError, match="cannot read"):
+    with pytest.raises(UserError, match="is a folder; name a file"):
         read_predictions(tmp_path)
     (tmp_path / "model.pth").write_bytes(b"\x80\x02\xff\xfe")
-    with pytest.raises(UserError, match="not a text file"):
+    with pytest.raises(UserError, match="is no UTF-8 text"):
         read_predictions(tmp_path / "model.pth")
 
 
