@@ -78,7 +78,14 @@ class SafeCheckpointer(DetectionCheckpointer):
             return super().load(self._path, *args, **kwargs)
         except UserError:
             raise
-        except (LookupError, ValueError, TypeError, AttributeError, AssertionError) as error:
+        except (
+            LookupError,
+            ValueError,
+            TypeError,
+            AttributeError,
+            AssertionError,
+            RuntimeError,
+        ) as error:
             reason = f"{type(error).__name__}: {error}"[:300]
             raise UserError(
                 f"weights file {self._path} cannot be continued here ({reason}); was it written by another job?"
