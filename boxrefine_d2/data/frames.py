@@ -9,12 +9,11 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 from tqdm import tqdm
 
 from boxrefine_d2.data.folder import SECONDS_OF_SILENCE
-from boxrefine_d2.data.images import SCENES_PREFIX, ImageHeader, ImageReadError, image_header
+from boxrefine_d2.data.images import SCENES_PREFIX, ImageHeader, header_or_none
 from boxrefine_d2.data.records import LoadedDataset, Record
 from boxrefine_d2.errors import UserError
 
@@ -91,7 +90,7 @@ def _compared(records: Sequence[Record], where: str) -> tuple[list[Record], list
     headers: list[ImageHeader | None] = []
     bar = tqdm(records, "read headers", unit="img", delay=SECONDS_OF_SILENCE)
     for record in bar:
-        header = _header(record["file_name"]) if record["height"] and record["width"] else None
+        header = _header(record)
         headers.append(header)
         kinds.append(FITS if header is None else _kind(record, header))
     exchanged = [
@@ -144,12 +143,9 @@ def _sized(record: Record, size: tuple[int, int] | None) -> Record:
     return record if size is None else {**record, "height": size[0], "width": size[1]}
 
 
-@lru_cache(maxsize=1 << 20)
-def _header(file_name: str) -> ImageHeader | None:
-    """None for a rendered scene, whose labels are its own, and for a header that cannot be read."""
-    if file_name.startswith(SCENES_PREFIX):
+def _header(record: Record) -> ImageHeader | None:
+    """None for a rendered scene, whose labels are its own, for an unknown size and a header that cannot be read."""
+    is_rendered = record["file_name"].startswith(SCENES_PREFIX)
+    if is_rendered or not (record["height"] and record["width"]):
         return None
-    try:
-        return image_header(file_name)
-    except ImageReadError:
-        return None
+    return header_or_none(record["file_name"])

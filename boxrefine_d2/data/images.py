@@ -12,7 +12,7 @@ import struct
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
@@ -155,14 +155,36 @@ def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
     return image_header(path).upright
 
 
-def header_size(path: str | os.PathLike[str]) -> tuple[int | None, int | None]:
-    """`image_size`, or (None, None) where the header cannot be read: whoever reads the picture
-    reports it."""
+def header_or_none(path: str | os.PathLike[str]) -> ImageHeader | None:
+    """Return `image_header`, or None where it cannot be read: whoever reads the image reports it.
+
+    The headers of files that have not changed are kept, since several parts of a command ask for them.
+    """
+    name = os.fspath(path)
     try:
-        return image_size(path)
-    except ImageReadError as error:
+        if name.startswith(SCENES_PREFIX):
+            return image_header(name)
+        status = os.stat(name)
+        return _kept_header(name, (status.st_ino, status.st_size, status.st_mtime_ns))
+    except (
+        OSError,
+        ValueError,
+        ImageReadError,
+    ) as error:  # ValueError: a null character in the name
         logger.debug("%s", error)
-        return None, None
+        return None
+
+
+@lru_cache(maxsize=1 << 20)
+def _kept_header(name: str, version: tuple[int, int, int]) -> ImageHeader:
+    """Args: version: what changes when the file does."""
+    return image_header(name)
+
+
+def header_size(path: str | os.PathLike[str]) -> tuple[int | None, int | None]:
+    """Return (H, W) of `header_or_none`, upright, or (None, None)."""
+    header = header_or_none(path)
+    return header.upright if header else (None, None)
 
 
 def _open(path: str | os.PathLike[str]) -> tuple[Image.Image, int]:
