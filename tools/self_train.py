@@ -44,10 +44,6 @@ def _run(args: argparse.Namespace) -> int:
     cfg = load_config(args.config_file, args.opts)
     if not cfg.MODEL.WEIGHTS:
         raise UserError("MODEL.WEIGHTS is empty: self-training starts from a trained detector")
-    if not cfg.SELF_TRAINING.MIN_SCORES:
-        raise UserError(
-            "SELF_TRAINING.MIN_SCORES () is empty: give the first round's, such as (0.7,)"
-        )
     images, labels = _images_and_labels(tuple(cfg.DATASETS.TRAIN))
     training = SelfTraining(
         config_file=args.config_file,

@@ -23,9 +23,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.files.names import user_path
+from boxrefine_d2.files.safe_yaml import read_yaml
 
 _NAME = re.compile(r"[A-Za-z][\w-]*")
 _BRACES = re.compile(r"\{([\w-]+)\}")
@@ -59,12 +59,7 @@ def plan_of_file(path: Path, changes: Mapping[str, str]) -> list[Stage]:
 
     Raises: UserError for a file that is none, or says what cannot be done.
     """
-    if not path.is_file():
-        raise UserError(f"no pipeline file {path}")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is no YAML file: {' '.join(str(error).split())}") from error
+    content = read_yaml(path, "pipeline file")
     if not isinstance(content, dict) or not {"folder", "stages"} <= set(content) <= _PARTS:
         found = ", ".join(map(str, content)) if isinstance(content, dict) else repr(content)
         raise UserError(
@@ -78,7 +73,7 @@ def plan_of_file(path: Path, changes: Mapping[str, str]) -> list[Stage]:
     folder = values.pop("folder")
     if not folder:
         raise UserError(f"{path}: 'folder' is empty; name the folder that the stages write to")
-    return plan_of_stages(content["stages"], Path(folder), values, str(path))
+    return plan_of_stages(content["stages"], user_path(folder), values, str(path))
 
 
 def _values(entries: Any, path: Path) -> dict[str, str]:

@@ -11,10 +11,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import yaml
-
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.files.atomic import atomic_text_file
+from boxrefine_d2.files.config_file import config_files
 from boxrefine_d2.files.shipped_configs import find_config
 
 from .plan import Stage
@@ -163,24 +162,14 @@ def _content(path: Path, stage: str) -> bytes:
 
 
 def _configurations(command: Sequence[str]) -> Iterable[Path]:
-    """The file after --config-file, which may be one that ships, with those it is based on."""
+    """The file after --config-file, which may be one that ships, with those it is based on.
+
+    Of one that cannot be read the file alone: its command says why. Raises: UserError for one that is not there.
+    """
     named = [word for flag, word in zip(command, command[1:]) if flag == _CONFIG]
     named += [word.partition("=")[2] for word in command if word.startswith(f"{_CONFIG}=")]
-    waiting, seen = [find_config(name) for name in named], set()
-    while waiting:
-        path = waiting.pop(0)
-        if path in seen or not path.is_file():
-            continue
-        seen.add(path)
-        yield path
-        waiting += [path.parent / Path(base).expanduser() for base in _bases(path)]
-
-
-def _bases(path: Path) -> list[str]:
-    """What a configuration names as _BASE_; a file that is none is for its command to refuse."""
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError):
-        return []
-    base = content.get("_BASE_") if isinstance(content, dict) else None
-    return [str(name) for name in (base if isinstance(base, list) else [base]) if name]
+    for path in map(find_config, named):
+        try:
+            yield from config_files(path)
+        except UserError:
+            yield path
