@@ -116,7 +116,8 @@ _GROUPS: list[tuple[Limit, str]] = [
     (_AREA, "INPUT.COPY_PASTE.RATIO"),
     (one_of("fixed", "release"), "INPUT.COPY_PASTE.BEHAVIOUR"),
     # optimizers
-    (_NOT_NEGATIVE, "SOLVER.BASE_LR SOLVER.MAP_NETWORK_LR SOLVER.WEIGHT_DECAY SOLVER.WEIGHT_DECAY_NORM"),
+    (between(0, 1000), "SOLVER.BASE_LR SOLVER.MAP_NETWORK_LR"),
+    (_NOT_NEGATIVE, "SOLVER.WEIGHT_DECAY SOLVER.WEIGHT_DECAY_NORM"),
     (_NOT_NEGATIVE, "SOLVER.PREDICTOR_LR_FACTOR SOLVER.BIAS_LR_FACTOR SOLVER.MAP_NETWORK_DECAY.POWER"),
     (maybe(Limit("a number of at least 0", lambda v: type(v) in (int, float) and v >= 0)), "SOLVER.WEIGHT_DECAY_BIAS"),
     (_BELOW_1, "SOLVER.MOMENTUM"),
@@ -222,6 +223,7 @@ _GROUPS: list[tuple[Limit, str]] = [
     (_ONE, "SELF_TRAINING.DETECTIONS TEST.DETECTIONS_PER_IMAGE"),
     (one_of("paper", "release"), "MODEL.ROI_HEADS.DROP_LOSS.TARGETS"),
     (one_of("lost", "no_hard", "release"), "TEST.CORLOC_PROTOCOL"),
+    (Limit("[]: tools/evaluate.py compares, training does not", lambda values: not values), "TEST.EXPECTED_RESULTS"),
     (several(between(-1e6, 1e6), 3, 3), "MODEL.PIXEL_MEAN"),
     (several(_POSITIVE, 3, 3), "MODEL.PIXEL_STD"),
     (whole(0, 5), "MODEL.BACKBONE.FREEZE_AT"),

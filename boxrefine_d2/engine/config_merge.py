@@ -10,6 +10,7 @@ from detectron2.config import CfgNode
 from boxrefine_d2.config_checks import check_value, shown
 from boxrefine_d2.errors import UserError
 
+_PAIRS = "KEY VALUE pairs"
 _LISTED = 12  # keys of a section that a message names
 
 
@@ -29,15 +30,17 @@ def merge_content(cfg: CfgNode, content: Mapping[str, Any], where: str) -> None:
 def merge_pairs(cfg: CfgNode, words: Sequence[str]) -> None:
     """Put KEY VALUE pairs into `cfg`. Raises: UserError as `merge_content`, and for a word without its partner."""
     if len(words) % 2:
-        raise UserError(f"KEY VALUE pairs: {shown(words[-1])} is left over; give it a value")
+        raise UserError(f"{_PAIRS}: {shown(words[-1])} is left over; give it a value")
     for name, text in zip(words[::2], words[1::2], strict=True):
         *sections, key = name.split(".")
         node, prefix = cfg, ""
         for section in sections:
-            node, prefix = _entry(node, section, "KEY VALUE pairs", prefix), f"{prefix}{section}."
+            node, prefix = _entry(node, section, _PAIRS, prefix, name), f"{prefix}{section}."
             if not isinstance(node, CfgNode):
-                raise UserError(f"KEY VALUE pairs: {prefix[:-1]} is no section, so no key {name!r}")
-        default = _entry(node, key, "KEY VALUE pairs", prefix)
+                raise UserError(
+                    f"{_PAIRS}: there is no key {shown(name)}; {prefix[:-1]} is no section"
+                )
+        default = _entry(node, key, _PAIRS, prefix, name)
         if isinstance(default, CfgNode):
             raise UserError(
                 f"{name} is a section, not a key; it has {', '.join([*default][:_LISTED])}"
@@ -47,7 +50,8 @@ def merge_pairs(cfg: CfgNode, words: Sequence[str]) -> None:
 
 def _merge(node: CfgNode, content: Mapping[str, Any], where: str, prefix: str) -> None:
     for key, value in content.items():
-        default, name = _entry(node, key, where, prefix), f"{prefix}{key}"
+        name = f"{prefix}{key}"
+        default = _entry(node, key, where, prefix, name)
         if isinstance(default, CfgNode):
             if not isinstance(value, Mapping):
                 raise UserError(
@@ -58,14 +62,15 @@ def _merge(node: CfgNode, content: Mapping[str, Any], where: str, prefix: str) -
             node[key] = _converted(name, value, default, f"{where}: ")
 
 
-def _entry(node: CfgNode, key: str, where: str, prefix: str) -> Any:
+def _entry(node: CfgNode, key: str, where: str, prefix: str, asked: str) -> Any:
+    """What a section has under a key. Args: prefix: of the section.  asked: the name in full, for messages."""
     if key in node:
         return node[key]
     close = difflib.get_close_matches(key, list(node), n=1)
     hint = (
         f"did you mean {prefix}{close[0]}" if close else f"known: {', '.join(list(node)[:_LISTED])}"
     )
-    raise UserError(f"{where}: there is no key {shown(prefix + key)}; {hint}")
+    raise UserError(f"{where}: there is no key {shown(asked)}; {hint}")
 
 
 def _converted(name: str, given: Any, default: Any, where: str) -> Any:

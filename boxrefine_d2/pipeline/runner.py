@@ -14,6 +14,7 @@ from pathlib import Path
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.files.atomic import atomic_text_file
 from boxrefine_d2.files.config_file import config_files
+from boxrefine_d2.files.outputs import check_output_folder
 from boxrefine_d2.files.shipped_configs import find_config
 
 from .plan import Stage
@@ -23,13 +24,19 @@ STARTED, DONE = "started", "done"
 _CONFIG = "--config-file"
 
 
-def run_plan(stages: Sequence[Stage], tools: Path, say: Callable[[str], None]) -> int:
+def run_plan(
+    stages: Sequence[Stage],
+    tools: Path,
+    say: Callable[[str], None],
+    check: Callable[[Stage], None] = lambda stage: None,
+) -> int:
     """Runs each stage in order; one that is done with the same command and the same inputs is passed over.
 
     A stage that was interrupted is started again in its folder, where the tools go on by themselves; one whose
     command or inputs have changed starts with an empty folder. A stage that outlived its pipeline is waited for.
 
-    Args: tools: the folder of the commands.  say: is told of each stage, in a line.
+    Args: tools: the folder of the commands.  say: is told of each stage, in a line.  check: is asked about each stage
+        before the first one runs, and raises what is wrong with it.
     Returns: 0, or the exit code of the stage that failed.
     Raises: UserError for a tool or an input that is not there, a folder that belongs to something else or cannot be
         written, and a stage that did not make what it promised.
@@ -37,6 +44,9 @@ def run_plan(stages: Sequence[Stage], tools: Path, say: Callable[[str], None]) -
     for stage in stages:
         _check_tool(stage, tools)
         _check_folder(stage)
+        _check_inputs(stage, stages)
+        check(stage)
+    check_output_folder(stages[0].folder.parent, flag="folder")
     with _alone(stages[0].folder.parent, say) as lock:
         for number, stage in enumerate(stages, start=1):
             needed = [other for other in stages if other.name in stage.needs]
@@ -110,6 +120,26 @@ def _check_folder(stage: Stage) -> None:
         )
 
 
+def _check_inputs(stage: Stage, stages: Sequence[Stage]) -> None:
+    """What no stage makes is there, and is not in the folder of a stage, which may be emptied."""
+    made = [other.folder.resolve() for other in stages if other.name in stage.needs]
+    own = [other.folder.resolve() for other in stages]
+    for path in (*_configurations(stage.command), *stage.inputs):
+        place = path.resolve()
+        if any(place.is_relative_to(folder) for folder in made):
+            continue
+        if any(place.is_relative_to(folder) for folder in own):
+            raise UserError(
+                f"stage {stage.name!r} reads {path}, which is in the folder of a stage and would be removed with it; move it"
+            )
+        if not path.exists():
+            raise UserError(_missing(path, stage.name))
+
+
+def _missing(path: Path, stage: str) -> str:
+    return f"stage {stage!r} reads {path}, which is not there"
+
+
 def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -156,7 +186,7 @@ def _content(path: Path, stage: str) -> bytes:
         facts = [(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in files]
         return hashlib.sha256(json.dumps(facts).encode()).digest()
     if not path.is_file():
-        raise UserError(f"stage {stage!r} reads {path}, which is not there")
+        raise UserError(_missing(path, stage))
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").digest()
 
