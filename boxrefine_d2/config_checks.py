@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.files.names import can_be_path
 
 from .config_limits import LIMITS
 
@@ -87,8 +88,8 @@ def _wrong_number(value: Any) -> str | None:
         return "must be a finite number"
     if type(value) is int and abs(value) > _MOST_WHOLE:
         return f"must be from -{_MOST_WHOLE} to {_MOST_WHOLE}"
-    if isinstance(value, str) and "\0" in value:
-        return "must not hold a null character"
+    if isinstance(value, str) and not can_be_path(value):
+        return "has a character that no path and no command can have"
     return None
 
 

@@ -78,6 +78,7 @@ def _text(value: Any) -> bool:
 
 
 _SIDE = whole(1, 16_384)  # of images, pixels
+_EDGE = whole(16, 16_384)  # of images that a detector reads, pixels
 _WIDTH = whole(1, 65_536)  # of layers
 _SHARE, _POSITIVE, _NOT_NEGATIVE = between(0, 1), above(0), between(0, 1e30)
 _SOME_SHARE = Limit("greater than 0, at most 1", lambda value: 0 < value <= 1)
@@ -103,10 +104,11 @@ _GROUPS: list[tuple[Limit, str]] = [
     (_SPECS, "DATASETS.TRAIN DATASETS.TEST"),
     (whole(0, 1024), "DATALOADER.NUM_WORKERS"),
     (whole(1, 65_536), "SOLVER.IMS_PER_BATCH TEST.IMS_PER_BATCH"),
-    (_SIDE, "INPUT.SQUARE_SIZE INPUT.MAX_SIZE_TRAIN INPUT.MAX_SIZE_TEST"),
-    (whole(0, 16_384), "INPUT.MIN_SIZE_TEST"),
+    (_SIDE, "INPUT.SQUARE_SIZE"),
+    (_EDGE, "INPUT.MAX_SIZE_TRAIN INPUT.MAX_SIZE_TEST"),
+    (Limit(f"0, for images as they are, or {_EDGE.allowed}", lambda side: side == 0 or _EDGE.holds(side)), "INPUT.MIN_SIZE_TEST"),
     (_COUNT, "INPUT.MAX_SIDE"),
-    (several(_SIDE, 1), "INPUT.MIN_SIZE_TRAIN"),
+    (several(_EDGE, 1), "INPUT.MIN_SIZE_TRAIN"),
     (one_of("choice", "range"), "INPUT.MIN_SIZE_TRAIN_SAMPLING"),
     (one_of("polygon", "bitmask"), "INPUT.MASK_FORMAT"),
     (maybe_empty(_AREA), "INPUT.CROP_AREA"),
@@ -235,7 +237,8 @@ _GROUPS: list[tuple[Limit, str]] = [
     (one_of(1, 2), "MODEL.RESNETS.RES5_DILATION"),
     (several(one_of(False, True), 4, 4), "MODEL.RESNETS.DEFORM_ON_PER_STAGE"),
     (one_of("sum", "avg"), "MODEL.FPN.FUSE_TYPE"),
-    (several(several(_POSITIVE, 1), 1), "MODEL.ANCHOR_GENERATOR.SIZES MODEL.ANCHOR_GENERATOR.ASPECT_RATIOS"),
+    (several(several(between(1, 16_384), 1), 1), "MODEL.ANCHOR_GENERATOR.SIZES"),
+    (several(several(between(0.01, 100), 1), 1), "MODEL.ANCHOR_GENERATOR.ASPECT_RATIOS"),
     (_BELOW_1, "MODEL.ANCHOR_GENERATOR.OFFSET"),
     (several(_NAMED, 1), "MODEL.RESNETS.OUT_FEATURES MODEL.RPN.IN_FEATURES MODEL.ROI_HEADS.IN_FEATURES"),
     (several(_NAMED), "MODEL.FPN.IN_FEATURES"),

@@ -17,7 +17,7 @@ ALLOWED = {
     "files": {"errors"},
     "config": set(),
     "config_limits": set(),
-    "config_checks": {"config_limits", "errors"},
+    "config_checks": {"config_limits", "errors", "files"},
     "structures": set(),
     "data": {"structures", "errors", "files"},
     "features": {"structures", "errors", "files"},

@@ -1,5 +1,6 @@
 """Files that a run reads, against those that it writes to OUTPUT_DIR: no run overwrites what it was given."""
 
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 from fnmatch import fnmatch
@@ -27,7 +28,7 @@ def check_inputs_stay(cfg: CfgNode, config_file: str, *, trains: bool) -> None:
     Args:   trains: whether a training begins there; one that is resumed goes on from files of its own.
     Raises: UserError, naming the file.
     """
-    folder = Path(cfg.OUTPUT_DIR).resolve()
+    folder = _place(cfg.OUTPUT_DIR)
     if is_same_file(config_file, folder / _CONFIG) and not _is_whole(config_file):
         raise UserError(
             f"OUTPUT_DIR {cfg.OUTPUT_DIR!r}: the run would write its whole configuration over {config_file!r}; name "
@@ -35,8 +36,8 @@ def check_inputs_stay(cfg: CfgNode, config_file: str, *, trains: bool) -> None:
         )
     written = (*_EVALUATION, *_TRAINING) if trains else _EVALUATION
     for key, path in _inputs(cfg):
-        place = path.resolve()
-        if not place.exists() or not place.is_relative_to(folder):
+        place = _place(path)
+        if not os.path.exists(place) or not place.is_relative_to(folder):
             continue
         name = place.relative_to(folder).as_posix()
         if any(fnmatch(name, pattern) or fnmatch(f"{name}/", pattern) for pattern in written):
@@ -44,6 +45,11 @@ def check_inputs_stay(cfg: CfgNode, config_file: str, *, trains: bool) -> None:
                 f"OUTPUT_DIR {cfg.OUTPUT_DIR!r}: the run would write over {str(path)!r}, which {key} reads; name another "
                 "folder"
             )
+
+
+def _place(path: str | Path) -> Path:
+    """Where a path leads; unlike Path.resolve, of links that lead in a circle too."""
+    return Path(os.path.realpath(path))
 
 
 def _is_whole(config_file: str) -> bool:

@@ -10,12 +10,13 @@ from typing import Any, NoReturn
 
 from boxrefine_d2.errors import UserError
 
-from .names import user_path
+from .names import can_be_path, user_path
 from .safe_yaml import read_yaml
 
 BASE = "_BASE_"
 _WHAT = "configuration file"
 _MAX_FILES = 50  # with all bases, each as often as it is named
+_SHOWN = 200  # characters of what is quoted
 
 Content = dict[str, Any]
 
@@ -52,7 +53,7 @@ class _Reading:
         merged: Content = {}
         for base in _bases(named, path):
             if os.path.realpath(base) in map(os.path.realpath, (*way, path)):
-                _refuse(path, f"its {BASE} {str(base)!r} is based on it in turn")
+                _refuse(path, f"its {BASE} {str(base)[:_SHOWN]!r} is based on it in turn")
             _merge(self.content(base, (*way, path)), merged, path, "")
         _merge(own, merged, path, "")
         return merged
@@ -63,7 +64,7 @@ def _mapping(path: Path) -> Content:
     if content is None:
         _refuse(path, "it is empty")
     if not isinstance(content, dict):
-        kind = "a list" if isinstance(content, list) else f"{str(content)[:50]!r}"
+        kind = "a list" if isinstance(content, list) else f"{str(content)[:_SHOWN]!r}"
         _refuse(path, f"it holds no KEY: VALUE lines but {kind}")
     return _unshared(content, path)
 
@@ -76,21 +77,21 @@ def _unshared(value: Any, path: Path) -> Any:
         return value
     for key in value:
         if not isinstance(key, str):
-            _refuse(path, f"the key {key!r} is no text")
+            _refuse(path, f"the key {str(key)[:_SHOWN]!r} is no text")
     return {key: _unshared(part, path) for key, part in value.items()}
 
 
 def _bases(named: Any, path: Path) -> list[Path]:
     names = named if isinstance(named, list) else [named]
     for name in names:
-        if not isinstance(name, str) or not name or "\0" in name:
-            _refuse(path, f"{BASE} {str(named)[:50]!r}: name a file or a list of files")
+        if not isinstance(name, str) or not name or not can_be_path(name):
+            _refuse(path, f"{BASE} {str(named)[:_SHOWN]!r}: name a file or a list of files")
         if "://" in name:
-            _refuse(path, f"{BASE} {name!r} is an address; fetch it and name the file")
+            _refuse(path, f"{BASE} {name[:_SHOWN]!r} is an address; fetch it and name the file")
     bases = [path.parent / user_path(name) for name in names]
     for base in bases:
         if not os.path.lexists(base):
-            _refuse(path, f"its {BASE} {str(base)!r} does not exist")
+            _refuse(path, f"its {BASE} {str(base)[:_SHOWN]!r} does not exist")
     return bases
 
 

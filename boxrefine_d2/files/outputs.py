@@ -8,7 +8,7 @@ from pathlib import Path
 
 from boxrefine_d2.errors import UserError
 
-from .names import MAX_NAME_BYTES, cut_to_bytes
+from .names import MAX_NAME_BYTES, can_be_path, cut_to_bytes
 
 FilePath = str | os.PathLike[str]
 
@@ -71,8 +71,8 @@ def _target(path: FilePath, shown: str) -> Path:
     """Where a path leads. Whether something is there is asked through os.path, which also answers for names too long."""
     if not os.fspath(path):
         raise UserError(f"{shown} is empty; name a place")
-    if "\0" in os.fspath(path):
-        raise UserError(f"{shown} has a null character; no path has one")
+    if not can_be_path(os.fspath(path)):
+        raise UserError(f"{shown} has a character that no path can have")
     return Path(os.path.realpath(path))
 
 

@@ -11,7 +11,7 @@ import yaml
 
 from boxrefine_d2.errors import UserError
 
-from .inputs import read_text
+from .inputs import read_text, text_stand_in
 
 MAX_YAML_BYTES = 2**18  # PyYAML takes seconds and hundreds of MiB for more
 _MAX_NODES = 100_000  # once all aliases are written out
@@ -30,7 +30,11 @@ def read_yaml(path: str | os.PathLike[str], what: str) -> Any:
 
     Raises: UserError for what `read_text` refuses, for text that is no YAML, and for a tag that is none of YAML's own.
     """
-    return parse_yaml(read_text(path, what, MAX_YAML_BYTES), f"{what} {os.fspath(path)!r}")
+    text, shown = read_text(path, what, MAX_YAML_BYTES), f"{what} {os.fspath(path)!r}"
+    instead = text_stand_in(text[:_SHOWN].encode(errors="replace"))
+    if instead:
+        raise UserError(f"{shown} is {instead}")
+    return parse_yaml(text, shown)
 
 
 def parse_yaml(text: str, where: str) -> Any:
@@ -53,6 +57,8 @@ def _reason(error: Exception) -> str:
     if isinstance(error, yaml.MarkedYAMLError) and error.problem:
         line = f" (line {error.problem_mark.line + 1})" if error.problem_mark else ""
         return f"{error.problem}{line}"
+    if isinstance(error, yaml.reader.ReaderError):
+        return f"the character {error.character!a} at {error.position} cannot be in it"
     if isinstance(error, RecursionError):
         return "its parts are too deep"
     if isinstance(error, LookupError | AttributeError):
@@ -92,10 +98,10 @@ class _Extent:
             return self._sizes[id(node)]
         self._check_tag(node)
         self._check_number(node)
-        self._check_keys(node)
         self._open.add(id(node))
         size = 1 + sum(self._size(part, depth + 1) for part in _parts(node))
         self._open.remove(id(node))
+        self._check_keys(node)
         if size > _MAX_NODES:
             self._refuse(node, f"more than {_MAX_NODES} values, its aliases written out")
         self._sizes[id(node)] = size

@@ -22,7 +22,7 @@ def find_config(name: str) -> Path:
     found = shipped / name.removeprefix("configs/")
     if os.path.isfile(found):
         return found
-    if os.path.exists(named):
+    if os.path.lexists(named):
         return named
     known = sorted(f"configs/{path.relative_to(shipped)}" for path in shipped.rglob("*.yaml"))
     raise UserError(f"no config file {name[:200]}; shipped: {', '.join(known)}")

@@ -3,6 +3,7 @@
 import fcntl
 import hashlib
 import json
+import os
 import shlex
 import shutil
 import subprocess
@@ -43,10 +44,11 @@ def run_plan(
     """
     for stage in stages:
         _check_tool(stage, tools)
+    check_output_folder(stages[0].folder.parent, flag="folder")
+    for stage in stages:
         _check_folder(stage)
         _check_inputs(stage, stages)
         check(stage)
-    check_output_folder(stages[0].folder.parent, flag="folder")
     with _alone(stages[0].folder.parent, say) as lock:
         for number, stage in enumerate(stages, start=1):
             needed = [other for other in stages if other.name in stage.needs]
@@ -81,7 +83,7 @@ def _run_stage(
     if code:
         say(f"{place} failed with exit code {code}; the same command goes on from here")
         return code if code > 0 else 128 - code
-    missing = [name for name in stage.makes if not (stage.folder / name).exists()]
+    missing = [name for name in stage.makes if not os.path.exists(stage.folder / name)]
     if missing:
         raise UserError(f"{place} ended well and made no {missing[0]}; correct its 'makes'")
     _remember(stage, fingerprint, DONE)
@@ -102,7 +104,7 @@ def _alone(root: Path, say: Callable[[str], None]) -> Iterator[int]:
 
 
 def _check_tool(stage: Stage, tools: Path) -> None:
-    if not (tools / stage.command[0]).is_file():
+    if not os.path.isfile(tools / stage.command[0]):
         known = ", ".join(sorted(path.name for path in tools.glob("*.py")))
         raise UserError(
             f"stage {stage.name!r}: there is no tool {stage.command[0]}; known: {known}"
@@ -125,14 +127,14 @@ def _check_inputs(stage: Stage, stages: Sequence[Stage]) -> None:
     made = [other.folder.resolve() for other in stages if other.name in stage.needs]
     own = [other.folder.resolve() for other in stages]
     for path in (*_configurations(stage.command), *stage.inputs):
-        place = path.resolve()
+        place = Path(os.path.realpath(path))
         if any(place.is_relative_to(folder) for folder in made):
             continue
         if any(place.is_relative_to(folder) for folder in own):
             raise UserError(
                 f"stage {stage.name!r} reads {path}, which is in the folder of a stage and would be removed with it; move it"
             )
-        if not path.exists():
+        if not os.path.exists(path):
             raise UserError(_missing(path, stage.name))
 
 
@@ -159,7 +161,7 @@ def _state(stage: Stage, fingerprint: str) -> str | None:
         return None
     if record.get("fingerprint") != fingerprint:
         return None
-    whole = all((stage.folder / name).exists() for name in stage.makes)
+    whole = all(os.path.exists(stage.folder / name) for name in stage.makes)
     return DONE if record.get("state") == DONE and whole else STARTED
 
 
@@ -181,11 +183,11 @@ def _fingerprint(stage: Stage, needed: Iterable[Stage]) -> str:
 
 def _content(path: Path, stage: str) -> bytes:
     """A file's SHA-256; of a folder that of its files' names, sizes and times."""
-    if path.is_dir():
+    if os.path.isdir(path):
         files = sorted(p for p in path.rglob("*") if p.is_file())
         facts = [(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in files]
         return hashlib.sha256(json.dumps(facts).encode()).digest()
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise UserError(_missing(path, stage))
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").digest()
