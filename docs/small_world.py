@@ -18,12 +18,12 @@ from typing import Any
 import detectors
 import grounding
 import key_similarity
-import yaml
 from kept_results import commit, interval, number
 from scipy.stats import spearmanr
 
 from boxrefine_d2.errors import CommandParser, UserError, run_command
 from boxrefine_d2.evaluation import write_json
+from boxrefine_d2.files.safe_yaml import read_yaml
 from boxrefine_d2.report.training_charts import CHARTS
 
 DOCS = Path(__file__).parent
@@ -49,7 +49,7 @@ KEYS = (
 
 def settings() -> list[dict[str, Any]]:
     """The entries of small_world.yaml, in order."""
-    return yaml.safe_load((DOCS / "small_world.yaml").read_text(encoding="utf-8"))
+    return read_yaml(DOCS / "small_world.yaml", "settings file")
 
 
 def demo_command(setting: dict[str, Any], output: Path) -> list[str]:

@@ -18,6 +18,9 @@ from typing import TextIO
 from boxrefine_d2.engine import config_sha256, load_config
 from boxrefine_d2.errors import CommandParser, UserError, run_command
 from boxrefine_d2.evaluation import write_json
+from boxrefine_d2.features.device import check_device
+from boxrefine_d2.files.names import user_path
+from boxrefine_d2.files.outputs import check_output_folder
 from boxrefine_d2.pipeline import Stage, run_plan
 from boxrefine_d2.report import (
     Run,
@@ -38,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = CommandParser(prog="run_demo.py", description=__doc__)
     parser.add_argument("--config-file", default="configs/demo/lost_refine.yaml", metavar="FILE")
-    parser.add_argument("--output", type=Path, default=Path("output/demo"), metavar="DIR")
+    parser.add_argument("--output", type=user_path, default=Path("output/demo"), metavar="DIR")
     parser.add_argument("--seeds", default="0", metavar="N[,N...]", help="one run for each")
     parser.add_argument(
         "--resume",
@@ -107,8 +110,10 @@ def check_settings(args: argparse.Namespace) -> None:
     taken = [key for key in args.opts[::2] if key in ("SEED", "OUTPUT_DIR")]
     if taken:
         raise UserError(f"{taken[0]} is set by the demo; give --seeds or --output")
-    if not load_config(args.config_file, args.opts).DATASETS.TEST:
+    cfg = load_config(args.config_file, args.opts)
+    if not cfg.DATASETS.TEST:
         raise UserError("DATASETS.TEST is empty: the demo needs images with labels to score")
+    check_device(cfg.MODEL.DEVICE)
 
 
 def plan_of_detectors(args: argparse.Namespace, seed: int) -> list[Stage]:
@@ -125,6 +130,7 @@ def run_demo(args: argparse.Namespace) -> int:
     seeds = parse_seeds(args.seeds)
     check_settings(args)
     plan = plan_of_detectors(args, seeds[0])
+    check_output_folder(args.output)
     results, page = args.output / "results.json", args.output / "report.html"
     for stale in (results, page):
         stale.unlink(missing_ok=True)

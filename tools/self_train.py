@@ -19,6 +19,7 @@ from boxrefine_d2.engine import (
     load_config,
 )
 from boxrefine_d2.errors import CommandParser, UserError, run_command
+from boxrefine_d2.features.device import check_device
 from boxrefine_d2.pipeline import SelfTraining, plan_of_stages, run_plan
 
 
@@ -42,12 +43,9 @@ def _run(args: argparse.Namespace) -> int:
     if args.rounds < 1:
         raise UserError(f"--rounds {args.rounds}: at least one")
     cfg = load_config(args.config_file, args.opts)
+    check_device(cfg.MODEL.DEVICE)
     if not cfg.MODEL.WEIGHTS:
         raise UserError("MODEL.WEIGHTS is empty: self-training starts from a trained detector")
-    if not cfg.SELF_TRAINING.MIN_SCORES:
-        raise UserError(
-            "SELF_TRAINING.MIN_SCORES () is empty: give the first round's, such as (0.7,)"
-        )
     images, labels = _images_and_labels(tuple(cfg.DATASETS.TRAIN))
     training = SelfTraining(
         config_file=args.config_file,

@@ -7,6 +7,7 @@ from detectron2.config import CfgNode
 from fvcore.common.registry import Registry
 
 from boxrefine_d2.config import paper_profile
+from boxrefine_d2.config_checks import check_value
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.structures import FeatureMap, PseudoBoxes
 
@@ -95,10 +96,8 @@ def rule_parameters(name: str, cfg: CfgNode | None = None, **changes: Any) -> di
         default = parameters[key]
         if isinstance(default, float) and type(value) is int:
             value = float(value)
-        if type(value) is not type(default):
-            raise UserError(
-                f"{name}: {key} is {value!r}, but a {type(default).__name__} is needed, like {default!r}"
-            )
+        full = f"DISCOVERY.{name.upper()}.{key.upper()}"
+        check_value(full, value, default, said=f"{name}: {key} is")
         parameters[key] = value
     for name_of_step in MASK_REFINEMENTS:
         if parameters.get(name_of_step):

@@ -2,7 +2,7 @@
 
 from .cad_trainer import CADTrainer
 from .checkpoint import SafeCheckpointer, load_trained
-from .command import training_command
+from .command import check_command, training_command
 from .detection_evaluator import DETECTIONS_FILE
 from .jobs import trainer_for
 from .launch import run_distributed, run_torchrun
@@ -19,6 +19,7 @@ __all__ = [
     "PretrainTrainer",
     "RefineTrainer",
     "SafeCheckpointer",
+    "check_command",
     "config_sha256",
     "inference_folder",
     "load_config",

@@ -8,7 +8,6 @@ from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.engine import HookBase, hooks
 from detectron2.evaluation import DatasetEvaluator
-from detectron2.modeling import build_model
 from detectron2.solver import build_optimizer
 from detectron2.utils import comm
 from fvcore.nn.precise_bn import get_bn_modules
@@ -24,7 +23,7 @@ from boxrefine_d2.features.weights import WeightsInfo, file_sha256, module_sha25
 from .checkpoint import SafeCheckpointer
 from .class_evaluator import ClassEvaluator
 from .detection_evaluator import DetectionEvaluator
-from .detector_settings import check_parts, with_local_norms, with_scaled_rate
+from .detector_settings import build_detector, check_parts, with_scaled_rate
 from .loop import Trainer
 from .predictors import speed_up_predictors
 from .results import config_sha256, inference_folder
@@ -52,7 +51,7 @@ class CADTrainer(Trainer):
     def build_model(cls, cfg: CfgNode) -> nn.Module:
         """As MODEL says, on its device; `weights_info` says what it starts from."""
         check_parts(cfg)
-        model = build_model(with_local_norms(cfg))
+        model = build_detector(cfg)
         model.weights_info = _start(cfg, model)
         return model
 

@@ -7,22 +7,36 @@ from detectron2.engine import default_argument_parser
 from detectron2.utils import comm
 
 from boxrefine_d2.errors import CommandParser, UserError, run_command
+from boxrefine_d2.features.device import check_device
 
 from .jobs import trainer_for
 from .launch import run_distributed
 from .results import write_results
-from .setup import setup
+from .setup import load_config, setup
 
 
 def training_command(name: str, description: str | None, argv: Sequence[str] | None) -> int:
     """A command with Detectron2's flags; 0, or 2 for a user's mistake."""
-    parser = CommandParser(
+    parser = _parser(name, description)
+    return run_command(lambda: run_distributed(train, parser.parse_args(argv)))
+
+
+def check_command(name: str, words: Sequence[str]) -> None:
+    """Refuse the words of a training command that it would refuse at its start.
+
+    Files that it reads may come to exist later, and are not looked at. Raises: UserError.
+    """
+    args = _parser(name, None).parse_args(words)
+    check_device(load_config(args.config_file, args.opts).MODEL.DEVICE)
+
+
+def _parser(name: str, description: str | None) -> CommandParser:
+    return CommandParser(
         prog=name,
         description=description,
         parents=[default_argument_parser()],
         conflict_handler="resolve",
     )
-    return run_command(lambda: run_distributed(train, parser.parse_args(argv)))
 
 
 def train(args: argparse.Namespace) -> None:

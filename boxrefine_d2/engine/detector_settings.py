@@ -4,7 +4,9 @@ import logging
 from typing import Any
 
 from detectron2.config import CfgNode
+from detectron2.modeling import build_model
 from detectron2.utils import comm
+from torch import nn
 
 from boxrefine_d2.errors import UserError
 
@@ -27,7 +29,26 @@ _LOADING: dict[str, tuple[Any, ...]] = {
     "DATALOADER.FILTER_EMPTY_ANNOTATIONS": (True,),
     "TEST.AUG.ENABLED": (False,),
 }
+# how Detectron2 says that its keys contradict each other
+_OF_PARTS_THAT_DO_NOT_FIT = (AssertionError, AttributeError, IndexError, KeyError, TypeError, ValueError, RuntimeError)  # fmt: skip
+_SHOWN = 300  # characters of its reason
 _OF_CLASS_AGNOSTIC_RCNN = ("INPUT.COPY_PASTE.ENABLED", "SOLVER.AMP.ENABLED")
+
+
+def build_detector(cfg: CfgNode) -> nn.Module:
+    """The model that MODEL describes, built by Detectron2 on its device.
+
+    Raises: UserError with Detectron2's reason where its parts do not fit together, or one is unknown.
+    """
+    try:
+        return build_model(with_local_norms(cfg))
+    except UserError:
+        raise
+    except _OF_PARTS_THAT_DO_NOT_FIT as error:
+        reason = " ".join(str(error).split())[:_SHOWN] or "its parts do not fit together"
+        raise UserError(
+            f"MODEL {cfg.MODEL.META_ARCHITECTURE} cannot be built by Detectron2 ({type(error).__name__}): {reason}"
+        ) from error
 
 
 def with_local_norms(cfg: CfgNode) -> CfgNode:

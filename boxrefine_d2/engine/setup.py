@@ -5,15 +5,20 @@ import logging
 from pathlib import Path
 
 import torch
-import yaml
 from detectron2.config import CfgNode
 from detectron2.engine import default_setup
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
 from boxrefine_d2.config import boxrefine_cfg
-from boxrefine_d2.errors import UserError
+from boxrefine_d2.features.device import check_device
+from boxrefine_d2.files.config_file import read_config
+from boxrefine_d2.files.names import user_path
+from boxrefine_d2.files.outputs import check_output_folder
 from boxrefine_d2.files.shipped_configs import find_config
+
+from .config_merge import merge_content, merge_pairs
+from .run_inputs import check_inputs_stay
 
 logger = logging.getLogger(__name__)
 
@@ -22,29 +27,32 @@ _RUN_FILES = ("metrics.json", "results.json", "last_checkpoint")
 
 
 def load_config(config_file: str, opts: list[str]) -> CfgNode:
-    """Defaults, then the file with its bases, then KEY VALUE pairs.
+    """Defaults, then the file with its bases, then KEY VALUE pairs; every value is one that its key can have.
 
-    Raises: UserError for an unknown key, a value of another type, or a file that is no yaml.
+    Raises: UserError for a file that cannot be read as data, an unknown key, or a value that its key cannot have.
     """
-    cfg = boxrefine_cfg()
-    try:
-        cfg.merge_from_file(str(find_config(config_file)))
-        cfg.merge_from_list(opts)
-    except (KeyError, ValueError, AssertionError, yaml.YAMLError) as error:
-        if isinstance(error, UserError):
-            raise
-        raise UserError(f"configuration {config_file} {' '.join(opts)}: {error}") from error
+    cfg, path = boxrefine_cfg(), find_config(config_file)
+    merge_content(cfg, read_config(path), f"configuration file {str(path)!r}")
+    merge_pairs(cfg, opts)
+    cfg.OUTPUT_DIR = str(user_path(cfg.OUTPUT_DIR))
     if cfg.MODEL.DEVICE == "cuda" and not torch.cuda.is_available():
         cfg.MODEL.DEVICE = "cpu"
     return cfg
 
 
 def setup(args: argparse.Namespace) -> CfgNode:
-    """The frozen configuration; opens the log and writes config.yaml to OUTPUT_DIR."""
+    """The frozen configuration; opens the log and writes config.yaml to OUTPUT_DIR.
+
+    Raises: UserError, before anything is written, for a configuration, a device or an OUTPUT_DIR that cannot be used.
+    """
     cfg = load_config(args.config_file, args.opts)
     cfg.freeze()
+    check_device(cfg.MODEL.DEVICE)
     args.config_file = str(find_config(args.config_file))
-    if comm.is_main_process() and not (args.resume or args.eval_only):
+    begins = not (args.resume or args.eval_only)
+    check_inputs_stay(cfg, args.config_file, trains=begins)
+    check_output_folder(cfg.OUTPUT_DIR, flag="OUTPUT_DIR")
+    if comm.is_main_process() and begins:
         for name in _RUN_FILES:
             (Path(cfg.OUTPUT_DIR) / name).unlink(missing_ok=True)
     default_setup(cfg, args)

@@ -1,5 +1,7 @@
 """The device and the precision that a user names."""
 
+import re
+
 import torch
 
 from boxrefine_d2.errors import UserError
@@ -14,10 +16,14 @@ def default_device() -> str:
 
 def check_device(name: str) -> None:
     """Raises: UserError, saying why, for a device that cannot be used."""
+    if not re.fullmatch(r"cpu|mps|(cuda|xpu)(:\d{1,3})?", name, re.ASCII):
+        raise UserError(f"device {name[:50]!r} is unknown; known: cpu, cuda, cuda:N, mps, xpu")
     try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as error:
+        torch.zeros(1, device=name).add_(1)
+    except (RuntimeError, AssertionError, ValueError) as error:
         reason = str(error).splitlines()[0]
+        if "aten::" in reason:  # PyTorch's words for a kind of device that it was built without
+            reason = "PyTorch has none here"
         raise UserError(f"device {name!r} cannot be used: {reason}; cpu always works") from error
 
 

@@ -42,6 +42,9 @@ class WeightsInfo:
     sha256: str
 
 
+_SEED_DIGITS = 18  # what PyTorch takes
+
+
 def parse_random(text: str) -> int | None:
     """The seed of "random" or "random:SEED"; None for anything else.
 
@@ -50,8 +53,10 @@ def parse_random(text: str) -> int | None:
     if text != "random" and not text.startswith("random:"):
         return None
     seed = text.partition(":")[2] or "0"
-    if not seed.isdecimal():
-        raise UserError(f"weights {text!r}: the seed must be a whole number, as in random:0")
+    if not (seed.isascii() and seed.isdecimal() and len(seed) <= _SEED_DIGITS):
+        raise UserError(
+            f"weights {text[:50]!r}: the seed must be a whole number of at most {_SEED_DIGITS} digits, as in random:0"
+        )
     return int(seed)
 
 

@@ -39,17 +39,21 @@ def check_regular_file(path: FilePath, what: str, max_bytes: int | None = None) 
         raise UserError(f"{shown} is a pipe or a device; name a regular file")
     if max_bytes is not None and status.st_size > max_bytes:
         raise UserError(
-            f"{shown} has {status.st_size / 2**30:.1f} GiB; at most {max_bytes / 2**30:.1f} GiB are read"
+            f"{shown} has {_shown_size(status.st_size)}; at most {_shown_size(max_bytes)} are read"
         )
     return status.st_size
 
 
-def read_text(path: FilePath, what: str) -> str:
-    """Return the text of a file in UTF-8, or in UTF-16 with a byte order mark; without the mark, line ends as "\\n".
+def _shown_size(size: int) -> str:
+    return f"{size / 2**30:.1f} GiB" if size >= 2**29 else f"{size / 2**20:.1f} MiB"
+
+
+def read_text(path: FilePath, what: str, max_bytes: int = MAX_TEXT_BYTES) -> str:
+    """Return the text of a UTF-8 file without its byte order mark, line ends as "\\n".
 
     Raises: UserError for what `check_regular_file` refuses, an unreadable file, or bytes that are no such text.
     """
-    check_regular_file(path, what, MAX_TEXT_BYTES)
+    check_regular_file(path, what, max_bytes)
     try:
         return Path(path).read_text(encoding=text_encoding(path))
     except OSError as error:

@@ -28,6 +28,18 @@ def user_path(text: str | os.PathLike[str]) -> Path:
     return Path(os.path.expanduser(text))
 
 
+def can_be_path(text: str) -> bool:
+    """Whether the operating system can be given a text as a path or a word of a command.
+
+    >>> can_be_path("caf\udce9"), can_be_path("a\0b"), can_be_path("\ud800")
+    (True, False, False)
+    """
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+
+
 def cut_to_bytes(text: str, most: int) -> str:
     """Return the start of a text that takes at most so many bytes in a file name, no character cut in two."""
     return os.fsencode(text)[:most].decode("utf-8", "ignore")

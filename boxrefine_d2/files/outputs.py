@@ -8,7 +8,7 @@ from pathlib import Path
 
 from boxrefine_d2.errors import UserError
 
-from .names import MAX_NAME_BYTES, cut_to_bytes
+from .names import MAX_NAME_BYTES, can_be_path, cut_to_bytes
 
 FilePath = str | os.PathLike[str]
 
@@ -31,10 +31,11 @@ def check_output_file(
             flag: how the user named the output, for messages.
     Raises: UserError, naming the flag and the path.
     """
-    shown, target = f"{flag} {os.fspath(path)!r}", Path(os.path.realpath(path))
-    if target.is_dir():
+    shown = f"{flag} {os.fspath(path)!r}"
+    target = _target(path, shown)
+    if os.path.isdir(target):
         raise UserError(f"{shown} is a folder; name a file in it")
-    if target.exists() and not target.is_file():
+    if os.path.exists(target) and not os.path.isfile(target):
         raise UserError(f"{shown} is a pipe or a device; name a regular file")
     if suffixes and target.suffix.lower() not in suffixes:
         raise UserError(f"{shown}: its name must end in {' or '.join(suffixes)}")
@@ -51,15 +52,33 @@ def check_output_folder(
     Args:   inputs: folders that the command reads and must not write to.
     Raises: UserError, naming the flag and the path.
     """
-    shown, target = f"{flag} {os.fspath(path)!r}", Path(os.path.realpath(path))
-    if target.exists() and not target.is_dir():
+    shown = f"{flag} {os.fspath(path)!r}"
+    target = _target(path, shown)
+    if os.path.exists(target) and not os.path.isdir(target):
         raise UserError(f"{shown} is a file; a folder is needed")
     _check_no_input(target, inputs, shown)
     _check_writable(target, shown)
 
 
+def is_same_file(one: FilePath, other: FilePath) -> bool:
+    """Whether two paths lead to one file: the same inode, or the same place where there is none yet."""
+    with suppress(OSError, ValueError):
+        return os.path.samefile(one, other)
+    return os.path.realpath(one) == os.path.realpath(other)
+
+
+def _target(path: FilePath, shown: str) -> Path:
+    """Where a path leads. Whether something is there is asked through os.path, which also answers for names too long."""
+    if not os.fspath(path):
+        raise UserError(f"{shown} is empty; name a place")
+    if not can_be_path(os.fspath(path)):
+        raise UserError(f"{shown} has a character that no path can have")
+    return Path(os.path.realpath(path))
+
+
 def _check_no_input(target: Path, inputs: Iterable[FilePath], shown: str) -> None:
-    status = os.stat(target) if target.exists() else None
+    # one look at the target, since inputs may be many
+    status = os.stat(target) if os.path.exists(target) else None
     for path in inputs:
         if _is(target, status, path):
             raise UserError(

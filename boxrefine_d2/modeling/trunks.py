@@ -20,6 +20,8 @@ _NORMS: dict[str, Callable[..., nn.Module]] = {
 # last layer of each trunk
 _LAST = {"resnet50": "fc", "resnet18": "fc", "vgg16": "classifier.6", "small_cnn": "head.3"}
 SMALL_CNN_PLACES = 4
+# of the shortest side of a picture that each can read, pixels
+_LEAST_SIDE = {"resnet50": 1, "resnet18": 1, "vgg16": 32, "small_cnn": 4}
 
 
 class SmallCNN(nn.Module):
@@ -61,7 +63,8 @@ def build_trunk(name: str, *, outputs: int, norm: str, weights: str) -> nn.Modul
     """A network of torchvision, or `SmallCNN`, whose last layer has `outputs` numbers.
 
     Args: weights: a file, a name of `BACKBONES` for its official file, or "random".
-    Raises: UserError for an unknown name or norm, or a file that is not of this network.
+    Raises: UserError for an unknown name or norm, or a file that is not of this network; the network itself, for pictures
+        that are too small for it.
     """
     if norm not in _NORMS:
         raise UserError(f"MODEL.MAP_DETECTOR.NORM {norm!r} is unknown; known: {', '.join(_NORMS)}")
@@ -82,7 +85,17 @@ def build_trunk(name: str, *, outputs: int, norm: str, weights: str) -> nn.Modul
     parent, _, last = _LAST[name].rpartition(".")
     owner = trunk.get_submodule(parent)
     setattr(owner, last, nn.Linear(getattr(owner, last).in_features, outputs))
+    trunk.register_forward_pre_hook(partial(_check_side, name))
     return trunk
+
+
+def _check_side(name: str, _: nn.Module, inputs: tuple[Tensor]) -> None:
+    height, width = inputs[0].shape[2:]
+    if min(height, width) < _LEAST_SIDE[name]:
+        raise UserError(
+            f"h's picture of a map has {height} x {width} pixels, and {name} needs at least {_LEAST_SIDE[name]} a side; "
+            "raise INPUT.SQUARE_SIZE, or lower MODEL.MAP_DETECTOR.INPUT_POOL"
+        )
 
 
 def _load(trunk: nn.Module, path: Path, name: str) -> None:

@@ -23,11 +23,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.files.names import can_be_path, user_path
+from boxrefine_d2.files.safe_yaml import read_yaml
 
-_NAME = re.compile(r"[A-Za-z][\w-]*")
+_NAME = re.compile(r"[A-Za-z][\w-]{0,99}")
+_SHOWN = 200  # characters of what is quoted
 _BRACES = re.compile(r"\{([\w-]+)\}")
 _PARTS = {"folder", "set", "stages"}
 _KEYS = {"name", "run", "makes", "inputs"}
@@ -59,14 +60,10 @@ def plan_of_file(path: Path, changes: Mapping[str, str]) -> list[Stage]:
 
     Raises: UserError for a file that is none, or says what cannot be done.
     """
-    if not path.is_file():
-        raise UserError(f"no pipeline file {path}")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is no YAML file: {' '.join(str(error).split())}") from error
+    content = read_yaml(path, "pipeline file")
     if not isinstance(content, dict) or not {"folder", "stages"} <= set(content) <= _PARTS:
         found = ", ".join(map(str, content)) if isinstance(content, dict) else repr(content)
+        found = found[:_SHOWN]
         raise UserError(
             f"{path}: a pipeline has 'folder' and 'stages', and perhaps 'set'; there is {found}"
         )
@@ -78,20 +75,22 @@ def plan_of_file(path: Path, changes: Mapping[str, str]) -> list[Stage]:
     folder = values.pop("folder")
     if not folder:
         raise UserError(f"{path}: 'folder' is empty; name the folder that the stages write to")
-    return plan_of_stages(content["stages"], Path(folder), values, str(path))
+    return plan_of_stages(content["stages"], user_path(folder), values, str(path))
 
 
 def _values(entries: Any, path: Path) -> dict[str, str]:
     """What is under `set`, as words of a command."""
     if not isinstance(entries, dict):
-        raise UserError(f"{path}: 'set' is a mapping, NAME: VALUE, not {entries!r}")
+        raise UserError(f"{path}: 'set' is a mapping, NAME: VALUE, not {repr(entries)[:_SHOWN]}")
     for name, value in entries.items():
         if not _NAME.fullmatch(str(name)) or name in ("here", "folder"):
             raise UserError(
                 f"{path}: a value cannot be called {name!r}; letters, digits, - and _, not 'here' or 'folder'"
             )
         if not isinstance(value, str | int | float):
-            raise UserError(f"{path}: the value {name!r} is text or a number, not {value!r}")
+            raise UserError(
+                f"{path}: the value {name!r} is text or a number, not {repr(value)[:_SHOWN]}"
+            )
     return {str(name): str(value) for name, value in entries.items()}
 
 
@@ -114,12 +113,12 @@ def _stage(
 ) -> Stage:
     if not isinstance(entry, Mapping) or not {"name", "run", "makes"} <= set(entry) <= _KEYS:
         raise UserError(
-            f"{where}: a stage has 'name', 'run' and 'makes', and perhaps 'inputs', not {entry!r}"
+            f"{where}: a stage has 'name', 'run' and 'makes', and perhaps 'inputs', not {repr(entry)[:_SHOWN]}"
         )
     name, run = str(entry["name"]), str(entry["run"])
     if not _NAME.fullmatch(name) or name in (*values, "here", *(stage.name for stage in earlier)):
         raise UserError(
-            f"{where}: a stage cannot be called {name!r}; letters, digits, - and _, and no name twice"
+            f"{where}: a stage cannot be called {str(name)[:_SHOWN]!r}; letters, digits, - and _, and no name twice"
         )
     folders = {stage.name: str(stage.folder) for stage in earlier}
     known = values | folders | {"here": str(root / name)}
@@ -131,13 +130,21 @@ def _stage(
             f"{where}: stage {name!r} has {{{unknown[0]}}}, which is no value and no earlier stage; known: "
             f"{', '.join(known)}"
         )
+    command = tuple(_filled(word, known) for word in _words(run, name, where))
+    makes = _makes(entry["makes"], name, where)
+    inputs = tuple(_filled(path, known) for path in inputs)
+    wrong = [word for word in (*command, *makes, *inputs) if not can_be_path(word)]
+    if wrong:
+        raise UserError(
+            f"{where}: stage {name!r}: {wrong[0][:_SHOWN]!r} has a character that no path and no command can have"
+        )
     return Stage(
         name=name,
-        command=tuple(_filled(word, known) for word in _words(run, name, where)),
+        command=command,
         folder=root / name,
-        makes=_makes(entry["makes"], name, where),
+        makes=makes,
         needs=tuple(word for word in dict.fromkeys(used) if word in folders),
-        inputs=tuple(Path(_filled(path, known)) for path in inputs),
+        inputs=tuple(map(Path, inputs)),
     )
 
 
@@ -151,7 +158,7 @@ def _makes(entry: Any, name: str, where: str) -> tuple[str, ...]:
     wrong = [x for x in makes if not x or _BRACES.search(x) or Path(x).is_absolute()]
     if wrong or not makes:
         raise UserError(
-            f"{where}: stage {name!r}: 'makes' {entry!r}: name at least one file, as it is called below the stage's folder"
+            f"{where}: stage {name!r}: 'makes' {repr(entry)[:_SHOWN]}: name at least one file, as it is called below the stage's folder"
         )
     return makes
 
@@ -160,10 +167,10 @@ def _words(run: str, name: str, where: str) -> list[str]:
     try:
         words = shlex.split(run)
     except ValueError as error:
-        raise UserError(f"{where}: stage {name!r}: {error} in {run!r}") from error
+        raise UserError(f"{where}: stage {name!r}: {error} in {run[:_SHOWN]!r}") from error
     if not words or not words[0].endswith(".py"):
         raise UserError(
-            f"{where}: stage {name!r} must run a tool, such as discover.py, not {run!r}"
+            f"{where}: stage {name!r} must run a tool, such as discover.py, not {run[:_SHOWN]!r}"
         )
     return words
 

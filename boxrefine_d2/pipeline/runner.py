@@ -3,6 +3,7 @@
 import fcntl
 import hashlib
 import json
+import os
 import shlex
 import shutil
 import subprocess
@@ -11,10 +12,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import yaml
-
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.files.atomic import atomic_text_file
+from boxrefine_d2.files.config_file import config_files
+from boxrefine_d2.files.outputs import check_output_folder
 from boxrefine_d2.files.shipped_configs import find_config
 
 from .plan import Stage
@@ -24,20 +25,30 @@ STARTED, DONE = "started", "done"
 _CONFIG = "--config-file"
 
 
-def run_plan(stages: Sequence[Stage], tools: Path, say: Callable[[str], None]) -> int:
+def run_plan(
+    stages: Sequence[Stage],
+    tools: Path,
+    say: Callable[[str], None],
+    check: Callable[[Stage], None] = lambda stage: None,
+) -> int:
     """Runs each stage in order; one that is done with the same command and the same inputs is passed over.
 
     A stage that was interrupted is started again in its folder, where the tools go on by themselves; one whose
     command or inputs have changed starts with an empty folder. A stage that outlived its pipeline is waited for.
 
-    Args: tools: the folder of the commands.  say: is told of each stage, in a line.
+    Args: tools: the folder of the commands.  say: is told of each stage, in a line.  check: is asked about each stage
+        before the first one runs, and raises what is wrong with it.
     Returns: 0, or the exit code of the stage that failed.
     Raises: UserError for a tool or an input that is not there, a folder that belongs to something else or cannot be
         written, and a stage that did not make what it promised.
     """
     for stage in stages:
         _check_tool(stage, tools)
+    check_output_folder(stages[0].folder.parent, flag="folder")
+    for stage in stages:
         _check_folder(stage)
+        _check_inputs(stage, stages)
+        check(stage)
     with _alone(stages[0].folder.parent, say) as lock:
         for number, stage in enumerate(stages, start=1):
             needed = [other for other in stages if other.name in stage.needs]
@@ -72,7 +83,7 @@ def _run_stage(
     if code:
         say(f"{place} failed with exit code {code}; the same command goes on from here")
         return code if code > 0 else 128 - code
-    missing = [name for name in stage.makes if not (stage.folder / name).exists()]
+    missing = [name for name in stage.makes if not os.path.exists(stage.folder / name)]
     if missing:
         raise UserError(f"{place} ended well and made no {missing[0]}; correct its 'makes'")
     _remember(stage, fingerprint, DONE)
@@ -93,7 +104,7 @@ def _alone(root: Path, say: Callable[[str], None]) -> Iterator[int]:
 
 
 def _check_tool(stage: Stage, tools: Path) -> None:
-    if not (tools / stage.command[0]).is_file():
+    if not os.path.isfile(tools / stage.command[0]):
         known = ", ".join(sorted(path.name for path in tools.glob("*.py")))
         raise UserError(
             f"stage {stage.name!r}: there is no tool {stage.command[0]}; known: {known}"
@@ -109,6 +120,26 @@ def _check_folder(stage: Stage) -> None:
         raise UserError(
             f"stage {stage.name!r} writes to {folder}, which holds files that it did not make; name another 'folder'"
         )
+
+
+def _check_inputs(stage: Stage, stages: Sequence[Stage]) -> None:
+    """What no stage makes is there, and is not in the folder of a stage, which may be emptied."""
+    made = [other.folder.resolve() for other in stages if other.name in stage.needs]
+    own = [other.folder.resolve() for other in stages]
+    for path in (*_configurations(stage.command), *stage.inputs):
+        place = Path(os.path.realpath(path))
+        if any(place.is_relative_to(folder) for folder in made):
+            continue
+        if any(place.is_relative_to(folder) for folder in own):
+            raise UserError(
+                f"stage {stage.name!r} reads {path}, which is in the folder of a stage and would be removed with it; move it"
+            )
+        if not os.path.exists(path):
+            raise UserError(_missing(path, stage.name))
+
+
+def _missing(path: Path, stage: str) -> str:
+    return f"stage {stage!r} reads {path}, which is not there"
 
 
 def _make_folder(folder: Path) -> None:
@@ -130,7 +161,7 @@ def _state(stage: Stage, fingerprint: str) -> str | None:
         return None
     if record.get("fingerprint") != fingerprint:
         return None
-    whole = all((stage.folder / name).exists() for name in stage.makes)
+    whole = all(os.path.exists(stage.folder / name) for name in stage.makes)
     return DONE if record.get("state") == DONE and whole else STARTED
 
 
@@ -152,35 +183,25 @@ def _fingerprint(stage: Stage, needed: Iterable[Stage]) -> str:
 
 def _content(path: Path, stage: str) -> bytes:
     """A file's SHA-256; of a folder that of its files' names, sizes and times."""
-    if path.is_dir():
+    if os.path.isdir(path):
         files = sorted(p for p in path.rglob("*") if p.is_file())
         facts = [(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in files]
         return hashlib.sha256(json.dumps(facts).encode()).digest()
-    if not path.is_file():
-        raise UserError(f"stage {stage!r} reads {path}, which is not there")
+    if not os.path.isfile(path):
+        raise UserError(_missing(path, stage))
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").digest()
 
 
 def _configurations(command: Sequence[str]) -> Iterable[Path]:
-    """The file after --config-file, which may be one that ships, with those it is based on."""
+    """The file after --config-file, which may be one that ships, with those it is based on.
+
+    Of one that cannot be read the file alone: its command says why. Raises: UserError for one that is not there.
+    """
     named = [word for flag, word in zip(command, command[1:]) if flag == _CONFIG]
     named += [word.partition("=")[2] for word in command if word.startswith(f"{_CONFIG}=")]
-    waiting, seen = [find_config(name) for name in named], set()
-    while waiting:
-        path = waiting.pop(0)
-        if path in seen or not path.is_file():
-            continue
-        seen.add(path)
-        yield path
-        waiting += [path.parent / Path(base).expanduser() for base in _bases(path)]
-
-
-def _bases(path: Path) -> list[str]:
-    """What a configuration names as _BASE_; a file that is none is for its command to refuse."""
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError):
-        return []
-    base = content.get("_BASE_") if isinstance(content, dict) else None
-    return [str(name) for name in (base if isinstance(base, list) else [base]) if name]
+    for path in map(find_config, named):
+        try:
+            yield from config_files(path)
+        except UserError:
+            yield path

@@ -2,22 +2,31 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
-
-import yaml
 
 import boxrefine_d2
 from boxrefine_d2.discovery import rule_parameters
 from boxrefine_d2.errors import UserError, key_values
 from boxrefine_d2.features import Backbone
 from boxrefine_d2.features.device import precision_of
+from boxrefine_d2.files.safe_yaml import parse_yaml
+
+_EXPONENT = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", re.ASCII)
 
 
 def parameters_of(pairs: Sequence[str]) -> dict[str, Any]:
     """{"k_patches": 50} from ["k_patches=50"], as --set gives them. Raises: UserError."""
-    return {key: yaml.safe_load(value) for key, value in key_values("--set", pairs).items()}
+    return {key: _value(key, text) for key, text in key_values("--set", pairs).items()}
+
+
+def _value(key: str, text: str) -> Any:
+    value = parse_yaml(text, f"--set {key}={text[:50]!r}")
+    if isinstance(value, str) and _EXPONENT.fullmatch(value):
+        return float(value)  # which YAML 1.1 takes for text where it has no point or no sign
+    return value
 
 
 @dataclass(frozen=True)

@@ -163,7 +163,7 @@ def test_mistakes_are_named():
         discover("lost", features, k=3)
     with pytest.raises(UserError, match="k_patches is 0"):
         discover("lost", features, k_patches=0)
-    with pytest.raises(UserError, match="'ten', but a int is needed"):
+    with pytest.raises(UserError, match="k_patches is 'ten': must be a whole number"):
         discover("lost", features, k_patches="ten")
 
 

@@ -148,7 +148,7 @@ def entry(**changes):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("folder: [", r"plan\.yaml is no YAML file: .*line 1"),
+        ("folder: [", r"plan\.yaml' is no YAML: .*line 1"),
         ("just text", "a pipeline has 'folder' and 'stages', and perhaps 'set'; there is 'just te"),
         ("folder: out", "'folder' and 'stages', and perhaps 'set'; there is folder$"),
         (f"folder: out\nsets: {{}}\nstages:{STAGES}", "there is folder, sets, stages$"),
@@ -204,8 +204,8 @@ def test_a_change_of_what_is_not_there_lists_what_is(plan):
 
 
 def test_a_file_that_is_not_there_or_not_text(tmp_path):
-    with pytest.raises(UserError, match="no pipeline file .*none.yaml"):
+    with pytest.raises(UserError, match="pipeline file .*none.yaml' does not exist"):
         plan_of_file(tmp_path / "none.yaml", {})
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UserError, match="binary.yaml is no YAML file"):
+    with pytest.raises(UserError, match="binary.yaml' is no UTF-8 text"):
         plan_of_file(tmp_path / "binary.yaml", {})

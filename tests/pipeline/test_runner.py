@@ -254,7 +254,7 @@ def test_a_file_in_the_place_of_a_folder_is_refused(tmp_path, run):
 
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path, run):
     (tmp_path / "out").write_text("a file")
-    with pytest.raises(UserError, match=r"cannot make .*/out/.stages: .*; name another 'folder'"):
+    with pytest.raises(UserError, match=r"folder '.*/out' is a file; a folder is needed"):
         run([FOUR[2]], other="o")
 
 

@@ -190,9 +190,9 @@ def test_a_stages_exit_code_is_the_commands(tmp_path, tools, plan, main, capsys)
         (["{plan}", "=x"], "plan.yaml has no value ''"),
         (["{plan}", "folder="], "plan.yaml: 'folder' is empty"),
         (["{plan}", "--resume"], "unrecognized arguments: --resume"),
-        (["{plan}", "folder={plan}"], "cannot make {plan}/.stages: Not a directory; name another"),
+        (["{plan}", "folder={plan}"], "folder '{plan}' is a file; a folder is needed"),
         (["none.yaml"], "no config file none.yaml; shipped: configs/"),
-        (["{broken}"], "broken.yaml is no YAML file: "),
+        (["{broken}"], "broken.yaml' is no YAML: "),
         (["{alien}"], "stage 'a': there is no tool discover.py; known: count.py, pipeline.py"),
     ],
 )

@@ -158,8 +158,16 @@ def test_a_path_that_a_spec_writes_with_codes_is_read_by_its_name(main, recorded
             {"MODEL__WEIGHTS": "no.pth"},
             "MODEL.WEIGHTS: no weights file at no.pth",
         ),
-        (["--rounds", "1"], {"MODEL__WEIGHT": "x"}, "Non-existent key: MODEL.WEIGHT"),
-        (["--rounds", "1"], {"SELF_TRAINING__MIN_SCORES": "()"}, "MIN_SCORES () is empty"),
+        (
+            ["--rounds", "1"],
+            {"MODEL__WEIGHT": "x"},
+            "no key 'MODEL.WEIGHT'; did you mean MODEL.WEIGHTS",
+        ),
+        (
+            ["--rounds", "1"],
+            {"SELF_TRAINING__MIN_SCORES": "()"},
+            "MIN_SCORES (): must be 1 or more values",
+        ),
         (["--rounds", "1"], {"OUTPUT_DIR": "a:b"}, "folder a:b: no + or :"),
         *(
             (["--rounds", "1"], {"DATASETS__TRAIN": train}, f"DATASETS.TRAIN {shown}: self-train")

@@ -1,0 +1,100 @@
+"""A value of the configuration against its key: the type of its default, finite numbers, and `LIMITS`."""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from boxrefine_d2.errors import UserError
+from boxrefine_d2.files.names import can_be_path
+
+from .config_limits import LIMITS
+
+_MOST_SHOWN = 80  # characters of a value in a message
+_MOST_WHOLE = 2**31 - 1
+_SCALARS = (bool, int, float, str)
+_WORDS: dict[type, str] = {
+    bool: "True or False",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    tuple: "a tuple such as (1, 2)",
+    list: "a list such as [1, 2]",
+}
+
+
+def check_value(name: str, value: Any, default: Any, *, said: str = "") -> None:
+    """Refuse a value that a key cannot have.
+
+    Args:   name: of the key, in full.  default: whose type the value has; None is any.  said: how the user named the
+            key, for messages; else `name`.
+    Raises: UserError that names the key, the value and what is allowed.
+    """
+    reason = _wrong_type(value, default) or _wrong_number(value)
+    limit = LIMITS.get(name)
+    if reason is None and limit is not None and not _holds(limit.holds, value):
+        reason = f"must be {limit.allowed}"
+    if reason:
+        raise UserError(f"{said or name} {shown(value)}: {reason}")
+
+
+def leaves(section: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the keys of a configuration in full, with their values."""
+    for key, value in section.items():
+        if isinstance(value, Mapping):
+            yield from leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def shown(value: Any) -> str:
+    """Return a value for a message: whole if it is short, else its start."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # an integer of over 4300 digits, or what contains it
+        return "(a number too long to show)"
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}... ({len(text)} characters)"
+
+
+def _wrong_type(value: Any, default: Any) -> str | None:
+    """What is wrong with the type of a value, or of the parts of a list; None if nothing is."""
+    if default is None:
+        return None if value is None or isinstance(value, _SCALARS) else "must be a number or None"
+    kind = type(default)
+    if type(value) is not kind:
+        return f"must be {_WORDS.get(kind, kind.__name__)}, like {shown(default)}"
+    if not isinstance(value, list | tuple):
+        return None
+    kinds = {type(part) for part in default}
+    for part in value:
+        if not _fits(part, kinds):
+            return f"must hold values like {shown(default)}, not {shown(part)}"
+    return None
+
+
+def _fits(part: Any, kinds: set[type]) -> bool:
+    """Whether a part of a list is like those of its default. Whole numbers are numbers; lists in lists hold numbers."""
+    if not kinds:
+        return isinstance(part, (*_SCALARS, list, tuple))
+    if kinds & {list, tuple}:
+        return isinstance(part, list | tuple) and all(type(p) in (int, float) for p in part)
+    return type(part) in (kinds | {int} if float in kinds else kinds)
+
+
+def _wrong_number(value: Any) -> str | None:
+    """What is wrong with the numbers and texts in a value; None if nothing is."""
+    if isinstance(value, list | tuple):
+        return next((reason for part in value if (reason := _wrong_number(part))), None)
+    if isinstance(value, float) and not math.isfinite(value):
+        return "must be a finite number"
+    if type(value) is int and abs(value) > _MOST_WHOLE:
+        return f"must be from -{_MOST_WHOLE} to {_MOST_WHOLE}"
+    if isinstance(value, str) and not can_be_path(value):
+        return "has a character that no path and no command can have"
+    return None
+
+
+def _holds(test: Any, value: Any) -> bool:
+    try:
+        return bool(test(value))
+    except TypeError:  # such as text where a list of numbers is compared
+        return False

@@ -1,0 +1,98 @@
+"""Values from a file or a command line, put into a configuration: every one has a key and the type of its default."""
+
+import ast
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from detectron2.config import CfgNode
+
+from boxrefine_d2.config_checks import check_value, shown
+from boxrefine_d2.errors import UserError
+
+_PAIRS = "KEY VALUE pairs"
+_LISTED = 12  # keys of a section that a message names
+
+
+def merge_content(cfg: CfgNode, content: Mapping[str, Any], where: str) -> None:
+    """Put what a file states into `cfg`. Args: where: for messages.
+
+    Raises: UserError for an unknown key, a section that is no mapping, or a value that its key cannot have.
+    """
+    version = content.get("VERSION", cfg.VERSION)
+    if version != cfg.VERSION:
+        raise UserError(
+            f"{where}: VERSION {shown(version)} is not read; Detectron2's keys are those of VERSION {cfg.VERSION}"
+        )
+    _merge(cfg, content, where, "")
+
+
+def merge_pairs(cfg: CfgNode, words: Sequence[str]) -> None:
+    """Put KEY VALUE pairs into `cfg`. Raises: UserError as `merge_content`, and for a word without its partner."""
+    if len(words) % 2:
+        raise UserError(f"{_PAIRS}: {shown(words[-1])} is left over; give it a value")
+    for name, text in zip(words[::2], words[1::2], strict=True):
+        *sections, key = name.split(".")
+        node, prefix = cfg, ""
+        for section in sections:
+            node, prefix = _entry(node, section, _PAIRS, prefix, name), f"{prefix}{section}."
+            if not isinstance(node, CfgNode):
+                raise UserError(
+                    f"{_PAIRS}: there is no key {shown(name)}; {prefix[:-1]} is no section"
+                )
+        default = _entry(node, key, _PAIRS, prefix, name)
+        if isinstance(default, CfgNode):
+            raise UserError(
+                f"{name} is a section, not a key; it has {', '.join([*default][:_LISTED])}"
+            )
+        node[key] = _converted(name, text, default, "")
+
+
+def _merge(node: CfgNode, content: Mapping[str, Any], where: str, prefix: str) -> None:
+    for key, value in content.items():
+        name = f"{prefix}{key}"
+        default = _entry(node, key, where, prefix, name)
+        if isinstance(default, CfgNode):
+            if not isinstance(value, Mapping):
+                raise UserError(
+                    f"{where}: {name} is a section, KEY: VALUE lines, not {shown(value)}"
+                )
+            _merge(default, value, where, f"{name}.")
+        else:
+            node[key] = _converted(name, value, default, f"{where}: ")
+
+
+def _entry(node: CfgNode, key: str, where: str, prefix: str, asked: str) -> Any:
+    """What a section has under a key. Args: prefix: of the section.  asked: the name in full, for messages."""
+    if key in node:
+        return node[key]
+    close = difflib.get_close_matches(key, list(node), n=1)
+    hint = (
+        f"did you mean {prefix}{close[0]}" if close else f"known: {', '.join(list(node)[:_LISTED])}"
+    )
+    raise UserError(f"{where}: there is no key {shown(asked)}; {hint}")
+
+
+def _converted(name: str, given: Any, default: Any, where: str) -> Any:
+    """The value for a key. A text that spells a number, a tuple, ... is that, unless the key holds text."""
+    value = given
+    if isinstance(given, str):
+        value = _literal(given, name, where)
+        if isinstance(default, str) and not isinstance(value, str | None):
+            value = given
+    if isinstance(default, float) and type(value) is int and abs(value) < 2**63:
+        value = float(value)
+    if isinstance(default, list | tuple) and isinstance(value, list | tuple):
+        value = type(default)(value)
+    check_value(name, value, default, said=f"{where}{name}")
+    return value
+
+
+def _literal(text: str, name: str, where: str) -> Any:
+    """The Python literal that a text spells, or the text."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, TypeError):
+        return text
+    except (RecursionError, MemoryError) as error:
+        raise UserError(f"{where}{name} {shown(text)}: its parts are too deep") from error

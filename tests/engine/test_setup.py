@@ -1,0 +1,102 @@
+"""What is looked at before a run writes anything: the device, OUTPUT_DIR, and the files that it was given."""
+
+import argparse
+import os
+from pathlib import Path
+
+import pytest
+
+from boxrefine_d2.engine import load_config
+from boxrefine_d2.engine.run_inputs import check_inputs_stay
+from boxrefine_d2.engine.setup import setup
+from boxrefine_d2.errors import UserError
+
+CONFIG = "configs/demo/lost_refine.yaml"
+
+
+def arguments(*opts: str, **flags: bool) -> argparse.Namespace:
+    """Those of a training command."""
+    given = {"resume": False, "eval_only": False} | flags
+    return argparse.Namespace(config_file=CONFIG, opts=["MODEL.DEVICE", "cpu", *opts], **given)
+
+
+@pytest.mark.parametrize("flags", [{}, {"resume": True}, {"eval_only": True}], ids=str)
+@pytest.mark.parametrize("device", ["mps", "cuda:63", "nonsense", "meta", "cpu:1", "cuda:-1"])
+def test_a_device_that_cannot_be_used_is_said_before_anything_is_written(tmp_path, device, flags):
+    if device == "mps" and os.uname().sysname == "Darwin":
+        pytest.skip("it can be used here")
+    out = tmp_path / "out"
+    with pytest.raises(UserError, match=f"device '{device}' (is unknown|cannot be used)"):
+        setup(arguments("MODEL.DEVICE", device, "OUTPUT_DIR", str(out), **flags))
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("file", "OUTPUT_DIR .* is a file; a folder is needed"),
+        ("file/below", "cannot write OUTPUT_DIR .*: Not a directory"),
+        ("x" * 300, "cannot write OUTPUT_DIR .*: File name too long"),
+        ("pipe", "OUTPUT_DIR .* is a file; a folder is needed"),
+        ("loop/below", "cannot write OUTPUT_DIR .*: Too many levels of symbolic links"),
+        ("/proc/x", "cannot write OUTPUT_DIR '/proc/x'"),
+        ("", "OUTPUT_DIR '': must be a text that is not empty"),
+        (" ", "OUTPUT_DIR ' ': must be a text that is not empty"),
+        ("a\0b", r"OUTPUT_DIR 'a\\x00b': has a character that no path"),
+        ("\ud800", "OUTPUT_DIR .*: has a character that no path"),
+    ],
+)
+def test_an_output_folder_that_cannot_be_is_a_line(tmp_path, monkeypatch, name, reason):
+    monkeypatch.chdir(tmp_path)
+    Path("file").write_text("kept")
+    os.mkfifo("pipe")
+    os.symlink("loop", "loop")
+    with pytest.raises(UserError, match=reason):
+        setup(arguments("OUTPUT_DIR", name))
+    assert Path("file").read_text() == "kept"
+
+
+def check(cfg_opts, config_file=CONFIG, *, trains=True):
+    check_inputs_stay(load_config(CONFIG, cfg_opts), str(config_file), trains=trains)
+
+
+@pytest.mark.parametrize("key", ["MODEL.WEIGHTS", "MODEL.MAP_NETWORK.WEIGHTS"])
+def test_weights_that_the_training_would_write_over_are_refused(tmp_path, key):
+    weights = tmp_path / "model_final.pth"
+    weights.touch()
+    link = tmp_path / "elsewhere.pth"
+    link.symlink_to(weights)
+    for name in (weights, link, f"{tmp_path}/x/../model_final.pth"):
+        opts = [key, str(name), "OUTPUT_DIR", str(tmp_path)]
+        with pytest.raises(UserError, match=rf"write over '.*\.pth', which {key} reads; name an"):
+            check(opts)
+        check(opts, trains=False)  # an evaluation, or a run that goes on from it
+        check([*opts, "OUTPUT_DIR", str(tmp_path / "other")])
+
+
+def test_labels_that_an_evaluation_would_write_over_are_refused(tmp_path):
+    labels = tmp_path / "inference" / "found.json"
+    labels.parent.mkdir()
+    labels.touch()
+    for spec in (f"scenes:train+pseudo={labels}", f"coco:{labels}:{tmp_path}"):
+        for trains in (True, False):
+            with pytest.raises(UserError, match=r"found\.json', which DATASETS.TRAIN reads"):
+                check(
+                    ["DATASETS.TRAIN", f"('{spec}',)", "OUTPUT_DIR", str(tmp_path)], trains=trains
+                )
+    beside = tmp_path / "labels.json"
+    beside.touch()
+    spec = f"('scenes:train+pseudo={beside}',)"
+    check(["DATASETS.TRAIN", spec, "OUTPUT_DIR", str(tmp_path)])
+
+
+def test_a_configuration_that_somebody_wrote_stays(tmp_path):
+    opts = ["OUTPUT_DIR", str(tmp_path)]
+    own = tmp_path / "config.yaml"
+    own.write_text("# my notes\n_BASE_: base.yaml\n")
+    with pytest.raises(UserError, match=r"its whole configuration over '.*config\.yaml'"):
+        check(opts, own)
+    own.write_text(load_config(CONFIG, opts).dump())  # as a run leaves it
+    check(opts, own)
+    (tmp_path / "mine.yaml").write_text("SEED: 1")
+    check(opts, tmp_path / "mine.yaml")
