@@ -32,7 +32,16 @@ ALLOWED = {
     "pipeline": {"errors", "files", ""},
     "analysis": {"structures", "features", "data", "errors", "files", "discovery", ""},
     "doctor": {"features", "language", "data", ""},
-    "pseudo_labels": {"structures", "features", "discovery", "data", "errors", "files", ""},
+    "pseudo_labels": {
+        "structures",
+        "features",
+        "discovery",
+        "data",
+        "interrupts",
+        "errors",
+        "files",
+        "",
+    },
     "engine": {
         "structures",
         "features",

@@ -1,6 +1,8 @@
 """Files that are whole or absent, whatever happens while they are written."""
 
+import glob
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -9,6 +11,7 @@ from typing import Any, BinaryIO, TextIO
 
 from boxrefine_d2.errors import UserError
 
+from .locks import is_abandoned, lock_handle
 from .names import cut_to_bytes
 
 
@@ -37,17 +40,17 @@ def atomic_binary_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 @contextmanager
 def _atomic(path: str | os.PathLike[str], mode: str, **how: Any) -> Iterator[Any]:
     target = Path(os.path.realpath(path))
-    mark = f"{os.getpid()}-{secrets.token_hex(4)}"
-    temporary = target.with_name(f".{cut_to_bytes(target.name, 100)}.{mark}.tmp")
+    temporary = temporary_beside(target)
     try:
         if target.is_dir():
             raise UserError(f"cannot write {os.fspath(path)!r}: it is a folder")
         target.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, mode, **how) as file:
+            lock_handle(file.fileno())  # what nobody holds was left by a killed process
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, target)
+            os.replace(temporary, target)
         _sync_folder(target.parent)
     except OSError as error:
         _remove(temporary)
@@ -55,6 +58,30 @@ def _atomic(path: str | os.PathLike[str], mode: str, **how: Any) -> Iterator[Any
     except BaseException:
         _remove(temporary)
         raise
+
+
+def temporary_beside(target: Path, suffix: str = "tmp") -> Path:
+    """Return a hidden path, new at each call, that holds what is to take the place of `target`."""
+    mark = f"{os.getpid()}-{secrets.token_hex(4)}"
+    return target.with_name(f"{_start(target)}{mark}.{suffix}")
+
+
+def leftovers_of(target: Path, suffix: str = "tmp") -> list[Path]:
+    """Return what killed processes left of `temporary_beside`: no process holds it."""
+    paths = target.parent.glob(f"{glob.escape(_start(target))}*.{suffix}")
+    ours = re.compile(rf"\d+-[0-9a-f]{{8}}\.{suffix}")
+    start = len(_start(target))
+    return [path for path in paths if ours.fullmatch(path.name[start:]) and is_abandoned(path)]
+
+
+def remove_leftovers(path: str | os.PathLike[str]) -> None:
+    """Delete what killed processes left beside a file that they were about to write."""
+    for leftover in leftovers_of(Path(os.path.realpath(path))):
+        _remove(leftover)
+
+
+def _start(target: Path) -> str:
+    return f".{cut_to_bytes(target.name, 100)}."
 
 
 def _remove(temporary: Path) -> None:

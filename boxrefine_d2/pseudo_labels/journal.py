@@ -137,7 +137,9 @@ class Journal:
     def entry(self, index: int) -> Entry:
         """Return a finished batch."""
         place = self._places[index]
-        if place.path == self._path:  # from the open file: it is there even if its folder was removed
+        if (
+            place.path == self._path
+        ):  # from the open file: it is there even if its folder was removed
             line = os.pread(self._file.fileno(), place.length, place.start)
         else:
             with place.path.open("rb") as file:

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from detectron2.utils import comm
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from boxrefine_d2.discovery.build import Rule
+from boxrefine_d2.errors import UserError
 from boxrefine_d2.files.atomic import atomic_binary_file
 from boxrefine_d2.structures import FeatureMap
 
@@ -28,13 +29,21 @@ def observe(rule: Any, maps: Iterable[FeatureMap], output: Path, info: dict[str,
     Args: maps: of the whole data set; not asked for where the statistics are there already.
     """
     path = statistics_file(output)
-    if comm.is_main_process() and not _matches(path, info):
-        for features in maps:
-            rule.observe(features)
-        with atomic_binary_file(path) as file:
-            file.write(save(rule.state, metadata={"info": json.dumps(info)}))
+    if comm.is_main_process():
+        state = _read(path, info)
+        if state is None:
+            for features in maps:
+                rule.observe(features)
+            with atomic_binary_file(path) as file:
+                file.write(save(rule.state, metadata={"info": json.dumps(info)}))
+        else:
+            rule.state = state
     comm.synchronize()
-    rule.state = _read(path)
+    if not comm.is_main_process():
+        state = _read(path, info)
+        if state is None:
+            raise UserError(f"cannot read {str(path)!r}, which the first process wrote")
+        rule.state = state
 
 
 def statistics_file(output: Path) -> Path:
@@ -42,14 +51,15 @@ def statistics_file(output: Path) -> Path:
     return output.with_name(f"{output.name}.statistics")
 
 
-def _matches(path: Path, info: dict[str, Any]) -> bool:
-    if not path.exists():
-        return False
-    with safe_open(path, framework="pt") as file:
-        return json.loads((file.metadata() or {}).get("info", "{}")) == info
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    with safe_open(path, framework="pt") as file:
-        names = file.keys()
-        return {name: file.get_tensor(name) for name in names}
+def _read(path: Path, info: dict[str, Any]) -> dict[str, Tensor] | None:
+    """What a file of statistics holds; None if it is not there, of other settings or images, or damaged."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            if json.loads((file.metadata() or {}).get("info", "{}")) != json.loads(
+                json.dumps(info)
+            ):
+                return None
+            names = file.keys()
+            return {name: file.get_tensor(name) for name in names}
+    except (OSError, SafetensorError, ValueError, RecursionError):
+        return None
