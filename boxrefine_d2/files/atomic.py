@@ -1,6 +1,5 @@
 """Files that are whole or absent, whatever happens while they are written."""
 
-import glob
 import os
 import re
 import secrets
@@ -13,6 +12,8 @@ from boxrefine_d2.errors import UserError
 
 from .locks import is_abandoned, lock_handle
 from .names import cut_to_bytes
+
+_TEMPORARY = re.compile(r"\.(.+)\.\d+-[0-9a-f]{8}\.\w+", re.DOTALL)
 
 
 @contextmanager
@@ -61,17 +62,14 @@ def _atomic(path: str | os.PathLike[str], mode: str, **how: Any) -> Iterator[Any
 
 
 def temporary_beside(target: Path, suffix: str = "tmp") -> Path:
-    """Return a hidden path, new at each call, that holds what is to take the place of `target`."""
+    """Return a hidden path, new at each call, for what is to take the place of `target`."""
     mark = f"{os.getpid()}-{secrets.token_hex(4)}"
-    return target.with_name(f"{_start(target)}{mark}.{suffix}")
+    return target.with_name(f".{_start(target)}.{mark}.{suffix}")
 
 
 def leftovers_of(target: Path, suffix: str = "tmp") -> list[Path]:
-    """Return what killed processes left of `temporary_beside`: no process holds it."""
-    paths = target.parent.glob(f"{glob.escape(_start(target))}*.{suffix}")
-    ours = re.compile(rf"\d+-[0-9a-f]{{8}}\.{suffix}")
-    start = len(_start(target))
-    return [path for path in paths if ours.fullmatch(path.name[start:]) and is_abandoned(path)]
+    """Return what killed processes left of `temporary_beside`: paths that no process holds locked."""
+    return list(_leftovers(target.parent, suffix, _start(target)))
 
 
 def remove_leftovers(path: str | os.PathLike[str]) -> None:
@@ -80,8 +78,21 @@ def remove_leftovers(path: str | os.PathLike[str]) -> None:
         _remove(leftover)
 
 
+def remove_leftovers_in(folder: Path) -> None:
+    """Delete what killed processes left of any file in a folder, which is this process's alone."""
+    for leftover in _leftovers(folder, "tmp"):
+        _remove(leftover)
+
+
+def _leftovers(folder: Path, suffix: str, start: str | None = None) -> Iterator[Path]:
+    for path in folder.glob(f".*.{suffix}"):
+        match = _TEMPORARY.fullmatch(path.name)
+        if match and start in (None, match[1]) and is_abandoned(path):
+            yield path
+
+
 def _start(target: Path) -> str:
-    return f".{cut_to_bytes(target.name, 100)}."
+    return cut_to_bytes(target.name, 100)
 
 
 def _remove(temporary: Path) -> None:

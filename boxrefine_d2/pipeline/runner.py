@@ -5,7 +5,6 @@ import hashlib
 import json
 import shlex
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from boxrefine_d2.errors import UserError
 from boxrefine_d2.files.atomic import atomic_text_file
 from boxrefine_d2.files.shipped_configs import find_config
 
+from .child import run_child
 from .plan import Stage
 
 RECORDS = ".stages"  # one file a stage, in the folder that holds the stages' folders
@@ -68,7 +68,7 @@ def _run_stage(
     _remember(stage, fingerprint, STARTED)
     say(f"{place}: {'goes on' if state else 'starts'}: python {shlex.join(stage.command)}")
     command = [sys.executable, str(tools / stage.command[0]), *stage.command[1:]]
-    code = subprocess.run(command, pass_fds=[lock]).returncode
+    code = run_child(command, pass_fds=[lock])
     if code:
         say(f"{place} failed with exit code {code}; the same command goes on from here")
         return code if code > 0 else 128 - code
