@@ -10,6 +10,7 @@ import os
 import re
 import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor
 from typing import NoReturn
@@ -70,8 +71,7 @@ def run_command(main: Callable[[], int | None], kept: str = "") -> int:
         with interruptible(kept):
             return _code_of(main)
     except Interrupted as interrupted:
-        for worker in multiprocessing.active_children():
-            worker.kill()
+        _end_workers()
         if os.environ.get("RANK", "0") == "0":  # of torchrun's processes one speaks
             sys.stderr.flush()
             say(interrupted.line)
@@ -110,6 +110,19 @@ def _code_of(main: Callable[[], int | None]) -> int:
             raise
         print(f"error: {line}", file=sys.stderr)
         return 2
+
+
+def _end_workers() -> None:
+    """Kill what multiprocessing started in this process, without a word of any library about it."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    handler = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    workers = multiprocessing.active_children()
+    for worker in workers:
+        worker.kill()
+    for worker in workers:
+        worker.join(1)
+    signal.signal(signal.SIGCHLD, handler)
 
 
 def _open_closed_streams() -> None:

@@ -1,5 +1,6 @@
 """Ctrl-C, SIGTERM and SIGHUP: a command and its workers end at once, with one line from the command alone."""
 
+import multiprocessing
 import os
 import signal
 import sys
@@ -68,6 +69,8 @@ def _line_of(number: int) -> str:
 
 def end_quietly_while_loading(package: Path) -> None:
     """Until its main function runs, a command of ours ends at a signal in a line; another program is left alone."""
+    if multiprocessing.current_process().name != "MainProcess":
+        return  # a worker, which its parent ends
     program = Path(sys.argv[0] if getattr(sys, "argv", None) else "")
     ours = program.resolve().parent in (package.parent / "tools", package / "tools")
     if ours or program.name.startswith("boxrefine-"):
@@ -121,9 +124,17 @@ def _end_if_swallowed(unraisable: Any) -> None:
 
 
 def _leave_it_to_the_parent() -> None:
-    """In a forked worker of a command: Ctrl-C is its parent's, which ends it; SIGTERM ends it without a word."""
+    """In a forked worker of a command: Ctrl-C is its parent's, which ends it; SIGTERM ends it without a word, and where
+    its parent was killed nobody wants to know what it was doing."""
     if not _kept:
         return
+    parent = os.getppid()
+
+    def report(*what: Any) -> None:
+        if os.getppid() == parent:
+            sys.__excepthook__(*what)
+
+    sys.excepthook = report
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN if number == signal.SIGINT else signal.SIG_DFL)
 
