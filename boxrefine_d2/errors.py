@@ -13,9 +13,10 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor
+from contextlib import suppress
 from typing import NoReturn
 
-from .interrupts import Interrupted, interruptible, say
+from .interrupts import NOTHING_HALF, Interrupted, interruptible, say
 
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 
@@ -52,10 +53,10 @@ def require_grounding(what: str) -> None:
         raise UserError(f"{what} needs transformers: pip install 'boxrefine_d2[grounding]'")
 
 
-def run_command(main: Callable[[], int | None], kept: str = "") -> int:
+def run_command(main: Callable[[], int | None], kept: str = NOTHING_HALF) -> int:
     """Run a command and turn what is no bug of ours into one line on stderr.
 
-    Args:    kept: of an interrupted run, and how to go on; said in the line.
+    Args:    kept: what is left of a run that is cut short, and how to go on; said in the line.
     Returns: 0 or what `main` returns; 2 for a user's mistake, a full disk or a killed worker; 128 + number for
         SIGINT, SIGTERM and SIGHUP; 141, as the shell has it, where nobody reads the output any more (`| head`).
         Any other exception is our bug and passes.
@@ -69,7 +70,7 @@ def run_command(main: Callable[[], int | None], kept: str = "") -> int:
     raises, logging.raiseExceptions = logging.raiseExceptions, False
     try:
         with interruptible(kept):
-            return _code_of(main)
+            return _code_of(main, kept)
     except Interrupted as interrupted:
         _end_workers()
         if os.environ.get("RANK", "0") == "0":  # of torchrun's processes one speaks
@@ -87,17 +88,14 @@ def expected_end(error: BaseException) -> str | None:
         return str(error)
     if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
         where = f" {os.fspath(error.filename)!r}" if isinstance(error.filename, str) else ""
-        return f"cannot write{where}: {error.strerror}; make room and run the same command again"
+        return f"cannot write{where}: {error.strerror}"
     worker = re.search(r"DataLoader worker \(pid\S* [\d, ]+\)", str(error))
     if isinstance(error, BrokenExecutor) or (isinstance(error, RuntimeError) and worker):
-        return (
-            "a worker process was killed, perhaps for want of memory; what is finished is kept: run the same command "
-            "again, with fewer workers if memory is short"
-        )
+        return "a worker process was killed; if memory is short, use fewer workers"
     return None
 
 
-def _code_of(main: Callable[[], int | None]) -> int:
+def _code_of(main: Callable[[], int | None], kept: str) -> int:
     try:
         code = main() or 0
         sys.stdout.flush()
@@ -105,10 +103,15 @@ def _code_of(main: Callable[[], int | None]) -> int:
     except BrokenPipeError:
         return 128 + signal.SIGPIPE
     except Exception as error:
+        if isinstance(error.__context__, Interrupted):  # a library made its own error of it
+            raise error.__context__ from None
         line = expected_end(error)
         if line is None:
             raise
-        print(f"error: {line}", file=sys.stderr)
+        print(
+            f"error: {line}" if isinstance(error, UserError) else f"error: {line}; {kept}",
+            file=sys.stderr,
+        )
         return 2
 
 
@@ -139,8 +142,14 @@ def _open_closed_streams() -> None:
 
 def _flush_or_give_up() -> None:
     """What cannot be written to a stream any more goes nowhere; else Python complains of it at its end."""
-    for handle, stream in enumerate((sys.stdout, sys.stderr), start=1):
+    loggers = [logging.root, *logging.root.manager.loggerDict.values()]
+    handlers = [handler for logger in loggers for handler in getattr(logger, "handlers", ())]
+    logs = [handler.stream for handler in handlers if isinstance(handler, logging.StreamHandler)]
+    for stream in (sys.stdout, sys.stderr, *logs):
         try:
             stream.flush()
+        except AttributeError:  # a handler without a stream
+            continue
         except (OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), handle)
+            with suppress(OSError, ValueError):  # of a closed one nothing is left to be written
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

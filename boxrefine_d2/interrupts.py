@@ -16,7 +16,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SAME_PRESS_SECONDS = (
     1.0  # a terminal, torchrun and a pipeline may each send one for the same Ctrl-C
 )
-_NO_FILE = "no file was left half written"
+NOTHING_HALF = "no file was left half written"
 
 _kept: list[str] = []  # of the command at work in this process: what its line says
 _said: list[str] = []
@@ -35,14 +35,14 @@ class Interrupted(KeyboardInterrupt):
 
 
 @contextmanager
-def interruptible(kept: str = "") -> Iterator[None]:
+def interruptible(kept: str = NOTHING_HALF) -> Iterator[None]:
     """Let the signals raise `Interrupted` in this block; a signal that is ignored (nohup) stays ignored.
 
     A second one, if the first is not heeded, ends the process on the spot. Args: kept: what the line says is kept.
     """
     before = _installed(_raise_once())
     hook, sys.unraisablehook = sys.unraisablehook, _end_if_swallowed
-    _kept.append(kept or _NO_FILE)
+    _kept.append(kept)
     _said.clear()
     try:
         yield
@@ -64,7 +64,7 @@ def say(line: str) -> None:
 
 def _line_of(number: int) -> str:
     by = "" if number == signal.SIGINT else f" by {signal.Signals(number).name}"
-    return f"interrupted{by}; {_kept[-1] if _kept else _NO_FILE}"
+    return f"interrupted{by}; {_kept[-1] if _kept else NOTHING_HALF}"
 
 
 def end_quietly_while_loading(package: Path) -> None:

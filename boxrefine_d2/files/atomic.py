@@ -53,12 +53,15 @@ def _atomic(path: str | os.PathLike[str], mode: str, **how: Any) -> Iterator[Any
             os.fsync(file.fileno())
             os.replace(temporary, target)
         _sync_folder(target.parent)
-    except OSError as error:
+    except BaseException as error:
         _remove(temporary)
-        raise UserError(f"cannot write {os.fspath(path)!r}: {error.strerror or error}") from error
-    except BaseException:
-        _remove(temporary)
-        raise
+        # torch.save hides the error of the disk, or Ctrl-C, behind one of its own
+        cause = error.__context__ if isinstance(error, RuntimeError) else error
+        if isinstance(cause, KeyboardInterrupt):
+            raise cause from None
+        if not isinstance(cause, OSError):
+            raise
+        raise UserError(f"cannot write {os.fspath(path)!r}: {cause.strerror or cause}") from error
 
 
 def temporary_beside(target: Path, suffix: str = "tmp") -> Path:
