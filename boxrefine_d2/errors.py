@@ -1,13 +1,24 @@
 """What a user got wrong, said in one line, and the exit code that goes with it."""
 
 import argparse
+import errno
 import importlib.util
 import io
+import logging
+import multiprocessing
 import os
+import re
 import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import BrokenExecutor
+from contextlib import suppress
 from typing import NoReturn
+
+from .interrupts import NOTHING_HALF, Interrupted, interruptible, say
+
+_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 
 
 class UserError(ValueError):
@@ -42,22 +53,103 @@ def require_grounding(what: str) -> None:
         raise UserError(f"{what} needs transformers: pip install 'boxrefine_d2[grounding]'")
 
 
-def run_command(main: Callable[[], int | None]) -> int:
-    """Runs a command and turns a `UserError` into one line on stderr and exit code 2.
+def run_command(main: Callable[[], int | None], kept: str = NOTHING_HALF) -> int:
+    """Run a command and turn what is no bug of ours into one line on stderr.
 
-    Returns: 0 or what `main` returns; 2 for a user's mistake; 141, as the shell has it, where nobody reads the output
-        any more (`| head`). Any other exception is our bug and passes.
+    Args:    kept: what is left of a run that is cut short, and how to go on; said in the line.
+    Returns: 0 or what `main` returns; 2 for a user's mistake, a full disk or a killed worker; 128 + number for
+        SIGINT, SIGTERM and SIGHUP; 141, as the shell has it, where nobody reads the output any more (`| head`).
+        Any other exception is our bug and passes.
     """
+    _open_closed_streams()
     # names of files may hold bytes that are no text: shown as escapes, never an error of their own
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    # a log that cannot be written is no traceback on the terminal for each of its lines
+    raises, logging.raiseExceptions = logging.raiseExceptions, False
     try:
-        return main() or 0
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        with interruptible(kept):
+            return _code_of(main, kept)
+    except Interrupted as interrupted:
+        _end_workers()
+        if os.environ.get("RANK", "0") == "0":  # of torchrun's processes one speaks
+            sys.stderr.flush()
+            say(interrupted.line)
+        return 128 + interrupted.number
+    finally:
+        logging.raiseExceptions = raises
+        _flush_or_give_up()
+
+
+def expected_end(error: BaseException) -> str | None:
+    """Return the line for an error that is no bug: a `UserError`, a full disk, a killed worker; None for a bug."""
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
+        where = f" {os.fspath(error.filename)!r}" if isinstance(error.filename, str) else ""
+        return f"cannot write{where}: {error.strerror}"
+    worker = re.search(r"DataLoader worker \(pid\S* [\d, ]+\)", str(error))
+    if isinstance(error, BrokenExecutor) or (isinstance(error, RuntimeError) and worker):
+        return "a worker process was killed; if memory is short, use fewer workers"
+    return None
+
+
+def _code_of(main: Callable[[], int | None], kept: str) -> int:
+    try:
+        code = main() or 0
+        sys.stdout.flush()
+        return code
     except BrokenPipeError:
-        # what is still to be written goes nowhere; else Python complains of it at its end
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
+    except Exception as error:
+        if isinstance(error.__context__, Interrupted):  # a library made its own error of it
+            raise error.__context__ from None
+        line = expected_end(error)
+        if line is None:
+            raise
+        print(
+            f"error: {line}" if isinstance(error, UserError) else f"error: {line}; {kept}",
+            file=sys.stderr,
+        )
+        return 2
+
+
+def _end_workers() -> None:
+    """Kill what multiprocessing started in this process, without a word of any library about it."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    handler = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    workers = multiprocessing.active_children()
+    for worker in workers:
+        worker.kill()
+    for worker in workers:
+        worker.join(1)
+    signal.signal(signal.SIGCHLD, handler)
+
+
+def _open_closed_streams() -> None:
+    """Where a standard stream is closed (`2>&-`), give it to nobody, lest the next file take its place."""
+    for handle, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(handle)
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_RDWR), handle)
+            os.set_inheritable(handle, True)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w" if handle else "r"))  # noqa: SIM115
+
+
+def _flush_or_give_up() -> None:
+    """What cannot be written to a stream any more goes nowhere; else Python complains of it at its end."""
+    loggers = [logging.root, *logging.root.manager.loggerDict.values()]
+    handlers = [handler for logger in loggers for handler in getattr(logger, "handlers", ())]
+    logs = [handler.stream for handler in handlers if isinstance(handler, logging.StreamHandler)]
+    for stream in (sys.stdout, sys.stderr, *logs):
+        try:
+            stream.flush()
+        except AttributeError:  # a handler without a stream
+            continue
+        except (OSError, ValueError):
+            with suppress(OSError, ValueError):  # of a closed one nothing is left to be written
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -12,8 +12,9 @@ NAME = PACKAGE.name
 
 # room -> rooms it may import, besides itself
 ALLOWED = {
-    "__init__": set(),
-    "errors": set(),
+    "interrupts": set(),
+    "__init__": {"interrupts"},
+    "errors": {"interrupts"},
     "files": {"errors"},
     "config": set(),
     "config_limits": set(),
@@ -28,12 +29,21 @@ ALLOWED = {
     "pretraining": {"structures", "features", "language", "discovery", "errors"},
     "detectors": {"structures", "features", "errors"},
     "evaluation": {"structures", "errors", "files"},
-    "export": {"data", "errors", "structures"},
+    "export": {"data", "errors", "structures", "files"},
     "labels": {"data", "errors", "structures", "files", ""},
     "pipeline": {"errors", "files", ""},
     "analysis": {"structures", "features", "data", "errors", "files", "discovery", ""},
     "doctor": {"features", "language", "data", ""},
-    "pseudo_labels": {"structures", "features", "discovery", "data", "errors", "files", ""},
+    "pseudo_labels": {
+        "structures",
+        "features",
+        "discovery",
+        "data",
+        "interrupts",
+        "errors",
+        "files",
+        "",
+    },
     "engine": {
         "structures",
         "features",

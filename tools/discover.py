@@ -92,7 +92,8 @@ def run(args: argparse.Namespace) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; 0, or 2 for a user's mistake."""
-    return run_command(lambda: run_torchrun(run, parser().parse_args(argv)))
+    kept = "what is finished is kept, the same command goes on from there"
+    return run_command(lambda: run_torchrun(run, parser().parse_args(argv)), kept)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,8 @@ from boxrefine_d2.pipeline import Stage, plan_of_file, run_plan
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; 0, 2 for a user's mistake, or what a failed stage returned."""
-    return run_command(lambda: _run(argv))
+    kept = "finished stages are kept, the same command goes on from there"
+    return run_command(lambda: _run(argv), kept)
 
 
 def _run(argv: Sequence[str] | None) -> int:

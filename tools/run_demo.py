@@ -7,12 +7,12 @@ Each seed is a run of train_net.py, exactly the command that the page quotes; it
 import argparse
 import os
 import shlex
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from subprocess import DEVNULL
 from typing import TextIO
 
 from boxrefine_d2.engine import config_sha256, load_config
@@ -21,7 +21,7 @@ from boxrefine_d2.evaluation import write_json
 from boxrefine_d2.features.device import check_device
 from boxrefine_d2.files.names import user_path
 from boxrefine_d2.files.outputs import check_output_folder
-from boxrefine_d2.pipeline import Stage, run_plan
+from boxrefine_d2.pipeline import Stage, run_child, run_plan
 from boxrefine_d2.report import (
     Run,
     detector_summary,
@@ -97,7 +97,8 @@ def is_finished(args: argparse.Namespace, seed: int) -> bool:
     if not (folder / "results.json").is_file():
         return False
     wanted = config_sha256(load_config(args.config_file, changes(args, seed)))
-    return read_run(folder).results["config_sha256"] == wanted
+    results = read_run(folder).results
+    return bool(results["record"]) and results["config_sha256"] == wanted
 
 
 def quoted(word: str) -> str:
@@ -165,7 +166,7 @@ def _train(args: argparse.Namespace, seed: int, place: str) -> int:
         return 0
     print(f"{place}: training, log in {folder / 'log.txt'}", flush=True)
     command = [sys.executable, *train_command(args, seed)]
-    code = subprocess.run(command, stdout=subprocess.DEVNULL).returncode
+    code = run_child(command, stdout=DEVNULL)
     if code < 0:
         print(f"error: the run of seed {seed} was killed by signal {-code}", file=sys.stderr)
         return 128 - code
@@ -207,7 +208,8 @@ def _one_line(run: Run) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; 0, 2 for a user's mistake, or what a failed run returned."""
-    return run_command(lambda: run_demo(parser().parse_args(argv)))
+    kept = "what is finished is kept, the same command with --resume goes on from there"
+    return run_command(lambda: run_demo(parser().parse_args(argv)), kept)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,8 @@ from boxrefine_d2.pipeline import SelfTraining, plan_of_stages, run_plan
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; 0, 2 for a user's mistake, or what a failed stage returned."""
-    return run_command(lambda: _run(_parse(argv)))
+    kept = "finished stages are kept, the same command goes on from there"
+    return run_command(lambda: _run(_parse(argv)), kept)
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:

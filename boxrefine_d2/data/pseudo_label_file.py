@@ -37,6 +37,7 @@ from boxrefine_d2.files.values import (
 OBJECT_ID, OBJECT_NAME = 1, "object"
 _OBJECT_CATEGORY = {"id": OBJECT_ID, "name": OBJECT_NAME}
 _IMAGE_KEYS = ("id", "file_name", "width", "height")
+_MAX_INFO_BYTES = 2**28  # it lists the images that failed
 _ANNOTATION_KEYS = (
     "id",
     "image_id",
@@ -119,6 +120,17 @@ def write_ordered_pseudo_labels(
             file.writelines(_comma_separated(lines))
             file.write("]")
         file.write("}\n")
+
+
+def read_info(path: str | os.PathLike[str]) -> dict[str, Any] | None:
+    """Return the `info` of a file that `write_pseudo_labels` wrote, which is its first line; None for any other."""
+    try:
+        with open(path, "rb") as file:
+            line = file.readline(_MAX_INFO_BYTES)
+        info = json.loads(line.rstrip(b",\n") + b"}")["info"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return info if isinstance(info, dict) else None
 
 
 def read_pseudo_labels(path: str | os.PathLike[str]) -> PseudoLabels:

@@ -33,7 +33,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from boxrefine_d2.data.dataset_spec import register_spec
 from boxrefine_d2.data.loaders import TrainLoader, TrainMapper, WholeImageLoader, equal_size_batches
 from boxrefine_d2.data.mappers import WholeImageMapper
-from boxrefine_d2.errors import UserError
+from boxrefine_d2.errors import UserError, expected_end
 from boxrefine_d2.evaluation import CorLocEvaluator
 from boxrefine_d2.features import padded_size, padding_multiple
 from boxrefine_d2.features.weights import WeightsInfo
@@ -259,11 +259,12 @@ def _by_name(cfg: CfgNode, results: dict[str, Any]) -> dict[str, Any]:
 
 @contextmanager
 def _without_tracebacks_of_expected_ends() -> Iterator[None]:
-    """Detectron2's loop logs every exception whole; a user's mistake is one line, said by the command, and a hook
-    that ends the training has said why."""
+    """Detectron2's loop logs every exception whole; a user's mistake, a full disk or a killed worker is one line, said
+    by the command, and a hook that ends the training has said why."""
 
     def is_ours(record: logging.LogRecord) -> bool:
-        return not (record.exc_info and isinstance(record.exc_info[1], UserError | StopTraining))
+        error = record.exc_info and record.exc_info[1]
+        return not (error and (isinstance(error, StopTraining) or expected_end(error)))
 
     loop = logging.getLogger("detectron2.engine.train_loop")
     loop.addFilter(is_ours)

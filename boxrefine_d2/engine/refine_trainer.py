@@ -1,11 +1,13 @@
 """The main job: h learns from the boxes of f's map, then refines f."""
 
+from itertools import islice
 from typing import Any
 
 from detectron2.config import CfgNode
 from detectron2.engine import HookBase
 from detectron2.evaluation import inference_on_dataset
 
+from boxrefine_d2.data.images import ImageReadError, read_image
 from boxrefine_d2.data.mappers import SquareMapper
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.evaluation import RefinementEvaluator
@@ -43,13 +45,13 @@ class RefineTrainer(PhasedTrainer):
         return SquareMapper(cfg)
 
     def record(self) -> dict[str, Any]:
-        """What the run did, measured on REFINE.RECORD_IMAGES training images (means on the main process only)."""
+        """What the run did, measured on the first REFINE.RECORD_IMAGES training images that can be read (means on the
+        main process only)."""
         records = self.train_loader.dataset.records
-        wanted = self.cfg.REFINE.RECORD_IMAGES or len(records)
+        wanted = self.cfg.REFINE.RECORD_IMAGES
+        measured_on = list(islice(filter(_is_readable, records), wanted)) if wanted else records
         evaluator = RefinementEvaluator(self.cfg.DISCOVERY.NAME)
-        measured = inference_on_dataset(
-            self.network, test_loader(self.cfg, records[:wanted]), evaluator
-        )
+        measured = inference_on_dataset(self.network, test_loader(self.cfg, measured_on), evaluator)
         return measured | {
             "weight_distance": self.network.weight_distance(),
             "seconds": {phase: round(s, 1) for phase, s in self.phase_hook.seconds.items()},
@@ -58,6 +60,14 @@ class RefineTrainer(PhasedTrainer):
             "stopped": self.drift_hook.stopped,
             "unreadable_images": self.unreadable_images(),
         }
+
+
+def _is_readable(record: dict[str, Any]) -> bool:
+    try:
+        read_image(record["file_name"])
+    except ImageReadError:
+        return False  # the stream reports it
+    return True
 
 
 def check_targets(targets: str, records: list[dict[str, Any]]) -> None:

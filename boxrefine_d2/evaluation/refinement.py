@@ -1,5 +1,6 @@
 """What a refinement did to the boxes, without any label: the record of a run."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -7,11 +8,13 @@ from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 from torchvision.ops import box_iou
 
+logger = logging.getLogger(__name__)
+
 
 class RefinementEvaluator(DatasetEvaluator):
     """Compares a `BoxRefiner`'s outputs with each other.
 
-    `evaluate()` returns (ranks other than the main one: {})::
+    `evaluate()` returns (ranks other than the main one: {}; without any image: only their number, 0)::
 
         images                 how many were measured
         h_hits_pseudo_box      percent whose best box of h has IoU >= 0.5 with the rule's box on the same square input
@@ -48,6 +51,9 @@ class RefinementEvaluator(DatasetEvaluator):
         if not comm.is_main_process():
             return {}
         rows = list({key: row for part in parts for key, row in part.items()}.values())
+        if not rows:
+            logger.warning("no image could be read: what refinement changed is not measured")
+            return {"images": 0}
         hits, changed, shift = (sum(column) / len(rows) for column in zip(*rows, strict=True))
         return {
             "images": len(rows),

@@ -1,13 +1,14 @@
 """Folders that are whole or absent, whatever happens while they are filled."""
 
 import os
-import secrets
 import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.files.atomic import leftovers_of, temporary_beside
+from boxrefine_d2.files.locks import lock_handle
 
 
 @contextmanager
@@ -24,14 +25,17 @@ def whole_folder(
     Raises: UserError if it may not, or the operating system refuses to write.
     """
     target = Path(os.path.realpath(path))
-    mark = f"{os.getpid()}-{secrets.token_hex(4)}"
-    filled, old = (target.with_name(f".{target.name[:100]}.{mark}.{x}") for x in ("tmp", "old"))
+    filled, old = temporary_beside(target), temporary_beside(target, "old")
+    handles: list[int] = []
     try:
+        _clear_up(target)
         occupied = _check(target, os.fspath(path), replaceable, overwrite)
         target.parent.mkdir(parents=True, exist_ok=True)
         filled.mkdir()
+        handles.append(_locked(filled))  # what nobody holds was left by a killed process
         yield filled
         if occupied:
+            handles.append(_locked(target))
             target.rename(old)
         filled.rename(target)
     except OSError as error:
@@ -41,6 +45,25 @@ def whole_folder(
             old.rename(target)
         for leftover in (filled, old):
             shutil.rmtree(leftover, ignore_errors=True)
+        for handle in handles:
+            os.close(handle)
+
+
+def _clear_up(target: Path) -> None:
+    """After a kill: the folder that was being replaced comes back, what was being filled goes."""
+    for old in leftovers_of(target, "old"):
+        if target.exists():
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            old.rename(target)
+    for filled in leftovers_of(target):
+        shutil.rmtree(filled, ignore_errors=True)
+
+
+def _locked(folder: Path) -> int:
+    handle = os.open(folder, os.O_RDONLY)
+    lock_handle(handle)
+    return handle
 
 
 def _check(target: Path, said: str, replaceable: Collection[str], overwrite: bool) -> bool:

@@ -6,7 +6,6 @@ import json
 import os
 import shlex
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from boxrefine_d2.files.config_file import config_files
 from boxrefine_d2.files.outputs import check_output_folder
 from boxrefine_d2.files.shipped_configs import find_config
 
+from .child import run_child
 from .plan import Stage
 
 RECORDS = ".stages"  # one file a stage, in the folder that holds the stages' folders
@@ -79,7 +79,7 @@ def _run_stage(
     _remember(stage, fingerprint, STARTED)
     say(f"{place}: {'goes on' if state else 'starts'}: python {shlex.join(stage.command)}")
     command = [sys.executable, str(tools / stage.command[0]), *stage.command[1:]]
-    code = subprocess.run(command, pass_fds=[lock]).returncode
+    code = run_child(command, pass_fds=[lock])
     if code:
         say(f"{place} failed with exit code {code}; the same command goes on from here")
         return code if code > 0 else 128 - code

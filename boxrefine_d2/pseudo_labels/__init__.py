@@ -1,7 +1,8 @@
 """Runs a rule over a data set and writes the record: data set + map network + rule -> pseudo-label file."""
 
+from .ending import DiscoverySummary
 from .one_image import discover_image
-from .run import DiscoverySummary, discover_dataset
+from .run import discover_dataset
 from .settings import DiscoverySettings, parameters_of
 
 __all__ = [

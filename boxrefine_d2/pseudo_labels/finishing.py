@@ -1,16 +1,19 @@
 """From a rule's boxes to the lines of the file, in other processes where masks are refined by their picture."""
 
+import os
+import threading
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
-from multiprocessing import get_context
+from multiprocessing import forkserver, get_context, parent_process, resource_tracker
 from typing import Any
 
 import numpy as np
 from pycocotools import mask as mask_codec
 
 from boxrefine_d2.discovery.mask_steps import GridMasks, MaskSteps
+from boxrefine_d2.interrupts import sigint_blocked
 from boxrefine_d2.structures import FeatureMap, PseudoBoxes
 
 Annotation = dict[str, Any]
@@ -102,5 +105,26 @@ def finisher(steps: MaskSteps, num_workers: int) -> Iterator[Finisher]:
         yield Finisher(steps, None)
         return
     # no fork: the network may hold threads and a GPU
-    with ProcessPoolExecutor(num_workers, mp_context=get_context("forkserver")) as pool:
+    resource_tracker.ensure_running()
+    with sigint_blocked():
+        forkserver.ensure_running()
+    context = get_context("forkserver")
+    pool = ProcessPoolExecutor(num_workers, mp_context=context, initializer=_end_with_parent)
+    try:
         yield Finisher(steps, pool)
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    pool.shutdown()
+
+
+def _end_with_parent() -> None:
+    """In a worker: ends it when its parent has ended, however; by itself it would wait for work for ever."""
+    parent = parent_process()
+    assert parent is not None
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()

@@ -1,19 +1,48 @@
 """What is done already, kept on disk beside the output: an interrupted run goes on where it stopped.
 
-A journal file is a line of settings and then a line for each finished batch, `[index, entry]`. Each process appends to
-one of its own, FILE.journal.SHARD-NUMBER; what others left is read, never written. In memory are only the places of
-the lines, so that a run over millions of images needs no more than one over thousands.
+A journal file is a line of settings and then a line for each finished batch, `CHECKSUM [index, entry]`. Each process
+appends to one of its own, FILE.journal.PART-NUMBER, which it holds locked; what others left is read, never written. In
+memory are only the places of the lines, so that a run over millions of images needs no more than one over thousands.
 """
 
 import glob
 import json
+import logging
+import os
+import re
+import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.files.locks import Lock, is_abandoned, is_held, take_lock
+
+logger = logging.getLogger(__name__)
 
 Entry = dict[str, Any]
+
+_LINE = re.compile(rb"([0-9a-f]{8}) (\[(\d{1,18}), .*\])\n", re.DOTALL)
+_NAME = re.compile(r".*\.journal\.(\d+(?:of\d+)?)-\d+")
+
+
+class _Place(NamedTuple):
+    path: Path
+    start: int
+    length: int
+
+
+def journals_of(output: Path) -> dict[Path, str]:
+    """Return the journal files of an output, each with the part of the work that it is of ("0" or "2of3")."""
+    found = output.parent.glob(f"{glob.escape(output.name)}.journal.*")
+    named = ((path, _NAME.fullmatch(path.name)) for path in sorted(found))
+    return {path: match[1] for path, match in named if match}
+
+
+def parts_at_work(output: Path) -> set[str]:
+    """Return the parts of an output that processes are computing now, as far as the file system tells."""
+    return {part for path, part in journals_of(output).items() if is_held(path)}
 
 
 class Journal:
@@ -24,9 +53,12 @@ class Journal:
 
     def __init__(self, output: Path, info: dict[str, Any]):
         self._output = output
-        self._info = info
-        self._places: dict[int, tuple[Path, int]] = {}
+        self._info = json.loads(json.dumps(info))  # as a header holds it
+        self._places: dict[int, _Place] = {}
+        self._seen: dict[Path, int] = {}  # how far each file was read
         self._file: Any = None
+        self._lock: Lock | None = None
+        self._path: Path | None = None
         self.read()
 
     def __contains__(self, index: int) -> bool:
@@ -36,82 +68,135 @@ class Journal:
         return len(self._places)
 
     def read(self) -> None:
-        """Takes up what any process has finished by now."""
-        for path in self._paths():
-            with path.open("rb") as file:
-                header = file.readline()
-                if not header.endswith(b"\n"):
-                    continue
-                place = file.tell()
-                if not file.readline().endswith(b"\n"):
-                    continue  # nothing was finished, so nothing is lost whatever the settings
-                file.seek(place)
-                self._check(path, json.loads(header))
-                for line in file:
-                    # a line without its end was being written when the run was killed
-                    if line.endswith(b"\n"):
-                        self._places[_index(line)] = (path, place)
-                    place += len(line)
+        """Take up what any process has finished by now. A damaged line is passed over, and a damaged file."""
+        for path in journals_of(self._output):
+            if path != self._path:
+                with suppress(FileNotFoundError), path.open("rb") as file:
+                    self._read(path, file)
 
-    def open(self, shard: int) -> "Journal":
-        """Starts this process's own file, as a context; those of earlier runs stay until all is done."""
-        number = sum(path.suffix.startswith(f".{shard}-") for path in self._paths())
-        path = self._output.with_name(f"{self._output.name}.journal.{shard}-{number}")
+    def _read(self, path: Path, file: Any) -> None:
+        place = self._seen.get(path, 0)
+        if place == 0:
+            header = file.readline()
+            place = len(header)
+            if not header.endswith(b"\n") or not file.readline().endswith(b"\n"):
+                return  # nothing was finished, so nothing is lost whatever the settings
+            if not self._fits(path, header):
+                return
+        file.seek(place)
+        damaged = 0
+        for line in file:
+            # a line without its end was being written when the run was killed, or is being written now
+            if not line.endswith(b"\n"):
+                break
+            index = _index(line)
+            if index is None:
+                damaged += 1
+            else:
+                self._places[index] = _Place(path, place, len(line))
+            place += len(line)
+        self._seen[path] = place
+        if damaged:
+            logger.warning("%s: %d damaged lines are passed over, and done again", path, damaged)
+
+    def open(self, part: str) -> "Journal":
+        """Start this process's own file, as a context; those of earlier runs stay until all is done."""
+        number = 0
+        taken = journals_of(self._output)
+        while (path := self._named(part, number)) in taken:
+            number += 1
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = take_lock(path, wait=True)
             # without a buffer: what could not be written is not tried again when the file is closed
-            self._file = path.open("xb", buffering=0)
+            self._file = path.open("r+b", buffering=0)
         except OSError as error:
             raise self._refused(error) from error
         self._path = path
-        self._write(json.dumps(self._info))
+        self._write(json.dumps(self._info).encode() + b"\n")
         return self
 
     def __enter__(self) -> "Journal":
         return self
 
     def __exit__(self, *_: object) -> None:
+        assert self._lock is not None
+        nothing_done = not any(place.path == self._path for place in self._places.values())
+        self._lock.release(remove=nothing_done)
         self._file.close()
 
     def add(self, index: int, entry: Entry) -> None:
-        """Keeps a finished batch."""
-        place = self._file.tell()
-        self._write(json.dumps([index, entry]))
-        self._places[index] = (self._path, place)
+        """Keep a finished batch."""
+        assert self._path is not None
+        content = json.dumps([index, entry]).encode()
+        line = b"%08x %s\n" % (zlib.crc32(content), content)
+        start = self._file.tell()
+        self._write(line)
+        self._places[index] = _Place(self._path, start, len(line))
 
     def entry(self, index: int) -> Entry:
-        """A finished batch."""
-        path, place = self._places[index]
-        with path.open("rb") as file:
-            file.seek(place)
-            return json.loads(file.readline())[1]
+        """Return a finished batch."""
+        place = self._places[index]
+        if (
+            place.path == self._path
+        ):  # from the open file: it is there even if its folder was removed
+            line = os.pread(self._file.fileno(), place.length, place.start)
+        else:
+            with place.path.open("rb") as file:
+                file.seek(place.start)
+                line = file.read(place.length)
+        if _index(line) != index:
+            raise UserError(
+                f"{place.path} changed while this ran; what is whole is kept, run the same command again"
+            )
+        return json.loads(line[9:])[1]
 
     def entries(self) -> Iterator[tuple[int, Entry]]:
-        """All finished batches, by index."""
+        """Iterate over all finished batches, by index."""
         for index in sorted(self._places):
             yield index, self.entry(index)
 
     def remove(self) -> None:
-        """Deletes every journal: the output is written."""
-        for path in self._paths():
+        """Delete every journal: the output is written."""
+        for path in journals_of(self._output):
             path.unlink(missing_ok=True)
 
-    def _paths(self) -> list[Path]:
-        return sorted(self._output.parent.glob(f"{glob.escape(self._output.name)}.journal.*"))
+    def restore(self) -> None:
+        """Put this process's own file back if somebody removed it, or its folder."""
+        assert self._path is not None
+        if self._path.exists():
+            return
+        length = self._file.tell()
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._path.write_bytes(os.pread(self._file.fileno(), length, 0))
+        except OSError as error:
+            raise self._refused(error) from error
 
-    def _check(self, path: Path, header: Any) -> None:
+    def _named(self, part: str, number: int) -> Path:
+        return self._output.with_name(f"{self._output.name}.journal.{part}-{number}")
+
+    def _fits(self, path: Path, line: bytes) -> bool:
+        """Whether a journal's settings can be read. Raises: UserError if they are others."""
+        try:
+            header = json.loads(line)
+        except (ValueError, RecursionError):
+            header = None
+        if not isinstance(header, dict):
+            logger.warning("%s is damaged and passed over: its first line is no JSON object", path)
+            return False
         differing = [key for key in self._info if header.get(key) != self._info[key]]
         if differing:
             raise UserError(
                 f"{path} is of an interrupted run with other settings ({', '.join(differing)}); repeat that run, or "
                 "remove the file to start anew"
             )
+        return True
 
-    def _write(self, line: str) -> None:
-        left = line.encode() + b"\n"
+    def _write(self, line: bytes) -> None:
         try:
-            while left:  # a disk that fills up takes a part first
-                left = left[self._file.write(left) :]
+            while line:  # a disk that fills up takes a part first
+                line = line[self._file.write(line) :]
         except OSError as error:
             raise self._refused(error) from error
 
@@ -122,6 +207,16 @@ class Journal:
         )
 
 
-def _index(line: bytes) -> int:
-    """The number at the start of `[index, entry]`, without reading the rest."""
-    return int(line[1 : line.index(b",")])
+def remove_abandoned(output: Path) -> None:
+    """Delete the journals of an output that no process holds: what they are of is written already."""
+    for path in journals_of(output):
+        if is_abandoned(path):
+            path.unlink(missing_ok=True)
+
+
+def _index(line: bytes) -> int | None:
+    """The number of a finished batch from its line, without reading the rest; None where the line is damaged."""
+    match = _LINE.fullmatch(line)
+    if match is None or zlib.crc32(match[2]) != int(match[1], 16):
+        return None
+    return int(match[3])

@@ -8,6 +8,7 @@ from typing import Any
 from detectron2.utils import comm
 from safetensors import SafetensorError
 from safetensors.torch import save
+from torch import Tensor
 
 from boxrefine_d2.discovery.build import Rule
 from boxrefine_d2.errors import UserError
@@ -30,13 +31,21 @@ def observe(rule: Any, maps: Iterable[FeatureMap], output: Path, info: dict[str,
     Args: maps: of the whole data set; not asked for where the statistics are there already.
     """
     path = statistics_file(output)
-    if comm.is_main_process() and not _matches(path, info):
-        for features in maps:
-            rule.observe(features)
-        with atomic_binary_file(path) as file:
-            file.write(save(rule.state, metadata={"info": json.dumps(info)}))
+    if comm.is_main_process():
+        state = _read(path, info)
+        if state is None:
+            for features in maps:
+                rule.observe(features)
+            with atomic_binary_file(path) as file:
+                file.write(save(rule.state, metadata={"info": json.dumps(info)}))
+        else:
+            rule.state = state
     comm.synchronize()
-    rule.state = read_safetensors(path)[0]
+    if not comm.is_main_process():
+        state = _read(path, info)
+        if state is None:
+            raise UserError(f"cannot read {str(path)!r}, which the first process wrote")
+        rule.state = state
 
 
 def statistics_file(output: Path) -> Path:
@@ -44,12 +53,13 @@ def statistics_file(output: Path) -> Path:
     return output.with_name(f"{output.name}.statistics")
 
 
-def _matches(path: Path, info: dict[str, Any]) -> bool:
-    """Whether statistics of these settings are there; a file that cannot be read is made anew."""
+def _read(path: Path, info: dict[str, Any]) -> dict[str, Tensor] | None:
+    """What a file of statistics holds; None if it is not there, of other settings or images, or damaged."""
     try:
         check_regular_file(path, "statistics")
         state, metadata = read_safetensors(path)
-        finite = all(value.isfinite().all() for value in state.values())
-        return finite and json.loads(metadata.get("info", "{}")) == info
-    except (UserError, SafetensorError, ValueError, OSError):
-        return False
+        of_these = json.loads(metadata.get("info", "{}")) == json.loads(json.dumps(info))
+        finite = all(bool(value.isfinite().all()) for value in state.values())
+        return state if of_these and finite else None
+    except (UserError, OSError, SafetensorError, ValueError, RecursionError):
+        return None

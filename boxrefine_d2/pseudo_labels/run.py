@@ -6,8 +6,6 @@ Decoding, the network and the finishing of masks overlap; what is finished is in
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -20,41 +18,25 @@ from boxrefine_d2.data.dataset_spec import files_of_spec, load_spec
 from boxrefine_d2.data.frames import with_pixel_sizes
 from boxrefine_d2.data.loaders import UnreadableImage, WholeImageLoader
 from boxrefine_d2.data.mappers import ImageMapper, SqueezedImageMapper, WholeImageMapper
-from boxrefine_d2.data.pseudo_label_file import id_order, write_ordered_pseudo_labels
 from boxrefine_d2.discovery import build_rule
 from boxrefine_d2.discovery.build import Rule, dense_solves_of, facet_of, mask_steps_of
-from boxrefine_d2.errors import UserError
 from boxrefine_d2.features import Backbone, build_backbone
 from boxrefine_d2.features.device import check_device, precision_of
 from boxrefine_d2.files.outputs import check_output_file
 from boxrefine_d2.structures import FeatureMap
 
+from .ending import DiscoverySummary, Plan, end
 from .finishing import finisher, grid_masks
 from .finite_maps import read_finite_maps
 from .journal import Entry, Journal
-from .observing import observe, observes, statistics_file
+from .observing import observe, observes
 from .planning import failure, plan_batches
 from .settings import DiscoverySettings
+from .sharing import Part, claim
 
 logger = logging.getLogger(__name__)
 
 Record = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class DiscoverySummary:
-    """How a run over a data set ended; `seconds` are those of this run, resumed images not counted in `done_now`."""
-
-    done: int
-    done_now: int
-    failed: int
-    seconds: float
-    written: bool = True
-
-    def __str__(self) -> str:
-        rate = self.done_now / self.seconds if self.seconds else 0.0
-        counts = f"{self.done} images done, {self.failed} failed, {rate:.1f} images/s"
-        return counts if self.written else f"{counts}; other shards are not finished"
 
 
 def discover_dataset(
@@ -73,9 +55,11 @@ def discover_dataset(
 
     Args:
         shard: (number from 1, of how many): only that part of the batches, for machines that do not talk to each
-            other; whoever finds all journals complete writes the file. By default this process's rank under torchrun.
+            other; the one that finds all journals complete writes the file, and one that starts later has nothing to
+            do. By default this process's rank under torchrun.
     Returns: the counts over all ranks.
-    Raises: UserError for anything the user gave wrong, and if no image could be done.
+    Raises: UserError for anything the user gave wrong, if no image could be done, and if another process is at work
+        on the same output.
     """
     start = perf_counter()
     check_device(device)
@@ -95,39 +79,27 @@ def discover_dataset(
     mapper = image_mapper(settings, rule)
     batches, too_large = plan_batches(records, mapper, settings.batch_size, backbone.stride)
     info = settings.info(backbone, records)
-    journal = Journal(output, info)
-    comm.synchronize()  # before anyone writes
-    first, step = (
-        (comm.get_rank(), comm.get_world_size()) if shard is None else (shard[0] - 1, shard[1])
-    )
-    todo = [i for i in range(first, len(batches), step) if i not in journal]
-    backbone.to(device, precision_of(settings.precision))
-    if observes(rule):
-        seen = WholeImageLoader(batches, mapper, num_workers)
-        observe(rule, _maps(seen, backbone, facet, len(records)), output, info)
-    done_now = 0
-    with journal.open(first), _progress(len(records), journal, batches, first, step) as bar:
-        loader = WholeImageLoader([batches[i] for i in todo], mapper, num_workers)
-        for index, entry in _entries(todo, loader, rule, backbone, facet, num_workers):
-            journal.add(index, entry)
-            done_now += len(entry["images"])
-            bar.update(len(batches[index]))
-    seconds = perf_counter() - start
-    done_by_all = sum(comm.all_gather(done_now))
-    if not comm.is_main_process():
-        return DiscoverySummary(0, done_now, 0, seconds)
-    journal.read()
-    if len(journal) < len(batches):
-        if shard is None:
-            raise UserError(
-                f"{len(batches) - len(journal)} of {len(batches)} batches are in journals that this process cannot see; "
-                f"put all files {output.name}.journal.* into one folder and run the same command without torchrun"
-            )
-        return DiscoverySummary(done_now, done_now, 0, seconds, written=False)
-    others = {"other_files": dict(dataset.other_files)} if dataset.other_files else {}
-    images, failed = _write(output, journal, info, others, len(records), too_large)
-    statistics_file(output).unlink(missing_ok=True)
-    return DiscoverySummary(images, done_by_all, failed, perf_counter() - start)
+    part = Part.of(shard)
+    journal = claim(output, info, part)
+    if journal is None:
+        remark = f"{output} was written before from the same images and settings; to do it anew, remove it"
+        return DiscoverySummary(0, 0, 0, perf_counter() - start, remark=remark)
+    with journal:
+        todo = [i for i in range(part.first, len(batches), part.step) if i not in journal]
+        backbone.to(device, precision_of(settings.precision))
+        if observes(rule) and any(comm.all_gather(bool(todo))):
+            seen = WholeImageLoader(batches, mapper, num_workers)
+            observe(rule, _maps(seen, backbone, facet, len(records)), output, info)
+        done_now = 0
+        with _progress(len(records), journal, batches, part) as bar:
+            loader = WholeImageLoader([batches[i] for i in todo], mapper, num_workers)
+            for index, entry in _entries(todo, loader, rule, backbone, facet, num_workers):
+                journal.add(index, entry)
+                done_now += len(entry["images"])
+                bar.update(len(batches[index]))
+        others = {"other_files": dict(dataset.other_files)} if dataset.other_files else {}
+        plan = Plan(output, info, others, [len(batch) for batch in batches], too_large)
+        return end(plan, journal, part, done_now, perf_counter() - start)
 
 
 def image_mapper(settings: DiscoverySettings, rule: Rule) -> ImageMapper:
@@ -204,54 +176,15 @@ def _entry(
     return index, {"images": pairs} | counts
 
 
-def _write(
-    output: Path,
-    journal: Journal,
-    info: dict[str, Any],
-    others: dict[str, Any],
-    asked: int,
-    failed: list[dict[str, str]],
-) -> tuple[int, int]:
-    """The file from the journals, which are then removed; (images, failed images) in it.
-
-    Args: others: what else `info` says in the file; a journal does not depend on it.
-    """
-    order = []
-    failed = list(failed)
-    solves = 0
-    for index, entry in journal.entries():
-        order += [(id_order(image["id"]), index, i) for i, (image, _) in enumerate(entry["images"])]
-        failed += entry["failed"]
-        solves += entry["dense_solves"]
-    if not order:
-        journal.remove()
-        raise UserError(f"none of the {asked} images could be done; first: {failed[0]['reason']}")
-    order.sort()
-    entry_of = lru_cache(maxsize=256)(journal.entry)
-    write_ordered_pseudo_labels(
-        output,
-        images=(entry_of(index)["images"][i][0] for _, index, i in order),
-        annotations=(line for _, index, i in order for line in entry_of(index)["images"][i][1]),
-        info=info
-        | others
-        | {
-            "images_failed": sorted(failed, key=lambda failure: failure["file_name"]),
-            "dense_solves": solves,
-        },
-    )
-    journal.remove()
-    return len(order), len(failed)
-
-
 @contextmanager
 def _progress(
-    images: int, journal: Journal, batches: list[list[Record]], shard: int, shards: int
+    images: int, journal: Journal, batches: list[list[Record]], part: Part
 ) -> Iterator[tqdm]:
     bar = tqdm(
         total=images,
         initial=sum(len(batch) for index, batch in enumerate(batches) if index in journal),
         unit="img",
-        desc="discover" if shards == 1 else f"discover (shard {shard + 1} of {shards})",
+        desc="discover" if part.step == 1 else f"discover (shard {part.first + 1} of {part.step})",
         disable=not comm.is_main_process(),
     )
     with bar:

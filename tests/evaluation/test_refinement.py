@@ -45,3 +45,9 @@ def test_record_by_hand():
     evaluator.reset()
     evaluator.process([{"file_name": "x"}], [output(square, half, square, square, 0.0)])
     assert evaluator.evaluate()["boxes_changed"] == 100
+
+
+def test_without_an_image_there_is_nothing_but_their_number(caplog):
+    """Division by zero would lose a finished run at its last step."""
+    assert RefinementEvaluator("lost").evaluate() == {"images": 0}
+    assert "no image could be read" in caplog.text

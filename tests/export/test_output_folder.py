@@ -5,6 +5,7 @@ import pytest
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.export import export_labels
 from boxrefine_d2.export.output_folder import whole_folder
+from boxrefine_d2.files.atomic import temporary_beside
 
 
 def tree(folder):
@@ -110,3 +111,29 @@ def test_every_format_may_replace_itself(mask_file, tmp_path, name):
     before = tree(tmp_path / "out")
     assert export_labels(mask_file, name, tmp_path / "out", overwrite=True) == first
     assert tree(tmp_path / "out") == before
+
+
+def test_after_a_kill_the_old_folder_comes_back_and_the_half_one_goes(tmp_path):
+    """Killed between two renames: the old export is there under a hidden name alone."""
+    out = tmp_path / "out"
+    old, half = temporary_beside(out, "old"), temporary_beside(out)
+    for folder in (old, half):
+        folder.mkdir()
+    (old / "a.txt").write_text("old")
+    with pytest.raises(UserError, match="not empty"):
+        fill(out)
+    assert tree(tmp_path) == ["out", "out/a.txt"]
+    assert (out / "a.txt").read_text() == "old"
+    fill(out, overwrite=True)
+    assert (out / "a.txt").read_text() == "new"
+
+
+def test_an_export_at_work_beside_is_left_alone(tmp_path):
+    with whole_folder(tmp_path / "out", replaceable=(), overwrite=False) as folder:
+        (folder / "a.txt").write_text("first")
+        with (
+            pytest.raises(KeyboardInterrupt),
+            whole_folder(tmp_path / "out", replaceable=(), overwrite=False),
+        ):
+            raise KeyboardInterrupt
+    assert tree(tmp_path) == ["out", "out/a.txt"]

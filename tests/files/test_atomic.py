@@ -6,6 +6,7 @@ import os
 import pytest
 
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.files import atomic
 from boxrefine_d2.files.atomic import atomic_text_file
 
 
@@ -78,3 +79,19 @@ def test_places_that_cannot_be_written(tmp_path):
         _write(tmp_path, "x")
     with pytest.raises(UserError, match="cannot write '.*file/a.json'"):
         _write(tmp_path / "file" / "a.json", "x")
+
+
+def test_what_a_killed_process_left_goes_and_what_is_being_written_stays(tmp_path):
+    target, other = tmp_path / "o.json", tmp_path / "o.json.more"
+    left = [atomic.temporary_beside(path) for path in (target, other)]
+    theirs = tmp_path / ".o.json.notes.tmp"
+    for path in (*left, theirs):
+        path.touch()
+    with atomic.atomic_text_file(target) as file:
+        file.write("new")
+        (writing,) = set(tmp_path.glob(".*.tmp")) - {*left, theirs}
+        atomic.remove_leftovers(target)
+        assert not left[0].exists() and left[1].exists() and writing.exists()
+        atomic.remove_leftovers_in(tmp_path)
+        assert not left[1].exists() and writing.exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [theirs.name, "o.json"]

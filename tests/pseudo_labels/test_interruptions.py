@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from processes import end_all, leftover_children, no_traceback, send, start, wait_until
 
 from boxrefine_d2.data import read_pseudo_labels
 from boxrefine_d2.data.loaders import UnreadableImage, WholeImageLoader
@@ -100,6 +101,25 @@ def test_a_disk_that_fills_up_leaves_the_old_file_and_what_is_finished(
     assert not [path for path in tmp_path.iterdir() if path.suffix == ".tmp"]
     subprocess.run(command(output, data), env=ENVIRONMENT, check=True, capture_output=True)
     assert len(read_pseudo_labels(output).images) == images
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_no_worker_outlives_its_command(tmp_path, number):
+    """Masks are refined in a pool of processes, which by themselves would wait for work for ever."""
+    log, output = tmp_path / "log", tmp_path / "out.json"
+    words = command(output, "scenes:val+first=400")[1:]
+    words[words.index("--num-workers") + 1] = "1"
+    process = start([*words, "--set", "bilateral=true"], log)
+    try:
+        assert wait_until(lambda: journal_lines(tmp_path) > 1, process, 120), log.read_text()
+        send(process, number, group=number == signal.SIGINT)
+        assert process.wait(30) == (130 if number == signal.SIGINT else -number)
+        assert not leftover_children(process)
+    finally:
+        end_all(process)
+    if number == signal.SIGINT:
+        last = no_traceback(log.read_text()).splitlines()[-1]
+        assert last.startswith("interrupted; what is finished is kept")
 
 
 def test_shards_that_do_not_talk_write_the_bytes_of_one_run(tmp_path):
