@@ -19,6 +19,7 @@ def check_output_file(
     path: FilePath,
     *,
     inputs: Iterable[FilePath] = (),
+    others: Iterable[FilePath] = (),
     suffixes: Collection[str] = (),
     flag: str = "--output",
 ) -> None:
@@ -27,6 +28,7 @@ def check_output_file(
     Missing folders above it are made, and a file is made beside it and removed: nothing else tells for certain.
 
     Args:   inputs: files that the command reads; they are compared by what they are, not by their names.
+            others: files that the command writes beside this one.
             suffixes: those that the name may end in, in any case; empty: any.
             flag: how the user named the output, for messages.
     Raises: UserError, naming the flag and the path.
@@ -39,6 +41,9 @@ def check_output_file(
     if suffixes and target.suffix.lower() not in suffixes:
         raise UserError(f"{shown}: its name must end in {' or '.join(suffixes)}")
     _check_no_input(target, inputs, shown)
+    for path in others:
+        if is_same_file(target, path):
+            raise UserError(f"{shown} is another output of this command, too; name another file")
     _check_name(target, shown)
     _check_writable(target.parent, shown)
 

@@ -3,8 +3,9 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from statistics import fmean
+
+from .page_text import escape
 
 WIDTH, HEIGHT = 320, 176
 SMOOTHED_FROM = 15  # lines of more points are drawn pale, with their running mean
