@@ -26,7 +26,7 @@ ALLOWED = {
     "pretraining": {"structures", "features", "language", "discovery", "errors"},
     "detectors": {"structures", "features", "errors"},
     "evaluation": {"structures", "errors", "files"},
-    "export": {"data", "errors", "structures"},
+    "export": {"data", "errors", "structures", "files"},
     "labels": {"data", "errors", "structures", "files", ""},
     "pipeline": {"errors", "files", ""},
     "analysis": {"structures", "features", "data", "errors", "files", "discovery", ""},

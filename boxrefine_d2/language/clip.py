@@ -21,7 +21,9 @@ TEXTS_AT_ONCE = 64
 
 
 def check_phrase(phrase: str) -> None:
-    """Raises: UserError for one that says nothing."""
+    """Raises: UserError for one that says nothing, or has bytes that are no text."""
+    if any("\ud800" <= character <= "\udfff" for character in phrase):
+        raise UserError(f"the phrase {phrase!r} has bytes that are no UTF-8; write it in UTF-8")
     if not phrase.strip():
         raise UserError(f"the phrase {phrase!r} is empty; say what to look for")
 
