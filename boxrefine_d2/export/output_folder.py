@@ -9,7 +9,6 @@ from pathlib import Path
 
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.files.names import cut_to_bytes
-from boxrefine_d2.files.outputs import is_same_file
 
 
 @contextmanager
@@ -57,7 +56,11 @@ def whole_folder(
 
 
 def _check_apart(target: Path, said: str, source: str | os.PathLike[str]) -> None:
-    if any(is_same_file(target, folder) for folder in Path(os.path.realpath(source)).parents):
+    if any(
+        os.path.samefile(target, folder)
+        for folder in Path(os.path.realpath(source)).parents
+        if folder.exists()
+    ):
         raise UserError(
             f"cannot overwrite {said!r}: it holds {os.fspath(source)!r}, which is read; name another folder"
         )

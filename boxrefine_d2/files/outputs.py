@@ -42,7 +42,7 @@ def check_output_file(
         raise UserError(f"{shown}: its name must end in {' or '.join(suffixes)}")
     _check_no_input(target, inputs, shown)
     for path in others:
-        if is_same_file(target, path):
+        if os.path.realpath(path) == os.fspath(target):
             raise UserError(f"{shown} is another output of this command, too; name another file")
     _check_name(target, shown)
     _check_writable(target.parent, shown)

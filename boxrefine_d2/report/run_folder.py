@@ -16,6 +16,11 @@ from boxrefine_d2.errors import UserError
 from boxrefine_d2.evaluation import GroundTruth
 
 REFINED, DETECTOR = "refined", "h"  # sources of boxes beside the rule on f before
+_RECORDED = {
+    "version": str,
+    "weights": dict,
+    "record": dict,
+}  # of results.json, what a page says of the run
 METRIC_TITLES = {"corloc": "CorLoc", "pointing": "pointing accuracy", "box_acc": "box accuracy"}
 
 
@@ -47,6 +52,12 @@ class FinishedRun:
         """Raises: UserError if it was tested on nothing."""
         if not self.cfg.DATASETS.TEST:
             raise UserError(f"the run in {self.folder} was tested on nothing; set DATASETS.TEST")
+
+    def check_recorded(self) -> None:
+        """Raises: UserError if results.json lacks what a page says of the run itself."""
+        for key, kind in _RECORDED.items():
+            if not isinstance(self.results.get(key), kind):
+                raise UserError(f"results.json in {self.folder} lacks {key!r}; repeat the run")
 
     def check_percents(self, path: Path, found: dict[str, float], metric: str, name: str) -> None:
         """Compares what a file of hits gives with results.json.
@@ -93,6 +104,10 @@ def read_finished(folder: str | Path) -> FinishedRun:
     config = folder / "config.yaml"
     if not config.is_file():
         raise UserError(f"{folder} holds no config.yaml: it is no OUTPUT_DIR of train_net.py")
+    if not isinstance(results, dict) or not isinstance(results.get("datasets"), dict):
+        raise UserError(
+            f"{folder / 'results.json'} lacks 'datasets': train_net.py did not write it"
+        )
     return FinishedRun(folder, load_config(str(config), []), results)
 
 
@@ -118,9 +133,10 @@ def read_metrics(folder: str | Path) -> list[dict[str, float]]:
     for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
         try:
             row = json.loads(line)
-        except json.JSONDecodeError:
+        except ValueError:
             continue
-        rows.setdefault(row["iteration"], {}).update(row)
+        if isinstance(row, dict) and isinstance(row.get("iteration"), int):
+            rows.setdefault(row["iteration"], {}).update(row)
     return [rows[iteration] for iteration in sorted(rows)]
 
 

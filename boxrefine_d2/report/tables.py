@@ -215,7 +215,7 @@ _RECORD_ROWS = [
     (
         "stopped by drift",
         "where the safety stop ended refinement",
-        lambda record: escape(record.get("stopped") or "–"),
+        lambda record: record.get("stopped") or "–",
     ),
     (
         "unreadable images",

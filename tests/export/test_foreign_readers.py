@@ -154,7 +154,9 @@ def test_what_pycocotools_cannot_read_is_said(label_file, tmp_path, caplog):
     assert "pycocotools loads no empty results.json" in caplog.text
 
 
-@pytest.mark.parametrize("area", ["a", [1], True, -1, 0, 10**400, None, float("nan")])
+@pytest.mark.parametrize(
+    "area", ["a", [1], True, -1, 0, 10**400, None, float("nan")], ids=lambda area: str(area)[:5]
+)
 def test_an_area_that_is_none_is_that_of_the_box(mask_file, tmp_path, area):
     document = json.loads(mask_file.read_text())
     for entry in document["annotations"]:
