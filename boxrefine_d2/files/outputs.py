@@ -34,9 +34,10 @@ def check_output_file(
     Raises: UserError, naming the flag and the path.
     """
     shown, target = f"{flag} {os.fspath(path)!r}", Path(os.path.realpath(path))
-    if target.is_dir():
+    _check_name(target, shown)
+    if os.path.isdir(target):  # not Path.is_dir, which raises where a name above is too long
         raise UserError(f"{shown} is a folder; name a file in it")
-    if target.exists() and not target.is_file():
+    if os.path.exists(target) and not os.path.isfile(target):
         raise UserError(f"{shown} is a pipe or a device; name a regular file")
     if suffixes and target.suffix.lower() not in suffixes:
         raise UserError(f"{shown}: its name must end in {' or '.join(suffixes)}")
@@ -44,7 +45,6 @@ def check_output_file(
     for path in others:
         if os.path.realpath(path) == os.fspath(target):
             raise UserError(f"{shown} is another output of this command, too; name another file")
-    _check_name(target, shown)
     _check_writable(target.parent, shown)
 
 
@@ -57,7 +57,7 @@ def check_output_folder(
     Raises: UserError, naming the flag and the path.
     """
     shown, target = f"{flag} {os.fspath(path)!r}", Path(os.path.realpath(path))
-    if target.exists() and not target.is_dir():
+    if os.path.exists(target) and not os.path.isdir(target):
         raise UserError(f"{shown} is a file; a folder is needed")
     _check_no_input(target, inputs, shown)
     _check_writable(target, shown)
