@@ -1,6 +1,8 @@
 """What a training run left in its OUTPUT_DIR, read back."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -152,11 +154,28 @@ def read_json(path: Path) -> Any:
         raise UserError(f"cannot read {path}: {error}") from error
 
 
+@contextmanager
+def as_written(path: Path) -> Iterator[None]:
+    """Around what takes the content of a run's file for what train_net.py wrote.
+
+    Raises: UserError, naming the file, if it is anything else.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except (AttributeError, LookupError, StopIteration, TypeError, ValueError) as error:
+        raise UserError(f"{path} is not as train_net.py writes it; repeat the run") from error
+
+
 def _read_hits(run: FinishedRun, dataset: str) -> ImageHits:
     path = inference_folder(run.folder, dataset) / "corloc_per_image.json"
     rows = read_json(path)
-    by_source = {source: np.array([bool(hit) for _, hit in row]) for source, row in rows.items()}
-    found = {source: 100 * float(hits.mean()) for source, hits in by_source.items()}
-    run.check_percents(path, found, "corloc", dataset)
-    ids = [image_id for image_id, _ in next(iter(rows.values()))]
+    with as_written(path):
+        by_source = {
+            source: np.array([bool(hit) for _, hit in row]) for source, row in rows.items()
+        }
+        found = {source: 100 * float(hits.mean()) for source, hits in by_source.items()}
+        run.check_percents(path, found, "corloc", dataset)
+        ids = [image_id for image_id, _ in next(iter(rows.values()))]
     return ImageHits(ids, by_source)
