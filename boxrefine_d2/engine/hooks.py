@@ -97,6 +97,7 @@ class ProgressBar(HookBase):
             "mininterval": self._seconds,
             "miniters": 1,
             "bar_format": _PLAIN,
+            "leave": False,
         }
         self._bar = tqdm(
             total=self.trainer.max_iter,
@@ -111,9 +112,11 @@ class ProgressBar(HookBase):
         if not self._bar.disable:
             self._bar.set_postfix(**self.trainer.progress(), refresh=False)
         self._bar.update()
+        if self._bar.n == self._bar.total > self._bar.last_print_n:  # what follows has no bar
+            self._bar.refresh()
 
     def after_train(self) -> None:
-        """Leaves the finished line."""
+        """Leaves the finished line of a terminal."""
         self._bar.close()
 
 

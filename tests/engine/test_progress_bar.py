@@ -36,7 +36,6 @@ def test_a_line_at_once_one_when_the_time_has_passed_and_one_at_the_end(monkeypa
         "33 %, 1 of 3",
         "67 %, 2 of 3",
         "100 %, 3 of 3",
-        "100 %, 3 of 3",
     ]
     assert re.fullmatch(r"67 %, 2 of 3 \[[\d:]+<[\d:]+, .*it/s, loss=0.500\]", every[2])
     seldom = bar(monkeypatch, seconds=1e9).splitlines()
@@ -45,7 +44,11 @@ def test_a_line_at_once_one_when_the_time_has_passed_and_one_at_the_end(monkeypa
 
 def test_a_resumed_run_counts_from_where_it_starts(monkeypatch):
     lines = bar(monkeypatch, seconds=0, steps=1, start=2).splitlines()
-    assert lines[0].startswith("67 %, 2 of 3") and lines[-1].startswith("100 %, 3 of 3")
+    assert lines[0].startswith("67 %, 2 of 3") and lines[1].startswith("100 %, 3 of 3")
+
+
+def test_a_run_that_stops_early_does_not_say_that_it_is_whole(monkeypatch):
+    assert "100 %" not in bar(monkeypatch, seconds=0, steps=2)
 
 
 def test_a_terminal_has_one_line(monkeypatch):
