@@ -2,8 +2,11 @@
 
 import argparse
 import json
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from boxrefine_d2.analysis.instance_keys import PER
 from boxrefine_d2.analysis.key_picture import draw_key_similarity
@@ -35,20 +38,20 @@ def parser() -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> None:
     """Compares, writes both files and prints the table."""
     check_device(args.device)
-    check_output_folder(args.output)
     numbers, picture = args.output / "key_similarity.json", args.output / "key_similarity.png"
-    for path in (numbers, picture):
-        check_output_file(path, inputs=[args.weights] if args.weights else [])
-    found = key_similarity(
-        args.data,
-        backbone=args.backbone,
-        weights=args.weights,
-        per=args.per,
-        pairs=args.pairs,
-        seed=args.seed,
-        max_side=args.max_side,
-        device=args.device,
-    )
+    with _folder_if_done(args.output):
+        for path in (numbers, picture):
+            check_output_file(path, inputs=[args.weights] if args.weights else [])
+        found = key_similarity(
+            args.data,
+            backbone=args.backbone,
+            weights=args.weights,
+            per=args.per,
+            pairs=args.pairs,
+            seed=args.seed,
+            max_side=args.max_side,
+            device=args.device,
+        )
     with atomic_text_file(numbers) as file:
         json.dump(found.to_json(), file, indent=1, allow_nan=False)
         file.write("\n")
@@ -56,6 +59,20 @@ def run(args: argparse.Namespace) -> None:
     with atomic_binary_file(picture) as file:
         file.write(figure)
     print(f"{found.to_text()}\n{numbers}, {picture}")
+
+
+@contextmanager
+def _folder_if_done(folder: Path) -> Iterator[None]:
+    """Make the output folder before the work, and leave no empty one where the work ends with an error."""
+    is_new = not os.path.exists(folder)
+    try:
+        check_output_folder(folder)
+        yield
+    except BaseException:
+        if is_new:
+            with suppress(OSError):
+                folder.rmdir()
+        raise
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from boxrefine_d2.analysis.figures import FIGURE_SUFFIXES
+from boxrefine_d2.analysis.figures import FIGURE_HELP, FIGURE_SUFFIXES
 from boxrefine_d2.analysis.mask_rounds_picture import draw_mask_rounds
 from boxrefine_d2.analysis.sights_picture import draw_sights, in_words
 from boxrefine_d2.data import read_image
@@ -38,7 +38,9 @@ def parser() -> argparse.ArgumentParser:
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--method", help=f"a discovery rule; default: {defaults.method}")
     what.add_argument("--phrase", action="append", metavar="TEXT", help="may be given again")
-    parser.add_argument("--output", required=True, type=user_path, metavar="PICTURE.png")
+    parser.add_argument(
+        "--output", required=True, type=user_path, metavar="PICTURE.png", help=FIGURE_HELP
+    )
     add_network_arguments(parser, defaults.backbone, defaults.max_side)
     parser.add_argument(
         "--config-file", type=user_name, default=SMALL, metavar="FILE", help="of --phrase: networks"

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from boxrefine_d2.analysis.figures import FIGURE_SUFFIXES
+from boxrefine_d2.analysis.figures import FIGURE_HELP, FIGURE_SUFFIXES
 from boxrefine_d2.analysis.sights_picture import draw_sights, in_words
 from boxrefine_d2.data import read_image
 from boxrefine_d2.engine.grounding_command import (
@@ -35,7 +35,9 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = CommandParser(prog="describe.py", description=__doc__)
     parser.add_argument("image", type=user_name, metavar="IMAGE")
-    parser.add_argument("--output", required=True, type=user_path, metavar="PICTURE.png")
+    parser.add_argument(
+        "--output", required=True, type=user_path, metavar="PICTURE.png", help=FIGURE_HELP
+    )
     parser.add_argument(
         "--json", type=user_path, metavar="OUT.json", help="also write what was found there"
     )

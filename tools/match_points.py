@@ -5,7 +5,7 @@ import json
 import sys
 from collections.abc import Sequence
 
-from boxrefine_d2.analysis.figures import FIGURE_SUFFIXES
+from boxrefine_d2.analysis.figures import FIGURE_HELP, FIGURE_SUFFIXES
 from boxrefine_d2.analysis.matched_points import match_points
 from boxrefine_d2.analysis.matched_points_picture import draw_matched_points
 from boxrefine_d2.config import paper_profile
@@ -25,7 +25,9 @@ def parser() -> argparse.ArgumentParser:
     defaults = paper_profile()
     parser = CommandParser(prog="match_points.py", description=__doc__)
     parser.add_argument("images", nargs=2, type=user_name, metavar="IMAGE")
-    parser.add_argument("--output", required=True, type=user_path, metavar="PICTURE.png")
+    parser.add_argument(
+        "--output", required=True, type=user_path, metavar="PICTURE.png", help=FIGURE_HELP
+    )
     parser.add_argument(
         "--json", type=user_path, metavar="OUT.json", help="also write the points there"
     )

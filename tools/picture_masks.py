@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from boxrefine_d2.analysis.figures import FIGURE_SUFFIXES
+from boxrefine_d2.analysis.figures import FIGURE_HELP, FIGURE_SUFFIXES
 from boxrefine_d2.analysis.mask_rounds_picture import detections_of, draw_mask_rounds
 from boxrefine_d2.config import paper_profile
 from boxrefine_d2.data import read_image, read_pseudo_labels
@@ -32,7 +32,9 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = CommandParser(prog="picture_masks.py", description=__doc__)
     parser.add_argument("image", type=user_name, metavar="IMAGE")
-    parser.add_argument("--output", required=True, type=user_path, metavar="PICTURE.png")
+    parser.add_argument(
+        "--output", required=True, type=user_path, metavar="PICTURE.png", help=FIGURE_HELP
+    )
     parser.add_argument("--detections", type=user_path, metavar="FILE.json", help=DETECTIONS_HELP)
     parser.add_argument(
         "--min-score", type=float, metavar="S", help="leave out detections below it"

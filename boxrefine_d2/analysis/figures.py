@@ -30,6 +30,7 @@ _FORMATS: dict[str, dict[str, Any]] = {
     },
 }
 FIGURE_SUFFIXES = tuple(_FORMATS)
+FIGURE_HELP = f"the suffix decides the format: {', '.join(FIGURE_SUFFIXES)}"
 _MOST_INCHES, _MOST_PIXELS = 1000, 16_000  # of a side; WebP has room for 16 383 pixels
 
 logger = logging.getLogger(__name__)

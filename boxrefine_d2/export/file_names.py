@@ -61,15 +61,13 @@ def _check_inside(name: str) -> None:
     outside = not path.parts or path.is_absolute() or ".." in (*path.parts, *windows.parts)
     if outside or windows.root or re.match(r"[A-Za-z]:[\\/]", name):
         raise UserError(
-            f"image {shown_name(name)!r} lies outside the data set's folder; file names must be relative"
+            f"image {name!r} lies outside the data set's folder; file names must be relative"
         )
 
 
 def _check_text(name: str) -> None:
     if shown_name(name) != name:
-        raise UserError(
-            f"image {shown_name(name)!r} has a character that is no text in its name; rename it"
-        )
+        raise UserError(f"image {name!r} has a character that is no text in its name; rename it")
 
 
 def _warn_of_look_alikes(paths: Sequence[PurePosixPath]) -> None:

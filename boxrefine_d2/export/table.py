@@ -13,7 +13,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.files.names import shown_name
 
 from .format import Export, Format
 from .labelled_images import decimal
@@ -49,7 +48,7 @@ def _check_names(export: Export) -> None:
                 os.fsencode(text).decode("utf-8")
             except UnicodeEncodeError as error:
                 raise UserError(
-                    f"image {shown_name(image.file_name)!r} has half a character in its name or id; rename it"
+                    f"image {image.file_name!r} has half a character in its name or id; rename it"
                 ) from error
             except UnicodeDecodeError:
                 strange += 1
