@@ -3,9 +3,10 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from boxrefine_d2.errors import CommandParser, run_command
+from boxrefine_d2.files.names import user_name, user_path
+from boxrefine_d2.files.outputs import check_output_file
 from boxrefine_d2.report.compared_files import SORTS
 from boxrefine_d2.report.contact_sheet import SHOWN_IMAGES, load_sheet, write_contact_sheet
 
@@ -17,10 +18,16 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = CommandParser(prog="contact_sheet.py", description=__doc__)
     parser.add_argument(
-        "--input", required=True, nargs="+", action="extend", metavar="FILE.json", help=INPUT_HELP
+        "--input",
+        required=True,
+        type=user_name,
+        nargs="+",
+        action="extend",
+        metavar="FILE.json",
+        help=INPUT_HELP,
     )
     parser.add_argument("--data", required=True, metavar="SPEC", help="what the files were made of")
-    parser.add_argument("--output", required=True, type=Path, metavar="PAGE.html")
+    parser.add_argument("--output", required=True, type=user_path, metavar="PAGE.html")
     parser.add_argument("--images", type=int, default=SHOWN_IMAGES, metavar="N", help="at most")
     parser.add_argument("--sort", metavar="|".join(SORTS), help=SORT_HELP)
     parser.add_argument("--columns", type=int, metavar="N", help="tiles in a row; as many as fit")
@@ -32,7 +39,9 @@ def parser() -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> None:
     """Draws and says what was drawn."""
     choice = {"min_score": args.min_score, "max_boxes": args.max_boxes}
+    check_output_file(args.output, inputs=args.input)
     sheet = load_sheet(args.data, args.input, args.sort, **choice)
+    check_output_file(args.output, inputs=(x.record["file_name"] for x in sheet.images))
     summary = write_contact_sheet(args.output, sheet, args.images, args.columns)
     print(f"{summary}; {args.output}: open it in a browser")
 

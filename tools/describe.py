@@ -5,13 +5,22 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from boxrefine_d2.analysis.figures import FIGURE_HELP, FIGURE_SUFFIXES
 from boxrefine_d2.analysis.sights_picture import draw_sights, in_words
 from boxrefine_d2.data import read_image
-from boxrefine_d2.engine.grounding_command import SMALL, changed_config, squeezed_sample
+from boxrefine_d2.engine.grounding_command import (
+    SMALL,
+    changed_config,
+    named_files,
+    squeezed_sample,
+)
 from boxrefine_d2.errors import CommandParser, UserError, require_grounding, run_command
 from boxrefine_d2.evaluation import write_json
 from boxrefine_d2.features.device import default_device
 from boxrefine_d2.files.atomic import atomic_binary_file
+from boxrefine_d2.files.names import user_name, user_path
+from boxrefine_d2.files.outputs import check_output_file
+from boxrefine_d2.files.shipped_configs import find_config
 from boxrefine_d2.structures import Sight
 
 CAPTIONER_HELP = (
@@ -25,17 +34,19 @@ SET_HELP = "changes to the configuration, e.g. MODEL.HEATMAP.WEIGHTS=g.safetenso
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = CommandParser(prog="describe.py", description=__doc__)
-    parser.add_argument("image", metavar="IMAGE")
-    parser.add_argument("--output", required=True, type=Path, metavar="PICTURE.png")
+    parser.add_argument("image", type=user_name, metavar="IMAGE")
     parser.add_argument(
-        "--json", type=Path, metavar="OUT.json", help="also write what was found there"
+        "--output", required=True, type=user_path, metavar="PICTURE.png", help=FIGURE_HELP
+    )
+    parser.add_argument(
+        "--json", type=user_path, metavar="OUT.json", help="also write what was found there"
     )
     parser.add_argument("--captioner", help=CAPTIONER_HELP)
     parser.add_argument(
         "--most", type=int, default=7, metavar="N", help="things to show; default 7"
     )
     parser.add_argument(
-        "--config-file", default=SMALL, metavar="FILE", help="networks and settings"
+        "--config-file", type=user_name, default=SMALL, metavar="FILE", help="networks and settings"
     )
     parser.add_argument("--device", default=default_device())
     parser.add_argument(
@@ -53,14 +64,17 @@ def run(args: argparse.Namespace) -> None:
         raise UserError(f"--most {args.most}: at least 1 is needed")
     chosen = [f"MODEL.CAPTIONER.NAME={args.captioner}"] if args.captioner else []
     cfg = changed_config(args.config_file, [*args.set, *chosen], args.device)
+    check_outputs(args, [args.image, find_config(args.config_file), *named_files(cfg)])
     sample = squeezed_sample(cfg, args.image)
     model = WhatIsWhere(cfg).to(cfg.MODEL.DEVICE).eval()
     [sights] = model.describe([sample])
     shown = sights[: args.most]
-    with atomic_binary_file(args.output) as file:
-        file.write(draw_sights(read_image(args.image), shown, f"found: {len(sights)}"))
     if args.json:
         write_json(args.json, {"image": args.image, "sights": [record(x) for x in sights]})
+    title = f"found: {len(sights)}"
+    figure = draw_sights(read_image(args.image), shown, title, args.output.suffix)
+    with atomic_binary_file(args.output) as file:
+        file.write(figure)
     for sight in shown:
         print(f"{sight.phrase}: {in_words(sight.found.box)} ({sight.regions} regions)")
     if len(sights) > len(shown):
@@ -68,6 +82,13 @@ def run(args: argparse.Namespace) -> None:
     if not sights:
         print("nothing: no two regions were described alike")
     print(args.output)
+
+
+def check_outputs(args: argparse.Namespace, inputs: Sequence[str | Path]) -> None:
+    """Refuse outputs that cannot be written, take the place of an input, or are one file."""
+    check_output_file(args.output, inputs=inputs, suffixes=FIGURE_SUFFIXES)
+    if args.json:
+        check_output_file(args.json, inputs=inputs, others=[args.output], flag="--json")
 
 
 def record(sight: Sight) -> dict[str, object]:

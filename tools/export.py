@@ -3,10 +3,10 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from boxrefine_d2.errors import CommandParser, run_command
 from boxrefine_d2.export import FORMATS, export_labels
+from boxrefine_d2.files.names import user_path
 
 MIN_SCORE_HELP = "leave out boxes below it"
 MAX_BOXES_HELP = "keep the best so many of each image"
@@ -16,9 +16,13 @@ OVERWRITE_HELP = "replace an earlier export of this format"
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = CommandParser(prog="export.py", description=__doc__)
-    parser.add_argument("--input", required=True, metavar="FILE.json", help="a pseudo-label file")
+    parser.add_argument(
+        "--input", required=True, type=user_path, metavar="FILE.json", help="a pseudo-label file"
+    )
     parser.add_argument("--format", required=True, metavar="|".join(FORMATS))
-    parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="new, or empty")
+    parser.add_argument(
+        "--output", required=True, type=user_path, metavar="DIR", help="new, or empty"
+    )
     parser.add_argument("--min-score", type=float, metavar="S", help=MIN_SCORE_HELP)
     parser.add_argument("--max-boxes", type=int, metavar="N", help=MAX_BOXES_HELP)
     parser.add_argument("--overwrite", action="store_true", help=OVERWRITE_HELP)

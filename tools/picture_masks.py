@@ -3,11 +3,11 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
 
+from boxrefine_d2.analysis.figures import FIGURE_HELP, FIGURE_SUFFIXES
 from boxrefine_d2.analysis.mask_rounds_picture import detections_of, draw_mask_rounds
 from boxrefine_d2.config import paper_profile
 from boxrefine_d2.data import read_image, read_pseudo_labels
@@ -19,6 +19,8 @@ from boxrefine_d2.features import build_backbone, read_map
 from boxrefine_d2.features.command_line import add_network_arguments
 from boxrefine_d2.features.device import check_device
 from boxrefine_d2.files.atomic import atomic_binary_file
+from boxrefine_d2.files.names import user_name, user_path
+from boxrefine_d2.files.outputs import check_output_file
 from boxrefine_d2.pseudo_labels.finishing import grid_masks
 
 ROUNDS = 3
@@ -29,9 +31,11 @@ CRF_HELP = "refine the masks by the picture, as the paper does; it needs the ext
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = CommandParser(prog="picture_masks.py", description=__doc__)
-    parser.add_argument("image", metavar="IMAGE")
-    parser.add_argument("--output", required=True, type=Path, metavar="PICTURE.png")
-    parser.add_argument("--detections", type=Path, metavar="FILE.json", help=DETECTIONS_HELP)
+    parser.add_argument("image", type=user_name, metavar="IMAGE")
+    parser.add_argument(
+        "--output", required=True, type=user_path, metavar="PICTURE.png", help=FIGURE_HELP
+    )
+    parser.add_argument("--detections", type=user_path, metavar="FILE.json", help=DETECTIONS_HELP)
     parser.add_argument(
         "--min-score", type=float, metavar="S", help="leave out detections below it"
     )
@@ -73,6 +77,8 @@ def mask_rounds(args: argparse.Namespace, rule: MaskCut) -> list[np.ndarray]:
 def run(args: argparse.Namespace) -> None:
     """Draws and says what was drawn."""
     check_device(args.device)
+    inputs = [args.image, *(path for path in (args.detections, args.weights) if path)]
+    check_output_file(args.output, inputs=inputs, suffixes=FIGURE_SUFFIXES)
     rule = maskcut(args.crf)
     shown, title = None, ""
     if args.detections:
@@ -83,8 +89,9 @@ def run(args: argparse.Namespace) -> None:
     elif args.min_score is not None:
         raise UserError("--min-score is of detections, and no --detections are given")
     rounds = mask_rounds(args, rule)
+    figure = draw_mask_rounds(read_image(args.image), rounds, shown, title, args.output.suffix)
     with atomic_binary_file(args.output) as file:
-        file.write(draw_mask_rounds(read_image(args.image), rounds, shown, title))
+        file.write(figure)
     counts = ", ".join(f"{len(masks)} for N = {n}" for n, masks in enumerate(rounds, start=1))
     print(f"masks: {counts}{'; ' + title if title else ''}\n{args.output}")
 

@@ -9,7 +9,10 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from boxrefine_d2.engine.grounding_command import named_files
 from boxrefine_d2.errors import CommandParser, UserError, run_command
+from boxrefine_d2.files.names import user_path
+from boxrefine_d2.files.outputs import check_output_file
 from boxrefine_d2.report import read_run, summarise, write_page
 from boxrefine_d2.report.grounding_kinds import GROUNDING_KINDS
 from boxrefine_d2.report.grounding_page import SHOWN_PHRASES, write_grounding_page
@@ -22,9 +25,9 @@ PHRASES_HELP = "phrases of each test data set, at most; of a run without phrases
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = CommandParser(prog="report.py", description=__doc__)
-    parser.add_argument("run_dir", type=Path, metavar="RUN_DIR")
+    parser.add_argument("run_dir", type=user_path, metavar="RUN_DIR")
     parser.add_argument(
-        "--output", type=Path, metavar="FILE.html", help="default: report.html in RUN_DIR"
+        "--output", type=user_path, metavar="FILE.html", help="default: report.html in RUN_DIR"
     )
     parser.add_argument(
         "--phrases", type=int, default=SHOWN_PHRASES, metavar="N", help=PHRASES_HELP
@@ -36,7 +39,9 @@ def run(args: argparse.Namespace) -> None:
     """Writes the page that fits the run."""
     if args.phrases < 1:
         raise UserError(f"{args.phrases} phrases were asked for; give 1 or more")
-    name = read_finished(args.run_dir).cfg.MODEL.META_ARCHITECTURE
+    run = read_finished(args.run_dir)
+    run.check_recorded()
+    name = run.cfg.MODEL.META_ARCHITECTURE
     writers = {"BoxRefiner": _write_box_page} | dict.fromkeys(GROUNDING_KINDS, _write_phrase_page)
     if name not in writers:
         raise UserError(
@@ -44,6 +49,8 @@ def run(args: argparse.Namespace) -> None:
         )
     write: Callable[[Path, Path, int], None] = writers[name]
     output = args.output or args.run_dir / "report.html"
+    left = [path for path in args.run_dir.rglob("*") if path.suffix != ".html"]
+    check_output_file(output, inputs=[*left, *named_files(run.cfg)])
     write(args.run_dir, output, args.phrases)
     print(f"{output}: open it in a browser")
 

@@ -19,8 +19,9 @@ from boxrefine_d2.engine import config_sha256, load_config
 from boxrefine_d2.errors import CommandParser, UserError, run_command
 from boxrefine_d2.evaluation import write_json
 from boxrefine_d2.features.device import check_device
-from boxrefine_d2.files.names import user_path
-from boxrefine_d2.files.outputs import check_output_folder
+from boxrefine_d2.files.names import user_name, user_path
+from boxrefine_d2.files.outputs import check_output_file, check_output_folder
+from boxrefine_d2.files.shipped_configs import find_config
 from boxrefine_d2.pipeline import Stage, run_child, run_plan
 from boxrefine_d2.report import (
     Run,
@@ -40,7 +41,8 @@ TRAIN_NET = Path(__file__).with_name("train_net.py")
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = CommandParser(prog="run_demo.py", description=__doc__)
-    parser.add_argument("--config-file", default="configs/demo/lost_refine.yaml", metavar="FILE")
+    config = "configs/demo/lost_refine.yaml"
+    parser.add_argument("--config-file", type=user_name, default=config, metavar="FILE")
     parser.add_argument("--output", type=user_path, default=Path("output/demo"), metavar="DIR")
     parser.add_argument("--seeds", default="0", metavar="N[,N...]", help="one run for each")
     parser.add_argument(
@@ -98,7 +100,7 @@ def is_finished(args: argparse.Namespace, seed: int) -> bool:
         return False
     wanted = config_sha256(load_config(args.config_file, changes(args, seed)))
     results = read_run(folder).results
-    return bool(results["record"]) and results["config_sha256"] == wanted
+    return bool(results["record"]) and results.get("config_sha256") == wanted
 
 
 def quoted(word: str) -> str:
@@ -131,8 +133,10 @@ def run_demo(args: argparse.Namespace) -> int:
     seeds = parse_seeds(args.seeds)
     check_settings(args)
     plan = plan_of_detectors(args, seeds[0])
-    check_output_folder(args.output)
     results, page = args.output / "results.json", args.output / "report.html"
+    check_output_folder(args.output)
+    for path in (results, page):
+        check_output_file(path, inputs=[find_config(args.config_file)])
     for stale in (results, page):
         stale.unlink(missing_ok=True)
     runs = []
@@ -144,14 +148,14 @@ def run_demo(args: argparse.Namespace) -> int:
         print(_one_line(runs[-1]))
     if plan and (code := _train_detectors(plan)):
         return code
-    print("summing up and drawing the page")
     detectors = read_detectors(plan[0].folder.parent, runs[0]) if plan else []
     commands = [_typed(train_command(args, seed)) for seed in seeds]
     stages = [_typed([tool_path(stage.command[0]), *stage.command[1:]]) for stage in plan]
     summary = summarise(runs, commands, detector_summary(detectors, runs[0], stages))
     write_json(results, summary)
+    print(f"\n{summary_table(summary)}\n\n{results}\ndrawing the page", flush=True)
     write_page(page, summary, runs, detectors=detectors)
-    print(f"\n{summary_table(summary)}\n\n{results}\n{page}: open it in a browser")
+    print(f"{page}: open it in a browser")
     return 0
 
 

@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .figures import INK, png_of
+from .figures import INK, encode
 from .key_pairs import MEASURES
 from .key_similarity import Distribution, KeySimilarity
 
@@ -28,7 +28,7 @@ def draw_key_similarity(found: KeySimilarity) -> bytes:
         fontsize=12,
         color=INK,
     )
-    return png_of(figure)
+    return encode(figure)
 
 
 def _panel(axes: Axes, title: str, found: Distribution) -> None:

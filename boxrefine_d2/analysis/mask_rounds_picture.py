@@ -16,7 +16,7 @@ from boxrefine_d2.data.images import SCENES_PREFIX
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.structures.segmentation import checked_rle
 
-from .figures import COLOURS, INK, draw_box, png_of
+from .figures import COLOURS, INK, draw_box, encode
 
 SHOWN_SIDE = 800  # longest side of a picture in its panel, pixels; finer detail is left out
 _TINT = 0.45  # opacity of a mask
@@ -51,8 +51,9 @@ def draw_mask_rounds(
     rounds: Sequence[np.ndarray],
     detections: Sequence[Annotation] | None = None,
     title: str = "",
+    suffix: str = ".png",
 ) -> bytes:
-    """A PNG of one panel a round, and one of the detections if they are given; equal masks have equal colours.
+    """A figure, as `encode` gives it, of one panel a round, and one of the detections if they are given; equal masks have equal colours.
 
     Args:
         picture: (H, W, 3) uint8.
@@ -73,7 +74,7 @@ def draw_mask_rounds(
         _panel(axes[-1], picture, found, title or f"detector: {len(detections)}")
         for number, entry in enumerate(detections):
             draw_box(axes[-1], entry["bbox"], COLOURS[number % len(COLOURS)])
-    return png_of(figure)
+    return encode(figure, suffix)
 
 
 def _mask(entry: Annotation, size: tuple[int, int]) -> np.ndarray | None:

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
-from .figures import INK, png_of
+from .figures import INK, encode
 from .matched_points import MatchedPoints, Points
 
 _GAP = 0.04  # between the photographs, in units of their height
@@ -15,8 +15,11 @@ _DPI = 120
 _VEIL = 0.6  # opacity of the white over what is not matched
 
 
-def draw_matched_points(found: MatchedPoints) -> bytes:
-    """A PNG; equal matches give equal bytes. A pair has the colour of its place in the first photograph."""
+def draw_matched_points(found: MatchedPoints, suffix: str = ".png") -> bytes:
+    """A figure, as `encode` gives it; equal matches give equal bytes.
+
+    A pair has the colour of its place in the first photograph.
+    """
     left, right = (points.image_size[1] / points.image_size[0] for points in (found.a, found.b))
     width, rows = left + _GAP + right, len(found.buddies)
     figure = Figure(figsize=(_ROW * width, (_ROW + 0.35) * rows), dpi=_DPI, layout="constrained")
@@ -35,7 +38,7 @@ def draw_matched_points(found: MatchedPoints) -> bytes:
         axes.set(xlim=(0, width), ylim=(1, 0), aspect="equal")
         axes.set_axis_off()
         axes.set_title(f"K = {k}: {len(buddies)} pairs", fontsize=12, color=INK, loc="left")
-    return png_of(figure)
+    return encode(figure, suffix)
 
 
 def _photograph(axes: Axes, points: Points, x: float) -> np.ndarray:

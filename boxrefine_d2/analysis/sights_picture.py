@@ -7,9 +7,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from boxrefine_d2.files.names import shown_name
 from boxrefine_d2.structures import Sight
 
-from .figures import CASING, COLOURS, INK, draw_box, png_of
+from .figures import CASING, COLOURS, INK, draw_box, encode
 
 MOST_COLUMNS = 4
 _WIDTH = 3.4  # of a panel, inches
@@ -18,8 +19,10 @@ _LETTERS = 40  # of a title; the rest of a long phrase is left out
 _VEIL = 0.55  # opacity of the heatmap over the picture
 
 
-def draw_sights(picture: np.ndarray, sights: Sequence[Sight], title: str) -> bytes:
-    """A PNG; equal sights give equal bytes.
+def draw_sights(
+    picture: np.ndarray, sights: Sequence[Sight], title: str, suffix: str = ".png"
+) -> bytes:
+    """A figure, as `encode` gives it; equal sights give equal bytes.
 
     The first panel has every box in its phrase's colour; each further one a phrase with its heatmap, the box around all of
     its boxes, and the brightest point as a cross.
@@ -40,7 +43,7 @@ def draw_sights(picture: np.ndarray, sights: Sequence[Sight], title: str) -> byt
         colour = COLOURS[number % len(COLOURS)]
         _box(axes[0], sight, colour)
         _heatmap(axes[number + 1], picture, sight, colour)
-    return png_of(figure)
+    return encode(figure, suffix)
 
 
 def in_words(box: Sequence[float] | None) -> str:
@@ -59,6 +62,7 @@ def _photograph(axes: Axes, picture: np.ndarray, title: str, colour: str) -> Non
     height, width = picture.shape[:2]
     axes.imshow(picture, extent=(0, width, height, 0))
     axes.set(xlim=(0, width), ylim=(height, 0))
+    title = shown_name(title)
     shown = title if len(title) <= _LETTERS else f"{title[: _LETTERS - 1]}…"
     # yellow letters could not be read: they are ink, and the colour is a line beside them
     axes.set_title(shown, fontsize=10, color=INK, loc="left")

@@ -1,5 +1,6 @@
 """What the commands that look at one picture with g share: their configuration, and the input that they make of a picture."""
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +20,12 @@ def changed_config(config_file: str, pairs: Sequence[str], device: str) -> CfgNo
     check_device(device)
     changes = [word for pair in key_values("--set", pairs).items() for word in pair]
     return load_config(config_file, [*changes, "MODEL.DEVICE", device])
+
+
+def named_files(cfg: CfgNode) -> list[str]:
+    """Return the files that a configuration names under any of its keys: weights, lists of phrases."""
+    values = [named_files(x) if isinstance(x, CfgNode) else [x] for x in cfg.values()]
+    return [x for found in values for x in found if isinstance(x, str) and os.path.isfile(x)]
 
 
 def squeezed_sample(cfg: CfgNode, image: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from typing import Any
+from typing import Any, TextIO
 
 import torch
 import torch.distributed as dist
@@ -84,15 +84,27 @@ class SharedStatistics(HookBase):
 
 
 class ProgressBar(HookBase):
-    """One line on a terminal: iterations, rate, time left, and what the job shows. Silent where stderr is a file."""
+    """Shows iterations, rate, time left, and what the job shows: in one line of a terminal, elsewhere in a line now and then."""
+
+    def __init__(self, seconds: float = 15):
+        """Args: seconds: between lines where stderr is no terminal."""
+        self._seconds = seconds
 
     def before_train(self) -> None:
         """Opens the bar at the iteration the run starts from."""
+        plain = {
+            "file": _Lines(sys.stderr),
+            "mininterval": self._seconds,
+            "miniters": 1,
+            "bar_format": _PLAIN,
+            "leave": False,
+        }
         self._bar = tqdm(
             total=self.trainer.max_iter,
             initial=self.trainer.start_iter,
             unit="it",
-            disable=not (comm.is_main_process() and sys.stderr.isatty()),
+            disable=not comm.is_main_process(),
+            **({} if sys.stderr.isatty() else plain),
         )
 
     def after_step(self) -> None:
@@ -100,7 +112,27 @@ class ProgressBar(HookBase):
         if not self._bar.disable:
             self._bar.set_postfix(**self.trainer.progress(), refresh=False)
         self._bar.update()
+        if self._bar.n == self._bar.total > self._bar.last_print_n:  # what follows has no bar
+            self._bar.refresh()
 
     def after_train(self) -> None:
-        """Leaves the finished line."""
+        """Leaves the finished line of a terminal."""
         self._bar.close()
+
+
+_PLAIN = "{percentage:3.0f} %, {n_fmt} of {total_fmt} [{elapsed}<{remaining}, {rate_fmt}{postfix}]"
+
+
+class _Lines:
+    """What a bar writes over its own line becomes lines, for logs."""
+
+    def __init__(self, file: TextIO):
+        self._file = file
+
+    def write(self, text: str) -> None:
+        line = text.strip()
+        if line:
+            self._file.write(f"{line}\n")
+
+    def flush(self) -> None:
+        self._file.flush()

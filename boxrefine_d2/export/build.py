@@ -45,7 +45,7 @@ def export_labels(
     max_boxes: int | None = None,
     overwrite: bool = False,
 ) -> ExportSummary:
-    """Writes a pseudo-label file in another format, into a folder that is whole or absent.
+    """Writes a pseudo-label file in another format, into a folder that is whole or absent; it is looked at first.
 
     Args:   name: a key of `FORMATS`.  min_score: boxes below it are left out.
             max_boxes: the best so many of each image.  overwrite: replace an earlier export of this format.
@@ -54,12 +54,17 @@ def export_labels(
     """
     if name not in FORMATS:
         raise UserError(f"unknown format {name!r}; known: {', '.join(FORMATS)}")
-    labels = read_pseudo_labels(source)
-    images = labelled_images(labels, str(source), min_score=min_score, max_boxes=max_boxes)
     chosen = FORMATS[name]
-    export = Export(str(source), images, Path(output).resolve())
-    with whole_folder(output, replaceable=chosen.entries, overwrite=overwrite) as folder:
-        chosen.write(export, folder)
+    with whole_folder(
+        output,
+        replaceable=chosen.entries,
+        overwrite=overwrite,
+        is_own=chosen.is_own,
+        source=source,
+    ) as folder:
+        labels = read_pseudo_labels(source)
+        images = labelled_images(labels, str(source), min_score=min_score, max_boxes=max_boxes)
+        chosen.write(Export(str(source), images, Path(output).resolve()), folder)
         files = sum(path.is_file() for path in folder.rglob("*"))
     boxes = sum(len(image.boxes) for image in images)
     empty = sum(not image.boxes for image in images)

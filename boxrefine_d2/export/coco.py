@@ -3,10 +3,12 @@
     annotations.json   a data set file, as of ground truth: images, annotations, categories; no scores
     results.json       a results list, as of a detector: image_id, category_id, bbox, score, segmentation
 
-Image ids are those of the source; annotation ids are 1..n.
+Image ids are those of the source; annotation ids are 1..n. pycocotools reads ids that are numbers and ids that are texts,
+not both in one file, and no results list without a box: both are said in a warning.
 """
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,8 @@ from boxrefine_d2.data.pseudo_label_file import OBJECT_ID, OBJECT_NAME
 
 from .format import Export, Format
 from .labelled_images import LabelledBox, LabelledImage
+
+logger = logging.getLogger(__name__)
 
 
 def write_coco(export: Export, folder: Path) -> None:
@@ -31,8 +35,17 @@ def write_coco(export: Export, folder: Path) -> None:
         "categories": [{"id": OBJECT_ID, "name": OBJECT_NAME}],
     }
     results = [{**_result(image, box), "score": box.score} for image, box in pairs]
+    if len({isinstance(image.image_id, str) for image in export.images}) > 1:
+        logger.warning(
+            "%s: some image ids are numbers and some are texts, which pycocotools cannot sort: it evaluates nothing",
+            export.source,
+        )
+    if not results:
+        logger.warning("%s has no box, and pycocotools loads no empty results.json", export.source)
     for name, content in (("annotations.json", document), ("results.json", results)):
-        (folder / name).write_text(json.dumps(content) + "\n", encoding="utf-8", newline="\n")
+        (folder / name).write_text(
+            json.dumps(content, allow_nan=False) + "\n", encoding="utf-8", newline="\n"
+        )
 
 
 def _result(image: LabelledImage, box: LabelledBox) -> dict[str, Any]:

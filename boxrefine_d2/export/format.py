@@ -33,7 +33,9 @@ class Format:
     Attributes:
         write: its writer.
         entries: names that it leaves at the top of its folder. --overwrite replaces these and nothing else.
+        is_own: whether a folder at the top of an earlier export, not among `entries`, holds nothing but what it wrote.
     """
 
     write: Writer
     entries: frozenset[str]
+    is_own: Callable[[Path], bool] = lambda folder: False

@@ -11,6 +11,7 @@ from boxrefine_d2.data.pseudo_label_file import PseudoLabels
 from boxrefine_d2.errors import UserError
 
 _DIGITS = 6  # of a coordinate behind the point, in files of text
+_MOST_SIDE = 2**31 - 1  # pixels; no format of images has room for more
 _ROUNDING = 1e-3  # pixels; a box that is cut by no more was rounded, not wrong
 
 logger = logging.getLogger(__name__)
@@ -113,13 +114,27 @@ def _size(image: Mapping[str, Any], source: str) -> tuple[int, int]:
     """(width, height)."""
     width, height = image.get("width"), image.get("height")
     for side in (width, height):
-        if isinstance(side, bool) or not isinstance(side, int) or side < 1:
+        if isinstance(side, bool) or not isinstance(side, int) or not 1 <= side <= _MOST_SIDE:
             raise UserError(
-                f"{source}: image {image['file_name']!r} has width {width!r} and height {height!r}; whole numbers "
-                "above 0 are needed"
+                f"{source}: image {image['file_name']!r} has width {_short(width)} and height {_short(height)}; whole "
+                f"numbers from 1 to {_MOST_SIDE} are needed"
             )
     assert isinstance(width, int) and isinstance(height, int)
     return width, height
+
+
+def _area(value: object) -> float | None:
+    """A number that can be one; files of other tools have anything there."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value if 0 < value <= float(_MOST_SIDE) ** 2 else None
+
+
+def _short(value: object) -> str:
+    try:
+        return repr(value)[:40]
+    except ValueError:  # a number of more digits than Python writes
+        return "of thousands of digits"
 
 
 def _box(annotation: Mapping[str, Any], size: tuple[int, int]) -> tuple[LabelledBox | None, float]:
@@ -132,7 +147,7 @@ def _box(annotation: Mapping[str, Any], size: tuple[int, int]) -> tuple[Labelled
     if x2 <= x1 or y2 <= y1:
         return None, moved
     segmentation = annotation.get("segmentation")
-    area = annotation.get("area") if segmentation else None
+    area = _area(annotation.get("area")) if segmentation else None
     score = float(annotation.get("score", 1.0))
     return (
         LabelledBox((x1, y1, x2, y2), score, segmentation, area or (x2 - x1) * (y2 - y1)),

@@ -12,8 +12,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from boxrefine_d2.data.images import MAX_PIXELS
 from boxrefine_d2.errors import UserError
 
+from .file_names import beside, file_names
 from .format import Export, Format
 from .labelled_images import LabelledImage
 from .per_image import write_per_image
@@ -33,6 +35,8 @@ def write_masks(export: Export, folder: Path) -> None:
             f"{export.source}: {without} of the {len(boxes)} boxes have no 'segmentation', which masks are made of; "
             "use a method that finds masks, or another format"
         )
+    _check_sizes(export)
+    names = file_names(export.images, beside(".png"))
     hidden = 0
 
     def content(image: LabelledImage) -> bytes:
@@ -41,12 +45,22 @@ def write_masks(export: Export, folder: Path) -> None:
         hidden += len(image.boxes) - int(np.count_nonzero(np.unique(numbers)))
         return _png(numbers)
 
-    write_per_image(folder / "masks", export.images, ".png", content)
+    write_per_image(folder / "masks", export.images, names, content)
     if hidden:
         logger.warning(
             "%s: %d instances lie under others of a higher score, or are empty, and have no pixel",
             *(export.source, hidden),
         )
+
+
+def _check_sizes(export: Export) -> None:
+    """No memory is taken for a size that no image can have that is read here."""
+    for image in export.images:
+        if image.width * image.height > MAX_PIXELS:
+            raise UserError(
+                f"{export.source}: image {image.file_name!r} has {image.width} x {image.height} pixels, a mask has "
+                f"{MAX_PIXELS} at most"
+            )
 
 
 def instance_numbers(image: LabelledImage) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,7 +13,12 @@ from boxrefine_d2.files.locks import lock_handle
 
 @contextmanager
 def whole_folder(
-    path: str | os.PathLike[str], *, replaceable: Collection[str], overwrite: bool
+    path: str | os.PathLike[str],
+    *,
+    replaceable: Collection[str],
+    overwrite: bool,
+    is_own: Callable[[Path], bool] = lambda folder: False,
+    source: str | os.PathLike[str] | None = None,
 ) -> Iterator[Path]:
     """An empty folder that takes the place of `path` when the block ends without an error.
 
@@ -22,6 +27,8 @@ def whole_folder(
 
     Args:   replaceable: names that may be at the top of a folder that is replaced.
             overwrite: whether a folder that is not empty may be replaced at all.
+            is_own: whether a folder there may be replaced, too.
+            source: a file that is read while the folder is filled; the folder must not hold it.
     Raises: UserError if it may not, or the operating system refuses to write.
     """
     target = Path(os.path.realpath(path))
@@ -29,7 +36,9 @@ def whole_folder(
     handles: list[int] = []
     try:
         _clear_up(target)
-        occupied = _check(target, os.fspath(path), replaceable, overwrite)
+        occupied = _check(target, os.fspath(path), replaceable, overwrite, is_own)
+        if source is not None and occupied:
+            _check_apart(target, os.fspath(path), source)
         target.parent.mkdir(parents=True, exist_ok=True)
         filled.mkdir()
         handles.append(_locked(filled))  # what nobody holds was left by a killed process
@@ -66,7 +75,24 @@ def _locked(folder: Path) -> int:
     return handle
 
 
-def _check(target: Path, said: str, replaceable: Collection[str], overwrite: bool) -> bool:
+def _check_apart(target: Path, said: str, source: str | os.PathLike[str]) -> None:
+    if any(
+        os.path.samefile(target, folder)
+        for folder in Path(os.path.realpath(source)).parents
+        if folder.exists()
+    ):
+        raise UserError(
+            f"cannot overwrite {said!r}: it holds {os.fspath(source)!r}, which is read; name another folder"
+        )
+
+
+def _check(
+    target: Path,
+    said: str,
+    replaceable: Collection[str],
+    overwrite: bool,
+    is_own: Callable[[Path], bool],
+) -> bool:
     """Whether there is something to replace, and that it may be."""
     if not target.exists():
         return False
@@ -77,7 +103,7 @@ def _check(target: Path, said: str, replaceable: Collection[str], overwrite: boo
     entries = sorted(entry.name for entry in target.iterdir())
     if entries and not overwrite:
         raise UserError(f"folder {said!r} is not empty; name another one, or add --overwrite")
-    foreign = [name for name in entries if name not in replaceable]
+    foreign = [name for name in entries if name not in replaceable and not is_own(target / name)]
     if foreign:
         raise UserError(
             f"folder {said!r} holds {foreign[0]!r}, which an export of this format does not write, so it is not "

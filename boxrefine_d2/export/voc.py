@@ -6,6 +6,9 @@
 VOC counts pixels from 1 and includes the last one, so a half-open box is written as [x1 + 1, y1 + 1, x2, y2]. Sides
 between pixels, as some of VOC2012 are, are written as decimals, to a millionth of a pixel: a reader that takes 1 away
 from xmin and ymin has the box again; one that only reads whole numbers will refuse them. There is no place for scores.
+
+LabelImg looks for b.xml beside b.jpg, or in the one folder that it saves to: of images in several folders, copy
+Annotations/ over the folder of the images.
 """
 
 import logging
@@ -14,9 +17,10 @@ from pathlib import Path, PurePosixPath
 
 from boxrefine_d2.data.pseudo_label_file import OBJECT_NAME
 
+from .file_names import beside, file_names
 from .format import Export, Format
 from .labelled_images import LabelledBox, LabelledImage, decimal
-from .per_image import image_stems, write_per_image
+from .per_image import write_per_image
 
 SPLIT = "trainval"
 
@@ -25,8 +29,9 @@ logger = logging.getLogger(__name__)
 
 def write_voc(export: Export, folder: Path) -> None:
     """Writes the format; see `Writer`."""
-    write_per_image(folder / "Annotations", export.images, ".xml", _document)
-    names = [str(stem) for stem in image_stems(export.images)]
+    files = file_names(export.images, beside(".xml"))
+    write_per_image(folder / "Annotations", export.images, files, _document)
+    names = [str(path).removesuffix(".xml") for path in files]
     split = folder / "ImageSets" / "Main" / f"{SPLIT}.txt"
     split.parent.mkdir(parents=True)
     split.write_text("".join(f"{name}\n" for name in names), encoding="utf-8", newline="\n")

@@ -5,29 +5,49 @@
     images.txt      ./images/a/b.jpg, a line an image: put or link the data set's folder at images/
     labels/a/b.txt  0 cx cy w h, shares of the image's width and height; empty for an image without boxes
 
-The format has no place for scores.
+The trainers look for labels by a rule: the last folder "images" of an image's path becomes "labels". So an image that has
+such a folder in its own name is listed without another one: train/images/b.jpg has its labels in train/labels/b.txt, and
+the folders of the data set belong beside data.yaml. The format has no place for scores.
 """
 
+import logging
 from pathlib import Path, PurePosixPath
 
 import yaml
 
 from boxrefine_d2.data.pseudo_label_file import OBJECT_NAME
 
+from .file_names import file_names
 from .format import Export, Format
 from .labelled_images import LabelledImage
 from .per_image import write_per_image
 
-_HEAD = f"""# Pseudo labels: one class, "{OBJECT_NAME}". Put or link the folder of the images at images/ beside this file.
+_IMAGES, _LABELS = "images", "labels"
+# that both YOLOv5 and its successors read
+_READ_SUFFIXES = {".bmp", ".dng", ".jpeg", ".jpg", ".mpo", ".png", ".tif", ".tiff", ".webp"}
+_HEAD = f"""# Pseudo labels: one class, "{OBJECT_NAME}". {{}}
 # "path" is where this file was written; change it when the folder moves.
 """
+_PLACE = "Put or link the folder of the images at images/ beside this file."
+_OWN_PLACE = (
+    "Copy the folders of the data set into this one: images.txt says where each image belongs."
+)
+
+logger = logging.getLogger(__name__)
 
 
 def write_yolo(export: Export, folder: Path) -> None:
     """Writes the format; see `Writer`."""
-    write_per_image(folder / "labels", export.images, ".txt", _lines)
-    names = (PurePosixPath("images", image.file_name) for image in export.images)
-    _write_text(folder / "images.txt", "".join(f"./{name}\n" for name in names))
+    names = file_names(export.images, lambda path: label_path(image_path(path)))
+    write_per_image(folder, export.images, names, _lines)
+    places = [image_path(PurePosixPath(image.file_name)) for image in export.images]
+    _write_text(folder / "images.txt", "".join(f"./{place}\n" for place in places))
+    passed_over = sum(place.suffix.lower() not in _READ_SUFFIXES for place in places)
+    if passed_over:
+        logger.warning(
+            "%s: %d images have a suffix that YOLO's trainers pass over; convert them to JPEG or PNG",
+            *(export.source, passed_over),
+        )
     _write_text(folder / "classes.txt", f"{OBJECT_NAME}\n")
     description = {
         "path": str(export.home),
@@ -38,8 +58,34 @@ def write_yolo(export: Export, folder: Path) -> None:
     }
     _write_text(
         folder / "data.yaml",
-        _HEAD + yaml.safe_dump(description, sort_keys=False, allow_unicode=True),
+        _HEAD.format(_OWN_PLACE if any(map(_has_folder, export.images)) else _PLACE)
+        + yaml.safe_dump(description, sort_keys=False, allow_unicode=True),
     )
+
+
+def image_path(path: PurePosixPath) -> PurePosixPath:
+    """Return where an image of this file name is to lie, beside data.yaml: in a folder "images".
+
+    >>> str(image_path(PurePosixPath("a/b.jpg"))), str(image_path(PurePosixPath("train/images/b.jpg")))
+    ('images/a/b.jpg', 'train/images/b.jpg')
+    """
+    return path if _IMAGES in path.parent.parts else PurePosixPath(_IMAGES, path)
+
+
+def label_path(image: PurePosixPath) -> PurePosixPath:
+    """Return where the trainers look for an image's labels. Args: image: in a folder "images".
+
+    >>> str(label_path(PurePosixPath("images/train/images/b.c.jpg")))
+    'images/train/labels/b.c.txt'
+    """
+    *folders, name = image.parts
+    last = len(folders) - 1 - folders[::-1].index(_IMAGES)
+    stem = name.rpartition(".")[0] if "." in name else name
+    return PurePosixPath(*folders[:last], _LABELS, *folders[last + 1 :], f"{stem}.txt")
+
+
+def _has_folder(image: LabelledImage) -> bool:
+    return _IMAGES in PurePosixPath(image.file_name).parent.parts
 
 
 def _lines(image: LabelledImage) -> bytes:
@@ -56,4 +102,20 @@ def _write_text(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8", newline="\n")
 
 
-YOLO = Format(write_yolo, frozenset({"data.yaml", "classes.txt", "images.txt", "labels"}))
+def _holds_labels_only(folder: Path) -> bool:
+    """Such as train/ with train/labels/b.txt; not once the images lie there, too."""
+    entries = list(folder.rglob("*"))
+    files = [path for path in entries if path.is_symlink() or not path.is_dir()]
+    return bool(files) and all(
+        not path.is_symlink()
+        and path.suffix == ".txt"
+        and _LABELS in path.relative_to(folder).parts
+        for path in files
+    )
+
+
+YOLO = Format(
+    write_yolo,
+    frozenset({"data.yaml", "classes.txt", "images.txt", "labels"}),
+    is_own=_holds_labels_only,
+)

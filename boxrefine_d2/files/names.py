@@ -7,20 +7,26 @@ from pathlib import Path
 
 MAX_NAME_BYTES = 255  # of one part of a path, on nearly every file system
 _DIGEST_LENGTH = 10
+# controls, line and paragraph separators, overrides of the direction of writing, halves of characters, no characters
+_NOT_SHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 
 
 def shown_name(name: str | os.PathLike[str]) -> str:
-    """Return a name that can be printed and written as UTF-8: what is no text becomes an escape.
+    """Return a text that can be printed, and written as UTF-8, on one line and in the order of its letters.
 
-    >>> shown_name("caf\\udce9.jpg"), shown_name("\\ud800.jpg")
-    ('caf\\\\xe9.jpg', '\\\\ud800.jpg')
+    Bytes that are no text, control characters, and those that turn the direction of writing become escapes.
+
+    >>> shown_name("caf\\udce9.jpg"), shown_name("a\\nb")
+    ('caf\\\\xe9.jpg', 'a\\\\nb')
     """
-    text = os.fspath(name)
-    try:
-        raw = text.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:  # half a character, as JSON may hold it
-        raw = text.encode("utf-8", "backslashreplace")
-    return raw.decode("utf-8", "backslashreplace")
+    return _NOT_SHOWN.sub(_escape, os.fspath(name))
+
+
+def _escape(match: re.Match[str]) -> str:
+    character = match[0]
+    if "\udc80" <= character <= "\udcff":  # how Python keeps a byte that is no UTF-8
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode("ascii")
 
 
 def user_path(text: str | os.PathLike[str]) -> Path:
@@ -31,13 +37,18 @@ def user_path(text: str | os.PathLike[str]) -> Path:
 def can_be_path(text: str) -> bool:
     """Whether the operating system can be given a text as a path or a word of a command.
 
-    >>> can_be_path("caf\udce9"), can_be_path("a\0b"), can_be_path("\ud800")
+    >>> can_be_path("caf\\udce9"), can_be_path("a\\0b"), can_be_path("\\ud800")
     (True, False, False)
     """
     try:
         return b"\0" not in os.fsencode(text)
     except UnicodeEncodeError:
         return False
+
+
+def user_name(text: str) -> str:
+    """Return a name that a user wrote, of a file or of a scene or a shipped configuration; a leading ~ is the home folder."""
+    return os.path.expanduser(text)
 
 
 def cut_to_bytes(text: str, most: int) -> str:

@@ -19,6 +19,7 @@ def check_output_file(
     path: FilePath,
     *,
     inputs: Iterable[FilePath] = (),
+    others: Iterable[FilePath] = (),
     suffixes: Collection[str] = (),
     flag: str = "--output",
 ) -> None:
@@ -27,20 +28,24 @@ def check_output_file(
     Missing folders above it are made, and a file is made beside it and removed: nothing else tells for certain.
 
     Args:   inputs: files that the command reads; they are compared by what they are, not by their names.
+            others: files that the command writes beside this one.
             suffixes: those that the name may end in, in any case; empty: any.
             flag: how the user named the output, for messages.
     Raises: UserError, naming the flag and the path.
     """
     shown = f"{flag} {os.fspath(path)!r}"
     target = _target(path, shown)
-    if os.path.isdir(target):
+    _check_name(target, shown)
+    if os.path.isdir(target):  # not Path.is_dir, which raises where a name above is too long
         raise UserError(f"{shown} is a folder; name a file in it")
     if os.path.exists(target) and not os.path.isfile(target):
         raise UserError(f"{shown} is a pipe or a device; name a regular file")
     if suffixes and target.suffix.lower() not in suffixes:
         raise UserError(f"{shown}: its name must end in {' or '.join(suffixes)}")
     _check_no_input(target, inputs, shown)
-    _check_name(target, shown)
+    for path in others:
+        if os.path.realpath(path) == os.fspath(target):
+            raise UserError(f"{shown} is another output of this command, too; name another file")
     _check_writable(target.parent, shown)
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from boxrefine_d2.files.atomic import atomic_text_file
 
 from .compared_files import SORTS, ComparedImage, LabelFile, compare, read_label_file
 from .frame import framed, section
+from .page_text import escape
 from .sheet_tiles import LETTERS, legend, tile
 from .tables import fact_table
 

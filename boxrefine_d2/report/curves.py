@@ -3,12 +3,14 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from statistics import fmean
+
+from .page_text import escape
 
 WIDTH, HEIGHT = 320, 176
 SMOOTHED_FROM = 15  # lines of more points are drawn pale, with their running mean
 MEAN_OF = 9  # points
+_MOST = 1e300  # of a value; no axis reaches further
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 8, 8, 24
 
 Series = Sequence[tuple[int, float]]  # (iteration, value), in order
@@ -30,11 +32,11 @@ def chart(
 
     Args:
         title: for screen readers; the page writes it above.
-        series: seed -> points; values that are not finite are left out.
+        series: seed -> points; values that are not finite, or too large to be drawn, are left out.
         phases: bands in the background.  iterations: where the axis ends.
     Returns: an <svg> element; "" if there is no point to draw.
     """
-    finite = {seed: [p for p in line if math.isfinite(p[1])] for seed, line in series.items()}
+    finite = {seed: [p for p in line if abs(p[1]) < _MOST] for seed, line in series.items()}
     values = [value for line in finite.values() for _, value in line]
     if not values:
         return ""
@@ -84,8 +86,8 @@ def nice_ticks(low: float, high: float) -> list[float]:
     >>> nice_ticks(0, 7.3)
     [0.0, 2.0, 4.0, 6.0, 8.0]
     """
-    if high <= low:
-        high = low + 1.0
+    if high - low < 1 / _MOST:
+        high = low + max(1.0, abs(low))
     rough = (high - low) / 4
     unit = 10.0 ** math.floor(math.log10(rough))
     step = unit * next(f for f in (1, 2, 2.5, 5, 10) if f * unit >= rough * (1 - 1e-9))

@@ -1,12 +1,12 @@
 """The section of the page on detectors that were trained on the run's boxes."""
 
-from html import escape
 from typing import Any
 
 from boxrefine_d2.engine import load_config
 
 from .detectors import cad_source, gain_name
 from .frame import section
+from .page_text import escape
 from .summary import detector_titles
 from .tables import number
 

@@ -1,12 +1,12 @@
 """The cards of single images: the picture with all boxes, beside it the map and box before and after."""
 
 from collections.abc import Iterable, Sequence
-from html import escape
 
 import numpy as np
 from torch import Tensor
 
 from .detectors import cad_source
+from .page_text import escape
 from .pictures import GROUND_TRUTH, CellMap, Example, map_uri, photo_uri
 from .rule_maps import MAPS
 from .run_folder import DETECTOR, REFINED

@@ -1,9 +1,10 @@
 """The frame of every page of this room: one look, without scripts, that needs nothing but itself."""
 
 from collections.abc import Sequence
-from html import escape
 from importlib import resources
 from string import Template
+
+from .page_text import escape
 
 
 def framed(

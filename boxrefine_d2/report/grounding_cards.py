@@ -1,11 +1,11 @@
 """The cards of single phrases: the picture with the boxes and points, beside it the heatmaps before and after."""
 
 from collections.abc import Sequence
-from html import escape
 
 from .example_cards import box_drawing, panel, panel_sizes
 from .grounding_kinds import METRICS, GroundingKind
 from .grounding_pictures import PhraseExample
+from .page_text import escape
 from .tables import number
 
 # hit before, hit after -> colour, text

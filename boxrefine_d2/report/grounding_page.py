@@ -2,7 +2,6 @@
 
 import shlex
 from collections.abc import Sequence
-from html import escape
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from .grounding_pictures import PhraseExample, load_grounding_model, phrase_exam
 from .grounding_run import GroundingRun
 from .grounding_tables import accuracy_table, gain_text, grounding_record, outcome_tallies
 from .page import changed_settings
+from .page_text import escape
 from .summary import versions
 from .tables import fact_table, number
 from .training_charts import training_charts

@@ -12,7 +12,7 @@ from boxrefine_d2.evaluation.grounding import UnitId
 
 from .bootstrap import Estimate, mean_with_interval, paired_gain
 from .grounding_kinds import BOX, GROUNDING_KINDS, METRICS, POINTING, GroundingKind
-from .run_folder import FinishedRun, read_finished, read_json
+from .run_folder import FinishedRun, as_written, read_finished, read_json
 from .summary import outcome_codes
 
 
@@ -85,21 +85,22 @@ def read_grounding_run(folder: str | Path) -> GroundingRun:
 def _read_hits(run: FinishedRun, dataset: str) -> PhraseHits:
     path = inference_folder(run.folder, dataset) / "grounding_per_phrase.json"
     rows = read_json(path)
-    found = run.results["datasets"].get(dataset, {})
-    by_metric = {
-        metric: {
-            source: np.array([bool(hit) for *_, hit in row])
-            for source, row in rows[metric].items()
-            # the file has misses where a source points nowhere, results.json nothing
-            if metric == BOX or source in found.get(POINTING, {})
+    with as_written(path):
+        found = run.results["datasets"].get(dataset, {})
+        by_metric = {
+            metric: {
+                source: np.array([bool(hit) for *_, hit in row])
+                for source, row in rows[metric].items()
+                # the file has misses where a source points nowhere, results.json nothing
+                if metric == BOX or source in found.get(POINTING, {})
+            }
+            for metric in METRICS
         }
-        for metric in METRICS
-    }
-    for metric, hits in by_metric.items():
-        percents = {source: 100 * float(hit.mean()) for source, hit in hits.items()}
-        run.check_percents(path, percents, metric, dataset)
-    units = [(image, annotation) for image, annotation, _ in next(iter(rows[BOX].values()))]
-    return PhraseHits(units, by_metric, _counts(found))
+        for metric, hits in by_metric.items():
+            percents = {source: 100 * float(hit.mean()) for source, hit in hits.items()}
+            run.check_percents(path, percents, metric, dataset)
+        units = [(image, annotation) for image, annotation, _ in next(iter(rows[BOX].values()))]
+        return PhraseHits(units, by_metric, _counts(found))
 
 
 def _counts(found: dict[str, Any]) -> dict[str, int]:

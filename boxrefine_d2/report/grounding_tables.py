@@ -1,12 +1,12 @@
 """The tables of a page of phrase grounding."""
 
 from collections.abc import Callable
-from html import escape
 from typing import Any
 
 from .bootstrap import Estimate
 from .grounding_kinds import BOX, METRICS, POINTING, GroundingKind
 from .grounding_run import GroundingRun, PhraseHits
+from .page_text import escape
 from .summary import outcome_counts
 from .tables import fact_table, number, range_plot, tally_bar, tally_keys
 

@@ -1,7 +1,6 @@
 """report.html: what runs found, in one page without scripts, that needs nothing but itself."""
 
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from .detector_section import detector_section
 from .detectors import Detector
 from .example_cards import example_cards
 from .frame import framed, section
+from .page_text import escape
 from .pictures import examples
 from .rule_maps import rule_title
 from .run_folder import REFINED, Run

@@ -20,6 +20,8 @@ from boxrefine_d2.errors import UserError
 from boxrefine_d2.features import build_backbone, read_map
 from boxrefine_d2.features.device import check_device, precision_of
 from boxrefine_d2.files.atomic import atomic_binary_file
+from boxrefine_d2.files.names import shown_name
+from boxrefine_d2.files.outputs import check_output_file
 from boxrefine_d2.pseudo_labels import DiscoverySettings
 from boxrefine_d2.pseudo_labels.observing import observes
 from boxrefine_d2.pseudo_labels.run import image_mapper
@@ -66,6 +68,8 @@ def probe(data: str, output: Path, settings: DiscoverySettings, device: str = "c
     Raises: UserError for anything the user gave wrong, and if no image can be read.
     """
     check_device(device)
+    picture = output.with_suffix(".probe.png")
+    check_output_file(picture)
     rule = build_rule(settings.method, **settings.parameters)
     backbone = build_backbone(settings.backbone, settings.weights)
     facet = facet_of(rule, backbone.facets)
@@ -80,10 +84,14 @@ def probe(data: str, output: Path, settings: DiscoverySettings, device: str = "c
         for features in maps[facet]:
             rule.observe(features)  # type: ignore[attr-defined]
     probed = [
-        ProbedImage(sample["relative_name"], sample["image"], features, rule(features)[0].to("cpu"))
+        ProbedImage(
+            shown_name(sample["relative_name"]),
+            sample["image"],
+            features,
+            rule(features)[0].to("cpu"),
+        )
         for sample, features in zip(samples, maps[facet], strict=True)
     ]
-    picture = output.with_suffix(".probe.png")
     with atomic_binary_file(picture) as file:
         draw(probed).save(file, "PNG", optimize=True)
     rows = {name: statistics(found, tau) for name, found in maps.items()}

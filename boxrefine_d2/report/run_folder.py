@@ -2,6 +2,8 @@
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,11 @@ from boxrefine_d2.files.inputs import read_lines
 from boxrefine_d2.files.values import is_id, is_number, is_whole
 
 REFINED, DETECTOR = "refined", "h"  # sources of boxes beside the rule on f before
+_RECORDED = {
+    "version": str,
+    "weights": dict,
+    "record": dict,
+}  # of results.json, what a page says of the run
 METRIC_TITLES = {"corloc": "CorLoc", "pointing": "pointing accuracy", "box_acc": "box accuracy"}
 
 
@@ -51,6 +58,12 @@ class FinishedRun:
         """Raises: UserError if it was tested on nothing."""
         if not self.cfg.DATASETS.TEST:
             raise UserError(f"the run in {self.folder} was tested on nothing; set DATASETS.TEST")
+
+    def check_recorded(self) -> None:
+        """Raises: UserError if results.json lacks what a page says of the run itself."""
+        for key, kind in _RECORDED.items():
+            if not isinstance(self.results.get(key), kind):
+                raise UserError(f"results.json in {self.folder} lacks {key!r}; repeat the run")
 
     def check_percents(self, path: Path, found: dict[str, float], metric: str, name: str) -> None:
         """Compares what a file of hits gives with results.json.
@@ -99,6 +112,10 @@ def read_finished(folder: str | Path) -> FinishedRun:
     config = folder / "config.yaml"
     if not config.is_file():
         raise UserError(f"{folder} holds no config.yaml: it is no OUTPUT_DIR of train_net.py")
+    if not isinstance(results, dict) or not isinstance(results.get("datasets"), dict):
+        raise UserError(
+            f"{folder / 'results.json'} lacks 'datasets': train_net.py did not write it"
+        )
     return FinishedRun(folder, load_config(str(config), []), results)
 
 
@@ -139,6 +156,20 @@ def read_json(path: Path) -> Any:
             f"no {path.name} in {path.parent}: no finished run is there; train_net.py writes it at its end"
         )
     return inputs.read_json(path, "file of a run")
+
+
+@contextmanager
+def as_written(path: Path) -> Iterator[None]:
+    """Around what takes the content of a run's file for what train_net.py wrote.
+
+    Raises: UserError, naming the file, if it is anything else.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except (AttributeError, LookupError, StopIteration, TypeError, ValueError) as error:
+        raise UserError(f"{path} is not as train_net.py writes it; repeat the run") from error
 
 
 def _read_hits(run: FinishedRun, dataset: str) -> ImageHits:

@@ -1,7 +1,6 @@
 """The tiles of a contact sheet: one picture each, with the boxes and masks of every file."""
 
 from collections.abc import Sequence
-from html import escape
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -12,6 +11,7 @@ from boxrefine_d2.export import LabelledImage, mask_of
 from .compared_files import ComparedImage
 from .example_cards import box_drawing
 from .mask_outline import mask_path
+from .page_text import escape
 from .pictures import SHOWN_SIDE, photo_uri
 from .tables import number
 

@@ -1,9 +1,9 @@
 """The tables of the page. All text that comes from a run is escaped here."""
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Any
 
+from .page_text import escape
 from .run_folder import DETECTOR, REFINED
 from .summary import OUTCOMES, labels
 
@@ -215,7 +215,7 @@ _RECORD_ROWS = [
     (
         "stopped by drift",
         "where the safety stop ended refinement",
-        lambda record: escape(record.get("stopped") or "–"),
+        lambda record: record.get("stopped") or "–",
     ),
     (
         "unreadable images",

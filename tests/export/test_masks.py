@@ -1,3 +1,4 @@
+import json
 import logging
 
 import numpy as np
@@ -89,3 +90,15 @@ def test_other_ways_to_write_a_mask():
 def test_damaged_masks(segmentation, message):
     with pytest.raises(UserError, match=message):
         mask_of(*image_with(segmentation))
+
+
+@pytest.mark.parametrize("side", [10**5, 10**9])
+def test_a_size_that_no_image_has_takes_no_memory(mask_file, tmp_path, side):
+    document = json.loads(mask_file.read_text())
+    document["images"][2] |= {"width": side, "height": side}
+    mask_file.write_text(json.dumps(document))
+    with pytest.raises(
+        UserError, match=f"has {side} x {side} pixels, a mask has 178956970 at most"
+    ):
+        export_labels(mask_file, "masks", tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -137,3 +137,31 @@ def test_an_export_at_work_beside_is_left_alone(tmp_path):
         ):
             raise KeyboardInterrupt
     assert tree(tmp_path) == ["out", "out/a.txt"]
+
+
+def test_the_folder_is_looked_at_before_the_file_is_read(label_file, tmp_path, monkeypatch):
+    def read(path):
+        raise AssertionError("read")
+
+    monkeypatch.setattr("boxrefine_d2.export.build.read_pseudo_labels", read)
+    (tmp_path / "file").write_text("")
+    for output in (tmp_path / "file", tmp_path / "file/below", tmp_path / ("x" * 300)):
+        with pytest.raises(UserError, match="cannot write"):
+            export_labels(label_file(), "csv", output)
+
+
+def test_a_folder_that_holds_the_file_is_never_replaced(label_file, tmp_path):
+    """annotations.json is a name of the format's own, and here the file that is read."""
+    source = label_file(name="annotations.json").rename(tmp_path / "annotations.json")
+    folder = tmp_path / "labels"
+    folder.mkdir()
+    source = source.rename(folder / "annotations.json")
+    before = source.read_bytes()
+    with pytest.raises(UserError, match="it holds .*annotations.json', which is read"):
+        export_labels(source, "coco", folder, overwrite=True)
+    assert source.read_bytes() == before
+
+
+def test_a_long_name_of_many_bytes(label_file, tmp_path):
+    fill(tmp_path / ("中" * 80))
+    assert (tmp_path / ("中" * 80) / "a.txt").read_text() == "new"

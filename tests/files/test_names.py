@@ -9,6 +9,14 @@ def test_bytes_that_are_no_text_are_shown_as_escapes():
     assert shown_name("caf\udce9/中.jpg") == "caf\\xe9/中.jpg"
 
 
+def test_what_a_terminal_or_a_page_would_obey_is_shown_as_escapes():
+    assert shown_name("a\nb\x1b[2J\x00\u202egpj.exe\u2028\ud800") == (
+        r"a\nb\x1b[2J\x00\u202egpj.exe\u2028\ud800"
+    )
+    for name in ("Ärger", "中.jpg", "שלום", "🦝", "a\u200db", "back\\slash"):
+        assert shown_name(name) == name
+
+
 def test_the_home_folder_is_filled_in(monkeypatch):
     monkeypatch.setenv("HOME", "/home/someone")
     assert str(user_path("~/photos")) == "/home/someone/photos"

@@ -52,3 +52,20 @@ def test_a_file_in_place_of_a_folder_is_refused(tmp_path):
         check_output_file(tmp_path / "file" / "o.json")
     with pytest.raises(UserError, match="is a file; a folder is needed"):
         check_output_folder(tmp_path / "file")
+
+
+def test_names_that_no_disk_has_room_for_are_refused(tmp_path):
+    with pytest.raises(UserError, match="its name has 300 bytes"):
+        check_output_file(tmp_path / ("x" * 300))
+    for path in (tmp_path / ("x" * 300) / "o.json", tmp_path / "o.json" / ("x" * 300)):
+        with pytest.raises(UserError, match="cannot write --output|its name has"):
+            check_output_file(path)
+        with pytest.raises(UserError, match="cannot write --output"):
+            check_output_folder(path)
+
+
+def test_two_outputs_are_two_files(tmp_path):
+    (tmp_path / "here").symlink_to(tmp_path)
+    check_output_file(tmp_path / "a.json", others=[tmp_path / "b.json"], flag="--json")
+    with pytest.raises(UserError, match="--json .* is another output of this command, too"):
+        check_output_file(tmp_path / "a", others=[tmp_path / "here" / "a"], flag="--json")

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from boxrefine_d2.errors import UserError
+
 SCRIPT = Path(__file__).parents[2] / "tools" / "run_demo.py"
 TEST_DATA = ["DATASETS.TEST", "('scenes:val+first=4',)"]
 
@@ -180,3 +182,35 @@ def test_quoted_words_mean_the_same_to_a_shell(demo):
     words = ["a", "('scenes:val',)", "it's $HOME", 'say "x"', "a b", "c:\\d's", "no!'", ""]
     assert shlex.split(" ".join(demo.quoted(word) for word in words)) == words
     assert demo.quoted("('x',)") == """"('x',)\""""
+
+
+def test_the_outputs_are_looked_at_before_the_training(demo, stand_in, tmp_path, capfd):
+    stand_in("raise SystemExit('it began')")
+    (tmp_path / "file").touch()
+    (tmp_path / "out" / "results.json").mkdir(parents=True)
+    (tmp_path / "other" / "report.html").mkdir(parents=True)
+    for output, message in (
+        ("file", "is a file; a folder is needed"),
+        ("file/below", "cannot write --output"),
+        ("out", "results.json' is a folder"),
+        ("other", "report.html' is a folder"),
+    ):
+        assert demo.main(["--output", str(tmp_path / output), *TEST_DATA]) == 2
+        said = capfd.readouterr()
+        assert message in said.err and said.err.count("\n") == 1 and said.out == ""
+
+
+def test_a_page_that_fails_leaves_the_numbers(
+    demo, stand_in, tiny_run, tmp_path, capfd, monkeypatch
+):
+    def fail(*given, **more):
+        raise UserError("the page cannot be drawn")
+
+    stand_in(STAND_IN.format(finished=str(tiny_run)))
+    monkeypatch.setattr(demo, "write_page", fail)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert demo.main(["--seeds", "3", "--output", "~/out", *TEST_DATA]) == 2
+    said = capfd.readouterr()
+    assert json.loads((tmp_path / "out/results.json").read_text())["seeds"] == [3]
+    assert "gain" in said.out and "out/results.json" in said.out
+    assert said.err == "error: the page cannot be drawn\n"

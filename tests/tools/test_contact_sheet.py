@@ -63,7 +63,7 @@ def test_inputs_may_stand_together_or_apart(main, given, tmp_path):
         ({"--sort": "size"}, "cannot sort by 'size'"),
         ({"--sort": "disagreement"}, "needs two or more files"),
         ({"--images": "0"}, "0 images were asked for"),
-        ({"--output": "{folder}"}, "it is a folder"),
+        ({"--output": "{folder}"}, "is a folder; name a file in it"),
         ({"--output": "{folder}/boxes.json/page.html"}, "cannot write"),
         ({"--unheard-of": "1"}, "unrecognized arguments: --unheard-of"),
     ],

@@ -142,7 +142,7 @@ def test_runs_that_have_no_page(main, copied, capsys, change, message):
 
 def test_what_the_page_needs_is_not_there(main, trained, tmp_path, monkeypatch, capsys):
     folder = trained("grounding_train")
-    fails(main, capsys, [folder, "--output", tmp_path], "it is a folder")
+    fails(main, capsys, [folder, "--output", tmp_path], "is a folder")
     (tmp_path / "file").touch()
     fails(main, capsys, [folder, "--output", tmp_path / "file" / "p.html"], "cannot write")
     find = importlib.util.find_spec

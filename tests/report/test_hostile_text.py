@@ -1,0 +1,117 @@
+"""Texts from outside on a page: names, specs, fields of label files, reasons, settings, commands. They are shown, and do nothing."""
+
+import json
+import os
+import re
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import boxrefine_d2.report
+from boxrefine_d2.report import read_run, summarise, write_page
+from boxrefine_d2.report.contact_sheet import load_sheet, write_contact_sheet
+from boxrefine_d2.report.detector_section import detector_section
+from boxrefine_d2.report.grounding_cards import phrase_cards
+from boxrefine_d2.report.grounding_kinds import GROUNDING_KINDS
+from boxrefine_d2.report.page_text import escape
+from boxrefine_d2.report.pictures import Example
+
+from .parsed_page import Page
+from .test_grounding_page import example as phrase_example
+
+VOID = {"meta", "br", "img", "link", "input", "hr", "image", "rect", "line", "circle", "polyline"}
+# markup, an attribute's end, a template's marks, CDATA's end, bytes that are no UTF-8, half a character, controls
+HOSTILE = (
+    '<script>alert(1)</script><img src=x onerror=alert(1)>" onload="x" \' & </svg> $title ${x} $ ]]> '
+    "\udce9 \ud800 \x00\x1b[2J \u202e"
+)
+FILE = HOSTILE.replace("/", "").replace("\x00", "").replace("\ud800", "")  # as a disk takes it
+PICTURE = np.zeros((30, 40, 3), np.uint8)
+
+
+def check(text, times=1):
+    """Nothing of `HOSTILE` is live, all of it can be read, and the page is UTF-8."""
+    text.encode("utf-8")
+    page = Page(text, VOID)
+    assert not [tag for tag, _ in page.elements if tag in ("script", "img")]
+    assert not [name for _, attrs in page.elements for name in attrs if name.startswith("on")]
+    assert not re.search("[\x00-\x08\x0b-\x1f\u202a-\u202e]", text)
+    assert len(re.findall(r"<img src=x onerror=alert\(1\)>", page.text)) >= times
+    assert r"$title ${x} $ ]]> \xe9" in page.text
+    return page
+
+
+def test_a_text_is_shown_as_it_is():
+    assert escape("a <b> & \"c\" 'd'") == "a &lt;b&gt; &amp; &quot;c&quot; &#x27;d&#x27;"
+    assert escape("\x00\x1b\u202e\ud800\udce9") == r"\x00\x1b\u202e\ud800\xe9"
+    assert escape("Ärger 中 שלום") == "Ärger 中 שלום"
+    assert escape(["<"]) == "[&#x27;&lt;&#x27;]"
+
+
+@pytest.mark.parametrize("files", [1, 2])
+def test_a_contact_sheet(tmp_path, files):
+    photos = tmp_path / "photos" / FILE
+    photos.mkdir(parents=True)
+    Image.new("RGB", (40, 30), "red").save(tmp_path / "red.png")
+    os.rename(tmp_path / "red.png", photos / f"{FILE}.png")
+    info = {
+        "method": HOSTILE,
+        "backbone": [HOSTILE],
+        "images_failed": [{"file_name": HOSTILE, "reason": HOSTILE}, HOSTILE, {}],
+    }
+    document = {
+        "info": info,
+        "images": [{"id": 1, "file_name": f"{FILE}/{FILE}.png", "width": 40, "height": 30}],
+        "annotations": [{"id": 1, "image_id": 1, "bbox": [1, 2, 9, 8], "score": 0.5}],
+        "categories": [{"id": 1, "name": "object"}],
+    }
+    paths = [str(tmp_path / f"{FILE}{n}.json") for n in range(files)]
+    for path in paths:
+        with open(path, "w") as file:
+            json.dump(document, file)
+    data = f"folder:{tmp_path}/photos"
+    write_contact_sheet(tmp_path / "sheet.html", load_sheet(data, paths))
+    page = check((tmp_path / "sheet.html").read_text(encoding="utf-8"), times=4 + 2 * files)
+    assert page.count("article", "card") == 1
+
+
+def test_the_page_of_a_run(made_up_run, tmp_path, monkeypatch):
+    hits = {name: [1, 0, 1, 0] for name in ("lost", "h", "refined")}
+    run = read_run(made_up_run("r", 0, "MODEL.MAP_NETWORK.NAME", HOSTILE, **hits))
+    run.results["weights"]["source"] = HOSTILE
+    run.results["record"]["stopped"] = HOSTILE
+    summary = summarise([run], [HOSTILE])
+    summary["datasets"] = {HOSTILE: next(iter(summary["datasets"].values()))}
+    box = torch.tensor([[1.0, 2, 9, 8]])
+    boxes = {name: box for name in ("gt", "lost", "h", "refined")}
+    shown = Example(HOSTILE, "helped", False, PICTURE, boxes, {"lost": 0.1}, {})
+    monkeypatch.setattr(boxrefine_d2.report.page, "examples", lambda *given: [shown])
+    write_page(tmp_path / "report.html", summary, [run])
+    # the network twice: it differs from the paper's, too
+    check((tmp_path / "report.html").read_text(encoding="utf-8"), times=8)
+
+
+def test_the_section_on_detectors():
+    gain = {"mean": 1.0, "ci95": [0.0, 2.0]}
+    sources = {x: {"corloc": {"mean": 1.0}} for x in ("lost", "refined")}
+    sources |= {f"{x}_cad": {"corloc": {"mean": 1.0}, "ap50": 2.0} for x in sources}
+    found = {"seed": 0, "steps": 7, "sources": sources, "commands": [HOSTILE]}
+    found["gain"] = {f"{x}_cad_minus_{x}": gain for x in ("lost", "refined")}
+    summary = {"rule": "lost", "dataset": HOSTILE, "images": 4, "detectors": found}
+    check(detector_section(summary), times=2)
+
+
+def test_the_card_of_a_phrase():
+    shown = phrase_example(phrases=(HOSTILE, "b"), name=HOSTILE)
+    check(phrase_cards([shown], GROUNDING_KINDS["HeatmapTraining"]), times=2)
+
+
+def test_every_page_escapes_in_one_way():
+    """The standard library's escape leaves bytes that are no text, on which a page cannot be written."""
+    folder = os.path.dirname(boxrefine_d2.report.__file__)
+    for name in os.listdir(folder):
+        if name.endswith(".py") and name != "page_text.py":
+            with open(os.path.join(folder, name), encoding="utf-8") as file:
+                assert not re.search(r"(import|from) html\b", file.read()), name
