@@ -27,6 +27,7 @@ NETWORK_TIMEOUT_SECONDS = 30.0
 # Dictionaries that wrap a state dict, most specific first: full DINO checkpoints hold student and teacher.
 _WRAPPERS = ("teacher", "state_dict", "model")
 _PREFIXES = ("module.", "backbone.")
+_MAX_NAME = 1000  # characters
 _COMPILED = "_orig_mod."  # of torch.compile, wherever a module was compiled
 # in a checkpoint of `BoxRefiner`, beside the frozen copy and h, or of `SelfDistillation`, beside the student
 _REFINED = "map_network."
@@ -163,6 +164,10 @@ def named_tensors(content: dict[Any, Any], path: str | Path) -> dict[str, Tensor
     for name, value in content.items():
         if not isinstance(name, str):
             continue
+        if not name.isprintable() or len(name) > _MAX_NAME:
+            raise UserError(
+                f"weights file {path} holds a name that is no parameter's: {name[:50]!a}"
+            )
         if isinstance(value, np.ndarray):
             if value.dtype.kind not in "biufc":
                 raise UserError(f"weights file {path} holds text as {name[:100]!r}, not numbers")
