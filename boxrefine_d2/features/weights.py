@@ -217,7 +217,7 @@ def load_into(module: nn.Module, state: dict[str, Tensor], *, name: str, path: P
     kinds = [
         f"{key} {state[key].dtype} instead of {value.dtype}"
         for key, value in expected.items()
-        if key in state and not _is_number_for(value, state[key])
+        if key in state and not is_number_for(value, state[key])
     ]
     faults = [
         f"{len(names)} {what} (first: {names[0]})"
@@ -237,7 +237,7 @@ def load_into(module: nn.Module, state: dict[str, Tensor], *, name: str, path: P
     module.requires_grad_(True)
 
 
-def _is_number_for(expected: Tensor, value: Tensor) -> bool:
+def is_number_for(expected: Tensor, value: Tensor) -> bool:
     """Whether it is no whole number in place of a fraction, as in a quantised network, and none that is complex."""
     return value.is_floating_point() or not (expected.is_floating_point() or value.is_complex())
 
