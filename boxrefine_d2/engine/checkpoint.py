@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.features.build import SHIPPED
 from boxrefine_d2.features.checkpoint_file import check_weights_file, read_checkpoint
-from boxrefine_d2.features.weights import check_numbers, fetch, named_tensors
+from boxrefine_d2.features.weights import check_numbers, fetch, is_number_for, named_tensors
 from boxrefine_d2.files.atomic import atomic_binary_file, atomic_text_file
 from boxrefine_d2.files.inputs import read_text
 
@@ -59,7 +59,7 @@ class SafeCheckpointer(DetectionCheckpointer):
         mark = Path(self.save_dir) / LAST
         name = read_text(mark, LAST).strip()
         found = mark.with_name(name) if name and Path(name).name == name else None
-        if found is None or not found.is_file():
+        if found is None or not os.path.isfile(found):
             raise UserError(
                 f"{mark} names {name[:100]!r}, which is no checkpoint in its folder; write the name of one into it, or "
                 "start anew"
@@ -108,6 +108,7 @@ class SafeCheckpointer(DetectionCheckpointer):
         return content | {"model": model} | ({"matching_heuristics": True} if is_trunk else {})
 
     def _load_model(self, checkpoint: dict[str, Any]) -> Any:
+        self._check_kinds(checkpoint["model"])
         given = _shapes(checkpoint["model"])
         incompatible = super()._load_model(checkpoint)
         self.missing = tuple(x for x in incompatible.missing_keys if not _is_counter(x))
@@ -122,6 +123,19 @@ class SafeCheckpointer(DetectionCheckpointer):
                 f"weights file {self._path} is of another architecture: {misfit}; {remedy}"
             )
         return incompatible
+
+    def _check_kinds(self, given: Mapping[str, Tensor]) -> None:
+        """Raises: UserError for whole numbers in place of fractions; names of a trunk are the ends of the model's."""
+        for name, own in self.model.state_dict().items():
+            for end in {
+                name,
+                name.removeprefix("backbone."),
+                name.removeprefix("backbone.bottom_up."),
+            }:
+                if end in given and not is_number_for(own, given[end]):
+                    raise UserError(
+                        f"weights file {self._path} holds {given[end].dtype} as {end}, where {own.dtype} is needed"
+                    )
 
     def save(self, name: str, **kwargs: Any) -> None:
         """Writes model, optimizer, scheduler and `kwargs`, then names the file as the last checkpoint."""

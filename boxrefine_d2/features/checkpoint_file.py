@@ -19,6 +19,7 @@ from .torch_file import LEGACY_HEAD, ZIP_HEAD, Unpickler, read_torch_file
 from .torch_tensors import TorchUnpickler
 
 _HEAD_BYTES = 512
+_PICKLE_HEADS = tuple(bytes([0x80, protocol]) for protocol in range(2, 6))
 _PRINTABLE = set(string.printable.encode())
 
 
@@ -72,15 +73,15 @@ def check_weights_file(path: Path) -> None:
     except OSError as error:
         raise UserError(f"cannot read weights file {path}: {error.strerror}") from error
     instead = text_stand_in(head)
-    if not instead and set(head) <= _PRINTABLE and not _is_text_pickle(head):
+    if not instead and set(head) <= _PRINTABLE and not (_is_old_pickle(head) and b"\n" in head):
         instead = "a text file, no checkpoint"
     if instead:
         raise UserError(f"weights file {path} is refused: it is {instead}")
 
 
-def _is_text_pickle(head: bytes) -> bool:
-    """Whether it may be a pickle of protocol 0, which is printable: they begin with a group, a name or a container."""
-    return head[:1] in (b"(", b"c", b"}", b"]") and b"\n" in head
+def _is_old_pickle(head: bytes) -> bool:
+    """Whether it may be a pickle of protocol 0 or 1: they begin with a group, a name or a container."""
+    return head[:1] in (b"(", b"c", b"}", b"]")
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -95,9 +96,12 @@ def _read(path: Path, unpickler: Unpickler) -> Any:
         head = file.read(len(LEGACY_HEAD))
     if head.startswith(ZIP_HEAD) or head == LEGACY_HEAD:
         return read_torch_file(path, unpickler)
-    if path.suffix == ".safetensors" or head[8:9] == b"{":
+    is_pickle = head[:2] in _PICKLE_HEADS or _is_old_pickle(head)
+    if head[8:9] == b"{" or (path.suffix == ".safetensors" and not is_pickle):
         return read_safetensors(path)[0]
-    if path.stat().st_size > MAX_TEXT_BYTES:
-        raise pickle.UnpicklingError("it is no file of torch.save, and too long for a plain pickle")
+    if not is_pickle or path.stat().st_size > MAX_TEXT_BYTES:
+        raise pickle.UnpicklingError(
+            "it is none of what is read: a file of torch.save, safetensors, a pickle of arrays"
+        )
     with path.open("rb") as file:
         return PlainUnpickler(file).load()

@@ -34,7 +34,7 @@ _OTHER_TENSORS = {
     "_rebuild_sparse_tensor": "sparse",
     "_rebuild_sparse_csr_tensor": "sparse",
     "_rebuild_nested_tensor": "nested",
-    "_rebuild_meta_tensor_no_storage": "empty (meta)",
+    "_rebuild_meta_tensor_no_storage": "meta",
     "_rebuild_wrapper_subclass": "wrapped",
 }
 
@@ -133,6 +133,11 @@ class TorchUnpickler(PlainUnpickler):
         if module == "torch._utils" and name in _OTHER_TENSORS:
             raise pickle.UnpicklingError(
                 f"it holds a {_OTHER_TENSORS[name]} tensor; save dense tensors of numbers"
+            )
+        known = (module, name) in self.makers
+        if module == "torch" and not known and name.endswith(("Storage", "Tensor")):
+            raise pickle.UnpicklingError(
+                f"it holds numbers as torch.{name[:50]}, which is not read"
             )
         return super().find(module, name)
 

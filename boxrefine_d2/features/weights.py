@@ -27,6 +27,7 @@ NETWORK_TIMEOUT_SECONDS = 30.0
 # Dictionaries that wrap a state dict, most specific first: full DINO checkpoints hold student and teacher.
 _WRAPPERS = ("teacher", "state_dict", "model")
 _PREFIXES = ("module.", "backbone.")
+_MAX_NAME = 1000  # characters
 _COMPILED = "_orig_mod."  # of torch.compile, wherever a module was compiled
 # in a checkpoint of `BoxRefiner`, beside the frozen copy and h, or of `SelfDistillation`, beside the student
 _REFINED = "map_network."
@@ -168,6 +169,10 @@ def named_tensors(content: dict[Any, Any], path: str | Path) -> dict[str, Tensor
     for name, value in content.items():
         if not isinstance(name, str):
             continue
+        if not name.isprintable() or len(name) > _MAX_NAME:
+            raise UserError(
+                f"weights file {path} holds a name that is no parameter's: {name[:50]!a}"
+            )
         if isinstance(value, np.ndarray):
             if value.dtype.kind not in "biufc":
                 raise UserError(f"weights file {path} holds text as {name[:100]!r}, not numbers")
@@ -217,7 +222,7 @@ def load_into(module: nn.Module, state: dict[str, Tensor], *, name: str, path: P
     kinds = [
         f"{key} {state[key].dtype} instead of {value.dtype}"
         for key, value in expected.items()
-        if key in state and not _is_number_for(value, state[key])
+        if key in state and not is_number_for(value, state[key])
     ]
     faults = [
         f"{len(names)} {what} (first: {names[0]})"
@@ -237,7 +242,7 @@ def load_into(module: nn.Module, state: dict[str, Tensor], *, name: str, path: P
     module.requires_grad_(True)
 
 
-def _is_number_for(expected: Tensor, value: Tensor) -> bool:
+def is_number_for(expected: Tensor, value: Tensor) -> bool:
     """Whether it is no whole number in place of a fraction, as in a quantised network, and none that is complex."""
     return value.is_floating_point() or not (expected.is_floating_point() or value.is_complex())
 

@@ -5,6 +5,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Any
 
+MISFIT = "its instructions do not fit one another"
 _MAX_KEY_PARTS = 16
 _PLAIN = (str, bytes, int, float, bool, type(None))
 
@@ -64,9 +65,7 @@ def in_pairs(values: list[Any]) -> list[tuple[Any, Any]]:
 def of_kind(kind: type, value: Any) -> Any:
     """Return the value. Raises: UnpicklingError if it is of another kind."""
     if not isinstance(value, kind):
-        raise pickle.UnpicklingError(
-            f"a {type(value).__name__} stands where a {kind.__name__} is needed"
-        )
+        raise pickle.UnpicklingError(MISFIT)
     return value
 
 

@@ -11,7 +11,7 @@ from boxrefine_d2.errors import UserError
 
 from .inputs import MAX_TEXT_BYTES, check_regular_file
 from .pickle_machine import PickleMachine
-from .pickle_values import CONTAINERS, Maker, NamesCodeError, Unfinished
+from .pickle_values import CONTAINERS, MISFIT, Maker, NamesCodeError, Unfinished
 
 # what a damaged or hostile pickle can lead to, all of it a matter of the file
 DAMAGE = (
@@ -24,7 +24,6 @@ DAMAGE = (
     OverflowError,
     MemoryError,
     RecursionError,
-    StopIteration,
 )
 _NUMBER = re.compile(r"[<>|=]?(b1|[iu][1248]|f[248]|c8|c16|[SUV][1-9]\d{0,5})")
 
@@ -131,7 +130,7 @@ def damage(error: Exception) -> str:
         return str(error)
     if isinstance(error, MemoryError | OverflowError):
         return "it announces more than memory holds"
-    text = str(error).splitlines()[0][:200] if str(error) else ""
-    if isinstance(error, pickle.UnpicklingError):
-        return text
-    return f"it is damaged or cut short ({text or type(error).__name__})"
+    if isinstance(error, TypeError | LookupError | AttributeError | RecursionError):
+        return f"it is damaged: {MISFIT}"
+    text = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+    return text if isinstance(error, pickle.UnpicklingError) else f"it is damaged ({text})"
