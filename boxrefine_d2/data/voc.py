@@ -129,18 +129,18 @@ def _read_list(path: Path, tree: Path) -> list[str]:
         raise UserError(f"VOC list {str(path)!r} names no image")
     seen = set()
     for name in names:
-        if name.split()[1:] and not _annotation_path(tree, name).is_file():
+        if name.split()[1:] and not os.path.isfile(_annotation_path(tree, name)):
             raise UserError(
-                f"VOC list {str(path)!r} has the line {name!r}: lists of one class (NAME_SPLIT.txt, two columns) "
+                f"VOC list {str(path)!r} has the line {shown_value(name)}: lists of one class (NAME_SPLIT.txt, two columns) "
                 "are not splits; use train, val, trainval or test"
             )
         if posixpath.isabs(name) or ".." in name.split("/"):
             raise UserError(
-                f"VOC list {str(path)!r} has the line {name!r}, which leads out of the tree; "
+                f"VOC list {str(path)!r} has the line {shown_value(name)}, which leads out of the tree; "
                 "write names relative to Annotations"
             )
         if name in seen:
-            raise UserError(f"VOC list {str(path)!r} names {name!r} twice")
+            raise UserError(f"VOC list {str(path)!r} names {shown_value(name)} twice")
         seen.add(name)
     return names
 
@@ -152,7 +152,9 @@ def _annotation_path(tree: Path, name: str) -> Path:
 def _load_record(tree: Path, name: str, finder: ImageFinder) -> Record:
     path = _annotation_path(tree, name)
     if not os.path.lexists(path):
-        raise UserError(f"VOC annotation {str(path)!r} does not exist, but {name!r} is in the list")
+        raise UserError(
+            f"VOC annotation {shown_value(str(path))} does not exist, but {shown_value(name)} is in the list"
+        )
     root = read_xml(path, "VOC annotation")
     image = finder.folder / finder.find(f"{name}.jpg", *_named_in(root, posixpath.dirname(name)))
     height, width = _size(root, image)
