@@ -6,6 +6,8 @@ finite or a text that cannot be written, fails.
 
 import csv
 import io
+import json
+import os
 import pickle
 
 import pytest
@@ -97,86 +99,100 @@ def folder(tmp_path):
     for name in ("ImageSets/Main/val.txt", "test.txt"):
         (tmp_path / name).write_text("a\n")
     (tmp_path / "Annotations/a.xml").write_text(VOC_XML)
-    (tmp_path / "annotations/class-descriptions-boxable.csv").write_text("/m/1,Tortoise\n")
-    (tmp_path / "annotations/validation-annotations-bbox.csv").write_text(BOXES_CSV)
-    (tmp_path / "flickr30k_entities/Annotations/a.xml").write_text(VOC_XML.replace("dog", "1"))
-    (tmp_path / "flickr30k_entities/Sentences/a.txt").write_text("[/EN#1/people A man] runs .\n")
+    (tmp_path / "Annotations/b.xml").write_text(VOC_XML)
+    (tmp_path / CLASSES).write_text("/m/1,Tortoise\n")
+    (tmp_path / BOXES).write_text(BOXES_CSV)
+    (tmp_path / "flickr30k_entities/Annotations/a.xml").write_text(ENTITIES_XML)
+    (tmp_path / SENTENCES).write_text(SENTENCE)
     with (tmp_path / "VG_Annotations/data_splits.pickle").open("wb") as file:
         pickle.dump({"test": [5, 9]}, file, protocol=2)
     return tmp_path
 
 
-def json_damage(document, seed):
-    return list(damaged_json(document(), seed, most=300))
+def of_json(text, seed):
+    return damaged_json(json.loads(text), seed, most=300)
 
 
-# name -> where the file lies, its damage, and what reads it
+def of_words(text, seed):
+    return damaged_table(text, seed, " ")
+
+
+def of_columns(text, seed):
+    return damaged_table(text, seed, ",")
+
+
+def in_folder(load, *split):
+    return lambda path, folder: load(folder, *split)
+
+
+ENTITIES_XML = VOC_XML.replace("dog", "1")
+SENTENCE = "[/EN#1/people A man] runs .\n"
+SENTENCES = "flickr30k_entities/Sentences/a.txt"
+CLASSES = "annotations/class-descriptions-boxable.csv"
+BOXES = "annotations/validation-annotations-bbox.csv"
+OF_FLICKR, OF_OPENIMAGES = (
+    in_folder(load_flickr30k, "test"),
+    in_folder(load_openimages, "validation"),
+)
+OF_GENOME, OF_VOC = in_folder(load_visual_genome, "test"), in_folder(load_voc_dataset, "val")
+
+# name -> where the file lies, a sound one, how it is damaged, and what reads it
 READERS = {
-    "coco": ("x.json", lambda: json_damage(coco, 0), load_coco),
-    "lvis": ("x.json", lambda: json_damage(coco, 1), load_lvis),
-    "captions": ("x.json", lambda: json_damage(captions, 2), load_coco_captions),
-    "uvo": ("x.json", lambda: json_damage(videos, 3), load_uvo_dense),
-    "pseudo-labels": ("x.json", lambda: json_damage(pseudo_labels, 4), load_every_layout),
-    "visual genome": (
-        "VG_Annotations/region_descriptions.json",
-        lambda: json_damage(regions, 5),
-        lambda path, folder: load_visual_genome(folder, "test"),
-    ),
-    "voc": (
-        "Annotations/a.xml",
-        lambda: damaged_xml(VOC_XML, 6),
-        lambda path, folder: load_voc_dataset(folder, "val"),
-    ),
-    "voc list": (
-        "ImageSets/Main/val.txt",
-        lambda: damaged_table("a\nb c\n", 7, " "),
-        lambda path, folder: load_voc_dataset(folder, "val"),
-    ),
-    "flickr30k": (
-        "flickr30k_entities/Annotations/a.xml",
-        lambda: damaged_xml(VOC_XML.replace("dog", "1"), 8),
-        lambda path, folder: load_flickr30k(folder, "test"),
-    ),
-    "flickr30k sentences": (
-        "flickr30k_entities/Sentences/a.txt",
-        lambda: damaged_table("[/EN#1/people A man] runs .\n", 9, " "),
-        lambda path, folder: load_flickr30k(folder, "test"),
-    ),
-    "kitti": (
-        "label_2/a.txt",
-        lambda: damaged_table(KITTI_TXT, 10, " "),
-        lambda path, folder: load_kitti(folder),
-    ),
-    "open images": (
-        "annotations/validation-annotations-bbox.csv",
-        lambda: damaged_table(BOXES_CSV, 11, ","),
-        lambda path, folder: load_openimages(folder, "validation"),
-    ),
-    "open images classes": (
-        "annotations/class-descriptions-boxable.csv",
-        lambda: damaged_table("/m/1,Tortoise\n/m/2,Cat\n", 12, ","),
-        lambda path, folder: load_openimages(folder, "validation"),
-    ),
-    "phrases": ("x.txt", lambda: damaged_table("a dog\n# no\na cat\n", 13, " "), load_lists),
-}
+    "coco": ("x.json", json.dumps(coco()), of_json, load_coco),
+    "lvis": ("x.json", json.dumps(coco()), of_json, load_lvis),
+    "captions": ("x.json", json.dumps(captions()), of_json, load_coco_captions),
+    "uvo": ("x.json", json.dumps(videos()), of_json, load_uvo_dense),
+    "pseudo-labels": ("x.json", json.dumps(pseudo_labels()), of_json, load_every_layout),
+    "visual genome": ("VG_Annotations/region_descriptions.json", json.dumps(regions()), of_json, OF_GENOME),
+    "voc": ("Annotations/a.xml", VOC_XML, damaged_xml, OF_VOC),
+    "voc list": ("ImageSets/Main/val.txt", "a\nb\n", of_words, OF_VOC),
+    "flickr30k": ("flickr30k_entities/Annotations/a.xml", ENTITIES_XML, damaged_xml, OF_FLICKR),
+    "flickr30k list": ("test.txt", "a\n", of_words, OF_FLICKR),
+    "flickr30k sentences": (SENTENCES, SENTENCE, of_words, OF_FLICKR),
+    "kitti": ("label_2/a.txt", KITTI_TXT, of_words, in_folder(load_kitti)),
+    "open images": (BOXES, BOXES_CSV, of_columns, OF_OPENIMAGES),
+    "open images classes": (CLASSES, "/m/1,Tortoise\n/m/2,Cat\n", of_columns, OF_OPENIMAGES),
+    "phrases": ("x.txt", "a dog\n# no\na cat\n", of_words, load_lists),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("reader", READERS)
 def test_a_damaged_file_is_refused_in_one_line_or_read_soundly(folder, reader):
-    place, damage, load = READERS[reader]
+    place, text, damaged, load = READERS[reader]
     wrong, read, refused = [], 0, 0
-    for name, content in damage():
+    for name, content in damaged(text, list(READERS).index(reader)):
         (folder / place).write_bytes(content)
         try:
-            read += 1
             check_sound(load(folder / place, folder))
+            read += 1
         except UserError as error:
-            read, refused = read - 1, refused + 1
+            refused += 1
             wrong += [f"{name}: {problem}" for problem in problems_of_message(str(error))]
         except Exception as error:  # noqa: BLE001 - of any kind is what is looked for
             wrong.append(f"{name}: {type(error).__name__}: {str(error)[:100]}")
     assert wrong == []
     assert read and refused  # or the damage does not reach the reader
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_byte_order_marks_and_line_ends_change_nothing(folder, reader):
+    place, text, _, load = READERS[reader]
+    (folder / place).write_bytes(text.encode())
+    plain = load(folder / place, folder)
+    assert plain.records
+    for encoding in ("utf-8-sig", "utf-16"):
+        for line_end in ("\n", "\r\n"):
+            (folder / place).write_bytes(text.replace("\n", line_end).encode(encoding))
+            assert load(folder / place, folder) == plain, (encoding, line_end)
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_what_is_no_regular_file_is_refused_and_never_waited_for(folder, reader):
+    place, _, _, load = READERS[reader]
+    (folder / place).unlink(missing_ok=True)
+    os.mkfifo(folder / place)
+    with pytest.raises(UserError, match="is a pipe or a device|holds no label file|has no split"):
+        load(folder / place, folder)
 
 
 # what a pickle of plain data may hold in the place of queries
@@ -204,6 +220,6 @@ def test_damaged_queries(folder, content):
 def test_a_table_with_quotes_that_never_end(folder):
     out = io.StringIO()
     csv.writer(out).writerow(["/m/1", "x" * 200_000])
-    (folder / "annotations/class-descriptions-boxable.csv").write_text(out.getvalue())
+    (folder / CLASSES).write_text(out.getvalue())
     with pytest.raises(UserError, match="field larger than"):
         load_openimages(folder, "validation")
