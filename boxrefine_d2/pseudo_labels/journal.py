@@ -7,6 +7,7 @@ the lines, so that a run over millions of images needs no more than one over tho
 
 import glob
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -46,11 +47,11 @@ class Journal:
                 if not file.readline().endswith(b"\n"):
                     continue  # nothing was finished, so nothing is lost whatever the settings
                 file.seek(place)
-                self._check(path, json.loads(header))
+                self._check(path, _parsed(header, path))
                 for line in file:
                     # a line without its end was being written when the run was killed
                     if line.endswith(b"\n"):
-                        self._places[_index(line)] = (path, place)
+                        self._places[_index(line, path)] = (path, place)
                     place += len(line)
 
     def open(self, shard: int) -> "Journal":
@@ -84,7 +85,7 @@ class Journal:
         path, place = self._places[index]
         with path.open("rb") as file:
             file.seek(place)
-            return json.loads(file.readline())[1]
+            return _parsed(file.readline(), path)[1]
 
     def entries(self) -> Iterator[tuple[int, Entry]]:
         """All finished batches, by index."""
@@ -100,6 +101,8 @@ class Journal:
         return sorted(self._output.parent.glob(f"{glob.escape(self._output.name)}.journal.*"))
 
     def _check(self, path: Path, header: Any) -> None:
+        if not isinstance(header, dict):
+            raise _damaged(path)
         differing = [key for key in self._info if header.get(key) != self._info[key]]
         if differing:
             raise UserError(
@@ -122,6 +125,20 @@ class Journal:
         )
 
 
-def _index(line: bytes) -> int:
+def _index(line: bytes, path: Path) -> int:
     """The number at the start of `[index, entry]`, without reading the rest."""
-    return int(line[1 : line.index(b",")])
+    match = re.match(rb"\[(\d{1,18}), ", line)
+    if match is None:
+        raise _damaged(path)
+    return int(match[1])
+
+
+def _parsed(line: bytes, path: Path) -> Any:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise _damaged(path) from error
+
+
+def _damaged(path: Path) -> UserError:
+    return UserError(f"the journal {str(path)!r} is damaged; remove the file to do its images anew")

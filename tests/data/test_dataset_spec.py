@@ -474,3 +474,34 @@ def test_a_user_name_that_cannot_be_loaded():
 def test_voc_spec(tmp_path):
     with pytest.raises(UserError, match="VOC folder '.*nowhere' does not exist"):
         load_spec(f"voc:{tmp_path}/nowhere:val")
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    [
+        {},
+        {"bbox": [1, 2, 3, 4]},
+        {"bbox": [1, 2, 3], "bbox_mode": 1},
+        {"bbox": [1, 2, 3, float("nan")], "bbox_mode": 1},
+        {"bbox": [1, 2, 3, 10**400], "bbox_mode": 1},
+        {"bbox": [1, 2, 3, "4"], "bbox_mode": 1},
+        {"bbox": None, "bbox_mode": 1},
+        {"bbox": [1, 2, 3, 4], "bbox_mode": "xywh"},
+    ],
+)
+def test_boxes_of_a_registered_data_set_are_checked(annotation):
+    record = {
+        "file_name": "a.jpg",
+        "image_id": 1,
+        "height": 9,
+        "width": 9,
+        "annotations": [annotation],
+    }
+    DatasetCatalog.register("made_up_set", lambda: [record])
+    try:
+        with pytest.raises(
+            UserError, match="data set 'made_up_set', registered with Detectron2, has"
+        ):
+            load_spec("made_up_set")
+    finally:
+        DatasetCatalog.remove("made_up_set")
