@@ -15,6 +15,7 @@ from boxrefine_d2.data.records import LoadedDataset, Record
 from boxrefine_d2.data.registered import NAMED_DATASETS, load_named
 from boxrefine_d2.data.voc_splits import load_voc_dataset
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.files.values import MAX_COORDINATE, is_number, shown_value
 
 BASE_FORMS = {
     "scenes": "scenes:SPLIT",
@@ -67,7 +68,7 @@ def _load_from_catalog(name: str) -> LoadedDataset:
         raise UserError(f"data set {name!r}, registered with Detectron2, has no image")
     root = metadata.get("image_root") or metadata.get("dirname")
     folder = _common_folder([record["file_name"] for record in source], root)
-    records = [_converted(record, folder) for record in source]
+    records = [_converted(record, folder, name) for record in source]
     labelled = any("annotations" in record for record in records)
     names = list(metadata.get("thing_classes") or [])
     if not names:
@@ -90,17 +91,28 @@ def _common_folder(file_names: list[str], root: str | None) -> str:
     return os.path.commonpath([os.path.dirname(path) for path in paths])
 
 
-def _converted(record: Record, folder: str) -> Record:
+def _converted(record: Record, folder: str, name: str) -> Record:
     relative = os.path.relpath(os.path.abspath(record["file_name"]), folder)
     converted = {"relative_name": Path(relative).as_posix(), **record}
     if "annotations" in record:
-        converted["annotations"] = [_xyxy(annotation) for annotation in record["annotations"]]
+        converted["annotations"] = [_xyxy(annotation, name) for annotation in record["annotations"]]
     return converted
 
 
-def _xyxy(annotation: dict[str, Any]) -> dict[str, Any]:
-    box = BoxMode.convert(
-        list(annotation["bbox"]), BoxMode(annotation["bbox_mode"]), BoxMode.XYXY_ABS
-    )
-    plain = [float(number) for number in box]
+def _xyxy(annotation: dict[str, Any], name: str) -> dict[str, Any]:
+    try:
+        box = BoxMode.convert(
+            list(annotation["bbox"]), BoxMode(annotation["bbox_mode"]), BoxMode.XYXY_ABS
+        )
+        plain = [float(number) for number in box]
+    except (KeyError, TypeError, ValueError, OverflowError, AssertionError) as error:
+        raise UserError(
+            f"data set {name!r}, registered with Detectron2, has an annotation without a proper bbox and bbox_mode: "
+            f"{shown_value(annotation)}"
+        ) from error
+    if not all(is_number(number, MAX_COORDINATE) for number in plain):
+        raise UserError(
+            f"data set {name!r}, registered with Detectron2, has the bbox {shown_value(plain)}; "
+            "it must be finite numbers of pixels"
+        )
     return {"iscrowd": 0, **annotation, "bbox": plain, "bbox_mode": BoxMode.XYXY_ABS}

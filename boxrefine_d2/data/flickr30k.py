@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 from detectron2.structures import BoxMode
 from tqdm import tqdm
 
-from boxrefine_d2.data.image_files import ImageFinder
+from boxrefine_d2.data.image_files import ImageFinder, read_image_list
 from boxrefine_d2.data.images import header_size
 from boxrefine_d2.data.records import LoadedDataset, Record
 from boxrefine_d2.data.xml_file import read_xml
@@ -37,7 +37,7 @@ def load_flickr30k(root: str | Path, split: str) -> LoadedDataset:
     Raises: UserError for a missing list or file, or an XML file that is damaged.
     """
     folder = Path(root)
-    ids = read_lines(folder / f"{split}.txt", "list of images")
+    ids = read_image_list(folder / f"{split}.txt", "list of images")
     finder = ImageFinder(folder / IMAGES)
     records = [
         _record(folder, name, finder) for name in tqdm(ids, "flickr30k", disable=len(ids) < 1000)

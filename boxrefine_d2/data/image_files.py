@@ -1,4 +1,4 @@
-"""Where the image that a label file names lies: under its exact name, or under one that differs only in how it is written."""
+"""Names of images in label files, and where the image lies: under its exact name, or one that only is written otherwise."""
 
 import logging
 import os
@@ -7,9 +7,39 @@ from pathlib import Path
 from typing import NamedTuple
 
 from boxrefine_d2.data.images import image_suffixes
-from boxrefine_d2.files.names import shown_name
+from boxrefine_d2.errors import UserError
+from boxrefine_d2.files.inputs import read_lines
+from boxrefine_d2.files.names import MAX_NAME_BYTES, shown_name
+from boxrefine_d2.files.values import is_file_name, shown_value
 
 logger = logging.getLogger(__name__)
+
+
+def read_image_list(path: str | os.PathLike[str], what: str) -> list[str]:
+    """Return the names in a list of images, one a line, in the order of the file.
+
+    Args:   what: what the file is to be, for messages ("VOC list").
+    Raises: UserError for a file that cannot be read or names no image, for a name that occurs twice, and for one that no
+            file can have or that leads out of the folder of images.
+    """
+    names = read_lines(path, what)
+    shown = f"{what} {os.fspath(path)!r}"
+    if not names:
+        raise UserError(f"{shown} names no image")
+    seen = set()
+    for name in names:
+        parts = name.split("/")
+        too_long = any(len(os.fsencode(part)) > MAX_NAME_BYTES for part in parts)
+        if too_long or not is_file_name(name):
+            raise UserError(f"{shown} has the line {shown_value(name)}, which no file can have")
+        if os.path.isabs(name) or ".." in parts:
+            raise UserError(
+                f"{shown} has the line {shown_value(name)}, which leads out of the tree; write names below it"
+            )
+        if name in seen:
+            raise UserError(f"{shown} names {shown_value(name)} twice")
+        seen.add(name)
+    return names
 
 
 class _Pair(NamedTuple):

@@ -40,7 +40,7 @@ def load_openimages(root: str | os.PathLike[str], split: str) -> LoadedDataset:
     if missing:
         raise UserError(
             f"{len(missing)} of the {len(boxes)} images in {str(table)!r} are not in {str(pictures)!r}, "
-            f"first {missing[0] + '.jpg'!r}"
+            f"first {shown_value(missing[0] + '.jpg')}"
         )
     records = [_record(paths[name], boxes.get(name, [])) for name in sorted(paths)]
     return LoadedDataset(records, list(names.values()), list(range(1, len(names) + 1)))

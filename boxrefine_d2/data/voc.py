@@ -9,12 +9,11 @@ from xml.etree import ElementTree
 
 from detectron2.structures import BoxMode
 
-from boxrefine_d2.data.image_files import ImageFinder
+from boxrefine_d2.data.image_files import ImageFinder, read_image_list
 from boxrefine_d2.data.images import header_size
 from boxrefine_d2.data.records import Record
 from boxrefine_d2.data.xml_file import read_xml
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.files.inputs import read_lines
 from boxrefine_d2.files.values import coordinates_of_words, shown_value
 
 VOC_CLASS_NAMES = (
@@ -124,24 +123,13 @@ def _find_tree(root: Path, split: str) -> Path:
 
 
 def _read_list(path: Path, tree: Path) -> list[str]:
-    names = read_lines(path, "VOC list")
-    if not names:
-        raise UserError(f"VOC list {str(path)!r} names no image")
-    seen = set()
+    names = read_image_list(path, "VOC list")
     for name in names:
-        if name.split()[1:] and not _annotation_path(tree, name).is_file():
+        if name.split()[1:] and not os.path.isfile(_annotation_path(tree, name)):
             raise UserError(
-                f"VOC list {str(path)!r} has the line {name!r}: lists of one class (NAME_SPLIT.txt, two columns) "
+                f"VOC list {str(path)!r} has the line {shown_value(name)}: lists of one class (NAME_SPLIT.txt, two columns) "
                 "are not splits; use train, val, trainval or test"
             )
-        if posixpath.isabs(name) or ".." in name.split("/"):
-            raise UserError(
-                f"VOC list {str(path)!r} has the line {name!r}, which leads out of the tree; "
-                "write names relative to Annotations"
-            )
-        if name in seen:
-            raise UserError(f"VOC list {str(path)!r} names {name!r} twice")
-        seen.add(name)
     return names
 
 
@@ -152,7 +140,9 @@ def _annotation_path(tree: Path, name: str) -> Path:
 def _load_record(tree: Path, name: str, finder: ImageFinder) -> Record:
     path = _annotation_path(tree, name)
     if not os.path.lexists(path):
-        raise UserError(f"VOC annotation {str(path)!r} does not exist, but {name!r} is in the list")
+        raise UserError(
+            f"VOC annotation {shown_value(str(path))} does not exist, but {shown_value(name)} is in the list"
+        )
     root = read_xml(path, "VOC annotation")
     image = finder.folder / finder.find(f"{name}.jpg", *_named_in(root, posixpath.dirname(name)))
     height, width = _size(root, image)

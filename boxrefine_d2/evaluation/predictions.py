@@ -95,6 +95,11 @@ def box_table(predictions: PredictionFile) -> BoxTable:
             raise UserError(
                 f"{path}: image_id {shown_value(entry['image_id'])} is neither a whole number nor a text"
             )
+        if not _is_category(entry.get("category_id")):
+            raise UserError(
+                f"{path}: category_id {shown_value(entry['category_id'])} of image {entry['image_id']!r} is neither a "
+                "whole number nor a text"
+            )
     xywh = np.array([_numbers(entry, "bbox", 4, path) for entry in entries]).reshape(-1, 4)
     scores = np.array([_numbers(entry, "score", 1, path)[0] for entry in entries])
     bad = ~(np.isfinite(xywh).all(axis=1) & np.isfinite(scores))
@@ -123,6 +128,11 @@ def _outline(path: str, content: Any) -> PredictionFile:
         )
     if not entries:
         raise UserError(f"{path} holds no predictions; check what wrote it")
+    for category in categories or ():
+        if not _is_category(category.get("id")):
+            raise UserError(
+                f"{path}: a category has the id {shown_value(category['id'])}; it must be a whole number or a text"
+            )
     for image in images or ():
         problem = size_problem(image)
         if problem:
@@ -134,12 +144,20 @@ def _all_objects(part: list[Any]) -> bool:
     return all(isinstance(item, dict) for item in part)
 
 
+def _is_category(value: Any) -> bool:
+    """Whether it can be a category's id; other tools leave it out, or write null or 1.0."""
+    return value is None or is_id(value) or is_number(value)
+
+
 def _numbers(entry: Mapping[str, Any], name: str, count: int, path: str) -> list[float]:
     """NaN stands for a number that is not finite, or too large to mean anything."""
     value = entry.get(name, 1.0)
-    numbers = value if isinstance(value, list) else [value]
-    right = all(isinstance(v, int | float) and not isinstance(v, bool) for v in numbers)
-    if len(numbers) != count or not right:
+    numbers = [value] if count == 1 else value
+    if (
+        not isinstance(numbers, list)
+        or len(numbers) != count
+        or not all(isinstance(v, int | float) and not isinstance(v, bool) for v in numbers)
+    ):
         wanted = "[x, y, width, height]" if count == 4 else "a number"
         raise UserError(
             f"{path}: {name} of image {entry['image_id']!r} is {shown_value(value)}, not {wanted}"

@@ -8,6 +8,7 @@ from typing import Any, TypeGuard
 MAX_NUMBER = 3.4028234663852886e38  # of 32 bits, in which networks and losses count
 MAX_COORDINATE = 1e9  # pixels; no image is so large
 MAX_IMAGE_PIXELS = 178_956_970  # of an image that is read at all
+MAX_ID_LENGTH = 500
 _MAX_ID = 2**63
 
 _SHORT = reprlib.Repr()
@@ -52,8 +53,8 @@ def is_text(value: Any) -> TypeGuard[str]:
 
 
 def is_id(value: Any) -> TypeGuard[int | str]:
-    """Whether a value can identify an image or an annotation: an integer of 64 bits or a text."""
-    return is_whole(value) or is_text(value)
+    """Whether a value can identify an image or an annotation: an integer of 64 bits, or a text that a message can hold."""
+    return is_whole(value) or (is_text(value) and len(value) <= MAX_ID_LENGTH)
 
 
 def is_file_name(value: Any) -> TypeGuard[str]:

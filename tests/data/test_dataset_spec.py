@@ -510,3 +510,34 @@ def test_files_of_a_spec():
     assert files == ["a.json", "b+c", "d.json"]
     assert files_of_spec("voc:tree:trainval") == ["tree"]
     assert files_of_spec("folder:x") == ["x"]
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    [
+        {},
+        {"bbox": [1, 2, 3, 4]},
+        {"bbox": [1, 2, 3], "bbox_mode": 1},
+        {"bbox": [1, 2, 3, float("nan")], "bbox_mode": 1},
+        {"bbox": [1, 2, 3, 10**400], "bbox_mode": 1},
+        {"bbox": [1, 2, 3, "4"], "bbox_mode": 1},
+        {"bbox": None, "bbox_mode": 1},
+        {"bbox": [1, 2, 3, 4], "bbox_mode": "xywh"},
+    ],
+)
+def test_boxes_of_a_registered_data_set_are_checked(annotation):
+    record = {
+        "file_name": "a.jpg",
+        "image_id": 1,
+        "height": 9,
+        "width": 9,
+        "annotations": [annotation],
+    }
+    DatasetCatalog.register("made_up_set", lambda: [record])
+    try:
+        with pytest.raises(
+            UserError, match="data set 'made_up_set', registered with Detectron2, has"
+        ):
+            load_spec("made_up_set")
+    finally:
+        DatasetCatalog.remove("made_up_set")

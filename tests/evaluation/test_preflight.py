@@ -286,3 +286,31 @@ def test_json_is_whole_or_absent(tmp_path):
     assert [p.name for p in path.parent.iterdir()] == ["out.json"]
     with pytest.raises(UserError, match="cannot write"):
         write_json(path / "below_a_file.json", {})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"bbox": [1, 2, 3, 10**400]}, "4 of 4 entries hold a number that is not finite"),
+        ({"bbox": [1, 2, 3, 1e300]}, "not finite, or beyond any image"),
+        ({"bbox": [True, 2, 3, 4]}, "bbox of image 5 is .*, not .x, y, width, height"),
+        ({"score": 10**400}, "not finite"),
+        ({"score": [0.5]}, r"score of image 5 is \[0.5\], not a number"),
+        ({"score": True}, "score of image 5 is True, not a number"),
+        ({"image_id": True}, "image_id True is neither"),
+        ({"image_id": 10**30}, "image_id 1000000.* is neither"),
+        ({"image_id": 5.0}, "image_id 5.0 is neither"),
+        ({"category_id": "\ud800"}, r"category_id '.ud800' of image 5 is neither"),
+        ({"category_id": [1]}, r"category_id \[1\] of image 5 is neither"),
+    ],
+)
+def test_values_that_are_none_are_named_with_their_image(score, change, message):
+    with pytest.raises(UserError, match=message) as caught:
+        score([entry | change for entry in results_list()])
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("size", [([400], 300), (10**9, 10**9), ("400", "300"), (-400, 300)])
+def test_sizes_that_are_none_are_named_with_their_image(score, size):
+    with pytest.raises(UserError, match="image 5 has the width .* and the height .*; they must be"):
+        score(dataset_file(size=size))

@@ -1,11 +1,15 @@
 """Checked masks: equal to the codec's own reading where they are sound, refused where they are not."""
 
+import resource
+
 import numpy as np
 import pytest
 from pycocotools import mask as mask_codec
 
+from boxrefine_d2.data import images
+from boxrefine_d2.files.values import MAX_IMAGE_PIXELS
 from boxrefine_d2.structures.rle_counts import all_fill
-from boxrefine_d2.structures.segmentation import checked_rles
+from boxrefine_d2.structures.segmentation import MAX_PIXELS, checked_rles
 
 SIZE = (37, 23)
 
@@ -134,3 +138,45 @@ def test_polygons_and_lists_of_counts_become_rle():
 def test_what_is_no_mask_is_said(segmentation, message):
     with pytest.raises(ValueError, match=f"^a segmentation {message}"):
         checked_rles([segmentation], SIZE)
+
+
+@pytest.mark.parametrize(
+    "segmentation",
+    [
+        [[float("nan"), 0, 5, 0, 5, 5]],
+        [[0, 0, float("inf"), 0, 5, 5]],
+        [[0, 0, 1e300, 0, 5, 5]],
+        [[0, 0, 10**400, 0, 5, 5]],
+        [["0", "0", "5", "0", "5", "5"]],
+        [[None, 0, 5, 0, 5, 5]],
+        [[0, 0, 9e5, 9e5] * 500],  # a billion pixels along its outline
+        {"size": [10**9, 10**9], "counts": [10**18]},
+        {"size": [10**9, 10**9], "counts": "o"},
+        {"size": [*SIZE], "counts": [-49, 900]},
+        {"size": [*SIZE], "counts": [2**32 + 851]},
+        {"size": [*SIZE], "counts": [851.0]},
+        {"size": [*SIZE], "counts": "\u00e9\u4e2d"},
+        {"size": [*SIZE], "counts": "\ud800"},
+        {"size": [-37, -23], "counts": [851]},
+        {"size": ["37", "23"], "counts": [851]},
+        {"size": 37, "counts": [851]},
+    ],
+)
+def test_what_would_take_memory_or_mislead_the_codec_is_refused_before_it(segmentation):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ValueError, match="^a segmentation"):
+        checked_rles([segmentation], SIZE)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # KiB
+
+
+def test_corners_beyond_the_image_are_cut_and_large_outlines_are_drawn():
+    beyond = [[-10.0, 3.0, 20.0, 3.0, 20.0, 90.0, -10.0, 90.0]]
+    assert mask_codec.area(checked_rles([beyond], SIZE)[0]) == pytest.approx(20 * 34, rel=0.05)
+    angles = np.linspace(0, 2 * np.pi, 20_000)
+    circle = np.stack([6000 + 5000 * np.cos(angles), 6000 + 5000 * np.sin(angles)], axis=1)
+    (rle,) = checked_rles([[circle.ravel().tolist()]], (12_000, 12_000))
+    assert mask_codec.area(rle) == pytest.approx(np.pi * 5000**2, rel=0.01)
+
+
+def test_a_mask_may_be_as_large_as_an_image():
+    assert MAX_PIXELS == MAX_IMAGE_PIXELS == images.MAX_PIXELS

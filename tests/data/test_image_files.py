@@ -1,0 +1,122 @@
+"""Where an image lies whose name a label file writes otherwise."""
+
+import json
+import logging
+import os
+import unicodedata
+
+import pytest
+from PIL import Image
+
+from boxrefine_d2.data.coco import load_coco
+from boxrefine_d2.data.image_files import ImageFinder
+from boxrefine_d2.data.kitti import load_kitti
+
+NFC = unicodedata.normalize("NFC", "Caf\u00e9.jpg")
+NFD = unicodedata.normalize("NFD", "Caf\u00e9.jpg")
+
+
+def folder_with(path, *names):
+    for name in names:
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).touch()
+    return path
+
+
+@pytest.mark.parametrize(
+    ("there", "name", "found"),
+    [
+        (["a.jpg", "a.JPG"], "a.jpg", "a.jpg"),
+        (["a.JPG"], "a.jpg", "a.JPG"),
+        (["a.jpg"], "a.JPG", "a.jpg"),
+        (["a.JPG", "a.Jpg"], "a.jpg", "a.jpg"),  # two would do: none is taken
+        (["A.jpg"], "a.jpg", "a.jpg"),  # another name
+        (["a.png"], "a.jpg", "a.jpg"),  # another image, it may be
+        (["sub/a.jpg"], "sub\\a.jpg", "sub/a.jpg"),
+        (["sub\\a.jpg", "sub/a.jpg"], "sub\\a.jpg", "sub\\a.jpg"),
+        (["sub/a.JPG"], ".\\sub\\a.jpg", "sub/a.JPG"),
+        ([NFD], NFC, NFD),
+        ([NFC], NFD, NFC),
+        ([f"{NFD}/a.jpg"], f"{NFC}\\a.jpg", f"{NFD}/a.jpg"),
+        ([NFD, NFC], NFC, NFC),
+        (["a.jpg"], "C:\\data\\a.jpg", "C:\\data\\a.jpg"),
+        (["a.jpg"], "..\\a.jpg", "..\\a.jpg"),
+        (["a.jpg"], "nowhere/a.jpg", "nowhere/a.jpg"),
+        (["caf\udce9.jpg"], "caf\udce9.jpg", "caf\udce9.jpg"),
+        ([], "a\0b.jpg", "a\0b.jpg"),
+        ([], "x" * 5000, "x" * 5000),
+    ],
+)
+def test_the_one_file_that_differs_only_in_how_it_is_written(tmp_path, there, name, found):
+    assert ImageFinder(folder_with(tmp_path, *there)).find(name) == found
+
+
+@pytest.mark.parametrize(
+    ("there", "names", "found"),
+    [
+        (["b.JPG"], ["b.jpg"], "b.JPG"),
+        (["c.png"], ["c.jpg"], "c.png"),
+        (["c.png", "c.txt"], ["c.jpg"], "c.png"),
+        (["c.png", "c.bmp"], ["c.jpg"], "c.jpg"),
+        (["c.png", "c.bmp"], ["c.jpg", "c.bmp"], "c.bmp"),
+        (["c.png"], ["000.jpg", "c"], "c.png"),
+        (["c.v2.png", "c.png"], ["c.v2.jpg"], "c.v2.png"),
+        (["c.png"], ["000.jpg", "c.v2"], "000.jpg"),
+    ],
+)
+def test_names_without_a_suffix(tmp_path, there, names, found):
+    assert ImageFinder(folder_with(tmp_path, *there), by_stem=True).find(*names) == found
+
+
+def test_a_folder_is_listed_once_and_only_when_an_image_is_missing(tmp_path, monkeypatch):
+    folder_with(tmp_path, *(f"{n}.jpg" for n in range(20)))
+    listed = []
+    real = os.listdir
+    monkeypatch.setattr(os, "listdir", lambda path: listed.append(path) or real(path))
+    finder = ImageFinder(tmp_path)
+    for n in range(20):
+        finder.find(f"{n}.jpg")
+    assert listed == []
+    for n in range(20):
+        finder.find(f"{n}.JPG")
+    assert len(listed) == 1
+
+
+def test_it_is_said_once_with_a_count(tmp_path, caplog):
+    folder_with(tmp_path, "a.JPG", "b.JPG", "C.jpg", "d.jpg")
+    finder = ImageFinder(tmp_path)
+    for name in ("a.jpg", "b.jpg", "c.jpg", "d.jpg", "e.jpg"):
+        finder.find(name)
+    with caplog.at_level(logging.WARNING):
+        finder.report("labels.json")
+    otherwise, near = caplog.messages
+    assert "labels.json: 2 images were found" in otherwise and "'a.JPG' for 'a.jpg'" in otherwise
+    assert "1 images are not in" in near and "'C.jpg' for 'c.jpg'" in near
+
+
+def test_nothing_is_said_of_images_that_are_there_or_nowhere(tmp_path, caplog):
+    finder = ImageFinder(folder_with(tmp_path, "a.jpg"))
+    finder.find("a.jpg")
+    finder.find("b.jpg")
+    finder.report("labels.json")
+    assert caplog.messages == []
+
+
+def test_records_have_the_name_that_the_file_has(tmp_path):
+    (tmp_path / "images").mkdir()
+    Image.new("RGB", (30, 20)).save(tmp_path / "images" / NFD)
+    image = {"id": 1, "file_name": f"images\\{NFC}"}
+    (tmp_path / "x.json").write_text(json.dumps({"images": [image]}))
+    (record,) = load_coco(tmp_path / "x.json", tmp_path).records
+    assert record["relative_name"] == f"images/{NFD}"
+    assert record["file_name"] == str(tmp_path / "images" / NFD)
+    assert (record["height"], record["width"]) == (20, 30)
+
+
+def test_kitti_in_another_kind_of_image(tmp_path):
+    folder_with(tmp_path, "label_2/000000.txt")
+    (tmp_path / "image_2").mkdir()
+    Image.new("RGB", (30, 20)).save(tmp_path / "image_2/000000.JPEG")
+    (record,) = load_kitti(tmp_path).records
+    assert record["relative_name"] == "image_2/000000.JPEG"
+    assert (record["height"], record["width"]) == (20, 30)

@@ -1,0 +1,56 @@
+"""Damaged prediction files, and damaged ground truth, through every metric: refused in one line, or a finite score."""
+
+import json
+import math
+
+import pytest
+from damaged_files import damaged_json
+from sound_files import coco, problems_of_message, results
+
+from boxrefine_d2 import evaluation
+from boxrefine_d2.data.coco import load_coco
+from boxrefine_d2.errors import UserError
+
+METRICS = ("corloc", "ap", "segm_ap", "mask_iou", "pointing", "box_acc")
+
+
+@pytest.mark.parametrize(
+    ("metric", "document"),
+    [*((metric, results) for metric in METRICS), *((metric, coco) for metric in METRICS[:4])],
+)
+def test_damaged_predictions_are_refused_or_scored(tmp_path, metric, document):
+    (tmp_path / "gt.json").write_text(json.dumps(coco()))
+    truth = load_coco(tmp_path / "gt.json", tmp_path)
+    run_damaged(tmp_path, metric, document, lambda path: (truth, path))
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_damaged_ground_truth_is_refused_or_scored(tmp_path, metric):
+    (tmp_path / "pred.json").write_text(json.dumps(results()))
+    run_damaged(
+        tmp_path, metric, coco, lambda path: (load_coco(path, tmp_path), tmp_path / "pred.json")
+    )
+
+
+def run_damaged(folder, metric, document, pair):
+    """Args: pair: from the path of the damaged file to the ground truth and the path of the predictions."""
+    wrong, scored = [], 0
+    for name, content in damaged_json(document(), 14, most=80):
+        (folder / "x.json").write_bytes(content)
+        try:
+            dataset, path = pair(folder / "x.json")
+            predictions = evaluation.read_predictions(path)
+            truth = evaluation.GroundTruth(
+                "made:up", dataset.records, frozenset(dataset.category_ids)
+            )
+            result = evaluation.evaluate_predictions(truth, predictions, [metric])
+            result.to_text().encode()
+            scored += 1
+            if not all(map(math.isfinite, result.values.values())):
+                wrong.append(f"{name}: {result.values}")
+        except UserError as error:
+            wrong += [f"{name}: {problem}" for problem in problems_of_message(str(error))]
+        except Exception as error:  # noqa: BLE001 - of any kind is what is looked for
+            wrong.append(f"{name}: {type(error).__name__}: {str(error)[:100]}")
+    assert wrong == []
+    assert scored
