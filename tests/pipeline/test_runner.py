@@ -3,13 +3,16 @@
 import fcntl
 import json
 import os
+import signal
+import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.pipeline import plan_of_stages, run_plan, runner
+from boxrefine_d2.pipeline import plan_of_stages, run_child, run_plan, runner
 
 FOUR = [
     {
@@ -321,3 +324,40 @@ def test_a_shipped_configuration_that_changes_makes_its_stage_new(tmp_path, monk
         (shipped / "base" / "b.yaml").write_text(change)
         assert run_plan(plan, tools, lambda line: None) == 0
     assert (tmp_path / "runs.txt").read_text() == "xx"
+
+
+class Interrupted(KeyboardInterrupt):
+    pass
+
+
+def test_an_interrupted_pipeline_lets_its_stage_end_well(tmp_path):
+    """The stage needs the moment after SIGTERM in which it tidies up."""
+    ready, tidy = tmp_path / "ready", tmp_path / "tidy"
+    stage = f"""
+import pathlib, signal, sys, time
+def end(*_):
+    time.sleep(0.5)
+    pathlib.Path({str(tidy)!r}).touch()
+    sys.exit(143)
+signal.signal(signal.SIGTERM, end)
+pathlib.Path({str(ready)!r}).touch()
+while True:
+    time.sleep(0.01)
+"""
+
+    def interrupt(*_):
+        raise Interrupted
+
+    def when_ready():
+        while not ready.exists():
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    try:
+        threading.Thread(target=when_ready).start()
+        with pytest.raises(Interrupted):
+            run_child([sys.executable, "-c", stage])
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert tidy.exists()

@@ -1,5 +1,6 @@
 """Statistics that wait beside an output are used if they are whole and of the same settings; else they are made anew."""
 
+import json
 import os
 
 import pytest
@@ -10,7 +11,7 @@ from boxrefine_d2.errors import UserError
 from boxrefine_d2.pseudo_labels.observing import observe, statistics_file
 from tests.features.hostile_files import WRITERS, mark_of
 
-INFO = {"method": "sums"}
+INFO = {"method": "sums", "sizes": (1, 2)}  # a tuple, which JSON makes a list
 
 
 class Sums:
@@ -23,7 +24,7 @@ class Sums:
         self.state["sum"] = self.state.get("sum", 0) + features
 
 
-def statistics(output):
+def statistics(output, info=INFO):
     rule, seen = Sums(), []
 
     def maps():
@@ -31,13 +32,34 @@ def statistics(output):
             seen.append(value)
             yield torch.tensor([value])
 
-    observe(rule, maps(), output, INFO)
+    observe(rule, maps(), output, info)
     return rule.state["sum"].item(), len(seen)
 
 
 def test_they_are_made_once(tmp_path):
     assert statistics(tmp_path / "o.json") == (3.0, 2)
     assert statistics(tmp_path / "o.json") == (3.0, 0)
+    assert statistics(tmp_path / "o.json", INFO | {"method": "other"}) == (3.0, 2)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda whole: b"",
+        lambda whole: whole[: len(whole) // 2],
+        lambda whole: b"\xff" * 8 + whole[8:],
+        lambda whole: b"\0" * len(whole),
+        lambda whole: whole.replace(b"sums", b"su\\s"),
+    ],
+    ids=["empty", "cut", "a huge header", "NUL", "no JSON"],
+)
+def test_damaged_ones_are_made_anew(tmp_path, damage):
+    output = tmp_path / "o.json"
+    statistics(output)
+    path = statistics_file(output)
+    path.write_bytes(damage(path.read_bytes()))
+    assert statistics(output) == (3.0, 2)
+    assert statistics(output) == (3.0, 0)
 
 
 @pytest.mark.parametrize("name", sorted(set(WRITERS) - {"folder", "device", "link to itself"}))
@@ -50,7 +72,7 @@ def test_what_is_none_is_made_anew(tmp_path, name):
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
 def test_numbers_that_are_not_finite_are_made_anew(tmp_path, value):
-    content = safetensors.torch.save({"sum": torch.tensor([value])}, {"info": '{"method": "sums"}'})
+    content = safetensors.torch.save({"sum": torch.tensor([value])}, {"info": json.dumps(INFO)})
     statistics_file(tmp_path / "o.json").write_bytes(content)
     assert statistics(tmp_path / "o.json") == (3.0, 2)
 
