@@ -1,0 +1,368 @@
+"""Configurations: every key with any value, damaged YAML, tags that would run code, pipelines."""
+
+import random
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+from detectron2.config import CfgNode
+from detectron2.engine import TrainerBase
+
+from boxrefine_d2.config import boxrefine_cfg
+from boxrefine_d2.files.shipped_configs import find_config
+
+from .child import Enough
+from .commands import SCENES, SHORT, aside, command, pairs, succeed
+from .family import Family, Try
+from .mutation import damaged
+from .sandbox import Sandbox
+
+_STEPS = 3  # after which a training has shown that it works
+JOBS = {
+    "train_net": (
+        *(
+            "configs/demo/lost_refine.yaml",
+            "configs/demo/lost_refine.yaml",
+            "configs/demo/grounding_train.yaml",
+        ),
+        *(
+            "configs/demo/grounding_refine.yaml",
+            "configs/pretrain/dino_mini.yaml",
+            "configs/pretrain/clip_mini.yaml",
+        ),
+        *(
+            "configs/pretrain/mae_mini.yaml",
+            "configs/pretrain/move_mini.yaml",
+            "configs/pretrain/found_mini.yaml",
+        ),
+    ),
+    "train_cad": ("configs/demo/cad.yaml", "configs/demo/cutler.yaml"),
+}
+VALUES = (
+    *(
+        "0",
+        "-1",
+        "1",
+        "2",
+        "3.7",
+        "1e-30",
+        "1e30",
+        "1e400",
+        "nan",
+        "inf",
+        "-inf",
+        "1000000000",
+        "10**9",
+        "2**63",
+    ),
+    *(
+        "True",
+        "False",
+        "None",
+        "''",
+        "' '",
+        "()",
+        "[]",
+        "(0,)",
+        "(-1, 1)",
+        "(1, 2, 3, 4, 5)",
+        "[[]]",
+        "((1,),)",
+        "{}",
+    ),
+    *(
+        "'x'",
+        "('x',)",
+        "('x', 'y')",
+        "nothing",
+        "cpu",
+        "cuda",
+        "cuda:99",
+        "mps",
+        "meta",
+        "random",
+        "random:0",
+        "random:-1",
+    ),
+    *(
+        "/",
+        "/dev/null",
+        "/dev/zero",
+        "/proc/x",
+        "../x",
+        "~",
+        "~/x",
+        "'a\\x00b'",
+        "é\udce9",
+        "x" * 300,
+        "/" + "y/" * 3000,
+    ),
+    *(
+        "scenes:val",
+        "('scenes:val',)",
+        "('folder:/nowhere',)",
+        "('scenes:train+first=0',)",
+        "('',)",
+        "(1,)",
+        "(None,)",
+    ),
+    *(
+        "lambda: 0",
+        "__import__('os')",
+        "{'a': 1}",
+        "{'a': {}}",
+        "\n",
+        "'",
+        "(",
+        "[",
+        "0x10",
+        "1_000",
+        "1" * 5000,
+    ),
+    *(
+        "WarmupMultiStepLR",
+        "WarmupCosineLR",
+        "BN",
+        "SyncBN",
+        "GN",
+        "FrozenBN",
+        "choice",
+        "range",
+        "relative_range",
+    ),
+)
+TAGS = (
+    "!!python/object/apply:os.system ['touch {mark}']",
+    "!!python/object/new:os.system ['touch {mark}']",
+    "!!python/object/apply:subprocess.check_call [['touch', '{mark}']]",
+    "!!python/object/new:type {{args: ['x', !!python/tuple [], {{'__init__': !!python/name:os.system ''}}]}}",
+    "!!python/name:os.system ''",
+    "!!python/module:os ''",
+    "!!python/tuple [1, 2]",
+    "!<tag:yaml.org,2002:python/object/apply:os.system> ['touch {mark}']",
+    '!!python/object/apply:builtins.eval [\'open("{mark}", "w")\']',
+    "!custom x",
+    "!!binary bm90aGluZw==",
+    "!!set {{a, b}}",
+    "!!timestamp 2001-12-14",
+    "!!int x",
+)
+_PIPELINE = """\
+folder: {out}
+set:
+  images: scenes:val+first=1
+stages:
+  - name: labels
+    run: discover.py --method lost --backbone dino_mini --num-workers 0 --data {{images}} --output {{here}}/labels.json
+    makes: labels.json
+  - name: scores
+    run: evaluate.py --gt {{images}} --pred {{labels}}/labels.json --metrics corloc --json {{here}}/scores.json
+    makes: [scores.json]
+    inputs: []
+"""
+
+
+def keys_of(cfg: CfgNode, above: str = "") -> Iterator[str]:
+    """Every key of a configuration, by its full name."""
+    for key, value in cfg.items():
+        if isinstance(value, CfgNode):
+            yield from keys_of(value, f"{above}{key}.")
+        else:
+            yield above + key
+
+
+def stop_early() -> None:
+    """Let every training of this process end after a few steps, as if by a user who has seen enough."""
+    before = TrainerBase.before_step
+
+    def counted(trainer: TrainerBase) -> None:
+        if trainer.iter - trainer.start_iter >= _STEPS:
+            raise Enough
+        before(trainer)
+
+    TrainerBase.before_step = counted
+
+
+class Configs(Family):
+    """One training with a changed key, or one file that is damaged."""
+
+    name = "configs"
+    what = (
+        "KEY VALUE pairs over every key of the configuration, with values of every type and size; YAML files, bases and "
+        "pipelines damaged by byte and token and with tags that would run code, to `train_net`, `train_cad`, `pipeline`, "
+        "`self_train`, `demo` and `describe`"
+    )
+    share = 2.0
+    limit = 90.0
+
+    def prepare(self, folder: Path) -> None:
+        """The keys, and what trainings import."""
+        self._keys = sorted(keys_of(boxrefine_cfg()))
+        aside(lambda: self._warm(folder), folder / "log.txt")
+
+    def _warm(self, folder: Path) -> None:
+        for number, file in enumerate(
+            ("configs/demo/lost_refine.yaml", "configs/demo/grounding_train.yaml")
+        ):
+            short = {k: v for k, v in SHORT.items() if "REFINE" not in k or number == 0}
+            run = {"OUTPUT_DIR": folder / f"run{number}", "DATASETS.TEST": "()"}
+            succeed("train_net", ["--config-file", file, *pairs(SCENES, short, run)])
+
+    def draw(self, draw: random.Random, box: Sandbox) -> Try:
+        """A pair in half of all cases."""
+        stop_early()
+        sys.executable = shutil.which("true") or sys.executable  # a pipeline's stages do nothing
+        ways = [self._pair, self._pair, self._pair, self._file, self._tag, self._pipeline]
+        return draw.choice(ways)(draw, box)
+
+    def _job(self, draw: random.Random) -> tuple[str, str]:
+        tool = draw.choice(("train_net", "train_net", "train_cad"))
+        return tool, draw.choice(JOBS[tool])
+
+    def _settings(self, tool: str, box: Sandbox) -> dict[str, object]:
+        known = {
+            key: value for key, value in SHORT.items() if tool == "train_net" or "REFINE" not in key
+        }
+        return SCENES | known | {"OUTPUT_DIR": box.out / "run"}
+
+    def _pair(self, draw: random.Random, box: Sandbox) -> Try:
+        """One key, sometimes two."""
+        tool, file = self._job(draw)
+        changes = {
+            draw.choice(self._keys): draw.choice(VALUES) for _ in range(draw.choice((1, 1, 1, 2)))
+        }
+        if draw.random() < 0.1:
+            changes = {
+                draw.choice(
+                    ("MODEL", "MODEL.X", "", ".", "A..B", "SOLVER.", "_BASE_")
+                ): draw.choice(VALUES)
+            }
+        if "OUTPUT_DIR" in changes:  # as root this would write anywhere
+            changes["OUTPUT_DIR"] = draw.choice(_outputs(box))
+        words = pairs(self._settings(tool, box), changes)
+        if draw.random() < 0.03:
+            words = words[:-1]
+        title = f"{Path(file).name} " + " ".join(f"{k} {v[:40]}" for k, v in changes.items())
+        return command(title, tool, ["--config-file", file, *words])
+
+    def _file(self, draw: random.Random, box: Sandbox) -> Try:
+        """A configuration or its base, damaged."""
+        tool, file = self._job(draw)
+        path, base = box.given / "a.yaml", box.given / "base.yaml"
+        text = find_config(file).read_text()
+        content = {k: v for k, v in (yaml.safe_load(text) or {}).items() if k != "_BASE_"}
+        shipped = str(find_config(file).resolve())
+        base.write_text(f"_BASE_: {shipped}\n" + yaml.safe_dump(content))
+        path.write_text("_BASE_: base.yaml\nVERSION: 2\nSEED: 3\nSOLVER:\n  BASE_LR: 0.001\n")
+        victim = draw.choice((path, base, base))
+        victim.write_bytes(_damaged_yaml(victim.read_text(), draw))
+        words = pairs(self._settings(tool, box))
+        return command(
+            f"damaged {victim.name} of {Path(file).name}",
+            tool,
+            ["--config-file", str(path), *words],
+        )
+
+    def _tag(self, draw: random.Random, box: Sandbox) -> Try:
+        """A tag as the whole file, below a key, in a base, in a pipeline."""
+        tag = draw.choice(TAGS).format(mark=box.mark)
+        tool, file = self._job(draw)
+        path, base = box.given / "a.yaml", box.given / "base.yaml"
+        base.write_text("VERSION: 2\n")
+        places = {
+            "whole": tag,
+            "key": f"VERSION: 2\nSEED: {tag}\n",
+            "below": f"VERSION: 2\nMODEL:\n  MAP_NETWORK:\n    NAME: {tag}\n",
+            "list": f"VERSION: 2\nSOLVER:\n  STEPS: [1, {tag}]\n",
+            "name": f"VERSION: 2\n? {tag}\n: 1\n",
+            "base": "_BASE_: base.yaml\nVERSION: 2\n",
+            "base name": f"_BASE_: {tag}\nVERSION: 2\n",
+        }
+        where = draw.choice(sorted(places))
+        path.write_text(places[where])
+        if where == "base":
+            base.write_text(f"VERSION: 2\nSEED: {tag}\n")
+        words = pairs(self._settings(tool, box))
+        uses = [
+            (tool, ["--config-file", str(path), *words]),
+            (tool, ["--config-file", file, "SEED", tag, *words]),
+            ("pipeline", [str(path)]),
+            ("self_train", ["--config-file", str(path), "--rounds", "1", *words]),
+            (
+                "describe",
+                [str(path), "--config-file", str(path), "--output", str(box.out / "p.png")],
+            ),
+            (
+                "demo",
+                [
+                    str(path),
+                    "--phrase",
+                    "a",
+                    "--config-file",
+                    str(path),
+                    "--output",
+                    str(box.out / "p.png"),
+                ],
+            ),
+        ]
+        name, argv = draw.choice(uses)
+        return command(f"{tag[:60]} as {where}", name, argv)
+
+    def _pipeline(self, draw: random.Random, box: Sandbox) -> Try:
+        """A pipeline file with damaged lines; never those of commands or folders, which as root would write anywhere."""
+        path, out = box.given / "p.yaml", box.out / "stages"
+        lines = _PIPELINE.format(out=out).splitlines(keepends=True)
+        free = [i for i, line in enumerate(lines) if "folder" not in line and "run" not in line]
+        place = draw.choice(free)
+        lines[place] = _damaged_lines([lines[place]], draw)
+        path.write_bytes("".join(lines).encode("utf-8", "surrogateescape"))
+        changes = [f"folder={out}"]
+        if draw.random() < 0.3:
+            changes.append(
+                f"{draw.choice(('images', 'x', ''))}={draw.choice(VALUES)}".replace("\x00", "")
+            )
+        return command("damaged pipeline", "pipeline", [str(path), *changes])
+
+
+def _outputs(box: Sandbox) -> list[str]:
+    """Output folders that cannot be, or that are strange, and no place of anybody else."""
+    out, file = box.out, box.out / "file"
+    file.touch()
+    strange = ("", "a\nb", "é\udce9", "x" * 300, "y/" * 3000, "~", "'q'", "(1,)")
+    return [
+        *(f"{out}/{name}" for name in strange),
+        str(file),
+        f"{file}/x",
+        "/dev/null",
+        "/dev/null/x",
+        "/proc/x",
+    ]
+
+
+def _damaged_yaml(text: str, draw: random.Random) -> bytes:
+    """Damage by line or byte."""
+    if draw.random() < 0.25:
+        return damaged(text.encode(), draw)
+    return _damaged_lines(text.splitlines(keepends=True), draw).encode("utf-8", "surrogateescape")
+
+
+def _damaged_lines(lines: list[str], draw: random.Random) -> str:
+    """One line has another value, another form, aliases that multiply, or a nesting without end."""
+    place = draw.randrange(len(lines))
+    head, colon, _ = lines[place].partition(": ")
+    way = draw.random()
+    if way < 0.6 and colon:
+        lines[place] = f"{head}: {draw.choice(VALUES)}\n"
+    elif way < 0.8:
+        starts = ("\t", "  ", "- ", "&a [*a]\n", "<<: *x\n", "? ", "---\n", "%YAML 9.9\n")
+        lines[place] = draw.choice(starts) + lines[place]
+    elif way < 0.95:
+        many = "".join(
+            f"b{i}: &b{i} [{','.join([f'*b{i - 1}' if i else 'x'] * 9)}]\n" for i in range(9)
+        )
+        lines[place] = many + lines[place]
+    else:
+        lines[place] = "[" * 20_000
+    return "".join(lines)
