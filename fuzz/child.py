@@ -20,7 +20,7 @@ from time import monotonic
 from typing import Any, NoReturn
 
 from .family import Family
-from .outcomes import CODE_RAN, FILE, MEMORY, TRACEBACK, Outcome, judge
+from .outcomes import CODE_RAN, FILE, MEMORY, PROCESS, TRACEBACK, Outcome, judge
 from .sandbox import Sandbox
 
 MEMORY_MIB = 2048  # above it a try has failed
@@ -130,6 +130,8 @@ def _one(family: Family, seed: int, number: int, root: Path, tell: Callable[[Any
             outcome = Outcome(TRACEBACK, outcome.detail)
     sys.stdout.flush()
     sys.stderr.flush()
+    if family.per_child > 1 and not outcome.failed and (left := _left_behind()):
+        outcome = Outcome(PROCESS, left)
     outcome = replace(_checked(outcome, box), seconds=round(monotonic() - start, 2))
     os.chdir(root)
     if not outcome.failed:
@@ -149,6 +151,19 @@ def _checked(outcome: Outcome, box: Sandbox) -> Outcome:
     if strays := box.strays():
         return Outcome(FILE, f"{len(strays)}: {', '.join(strays[:3])}", peak)
     return Outcome(outcome.kind, outcome.detail, peak)
+
+
+def _left_behind() -> str:
+    """Name a process that a try started and did not end, and kill it; where tries share one, the pool cannot tell."""
+    found = ""
+    for task in os.listdir("/proc/self/task"):
+        for pid in Path(f"/proc/self/task/{task}/children").read_text().split():
+            gone, _ = os.waitpid(int(pid), os.WNOHANG)
+            if not gone:
+                found = f"{pid} outlived its command"
+                os.kill(int(pid), signal.SIGKILL)
+                os.waitpid(int(pid), 0)
+    return found
 
 
 def _limit() -> None:

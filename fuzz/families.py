@@ -1,15 +1,23 @@
-"""The families, in the order in which they are tried."""
+"""The families, in the order in which they are tried; each is imported when it is needed."""
 
-from .configs import Configs
+from importlib import import_module
+
 from .family import Family
-from .images import ImageFolders, Images
-from .labels import Labels
-from .paths import Paths
-from .processes import Processes
-from .texts import Texts
-from .weights import Weights
 
-FAMILIES: dict[str, type[Family]] = {
-    family.name: family
-    for family in (Images, ImageFolders, Labels, Configs, Weights, Paths, Texts, Processes)
+# name -> module and class here
+FAMILIES = {
+    "images": ("images", "Images"),
+    "folders": ("images", "ImageFolders"),
+    "labels": ("labels", "Labels"),
+    "configs": ("configs", "Configs"),
+    "weights": ("weights", "Weights"),
+    "paths": ("paths", "Paths"),
+    "texts": ("texts", "Texts"),
+    "processes": ("processes", "Processes"),
 }
+
+
+def family_of(name: str) -> Family:
+    """Return the family of a name in `FAMILIES`."""
+    module, family = FAMILIES[name]
+    return getattr(import_module(f".{module}", __package__), family)()

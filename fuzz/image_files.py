@@ -2,8 +2,10 @@
 
 import io
 import struct
+import time
 import zlib
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 from PIL import Image, TiffImagePlugin
@@ -51,6 +53,7 @@ def png_chunks(file: bytes) -> list[tuple[bytes, bytes]]:
     return chunks
 
 
+@cache
 def compressed_zeros(count: int) -> bytes:
     """Return so many zero bytes, compressed by zlib."""
     packer, block = zlib.compressobj(9), bytes(2**20)
@@ -171,7 +174,7 @@ _KINDS: dict[str, tuple[str, dict]] = {
     "palette.blp": ("P", {}),
     "rgb.dib": ("RGB", {}),
     "rgb.eps": ("RGB", {}),
-    "rgb.pdf": ("RGB", {}),
+    "rgb.pdf": ("RGB", {"creationDate": time.gmtime(0), "modDate": time.gmtime(0)}),
     "still.avif": ("RGB", {}),
     "rgb.qoi": ("RGB", {}),
 }

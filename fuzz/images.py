@@ -79,7 +79,7 @@ class ImageFiles:
 
     def __init__(self) -> None:
         self.valid = valid_images()
-        self._zeros = compressed_zeros(300 * 2**20)
+        self._zeros = compressed_zeros(128 * 2**20)
         self._ways: dict[Callable[[random.Random, Path], str], float] = {
             self._damage: 60,
             self._cut_at_a_chunk: 5,
@@ -127,7 +127,7 @@ class ImageFiles:
         return f"{kind} that announces {width} x {height}"
 
     def _text_bomb(self, draw: random.Random, path: Path) -> str:
-        """300 MiB of zeros in a text chunk or a colour profile, before or behind the pixels."""
+        """128 MiB of zeros in a text chunk or a colour profile, before or behind the pixels."""
         kind, head = draw.choice(
             [(b"zTXt", b"k\0\0"), (b"iTXt", b"k\0\1\0\0\0"), (b"iCCP", b"k\0\0")]
         )

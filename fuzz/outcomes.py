@@ -21,6 +21,7 @@ BAD = (TRACEBACK, CODE, LINES, WRONG, SIGNAL, HANG, MEMORY, CODE_RAN, PROCESS, F
 _NO_MEMORY = re.compile(
     r"MemoryError|can't allocate memory|not enough memory|Cannot allocate memory"
 )
+_NUMBER = re.compile(r"(?<!\w)[-+.]?[0-9]+")
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")  # of progress bars
 _FRAME = re.compile(r'File "[^"]*?((?:boxrefine_d2|tools)/[^"]+)", line (\d+)')
 
@@ -81,7 +82,7 @@ def signature(outcome: Outcome) -> str:
         place, _, raised = outcome.detail.partition(" | ")
         return f"{outcome.kind}: {place} | {raised.partition(':')[0]}"
     plain = re.sub(r"'[^']*'|\"[^\"]*\"", "'...'", outcome.detail)
-    return f"{outcome.kind}: {re.sub(r'[-+.]?[0-9]+', '0', plain)}"[:160]
+    return f"{outcome.kind}: {_NUMBER.sub('0', plain)}"[:160]
 
 
 def _place(text: str, lines: list[str]) -> str:

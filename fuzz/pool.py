@@ -15,7 +15,7 @@ from time import monotonic, sleep
 from .child import serve
 from .family import Family
 from .outcomes import HANG, MEMORY, PROCESS, SIGNAL, Outcome
-from .sessions import end_session
+from .sessions import GRACE, end_session
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,12 @@ class _Child:
 
 
 class Pool:
-    """Runs the tries of a family in forked processes, so many at a time."""
+    """Runs the tries of a family in forked processes, so many at a time.
+
+    Attributes: grace: seconds in which what a command started must end after it.
+    """
+
+    grace = GRACE
 
     def __init__(self, family: Family, seed: int, root: Path, jobs: int):
         self.family, self.seed, self.root, self.jobs = family, seed, root, jobs
@@ -58,7 +63,7 @@ class Pool:
             for child in children:
                 with suppress(ProcessLookupError):
                     os.kill(child.pid, signal.SIGKILL)
-                end_session(child.pid, grace=0)
+                end_session(child.pid, 0)
 
     def _all(self, children: list[_Child], until: float, first: int, end: int) -> Iterator[Done]:
         parts = self._parts(first, end)
@@ -130,7 +135,7 @@ class Pool:
     def _buried(self, child: _Child) -> Iterator[Done]:
         """The last try of a process that is gone, judged by how it went, and by what it left running."""
         _, status = os.waitpid(child.pid, 0)
-        left = end_session(child.pid)
+        left = end_session(child.pid, self.grace)
         if child.number is None:
             return
         if rest := range(child.number + 1, child.numbers.stop):

@@ -28,12 +28,13 @@ from boxrefine_d2.doctor.devices import cpu_name, usable_cores
 from boxrefine_d2.errors import CommandParser, UserError, run_command
 from boxrefine_d2.evaluation import write_json
 
-from . import families
+from .families import FAMILIES, family_of
 from .family import Family
 from .outcomes import BAD, GOOD, signature
 from .pool import Done, Pool, keep
 
 MINUTES = 10.0
+RESULTS = "fuzz.json"
 _KEPT = 2  # failed tries of one cause that are kept
 
 
@@ -94,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = CommandParser(prog="fuzz", description=__doc__)
-    names = ", ".join(families.FAMILIES)
+    names = ", ".join(FAMILIES)
     parser.add_argument("--seed", type=int, default=0, metavar="N")
     parser.add_argument(
         "--minutes", type=float, default=MINUTES, metavar="M", help="of all families"
@@ -109,29 +110,39 @@ def _parser() -> argparse.ArgumentParser:
 
 def fuzz(args: argparse.Namespace) -> int:
     """Try the chosen families one after the other. Returns 1 if anything failed."""
-    if unknown := set(args.only or ()) - set(families.FAMILIES):
-        raise UserError(f"--only {unknown.pop()!r}: known: {', '.join(families.FAMILIES)}")
+    if unknown := set(args.only or ()) - set(FAMILIES):
+        raise UserError(f"--only {unknown.pop()!r}: known: {', '.join(FAMILIES)}")
     if args.jobs < 1 or not args.minutes > 0:
         raise UserError("--jobs and --minutes must be above 0")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # children end, too
     torch.set_num_threads(1)
     tqdm.monitor_interval = 0  # a thread, and threads do not survive a fork
-    chosen = [families.FAMILIES[name]() for name in args.only or families.FAMILIES]
+    chosen = [family_of(name) for name in args.only or FAMILIES]
     shares = sum(family.share for family in chosen)
-    kept = args.output.absolute()
-    shutil.rmtree(kept, ignore_errors=True)
-    kept.mkdir(parents=True)
+    kept = _emptied(args.output.absolute())
     here, tallies = Path.cwd(), {}
     for family in chosen:
         seconds = args.minutes * 60 * family.share / shares
         tallies[family.name] = _try_family(family, args, seconds, kept)
         os.chdir(here)
-    write_json(kept / "fuzz.json", _record(args, chosen, tallies))
-    print(f"\n{_table(tallies)}\n{kept / 'fuzz.json'}")
+    write_json(kept / RESULTS, _record(args, chosen, tallies))
+    print(f"\n{_table(tallies)}\n{kept / RESULTS}")
     for name, tally in tallies.items():
         for cause, facts in tally.causes.items():
             print(f"{name}: {facts['count']} x {cause}\n  {facts['title']}; {facts['kept'][0]}")
     return int(any(tally.causes for tally in tallies.values()))
+
+
+def _emptied(folder: Path) -> Path:
+    """The folder for what failed, without what an earlier run left; nobody else's files are removed."""
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / RESULTS).is_file():
+        raise UserError(
+            f"--output {str(folder)!r} holds files that are not of an earlier run; name another folder"
+        )
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    (folder / RESULTS).write_text("{}")
+    return folder
 
 
 def _try_family(family: Family, args: argparse.Namespace, seconds: float, kept: Path) -> Tally:

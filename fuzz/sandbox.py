@@ -39,9 +39,17 @@ class Sandbox:
         changed = {name for name in now if now[name] != self._before.get(name)}
         found = sorted(changed | (self._before.keys() - now.keys()))
         found += [str(p) for p in self.out.rglob("*") if p.name.endswith(".tmp")]
+        return found + [str(path) for path in self._escaped()]
+
+    def _escaped(self) -> list[Path]:
+        """What left the folder, which is removed: the next try shall not be blamed."""
+        found = []
         for above in self.root.parents:
             with suppress(OSError):
-                found += [str(above / x) for x in os.listdir(above) if ESCAPE in x]
+                found += [above / name for name in os.listdir(above) if ESCAPE in name]
+        for path in found:
+            with suppress(OSError):
+                path.unlink()
         return found
 
     def _state(self) -> dict[str, tuple[int, ...]]:

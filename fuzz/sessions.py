@@ -9,7 +9,7 @@ from time import monotonic, sleep
 GRACE = 3.0  # seconds in which worker processes may end after their command
 
 
-def end_session(session: int, grace: float = GRACE) -> list[str]:
+def end_session(session: int, grace: float) -> list[str]:
     """Return the processes of a session that have not ended in the time of grace; they are killed."""
     end = monotonic() + grace
     while (found := members(session)) and monotonic() < end:

@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from .mutation import NUMBERS, TEXTS, damaged, damaged_tree
+from .sandbox import ESCAPE
 
 State = dict[str, Tensor]
 
@@ -219,17 +220,15 @@ class WeightFiles:
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
             if kind in ("zeros", "pickle of zeros"):
                 name = "archive/data/0" if kind == "zeros" else "archive/data.pkl"
-                with archive.open(name, "w", force_zip64=True) as file:
+                with archive.open(_entry(name), "w", force_zip64=True) as file:
                     for _ in range(400):
                         file.write(bytes(2**20))
             if kind != "pickle of zeros":
-                archive.writestr("archive/data.pkl", pickled({"a": 1}, 2))
-            archive.writestr("archive/version", "3\n")
+                archive.writestr(_entry("archive/data.pkl"), pickled({"a": 1}, 2))
+            archive.writestr(_entry("archive/version"), "3\n")
             for number in range(3000 if kind == "many" else 1):
-                archive.writestr(
-                    f"archive/data/{number}x" if kind != "names" else f"../../fuzz_escape{number}",
-                    b"x",
-                )
+                name = f"../../{ESCAPE}{number}" if kind == "names" else f"archive/data/{number}x"
+                archive.writestr(_entry(name), b"x")
         return f"archive: {kind}"
 
     def _special(self, draw: random.Random, path: Path, mark: str) -> str:
@@ -274,10 +273,19 @@ def _replaced(archive: bytes, name: str, data: bytes | None) -> bytes:
     with zipfile.ZipFile(io.BytesIO(archive)) as old, zipfile.ZipFile(made, "w") as new:
         for entry in old.namelist():
             if not entry.endswith(name):
-                new.writestr(entry, old.read(entry))
+                new.writestr(_entry(entry), old.read(entry))
             elif data is not None:
-                new.writestr(entry, data)
+                new.writestr(_entry(entry), data)
     return made.getvalue()
+
+
+def _entry(name: str) -> zipfile.ZipInfo:
+    """A record without the time of day."""
+    entry = zipfile.ZipInfo(name)
+    entry.compress_type = (
+        zipfile.ZIP_DEFLATED if name.startswith("archive/data") else zipfile.ZIP_STORED
+    )
+    return entry
 
 
 def _nested(state: State) -> dict[str, Any]:
