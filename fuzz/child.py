@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 
 from .family import Family
 from .outcomes import CODE_RAN, FILE, MEMORY, PROCESS, TRACEBACK, Outcome, judge
-from .sandbox import Sandbox
+from .sandbox import MARK_SUFFIX, Sandbox
 
 MEMORY_MIB = 2048  # above it a try has failed
 _EXTRA_BYTES = 3 * 2**30  # of address space, above what the warm process has
@@ -142,13 +142,14 @@ def _one(family: Family, seed: int, number: int, root: Path, tell: Callable[[Any
 def _checked(outcome: Outcome, box: Sandbox) -> Outcome:
     """The outcome, or what is worse."""
     peak = _peak_mib()
-    if box.mark.exists():
+    strays = box.strays()
+    if box.mark.exists() or any(name.endswith(MARK_SUFFIX) for name in strays):
         return Outcome(CODE_RAN, f"the mark was made; {outcome.detail}", peak)
     if outcome.failed:
         return Outcome(outcome.kind, outcome.detail, peak)
     if peak > MEMORY_MIB:
         return Outcome(MEMORY, f"{peak} MiB; {outcome.detail}", peak)
-    if strays := box.strays():
+    if strays:
         return Outcome(FILE, f"{len(strays)}: {', '.join(strays[:3])}", peak)
     return Outcome(outcome.kind, outcome.detail, peak)
 

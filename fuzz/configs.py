@@ -13,6 +13,7 @@ from detectron2.engine import TrainerBase
 from boxrefine_d2.config import boxrefine_cfg
 from boxrefine_d2.files.shipped_configs import find_config
 
+from . import known_damage
 from .child import Enough
 from .commands import SCENES, SHORT, aside, command, pairs, succeed
 from .family import Family, Try
@@ -200,6 +201,7 @@ class Configs(Family):
     def prepare(self, folder: Path) -> None:
         """The keys, and what trainings import."""
         self._keys = sorted(keys_of(boxrefine_cfg()))
+        self._values = [*VALUES, *known_damage.values()]
         aside(lambda: self._warm(folder), folder / "log.txt")
 
     def _warm(self, folder: Path) -> None:
@@ -231,19 +233,20 @@ class Configs(Family):
         """One key, sometimes two."""
         tool, file = self._job(draw)
         changes = {
-            draw.choice(self._keys): draw.choice(VALUES) for _ in range(draw.choice((1, 1, 1, 2)))
+            draw.choice(self._keys): draw.choice(self._values)
+            for _ in range(draw.choice((1, 1, 1, 2)))
         }
         if draw.random() < 0.1:
             changes = {
                 draw.choice(
                     ("MODEL", "MODEL.X", "", ".", "A..B", "SOLVER.", "_BASE_")
-                ): draw.choice(VALUES)
+                ): draw.choice(self._values)
             }
         if "OUTPUT_DIR" in changes:  # as root this would write anywhere
             changes["OUTPUT_DIR"] = draw.choice(_outputs(box))
         words = pairs(self._settings(tool, box), changes)
-        if draw.random() < 0.03:
-            words = words[:-1]
+        if draw.random() < 0.05:
+            words += known_damage.words(draw)
         title = f"{Path(file).name} " + " ".join(f"{k} {v[:40]}" for k, v in changes.items())
         return command(title, tool, ["--config-file", file, *words])
 
@@ -258,9 +261,12 @@ class Configs(Family):
         path.write_text("_BASE_: base.yaml\nVERSION: 2\nSEED: 3\nSOLVER:\n  BASE_LR: 0.001\n")
         victim = draw.choice((path, base, base))
         victim.write_bytes(_damaged_yaml(victim.read_text(), draw))
+        title = f"damaged {victim.name}"
+        if draw.random() < 0.4 and (known := known_damage.config_file(box.given, draw)):
+            title, path = known
         words = pairs(self._settings(tool, box))
         return command(
-            f"damaged {victim.name} of {Path(file).name}",
+            f"{title} of {Path(file).name}",
             tool,
             ["--config-file", str(path), *words],
         )
@@ -282,6 +288,10 @@ class Configs(Family):
         }
         where = draw.choice(sorted(places))
         path.write_text(places[where])
+        known = known_damage.code_in_yaml(box.mark)
+        if known and draw.random() < 0.3:
+            where, tag = "known", draw.choice(known)
+            path.write_text(tag)
         if where == "base":
             base.write_text(f"VERSION: 2\nSEED: {tag}\n")
         words = pairs(self._settings(tool, box))

@@ -9,7 +9,7 @@ from pathlib import Path
 from boxrefine_d2.export import FORMATS
 from boxrefine_d2.labels import DROPS
 
-from . import label_files
+from . import known_damage, label_files
 from .commands import MINI, aside, command, succeed
 from .family import Family, Try
 from .sandbox import Sandbox
@@ -68,12 +68,16 @@ class Labels(Family):
         }
 
     def _damaged(self, victim: str, files: dict[str, Path], draw: random.Random) -> bytes:
+        whole = self._contents.get(victim) or files[victim].read_text()
+        known = known_damage.label_file(victim, whole, draw) if draw.random() < 0.4 else None
+        if known is not None:
+            return known
         if victim in self._contents:
             return label_files.damaged_json(self._contents[victim], draw)
         change: Callable[[str, random.Random], bytes] = (
             label_files.damaged_markup if victim == "xml" else label_files.damaged_table
         )
-        return change(files[victim].read_text(), draw)
+        return change(whole, draw)
 
     def _uses(
         self, draw: random.Random, files: dict[str, Path], box: Sandbox

@@ -62,6 +62,8 @@ def judge(code: int, text: str) -> Outcome:
     """
     text = _ESCAPES.sub("", text)
     lines = [line.strip() for line in re.split(r"[\r\n]+", text) if line.strip()]
+    if lines and lines[-1].startswith("stage "):
+        lines.pop()  # a pipeline tells which stage said so
     errors = [line for line in lines if line.startswith("error: ")]
     if "Traceback (most recent call last)" in text:
         return Outcome(MEMORY if _NO_MEMORY.search(lines[-1]) else TRACEBACK, _place(text, lines))

@@ -5,6 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 
 ESCAPE = "fuzz_escape"  # in every name that tries to leave its folder
+MARK_SUFFIX = ".ran"  # of files that hostile code makes beside its own
 _WRITABLE = ("out", "log")
 
 

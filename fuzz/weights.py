@@ -9,7 +9,7 @@ from pathlib import Path
 from boxrefine_d2.features.build import DINO_MINI
 from boxrefine_d2.language.build import SHIPPED
 
-from . import label_files
+from . import known_damage, label_files
 from .commands import MINI, SCENES, SHORT, aside, command, pairs, succeed
 from .configs import stop_early
 from .family import Family, Try
@@ -58,7 +58,8 @@ class Weights(Family):
         if draw.random() < 0.15:
             return self._folder(draw, box)
         path = box.given / f"w{draw.choice(('.pth', '.pth', '.safetensors', '.pkl', '.bin', ''))}"
-        title = self._files.draw(draw, path, str(box.mark))
+        known = known_damage.weight_file(path, draw) if draw.random() < 0.4 else None
+        title = known or self._files.draw(draw, path, str(box.mark))
         options = self._options(str(path), box)
         name = draw.choice(sorted(options))
         tool, argv = options[name]() if callable(options[name]) else options[name]

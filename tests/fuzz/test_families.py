@@ -5,6 +5,7 @@ import random
 import shutil
 import stat
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from fuzz.sandbox import ESCAPE, Sandbox
 from fuzz.texts import TEXTS, hostile_tree, live_markup
 from fuzz.weight_files import pickled, saved
 
-SEEDS = range(12)
+SEEDS = range(8)
 
 
 @pytest.fixture
@@ -42,6 +43,8 @@ def family(request, tmp_path, monkeypatch):
     monkeypatch.setattr(processes, "_same_bytes", lambda *names: lambda out: None)
     monkeypatch.setattr(processes, "_weights", lambda out: None)
     monkeypatch.setattr(processes, "monotonic", lambda: 0.0)
+    # the time of day, which archives hold
+    monkeypatch.setattr(time, "localtime", lambda *seconds: time.gmtime(10**9))
     monkeypatch.chdir(tmp_path)
     made = family_of(request.param)
     (tmp_path / "valid").mkdir()
@@ -71,7 +74,7 @@ def test_a_seed_gives_one_try(family, tmp_path):
     again = [drawn(family, seed, tmp_path / "box") for seed in SEEDS]
     assert first == again
     assert (
-        len({(title, command, str(sorted(files.items()))) for title, command, files in first}) > 8
+        len({(title, command, str(sorted(files.items()))) for title, command, files in first}) > 5
     )
 
 

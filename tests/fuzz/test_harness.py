@@ -69,6 +69,7 @@ def test_the_table_and_the_causes_are_on_the_terminal(planted):
         (0, "done\n", "ok"),
         (2, "loading\nerror: no such file\n", "refused"),
         (2, "bar 1/2\r\x1b[Aerror: no such file\n", "refused"),
+        (2, "error: no such file\nstage labels (1 of 2) failed with exit code 2\n", "refused"),
         (2, "usage: x\n", "not one line"),
         (2, "error: a\nand more\n", "not one line"),
         (1, "error: a\n", "wrong exit code"),
