@@ -70,6 +70,7 @@ setup(
         "opencv": ["opencv-python-headless>=4.8"],
         "opencv-contrib": ["opencv-contrib-python-headless>=4.8"],
         "pretrain": ["lightly>=1.5.20"],
+        "heic": ["pillow-heif>=1.0"],
         "crf": ["pydensecrf2>=1.1"],
         "grounding": ["transformers>=5.0"],
         "dev": ["mypy", "pytest", "pytest-xdist", "ruff"],

@@ -228,7 +228,7 @@ def _require_folder(folder: Path, what: str, package: str) -> None:
 
 def _files(folder: Path) -> list[tuple[str, Path]]:
     """(path below the folder, path) of pictures; not of links, which repeat others, nor documents."""
-    records = load_folder(folder)
+    records = load_folder(folder).records
     files = [(record["relative_name"], Path(record["file_name"])) for record in records]
     return [(n, p) for n, p in files if not p.is_symlink() and "doc" not in n.split("/")[:-1]]
 

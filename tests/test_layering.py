@@ -19,7 +19,7 @@ ALLOWED = {
     "structures": set(),
     "data": {"structures", "errors", "files"},
     "features": {"structures", "errors", "files"},
-    "language": {"features", "errors"},
+    "language": {"features", "errors", "files"},
     "discovery": {"structures", "errors", "config"},
     "modeling": {"structures", "features", "discovery", "errors"},
     "grounding": {"structures", "features", "language", "discovery", "modeling", "errors"},

@@ -12,11 +12,13 @@ import safetensors.torch
 from torch import Tensor
 
 import boxrefine_d2
-from boxrefine_d2.errors import CommandParser, UserError, run_command
+from boxrefine_d2.errors import CommandParser, run_command
 from boxrefine_d2.features.build import build_backbone, official_file
+from boxrefine_d2.features.checkpoint_file import check_weights_file
 from boxrefine_d2.features.detectron2_names import to_detectron2_names
 from boxrefine_d2.features.weights import file_sha256
 from boxrefine_d2.files.atomic import atomic_binary_file
+from boxrefine_d2.files.outputs import check_output_file
 
 BACKBONE = "dino_resnet50"
 
@@ -39,12 +41,10 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _convert(args: argparse.Namespace) -> None:
-    if args.output.suffix not in (".safetensors", ".pkl"):
-        raise UserError(
-            f"--output {args.output}: the name must end in .safetensors, or .pkl as Detectron2's"
-        )
-    if args.input and not args.input.is_file():
-        raise UserError(f"--input {args.input}: there is no such file")
+    inputs = [args.input] if args.input else []
+    check_output_file(args.output, inputs=inputs, suffixes=(".safetensors", ".pkl"))
+    if args.input:
+        check_weights_file(args.input)
     source = args.input or official_file(BACKBONE)
     state = to_detectron2_names(build_backbone(BACKBONE, source).state_dict())
     state = {name: value.detach().float().contiguous() for name, value in state.items()}
@@ -54,7 +54,7 @@ def _convert(args: argparse.Namespace) -> None:
 
 
 def _bytes(state: dict[str, Tensor], output: Path, source: Path) -> bytes:
-    if output.suffix == ".safetensors":
+    if output.suffix.lower() == ".safetensors":
         metadata = {
             "source": source.name,
             "source_sha256": file_sha256(source),

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import safetensors.torch
 
-from boxrefine_d2.errors import CommandParser, UserError, run_command
+from boxrefine_d2.errors import CommandParser, run_command
 from boxrefine_d2.features.pickled_module import read_pickled_module
 from boxrefine_d2.features.text_heatmap import HEATMAPS, our_names
 from boxrefine_d2.features.weights import build_empty, load_into
 from boxrefine_d2.files.atomic import atomic_binary_file
+from boxrefine_d2.files.outputs import check_output_file
 
 
 def parser() -> argparse.ArgumentParser:
@@ -27,8 +28,7 @@ def parser() -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     """Reads, checks that it is the network, and writes it by our names."""
-    if args.output.suffix != ".safetensors":
-        raise UserError(f"--output {args.output}: its name must end in .safetensors")
+    check_output_file(args.output, inputs=[args.input], suffixes=(".safetensors",))
     state = read_pickled_module(args.input)
     state = our_names({name.removeprefix("module."): value for name, value in state.items()})
     network = build_empty(HEATMAPS[args.network].build)

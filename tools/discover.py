@@ -5,7 +5,6 @@ import os
 import re
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from detectron2.utils import comm
 
@@ -14,6 +13,7 @@ from boxrefine_d2.engine.launch import run_torchrun
 from boxrefine_d2.errors import CommandParser, UserError, run_command
 from boxrefine_d2.features.command_line import add_network_arguments
 from boxrefine_d2.features.device import PRECISIONS
+from boxrefine_d2.files.names import user_path
 from boxrefine_d2.pseudo_labels import DiscoverySettings, discover_dataset, parameters_of
 
 
@@ -26,7 +26,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--data", required=True, metavar="SPEC", help="a dataset spec, e.g. folder:DIR"
     )
-    parser.add_argument("--output", required=True, type=Path, metavar="FILE.json")
+    parser.add_argument("--output", required=True, type=user_path, metavar="FILE.json")
     add_network_arguments(parser, defaults.backbone, defaults.max_side)
     parser.add_argument("--batch-size", type=int, default=defaults.batch_size, metavar="B")
     parser.add_argument("--precision", default=defaults.precision, choices=PRECISIONS)

@@ -3,9 +3,10 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from boxrefine_d2.errors import CommandParser, run_command
+from boxrefine_d2.files.names import user_path
+from boxrefine_d2.files.outputs import check_output_file
 from boxrefine_d2.labels import (
     AREAS,
     COMPARISONS,
@@ -37,8 +38,8 @@ def parser() -> argparse.ArgumentParser:
     edits = parser.add_subparsers(required=True, metavar="merge|separate|matching|top")
 
     merging = edits.add_parser("merge", help=MERGE, description=MERGE)
-    merging.add_argument("--old", required=True, metavar="OLD.json")
-    merging.add_argument("--new", required=True, metavar="PREDICTIONS.json")
+    merging.add_argument("--old", required=True, type=user_path, metavar="OLD.json")
+    merging.add_argument("--new", required=True, type=user_path, metavar="PREDICTIONS.json")
     merging.add_argument("--min-score", required=True, type=float, metavar="S", help=MIN_SCORE_HELP)
     merging.add_argument("--max-iou", type=float, default=MAX_IOU, metavar="IOU")
     merging.add_argument("--by", choices=COMPARISONS, help=BY_HELP)
@@ -46,26 +47,28 @@ def parser() -> argparse.ArgumentParser:
     merging.set_defaults(run=_merge)
 
     separating = edits.add_parser("separate", help=SEPARATE, description=SEPARATE)
-    separating.add_argument("--input", required=True, metavar="FILE.json")
+    separating.add_argument("--input", required=True, type=user_path, metavar="FILE.json")
     separating.add_argument("--drop", choices=DROPS, default="images", help=DROP_HELP)
     separating.set_defaults(run=_separate)
 
     matching = edits.add_parser("matching", help=MATCHING, description=MATCHING)
-    matching.add_argument("--input", required=True, metavar="FILE.json")
-    matching.add_argument("--predictions", required=True, metavar="PREDICTIONS.json")
+    matching.add_argument("--input", required=True, type=user_path, metavar="FILE.json")
+    matching.add_argument(
+        "--predictions", required=True, type=user_path, metavar="PREDICTIONS.json"
+    )
     matching.add_argument("--min-score", type=float, default=MATCH_MIN_SCORE, metavar="S")
     matching.add_argument("--min-iou", type=float, default=MATCH_MIN_IOU, metavar="IOU")
     matching.add_argument("--by", choices=COMPARISONS, help=BY_HELP)
     matching.set_defaults(run=_match)
 
     best = edits.add_parser("top", help=TOP, description=TOP)
-    best.add_argument("--input", required=True, metavar="FILE.json")
+    best.add_argument("--input", required=True, type=user_path, metavar="FILE.json")
     best.add_argument("--count", required=True, type=int, metavar="N", help="labels of an image")
     best.add_argument("--min-score", type=float, metavar="S", help="leave out labels below it")
     best.set_defaults(run=_top)
 
     for edit in (merging, separating, matching, best):
-        edit.add_argument("--output", required=True, type=Path, metavar="OUT.json")
+        edit.add_argument("--output", required=True, type=user_path, metavar="OUT.json")
     return parser
 
 
@@ -89,6 +92,8 @@ def _top(args: argparse.Namespace) -> EditSummary:
 
 def run(args: argparse.Namespace) -> None:
     """Edits and says what became of the labels."""
+    names = ("old", "new", "input", "predictions")
+    check_output_file(args.output, inputs=[getattr(args, x) for x in names if hasattr(args, x)])
     print(args.run(args))
 
 

@@ -8,8 +8,10 @@ import sys
 from collections.abc import Sequence
 
 from boxrefine_d2 import evaluation
-from boxrefine_d2.data.dataset_spec import load_spec
+from boxrefine_d2.data.dataset_spec import files_of_spec, load_spec
 from boxrefine_d2.errors import CommandParser, run_command
+from boxrefine_d2.files.names import user_path
+from boxrefine_d2.files.outputs import check_output_file
 
 PRED_HELP = "COCO data set file or COCO results list; image ids as in SPEC (VOC: '000005')"
 PROTOCOL_HELP = "what counts as ground truth for CorLoc"
@@ -25,9 +27,13 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         prog="evaluate.py", description="Scores predicted boxes; reads no image."
     )
     parser.add_argument("--gt", required=True, metavar="SPEC", help="labelled data set")
-    parser.add_argument("--pred", required=True, metavar="FILE.json", help=PRED_HELP)
+    parser.add_argument(
+        "--pred", required=True, type=user_path, metavar="FILE.json", help=PRED_HELP
+    )
     parser.add_argument("--metrics", required=True, help=f"comma-separated, of: {metrics}")
-    parser.add_argument("--json", metavar="OUT.json", help="also write the numbers there")
+    parser.add_argument(
+        "--json", type=user_path, metavar="OUT.json", help="also write the numbers there"
+    )
     parser.add_argument("--protocol", default="lost", help=f"{PROTOCOL_HELP}: {protocols}")
     return parser.parse_args(argv)
 
@@ -35,6 +41,9 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 def _evaluate(argv: Sequence[str] | None) -> None:
     args = _parse(argv)
     metrics = evaluation.parse_metrics(args.metrics)
+    if args.json:
+        inputs = [args.pred, *files_of_spec(args.gt)]
+        check_output_file(args.json, inputs=inputs, flag="--json")
     predictions = evaluation.read_predictions(args.pred)
     dataset = load_spec(args.gt)
     ids, rounds = frozenset(dataset.category_ids), dataset.corloc_rounds_boxes

@@ -13,6 +13,7 @@ import torch
 
 import boxrefine_d2
 from boxrefine_d2.data import load_spec
+from boxrefine_d2.data.frames import in_pixel_frame
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.features import build_backbone
 
@@ -95,7 +96,7 @@ def key_similarity(
         raise UserError(f"--max-side is {max_side}; give pixels, or 0 for no limit")
     if seed < 0:
         raise UserError(f"--seed is {seed}, but a whole number from 0 is needed")
-    dataset = load_spec(data)
+    dataset = in_pixel_frame(load_spec(data), data)
     network = build_backbone(backbone, weights).to(device)
     keys = mean_keys(dataset, network, per=per, max_side=max_side, name=data)
     info = {

@@ -12,7 +12,8 @@ from boxrefine_d2.data.coco import load_coco
 from boxrefine_d2.data.folder import load_folder
 from boxrefine_d2.data.images import SCENES_PREFIX
 from boxrefine_d2.data.records import LoadedDataset, Record
-from boxrefine_d2.data.registered import NAMED_DATASETS, load_named, load_voc_dataset
+from boxrefine_d2.data.registered import NAMED_DATASETS, load_named
+from boxrefine_d2.data.voc_splits import load_voc_dataset
 from boxrefine_d2.errors import UserError
 
 BASE_FORMS = {
@@ -35,7 +36,7 @@ def load_base(kind: str, arguments: tuple[str, ...], limit: int | None = None) -
     if kind == "scenes":
         return _load_scenes(arguments[0], limit)
     if kind == "folder":
-        return LoadedDataset(load_folder(arguments[0], limit), [], [], labelled=False)
+        return load_folder(arguments[0], limit)
     if kind == "coco":
         return load_coco(*arguments)
     if kind == "voc":

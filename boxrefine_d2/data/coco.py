@@ -1,20 +1,31 @@
 """COCO files: one JSON object with `images`, `annotations` and `categories`, read with nothing but
 the standard library."""
 
-import json
 import logging
-import math
 import os
 from collections import Counter
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 from detectron2.structures import BoxMode
-from pycocotools import mask as mask_codec
 
+from boxrefine_d2.data.exchanged_sizes import correct_exchanged_sizes
+from boxrefine_d2.data.image_files import ImageFinder
 from boxrefine_d2.data.images import header_size
 from boxrefine_d2.data.records import LoadedDataset, Record
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.files.inputs import read_json
+from boxrefine_d2.files.names import shown_name
+from boxrefine_d2.files.values import (
+    MAX_COORDINATE,
+    image_sides,
+    is_file_name,
+    is_id,
+    is_number,
+    is_whole,
+    shown_value,
+)
+from boxrefine_d2.structures.segmentation import compressed_rle, plain_segmentation
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +40,7 @@ def load_coco(
     the annotation's id (`annotation_id`) are kept where present, uncompressed RLE as compressed
     RLE. Categories are numbered from 0 by ascending id. A file without `annotations` is data
     without labels. In the files of MaskCut's release width and height of the images stand in each
-    other's place; where all masks say so, they are exchanged and a warning counts the images.
+    other's place, in others those of the masks: `correct_exchanged_sizes` reads both the right way.
     Pictures are not looked at, except for the header of one whose size the file does not give.
 
     Raises: UserError for a missing file or folder, for JSON that is not a COCO object, and for an
@@ -68,15 +79,7 @@ def read_coco_document(path: Path, what: str = "COCO file") -> dict[str, Any]:
     """The JSON object of a COCO file, with `images` (and, where present, `annotations` and
     `categories`) known to be lists of objects. Raises: UserError otherwise, in one line that calls
     the file `what`."""
-    try:
-        with path.open(encoding="utf-8") as file:
-            document = json.load(file)
-    except FileNotFoundError as error:
-        raise UserError(f"{what} {str(path)!r} does not exist") from error
-    except OSError as error:
-        raise UserError(f"cannot read {what} {str(path)!r}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:  # JSON and encoding errors are both ValueErrors
-        raise UserError(f"{what} {str(path)!r} is not JSON: {error}") from error
+    document = read_json(path, what)
     if isinstance(document, list):
         raise UserError(
             f"{str(path)!r} is a JSON list (COCO results?); expected a COCO data set file, an object with images"
@@ -84,7 +87,7 @@ def read_coco_document(path: Path, what: str = "COCO file") -> dict[str, Any]:
     if not isinstance(document, dict):
         raise UserError(f"{str(path)!r} is JSON but not an object; expected a COCO data set file")
     if "images" not in document:
-        keys = ", ".join(map(repr, list(document)[:8])) or "nothing"
+        keys = ", ".join(map(shown_value, list(document)[:8])) or "nothing"
         raise UserError(f"{what} {str(path)!r} has no 'images'; it has {keys}")
     for key in ("images", "annotations", "categories"):
         entries = document.get(key, [])
@@ -102,13 +105,14 @@ def _categories(document: dict[str, Any], path: Path) -> dict[int, str]:
     names: dict[int, str] = {}
     for entry in document.get("categories", []):
         category_id = entry.get("id")
-        if not _is_int(category_id):
+        if not is_whole(category_id):
             raise UserError(
-                f"COCO file {str(path)!r}: a category has the id {category_id!r}; it must be an integer"
+                f"COCO file {str(path)!r}: a category has the id {shown_value(category_id)}; it must be an integer"
             )
         if category_id in names:
             raise UserError(f"COCO file {str(path)!r}: two categories have the id {category_id}")
-        names[category_id] = str(entry.get("name", category_id))
+        name = entry.get("name", category_id)
+        names[category_id] = shown_name(name) if isinstance(name, str) else shown_value(name)
     return dict(sorted(names.items()))
 
 
@@ -116,27 +120,39 @@ def _image_records(
     images: list[dict[str, Any]], path: Path, folder: Path
 ) -> dict[int | str, Record]:
     records: dict[int | str, Record] = {}
+    finder, without_size = ImageFinder(folder), 0
     for entry in images:
         image_id, name = entry.get("id"), entry.get("file_name")
-        if not (_is_int(image_id) or isinstance(image_id, str)):
+        if not is_id(image_id):
             raise UserError(
-                f"COCO file {str(path)!r}: an image has the id {image_id!r}; it must be an integer or a string"
+                f"COCO file {str(path)!r}: an image has the id {shown_value(image_id)}; it must be an integer or a string"
             )
         if image_id in records:
             raise UserError(f"COCO file {str(path)!r}: two images have the id {image_id!r}")
-        if not (isinstance(name, str) and name):
+        if name is None or name == "":
             raise UserError(f"COCO file {str(path)!r}: image {image_id!r} has no 'file_name'")
-        file_name = os.path.join(folder, name)
-        height, width = entry.get("height"), entry.get("width")
-        if not (_is_int(height) and _is_int(width) and height > 0 and width > 0):
-            height, width = header_size(file_name)
+        if not is_file_name(name):
+            raise UserError(
+                f"COCO file {str(path)!r}: image {image_id!r} has the file_name {shown_value(name)}, which no file can have"
+            )
+        relative = finder.find(name)
+        file_name = os.path.join(folder, relative)
+        sides = image_sides(entry.get("height"), entry.get("width"))
+        without_size += sides is None
+        height, width = sides or header_size(file_name)
         records[image_id] = {
             "file_name": file_name,
-            "relative_name": Path(name).as_posix(),
+            "relative_name": relative,
             "image_id": image_id,
             "height": height,
             "width": width,
         }
+    finder.report(path)
+    if without_size:
+        logger.info(
+            "%s: %d images have no width and height in whole pixels; read from the images",
+            *(path, without_size),
+        )
     return records
 
 
@@ -153,38 +169,31 @@ def _attach(
     odd: Counter[str] = Counter()
     seen = set()
     for index, entry in enumerate(annotations):
-        where = f"COCO file {str(path)!r}: annotation {entry.get('id', f'number {index}')!r}"
-        image_id, category_id = entry.get("image_id"), entry.get("category_id")
-        if not isinstance(image_id, (int, str)) or image_id not in records:
-            known = next(iter(records))
-            raise UserError(
-                f"{where} has image_id {image_id!r}, and no image has this id (first of {len(records)}: {known!r})"
-            )
-        if not _is_int(category_id) or category_id not in contiguous:
-            known = ", ".join(map(str, list(contiguous)[:8])) or "none"
-            raise UserError(
-                f"{where} has category_id {category_id!r}, and no category has this id (there are: {known})"
-            )
-        box = xyxy_of(entry.get("bbox"))
-        if box is None:
-            raise UserError(
-                f"{where} has the bbox {entry.get('bbox')!r}; it must be four finite numbers [x, y, w, h]"
-            )
+        problem = _problem(entry, records, contiguous)
+        if problem:
+            which = shown_value(entry.get("id", f"number {index}"))
+            raise UserError(f"COCO file {str(path)!r}: annotation {which} {problem}")
+        box = xyxy_of(entry["bbox"])
+        assert box is not None
         odd["boxes have no area; they are kept as they are"] += box[2] <= box[0] or box[3] <= box[1]
         converted: Record = {
             "bbox": box,
             "bbox_mode": BoxMode.XYXY_ABS,
-            "category_id": contiguous[category_id],
+            "category_id": contiguous[entry["category_id"]],
             "iscrowd": int(bool(entry.get("iscrowd", 0))),
         }
-        if "id" in entry:
-            odd["annotation ids occur more than once"] += repr(entry["id"]) in seen
-            seen.add(repr(entry["id"]))
-            converted["annotation_id"] = entry["id"]
-        for key in ("phrase", "score"):
-            if key in entry:
-                converted[key] = entry[key]
-        if _is_area(entry.get("area")):
+        annotation_id = entry.get("id")
+        if is_id(annotation_id):
+            odd["annotation ids occur more than once"] += annotation_id in seen
+            seen.add(annotation_id)
+            converted["annotation_id"] = annotation_id
+        elif "id" in entry:
+            odd["annotation ids are no whole number and no text; they are left out"] += 1
+        if entry.get("phrase") is not None:
+            converted["phrase"] = shown_name(entry["phrase"])
+        if entry.get("score") is not None:
+            converted["score"] = entry["score"]
+        if is_number(entry.get("area")) and entry["area"] >= 0:
             converted["area"] = float(entry["area"])
         if entry.get("segmentation"):
             segmentation = _segmentation(entry["segmentation"])
@@ -192,73 +201,51 @@ def _attach(
                 odd["segmentations are unusable; only their boxes are kept"] += 1
             else:
                 converted["segmentation"] = segmentation
-        records[image_id]["annotations"].append(converted)
-    turned = [one for record in records.values() for one in _turned_masks(record)]
-    if turned and all(turned):
-        for record in records.values():
-            record["height"], record["width"] = record["width"], record["height"]
-        odd["images have width and height exchanged, by their masks; read the right way"] = len(
-            records
-        )
+        records[entry["image_id"]]["annotations"].append(converted)
+    odd.update(correct_exchanged_sizes(records.values(), f"COCO file {str(path)!r}"))
     for what, count in odd.items():
         if count:
             logger.warning("%s: %d %s", path, count, what)
 
 
-def _turned_masks(record: Record) -> list[bool]:
-    """Of each RLE mask, if the image is not square, whether its size is (width, height) of the image."""
-    if record["height"] == record["width"]:
-        return []
-    turned = [record["width"], record["height"]]
-    masks = [found.get("segmentation") for found in record["annotations"]]
-    return [mask["size"] == turned for mask in masks if isinstance(mask, dict)]
+def _problem(
+    entry: dict[str, Any], records: dict[int | str, Record], categories: dict[int, int]
+) -> str | None:
+    """What is wrong with an annotation; None if nothing is."""
+    image_id, category_id = entry.get("image_id"), entry.get("category_id")
+    if not is_id(image_id) or image_id not in records:
+        known = next(iter(records))
+        return f"has image_id {shown_value(image_id)}, and no image has this id (first of {len(records)}: {known!r})"
+    if not is_whole(category_id) or category_id not in categories:
+        ids = ", ".join(map(str, list(categories)[:8])) or "none"
+        return f"has category_id {shown_value(category_id)}, and no category has this id (there are: {ids})"
+    bbox, phrase, score = entry.get("bbox"), entry.get("phrase"), entry.get("score")
+    if xyxy_of(bbox) is None:
+        return f"has the bbox {shown_value(bbox)}; it must be four finite numbers [x, y, w, h]"
+    if phrase is not None and not isinstance(phrase, str):
+        return f"has the phrase {shown_value(phrase)}; it must be a text"
+    if score is not None and not is_number(score):
+        return f"has the score {shown_value(score)}; it must be a finite number"
+    return None
 
 
 def xyxy_of(bbox: Any) -> list[float] | None:
     """[x, y, w, h] -> [x, y, x + w, y + h] as floats; None if it is not four finite numbers."""
     if not isinstance(bbox, (list, tuple)) or len(bbox) != 4:
         return None
-    for number in bbox:
-        if (
-            isinstance(number, bool)
-            or not isinstance(number, (int, float))
-            or not math.isfinite(number)
-        ):
-            return None
+    if not all(is_number(number, MAX_COORDINATE) for number in bbox):
+        return None
     x, y, w, h = map(float, bbox)
     return [x, y, x + w, y + h]
 
 
 def _segmentation(value: Any) -> Any:
     """Polygons of at least three points, or compressed RLE; None for anything else."""
-    if isinstance(value, dict):
-        size, counts = value.get("size"), value.get("counts")
-        if not (isinstance(size, list) and len(size) == 2 and all(map(_is_int, size))):
-            return None
-        if isinstance(counts, str):
-            return {"size": size, "counts": counts}
-        if (
-            isinstance(counts, list)
-            and all(map(_is_int, counts))
-            and sum(counts) == size[0] * size[1]
-        ):
-            rle = mask_codec.frPyObjects({"size": size, "counts": counts}, *size)
-            return {"size": size, "counts": rle["counts"].decode("ascii")}
+    plain = plain_segmentation(value)
+    if not isinstance(plain, dict) or isinstance(plain["counts"], str):
+        return plain
+    try:
+        rle = compressed_rle(plain, plain["size"])
+    except ValueError:
         return None
-    if isinstance(value, list):
-        polygons = [
-            part
-            for part in value
-            if isinstance(part, list) and len(part) >= 6 and len(part) % 2 == 0
-        ]
-        return polygons or None
-    return None
-
-
-def _is_area(value: Any) -> TypeGuard[int | float]:
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return is_number and math.isfinite(value) and value >= 0
-
-
-def _is_int(value: Any) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool)
+    return {"size": plain["size"], "counts": rle["counts"].decode("ascii")}

@@ -9,6 +9,7 @@ from pathlib import Path
 from boxrefine_d2.data.coco import load_coco
 from boxrefine_d2.data.records import LoadedDataset
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.files.inputs import read_text
 
 LIST_NAME = "coco20k.txt"
 # The list that LOST and TokenCut ship, byte for byte the same.
@@ -46,18 +47,13 @@ def load_coco20k(coco_root: str | os.PathLike[str]) -> LoadedDataset:
 
 
 def _read_list(path: Path) -> list[str]:
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError as error:
+    if not os.path.lexists(path):
         raise UserError(
             f"the list of COCO20k, {str(path)!r}, does not exist; it is datasets/coco_20k_filenames.txt of the LOST repository"
-        ) from error
-    except OSError as error:
-        raise UserError(
-            f"cannot read the list of COCO20k, {str(path)!r}: {error.strerror}"
-        ) from error
-    names = content.decode("utf-8", errors="replace").split()
-    digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
+        )
+    text = read_text(path, "list of COCO20k")  # whose line ends are those of the original
+    names = text.split()
+    digest = hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
     if len(names) != LIST_LENGTH or digest != LIST_MD5:
         raise UserError(
             f"{str(path)!r} is not the list of COCO20k: {len(names)} lines, md5 {digest}, expected {LIST_LENGTH} lines, "

@@ -8,6 +8,8 @@ from pathlib import Path
 from boxrefine_d2.data.coco import dataset_of_document, read_coco_document
 from boxrefine_d2.data.records import LoadedDataset
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.files.names import shown_name
+from boxrefine_d2.files.values import is_id, shown_value
 
 
 def load_coco_captions(json_path: str | Path, image_dir: str | Path) -> LoadedDataset:
@@ -24,11 +26,11 @@ def load_coco_captions(json_path: str | Path, image_dir: str | Path) -> LoadedDa
     captions: dict[int | str, list[str]] = {record["image_id"]: [] for record in dataset.records}
     for entry in document.get("annotations", []):
         image_id, caption = entry.get("image_id"), entry.get("caption")
-        if image_id not in captions or not isinstance(caption, str):
+        if not is_id(image_id) or image_id not in captions or not isinstance(caption, str):
             raise UserError(
-                f"caption file {str(path)!r}: annotation {entry.get('id')!r} is no caption of an image of the file"
+                f"caption file {str(path)!r}: annotation {shown_value(entry.get('id'))} is no caption of an image of the file"
             )
-        captions[image_id].append(caption.strip())
+        captions[image_id].append(shown_name(caption).strip())
     without = sum(not of_image for of_image in captions.values())
     if without == len(captions):
         raise UserError(f"caption file {str(path)!r}: none of its {without} images has a caption")

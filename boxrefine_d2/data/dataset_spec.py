@@ -26,6 +26,7 @@ from typing import Any
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from boxrefine_d2.data.bases import BASE_FORMS, NAMED, load_base
+from boxrefine_d2.data.frames import in_pixel_frame
 from boxrefine_d2.data.modifiers import (
     agnostic,
     every,
@@ -115,21 +116,38 @@ def load_spec(text: str) -> LoadedDataset:
             not fit the images.
     """
     spec = parse_spec(text)
-    dataset = load_base(spec.kind, spec.arguments, _limit_of_base(spec))
+    dataset = load_base(spec.kind, tuple(map(_at_home, spec.arguments)), _limit_of_base(spec))
     for modifier in spec.modifiers:
         if modifier.name in _WITHOUT_VALUE:
             dataset = _WITHOUT_VALUE[modifier.name](dataset)
         elif isinstance(modifier.value, int):
             dataset = _COUNTED[modifier.name](dataset, modifier.value)
         else:
-            dataset = with_pseudo_labels(dataset, str(modifier.value))
+            dataset = with_pseudo_labels(dataset, _at_home(str(modifier.value)))
     return dataset
+
+
+def files_of_spec(text: str) -> list[str]:
+    """Return the files and folders that a spec names, so that no output takes the place of one.
+
+    Raises: UserError for a spec that does not parse.
+    """
+    spec = parse_spec(text)
+    named = [str(m.value) for m in spec.modifiers if isinstance(m.value, str)]
+    own = spec.arguments if spec.kind in ("folder", "coco") else spec.arguments[:1]
+    return [_at_home(path) for path in (*own, *named)]
+
+
+def _at_home(path: str) -> str:
+    """A path with ~ filled in, which no shell does behind a colon."""
+    return os.path.expanduser(path)
 
 
 def register_spec(text: str) -> str:
     """Makes Detectron2's catalogs know a spec under its own text, and returns that text.
 
-    The spec is parsed now and loaded when the catalog is asked for it. `thing_classes` is in the
+    The spec is parsed now and loaded when the catalog is asked for it; what uses the catalog joins labels to pixels, so
+    they are held against each other then (`in_pixel_frame`). `thing_classes` is in the
     MetadataCatalog from now on where it is known without loading, otherwise, like
     `thing_dataset_id_to_contiguous_id`, from the first loading on. The names of `NAMED_DATASETS`
     are read by this package from then on, also those that Detectron2 ships a loader for
@@ -154,7 +172,7 @@ def register_spec(text: str) -> str:
 
 def _catalog_function(text: str) -> Callable[[], list[Record]]:
     def load() -> list[Record]:
-        dataset = load_spec(text)
+        dataset = in_pixel_frame(load_spec(text), text)
         own_ids = {own: index for index, own in enumerate(dataset.category_ids)}
         _describe(
             text,

@@ -6,15 +6,19 @@ flickr30k/flickr30k_images/flickr30k_images/ID.jpg              the folder's nam
 """
 
 import re
-import xml.etree.ElementTree as ElementTree
 from pathlib import Path
+from xml.etree import ElementTree
 
 from detectron2.structures import BoxMode
 from tqdm import tqdm
 
+from boxrefine_d2.data.image_files import ImageFinder
 from boxrefine_d2.data.images import header_size
 from boxrefine_d2.data.records import LoadedDataset, Record
+from boxrefine_d2.data.xml_file import read_xml
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.files.inputs import read_lines
+from boxrefine_d2.files.values import coordinates_of_words
 
 ENTITIES = "flickr30k_entities"
 IMAGES = "flickr30k_images/flickr30k_images"
@@ -33,8 +37,12 @@ def load_flickr30k(root: str | Path, split: str) -> LoadedDataset:
     Raises: UserError for a missing list or file, or an XML file that is damaged.
     """
     folder = Path(root)
-    ids = _lines(folder / f"{split}.txt")
-    records = [_record(folder, name) for name in tqdm(ids, "flickr30k", disable=len(ids) < 1000)]
+    ids = read_lines(folder / f"{split}.txt", "list of images")
+    finder = ImageFinder(folder / IMAGES)
+    records = [
+        _record(folder, name, finder) for name in tqdm(ids, "flickr30k", disable=len(ids) < 1000)
+    ]
+    finder.report(folder)
     return LoadedDataset(records, ["object"], [1])
 
 
@@ -53,17 +61,14 @@ def parse_sentence(sentence: str) -> tuple[str, list[tuple[str, str]]]:
     return " ".join(bare.split()), found
 
 
-def _record(root: Path, name: str) -> Record:
-    file_name = root / IMAGES / f"{name}.jpg"
+def _record(root: Path, name: str, finder: ImageFinder) -> Record:
+    relative = finder.find(f"{name}.jpg")
     annotations = root / ENTITIES / "Annotations" / f"{name}.xml"
-    try:
-        tree = ElementTree.parse(annotations).getroot()
-        (width, height), boxes = _size(tree), _boxes(tree)
-    except (OSError, ElementTree.ParseError, TypeError, ValueError) as error:
-        raise UserError(f"cannot read {str(annotations)!r}: {error}") from error
+    tree = read_xml(annotations, "annotation")
+    (width, height), boxes = _size(tree, annotations), _boxes(tree, annotations)
     captions = []
     phrases: dict[str, dict[str, None]] = {}
-    for line in _lines(root / ENTITIES / "Sentences" / f"{name}.txt"):
+    for line in read_lines(root / ENTITIES / "Sentences" / f"{name}.txt", "sentences"):
         caption, found = parse_sentence(line)
         captions.append(caption)
         for entity, phrase in found:
@@ -81,10 +86,11 @@ def _record(root: Path, name: str) -> Record:
         for entity, of_entity in boxes.items()
         if entity in phrases and _area(of_entity[0]) > MIN_AREA * width * height
     ]
-    found_height, found_width = header_size(str(file_name))
+    file_name = str(finder.folder / relative)
+    found_height, found_width = header_size(file_name)
     return {
-        "file_name": str(file_name),
-        "relative_name": f"{name}.jpg",
+        "file_name": file_name,
+        "relative_name": relative,
         "image_id": name,
         "height": found_height,
         "width": found_width,
@@ -93,21 +99,28 @@ def _record(root: Path, name: str) -> Record:
     }
 
 
-def _size(tree: ElementTree.Element) -> tuple[int, int]:
+def _size(tree: ElementTree.Element, path: Path) -> tuple[float, float]:
     """(W, H)."""
-    return int(tree.findtext("size/width", "")), int(tree.findtext("size/height", ""))
+    sides = coordinates_of_words(tree.findtext(f"size/{side}", "") for side in ("width", "height"))
+    if sides is None:
+        raise UserError(f"cannot read {str(path)!r}: its size is no width and height in pixels")
+    return sides[0], sides[1]
 
 
-def _boxes(tree: ElementTree.Element) -> dict[str, list[list[float]]]:
+def _boxes(tree: ElementTree.Element, path: Path) -> dict[str, list[list[float]]]:
     """Entity id -> its boxes, XYXY, in the order of the file."""
     boxes: dict[str, list[list[float]]] = {}
     for thing in tree.iter("object"):
         corners = thing.find("bndbox")
         if corners is None:  # marked as a scene or as not to be seen
             continue
-        box = [float(corners.findtext(key, "")) - 1 for key in ("xmin", "ymin", "xmax", "ymax")]
+        box = coordinates_of_words(
+            corners.findtext(key, "") for key in ("xmin", "ymin", "xmax", "ymax")
+        )
+        if box is None:
+            raise UserError(f"cannot read {str(path)!r}: an object has no complete bndbox")
         for entity in thing.iter("name"):
-            boxes.setdefault(str(entity.text), []).append(box)
+            boxes.setdefault(str(entity.text), []).append([side - 1 for side in box])
     return boxes
 
 
@@ -118,12 +131,3 @@ def _union(boxes: list[list[float]]) -> list[float]:
 
 def _area(box: list[float]) -> float:
     return (box[2] - box[0]) * (box[3] - box[1])
-
-
-def _lines(path: Path) -> list[str]:
-    """Those that are not empty."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"cannot read {str(path)!r}: {error.strerror}") from error
-    return [line.strip() for line in text.splitlines() if line.strip()]

@@ -1,15 +1,8 @@
-"""Reading pictures: any file Pillow can open becomes upright RGB, or a one-line `ImageReadError`.
+"""Reading images: any file Pillow can open becomes upright RGB, or a one-line `ImageReadError`.
 
-The rules, in the order in which they apply:
-
-- Animated files give their first frame. Colour profiles (ICC) are not applied.
-- 16-bit grey is divided by 257, so that 65535 becomes 255. 32-bit integers and floats have no
-  natural range: integers within 0..255 stay, within 0..65535 are divided by 257; floats within 0..1
-  are multiplied by 255, within 0..255 stay; everything else is stretched from its smallest to its
-  largest finite value. Not-a-number becomes the smallest value.
-- Transparency (an alpha channel, or a transparent palette entry or colour) is laid over the grey
-  `BACKGROUND`, which favours neither dark nor bright objects.
-- The EXIF orientation is applied last; sizes here and in all records are sizes after it.
+Formats that Pillow hands to other programs (EPS) or only identifies (MPEG, WMF, ...) are not opened, whatever a file is
+called. HEIC needs the extra `heic`. Animated files give their first frame, and `data.pixels` says how pixels of other kinds
+become RGB. The EXIF orientation is applied last; sizes here and in all records are sizes after it.
 """
 
 import logging
@@ -18,42 +11,75 @@ import stat
 import struct
 import warnings
 from collections.abc import Callable
-from pathlib import Path
+from contextlib import suppress
+from functools import cache
+from pathlib import Path, PurePath
+from typing import NamedTuple
 
 import numpy as np
-from PIL import ExifTags, Image, UnidentifiedImageError, features
+from PIL import ExifTags, Image, UnidentifiedImageError
 
+from boxrefine_d2.data.pixels import rgb_pixels, upright
 from boxrefine_d2.errors import UserError
 
-BACKGROUND = (128, 128, 128)
 # Pillow warns above 89 478 485 pixels and refuses above twice that; this limit is the refusal,
 # whatever Pillow's is set to.
 MAX_PIXELS = 178_956_970
 SCENES_PREFIX = "scenes:"
-KNOWN_SUFFIXES = tuple(
-    sorted(
-        {".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
-        | ({".avif"} if features.check("avif") else set())
-    )
-)
+# Pillow starts Ghostscript for EPS, and has no pixels of the others
+_NOT_OPENED = {"EPS", "WMF", "MPEG", "BUFR", "GRIB", "HDF5"}
+HEIC_SUFFIXES = (".heic", ".heif", ".hif")
+HEIC_REMEDY = "HEIC needs pip install 'boxrefine_d2[heic]'"
+_HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 
-_TRANSPOSE = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 _SIDEWAYS = (5, 6, 7, 8)  # orientations that exchange height and width
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 logger = logging.getLogger(__name__)
 
 
+class ImageHeader(NamedTuple):
+    """What a file says of its image before it is decoded.
+
+    Attributes:
+        upright: (H, W) after EXIF orientation: the frame of every box and mask.
+        stored: (H, W) of the pixels as they lie in the file, which some tools label.
+    """
+
+    upright: tuple[int, int]
+    stored: tuple[int, int]
+
+
+@cache
+def image_formats() -> tuple[str, ...]:
+    """Names of the formats that are opened, as Pillow has them."""
+    with suppress(ImportError):
+        import pillow_heif  # the extra `heic`
+
+        pillow_heif.register_heif_opener()
+    Image.init()
+    return tuple(sorted(set(Image.OPEN) - _NOT_OPENED))
+
+
+@cache
+def image_suffixes() -> frozenset[str]:
+    """Suffixes of the formats that are opened, in lower case with their dot."""
+    formats = set(image_formats())
+    return frozenset(x for x, name in Image.registered_extensions().items() if name in formats)
+
+
+def is_image_name(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is an image by its suffix, in any case, or, where it has none, by its first bytes."""
+    suffix = PurePath(path).suffix.lower()
+    if suffix:
+        return suffix in image_suffixes()
+    with suppress(ImageReadError):
+        return bool(image_size(path))
+    return False
+
+
 class ImageReadError(UserError):
-    """One picture cannot be read. `path` and `reason` are the two halves of the message; it
+    """One image cannot be read. `path` and `reason` are the two halves of the message; it
     survives pickling."""
 
     def __init__(self, message: str, *, path: str = "", reason: str = ""):
@@ -75,12 +101,10 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     with image:
         try:
             image.load()
-            pixels = _to_rgb(image)
-            if orientation in _TRANSPOSE:
-                pixels = pixels.transpose(_TRANSPOSE[orientation])
-            return np.array(pixels)
+            pixels = rgb_pixels(image)
         except Exception as error:  # Pillow's decoders raise nearly anything on a damaged file
             raise _unreadable(path, _reason(error)) from error
+    return upright(pixels, orientation)
 
 
 class CachedReader:
@@ -107,19 +131,28 @@ class CachedReader:
         return image
 
 
-def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
-    """(H, W) after EXIF orientation, from the header alone (a scene has none and is rendered).
+def image_header(path: str | os.PathLike[str]) -> ImageHeader:
+    """Both sizes of an image, from its header alone (a scene has none and is rendered).
 
     Raises: ImageReadError for a file whose header cannot be read, or that `read_image` would refuse
             for its size.
     """
     if os.fspath(path).startswith(SCENES_PREFIX):
         height, width = _render(os.fspath(path)).shape[:2]
-        return height, width
+        return ImageHeader((height, width), (height, width))
     image, orientation = _open(path)
     with image:
         width, height = image.size
-    return (width, height) if orientation in _SIDEWAYS else (height, width)
+        turned_by_reader = _orientation_applied(image) in _SIDEWAYS
+    turned = (width, height)
+    if orientation in _SIDEWAYS:
+        return ImageHeader(upright=turned, stored=(height, width))
+    return ImageHeader((height, width), stored=turned if turned_by_reader else (height, width))
+
+
+def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """(H, W) after EXIF orientation, from the header alone. Raises: ImageReadError as `image_header`."""
+    return image_header(path).upright
 
 
 def header_size(path: str | os.PathLike[str]) -> tuple[int | None, int | None]:
@@ -147,9 +180,9 @@ def _open(path: str | os.PathLike[str]) -> tuple[Image.Image, int]:
         raise _unreadable(path, "the file is empty")
     _silence_size_warning()
     try:
-        image = Image.open(path)
+        image = Image.open(path, formats=image_formats())
     except Exception as error:
-        raise _unreadable(path, _reason(error)) from error
+        raise _unreadable(path, _missing_reader(path) or _reason(error)) from error
     width, height = image.size
     if width * height > MAX_PIXELS:
         image.close()
@@ -177,6 +210,22 @@ def _orientation(image: Image.Image, path: str | os.PathLike[str]) -> int:
         return 1
 
 
+def _orientation_applied(image: Image.Image) -> int:
+    """The orientation of a file whose reader turns the pixels by itself, 1..8; 1 for any other."""
+    orientation = getattr(image, "tag_v2", {}).get(ExifTags.Base.Orientation)  # of TIFF
+    orientation = orientation or image.info.get("original_orientation")  # of HEIC
+    return orientation if isinstance(orientation, int) else 1
+
+
+def _missing_reader(path: str | os.PathLike[str]) -> str | None:
+    """The extra that would open this file; None if no extra would."""
+    if "HEIF" in image_formats():
+        return None
+    with open(path, "rb") as file:
+        head = file.read(12)
+    return HEIC_REMEDY if head[4:8] == b"ftyp" and head[8:] in _HEIC_BRANDS else None
+
+
 def _exif_behind_pixels(path: str | os.PathLike[str]) -> bytes | None:
     """The content of the first eXIf chunk of a PNG file, hopping from chunk to chunk."""
     with open(path, "rb") as file:
@@ -188,37 +237,6 @@ def _exif_behind_pixels(path: str | os.PathLike[str]) -> bytes | None:
                 return file.read(length)
             file.seek(length + 4, os.SEEK_CUR)  # the content and its checksum
     return None
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I") or image.mode == "F":
-        return Image.fromarray(
-            _eight_bits(np.asarray(image), sixteen=image.mode.startswith("I;16"))
-        ).convert("RGB")
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        return Image.alpha_composite(
-            Image.new("RGBA", rgba.size, (*BACKGROUND, 255)), rgba
-        ).convert("RGB")
-    return image.convert("RGB")
-
-
-def _eight_bits(values: np.ndarray, *, sixteen: bool) -> np.ndarray:
-    """(H, W) of any number type -> (H, W) uint8, by the rules in the module's docstring."""
-    numbers = values.astype(np.float64)
-    finite = np.isfinite(numbers)
-    if not finite.any():
-        raise ValueError("it has no finite pixel value")
-    low, high = numbers[finite].min(), numbers[finite].max()
-    numbers[~finite] = low
-    whole = np.issubdtype(values.dtype, np.integer)
-    if sixteen or (whole and low >= 0 and 255 < high <= 65535):
-        numbers /= 257
-    elif not whole and low >= 0 and high <= 1:
-        numbers *= 255
-    elif low < 0 or high > 255:
-        numbers = (numbers - low) * 255 / (high - low or 1)
-    return np.rint(numbers).astype(np.uint8)
 
 
 def _render(name: str) -> np.ndarray:

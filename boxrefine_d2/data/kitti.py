@@ -1,15 +1,17 @@
 """The object benchmark of KITTI (Geiger et al., CVPR 2012): label_2/*.txt beside image_2/*.png."""
 
 import logging
-import math
 import os
 from pathlib import Path
 
 from detectron2.structures import BoxMode
 
+from boxrefine_d2.data.image_files import ImageFinder
 from boxrefine_d2.data.images import header_size
 from boxrefine_d2.data.records import LoadedDataset, Record
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.files.inputs import read_text
+from boxrefine_d2.files.values import coordinates_of_words, shown_value
 
 KITTI_TYPES = (
     "Car", "Van", "Truck", "Pedestrian", "Person_sitting", "Cyclist", "Tram", "Misc", "DontCare",
@@ -38,18 +40,18 @@ def load_kitti(root: str | os.PathLike[str]) -> LoadedDataset:
     paths = sorted(labels.glob("*.txt"))
     if not paths:
         raise UserError(f"KITTI folder {str(labels)!r} holds no label file (000000.txt, ...)")
-    records = [_load_record(path, images / f"{path.stem}.png") for path in paths]
+    finder = ImageFinder(images, by_stem=True)
+    records = [_load_record(path, finder) for path in paths]
+    finder.report(labels)
     unlabelled = {image.stem for image in images.glob("*.png")} - {path.stem for path in paths}
     if unlabelled:
         logger.warning("%s: %d images have no label file and are left out", images, len(unlabelled))
     return LoadedDataset(records, list(KITTI_TYPES), list(range(1, len(KITTI_TYPES) + 1)))
 
 
-def _load_record(path: Path, image: Path) -> Record:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read KITTI label {str(path)!r}: {error}") from error
+def _load_record(path: Path, finder: ImageFinder) -> Record:
+    lines = read_text(path, "KITTI label").split("\n")
+    image = finder.folder / finder.find(f"{path.stem}.png")
     height, width = header_size(image)
     return {
         "file_name": str(image),
@@ -70,15 +72,14 @@ def _annotation(words: list[str], where: str) -> Record:
     if len(words) != 15:
         raise UserError(f"{where} has {len(words)} words; a label has 15")
     if words[0] not in KITTI_TYPES:
-        raise UserError(f"{where} has the type {words[0]!r}; known: {', '.join(KITTI_TYPES)}")
-    try:
-        box = [float(word) for word in words[4:8]]
-        if not all(map(math.isfinite, box)):
-            raise ValueError
-    except ValueError as error:
         raise UserError(
-            f"{where} has the box {' '.join(words[4:8])!r}; it must be four numbers"
-        ) from error
+            f"{where} has the type {shown_value(words[0])}; known: {', '.join(KITTI_TYPES)}"
+        )
+    box = coordinates_of_words(words[4:8])
+    if box is None:
+        raise UserError(
+            f"{where} has the box {shown_value(' '.join(words[4:8]))}; it must be four numbers"
+        )
     return {
         "bbox": box,
         "bbox_mode": BoxMode.XYXY_ABS,

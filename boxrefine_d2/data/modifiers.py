@@ -5,6 +5,7 @@ import logging
 import os
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from boxrefine_d2.data.pseudo_label_file import (
 )
 from boxrefine_d2.data.records import LoadedDataset, Record
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.files.image_names import NameCheck
 
 logger = logging.getLogger(__name__)
 
@@ -100,20 +102,28 @@ def with_pseudo_labels(dataset: LoadedDataset, path: str | os.PathLike[str]) -> 
     """The images of `dataset` with the boxes of a pseudo-label file as their only labels.
 
     An image without pseudo labels has none; one that the file does not list is counted in a
-    warning, too.
+    warning, too. The size of an image is the file's where it has one: that is the frame of its boxes.
 
     Raises: UserError for a file that is not a pseudo-label file, or was made from other images: an
-            id that `dataset` does not have, or one that belongs to a picture of another name.
+            id that `dataset` does not have, or one that belongs to an image of another name.
     """
     labels = read_pseudo_labels(path)
     _check_same_images(dataset.records, labels, os.fspath(path))
     by_image: dict[int | str, list[Record]] = {record["image_id"]: [] for record in dataset.records}
     for annotation in labels.annotations:
         by_image[annotation["image_id"]].append(to_detectron2(annotation))
+    sizes = {image["id"]: _size(image) for image in labels.images}
     records = [
-        {**record, "annotations": by_image[record["image_id"]]} for record in dataset.records
+        {**record, **sizes.get(record["image_id"], {}), "annotations": by_image[record["image_id"]]}
+        for record in dataset.records
     ]
-    return LoadedDataset(records, [OBJECT_NAME], [OBJECT_ID])
+    return LoadedDataset(records, [OBJECT_NAME], [OBJECT_ID], other_files=dataset.other_files)
+
+
+def _size(image: dict[str, Any]) -> dict[str, int]:
+    sides = {side: image.get(side) for side in ("height", "width")}
+    known = all(isinstance(value, int) and value > 0 for value in sides.values())
+    return {side: value for side, value in sides.items() if isinstance(value, int)} if known else {}
 
 
 def _check_same_images(records: list[Record], labels: PseudoLabels, path: str) -> None:
@@ -125,32 +135,16 @@ def _check_same_images(records: list[Record], labels: PseudoLabels, path: str) -
             f"ids {_examples(image['id'] for image in strangers)}, while the data set has {len(records)} images with ids "
             f"{_examples(known)}; was it made from another data set, or should +first come after +pseudo?"
         )
-    renamed, resized = [], 0
+    names = NameCheck(f"pseudo-label file {path!r}", "the data set")
     for image in labels.images:
-        record = known[image["id"]]
-        if not _same_file(image["file_name"], record["relative_name"]):
-            renamed.append((image["id"], image["file_name"], record["relative_name"]))
-        sizes = (image.get("height"), image.get("width")), (record["height"], record["width"])
-        resized += None not in sizes[0] and None not in sizes[1] and sizes[0] != sizes[1]
-    if renamed:
-        image_id, there, here = renamed[0]
-        raise UserError(
-            f"{len(renamed)} of the {len(labels.images)} images in pseudo-label file {path!r} have other names than in the data "
-            f"set, for example id {image_id!r}: {there!r} there, {here!r} here; was it made before files were added or removed?"
-        )
-    if resized:
-        logger.warning("%s: %d images have another size there than in the data set", path, resized)
+        names.add(image["id"], image["file_name"], known[image["id"]]["relative_name"])
+    for warning in names.finish(record["relative_name"] for record in records):
+        logger.warning(warning)
     unlisted = len(known) - len(labels.images)
     if unlisted:
         logger.warning(
             "%s: %d of the %d images are not listed and get no box", path, unlisted, len(known)
         )
-
-
-def _same_file(one: str, other: str) -> bool:
-    """Whether one relative path ends in the other: files of other tools may start one folder higher
-    or lower."""
-    return ("/" + one).endswith("/" + other) or ("/" + other).endswith("/" + one)
 
 
 def _examples(ids: Iterable[int | str]) -> str:

@@ -1,7 +1,6 @@
 """Boxes of Open Images (Kuznetsova et al., arXiv:1811.00982), as the official tables give them."""
 
 import csv
-import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,8 @@ from detectron2.structures import BoxMode
 from boxrefine_d2.data.images import image_size
 from boxrefine_d2.data.records import LoadedDataset, Record
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.files.inputs import check_regular_file, text_encoding
+from boxrefine_d2.files.values import coordinates_of_words, shown_value
 
 CLASSES_NAME = "class-descriptions-boxable.csv"
 _COLUMNS = ("ImageID", "LabelName", "XMin", "XMax", "YMin", "YMax", "IsGroupOf")
@@ -34,23 +35,22 @@ def load_openimages(root: str | os.PathLike[str], split: str) -> LoadedDataset:
     names = _class_names(tables / CLASSES_NAME)
     table = tables / f"{split}-annotations-bbox.csv"
     boxes = _boxes(table, {label: index for index, label in enumerate(names)})
-    image_ids = sorted(path.stem for path in pictures.glob("*.jpg"))
-    missing = sorted(set(boxes) - set(image_ids))
+    paths = {path.stem: path for path in pictures.glob("*.[jJ][pP][gG]")}
+    missing = sorted(set(boxes) - set(paths))
     if missing:
         raise UserError(
             f"{len(missing)} of the {len(boxes)} images in {str(table)!r} are not in {str(pictures)!r}, "
             f"first {missing[0] + '.jpg'!r}"
         )
-    records = [_record(pictures / f"{name}.jpg", boxes.get(name, [])) for name in image_ids]
+    records = [_record(paths[name], boxes.get(name, [])) for name in sorted(paths)]
     return LoadedDataset(records, list(names.values()), list(range(1, len(names) + 1)))
 
 
 def _rows(path: Path) -> Iterator[list[str]]:
+    check_regular_file(path, "Open Images table")
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with path.open(encoding=text_encoding(path), newline="") as file:
             yield from csv.reader(file)
-    except FileNotFoundError as error:
-        raise UserError(f"Open Images table {str(path)!r} does not exist") from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"cannot read Open Images table {str(path)!r}: {error}") from error
 
@@ -61,7 +61,7 @@ def _class_names(path: Path) -> dict[str, str]:
     for number, row in enumerate(_rows(path), start=1):
         if len(row) != 2:
             raise UserError(
-                f"{str(path)!r}, line {number}: expected a label and a name, got {row!r}"
+                f"{str(path)!r}, line {number}: expected a label and a name, got {shown_value(row)}"
             )
         names[row[0]] = row[1]
     if not names:
@@ -84,7 +84,9 @@ def _boxes(path: Path, classes: dict[str, int]) -> dict[str, list[Record]]:
             raise UserError(f"{where} has {len(row)} columns, the header {len(header)}")
         image_id, label, *numbers, group = (row[place] for place in places)
         if label not in classes:
-            raise UserError(f"{where} has the label {label!r}, which {CLASSES_NAME} does not name")
+            raise UserError(
+                f"{where} has the label {shown_value(label)}, which {CLASSES_NAME} does not name"
+            )
         x1, x2, y1, y2 = _fractions(numbers, where)
         annotation = {
             "bbox": [x1, y1, x2, y2],
@@ -97,12 +99,9 @@ def _boxes(path: Path, classes: dict[str, int]) -> dict[str, list[Record]]:
 
 
 def _fractions(numbers: list[str], where: str) -> list[float]:
-    try:
-        values = [float(number) for number in numbers]
-        if not all(map(math.isfinite, values)):
-            raise ValueError
-    except ValueError as error:
-        raise UserError(f"{where} has the box {numbers!r}; it must be four numbers") from error
+    values = coordinates_of_words(numbers)
+    if values is None:
+        raise UserError(f"{where} has the box {shown_value(numbers)}; it must be four numbers")
     return values
 
 

@@ -25,6 +25,14 @@ from boxrefine_d2.data.coco import read_coco_document, xyxy_of
 from boxrefine_d2.data.records import Record
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.files.atomic import atomic_text_file
+from boxrefine_d2.files.values import (
+    is_file_name,
+    is_id,
+    is_number,
+    is_whole,
+    shown_value,
+    size_problem,
+)
 
 OBJECT_ID, OBJECT_NAME = 1, "object"
 _OBJECT_CATEGORY = {"id": OBJECT_ID, "name": OBJECT_NAME}
@@ -129,25 +137,20 @@ def read_pseudo_labels(path: str | os.PathLike[str]) -> PseudoLabels:
             f"{str(source)!r} is not a pseudo-label file: its categories must be the one [{{id 1, name 'object'}}]; "
             "ground truth with its own categories is read by coco:JSON:DIR"
         )
-    ids = [image.get("id") for image in document["images"]]
-    for image, image_id in zip(document["images"], ids, strict=True):
-        if isinstance(image_id, bool) or not isinstance(image_id, (int, str)):
-            raise UserError(f"pseudo-label file {str(source)!r}: an image has the id {image_id!r}")
-        if not isinstance(image.get("file_name"), str):
-            raise UserError(
-                f"pseudo-label file {str(source)!r}: image {image_id!r} has no 'file_name'"
-            )
+    where = f"pseudo-label file {str(source)!r}"
+    for image in document["images"]:
+        problem = image_problem(image)
+        if problem:
+            raise UserError(f"{where}: {problem}")
+    ids = [image["id"] for image in document["images"]]
     known = set(ids)
     if len(known) != len(ids):
-        raise UserError(
-            f"pseudo-label file {str(source)!r}: {len(ids) - len(known)} image ids occur more than once"
-        )
+        raise UserError(f"{where}: {len(ids) - len(known)} image ids occur more than once")
     for index, entry in enumerate(document["annotations"]):
         problem = label_problem(entry, known)
         if problem:
-            raise UserError(
-                f"pseudo-label file {str(source)!r}: annotation {entry.get('id', f'number {index}')!r} {problem}"
-            )
+            which = shown_value(entry.get("id", f"number {index}"))
+            raise UserError(f"{where}: annotation {which} {problem}")
     info = document.get("info", {})
     return PseudoLabels(
         document["images"], document["annotations"], info if isinstance(info, dict) else {}
@@ -169,19 +172,38 @@ def to_detectron2(annotation: Mapping[str, Any]) -> Record:
     return converted
 
 
+def image_problem(image: dict[str, Any]) -> str | None:
+    """What is wrong with an image of a pseudo-label file; None if nothing is. Its size may be unknown."""
+    image_id, name = image.get("id"), image.get("file_name")
+    if not is_id(image_id):
+        return f"an image has the id {shown_value(image_id)}; it must be an integer or a string"
+    if not isinstance(name, str):
+        return f"image {image_id!r} has no 'file_name'"
+    if not is_file_name(name):
+        return f"image {image_id!r} has the file_name {shown_value(name)}, which no file can have"
+    problem = size_problem(image)
+    return f"image {image_id!r} {problem}" if problem else None
+
+
 def label_problem(entry: dict[str, Any], known: set[int | str]) -> str | None:
-    """What is wrong with an annotation of a file whose images have the `known` ids; None if nothing is."""
+    """What is wrong with an annotation of a file whose images have the `known` ids; None if nothing is.
+
+    Whether a mask is sound is looked at where it is used.
+    """
     image_id = entry.get("image_id")
-    if not isinstance(image_id, (int, str)) or image_id not in known:
-        return f"has image_id {image_id!r}, and no image has this id"
+    if not is_id(image_id) or image_id not in known:
+        return f"has image_id {shown_value(image_id)}, and no image has this id"
     box = xyxy_of(entry.get("bbox"))
     if box is None or box[2] <= box[0] or box[3] <= box[1]:
-        return f"has the bbox {entry.get('bbox')!r}; it must be [x, y, w, h] with w and h above 0"
-    if entry.get("category_id", 1) != OBJECT_ID:
-        return f"has category_id {entry['category_id']!r}; it must be 1"
-    score = entry.get("score", 1.0)
-    if isinstance(score, bool) or not isinstance(score, (int, float)) or not math.isfinite(score):
-        return f"has the score {score!r}; it must be a finite number"
+        return f"has the bbox {shown_value(entry.get('bbox'))}; it must be [x, y, w, h] with w and h above 0"
+    category_id = entry.get("category_id", OBJECT_ID)
+    if not is_whole(category_id) or category_id != OBJECT_ID:
+        return f"has category_id {shown_value(category_id)}; it must be 1"
+    score, area = entry.get("score", 1.0), entry.get("area", 0)
+    if not is_number(score):
+        return f"has the score {shown_value(score)}; it must be a finite number"
+    if not is_number(area):
+        return f"has the area {shown_value(area)}; it must be a finite number"
     segmentation = entry.get("segmentation")
     if segmentation is not None and not isinstance(segmentation, (dict, list)):
         return "has a segmentation that is neither RLE nor polygons"

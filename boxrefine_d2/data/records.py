@@ -16,7 +16,8 @@ and an annotation has `bbox` ([x1, y1, x2, y2] floats, half-open, pixels of the 
 source has them, `segmentation`, `area` (of the object), `phrase`, `score`, `annotation_id`, `difficult`, `truncated`.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 Record = dict[str, Any]
@@ -32,6 +33,7 @@ class LoadedDataset:
     corloc_rounds_boxes: whether the data set's CorLoc protocol rounds ground-truth coordinates to
                     integers, ties to even (COCO20k). The boxes here are never rounded, because
                     average precision is not.
+    other_files:    suffix -> how many files beside the images are not read, of a folder that was searched.
     """
 
     records: list[Record]
@@ -39,3 +41,4 @@ class LoadedDataset:
     category_ids: list[int]
     labelled: bool = True
     corloc_rounds_boxes: bool = False
+    other_files: Mapping[str, int] = field(default_factory=dict)

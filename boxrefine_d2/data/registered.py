@@ -43,11 +43,6 @@ def datasets_root() -> Path:
     return Path(os.path.expanduser(os.environ.get("DETECTRON2_DATASETS") or "datasets"))
 
 
-def load_voc_dataset(root: str | os.PathLike[str], split: str) -> LoadedDataset:
-    """`load_voc` with its twenty categories; their own ids are 1..20, as VOC has none."""
-    return load_voc_splits(root, (split,))
-
-
 def load_named(name: str) -> LoadedDataset:
     """A data set of `NAMED_DATASETS`. Raises: UserError, with the path looked for, if its tree is
     not there."""

@@ -4,7 +4,6 @@ UVO's frames annotated once a second (FrameSet/UVO_frame_val.json) are an ordina
 dense set (VideoDenseSet) is one of videos, with a list over frames in every annotation.
 """
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,9 @@ from pycocotools import mask as mask_codec
 from boxrefine_d2.data.coco import dataset_of_document
 from boxrefine_d2.data.records import LoadedDataset
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.files.inputs import read_json
+from boxrefine_d2.files.values import is_id, shown_value
+from boxrefine_d2.structures.segmentation import checked_rle, plain_segmentation
 
 Document = dict[str, Any]
 
@@ -35,14 +37,7 @@ def load_uvo_dense(
 
 
 def _read_videos(path: Path) -> Document:
-    try:
-        document = json.loads(path.read_bytes())
-    except FileNotFoundError as error:
-        raise UserError(f"UVO file {str(path)!r} does not exist") from error
-    except OSError as error:
-        raise UserError(f"cannot read UVO file {str(path)!r}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"UVO file {str(path)!r} is not JSON: {error}") from error
+    document = read_json(path, "UVO file")
     keys = ("videos", "annotations", "categories")
     if not isinstance(document, dict) or not all(
         _is_list_of_objects(document.get(k)) for k in keys
@@ -58,18 +53,24 @@ def _by_frame(document: Document, path: Path) -> Document:
     images: list[Document] = []
     frames: dict[Any, list[int]] = {}  # video id -> image ids
     for video in document["videos"]:
-        names = video.get("file_names")
+        names, video_id = video.get("file_names"), video.get("id")
+        if not is_id(video_id):
+            raise UserError(
+                f"UVO file {str(path)!r}: a video has the id {shown_value(video_id)}; it must be an integer or a string"
+            )
         if not isinstance(names, list) or not names:
-            raise UserError(f"UVO file {str(path)!r}: video {video.get('id')!r} has no file_names")
-        if video.get("id") in frames:
-            raise UserError(f"UVO file {str(path)!r}: two videos have the id {video['id']!r}")
+            raise UserError(f"UVO file {str(path)!r}: video {video_id!r} has no file_names")
+        if video_id in frames:
+            raise UserError(f"UVO file {str(path)!r}: two videos have the id {video_id!r}")
         first = len(images) + 1
-        frames[video.get("id")] = list(range(first, first + len(names)))
+        frames[video_id] = list(range(first, first + len(names)))
         size = {"height": video.get("height"), "width": video.get("width")}
         images += [{"id": first + i, "file_name": name, **size} for i, name in enumerate(names)]
     annotations: list[Document] = []
     for track in document["annotations"]:
-        annotations += _of_track(track, frames.get(track.get("video_id")), path)
+        video_id = track.get("video_id")
+        image_ids = frames.get(video_id) if is_id(video_id) else None
+        annotations += _of_track(track, image_ids, path)
     for number, annotation in enumerate(annotations, start=1):
         annotation["id"] = number
     return {"images": images, "annotations": annotations, "categories": document["categories"]}
@@ -77,9 +78,11 @@ def _by_frame(document: Document, path: Path) -> Document:
 
 def _of_track(track: Document, image_ids: list[int] | None, path: Path) -> list[Document]:
     """The annotations of one object, one for each frame that shows it."""
-    where = f"UVO file {str(path)!r}: annotation {track.get('id')!r}"
+    where = f"UVO file {str(path)!r}: annotation {shown_value(track.get('id'))}"
     if image_ids is None:
-        raise UserError(f"{where} is of video {track.get('video_id')!r}, which does not exist")
+        raise UserError(
+            f"{where} is of video {shown_value(track.get('video_id'))}, which does not exist"
+        )
     nothing = [None] * len(image_ids)
     masks, boxes = track.get("segmentations") or nothing, track.get("bboxes") or nothing
     for name, values in (("segmentations", masks), ("bboxes", boxes)):
@@ -101,12 +104,13 @@ def _of_track(track: Document, image_ids: list[int] | None, path: Path) -> list[
 
 
 def _box_of(mask: Any, where: str) -> list[float]:
+    plain = plain_segmentation(mask)
     try:
-        return mask_codec.toBbox(mask).tolist()
-    except (TypeError, KeyError, ValueError) as error:
-        raise UserError(
-            f"{where} has a segmentation that is not compressed RLE: {error}"
-        ) from error
+        if not isinstance(plain, dict):
+            raise ValueError("it is no RLE")
+        return mask_codec.toBbox(checked_rle(plain, tuple(plain["size"]))).tolist()
+    except ValueError as error:
+        raise UserError(f"{where} has a segmentation without a box to it: {error}") from error
 
 
 def _is_list_of_objects(value: Any) -> bool:

@@ -7,22 +7,27 @@ data_splits.pickle holds the ids of "train" (90 599) and "test" (17 478); the te
 The paper of box-based refinement states 77 398, 5 000 and 5 000, and no list of these is public.
 """
 
-import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from detectron2.structures import BoxMode
 from tqdm import tqdm
 
+from boxrefine_d2.data.image_files import ImageFinder
 from boxrefine_d2.data.images import header_size
 from boxrefine_d2.data.records import LoadedDataset, Record
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.files.inputs import read_json
+from boxrefine_d2.files.names import shown_name
 from boxrefine_d2.files.plain_pickle import read_plain_pickle
+from boxrefine_d2.files.values import MAX_COORDINATE, is_id, is_number, is_whole, shown_value
 
 REGIONS = "VG_Annotations/region_descriptions.json"
 SPLITS = "VG_Annotations/data_splits.pickle"
 IMAGES = "VG_Images"
 MIN_AREA = 0.05  # share of the image that a region covers more than; the papers' protocol
+_BOX_KEYS = ("x", "y", "width", "height")
 MAX_WORDS = 80  # regions with as many or more, split at single spaces, are left out
 
 
@@ -37,18 +42,27 @@ def load_visual_genome(root: str | Path, split: str) -> LoadedDataset:
     folder = Path(root)
     wanted = _ids(folder / SPLITS, split)
     path = folder / REGIONS
-    try:
-        images = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"cannot read {str(path)!r}: {error.strerror}") from error
-    except ValueError as error:
-        raise UserError(f"{str(path)!r} is not JSON: {error}") from error
-    try:
-        kept = sorted((i for i in images if i["id"] in wanted), key=lambda i: i["id"])
-        records = [_record(folder, image) for image in tqdm(kept, "visual genome")]
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{str(path)!r} is no list of region descriptions: {error!r}") from error
+    images = read_json(path, "region descriptions")
+    if not isinstance(images, list) or not all(map(_is_image, images)):
+        raise UserError(
+            f"{str(path)!r} is no list of region descriptions: each image needs an id and a list of regions"
+        )
+    kept = sorted((i for i in images if i["id"] in wanted), key=lambda i: i["id"])
+    twice = next((i["id"] for i, j in pairwise(kept) if i["id"] == j["id"]), None)
+    if twice is not None:
+        raise UserError(f"{str(path)!r}: two images have the id {twice}")
+    finder = ImageFinder(folder / IMAGES)
+    records = [_record(finder, image, str(path)) for image in tqdm(kept, "visual genome")]
+    finder.report(path)
     return LoadedDataset(records, ["object"], [1])
+
+
+def _is_image(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and is_whole(value.get("id"))
+        and isinstance(value.get("regions"), list)
+    )
 
 
 def _ids(path: Path, split: str) -> set[int]:
@@ -56,27 +70,37 @@ def _ids(path: Path, split: str) -> set[int]:
     if not isinstance(splits, dict) or split not in splits:
         known = ", ".join(map(str, splits)) if isinstance(splits, dict) else "none"
         raise UserError(f"{str(path)!r} has no split {split!r}; it has {known}")
-    return {int(image_id) for image_id in splits[split]}
+    try:
+        return {int(image_id) for image_id in splits[split]}
+    except (TypeError, ValueError, OverflowError) as error:
+        raise UserError(f"{str(path)!r}: split {split!r} is no list of image ids") from error
 
 
-def _record(root: Path, image: dict[str, Any]) -> Record:
-    name = f"{image['id']}.jpg"
-    file_name = str(root / IMAGES / name)
+def _record(finder: ImageFinder, image: dict[str, Any], path: str) -> Record:
+    name = finder.find(f"{image['id']}.jpg")
+    file_name = str(finder.folder / name)
     height, width = header_size(file_name)
     least = MIN_AREA * (height or 0) * (width or 0)
-    annotations = [
-        {
-            "annotation_id": region.get("region_id", place),
-            "phrase": region["phrase"].lower(),
-            "bbox": _corners(region),
-            "bbox_mode": BoxMode.XYXY_ABS,
-            "category_id": 0,
-            "iscrowd": 0,
-        }
-        for place, region in enumerate(image["regions"])
-        if len(region["phrase"].split(" ")) < MAX_WORDS
-        and int(region["width"]) * int(region["height"]) > least
-    ]
+    annotations = []
+    for place, region in enumerate(image["regions"]):
+        if not _is_region(region):
+            raise UserError(
+                f"{path!r}: region {place} of image {image['id']} is {shown_value(region)}; it must have a phrase, and "
+                "x, y, width and height in pixels"
+            )
+        x, y, region_width, region_height = (int(region[key]) for key in _BOX_KEYS)
+        if len(region["phrase"].split(" ")) < MAX_WORDS and region_width * region_height > least:
+            region_id = region.get("region_id")
+            annotations.append(
+                {
+                    "annotation_id": region_id if is_id(region_id) else place,
+                    "phrase": shown_name(region["phrase"]).lower(),
+                    "bbox": [*map(float, (x, y, x + region_width, y + region_height))],
+                    "bbox_mode": BoxMode.XYXY_ABS,
+                    "category_id": 0,
+                    "iscrowd": 0,
+                }
+            )
     return {
         "file_name": file_name,
         "relative_name": name,
@@ -87,6 +111,9 @@ def _record(root: Path, image: dict[str, Any]) -> Record:
     }
 
 
-def _corners(region: dict[str, Any]) -> list[float]:
-    x, y, width, height = (int(region[key]) for key in ("x", "y", "width", "height"))
-    return [float(x), float(y), float(x + width), float(y + height)]
+def _is_region(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and isinstance(value.get("phrase"), str)
+        and all(is_number(value.get(key), MAX_COORDINATE) for key in _BOX_KEYS)
+    )

@@ -1,16 +1,21 @@
 """PASCAL VOC trees: ImageSets/Main/SPLIT.txt, Annotations/*.xml, JPEGImages."""
 
 import logging
-import math
 import os
-import xml.etree.ElementTree as ElementTree
+import posixpath
+from collections.abc import Sequence
 from pathlib import Path
+from xml.etree import ElementTree
 
 from detectron2.structures import BoxMode
 
+from boxrefine_d2.data.image_files import ImageFinder
 from boxrefine_d2.data.images import header_size
 from boxrefine_d2.data.records import Record
+from boxrefine_d2.data.xml_file import read_xml
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.files.inputs import read_lines
+from boxrefine_d2.files.values import coordinates_of_words, shown_value
 
 VOC_CLASS_NAMES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
@@ -21,25 +26,32 @@ VOC_CLASS_NAMES = (
 logger = logging.getLogger(__name__)
 
 
-def load_voc(root: str | os.PathLike[str], split: str) -> list[Record]:
-    """Records of one split of a VOC tree, in the order of its list.
+def load_voc(
+    root: str | os.PathLike[str],
+    split: str,
+    class_names: Sequence[str] | None = VOC_CLASS_NAMES,
+) -> list[Record]:
+    """Return the records of one split of a VOC tree, in the order of its list.
 
     A box is [xmin - 1, ymin - 1, xmax, ymax] of the XML: VOC counts pixels from 1 and includes the
     last one. Objects marked difficult or truncated are included, as in the CorLoc that the papers
     report; the marks are kept as the booleans `difficult` and `truncated`, so that an evaluator can
-    leave them out. `image_id` is the name in the list ("000005").
+    leave them out. `image_id` is the name in the list ("000005"). An image is JPEGImages/NAME.jpg,
+    else the one file NAME of any other suffix, else the one that the XML names.
 
     Args:   root: the folder that holds ImageSets (VOC2007), or one above it (VOCdevkit, or its
             parent) if only one tree below has this split.  split: name of a list in ImageSets/Main,
-            without ".txt".
-    Raises: UserError for a missing tree, list or XML file, a damaged XML file, or a class that is
-            not one of the twenty.
+            without ".txt".  class_names: those there may be; `category_id` is the place among them.
+            None: any, and each annotation has its name as `class_name` in place of `category_id`.
+    Raises: UserError for a missing tree, list or XML file, a damaged XML file, or another class.
     """
     tree = _find_tree(Path(root), split)
+    finder = ImageFinder(tree / "JPEGImages", by_stem=True)
     records = [
-        _load_record(tree, name)
-        for name in _read_list(tree / "ImageSets" / "Main" / f"{split}.txt")
+        _load_record(tree, name, finder)
+        for name in _read_list(tree / "ImageSets" / "Main" / f"{split}.txt", tree)
     ]
+    finder.report(tree)
     degenerate = sum(
         x2 <= x1 or y2 <= y1
         for record in records
@@ -49,7 +61,38 @@ def load_voc(root: str | os.PathLike[str], split: str) -> list[Record]:
         logger.warning(
             "%s, %s: %d boxes have no area; they are kept as they are", tree, split, degenerate
         )
+    if class_names is not None:
+        number_classes(records, class_names, root)
     return records
+
+
+def number_classes(
+    records: Sequence[Record], class_names: Sequence[str], root: str | os.PathLike[str]
+) -> None:
+    """Give each annotation a `category_id`, its place among the names, for its `class_name`.
+
+    Raises: UserError, naming the image, for a class that is not among them.
+    """
+    places = {name: place for place, name in enumerate(class_names)}
+    for record in records:
+        for annotation in record["annotations"]:
+            name = annotation.pop("class_name")
+            if name not in places:
+                raise UserError(
+                    f"VOC tree {os.fspath(root)!r}: image {record['image_id']!r} has the class {shown_value(name)}, "
+                    f"which is not one of {', '.join(class_names)}; trees with classes of their own are named voc:ROOT:SPLIT"
+                )
+            annotation["category_id"] = places[name]
+
+
+def classes_of_tree(root: str | os.PathLike[str], split: str) -> list[str]:
+    """Return the names of all classes in the annotations of the tree that has this split, sorted."""
+    folder = _find_tree(Path(root), split) / "Annotations"
+    names: set[str] = set()
+    for path in sorted(folder.rglob("[!.]*.xml")):
+        found = read_xml(path, "VOC annotation").findall("object")
+        names.update(_class_name(item, path) for item in found)
+    return sorted(names)
 
 
 def _find_tree(root: Path, split: str) -> Path:
@@ -80,43 +123,38 @@ def _find_tree(root: Path, split: str) -> Path:
     )
 
 
-def _read_list(path: Path) -> list[str]:
-    try:
-        lines = [
-            line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()
-        ]
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read VOC list {str(path)!r}: {error}") from error
-    if not lines:
+def _read_list(path: Path, tree: Path) -> list[str]:
+    names = read_lines(path, "VOC list")
+    if not names:
         raise UserError(f"VOC list {str(path)!r} names no image")
-    for words in lines:
-        if len(words) != 1:
+    seen = set()
+    for name in names:
+        if name.split()[1:] and not _annotation_path(tree, name).is_file():
             raise UserError(
-                f"VOC list {str(path)!r} has the line {' '.join(words)!r}: lists of one class (NAME_SPLIT.txt, two columns) "
+                f"VOC list {str(path)!r} has the line {name!r}: lists of one class (NAME_SPLIT.txt, two columns) "
                 "are not splits; use train, val, trainval or test"
             )
-    names = [words[0] for words in lines]
-    if len(set(names)) != len(names):
-        twice = next(name for index, name in enumerate(names) if name in names[:index])
-        raise UserError(f"VOC list {str(path)!r} names {twice!r} twice")
+        if posixpath.isabs(name) or ".." in name.split("/"):
+            raise UserError(
+                f"VOC list {str(path)!r} has the line {name!r}, which leads out of the tree; "
+                "write names relative to Annotations"
+            )
+        if name in seen:
+            raise UserError(f"VOC list {str(path)!r} names {name!r} twice")
+        seen.add(name)
     return names
 
 
-def _load_record(tree: Path, name: str) -> Record:
-    path = tree / "Annotations" / f"{name}.xml"
-    try:
-        root = ElementTree.parse(path).getroot()
-    except FileNotFoundError as error:
-        raise UserError(
-            f"VOC annotation {str(path)!r} does not exist, but {name!r} is in the list"
-        ) from error
-    except (OSError, ElementTree.ParseError) as error:
-        raise UserError(f"cannot read VOC annotation {str(path)!r}: {error}") from error
-    image = tree / "JPEGImages" / f"{name}.jpg"
-    if not image.is_file():
-        # Trees made with other tools keep other kinds of pictures; the XML then has the name.
-        named = tree / "JPEGImages" / os.path.basename(root.findtext("filename", "").strip())
-        image = named if named.is_file() else image
+def _annotation_path(tree: Path, name: str) -> Path:
+    return tree / "Annotations" / f"{name}.xml"
+
+
+def _load_record(tree: Path, name: str, finder: ImageFinder) -> Record:
+    path = _annotation_path(tree, name)
+    if not os.path.lexists(path):
+        raise UserError(f"VOC annotation {str(path)!r} does not exist, but {name!r} is in the list")
+    root = read_xml(path, "VOC annotation")
+    image = finder.folder / finder.find(f"{name}.jpg", *_named_in(root, posixpath.dirname(name)))
     height, width = _size(root, image)
     return {
         "file_name": str(image),
@@ -126,6 +164,12 @@ def _load_record(tree: Path, name: str) -> Record:
         "width": width,
         "annotations": [_annotation(item, path) for item in root.findall("object")],
     }
+
+
+def _named_in(root: ElementTree.Element, below: str) -> list[str]:
+    """The places of the image that the XML names: beside the name in the list, and in the folder of all images."""
+    name = root.findtext("filename", "").strip().replace("\\", "/").rsplit("/", 1)[-1]
+    return list(dict.fromkeys([posixpath.join(below, name), name])) if name else []
 
 
 def _size(root: ElementTree.Element, image: Path) -> tuple[int | None, int | None]:
@@ -142,27 +186,28 @@ def _size(root: ElementTree.Element, image: Path) -> tuple[int | None, int | Non
     return header_size(image)
 
 
+def _class_name(item: ElementTree.Element, path: Path) -> str:
+    name = item.findtext("name", "").strip()
+    if not name:
+        raise UserError(
+            f"VOC annotation {str(path)!r} has an object without a class; give it a <name>"
+        )
+    return name
+
+
 def _annotation(item: ElementTree.Element, path: Path) -> Record:
-    class_name = item.findtext("name", "").strip()
-    if class_name not in VOC_CLASS_NAMES:
+    class_name = _class_name(item, path)
+    sides = ("xmin", "ymin", "xmax", "ymax")
+    corners = coordinates_of_words(item.findtext(f"bndbox/{side}", "") for side in sides)
+    if corners is None:
         raise UserError(
-            f"VOC annotation {str(path)!r} has the class {class_name!r}, which is not one of the twenty of VOC; "
-            "write other classes as a COCO file and use coco:JSON:DIR"
+            f"VOC annotation {str(path)!r} has a {shown_value(class_name)} without a complete bndbox"
         )
-    try:
-        x1, y1, x2, y2 = (
-            float(item.findtext(f"bndbox/{key}", "")) for key in ("xmin", "ymin", "xmax", "ymax")
-        )
-        if not all(map(math.isfinite, (x1, y1, x2, y2))):
-            raise ValueError
-    except ValueError as error:
-        raise UserError(
-            f"VOC annotation {str(path)!r} has a {class_name!r} without a complete bndbox"
-        ) from error
+    x1, y1, x2, y2 = corners
     return {
         "bbox": [x1 - 1.0, y1 - 1.0, x2, y2],
         "bbox_mode": BoxMode.XYXY_ABS,
-        "category_id": VOC_CLASS_NAMES.index(class_name),
+        "class_name": class_name,
         "iscrowd": 0,
         "difficult": item.findtext("difficult", "0").strip() == "1",
         "truncated": item.findtext("truncated", "0").strip() == "1",

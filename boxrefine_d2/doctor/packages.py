@@ -28,6 +28,7 @@ _MODULES = {
     "lightly": "lightly.loss",
     "pillow": "PIL.Image",
     "pycocotools": "pycocotools.mask",
+    "pillow-heif": "pillow_heif",
     "pydensecrf": "pydensecrf.densecrf",
     "pyyaml": "yaml",
     "scikit-image": "skimage.measure",
@@ -42,6 +43,7 @@ OPENCV = (
 _PURPOSE = {
     "crf": "MaskCut's CRF",
     "grounding": "heatmaps of phrases",
+    "heic": "HEIC photographs",
     "opencv": "comparisons with published code, in the tests",
     "pretrain": "training a network without labels",
 }

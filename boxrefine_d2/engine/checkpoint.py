@@ -1,6 +1,8 @@
 """Detectron2's checkpointer with our loader: no code in a file is run, and a file is whole or absent."""
 
+import os
 import re
+from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,12 +15,16 @@ from torch import Tensor, nn
 
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.features.build import SHIPPED
-from boxrefine_d2.features.weights import fetch, read_checkpoint
+from boxrefine_d2.features.checkpoint_file import check_weights_file, read_checkpoint
+from boxrefine_d2.features.weights import check_numbers, fetch, named_tensors
 from boxrefine_d2.files.atomic import atomic_binary_file, atomic_text_file
+from boxrefine_d2.files.inputs import read_text
 
 from .predictors import is_predictor
 
 Shape = tuple[int, ...]
+
+LAST = "last_checkpoint"  # the file that names the newest one
 
 
 class SafeCheckpointer(DetectionCheckpointer):
@@ -33,20 +39,57 @@ class SafeCheckpointer(DetectionCheckpointer):
     def local(path: str) -> Path:
         """The file itself, the cached copy of an address, or the file that ships under a name ("resnet_mini").
 
-        Raises: UserError if it is not there.
+        Raises: UserError if it is not there, or nothing that weights could be read from.
         """
         shipped = SHIPPED / f"{path}.safetensors"
         found = fetch(path) if "://" in path else shipped if shipped.is_file() else Path(path)
-        if not found.is_file():
+        if not os.path.lexists(found):
             raise UserError(
                 f"MODEL.WEIGHTS: no weights file at {path}; give a file, an address or the name of one that ships "
                 "(resnet_mini); tools/convert_dino_resnet.py writes DINO's ResNet-50"
             )
+        check_weights_file(found)
         return found
 
+    def get_checkpoint_file(self) -> str:
+        """The newest checkpoint of the folder.
+
+        Raises: UserError if what should name it does not name a file of the folder.
+        """
+        mark = Path(self.save_dir) / LAST
+        name = read_text(mark, LAST).strip()
+        found = mark.with_name(name) if name and Path(name).name == name else None
+        if found is None or not found.is_file():
+            raise UserError(
+                f"{mark} names {name[:100]!r}, which is no checkpoint in its folder; write the name of one into it, or "
+                "start anew"
+            )
+        return str(found)
+
     def load(self, path: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Detectron2's; an empty path loads nothing. Raises: UserError for a file of another architecture."""
-        return super().load(str(self.local(path)) if path else path, *args, **kwargs)
+        """Detectron2's; an empty path loads nothing.
+
+        Raises: UserError for a file of another architecture, with numbers that are not finite, or of another job.
+        """
+        if not path:
+            return super().load(path, *args, **kwargs)
+        self._path = str(self.local(path))
+        try:
+            return super().load(self._path, *args, **kwargs)
+        except UserError:
+            raise
+        except (
+            LookupError,
+            ValueError,
+            TypeError,
+            AttributeError,
+            AssertionError,
+            RuntimeError,
+        ) as error:
+            reason = f"{type(error).__name__}: {error}"[:300]
+            raise UserError(
+                f"weights file {self._path} cannot be continued here ({reason}); was it written by another job?"
+            ) from error
 
     def _load_file(self, filename: str) -> dict[str, Any]:
         content = read_checkpoint(filename)
@@ -55,10 +98,14 @@ class SafeCheckpointer(DetectionCheckpointer):
             raise UserError(
                 f"weights file {filename} holds no parameters by name; give a checkpoint of a detector, or of a trunk"
             )
+        versions = getattr(content["model"], "_metadata", None)
+        model = OrderedDict(named_tensors(content["model"], filename))
+        check_numbers(model, filename)
+        if versions is not None:
+            model._metadata = versions  # type: ignore[attr-defined]
         # a trunk alone, under Detectron2's names, finds its place in a detector by them
-        is_trunk = any(name.startswith("stem.") for name in content["model"])
-        self._path = filename
-        return content | {"matching_heuristics": True} if is_trunk else content
+        is_trunk = any(name.startswith("stem.") for name in model)
+        return content | {"model": model} | ({"matching_heuristics": True} if is_trunk else {})
 
     def _load_model(self, checkpoint: dict[str, Any]) -> Any:
         given = _shapes(checkpoint["model"])
@@ -89,7 +136,7 @@ class SafeCheckpointer(DetectionCheckpointer):
 
     def tag_last_checkpoint(self, last_filename_basename: str) -> None:
         """Names the newest checkpoint, atomically."""
-        with atomic_text_file(Path(self.save_dir) / "last_checkpoint") as file:
+        with atomic_text_file(Path(self.save_dir) / LAST) as file:
             file.write(last_filename_basename)
 
 

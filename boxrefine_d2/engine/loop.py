@@ -184,9 +184,13 @@ class Trainer(DefaultTrainer):
         return TrainerBase.state_dict(self) | {"optimizer": self.optimizer.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """What `state_dict` gave."""
+        """What `state_dict` gave. Raises: ValueError for an optimizer of other parameters."""
         TrainerBase.load_state_dict(self, state_dict)
         self.optimizer.load_state_dict(state_dict["optimizer"])
+        for parameter, kept in self.optimizer.state.items():
+            shapes = {x.shape for x in kept.values() if isinstance(x, torch.Tensor) and x.ndim}
+            if shapes - {parameter.shape}:
+                raise ValueError("its optimizer learnt parameters of other shapes")
 
     def run_step(self) -> None:
         """One step.

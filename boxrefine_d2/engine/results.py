@@ -1,7 +1,6 @@
 """results.json: what a run found, beside what it takes to find it again."""
 
 import hashlib
-import re
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +9,22 @@ from detectron2.config import CfgNode
 import boxrefine_d2
 from boxrefine_d2.evaluation import write_json
 from boxrefine_d2.features.weights import WeightsInfo
+from boxrefine_d2.files.names import file_name_of
+
+_RENDERED = "scenes"  # a kind of spec without a path: scenes:val is kept in scenes_val
 
 
 def inference_folder(output_dir: str | Path, dataset_name: str) -> Path:
-    """Where a run keeps what it found on one data set, image by image."""
-    return Path(output_dir) / "inference" / re.sub(r"[^\w.+=-]+", "_", dataset_name)
+    """Return where a run keeps what it found on one data set, image by image: never the folder of another data set.
+
+    A spec with a path is shortened and ends in digits of its SHA-256, since a path may be longer than a file name.
+    """
+    plain = dataset_name.replace(f"{_RENDERED}:", f"{_RENDERED}_", 1)
+    if plain == dataset_name and plain.startswith(f"{_RENDERED}_"):
+        plain = (
+            f"name:{dataset_name}"  # a registered name that looks like the folder of a rendered set
+        )
+    return Path(output_dir) / "inference" / file_name_of(plain)
 
 
 def config_sha256(cfg: CfgNode) -> str:

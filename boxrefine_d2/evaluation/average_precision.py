@@ -1,6 +1,7 @@
 """Class-agnostic average precision and recall by COCO's definitions, of boxes and of masks.
 
-All objects and all detections are of one category. The numbers are those of COCO's own COCOeval (pycocotools): ten
+All objects and all detections are of one category; those of equal scores are taken in the order of their categories, as
+COCO's own code does with `useCats` 0. The numbers are those of COCO's own COCOeval (pycocotools): ten
 thresholds of the IoU, precision read at 101 recalls, the 100 best detections of an image, crowds ignored. Size classes
 go by an object's `area` where it has one, else by that of its box (boxes) or mask (masks); a detection's is that of its
 box or mask. VOC's "difficult" objects are no ground truth, under every protocol, as in LOST's code for CAD; "truncated"
@@ -70,8 +71,8 @@ def _ap_of_file(
     check_ground_truth(ground_truth)
     warnings = check_predictions(predictions, table, ground_truth)
     rows: dict[ImageId, list[int]] = {}
-    for row, image_id in enumerate(table.image_ids):
-        rows.setdefault(image_id, []).append(row)
+    for row in _in_category_order(predictions.entries, ground_truth.category_ids):
+        rows.setdefault(table.image_ids[row], []).append(row)
     detections = {}
     for record in ground_truth.records:
         picked = rows.get(record["image_id"], [])
@@ -81,6 +82,19 @@ def _ap_of_file(
         )
     result = average_precision(ground_truth, detections, of_masks=of_masks)
     return MetricResult(result.values, result.counts, warnings + result.warnings)
+
+
+def _in_category_order(
+    entries: Sequence[Mapping[str, Any]], category_ids: frozenset[int] | None
+) -> list[int]:
+    """Rows by the ground truth's categories, in the file's order within each, unknown categories last.
+
+    Without categories COCO's code goes through them one after the other, and that breaks ties of scores.
+    """
+    known = sorted(category_ids or ())
+    place = {str(category_id): index for index, category_id in enumerate(known)}
+    keys = [place.get(str(entry.get("category_id")), len(place)) for entry in entries]
+    return sorted(range(len(entries)), key=keys.__getitem__)
 
 
 def _counts(

@@ -52,7 +52,8 @@ class Objects:
 
 def objects_of(record: Record, name: str, *, of_masks: bool) -> Objects:
     """The objects of a record of the data set `name`. Raises: UserError for a mask that cannot be read."""
-    annotations = record.get("annotations", ())
+    # by category, as COCO's code goes through them: of objects that a detection meets alike it takes the last
+    annotations = sorted(record.get("annotations", ()), key=lambda a: a.get("category_id", 0))
     easy = [a for a in annotations if not a.get("difficult", False)]
     kept = [a for a in easy if a.get("segmentation") or not of_masks]
     regions: Regions

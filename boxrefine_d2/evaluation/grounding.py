@@ -6,7 +6,6 @@ An annotation without a prediction is a miss and is counted. Boxes are XYXY, hal
 a point (x, y) is the pixel's column and row.
 """
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor
 
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.files.values import MAX_COORDINATE, is_id, is_number, shown_value
 from boxrefine_d2.structures import union_box
 
 from .corloc import is_localised
@@ -208,9 +208,9 @@ def _by_unit(predictions: PredictionFile) -> dict[UnitId, dict[str, Any]]:
     found: dict[UnitId, dict[str, Any]] = {}
     for entry in predictions.entries:
         unit = (entry["image_id"], entry["annotation_id"])
-        if not all(isinstance(part, int | str) for part in unit):
+        if not all(map(is_id, unit)):
             raise UserError(
-                f"{predictions.path}: image_id {unit[0]!r}, annotation_id {unit[1]!r}: ids are whole numbers or texts"
+                f"{predictions.path}: image_id {shown_value(unit[0])}, annotation_id {shown_value(unit[1])}: ids are whole numbers or texts"
             )
         if unit in found:
             raise UserError(
@@ -259,14 +259,13 @@ def _corners(entry: Mapping[str, Any], path: str) -> list[float] | None:
 
 def _numbers(entry: Mapping[str, Any], name: str, count: int, path: str) -> list[float]:
     value = entry[name]
-    right = isinstance(value, list) and len(value) == count
-    if not right or not all(_is_number(number) for number in value):
+    if (
+        not isinstance(value, list)
+        or len(value) != count
+        or not all(is_number(number, MAX_COORDINATE) for number in value)
+    ):
         wanted = "[x, y, width, height], or null" if name == "bbox" else "[x, y]"
         raise UserError(
-            f"{path}: {name} of annotation {entry['annotation_id']!r} is {value!r}, not {wanted}"
+            f"{path}: {name} of annotation {entry['annotation_id']!r} is {shown_value(value)}, not {wanted}"
         )
     return [float(number) for number in value]
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

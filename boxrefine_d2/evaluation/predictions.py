@@ -1,6 +1,6 @@
 """Prediction files: a COCO data set file (what `discover.py` writes) or a COCO results list."""
 
-import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.files.inputs import read_json
+from boxrefine_d2.files.values import (
+    MAX_COORDINATE,
+    MAX_NUMBER,
+    is_id,
+    is_number,
+    shown_value,
+    size_problem,
+)
 
 from .ground_truth import ImageId
 
@@ -72,19 +81,7 @@ def read_predictions(path: str | Path) -> PredictionFile:
 
     Raises: UserError if there is no such file, it is not JSON, it is neither kind, or it holds nothing.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}; name a prediction file") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not a text file; a COCO .json file is expected") from error
-    if not text.strip():
-        raise UserError(f"{path} is empty; write predictions to it first")
-    try:
-        content = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise UserError(f"{path} is not valid JSON ({error}); was it cut short?") from error
-    return _outline(str(path), content)
+    return _outline(str(path), read_json(path, "prediction file"))
 
 
 def box_table(predictions: PredictionFile) -> BoxTable:
@@ -94,9 +91,9 @@ def box_table(predictions: PredictionFile) -> BoxTable:
     """
     path, entries = predictions.path, predictions.entries
     for entry in entries:
-        if not isinstance(entry["image_id"], int | str):
+        if not is_id(entry["image_id"]):
             raise UserError(
-                f"{path}: image_id {entry['image_id']!r} is neither a whole number nor a text"
+                f"{path}: image_id {shown_value(entry['image_id'])} is neither a whole number nor a text"
             )
     xywh = np.array([_numbers(entry, "bbox", 4, path) for entry in entries]).reshape(-1, 4)
     scores = np.array([_numbers(entry, "score", 1, path)[0] for entry in entries])
@@ -104,8 +101,8 @@ def box_table(predictions: PredictionFile) -> BoxTable:
     if bad.any():
         first = entries[int(bad.argmax())]
         raise UserError(
-            f"{path}: {bad.sum()} of {len(entries)} entries hold a number that is not finite (first: image "
-            f"{first['image_id']!r}, bbox {first['bbox']}, score {first.get('score', 1.0)}); "
+            f"{path}: {bad.sum()} of {len(entries)} entries hold a number that is not finite, or beyond any image (first: "
+            f"image {first['image_id']!r}, bbox {shown_value(first['bbox'])}, score {shown_value(first.get('score', 1.0))}); "
             "remove them or repair what wrote them"
         )
     boxes = np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
@@ -126,6 +123,10 @@ def _outline(path: str, content: Any) -> PredictionFile:
         )
     if not entries:
         raise UserError(f"{path} holds no predictions; check what wrote it")
+    for image in images or ():
+        problem = size_problem(image)
+        if problem:
+            raise UserError(f"{path}: image {shown_value(image.get('id'))} {problem}")
     return PredictionFile(path, entries, images, categories)
 
 
@@ -134,9 +135,14 @@ def _all_objects(part: list[Any]) -> bool:
 
 
 def _numbers(entry: Mapping[str, Any], name: str, count: int, path: str) -> list[float]:
+    """NaN stands for a number that is not finite, or too large to mean anything."""
     value = entry.get(name, 1.0)
     numbers = value if isinstance(value, list) else [value]
-    if len(numbers) != count or not all(isinstance(v, int | float) for v in numbers):
+    right = all(isinstance(v, int | float) and not isinstance(v, bool) for v in numbers)
+    if len(numbers) != count or not right:
         wanted = "[x, y, width, height]" if count == 4 else "a number"
-        raise UserError(f"{path}: {name} of image {entry['image_id']!r} is {value}, not {wanted}")
-    return [float(v) for v in numbers]
+        raise UserError(
+            f"{path}: {name} of image {entry['image_id']!r} is {shown_value(value)}, not {wanted}"
+        )
+    most = MAX_COORDINATE if count == 4 else MAX_NUMBER
+    return [float(v) if is_number(v, most) else math.nan for v in numbers]

@@ -4,12 +4,13 @@ What makes the score meaningless raises `UserError`; what only touches a part is
 """
 
 from collections.abc import Iterable, Sequence
-from os.path import basename
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.files.image_names import NameCheck
 
 from .ground_truth import GroundTruth, ImageId, Record, ground_truth_boxes, protocol_for
 from .predictions import BoxTable, PredictionFile
@@ -18,6 +19,8 @@ FloatArray = NDArray[np.float64]
 
 # Ids: of the smaller of the two sets this share must be found in the other. `+first=N` makes either the smaller.
 MIN_MATCHED_SHARE = 0.5
+# Of the ground truth's images: a smaller share with any prediction is said before the score.
+SMALL_OVERLAP_SHARE = 0.5
 # A file in the wrong box convention: from here on boxes are impossible as read ...
 IMPOSSIBLE_SHARE = 0.25
 # ... while nearly all are possible in the other convention.
@@ -46,7 +49,7 @@ def check_predictions(
     boxes = table.boxes[matched]
     ids = [image_id for image_id in table.image_ids if image_id in by_id]
     sizes = _sizes([by_id[image_id] for image_id in ids])
-    warnings += _check_images(predictions, by_id)
+    warnings += _check_images(predictions, by_id, table, ground_truth.name)
     check_convention(boxes, sizes, predictions.path)
     warnings += _check_frame(predictions.path, boxes, sizes, ids)
     _check_categories(predictions, ground_truth)
@@ -107,8 +110,16 @@ def _check_ids(
             f"{path}: {count} of its {len(predicted)} image ids are among the {len(wanted)} of {name}: the file has "
             f"{_examples(predicted)}, the ground truth has {_examples(wanted)}; {_id_remedy(predicted, wanted)}"
         )
+    warnings = []
+    if len(matched) < SMALL_OVERLAP_SHARE * len(wanted):
+        warnings.append(
+            f"only {len(matched)} of the {len(wanted)} images of {name} have a prediction, all others count as misses; "
+            f"was {path} made of a part, such as {name}+first=N?"
+        )
     foreign = len(predicted) - len(matched)
-    return [f"{foreign} images of {path} are not in {name}: ignored"] if foreign else []
+    return warnings + (
+        [f"{foreign} images of {path} are not in {name}: ignored"] if foreign else []
+    )
 
 
 def _id_remedy(predicted: Iterable[ImageId], wanted: Iterable[ImageId]) -> str:
@@ -131,7 +142,9 @@ def _examples(image_ids: Iterable[ImageId]) -> str:
     return ", ".join(ids[:3]) + (", ..." if len(ids) > 3 else "")
 
 
-def _check_images(predictions: PredictionFile, by_id: dict[ImageId, Record]) -> list[str]:
+def _check_images(
+    predictions: PredictionFile, by_id: dict[ImageId, Record], table: BoxTable, name: str
+) -> list[str]:
     """Sizes and names in a data set file against those of the ground truth's images."""
     pairs = [
         (image, by_id[image["id"]])
@@ -139,25 +152,63 @@ def _check_images(predictions: PredictionFile, by_id: dict[ImageId, Record]) -> 
         if isinstance(image.get("id"), int | str) and image["id"] in by_id
     ]
     sized = [(i, r) for i, r in pairs if "width" in i and "height" in i and r["width"] is not None]
-    # Width and height exchanged are a known defect of MaskCut's files, whose boxes are right: not counted.
-    other = [(i, r) for i, r in sized if {i["width"], i["height"]} != {r["width"], r["height"]}]
-    if other:
-        image, record = other[0]
-        message = (
-            f"{len(other)} of {len(sized)} images have another size than in the ground truth (first: image "
-            f"{image['id']!r} is {image['width']} x {image['height']}, there {record['width']} x {record['height']})"
+    other = [(i, r) for i, r in sized if (i["width"], i["height"]) != (r["width"], r["height"])]
+    exchanged = [(i, r) for i, r in other if (i["height"], i["width"]) == (r["width"], r["height"])]
+    warnings = []
+    if len(exchanged) < len(other):
+        warnings = _of_other_size(other, len(sized), predictions.path)
+    elif exchanged:
+        warnings = _of_exchanged_size(exchanged, len(sized), table, predictions.path)
+    names = NameCheck(predictions.path, name)
+    for image, record in pairs:
+        if isinstance(image.get("file_name"), str):
+            names.add(image["id"], image["file_name"], _name(record))
+    return warnings + names.finish(map(_name, by_id.values()), renamed_is_wrong=False)
+
+
+def _of_other_size(other: Sequence[tuple[dict[str, Any], Record]], of: int, path: str) -> list[str]:
+    """Raises `UserError` if half of the images or more are of another size."""
+    image, record = other[0]
+    message = (
+        f"{len(other)} of {of} images have another size than in the ground truth (first: image "
+        f"{image['id']!r} is {image['width']} x {image['height']}, there {record['width']} x {record['height']})"
+    )
+    if len(other) >= WRONG_FRAME_SHARE * of:
+        raise UserError(
+            f"{path}: {message}; name the data set the predictions were made on, and write "
+            "boxes in pixels of its images"
         )
-        if len(other) >= WRONG_FRAME_SHARE * len(sized):
-            raise UserError(
-                f"{predictions.path}: {message}; name the data set the predictions were made on, and write "
-                "boxes in pixels of its images"
-            )
-        return [message]
-    named = [(i["file_name"], r["file_name"]) for i, r in pairs if "file_name" in i]
-    if named and all(basename(str(a)) != basename(str(b)) for a, b in named):
-        first, second = (basename(str(name)) for name in named[0])
-        return [f"no image has the file name it has in the ground truth ({first}, there {second})"]
-    return []
+    return [message]
+
+
+def _of_exchanged_size(
+    exchanged: Sequence[tuple[dict[str, Any], Record]], of: int, table: BoxTable, path: str
+) -> list[str]:
+    """Width and height in each other's place: a slip of the file, as MaskCut's release has it, or boxes of another frame.
+
+    Boxes that fit the ground truth's images, and not the sizes that the file gives, prove the slip. Boxes that do not fit
+    the images tell that one of the two is of pixels as stored, before EXIF orientation. Raises `UserError` then.
+    """
+    sizes = {image["id"]: (record["width"], record["height"]) for image, record in exchanged}
+    inside = np.array([image_id in sizes for image_id in table.image_ids], dtype=bool)
+    ends = table.boxes[inside, 2:]
+    limits = np.array([sizes[i] for i in table.image_ids if i in sizes]).reshape(-1, 2)
+    fits_truth = not (ends > limits + SLACK_PIXELS).any()
+    fits_file = not (ends > limits[:, ::-1] + SLACK_PIXELS).any()
+    message = f"{len(exchanged)} of {of} images have width and height exchanged with those of the ground truth"
+    if fits_truth:
+        how = "and boxes fit both ways" if fits_file else "and boxes fit the ground truth's alone"
+        return [f"{message}, {how}: taken as a slip of the file"]
+    if len(exchanged) >= WRONG_FRAME_SHARE * of:
+        raise UserError(
+            f"{path}: {message}, and boxes leave those images: one of the two is of the pixels as stored, before EXIF "
+            "orientation; label and predict images as a viewer shows them"
+        )
+    return [f"{message}, and boxes leave those images"]
+
+
+def _name(record: Record) -> str:
+    return str(record.get("relative_name", record["file_name"]))
 
 
 def _check_frame(

@@ -27,13 +27,13 @@ class MetricResult:
         return {**self.values, **self.counts}
 
     def to_text(self) -> str:
-        """A table for the terminal: values in percent, then every denominator, then the warnings."""
+        """A table for the terminal: the warnings first, then values in percent and every denominator."""
         rows = [(name, f"{value:.2f} %") for name, value in self.values.items()]
         rows += [(name.replace("_", " "), str(count)) for name, count in self.counts.items()]
         name_width = max(len(name) for name, _ in rows)
         value_width = max(len(value) for _, value in rows)
         lines = [f"{name:<{name_width}}  {value:>{value_width}}" for name, value in rows]
-        return "\n".join(lines + [f"warning: {text}" for text in self.warnings])
+        return "\n".join([f"warning: {text}" for text in self.warnings] + lines)
 
 
 def write_json(path: str | Path, value: Any) -> None:

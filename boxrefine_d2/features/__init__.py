@@ -9,13 +9,14 @@ from .build import (
     padding_multiple,
 )
 from .padding import IMAGENET_MEAN, IMAGENET_STD, padded_size
-from .read_map import read_map
+from .read_map import NotFiniteMapError, read_map
 
 __all__ = [
     "BACKBONES",
     "IMAGENET_MEAN",
     "IMAGENET_STD",
     "Backbone",
+    "NotFiniteMapError",
     "build_backbone",
     "build_segmenter",
     "official_file",

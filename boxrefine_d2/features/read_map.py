@@ -1,18 +1,37 @@
-"""From pictures to the map of a network."""
+"""From images to the map of a network, checked where it enters."""
 
 from collections.abc import Sequence
 
 from torch import Tensor
 
+from boxrefine_d2.errors import UserError
 from boxrefine_d2.structures import FeatureMap
 
 from .build import Backbone
 from .padding import normalise_and_pad
 
 
-def read_map(pictures: Sequence[Tensor], network: Backbone, facet: str) -> FeatureMap:
-    """The map of pictures (3, H, W) RGB in [0, 255] of one padded size, on the network's device."""
+class NotFiniteMapError(UserError):
+    """The maps of some images of a batch hold NaN or infinity. `images` are their places in it."""
+
+    def __init__(self, images: Sequence[int], of: int):
+        super().__init__(
+            f"the network's map of {len(images)} of {of} images holds numbers that are not finite; its weights are damaged, or "
+            "it needs --precision fp32"
+        )
+        self.images = list(images)
+
+
+def read_map(images: Sequence[Tensor], network: Backbone, facet: str) -> FeatureMap:
+    """Return the map of images (3, H, W) RGB in [0, 255] of one padded size, on the network's device.
+
+    Raises: NotFiniteMapError if a number in it is not finite: no rule would notice.
+    """
     device = next(network.parameters()).device
-    sizes = [tuple(picture.shape[-2:]) for picture in pictures]
-    inputs = normalise_and_pad(pictures, network.stride, network.padding, device)
-    return network(inputs, facet, image_sizes=sizes)
+    sizes = [tuple(image.shape[-2:]) for image in images]
+    inputs = normalise_and_pad(images, network.stride, network.padding, device)
+    features = network(inputs, facet, image_sizes=sizes)
+    finite = features.data.isfinite().flatten(1).all(dim=1)
+    if not finite.all():
+        raise NotFiniteMapError((~finite).nonzero().flatten().tolist(), len(images))
+    return features

@@ -3,25 +3,22 @@
 One loader for every command; `engine.checkpoint` puts it behind Detectron2's checkpointer.
 """
 
-import argparse
 import hashlib
-import pickle
-import re
 import socket
 import urllib.error
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.files.plain_pickle import PlainUnpickler
+
+from .checkpoint_file import read_checkpoint
 
 Built = TypeVar("Built", bound=nn.Module)
 
@@ -30,6 +27,7 @@ NETWORK_TIMEOUT_SECONDS = 30.0
 # Dictionaries that wrap a state dict, most specific first: full DINO checkpoints hold student and teacher.
 _WRAPPERS = ("teacher", "state_dict", "model")
 _PREFIXES = ("module.", "backbone.")
+_COMPILED = "_orig_mod."  # of torch.compile, wherever a module was compiled
 # in a checkpoint of `BoxRefiner`, beside the frozen copy and h, or of `SelfDistillation`, beside the student
 _REFINED = "map_network."
 # what a pre-training checkpoint holds besides the network behind the map
@@ -133,78 +131,63 @@ def _network_timeout(seconds: float) -> Iterator[None]:
         socket.setdefaulttimeout(before)
 
 
-def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """The top-level dictionary of a .pth, .pt, .pkl or .safetensors file; no code in it is run.
-
-    Raises: UserError if the file is missing, not a checkpoint, or a pickle that holds more than data.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"no weights file at {path}")
-    try:
-        content = _read(path)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
-        raise UserError(f"weights file {path} is refused: {_reason(error)}") from error
-    except safetensors.SafetensorError as error:
-        raise UserError(f"weights file {path} is no safetensors file: {error}") from error
-    if not isinstance(content, dict):
-        raise UserError(
-            f"weights file {path} holds a {type(content).__name__}; a state dict is needed"
-        )
-    return content
-
-
-def _read(path: Path) -> Any:
-    if path.suffix == ".safetensors":
-        return safetensors.torch.load_file(path)
-    if path.suffix == ".pkl":
-        with path.open("rb") as file:
-            return PlainUnpickler(file).load()
-    with torch.serialization.safe_globals([argparse.Namespace]):
-        return torch.load(path, map_location="cpu", weights_only=True)
-
-
-def _reason(error: Exception) -> str:
-    """The part of a loader's error that a user can act on, in one line."""
-    found = re.search(r"GLOBAL ([\w.]+)|it names ([\w.]+)", str(error))
-    if found or "weights only" in str(error).lower():
-        name = next((group for group in found.groups() if group), "code") if found else "code"
-        return (
-            f"it is a pickle that would run {name}; only tensors, numbers, strings and containers "
-            "are read. Save its state dict with torch.save or as safetensors; a grounding network that was saved whole "
-            "is converted by tools/convert_grounding_checkpoint.py"
-        )
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
-
-
 def read_state_dict(path: str | Path) -> dict[str, Tensor]:
-    """The network's tensors in `path` by their bare names: wrappers and module./backbone. prefixes removed.
+    """The network's tensors in `path` by their bare names: wrappers and module./backbone./_orig_mod. removed.
 
     Of a full DINO checkpoint the teacher is taken, of a checkpoint of ours the refined network f^h.
+
+    Raises: UserError for what `read_checkpoint` refuses, and for a file without tensors by name.
     """
     content = read_checkpoint(path)
     for wrapper in _WRAPPERS:
         if isinstance(content.get(wrapper), dict):
             content = content[wrapper]
             break
+    tensors = named_tensors(content, path)
+    if not tensors:
+        raise UserError(f"weights file {path} holds no parameters by name")
     refined = {
         name.removeprefix(_REFINED): value
-        for name, value in content.items()
+        for name, value in tensors.items()
         if name.startswith(_REFINED)
     }
-    state = {}
-    for name, value in (refined or content).items():
+    return {_bare(name): value for name, value in (refined or tensors).items()}
+
+
+def named_tensors(content: dict[Any, Any], path: str | Path) -> dict[str, Tensor]:
+    """The tensors and arrays of a dictionary whose keys are names, without the mark of torch.compile.
+
+    Raises: UserError for numbers that no network is made of.
+    """
+    found = {}
+    for name, value in content.items():
+        if not isinstance(name, str):
+            continue
         if isinstance(value, np.ndarray):
+            if value.dtype.kind not in "biufc":
+                raise UserError(f"weights file {path} holds text as {name[:100]!r}, not numbers")
             value = torch.from_numpy(value)
         if isinstance(value, Tensor):
-            state[_bare(name)] = value
-    return state
+            found[name.replace(_COMPILED, "")] = value
+    return found
 
 
 def _bare(name: str) -> str:
     for prefix in _PREFIXES:
         name = name.removeprefix(prefix)
     return name
+
+
+def check_numbers(state: Mapping[str, Tensor], path: str | Path) -> None:
+    """Raises: UserError, naming the first parameter, if one holds NaN, infinity or complex numbers."""
+    for name, value in state.items():
+        if value.is_complex():
+            raise UserError(f"weights file {path} holds complex numbers, first: {name}")
+        if value.is_floating_point() and not value.float().isfinite().all():
+            raise UserError(
+                f"weights file {path} holds numbers that are not finite, first: {name}; the training that wrote it broke "
+                "down, or the file is damaged"
+            )
 
 
 def load_into(module: nn.Module, state: dict[str, Tensor], *, name: str, path: Path) -> None:
@@ -226,19 +209,34 @@ def load_into(module: nn.Module, state: dict[str, Tensor], *, name: str, path: P
         for key, value in expected.items()
         if key in state and state[key].shape != value.shape
     ]
+    kinds = [
+        f"{key} {state[key].dtype} instead of {value.dtype}"
+        for key, value in expected.items()
+        if key in state and not _is_number_for(value, state[key])
+    ]
     faults = [
         f"{len(names)} {what} (first: {names[0]})"
         for what, names in (
             ("missing", missing),
             ("unknown", foreign),
             ("of another shape", shapes),
+            ("of another kind of numbers", kinds),
         )
         if names
     ]
     if faults:
         raise UserError(f"weights file {path} is not of {name}: parameters {', '.join(faults)}")
-    dtypes = {key: value.dtype for key, value in expected.items()}
-    module.load_state_dict(
-        {key: state[key].to(dtypes[key]) for key in expected}, assign=True, strict=True
-    )
+    own = {key: _own(state[key], value.dtype) for key, value in expected.items()}
+    check_numbers(own, path)
+    module.load_state_dict(own, assign=True, strict=True)
     module.requires_grad_(True)
+
+
+def _is_number_for(expected: Tensor, value: Tensor) -> bool:
+    """Whether it is no whole number in place of a fraction, as in a quantised network, and none that is complex."""
+    return value.is_floating_point() or not (expected.is_floating_point() or value.is_complex())
+
+
+def _own(value: Tensor, dtype: torch.dtype) -> Tensor:
+    """A copy that shares no memory with another parameter; in a type that holds it."""
+    return value.to(dtype, copy=True, memory_format=torch.contiguous_format)

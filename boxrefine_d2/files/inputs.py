@@ -3,6 +3,7 @@
 A pipe or a device is never opened: it may never end. A file is measured before memory is taken for it.
 """
 
+import codecs
 import json
 import os
 import stat
@@ -44,19 +45,35 @@ def check_regular_file(path: FilePath, what: str, max_bytes: int | None = None) 
 
 
 def read_text(path: FilePath, what: str) -> str:
-    """Return the text of a UTF-8 file without its byte order mark, line ends as "\\n".
+    """Return the text of a file in UTF-8, or in UTF-16 with a byte order mark; without the mark, line ends as "\\n".
 
-    Raises: UserError for what `check_regular_file` refuses, an unreadable file, or bytes that are no UTF-8.
+    Raises: UserError for what `check_regular_file` refuses, an unreadable file, or bytes that are no such text.
     """
     check_regular_file(path, what, MAX_TEXT_BYTES)
     try:
-        return Path(path).read_text(encoding="utf-8-sig")
+        return Path(path).read_text(encoding=text_encoding(path))
     except OSError as error:
         raise UserError(f"cannot read {what} {os.fspath(path)!r}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise UserError(
             f"{what} {os.fspath(path)!r} is no UTF-8 text (byte {error.start}); save it as UTF-8"
         ) from error
+
+
+def read_lines(path: FilePath, what: str) -> list[str]:
+    """Return the lines of a text file that are not empty, without blanks around them.
+
+    Raises: UserError, as `read_text`.
+    """
+    # not str.splitlines: it also splits at characters that a name may hold
+    return [line.strip() for line in read_text(path, what).split("\n") if line.strip()]
+
+
+def text_encoding(path: FilePath) -> str:
+    """Return the encoding that a file's byte order mark names; UTF-8 where there is none. Raises: OSError."""
+    with open(path, "rb") as file:
+        head = file.read(2)
+    return "utf-16" if head in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
 
 
 def read_json(path: FilePath, what: str) -> Any:

@@ -10,13 +10,17 @@ _DIGEST_LENGTH = 10
 
 
 def shown_name(name: str | os.PathLike[str]) -> str:
-    """Return a name that can be printed and written as UTF-8: bytes that are no text become escapes.
+    """Return a name that can be printed and written as UTF-8: what is no text becomes an escape.
 
-    >>> shown_name("caf\\udce9.jpg")
-    'caf\\\\xe9.jpg'
+    >>> shown_name("caf\\udce9.jpg"), shown_name("\\ud800.jpg")
+    ('caf\\\\xe9.jpg', '\\\\ud800.jpg')
     """
     text = os.fspath(name)
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    try:
+        raw = text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # half a character, as JSON may hold it
+        raw = text.encode("utf-8", "backslashreplace")
+    return raw.decode("utf-8", "backslashreplace")
 
 
 def user_path(text: str | os.PathLike[str]) -> Path:

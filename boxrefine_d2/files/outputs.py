@@ -58,19 +58,23 @@ def check_output_folder(
     _check_writable(target, shown)
 
 
-def is_same_file(one: FilePath, other: FilePath) -> bool:
-    """Whether two paths lead to one file: the same inode, or the same place where there is none yet."""
-    with suppress(OSError, ValueError):
-        return os.path.samefile(one, other)
-    return os.path.realpath(one) == os.path.realpath(other)
-
-
 def _check_no_input(target: Path, inputs: Iterable[FilePath], shown: str) -> None:
+    status = os.stat(target) if target.exists() else None
     for path in inputs:
-        if is_same_file(target, path):
+        if _is(target, status, path):
             raise UserError(
                 f"{shown} is an input of this command, {os.fspath(path)!r}; name another file"
             )
+
+
+def _is(target: Path, status: os.stat_result | None, path: FilePath) -> bool:
+    """Whether a path leads to the target, which has that status, or is not there yet."""
+    if status is None:
+        return os.path.abspath(path) == os.fspath(target)
+    try:
+        return os.path.samestat(status, os.stat(path))
+    except (OSError, ValueError):
+        return False
 
 
 def _check_name(target: Path, shown: str) -> None:

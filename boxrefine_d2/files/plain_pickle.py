@@ -1,60 +1,137 @@
 """Pickles from outside that hold nothing but data."""
 
 import pickle
+import re
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
+
+import numpy as np
 
 from boxrefine_d2.errors import UserError
 
+from .inputs import MAX_TEXT_BYTES, check_regular_file
+from .pickle_machine import PickleMachine
+from .pickle_values import CONTAINERS, Maker, NamesCodeError, Unfinished
 
-class PlainUnpickler(pickle.Unpickler):
-    """Admits containers, strings, numbers and NumPy arrays; every other name is refused before it is imported."""
+# what a damaged or hostile pickle can lead to, all of it a matter of the file
+DAMAGE = (
+    pickle.UnpicklingError,
+    EOFError,
+    ValueError,
+    LookupError,
+    AttributeError,
+    TypeError,
+    OverflowError,
+    MemoryError,
+    RecursionError,
+    StopIteration,
+)
+_NUMBER = re.compile(r"[<>|=]?(b1|[iu][1248]|f[248]|c8|c16|[SUV][1-9]\d{0,5})")
 
-    _allowed = {
-        ("collections", "OrderedDict"),
-        ("builtins", "set"),
-        ("__builtin__", "set"),
-        ("numpy", "ndarray"),
-        ("numpy", "dtype"),
-        ("_codecs", "encode"),
-        *(
-            (f"numpy.{core}.{module}", name)
+
+class _Dtype(Unfinished):
+    """The type of an array's numbers: simple ones only, none of objects, none of fields."""
+
+    def __init__(self, code: Any, *_: Any):
+        super().__init__()
+        code = code.decode("latin1") if isinstance(code, bytes) else code
+        if not isinstance(code, str) or not _NUMBER.fullmatch(code):
+            raise pickle.UnpicklingError(f"it has an array of type {str(code)[:50]!r}, not numbers")
+        self.dtype = np.dtype(code)
+
+    def finished(self, state: Any) -> "_Dtype":
+        """In the byte order of the state (version, order, ...)."""
+        if state[1] in (">", b">"):
+            self.dtype = self.dtype.newbyteorder(">")
+        return self
+
+
+class _Array(Unfinished):
+    """An array before its numbers are known."""
+
+    def __init__(self, *_: Any):
+        super().__init__()
+
+    def finished(self, state: Any) -> np.ndarray:
+        """From (version, shape, dtype, Fortran order, bytes)."""
+        _, shape, dtype, fortran, content = state
+        return _array(content, dtype, shape, "F" if fortran else "C")
+
+
+def _array(content: Any, dtype: Any, shape: Any, order: Any) -> np.ndarray:
+    """Return an array of its own in native byte order. Raises: UnpicklingError unless the bytes fill it exactly."""
+    if not isinstance(dtype, _Dtype):
+        raise pickle.UnpicklingError("it has an array without a type")
+    content = content.encode("latin1") if isinstance(content, str) else content
+    if not isinstance(content, bytes | bytearray):
+        raise pickle.UnpicklingError("it has an array of objects, not numbers")
+    count = 1
+    for side in shape:
+        if type(side) is not int or side < 0:
+            raise pickle.UnpicklingError("it has an array of a side that is no number")
+        count *= side
+    if count * dtype.dtype.itemsize != len(content):
+        raise pickle.UnpicklingError(
+            f"it announces an array of {count} numbers and holds {len(content)} bytes of it"
+        )
+    numbers = np.frombuffer(content, dtype.dtype, count).reshape(shape, order=order)
+    return numbers.astype(dtype.dtype.newbyteorder("="))
+
+
+def _scalar(dtype: Any, content: Any) -> Any:
+    return _array(content, dtype, (), "C")[()]
+
+
+def _bytes(text: str, encoding: str = "latin1") -> bytes:
+    """Of Python 3's bytes in the older protocols."""
+    if encoding not in ("latin1", "latin-1"):
+        raise pickle.UnpicklingError(f"it has bytes in the encoding {encoding[:50]!r}")
+    return text.encode("latin1")
+
+
+class PlainUnpickler(PickleMachine):
+    """Admits containers, strings, numbers and NumPy arrays of numbers; every other name is refused."""
+
+    makers = {
+        **CONTAINERS,
+        ("numpy", "ndarray"): Maker(_Array),
+        ("numpy", "dtype"): Maker(_Dtype),
+        ("_codecs", "encode"): Maker(_bytes),
+        **{
+            (f"numpy.{core}.{module}", name): Maker(make)
             for core in ("core", "_core")
-            for module, name in (
-                ("multiarray", "_reconstruct"),
-                ("multiarray", "scalar"),
-                ("numeric", "_frombuffer"),
+            for module, name, make in (
+                ("multiarray", "_reconstruct", _Array),
+                ("multiarray", "scalar", _scalar),
+                ("numeric", "_frombuffer", _array),
             )
-        ),
+        },
     }
-
-    def __init__(self, file: IO[bytes]):
-        super().__init__(file, encoding="latin1")
-
-    def find_class(self, module: str, name: str) -> Any:
-        """What a pickle may name."""
-        if (module, name) not in self._allowed:
-            raise pickle.UnpicklingError(f"it names {module}.{name}")
-        return super().find_class(module, name)
 
 
 def read_plain_pickle(path: Path) -> Any:
-    """The content of a pickle of data.
+    """Return the content of a pickle of data.
 
-    Raises: UserError for a file that is missing, damaged, or names anything that is no data.
+    Raises: UserError for a file that is missing, no regular file, damaged, or names anything that is no data.
     """
+    shown = repr(str(path))
+    check_regular_file(path, "pickle", MAX_TEXT_BYTES)
     try:
         with path.open("rb") as file:
             return PlainUnpickler(file).load()
     except OSError as error:
-        raise UserError(f"cannot read {str(path)!r}: {error.strerror}") from error
-    except (
-        pickle.UnpicklingError,
-        EOFError,
-        ValueError,
-        KeyError,
-        IndexError,
-        AttributeError,
-        TypeError,
-    ) as error:
-        raise UserError(f"{str(path)!r} is no pickle of plain data: {error}") from error
+        raise UserError(f"cannot read {shown}: {error.strerror}") from error
+    except DAMAGE as error:
+        raise UserError(f"{shown} is no pickle of plain data: {damage(error)}") from error
+
+
+def damage(error: Exception) -> str:
+    """Say what is wrong with a pickle; never long, and never an exception's name alone."""
+    if isinstance(error, NamesCodeError):
+        return str(error)
+    if isinstance(error, MemoryError | OverflowError):
+        return "it announces more than memory holds"
+    text = str(error).splitlines()[0][:200] if str(error) else ""
+    if isinstance(error, pickle.UnpicklingError):
+        return text
+    return f"it is damaged or cut short ({text or type(error).__name__})"

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from boxrefine_d2.discovery.build import Rule
+from boxrefine_d2.errors import UserError
 from boxrefine_d2.structures import FeatureMap, Found, PseudoBoxes, union_box
 
 # (P, 1, S, S) of the number of an image in the batch and P phrases of it
@@ -47,9 +48,16 @@ def _parts(phrases: list[str]) -> Iterator[list[str]]:
 
 
 def found_in_heatmaps(heatmaps: Tensor, rule: Rule, size: tuple[int, int]) -> list[Found]:
-    """Points and boxes of (Q, S, S) heatmaps of one image of (H, W)."""
+    """Points and boxes of (Q, S, S) heatmaps of one image of (H, W).
+
+    Raises: UserError for a heatmap that is not finite: its brightest pixel would be the first one.
+    """
     if not len(heatmaps):
         return []
+    if not heatmaps.isfinite().all():
+        raise UserError(
+            "a heatmap holds numbers that are not finite: the weights of MODEL.HEATMAP or MODEL.CLIP are damaged"
+        )
     side = tuple(heatmaps.shape[1:])
     maps = FeatureMap(heatmaps[:, None], 1, [side] * len(heatmaps), "heatmap")
     points = brightest_pixels(heatmaps, size)

@@ -67,6 +67,7 @@ def merge_labels(
         _only(images.only_first, before),
         _only(images.only_second, predictions),
         said,
+        *images.warnings,
     )
 
 
@@ -123,7 +124,7 @@ def match_labels(
         output, edit, images=labels.images(), image_count=labels.image_count, edited=edited
     )
     return summary.with_notes(
-        _only(images.only_first, labels), _only(images.only_second, found), said
+        _only(images.only_first, labels), _only(images.only_second, found), said, *images.warnings
     )
 
 

@@ -18,9 +18,11 @@ from tqdm import tqdm
 from boxrefine_d2.data.pseudo_label_file import (
     PseudoLabels,
     id_order,
+    image_problem,
     label_problem,
     read_pseudo_labels,
 )
+from boxrefine_d2.files.inputs import check_regular_file
 
 Entry = dict[str, Any]
 ImageLabels = tuple[Entry, list[Entry]]  # an image and its annotations, in the order of the file
@@ -82,6 +84,7 @@ def open_label_file(path: str | os.PathLike[str]) -> LabelFile:
     Raises: UserError, in one line, for anything that is not a pseudo-label file; see `read_pseudo_labels`.
     """
     source = Path(path)
+    check_regular_file(source, "pseudo-label file")
     try:
         return _examined(source, None)
     except (OSError, ValueError, RecursionError):
@@ -184,11 +187,9 @@ def _ascending(images: Iterable[Entry]) -> Iterator[Entry]:
     """Lets images pass whose ids rise."""
     last: tuple[bool, int | str] | None = None
     for image in images:
-        image_id = image.get("id")
-        named = isinstance(image.get("file_name"), str)
-        if isinstance(image_id, bool) or not isinstance(image_id, (int, str)) or not named:
+        if image_problem(image):
             raise _OtherLayoutError
-        order = id_order(image_id)
+        order = id_order(image["id"])
         if last is not None and order <= last:
             raise _OtherLayoutError
         last = order

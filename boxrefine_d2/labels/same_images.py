@@ -4,11 +4,11 @@ import heapq
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
-from pathlib import PurePosixPath
 from typing import Any
 
 from boxrefine_d2.data.pseudo_label_file import id_order
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.files.image_names import NameCheck
 
 from .label_file import Entry, ImageLabels, LabelFile
 
@@ -17,11 +17,15 @@ _EXAMPLES = 3  # ids that a message names
 
 @dataclass(frozen=True)
 class ImageCounts:
-    """How many images both files list, and how many only one of them; a file need not list images without labels."""
+    """How many images both files list, and how many only one of them; a file need not list images without labels.
+
+    Attributes: warnings: what is odd about the names of shared images, a line each.
+    """
 
     shared: int
     only_first: int
     only_second: int
+    warnings: tuple[str, ...] = ()
 
     @property
     def together(self) -> int:
@@ -30,18 +34,22 @@ class ImageCounts:
 
 
 def check_same_images(first: LabelFile, second: LabelFile) -> ImageCounts:
-    """Raises: UserError if the files share no image, or an id means pictures of different names or sizes."""
+    """Raises: UserError if the files share no image, or an id means images of different names or sizes."""
     shared = 0
+    names = NameCheck(str(second), str(first))
     for pair in _in_turn(first.images(), second.images()):
         if len(pair) == 2:
             shared += 1
-            _check_same_image(pair, first, second)
+            names.add(pair[0]["id"], pair[1]["file_name"], pair[0]["file_name"])
+            _check_same_size(pair, first, second)
     if not shared:
         raise UserError(
             f"{first} and {second} are about different images: ids {_examples(first)} in the one, {_examples(second)} in the "
             "other; make both from one data set"
         )
-    return ImageCounts(shared, first.image_count - shared, second.image_count - shared)
+    warnings = tuple(names.finish(image["file_name"] for image in first.images()))
+    only_first, only_second = first.image_count - shared, second.image_count - shared
+    return ImageCounts(shared, only_first, only_second, warnings)
 
 
 def all_images(first: LabelFile, second: LabelFile) -> Iterator[Entry]:
@@ -77,17 +85,13 @@ def _order(image: Entry) -> tuple[bool, int | str]:
     return id_order(image["id"])
 
 
-def _check_same_image(pair: list[Entry], first: LabelFile, second: LabelFile) -> None:
-    names = [image["file_name"] for image in pair]
+def _check_same_size(pair: list[Entry], first: LabelFile, second: LabelFile) -> None:
     sizes = [(image.get("width"), image.get("height")) for image in pair]
-    if PurePosixPath(names[0]).name != PurePosixPath(names[1]).name:
-        what = [repr(name) for name in names]
-    elif None not in (*sizes[0], *sizes[1]) and sizes[0] != sizes[1]:
-        what = [f"{width} x {height} pixels" for width, height in sizes]
-    else:
+    if None in (*sizes[0], *sizes[1]) or sizes[0] == sizes[1]:
         return
+    shown = [f"{width} x {height} pixels" for width, height in sizes]
     raise UserError(
-        f"image {pair[0]['id']!r} is {what[0]} in {first} and {what[1]} in {second}; make both from one data set"
+        f"image {pair[0]['id']!r} is {shown[0]} in {first} and {shown[1]} in {second}; make both from one data set"
     )
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.features.device import precision_of
+from boxrefine_d2.files.inputs import read_lines
 
 from .build import SHIPPED
 from .clip import Clip
@@ -74,13 +75,8 @@ def read_phrases(path: str | Path) -> list[str]:
 
     Raises: UserError for a file that cannot be read, or has no phrase.
     """
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"cannot read the phrases in {path}: {getattr(error, 'strerror', None) or error}"
-        ) from error
-    phrases = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    lines = read_lines(path, "list of phrases")
+    phrases = [line for line in lines if not line.startswith("#")]
     if not phrases:
         raise UserError(f"{path} has no phrase; write one a line")
     return list(dict.fromkeys(phrases))

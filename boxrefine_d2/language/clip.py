@@ -14,6 +14,7 @@ from transformers import CLIPModel, CLIPTokenizer
 
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.features.weights import WeightsInfo
+from boxrefine_d2.files.names import shown_name
 
 from .image_tower import encoded
 
@@ -21,9 +22,13 @@ TEXTS_AT_ONCE = 64
 
 
 def check_phrase(phrase: str) -> None:
-    """Raises: UserError for one that says nothing."""
+    """Raises: UserError for one that says nothing, or is no text."""
     if not phrase.strip():
         raise UserError(f"the phrase {phrase!r} is empty; say what to look for")
+    if not phrase.isprintable() and shown_name(phrase) != phrase:
+        raise UserError(
+            f"the phrase {shown_name(phrase)!r} has bytes that are no UTF-8; write it as text"
+        )
 
 
 class Clip(nn.Module):

@@ -10,6 +10,9 @@ from transformers import PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.features.weights import check_numbers
+
+from .model_folder import check_files, check_whole, read_model
 
 
 def read_pretrained(
@@ -24,23 +27,32 @@ def read_pretrained(
     Raises: UserError for what cannot be had, or is of another network.
     """
     local = Path(place).is_dir()
+    with _reasons(what, place), quiet():
+        if local:
+            model = read_model(network, Path(place), what=what)
+            check_files(Path(place))
+        else:
+            model, found = network.from_pretrained(place, dtype="float32", output_loading_info=True)
+            check_whole([*found["missing_keys"], *found["mismatched_keys"]], place, what)
+            check_numbers(model.state_dict(), place)
+        words = tokenizer.from_pretrained(place, local_files_only=local, trust_remote_code=False)
+    return model, words
+
+
+@contextmanager
+def _reasons(what: str, place: str) -> Iterator[None]:
+    """What the libraries raise becomes a line: they raise anything, and `tokenizers` bare exceptions and panics."""
     try:
-        with quiet():
-            model, found = network.from_pretrained(
-                place, dtype="float32", output_loading_info=True, local_files_only=local
-            )
-            words = tokenizer.from_pretrained(place, local_files_only=local)
-    except (OSError, ValueError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0]
+        yield
+    except UserError:
+        raise
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
         raise UserError(
             f"{what} cannot be read from {place}: {reason} Fetch it elsewhere and give its folder"
         ) from error
-    missing = [*found["missing_keys"], *found["mismatched_keys"]]
-    if missing:
-        raise UserError(
-            f"{place} is not of {what}: {len(missing)} parameters missing or of another shape (first: {missing[0]})"
-        )
-    return model, words
 
 
 def check_folder(place: str) -> None:

@@ -10,7 +10,7 @@ from torchvision.ops import Conv2dNormActivation, FrozenBatchNorm2d
 
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.features import BACKBONES, official_file
-from boxrefine_d2.features.weights import read_state_dict
+from boxrefine_d2.features.weights import check_numbers, read_state_dict
 
 _NORMS: dict[str, Callable[..., nn.Module]] = {
     "BN": nn.BatchNorm2d,
@@ -101,4 +101,6 @@ def _load(trunk: nn.Module, path: Path, name: str) -> None:
             f"weights file {path} is not of {name}: {len(absent)} parameters are missing or of "
             f"another shape (first: {absent[0]})"
         )
-    trunk.load_state_dict({key: state[key] for key in wanted}, strict=False)
+    loaded = {key: state[key].to(expected[key].dtype) for key in wanted}
+    check_numbers(loaded, path)
+    trunk.load_state_dict(loaded, strict=False)

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from detectron2.utils import comm
-from safetensors import safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save
-from torch import Tensor
 
 from boxrefine_d2.discovery.build import Rule
+from boxrefine_d2.errors import UserError
+from boxrefine_d2.features.checkpoint_file import read_safetensors
 from boxrefine_d2.files.atomic import atomic_binary_file
+from boxrefine_d2.files.inputs import check_regular_file
 from boxrefine_d2.structures import FeatureMap
 
 
@@ -34,7 +36,7 @@ def observe(rule: Any, maps: Iterable[FeatureMap], output: Path, info: dict[str,
         with atomic_binary_file(path) as file:
             file.write(save(rule.state, metadata={"info": json.dumps(info)}))
     comm.synchronize()
-    rule.state = _read(path)
+    rule.state = read_safetensors(path)[0]
 
 
 def statistics_file(output: Path) -> Path:
@@ -43,13 +45,11 @@ def statistics_file(output: Path) -> Path:
 
 
 def _matches(path: Path, info: dict[str, Any]) -> bool:
-    if not path.exists():
+    """Whether statistics of these settings are there; a file that cannot be read is made anew."""
+    try:
+        check_regular_file(path, "statistics")
+        state, metadata = read_safetensors(path)
+        finite = all(value.isfinite().all() for value in state.values())
+        return finite and json.loads(metadata.get("info", "{}")) == info
+    except (UserError, SafetensorError, ValueError, OSError):
         return False
-    with safe_open(path, framework="pt") as file:
-        return json.loads((file.metadata() or {}).get("info", "{}")) == info
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    with safe_open(path, framework="pt") as file:
-        names = file.keys()
-        return {name: file.get_tensor(name) for name in names}

@@ -16,18 +16,21 @@ import torch
 from detectron2.utils import comm
 from tqdm import tqdm
 
-from boxrefine_d2.data.dataset_spec import load_spec
+from boxrefine_d2.data.dataset_spec import files_of_spec, load_spec
+from boxrefine_d2.data.frames import with_pixel_sizes
 from boxrefine_d2.data.loaders import UnreadableImage, WholeImageLoader
 from boxrefine_d2.data.mappers import ImageMapper, SqueezedImageMapper, WholeImageMapper
 from boxrefine_d2.data.pseudo_label_file import id_order, write_ordered_pseudo_labels
 from boxrefine_d2.discovery import build_rule
 from boxrefine_d2.discovery.build import Rule, dense_solves_of, facet_of, mask_steps_of
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.features import Backbone, build_backbone, read_map
+from boxrefine_d2.features import Backbone, build_backbone
 from boxrefine_d2.features.device import check_device, precision_of
+from boxrefine_d2.files.outputs import check_output_file
 from boxrefine_d2.structures import FeatureMap
 
 from .finishing import finisher, grid_masks
+from .finite_maps import read_finite_maps
 from .journal import Entry, Journal
 from .observing import observe, observes, statistics_file
 from .planning import failure, plan_batches
@@ -85,7 +88,10 @@ def discover_dataset(
     facet = facet_of(rule, backbone.facets)  # mistakes come before any image is read
     if require := mask_steps_of(rule).require:
         require()
-    records = load_spec(data).records
+    dataset = with_pixel_sizes(load_spec(data), data)
+    records = dataset.records
+    images = (record["file_name"] for record in records)
+    check_output_file(output, inputs=[*files_of_spec(data), settings.weights or "", *images])
     mapper = image_mapper(settings, rule)
     batches, too_large = plan_batches(records, mapper, settings.batch_size, backbone.stride)
     info = settings.info(backbone, records)
@@ -118,7 +124,8 @@ def discover_dataset(
                 f"put all files {output.name}.journal.* into one folder and run the same command without torchrun"
             )
         return DiscoverySummary(done_now, done_now, 0, seconds, written=False)
-    images, failed = _write(output, journal, info, len(records), too_large)
+    others = {"other_files": dict(dataset.other_files)} if dataset.other_files else {}
+    images, failed = _write(output, journal, info, others, len(records), too_large)
     statistics_file(output).unlink(missing_ok=True)
     return DiscoverySummary(images, done_by_all, failed, perf_counter() - start)
 
@@ -136,9 +143,9 @@ def _maps(
     """The map of every batch of which anything can be read."""
     with tqdm(total=images, unit="img", desc="observe") as bar:
         for samples in loader.with_unreadable():
-            readable = [s["image"] for s in samples if not isinstance(s, UnreadableImage)]
-            if readable:
-                yield read_map(readable, backbone, facet)
+            features, _ = read_finite_maps(samples, backbone, facet)
+            if features:
+                yield features
             bar.update(len(samples))
 
 
@@ -155,10 +162,10 @@ def _entries(
     steps = mask_steps_of(rule)
     with finisher(steps, num_workers) as finish:
         for index, samples in zip(todo, loader.with_unreadable(), strict=True):
+            features, samples = read_finite_maps(samples, backbone, facet)
             readable = [s for s in samples if not isinstance(s, UnreadableImage)]
             work, solved_before = [], dense_solves_of(rule)
-            if readable:
-                features = read_map([s["image"] for s in readable], backbone, facet)
+            if features:
                 pairs = zip(readable, rule(features), strict=True)
                 work = [
                     (s["image_id"], grid_masks(s, boxes, features, steps)) for s, boxes in pairs
@@ -198,9 +205,17 @@ def _entry(
 
 
 def _write(
-    output: Path, journal: Journal, info: dict[str, Any], asked: int, failed: list[dict[str, str]]
+    output: Path,
+    journal: Journal,
+    info: dict[str, Any],
+    others: dict[str, Any],
+    asked: int,
+    failed: list[dict[str, str]],
 ) -> tuple[int, int]:
-    """The file from the journals, which are then removed; (images, failed images) in it."""
+    """The file from the journals, which are then removed; (images, failed images) in it.
+
+    Args: others: what else `info` says in the file; a journal does not depend on it.
+    """
     order = []
     failed = list(failed)
     solves = 0
@@ -218,6 +233,7 @@ def _write(
         images=(entry_of(index)["images"][i][0] for _, index, i in order),
         annotations=(line for _, index, i in order for line in entry_of(index)["images"][i][1]),
         info=info
+        | others
         | {
             "images_failed": sorted(failed, key=lambda failure: failure["file_name"]),
             "dense_solves": solves,

@@ -1,9 +1,9 @@
 """Pseudo-label files of the same images side by side: what each found, and how far they disagree."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from pathlib import PurePosixPath
 from typing import Any
 
 import torch
@@ -12,6 +12,9 @@ from torchvision.ops import box_iou
 from boxrefine_d2.data import read_pseudo_labels
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.export import LabelledImage, labelled_images
+from boxrefine_d2.files.image_names import NameCheck
+
+logger = logging.getLogger(__name__)
 
 ImageId = int | str
 
@@ -88,19 +91,20 @@ def compare(
     """The images of the data set that at least one file lists, in the data set's order.
 
     Args: data: the dataset spec, for messages.
-    Raises: UserError if there is none, or an id belongs to pictures of different names.
+    Raises: UserError if there is none, or an id belongs to images of different names.
     """
     images = []
+    checks = [NameCheck(repr(file.path), repr(data)) for file in files]
     for record in records:
         found = tuple(file.images.get(record["image_id"]) for file in files)
-        for file, image in zip(files, found, strict=True):
-            if image and _base_name(image.file_name) != _base_name(record["relative_name"]):
-                raise UserError(
-                    f"image {image.image_id!r} is {image.file_name!r} in {file.path!r} and "
-                    f"{record['relative_name']!r} in {data!r}; name the data set that the file was made from"
-                )
+        for check, image in zip(checks, found, strict=True):
+            if image:
+                check.add(image.image_id, image.file_name, record["relative_name"])
         if any(found):
             images.append(ComparedImage(record, found))
+    for check in checks:
+        for warning in check.finish(record["relative_name"] for record in records):
+            logger.warning(warning)
     if not images:
         raise UserError(
             f"no image of {files[0].path!r} is in {data!r}: the ids there are {_examples(files[0].images)}, here "
@@ -141,11 +145,6 @@ def _apart(one: Sequence[float] | None, other: Sequence[float] | None) -> float:
         return 0.0 if one is other else 1.0
     pair = torch.tensor([list(one), list(other)], dtype=torch.float64)
     return 1 - float(box_iou(pair[:1], pair[1:]))
-
-
-def _base_name(path: str) -> str:
-    # files of other tools may start one folder higher or lower
-    return PurePosixPath(path).name
 
 
 def _examples(ids: Any) -> str:

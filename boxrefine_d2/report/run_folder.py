@@ -1,6 +1,7 @@
 """What a training run left in its OUTPUT_DIR, read back."""
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ from boxrefine_d2.data import register_spec
 from boxrefine_d2.engine import inference_folder, load_config
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.evaluation import GroundTruth
+from boxrefine_d2.files import inputs
+from boxrefine_d2.files.inputs import read_lines
+from boxrefine_d2.files.values import is_id, is_number, is_whole
 
 REFINED, DETECTOR = "refined", "h"  # sources of boxes beside the rule on f before
 METRIC_TITLES = {"corloc": "CorLoc", "pointing": "pointing accuracy", "box_acc": "box accuracy"}
@@ -90,6 +94,8 @@ def read_finished(folder: str | Path) -> FinishedRun:
     """The run in `folder`, whatever it trained. Raises: UserError if it is not there or not finished."""
     folder = Path(folder)
     results = read_json(folder / "results.json")
+    if not isinstance(results, dict) or not isinstance(results.get("datasets"), dict):
+        raise UserError(f"{folder / 'results.json'} is no file of results; repeat the run")
     config = folder / "config.yaml"
     if not config.is_file():
         raise UserError(f"{folder} holds no config.yaml: it is no OUTPUT_DIR of train_net.py")
@@ -115,32 +121,44 @@ def read_metrics(folder: str | Path) -> list[dict[str, float]]:
     """
     rows: dict[int, dict[str, float]] = {}
     path = Path(folder) / "metrics.json"
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
+    for line in read_lines(path, "file of metrics") if path.exists() else []:
         try:
             row = json.loads(line)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             continue
-        rows.setdefault(row["iteration"], {}).update(row)
+        if isinstance(row, dict) and is_whole(row.get("iteration")):
+            numbers = {key: value for key, value in row.items() if is_number(value)}
+            rows.setdefault(row["iteration"], {}).update(numbers)
     return [rows[iteration] for iteration in sorted(rows)]
 
 
 def read_json(path: Path) -> Any:
     """A file that a finished run has. Raises: UserError if it is not there or cannot be read."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
+    if not os.path.lexists(path):
         raise UserError(
             f"no {path.name} in {path.parent}: no finished run is there; train_net.py writes it at its end"
-        ) from error
-    except (OSError, ValueError) as error:
-        raise UserError(f"cannot read {path}: {error}") from error
+        )
+    return inputs.read_json(path, "file of a run")
 
 
 def _read_hits(run: FinishedRun, dataset: str) -> ImageHits:
     path = inference_folder(run.folder, dataset) / "corloc_per_image.json"
-    rows = read_json(path)
-    by_source = {source: np.array([bool(hit) for _, hit in row]) for source, row in rows.items()}
+    by_source, ids = _hits_in(read_json(path), path)
     found = {source: 100 * float(hits.mean()) for source, hits in by_source.items()}
     run.check_percents(path, found, "corloc", dataset)
-    ids = [image_id for image_id, _ in next(iter(rows.values()))]
     return ImageHits(ids, by_source)
+
+
+def _hits_in(rows: Any, path: Path) -> tuple[dict[str, np.ndarray], list[Any]]:
+    """Source -> (N,) bool, and the N image ids, of {source: [[image id, hit], ...]}."""
+    lists = list(rows.values()) if isinstance(rows, dict) else []
+    if not lists or not all(
+        isinstance(row, list) and row and all(map(_is_hit, row)) for row in lists
+    ):
+        raise UserError(f"{path} does not say which images were hit; repeat the run")
+    by_source = {source: np.array([bool(hit) for _, hit in row]) for source, row in rows.items()}
+    return by_source, [image_id for image_id, _ in lists[0]]
+
+
+def _is_hit(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and is_id(value[0])

@@ -1,26 +1,52 @@
-"""COCO's ways to write a mask, brought to one, and checked."""
+"""COCO's ways to write a mask, brought to one, and checked before COCO's own code sees them."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from pycocotools import mask as mask_codec
 
 from .rle_counts import all_fill
 
 Rle = dict[str, Any]
 
+MAX_PIXELS = 178_956_970  # of a mask: as many as an image that is read may have
+MAX_COORDINATE = 1e6  # of a polygon's corner, in pixels
+MAX_OUTLINE = 1e7  # pixels along the outlines of one object; the codec takes memory for each
+_NOT_FILLED = "its counts do not fill the mask"
+
+
+def plain_segmentation(value: Any) -> Any:
+    """Return a mask as JSON may hold it: RLE as it is, polygons without the parts that are none; None for anything else.
+
+    What is returned is of the right form and of a size that memory can hold; whether counts fill the mask is
+    what `checked_rles` looks at.
+    """
+    if isinstance(value, dict):
+        return value if _is_rle(value) else None
+    if isinstance(value, (list, tuple)):
+        polygons = [part for part in value if _is_polygon(part)]
+        return polygons if polygons and _outline(polygons) <= MAX_OUTLINE else None
+    return None
+
 
 def compressed_rle(segmentation: Any, size: tuple[int, int]) -> Rle:
-    """Compressed RLE of RLE with counts of any kind, or of polygons.
+    """Return compressed RLE of RLE with counts of any kind, or of polygons.
 
-    Args: size: (H, W) of the image that polygons are drawn on.
-    Raises: whatever the codec raises on what is neither.
+    Args:   size: (H, W) of the image that polygons are drawn on.
+    Raises: ValueError for what is neither, or a list of counts that does not fill the mask.
     """
-    if isinstance(segmentation, dict):
-        if isinstance(segmentation["counts"], list):
-            return mask_codec.frPyObjects(segmentation, *segmentation["size"])
-        return segmentation
-    return mask_codec.merge(mask_codec.frPyObjects(segmentation, *size))
+    plain = plain_segmentation(segmentation)
+    if plain is None:
+        raise ValueError("it is neither RLE nor polygons of at least three corners")
+    if isinstance(plain, list):
+        return mask_codec.merge(mask_codec.frPyObjects(plain, *size))
+    if isinstance(plain["counts"], list):
+        if sum(plain["counts"]) != plain["size"][0] * plain["size"][1]:
+            raise ValueError(_NOT_FILLED)
+        return mask_codec.frPyObjects(plain, *plain["size"])
+    return plain
 
 
 def checked_rle(segmentation: Any, size: tuple[int, int]) -> Rle:
@@ -29,7 +55,7 @@ def checked_rle(segmentation: Any, size: tuple[int, int]) -> Rle:
 
 
 def checked_rles(segmentations: Sequence[Any], size: tuple[int, int]) -> list[Rle]:
-    """Compressed RLE that COCO's code can read, of masks of one image of the size (H, W).
+    """Return compressed RLE that COCO's code can read, of masks of one image of the size (H, W).
 
     Raises: ValueError, which says what is wrong with "a segmentation" of "the image".
     """
@@ -37,14 +63,49 @@ def checked_rles(segmentations: Sequence[Any], size: tuple[int, int]) -> list[Rl
         rles = [compressed_rle(segmentation, size) for segmentation in segmentations]
         texts = [rle["counts"] for rle in rles]
         counts = [text.encode() if isinstance(text, str) else bytes(text) for text in texts]
-        sizes = [tuple(rle["size"]) for rle in rles]
     except Exception as error:  # the codec raises nearly anything
         raise ValueError(f"a segmentation cannot be decoded: {error}") from error
-    for height, width in sizes:
+    for height, width in (rle["size"] for rle in rles):
         if (height, width) != tuple(size):
             raise ValueError(
                 f"a segmentation is {width} x {height} pixels, the image {size[1]} x {size[0]}"
             )
     if rles and not all_fill(counts, size[0] * size[1]):
-        raise ValueError("a segmentation cannot be decoded: its counts do not fill the mask")
+        raise ValueError(f"a segmentation cannot be decoded: {_NOT_FILLED}")
     return rles
+
+
+def _is_rle(value: dict[str, Any]) -> bool:
+    size, counts = value.get("size"), value.get("counts")
+    if not (isinstance(size, (list, tuple)) and len(size) == 2 and all(map(_is_count, size))):
+        return False
+    if not 0 < size[0] * size[1] <= MAX_PIXELS:
+        return False
+    if isinstance(counts, list):
+        return all(map(_is_count, counts))
+    return isinstance(counts, (str, bytes))
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_polygon(part: Any) -> bool:
+    """Whether it is x, y, x, y, ... of three corners or more, none of them further away than any image reaches."""
+    if not isinstance(part, (list, tuple)) or len(part) < 6 or len(part) % 2:
+        return False
+    try:
+        norm = math.hypot(*part)  # at least the largest; of one call, since data sets have millions
+    except (TypeError, OverflowError):  # no number, or one beyond all floats
+        return False
+    return math.isfinite(norm) and (norm <= MAX_COORDINATE or max(map(abs, part)) <= MAX_COORDINATE)
+
+
+def _outline(polygons: Sequence[Sequence[float]]) -> float:
+    """Return the length of all outlines, each step by its longer side, or a bound that is short enough."""
+    bound = sum(2 * math.sqrt(len(part)) * math.hypot(*part) for part in polygons)
+    if bound <= MAX_OUTLINE:
+        return bound
+    corners = [np.array(part, np.float64).reshape(-1, 2) for part in polygons]
+    steps = [np.abs(part - np.roll(part, 1, axis=0)).max(axis=1) for part in corners]
+    return float(sum(step.sum() for step in steps))

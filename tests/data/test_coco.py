@@ -164,7 +164,7 @@ def masked_document(size):
     rles = [
         {"size": list(m["size"]), "counts": m["counts"].decode("ascii")} for m in (mask, square)
     ]
-    box = {"category_id": 1, "bbox": [0, 0, 2, 2]}
+    boxes = [{"category_id": 1, "bbox": [0, 0, m["size"][1], m["size"][0]]} for m in (mask, square)]
     return {
         "images": [
             {"id": 1, "file_name": "a.png", "width": 10, "height": 20},
@@ -172,8 +172,8 @@ def masked_document(size):
             {"id": 3, "file_name": "c.png", "width": 30, "height": 40},
         ],
         "annotations": [
-            {"id": 1, "image_id": 1, "segmentation": rles[0], **box},
-            {"id": 2, "image_id": 2, "segmentation": rles[1], **box},
+            {"id": 1, "image_id": 1, "segmentation": rles[0], **boxes[0]},
+            {"id": 2, "image_id": 2, "segmentation": rles[1], **boxes[1]},
         ],
         "categories": [{"id": 1, "name": "fg"}],
     }
@@ -189,6 +189,24 @@ def test_exchanged_width_and_height_of_maskcut_files_are_read_the_right_way(tmp_
         dataset = load_coco(*write_coco(tmp_path, masked_document((10, 20))))
     assert sizes(dataset) == [(10, 20), (6, 6), (30, 40)]
     assert "3 images have width and height exchanged" in caplog.text
+
+
+def test_masks_with_their_own_sides_exchanged_are_read_the_right_way(tmp_path, caplog):
+    """The image is right; the mask of it was encoded as (20, 10) and written down as (10, 20)."""
+    document = masked_document((20, 10))
+    document["annotations"][0]["segmentation"]["size"] = [10, 20]
+    with caplog.at_level(logging.WARNING):
+        dataset = load_coco(*write_coco(tmp_path, document))
+    assert sizes(dataset) == [(20, 10), (6, 6), (40, 30)]
+    assert dataset.records[0]["annotations"][0]["segmentation"]["size"] == [20, 10]
+    assert "1 masks have height and width exchanged" in caplog.text
+
+
+def test_exchanged_sizes_of_which_boxes_do_not_tell_which_is_right_are_refused(tmp_path):
+    document = masked_document((10, 20))
+    document["annotations"][0]["bbox"] = [3, 3, 2, 2]
+    with pytest.raises(UserError, match="the boxes fit neither"):
+        load_coco(*write_coco(tmp_path, document))
 
 
 def test_sizes_that_the_masks_confirm_or_contradict_otherwise_stay(tmp_path, caplog):
@@ -262,7 +280,7 @@ def test_missing_or_foreign_file(tmp_path):
     with pytest.raises(UserError, match="is not JSON"):
         load_coco(path, images)
     path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UserError, match="is not JSON"):
+    with pytest.raises(UserError, match="is no UTF-8 text"):
         load_coco(path, images)
-    with pytest.raises(UserError, match="cannot read COCO file"):
+    with pytest.raises(UserError, match="COCO file .* is a folder"):
         load_coco(images, images)

@@ -13,6 +13,7 @@ from boxrefine_d2.data.dataset_spec import (
     DatasetSpec,
     Modifier,
     escape_path,
+    files_of_spec,
     load_spec,
     parse_spec,
     register_spec,
@@ -357,12 +358,11 @@ def test_pseudo_names_may_start_one_folder_higher(coco, tmp_path):
     assert len(load_spec(f"{coco}+pseudo={path}").records[0]["annotations"]) == 1
 
 
-def test_pseudo_of_other_sizes_is_a_warning(coco, tmp_path, caplog):
+def test_the_size_of_an_image_is_that_of_the_frame_of_its_pseudo_labels(coco, tmp_path):
     images = [{"id": i, "file_name": f"{i}.png", "width": 60, "height": 40} for i in (1, 2, 3)]
     write_pseudo_labels(tmp_path / "p.json", images=images, annotations=[], info={})
-    with caplog.at_level(logging.WARNING):
-        load_spec(f"{coco}+pseudo={tmp_path}/p.json")
-    assert "3 images have another size" in caplog.text
+    records = load_spec(f"{coco}+pseudo={tmp_path}/p.json").records
+    assert {(r["height"], r["width"]) for r in records} == {(40, 60)}
 
 
 def test_relative_paths_are_relative_to_the_working_directory(coco, tmp_path, monkeypatch):
@@ -474,3 +474,39 @@ def test_a_user_name_that_cannot_be_loaded():
 def test_voc_spec(tmp_path):
     with pytest.raises(UserError, match="VOC folder '.*nowhere' does not exist"):
         load_spec(f"voc:{tmp_path}/nowhere:val")
+
+
+def test_the_home_folder_is_filled_in_behind_a_colon(coco, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    names = [f"{i}.png" for i in (1, 2, 3)]
+    for name in names:
+        Image.new("RGB", (6, 4)).save(tmp_path / "images" / name)
+    _pseudo(tmp_path / "p.json", names, [])
+    for spec in (
+        "folder:~/images",
+        "coco:~/labels.json:~/images",
+        "folder:~/images+pseudo=~/p.json",
+    ):
+        assert len(load_spec(spec).records) == 3
+
+
+def test_what_the_catalog_gives_is_held_against_the_pixels(coco, tmp_path):
+    """The catalog is what training and its evaluation read; a spec that is only scored is not looked at."""
+    for number in (1, 2, 3):
+        Image.new("RGB", (6, 4)).save(tmp_path / "images" / f"{number}.png")
+    labels = json.loads((tmp_path / "labels.json").read_text())
+    labels["images"][0] |= {"width": 640, "height": 480}
+    (tmp_path / "resized.json").write_text(json.dumps(labels))
+    spec = f"coco:{tmp_path}/resized.json:{tmp_path}/images"
+    assert load_spec(spec).records[0]["width"] == 640
+    with pytest.raises(
+        UserError, match="labels of 1 of 3 images .* resized copy or of another image"
+    ):
+        DatasetCatalog.get(register_spec(spec))
+
+
+def test_files_of_a_spec():
+    files = files_of_spec("coco:a.json:b%2Bc+pseudo=d.json+first=3")
+    assert files == ["a.json", "b+c", "d.json"]
+    assert files_of_spec("voc:tree:trainval") == ["tree"]
+    assert files_of_spec("folder:x") == ["x"]

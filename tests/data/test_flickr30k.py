@@ -71,7 +71,7 @@ def test_marks_are_read_as_written():
 
 
 def test_missing_and_damaged_files_are_named(tree):
-    with pytest.raises(UserError, match=r"cannot read .*train\.txt"):
+    with pytest.raises(UserError, match=r"list of images '.*train\.txt' does not exist"):
         load_flickr30k(tree, "train")
     (tree / "flickr30k_entities/Annotations/77.xml").write_text("<annotation>")
     with pytest.raises(UserError, match=r"cannot read .*77\.xml"):

@@ -19,7 +19,7 @@ def test_every_picture_at_any_depth_in_order(tmp_path):
         _picture(tmp_path / name)
     (tmp_path / "notes.txt").write_text("no picture")
     (tmp_path / "labels.json").write_text("{}")
-    records = load_folder(tmp_path)
+    records = load_folder(tmp_path).records
     names = [record["relative_name"] for record in records]
     assert names == ["C.bmp", "a.png", "a/deep/er/x.jpeg", "a/z.JPG", "b.png"]
     assert [record["image_id"] for record in records] == [1, 2, 3, 4, 5]
@@ -36,13 +36,13 @@ def test_hidden_files_and_folders_are_left_out(tmp_path):
     root = tmp_path / ".hidden_root"
     for name in ("a.png", ".b.png", ".thumbs/c.png"):
         _picture(root / name)
-    assert [record["relative_name"] for record in load_folder(root)] == ["a.png"]
+    assert [record["relative_name"] for record in load_folder(root).records] == ["a.png"]
 
 
 def test_relative_folder_gives_absolute_names(tmp_path, monkeypatch):
     _picture(tmp_path / "images/a.png")
     monkeypatch.chdir(tmp_path)
-    assert load_folder("images")[0]["file_name"] == str(tmp_path / "images/a.png")
+    assert load_folder("images").records[0]["file_name"] == str(tmp_path / "images/a.png")
 
 
 def test_unreadable_pictures_stay_in_the_list(tmp_path):
@@ -50,7 +50,9 @@ def test_unreadable_pictures_stay_in_the_list(tmp_path):
     (tmp_path / "b.png").write_text("no picture")
     (tmp_path / "c.png").symlink_to(tmp_path / "nowhere.png")
     (tmp_path / "d.png").symlink_to(tmp_path / "d.png")
-    sizes = [(record["relative_name"], record["height"]) for record in load_folder(tmp_path)]
+    sizes = [
+        (record["relative_name"], record["height"]) for record in load_folder(tmp_path).records
+    ]
     assert sizes == [("a.png", 4), ("b.png", None), ("c.png", None), ("d.png", None)]
 
 
@@ -61,7 +63,7 @@ def test_limit_reads_no_further_header(tmp_path, monkeypatch):
     monkeypatch.setattr(
         "boxrefine_d2.data.folder.header_size", lambda path: seen.append(path) or (1, 1)
     )
-    assert [record["relative_name"] for record in load_folder(tmp_path, limit=2)] == [
+    assert [record["relative_name"] for record in load_folder(tmp_path, limit=2).records] == [
         "a.png",
         "b.png",
     ]
@@ -74,7 +76,7 @@ def test_links_are_followed_once(tmp_path):
     (tmp_path / "root/z/up").symlink_to(tmp_path / "root")  # a loop
     (tmp_path / "root/b_link").symlink_to(tmp_path / "root/z")  # a second way to z
     (tmp_path / "root/other").symlink_to(tmp_path / "elsewhere")
-    names = [record["relative_name"] for record in load_folder(tmp_path / "root")]
+    names = [record["relative_name"] for record in load_folder(tmp_path / "root").records]
     assert names == ["other/b.png", "z/a.png"]
 
 

@@ -10,15 +10,17 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from boxrefine_d2.data import images
+from boxrefine_d2.data import images, pixels
 from boxrefine_d2.data.images import (
-    BACKGROUND,
-    KNOWN_SUFFIXES,
     ImageReadError,
     header_size,
+    image_header,
     image_size,
+    image_suffixes,
+    is_image_name,
     read_image,
 )
+from boxrefine_d2.data.pixels import BACKGROUND
 
 GREY = np.array([[0, 60, 120], [180, 240, 255]], np.uint8)
 COLOURS = np.array(
@@ -302,5 +304,68 @@ def test_bad_scene_name(name):
         read_image(name)
 
 
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "L", "I;16", "I", "F", "CMYK"])
+def test_an_image_read_in_strips_is_the_same(tmp_path, monkeypatch, mode):
+    noise = np.random.default_rng(0).integers(0, 256, (37, 23, 3), dtype=np.uint8)
+    image = Image.fromarray(noise)
+    if mode == "F":
+        image = Image.fromarray(noise[..., 0].astype(np.float32) * 3 - 9)
+    elif mode in ("I", "I;16"):
+        image = Image.fromarray(noise[..., 0].astype(np.int32 if mode == "I" else np.uint16) * 99)
+    else:
+        image = image.convert(mode)
+    path = tmp_path / "a.tif"
+    image.save(path)
+    whole = read_image(path)
+    monkeypatch.setattr(pixels, "_STRIP_PIXELS", 50)
+    np.testing.assert_array_equal(read_image(path), whole)
+
+
+def _upside(path, **options):
+    Image.fromarray(COLOURS).save(path, **options)
+    return path
+
+
+def test_a_header_tells_the_frame_that_is_seen_and_the_one_that_is_stored(tmp_path):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    turned = _upside(tmp_path / "a.jpg", exif=exif)
+    assert image_header(turned) == ((3, 2), (2, 3))
+    tiff = _upside(tmp_path / "a.tif", tiffinfo={ExifTags.Base.Orientation.value: 8})
+    assert image_header(tiff) == ((3, 2), (2, 3))
+    assert image_header(_upside(tmp_path / "a.png")) == ((2, 3), (2, 3))
+
+
+def test_heic_is_turned_by_its_own_marks_and_not_again_by_exif(tmp_path):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    path = _upside(tmp_path / "a.heic", exif=exif, quality=-1)
+    assert image_size(path) == read_image(path).shape[:2] == (2, 3)
+
+
+def test_without_the_extra_heic_names_its_remedy(tmp_path, monkeypatch):
+    path = _upside(tmp_path / "a.heic")
+    monkeypatch.setattr(images, "image_formats", lambda: ("JPEG", "PNG"))
+    with pytest.raises(ImageReadError, match=r"pip install 'boxrefine_d2\[heic\]'"):
+        read_image(path)
+
+
+def test_eps_is_not_opened_since_another_program_would_run_it(tmp_path):
+    path = tmp_path / "a.jpg"
+    _upside(tmp_path / "a.eps")
+    (tmp_path / "a.eps").rename(path)
+    with pytest.raises(ImageReadError, match="it is not an image, or of a kind"):
+        read_image(path)
+    assert ".eps" not in image_suffixes()
+
+
+def test_an_image_is_known_by_its_suffix_or_without_one_by_its_first_bytes(tmp_path):
+    _upside(tmp_path / "0a1b2c", format="JPEG")
+    (tmp_path / "README").write_text("no image")
+    _upside(tmp_path / "a.jpg.bak", format="JPEG")
+    names = ("0a1b2c", "README", "a.jpg.bak", "missing.JPE", "scan.jp2")
+    assert [is_image_name(tmp_path / name) for name in names] == [True, False, False, True, True]
+
+
 def test_known_suffixes():
-    assert {".jpg", ".jpeg", ".png", ".webp", ".tif", ".ppm"} <= set(KNOWN_SUFFIXES)
+    assert {".jpg", ".jpeg", ".png", ".webp", ".tif", ".ppm"} <= image_suffixes()

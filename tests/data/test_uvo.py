@@ -68,7 +68,7 @@ def test_a_record_for_each_frame(tmp_path):
         ("annotations", {"video_id": 8}, "annotation 50 is of video 8, which does not exist"),
         ("annotations", {"bboxes": [[2, 1, 4, 2]]}, "50: its video has 2 frames, bboxes must be as many"),
         ("annotations", {"segmentations": 5}, "2 frames, segmentations must be"),
-        ("annotations", {"bboxes": None, "segmentations": [{"size": [6, 8], "counts": [48]}, None]}, "not compressed RLE"),
+        ("annotations", {"bboxes": None, "segmentations": [{"size": [6, 8], "counts": [47]}, None]}, "a segmentation without a box"),
         ("annotations", {"category_id": 2}, "category_id 2, and no category"),
         ("videos", {"file_names": []}, "video 7 has no file_names"),
         ("videos", {"id": 3}, "two videos have the id 3"),

@@ -117,7 +117,7 @@ def _break(tree, part, text):
         (
             "Annotations/000009.xml",
             f"<a>{_object('unicorn', (1, 1, 2, 2))}</a>",
-            "unicorn.*twenty.*coco:JSON:DIR",
+            "image '000009' has the class 'unicorn', .*aeroplane.*voc:ROOT:SPLIT",
         ),
         (
             "Annotations/000009.xml",

@@ -4,6 +4,7 @@ import contextlib
 import copy
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -115,8 +116,11 @@ class RandomCase:
             yield predicted(image_id, *region["box"].tolist(), float(score), **masks)
 
 
-def reference(truth, entries, kind):
-    """`AP_METRICS` of pycocotools, in percent; what it gives as -1 is left out."""
+def reference(truth, entries, kind, categories=(1,)):
+    """`AP_METRICS` of pycocotools, in percent; what it gives as -1 is left out.
+
+    With several categories they are told apart by nothing but their order (`useCats` 0).
+    """
     annotations = []
     for record in truth.records:
         for a in record["annotations"]:
@@ -124,16 +128,18 @@ def reference(truth, entries, kind):
             box = [x1, y1, x2 - x1, y2 - y1]
             own = mask_codec.area(a["segmentation"]) if kind == "segm" else box[2] * box[3]
             annotations.append(a | {"id": len(annotations) + 1, "image_id": record["image_id"]})
-            annotations[-1] |= {"bbox": box, "category_id": 1, "area": float(a.get("area", own))}
+            annotations[-1] |= {"bbox": box, "area": float(a.get("area", own))}
+            annotations[-1]["category_id"] = categories[a["category_id"]]
     dropped = "bbox" if kind == "segm" else "segmentation"
     results = [{k: v for k, v in entry.items() if k != dropped} for entry in entries]
     coco = COCO()
     images = [{"id": r["image_id"], "height": SIZE[0], "width": SIZE[1]} for r in truth.records]
-    categories = [{"id": 1, "name": "object"}]
-    coco.dataset = {"images": images, "annotations": annotations, "categories": categories}
+    named = [{"id": i, "name": f"category {i}"} for i in categories]
+    coco.dataset = {"images": images, "annotations": annotations, "categories": named}
     with contextlib.redirect_stdout(io.StringIO()):
         coco.createIndex()
         evaluation = COCOeval(coco, coco.loadRes(copy.deepcopy(results)), kind)
+        evaluation.params.useCats = int(len(categories) == 1)
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
@@ -151,6 +157,30 @@ def test_equal_to_pycocotools(seed):
     assert boxes.values == pytest.approx(reference(case.truth, case.entries, "bbox"), abs=1e-9)
     masks = scored(case.truth, case.entries, MASK_AP_METRICS).values
     expected = reference(case.truth, case.entries, "segm")
+    assert masks == pytest.approx({f"segm_{n}": v for n, v in expected.items()}, abs=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_ties_across_categories_are_broken_as_by_pycocotools_without_categories(seed):
+    """Equal scores in three categories, which files name in any order; ids of the source are not contiguous."""
+    case, draw, categories = RandomCase(seed), np.random.default_rng(seed), (3, 7, 20)
+    for record in case.truth.records:
+        for a in record["annotations"]:
+            a["category_id"] = int(draw.integers(3))
+    entries = [
+        e | {"category_id": int(draw.choice(categories)), "score": float(draw.choice([0.5, 0.9]))}
+        for e in case.entries
+        or [
+            predicted(
+                case.truth.records[0]["image_id"], 1, 1, 9, 9, segmentation=rectangle(1, 1, 9, 9)
+            )
+        ]
+    ]
+    truth = replace(case.truth, category_ids=frozenset(categories))
+    boxes = scored(truth, entries).values
+    assert boxes == pytest.approx(reference(truth, entries, "bbox", categories), abs=1e-9)
+    masks = scored(truth, entries, MASK_AP_METRICS).values
+    expected = reference(truth, entries, "segm", categories)
     assert masks == pytest.approx({f"segm_{n}": v for n, v in expected.items()}, abs=1e-9)
 
 

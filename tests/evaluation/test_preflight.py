@@ -89,8 +89,8 @@ def test_categories_are_ignored(score):
 
 
 MISTAKES = {
-    "no bytes": ("", "pred.json is empty"),
-    "cut short": ('[{"image_id": 5, "bb', "not valid JSON.*cut short"),
+    "no bytes": ("", "pred.json. is empty"),
+    "cut short": ('[{"image_id": 5, "bb', "is not JSON.*cut short"),
     "empty list": ([], "holds no predictions"),
     "data set file without boxes": (dataset_file() | {"annotations": []}, "holds no predictions"),
     "other object": ({"boxes": []}, "neither a COCO data set file.*nor a COCO results list"),
@@ -112,7 +112,7 @@ MISTAKES = {
     "three numbers": (results_list(box=(1, 2, 3)), "bbox of image 5 is .*x, y, width, height"),
     "text": (results_list(box=("1", 2, 3, 4)), "bbox of image 5 is"),
     "null": (results_list() + [{"image_id": 5, "bbox": None}], "bbox of image 5 is None"),
-    "text as score": (results_list(score="high"), "score of image 5 is high, not a number"),
+    "text as score": (results_list(score="high"), "score of image 5 is .high., not a number"),
     "NaN": (results_list(box=(1, 2, float("nan"), 4)), "4 of 4 entries hold .*not finite"),
     "infinite score": (results_list(score=float("inf")), "not finite"),
     "xyxy as xywh": (
@@ -149,12 +149,12 @@ def test_a_mistake_is_one_line(score, mistake):
 
 
 def test_missing_file_and_bytes_that_are_no_text(tmp_path):
-    with pytest.raises(UserError, match="cannot read .*nowhere.json: No such file"):
+    with pytest.raises(UserError, match="prediction file .*nowhere.json' does not exist"):
         read_predictions(tmp_path / "nowhere.json")
-    with pytest.raises(UserError, match="cannot read"):
+    with pytest.raises(UserError, match="is a folder; name a file"):
         read_predictions(tmp_path)
     (tmp_path / "model.pth").write_bytes(b"\x80\x02\xff\xfe")
-    with pytest.raises(UserError, match="not a text file"):
+    with pytest.raises(UserError, match="is no UTF-8 text"):
         read_predictions(tmp_path / "model.pth")
 
 
@@ -216,8 +216,29 @@ def test_sizes_and_names_of_a_data_set_file(score):
     content = dataset_file()
     content["images"][0]["width"] = 640
     assert score(content).warnings[0].startswith("1 of 4 images have another size")
-    assert score(dataset_file(size=(300, 400))).warnings == []  # exchanged, as MaskCut writes them
-    assert score(dataset_file(name="frame_{}.png")).warnings[0].startswith("no image has the file")
+    assert "4 of the 4 images" in score(dataset_file(name="frame_{}.png")).warnings[0]
+    with pytest.raises(
+        UserError, match="have other names .* id 5: '7.jpg' there, 'images/5.jpg' here"
+    ):
+        score({**content, "images": [{"id": 5, "file_name": "7.jpg"}]})
+
+
+def test_width_and_height_exchanged(score):
+    """As MaskCut writes them, with boxes of the image as it is seen; or of the pixels before EXIF orientation."""
+    [warning] = score(dataset_file(size=(300, 400), box=(310, 160, 80, 90))).warnings
+    assert "4 of 4 images have width and height exchanged" in warning
+    assert "boxes fit the ground truth's alone" in warning
+    [warning] = score(dataset_file(size=(300, 400))).warnings
+    assert "boxes fit both ways" in warning
+    with pytest.raises(UserError, match="of the pixels as stored, before EXIF orientation"):
+        score(dataset_file(size=(300, 400), box=(10, 310, 80, 15)))
+
+
+def test_a_small_overlap_is_said_before_the_score(score):
+    content = results_list(ids=IDS[:1])
+    result = score(content)
+    assert "only 1 of the 4 images" in result.to_text().splitlines()[0]
+    assert score(results_list(ids=IDS[:2])).warnings == []
 
 
 def test_an_image_whose_size_is_unknown_is_not_compared(score):
@@ -249,10 +270,10 @@ def test_metrics_of_one_function_are_computed_together(monkeypatch, tmp_path):
     assert list(result.values) == ["two", "one"]
     assert result.to_json() == {"two": 2.0, "one": 1.0, "images_evaluated": 3}
     assert result.to_text().splitlines() == [
+        "warning: odd",
         "two               2.00 %",
         "one               1.00 %",
         "images evaluated       3",
-        "warning: odd",
     ]
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from boxrefine_d2.discovery import build_rule
+from boxrefine_d2.errors import UserError
 from boxrefine_d2.grounding import queries
 from boxrefine_d2.grounding.queries import averaged_heatmaps, brightest_pixels, found_in_heatmaps
 
@@ -76,3 +77,11 @@ def test_phrasings_are_averaged_and_drawn_a_few_of_an_image_at_a_time(monkeypatc
 @pytest.mark.parametrize("queries_", [[], [[]]])
 def test_without_queries_there_is_nothing(queries_):
     assert [len(maps) for maps in averaged_heatmaps(queries_, None)] == [0] * len(queries_)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_heatmap_that_is_not_finite_points_nowhere(value):
+    heatmaps = torch.zeros(2, 20, 20)
+    heatmaps[1, 3, 3] = value
+    with pytest.raises(UserError, match="not finite"):
+        found_in_heatmaps(heatmaps, build_rule("contours"), (20, 20))

@@ -134,5 +134,5 @@ def test_mistakes_are_those_of_the_whole_reader(write, before, after, message):
 def test_no_file(tmp_path):
     with pytest.raises(UserError, match=r"none.json' does not exist"):
         open_label_file(tmp_path / "none.json")
-    with pytest.raises(UserError, match="cannot read"):
+    with pytest.raises(UserError, match="is a folder; name a file"):
         open_label_file(tmp_path)

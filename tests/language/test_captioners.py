@@ -100,7 +100,7 @@ def test_a_list_is_read_line_by_line(tmp_path, clip):
     file.write_text("# nothing\n")
     with pytest.raises(UserError, match="has no phrase"):
         read_phrases(file)
-    with pytest.raises(UserError, match="No such file"):
+    with pytest.raises(UserError, match="none.txt' does not exist"):
         read_phrases(tmp_path / "none.txt")
 
 

@@ -16,6 +16,7 @@ from torchvision.ops import box_iou
 from boxrefine_d2.data import load_spec, read_pseudo_labels
 from boxrefine_d2.discovery import normalized_cut
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.features import build_backbone
 from boxrefine_d2.pseudo_labels import DiscoverySettings, discover_dataset, planning, run
 from boxrefine_d2.pseudo_labels.journal import Journal
 from boxrefine_d2.tools import discover as discover_command
@@ -160,7 +161,7 @@ def test_too_large_an_image_fails_with_its_size(folder, tmp_path, monkeypatch):
 def test_an_interrupted_run_continues_to_the_same_bytes(folder, tmp_path, monkeypatch):
     output = tmp_path / "out.json"
     discover(folder, tmp_path / "whole.json")
-    original, calls = run.read_map, []
+    original, calls = run.read_finite_maps, []
 
     def dies_at_the_third_batch(*args):
         calls.append(args)
@@ -168,7 +169,7 @@ def test_an_interrupted_run_continues_to_the_same_bytes(folder, tmp_path, monkey
             raise KeyboardInterrupt
         return original(*args)
 
-    monkeypatch.setattr(run, "read_map", dies_at_the_third_batch)
+    monkeypatch.setattr(run, "read_finite_maps", dies_at_the_third_batch)
     with pytest.raises(KeyboardInterrupt):
         discover(folder, output)
     assert not output.exists()
@@ -177,7 +178,7 @@ def test_an_interrupted_run_continues_to_the_same_bytes(folder, tmp_path, monkey
         file.write('[2, {"images": [')  # a line that was cut short
     calls.clear()
     calls.append("not the third again")
-    monkeypatch.setattr(run, "read_map", lambda *a: calls.append(a) or original(*a))
+    monkeypatch.setattr(run, "read_finite_maps", lambda *a: calls.append(a) or original(*a))
     summary = discover(folder, output)
     assert len(calls) == 1 + 3  # five batches, two of them done before
     assert output.read_bytes() == (tmp_path / "whole.json").read_bytes()
@@ -252,3 +253,69 @@ def test_a_run_that_finished_nothing_does_not_stand_in_the_way_of_another(folder
         discover(folder, tmp_path / "out.json", wrong)
     discover(folder, tmp_path / "out.json", replace(wrong, parameters={"head": 0}))
     assert [path.name for path in tmp_path.glob("out.json*")] == ["out.json"]
+
+
+@pytest.fixture
+def blind_to_white(monkeypatch):
+    """A network whose map of a white image holds NaN."""
+    network = build_backbone("dino_mini", "random:0")
+    forward = network.forward
+
+    def spoilt(images, *args, **kwargs):
+        features = forward(images, *args, **kwargs)
+        features.data[images.mean(dim=(1, 2, 3)) > 2, 0, 0, 0] = float("nan")
+        return features
+
+    network.forward = spoilt
+    monkeypatch.setattr(run, "build_backbone", lambda *_: network)
+
+
+@pytest.mark.parametrize("method", ["lost", "representer"])
+def test_an_image_whose_map_is_not_finite_fails_by_itself(tmp_path, blind_to_white, method):
+    for number in range(3):
+        noise = np.random.default_rng(number).integers(0, 200, (48, 48, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(tmp_path / f"{number}.png")
+    Image.new("RGB", (48, 48), "white").save(tmp_path / "1.png")
+    output = tmp_path / "out.json"
+    settings = replace(MINI, method=method)
+    summary = discover_dataset(f"folder:{tmp_path}", output, settings, num_workers=0)
+    assert (summary.done, summary.failed) == (2, 1)
+    labels = read_pseudo_labels(output)
+    assert [image["file_name"] for image in labels.images] == ["0.png", "2.png"]
+    [failed] = labels.info["images_failed"]
+    assert failed["file_name"] == "1.png" and "not finite" in failed["reason"]
+
+
+def test_files_that_are_no_images_are_counted_in_the_file_and_said(folder, tmp_path, caplog):
+    for name in ("a.HEICx", "notes.txt", "b.txt", "clip.mp4"):
+        (folder / name).write_text("no image")
+    output = tmp_path / "out.json"
+    discover_dataset(f"folder:{folder}", output, MINI, num_workers=0)
+    assert read_pseudo_labels(output).info["other_files"] == {".txt": 2, ".heicx": 1, ".mp4": 1}
+    assert "4 other files are not read as images: 2 .txt, 1 .heicx, 1 .mp4" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["images", "images/0.png", "x" * 240, "images/0.png/o.json"])
+def test_an_output_that_cannot_be_is_refused_before_the_first_image(
+    folder, tmp_path, name, monkeypatch
+):
+    monkeypatch.setattr(run, "WholeImageLoader", None)
+    before = (folder / "0.png").read_bytes()
+    with pytest.raises(UserError, match="--output"):
+        discover_dataset(f"folder:{folder}", tmp_path / name, MINI, num_workers=0)
+    assert (folder / "0.png").read_bytes() == before
+
+
+def test_labels_of_stored_pixels_do_not_move_the_boxes(tmp_path, caplog):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    noise = np.random.default_rng(0).integers(0, 255, (48, 80, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "a.png", exif=exif)
+    image = {"id": 1, "file_name": "a.png", "width": 80, "height": 48}
+    label = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 79, 40]}
+    document = {"images": [image], "annotations": [label], "categories": [{"id": 1, "name": "x"}]}
+    (tmp_path / "gt.json").write_text(json.dumps(document))
+    output = tmp_path / "out.json"
+    summary = discover_dataset(f"coco:{tmp_path}/gt.json:{tmp_path}", output, MINI, num_workers=0)
+    assert (summary.done, summary.failed) == (1, 0)
+    assert (read_pseudo_labels(output).images[0]["width"], "EXIF" in caplog.text) == (48, True)

@@ -67,7 +67,10 @@ def test_images_of_another_data_set(label_file):
     ):
         compare([file], strangers, "data")
     swapped = [{"image_id": 1, "relative_name": "2.jpg"}]
-    with pytest.raises(UserError, match=r"image 1 is '1.jpg' in .*a.json' and '2.jpg' in 'data'"):
+    with pytest.raises(
+        UserError,
+        match=r"a.json' have other names .compared with 'data'., .* id 1: '1.jpg' there, '2.jpg' here",
+    ):
         compare([file], swapped, "data")
 
 

@@ -95,7 +95,7 @@ def test_folders_that_hold_no_finished_run(made_up_run, tmp_path):
     with pytest.raises(UserError, match="is not of the run in"):
         read_run(folder)
     (folder / "results.json").write_text("{")
-    with pytest.raises(UserError, match="cannot read"):
+    with pytest.raises(UserError, match="results.json. is not JSON"):
         read_run(folder)
     with pytest.raises(UserError, match="tested on nothing"):
         read_run(made_up_run("c", 0, "DATASETS.TEST", (), **HITS))

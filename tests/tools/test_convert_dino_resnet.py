@@ -127,15 +127,15 @@ def test_the_safetensors_file_says_what_it_was_made_of(files):
     ("words", "message"),
     [
         ("", "the following arguments are required: --output"),
-        ("--output r50.pth", "--output r50.pth: the name must end in .safetensors, or .pkl"),
-        ("--input none.pth --output o.pkl", "--input none.pth: there is no such file"),
-        ("--input random:0 --output o.pkl", "--input random:0: there is no such file"),
+        ("--output r50.pth", "--output 'r50.pth': its name must end in .safetensors or .pkl"),
+        ("--input none.pth --output o.pkl", "no weights file at none.pth"),
+        ("--input random:0 --output o.pkl", "no weights file at random:0"),
         ("--input text.pth --output o.pkl", "weights file text.pth is refused"),
         (
             "--input other.pth --output o.pkl",
             "other.pth is not of dino_resnet50: parameters 265 mis",
         ),
-        ("--input folder --output o.pkl", "--input folder: there is no such file"),
+        ("--input folder --output o.pkl", "weights file 'folder' is a folder; name a file"),
     ],
 )
 def test_mistakes_exit_with_2_and_one_line(main, tmp_path, monkeypatch, capsys, words, message):

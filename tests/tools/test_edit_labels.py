@@ -112,3 +112,11 @@ def test_mistakes_exit_with_2_and_one_line(main, files, capsys, command, message
     said = captured.err[captured.err.index("error: ") :]  # behind progress bars
     assert said.count("\n") == 1 and message in said
     assert not Path(files["out"]).exists()
+
+
+@pytest.mark.parametrize("role", ["old", "new"])
+def test_no_input_is_overwritten(main, files, role, capsys):
+    before = Path(files[role]).read_bytes()
+    assert main(f"{MERGE} --min-score 0.7".format(**files | {"out": files[role]}).split()) == 2
+    assert "is an input of this command" in capsys.readouterr().err
+    assert Path(files[role]).read_bytes() == before

@@ -110,3 +110,14 @@ def test_missing_arguments_and_bad_files_exit_with_2(main, coco, capsys):
     assert "the file has '11', the ground truth has 11, 12, 13, ..." in lines[2]
     assert len(lines) == 3
     assert not out.exists()
+
+
+def test_no_input_is_overwritten(main, coco, capsys):
+    words = arguments(coco, [result(11, [10, 10, 40, 40])])
+    for name in ("pred.json", "gt.json"):
+        before = (coco / name).read_bytes()
+        assert main([*words, "--json", str(coco / "images" / ".." / name)]) == 2
+        assert "is an input of this command" in capsys.readouterr().err
+        assert (coco / name).read_bytes() == before
+    assert main([*words, "--json", str(coco)]) == 2
+    assert "--json" in capsys.readouterr().err

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from boxrefine_d2.engine import inference_folder
 from boxrefine_d2.pipeline import runner
 
 SCRIPT = Path(__file__).parents[2] / "tools" / "self_train.py"
@@ -35,8 +36,7 @@ def recorded(monkeypatch):
             made = [Path(words[words.index("--output") + 1])]
         elif "--eval-only" in words:
             [spec] = literal_eval(words[words.index("DATASETS.TEST") + 1])
-            folder = spec.replace(":", "_").replace("/", "_").replace(" ", "_")
-            made = [Path(words[-1]) / "inference" / folder / "detections.json"]
+            made = [inference_folder(words[-1], spec) / "detections.json"]
         else:
             made = [Path(words[-1]) / name for name in ("model_final.pth", "results.json")]
         for path in made:

@@ -1,0 +1,103 @@
+"""Files of weights: told apart by what they hold, read without running code, refused with the reason that is true."""
+
+import os
+import pickle
+import string
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import safetensors
+from torch import Tensor
+
+from boxrefine_d2.errors import UserError
+from boxrefine_d2.files.inputs import MAX_TEXT_BYTES, check_regular_file, text_stand_in
+from boxrefine_d2.files.pickle_values import NamesCodeError
+from boxrefine_d2.files.plain_pickle import DAMAGE, PlainUnpickler, damage
+
+from .torch_file import LEGACY_HEAD, ZIP_HEAD, Unpickler, read_torch_file
+from .torch_tensors import TorchUnpickler
+
+_HEAD_BYTES = 512
+_PRINTABLE = set(string.printable.encode())
+
+
+def read_checkpoint(path: str | Path) -> dict[Any, Any]:
+    """The top-level dictionary of a .pth, .pt, .pkl or .safetensors file; no code in it is run.
+
+    Raises: UserError if the file is missing, no regular file, damaged, not a checkpoint, or a pickle that holds more
+        than data.
+    """
+    content = read_content(Path(path), TorchUnpickler)
+    if not isinstance(content, dict):
+        raise UserError(
+            f"weights file {path} holds a {type(content).__name__}; a state dict is needed"
+        )
+    return content
+
+
+def read_content(path: Path, unpickler: Unpickler) -> Any:
+    """Return whatever a file of weights holds. Args: unpickler: of files of torch.save. Raises: UserError."""
+    check_weights_file(path)
+    try:
+        return _read(path, unpickler)
+    except NamesCodeError as error:
+        raise UserError(
+            f"weights file {path} is refused: it is a pickle that would run {error.name}; only tensors, numbers, strings "
+            "and containers are read. Save its state dict with torch.save or as safetensors; a grounding network that was "
+            "saved whole is converted by tools/convert_grounding_checkpoint.py"
+        ) from error
+    except safetensors.SafetensorError as error:
+        raise UserError(
+            f"weights file {path} is no safetensors file: {error}; was it cut short?"
+        ) from error
+    except (zipfile.BadZipFile, NotImplementedError) as error:
+        raise UserError(f"weights file {path} is refused: it is damaged ({error})") from error
+    except OSError as error:
+        raise UserError(f"cannot read weights file {path}: {error.strerror or error}") from error
+    except (*DAMAGE, RuntimeError) as error:
+        raise UserError(f"weights file {path} is refused: {damage(error)}") from error
+
+
+def check_weights_file(path: Path) -> None:
+    """Raises: UserError unless it is a regular file that holds something, and no text."""
+    if not os.path.lexists(path):
+        raise UserError(f"no weights file at {path}")
+    size = check_regular_file(path, "weights file")
+    if not size:
+        raise UserError(f"weights file {path} is empty")
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+    except OSError as error:
+        raise UserError(f"cannot read weights file {path}: {error.strerror}") from error
+    instead = text_stand_in(head)
+    if not instead and set(head) <= _PRINTABLE and not _is_text_pickle(head):
+        instead = "a text file, no checkpoint"
+    if instead:
+        raise UserError(f"weights file {path} is refused: it is {instead}")
+
+
+def _is_text_pickle(head: bytes) -> bool:
+    """Whether it may be a pickle of protocol 0, which is printable: they begin with a group, a name or a container."""
+    return head[:1] in (b"(", b"c", b"}", b"]") and b"\n" in head
+
+
+def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Return the tensors of a safetensors file, in memory of their own, and its metadata. Raises: SafetensorError."""
+    with safetensors.safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+        return tensors, file.metadata() or {}
+
+
+def _read(path: Path, unpickler: Unpickler) -> Any:
+    with path.open("rb") as file:
+        head = file.read(len(LEGACY_HEAD))
+    if head.startswith(ZIP_HEAD) or head == LEGACY_HEAD:
+        return read_torch_file(path, unpickler)
+    if path.suffix == ".safetensors" or head[8:9] == b"{":
+        return read_safetensors(path)[0]
+    if path.stat().st_size > MAX_TEXT_BYTES:
+        raise pickle.UnpicklingError("it is no file of torch.save, and too long for a plain pickle")
+    with path.open("rb") as file:
+        return PlainUnpickler(file).load()

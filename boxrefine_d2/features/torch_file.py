@@ -1,0 +1,152 @@
+"""Files of `torch.save`, read without `torch.load`: no code of theirs runs, and they take no more memory than they hold.
+
+Since version 1.6 such a file is a zip archive: ROOT/data.pkl, and one entry a storage, ROOT/data/KEY, none compressed.
+Before, it was a row of pickles and then the storages, each after its count.
+"""
+
+import io
+import os
+import pickle
+import struct
+import sys
+import zipfile
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+from torch import Tensor
+
+from .torch_tensors import TorchUnpickler
+
+ZIP_HEAD = b"PK\x03\x04"
+_MAGIC = 0x1950A86A20F9469CFC6C
+LEGACY_HEAD = pickle.dumps(_MAGIC, protocol=2)[:-1]
+_PROTOCOL = 1001
+_MAX_DIRECTORY_BYTES = 2**26  # of a zip archive; its entries take some ten times that in memory
+
+Unpickler = Callable[[Any, Callable[[str, torch.dtype, int], Tensor]], TorchUnpickler]
+
+
+def read_torch_file(path: Path, unpickler: Unpickler = TorchUnpickler) -> Any:
+    """Return what was saved; its tensors lie in memory of their own.
+
+    Args:   path: of a regular file that begins as `ZIP_HEAD` or `LEGACY_HEAD`.
+    Raises: UnpicklingError, zipfile.BadZipFile, and what `PickleMachine.load` raises.
+    """
+    with path.open("rb") as file:
+        zipped = file.read(len(ZIP_HEAD)) == ZIP_HEAD
+        file.seek(0)
+        return _read_zip(file, unpickler) if zipped else _read_legacy(file, unpickler)
+
+
+def _read_zip(file: IO[bytes], unpickler: Unpickler) -> Any:
+    size = os.fstat(file.fileno()).st_size
+    end = zipfile._EndRecData(file)  # type: ignore[attr-defined]
+    if end is None:
+        raise pickle.UnpicklingError("it is cut short: its directory, which ends it, is missing")
+    if end[zipfile._ECD_SIZE] > _MAX_DIRECTORY_BYTES:  # type: ignore[attr-defined]
+        raise pickle.UnpicklingError("it is an archive of far too many entries")
+    with zipfile.ZipFile(file) as archive:
+        root = _checked_root(archive, size)
+        storages: dict[str, Tensor] = {}
+
+        def storage(key: str, dtype: torch.dtype, count: int) -> Tensor:
+            if key not in storages:
+                storages[key] = _read_entry(archive, f"{root}data/{key}", dtype, count)
+            return _as_asked(storages[key], dtype, count)
+
+        content = archive.read(f"{root}data.pkl")
+        return unpickler(io.BytesIO(content), storage).load()
+
+
+def _checked_root(archive: zipfile.ZipFile, size: int) -> str:
+    """Return the folder of the archive's entries, "NAME/". Raises: UnpicklingError for no archive of `torch.save`."""
+    entries = archive.infolist()
+    names = [entry.filename for entry in entries]
+    roots = [name.removesuffix("data.pkl") for name in names if name.endswith("/data.pkl")]
+    if len(roots) != 1:
+        kind = "a NumPy archive" if any(name.endswith(".npy") for name in names) else "an archive"
+        raise pickle.UnpicklingError(f"it is {kind} that torch.save did not write")
+    if f"{roots[0]}constants.pkl" in names:
+        raise pickle.UnpicklingError("it is a TorchScript program; save its state dict")
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise pickle.UnpicklingError(f"its entry {twice[0][:100]!r} is there more than once")
+    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+        raise pickle.UnpicklingError("it is compressed, which torch.save never does")
+    if sum(entry.file_size for entry in entries) > size:
+        raise pickle.UnpicklingError("it announces more than it holds")
+    order = f"{roots[0]}byteorder"
+    if order in names and archive.read(order).decode("latin1") != sys.byteorder:
+        raise pickle.UnpicklingError("it comes from a machine of another byte order")
+    return roots[0]
+
+
+def _read_entry(archive: zipfile.ZipFile, name: str, dtype: torch.dtype, count: int) -> Tensor:
+    try:
+        entry = archive.getinfo(name)
+    except KeyError:
+        raise pickle.UnpicklingError(f"its entry {name[:100]!r} is missing") from None
+    if entry.file_size != count * dtype.itemsize:
+        raise pickle.UnpicklingError(
+            f"its entry {name[:100]!r} has {entry.file_size} bytes, not {count} numbers of {dtype}"
+        )
+    with archive.open(entry) as stored:
+        return _filled(torch.empty(count, dtype=dtype), stored)
+
+
+def _filled(tensor: Tensor, source: Any) -> Tensor:
+    """Return the tensor with its bytes read from the source. Raises: UnpicklingError if there are too few."""
+    if tensor.numel() and not _fill(memoryview(tensor.view(torch.uint8).numpy()), source):
+        raise pickle.UnpicklingError("it is cut short")
+    return tensor
+
+
+def _fill(buffer: memoryview, source: Any) -> bool:
+    done = 0
+    while done < len(buffer):
+        got = source.readinto(buffer[done : done + 2**24])
+        if not got:
+            return False
+        done += got
+    return True
+
+
+def _as_asked(storage: Tensor, dtype: torch.dtype, count: int) -> Tensor:
+    if storage.dtype != dtype or len(storage) != count:
+        raise pickle.UnpicklingError("one storage is of two types or sizes")
+    return storage
+
+
+def _read_legacy(file: IO[bytes], unpickler: Unpickler) -> Any:
+    size = os.fstat(file.fileno()).st_size
+    storages: dict[str, Tensor] = {}
+    announced = 0
+
+    def storage(key: str, dtype: torch.dtype, count: int) -> Tensor:
+        nonlocal announced
+        if key not in storages:
+            announced += count * dtype.itemsize
+            if announced > size:
+                raise pickle.UnpicklingError("it announces more than it holds")
+            storages[key] = torch.empty(count, dtype=dtype)
+        return _as_asked(storages[key], dtype, count)
+
+    machine = unpickler(file, storage)
+    magic, protocol, system = machine.load(), machine.load(), machine.load()
+    if magic != _MAGIC or protocol != _PROTOCOL or not isinstance(system, dict):
+        raise pickle.UnpicklingError("its head is none of torch.save")
+    if system.get("little_endian") is not (sys.byteorder == "little"):
+        raise pickle.UnpicklingError("it comes from a machine of another byte order")
+    content, keys = machine.load(), machine.load()
+    for key in keys:
+        tensor = storages.pop(str(key))
+        (count,) = struct.unpack("<q", file.read(8))
+        if count != len(tensor):
+            raise pickle.UnpicklingError("a storage has another size than it announces")
+        _filled(tensor, file)
+    if storages:
+        raise pickle.UnpicklingError("it is cut short: numbers of a tensor are missing")
+    return content

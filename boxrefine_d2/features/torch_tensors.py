@@ -1,0 +1,153 @@
+"""Tensors as files of `torch.save` describe them: put together by ourselves, from storages that the file holds."""
+
+import math
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from boxrefine_d2.files.pickle_values import Maker, Unfinished, of_kind
+from boxrefine_d2.files.plain_pickle import PlainUnpickler
+
+STORAGES = {
+    "FloatStorage": torch.float32,
+    "HalfStorage": torch.float16,
+    "BFloat16Storage": torch.bfloat16,
+    "DoubleStorage": torch.float64,
+    "LongStorage": torch.int64,
+    "IntStorage": torch.int32,
+    "ShortStorage": torch.int16,
+    "CharStorage": torch.int8,
+    "ByteStorage": torch.uint8,
+    "BoolStorage": torch.bool,
+    "ComplexFloatStorage": torch.complex64,
+    "ComplexDoubleStorage": torch.complex128,
+}
+_MAX_AXES = 64  # of torch
+# A tensor may be expanded from fewer numbers, as CLIP's ids of positions are; it takes memory only where a network has
+# that shape. One that is larger than any layer's is a bomb.
+_MAX_EXPANDED = 2**27
+_OTHER_TENSORS = {
+    "_rebuild_qtensor": "quantised",
+    "_rebuild_sparse_tensor": "sparse",
+    "_rebuild_sparse_csr_tensor": "sparse",
+    "_rebuild_nested_tensor": "nested",
+    "_rebuild_meta_tensor_no_storage": "empty (meta)",
+    "_rebuild_wrapper_subclass": "wrapped",
+}
+
+
+def view_of(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> Tensor:
+    """Return a tensor over numbers of its storage, as `torch._utils._rebuild_tensor_v2` describes it.
+
+    Raises: UnpicklingError if it reaches beyond the storage, or is expanded to far more numbers than that holds.
+    """
+    storage, size, stride = of_kind(Tensor, storage), tuple(size), tuple(stride)
+    if not all(type(x) is int and x >= 0 for x in (offset, *size, *stride)):
+        raise pickle.UnpicklingError("a tensor's shape holds what is no number from 0 up")
+    if len(size) != len(stride) or len(size) > _MAX_AXES or storage.ndim != 1:
+        raise pickle.UnpicklingError("a tensor's shape does not fit its strides")
+    count = math.prod(size)
+    last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
+    if (last >= len(storage)) if count else (offset > len(storage)):
+        raise pickle.UnpicklingError(
+            f"a tensor of shape {size} reaches beyond its {len(storage)} numbers"
+        )
+    if count > max(len(storage), _MAX_EXPANDED):
+        raise pickle.UnpicklingError(
+            f"a tensor of shape {size} is expanded from {len(storage)} numbers"
+        )
+    if not count:
+        return storage.new_empty(0).expand(0).reshape(size)
+    return storage.as_strided(size, stride, offset)
+
+
+def _typed_view(storage: Any, offset: Any, size: Any, stride: Any, *rest: Any) -> Tensor:
+    """As `torch._utils._rebuild_tensor_v3`: of a storage of bytes, with its type after two arguments that are not read."""
+    dtype = of_kind(torch.dtype, rest[2])
+    return view_of(of_kind(Tensor, storage).view(dtype), offset, size, stride)
+
+
+def _parameter(data: Any, *_: Any) -> Any:
+    """The tensor itself."""
+    return of_kind(Tensor, data)
+
+
+def _with_attributes(rebuild: Any, _kind: Any, arguments: Any, _state: Any) -> Any:
+    """The tensor without its attributes."""
+    return of_kind(Maker, rebuild).make(*of_kind(tuple, arguments))
+
+
+def _size(*sides: Any) -> tuple[Any, ...]:
+    return tuple(*sides)
+
+
+class Dropped(Unfinished):
+    """Settings of a program (argparse.Namespace, torch.device), which are no weights."""
+
+    def __init__(self, *_: Any, **__: Any):
+        super().__init__()
+
+    def finished(self, state: Any) -> "Dropped":
+        """Itself."""
+        return self
+
+
+class TorchUnpickler(PlainUnpickler):
+    """Admits what `PlainUnpickler` does, and tensors.
+
+    Args: storage: gives the numbers of a storage, one axis, by key, type, count.
+    """
+
+    makers = {
+        **PlainUnpickler.makers,
+        ("torch._utils", "_rebuild_tensor"): Maker(view_of),
+        ("torch._utils", "_rebuild_tensor_v2"): Maker(view_of),
+        ("torch._utils", "_rebuild_tensor_v3"): Maker(_typed_view),
+        ("torch._utils", "_rebuild_parameter"): Maker(_parameter),
+        ("torch._utils", "_rebuild_parameter_with_state"): Maker(_parameter),
+        ("torch._tensor", "_rebuild_from_type_v2"): Maker(_with_attributes),
+        ("torch", "Size"): Maker(_size),
+        ("torch", "device"): Maker(Dropped),
+        ("torch", "Tensor"): "torch.Tensor",
+        ("torch.nn.parameter", "Parameter"): "torch.nn.Parameter",
+        ("argparse", "Namespace"): Maker(Dropped),
+        **{("torch", name): dtype for name, dtype in STORAGES.items()},
+        ("torch", "UntypedStorage"): torch.uint8,
+        ("torch.storage", "UntypedStorage"): torch.uint8,
+        **{
+            ("torch", str(dtype).removeprefix("torch.")): dtype
+            for dtype in vars(torch).values()
+            if isinstance(dtype, torch.dtype)
+        },
+    }
+
+    def __init__(self, source: Any, storage: Callable[[str, torch.dtype, int], Tensor]):
+        super().__init__(source)
+        self._storage = storage
+
+    def find(self, module: str, name: str) -> Any:
+        """See `PickleMachine`; tensors that are not stored as plain numbers are named as what they are."""
+        if module == "torch._utils" and name in _OTHER_TENSORS:
+            raise pickle.UnpicklingError(
+                f"it holds a {_OTHER_TENSORS[name]} tensor; save dense tensors of numbers"
+            )
+        return super().find(module, name)
+
+    def persistent(self, saved: Any) -> Any:
+        """A storage as a tensor of one axis; of a module that was saved whole, the module."""
+        kind, *rest = of_kind(tuple, saved)
+        if kind == "module" and rest:
+            return rest[0]
+        if kind != "storage" or len(rest) < 4:
+            raise pickle.UnpicklingError("it refers to data of an unknown kind")
+        dtype, key, _, count, *views = rest
+        if type(count) is not int or count < 0:
+            raise pickle.UnpicklingError("a storage has a size that is no number from 0 up")
+        whole = self._storage(str(key), of_kind(torch.dtype, dtype), count)
+        if not views or views[0] is None:
+            return whole
+        _, start, length = of_kind(tuple, views[0])
+        return view_of(whole, start, (length,), (1,))

@@ -1,0 +1,105 @@
+"""Values from outside, of JSON and of tables: what a number, an id, a text and a size must be, and how an odd one is shown."""
+
+import os
+import reprlib
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeGuard
+
+MAX_NUMBER = 3.4028234663852886e38  # of 32 bits, in which networks and losses count
+MAX_COORDINATE = 1e9  # pixels; no image is so large
+MAX_IMAGE_PIXELS = 178_956_970  # of an image that is read at all
+_MAX_ID = 2**63
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring, _SHORT.maxlong, _SHORT.maxother = 160, 40, 80
+
+
+def shown_value(value: Any) -> str:
+    """Return `repr` of a value of any size and depth, cut to what fits into a message.
+
+    >>> shown_value([1, "a"]), len(shown_value(10**4000)) < 60
+    ("[1, 'a']", True)
+    """
+    return _SHORT.repr(value)
+
+
+def is_number(value: Any, most: float = MAX_NUMBER) -> TypeGuard[int | float]:
+    """Whether a value is a finite number of at most this size; True and False are none.
+
+    >>> is_number(1.5), is_number(10**400), is_number(float("nan")), is_number(True)
+    (True, False, False, False)
+    """
+    # compared, not converted: an integer may be beyond all floats
+    return (
+        isinstance(value, (int, float)) and not isinstance(value, bool) and -most <= value <= most
+    )
+
+
+def is_whole(value: Any) -> TypeGuard[int]:
+    """Whether a value is an integer of 64 bits; True and False are none."""
+    return isinstance(value, int) and not isinstance(value, bool) and -_MAX_ID <= value < _MAX_ID
+
+
+def is_text(value: Any) -> TypeGuard[str]:
+    """Whether a value is a text without halves of characters (surrogates), which no file or page can hold."""
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def is_id(value: Any) -> TypeGuard[int | str]:
+    """Whether a value can identify an image or an annotation: an integer of 64 bits or a text."""
+    return is_whole(value) or is_text(value)
+
+
+def is_file_name(value: Any) -> TypeGuard[str]:
+    """Whether a file can have this name. Bytes that are no text, which Python reads as surrogates, are allowed."""
+    if not isinstance(value, str) or not value or "\0" in value:
+        return False
+    try:
+        os.fsencode(value)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def image_sides(height: Any, width: Any) -> tuple[int, int] | None:
+    """Return (H, W) where both are whole numbers above 0 of an image that can be read; None otherwise.
+
+    >>> image_sides(480, 640.0), image_sides(0, 640), image_sides(10**9, 10**9)
+    ((480, 640), None, None)
+    """
+    sides = []
+    for side in (height, width):
+        if not is_number(side, MAX_IMAGE_PIXELS) or side != int(side) or side < 1:
+            return None
+        sides.append(int(side))
+    return (sides[0], sides[1]) if sides[0] * sides[1] <= MAX_IMAGE_PIXELS else None
+
+
+def size_problem(entry: Mapping[str, Any]) -> str | None:
+    """Say what is wrong with an image's `width` and `height`; None if nothing is. Missing, null and 0 are not known."""
+    height, width = entry.get("height"), entry.get("width")
+    if image_sides(*(1 if side in (None, 0) else side for side in (height, width))):
+        return None
+    return (
+        f"has the width {shown_value(width)} and the height {shown_value(height)}; they must be whole numbers of pixels, "
+        f"of at most {MAX_IMAGE_PIXELS} pixels in all"
+    )
+
+
+def coordinates_of_words(words: Iterable[str]) -> list[float] | None:
+    """Return numbers written as text; None if one is no finite number or larger than any coordinate.
+
+    >>> coordinates_of_words(["1", "2.5"]), coordinates_of_words(["nan"])
+    ([1.0, 2.5], None)
+    """
+    try:
+        numbers = [float(word) for word in words]
+    except ValueError:
+        return None
+    return numbers if all(is_number(number, MAX_COORDINATE) for number in numbers) else None

@@ -1,0 +1,33 @@
+"""The maps of a batch, in which an image that the network cannot read any better fails by itself."""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from boxrefine_d2.data.loaders import UnreadableImage
+from boxrefine_d2.features import Backbone, NotFiniteMapError, read_map
+from boxrefine_d2.structures import FeatureMap
+
+logger = logging.getLogger(__name__)
+
+Sample = dict[str, Any] | UnreadableImage
+NOT_FINITE = "the network's map of it holds numbers that are not finite"
+
+
+def read_finite_maps(
+    samples: Sequence[Sample], network: Backbone, facet: str
+) -> tuple[FeatureMap | None, list[Sample]]:
+    """Return the map of all images of a batch that can be read and have a finite one, None without any.
+
+    Returns: also the batch, with an `UnreadableImage` in the place of an image whose map is not finite.
+    """
+    kept = list(samples)
+    while readable := [i for i, s in enumerate(kept) if not isinstance(s, UnreadableImage)]:
+        try:
+            return read_map([kept[i]["image"] for i in readable], network, facet), kept
+        except NotFiniteMapError as error:
+            for place in error.images:
+                index = readable[place]
+                logger.warning("image left out: %s: %s", kept[index]["file_name"], NOT_FINITE)
+                kept[index] = UnreadableImage(kept[index], NOT_FINITE)
+    return None, kept
