@@ -143,8 +143,11 @@ def _checked(outcome: Outcome, box: Sandbox) -> Outcome:
     """The outcome, or what is worse."""
     peak = _peak_mib()
     strays = box.strays()
-    if box.mark.exists() or any(name.endswith(MARK_SUFFIX) for name in strays):
-        return Outcome(CODE_RAN, f"the mark was made; {outcome.detail}", peak)
+    marks = [name for name in strays if name.endswith(MARK_SUFFIX)]
+    if box.mark.exists() or marks:
+        return Outcome(
+            CODE_RAN, f"{' '.join(marks) or 'the mark'} was made; {outcome.detail}", peak
+        )
     if outcome.failed:
         return Outcome(outcome.kind, outcome.detail, peak)
     if peak > MEMORY_MIB:

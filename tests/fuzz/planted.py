@@ -11,7 +11,7 @@ from fuzz.family import Family, Try
 from fuzz.outcomes import OK, Outcome
 from fuzz.sandbox import ESCAPE
 
-MEMORY_MIB = 400  # above what Python with torch holds
+MEMORY_MIB = 400
 PLANTS = {
     "a result": "ok",
     "a refusal": "refused",
@@ -45,7 +45,7 @@ class Planted(Family):
 
     name = "planted"
     what = "planted faults"
-    limit = 1.0
+    limit = 3.0
     per_child = 4
 
     def draw(self, draw, box):
@@ -89,7 +89,7 @@ class Planted(Family):
 
 if __name__ == "__main__":
     assert OK in PLANTS.values()
-    child.MEMORY_MIB = MEMORY_MIB + 200
+    child.MEMORY_MIB = child._peak_mib() + MEMORY_MIB // 4
     pool.Pool.grace = 0.3
     families.FAMILIES.clear()
     families.FAMILIES["planted"] = ("planted", "Planted")
