@@ -16,8 +16,8 @@ from boxrefine_d2.files.shipped_configs import find_config
 from . import known_damage
 from .child import Enough
 from .commands import SCENES, SHORT, aside, command, pairs, succeed
+from .config_damage import TAGS, VALUES, damaged_lines, damaged_yaml
 from .family import Family, Try
-from .mutation import damaged
 from .sandbox import Sandbox
 
 _STEPS = 3  # after which a training has shown that it works
@@ -41,115 +41,6 @@ JOBS = {
     ),
     "train_cad": ("configs/demo/cad.yaml", "configs/demo/cutler.yaml"),
 }
-VALUES = (
-    *(
-        "0",
-        "-1",
-        "1",
-        "2",
-        "3.7",
-        "1e-30",
-        "1e30",
-        "1e400",
-        "nan",
-        "inf",
-        "-inf",
-        "1000000000",
-        "10**9",
-        "2**63",
-    ),
-    *(
-        "True",
-        "False",
-        "None",
-        "''",
-        "' '",
-        "()",
-        "[]",
-        "(0,)",
-        "(-1, 1)",
-        "(1, 2, 3, 4, 5)",
-        "[[]]",
-        "((1,),)",
-        "{}",
-    ),
-    *(
-        "'x'",
-        "('x',)",
-        "('x', 'y')",
-        "nothing",
-        "cpu",
-        "cuda",
-        "cuda:99",
-        "mps",
-        "meta",
-        "random",
-        "random:0",
-        "random:-1",
-    ),
-    *(
-        "/",
-        "/dev/null",
-        "/dev/zero",
-        "/proc/x",
-        "../x",
-        "~",
-        "~/x",
-        "'a\\x00b'",
-        "é\udce9",
-        "x" * 300,
-        "/" + "y/" * 3000,
-    ),
-    *(
-        "scenes:val",
-        "('scenes:val',)",
-        "('folder:/nowhere',)",
-        "('scenes:train+first=0',)",
-        "('',)",
-        "(1,)",
-        "(None,)",
-    ),
-    *(
-        "lambda: 0",
-        "__import__('os')",
-        "{'a': 1}",
-        "{'a': {}}",
-        "\n",
-        "'",
-        "(",
-        "[",
-        "0x10",
-        "1_000",
-        "1" * 5000,
-    ),
-    *(
-        "WarmupMultiStepLR",
-        "WarmupCosineLR",
-        "BN",
-        "SyncBN",
-        "GN",
-        "FrozenBN",
-        "choice",
-        "range",
-        "relative_range",
-    ),
-)
-TAGS = (
-    "!!python/object/apply:os.system ['touch {mark}']",
-    "!!python/object/new:os.system ['touch {mark}']",
-    "!!python/object/apply:subprocess.check_call [['touch', '{mark}']]",
-    "!!python/object/new:type {{args: ['x', !!python/tuple [], {{'__init__': !!python/name:os.system ''}}]}}",
-    "!!python/name:os.system ''",
-    "!!python/module:os ''",
-    "!!python/tuple [1, 2]",
-    "!<tag:yaml.org,2002:python/object/apply:os.system> ['touch {mark}']",
-    '!!python/object/apply:builtins.eval [\'open("{mark}", "w")\']',
-    "!custom x",
-    "!!binary bm90aGluZw==",
-    "!!set {{a, b}}",
-    "!!timestamp 2001-12-14",
-    "!!int x",
-)
 _PIPELINE = """\
 folder: {out}
 set:
@@ -260,7 +151,7 @@ class Configs(Family):
         base.write_text(f"_BASE_: {shipped}\n" + yaml.safe_dump(content))
         path.write_text("_BASE_: base.yaml\nVERSION: 2\nSEED: 3\nSOLVER:\n  BASE_LR: 0.001\n")
         victim = draw.choice((path, base, base))
-        victim.write_bytes(_damaged_yaml(victim.read_text(), draw))
+        victim.write_bytes(damaged_yaml(victim.read_text(), draw))
         title = f"damaged {victim.name}"
         if draw.random() < 0.4 and (known := known_damage.config_file(box.given, draw)):
             title, path = known
@@ -326,7 +217,7 @@ class Configs(Family):
         lines = _PIPELINE.format(out=out).splitlines(keepends=True)
         free = [i for i, line in enumerate(lines) if "folder" not in line and "run" not in line]
         place = draw.choice(free)
-        lines[place] = _damaged_lines([lines[place]], draw)
+        lines[place] = damaged_lines([lines[place]], draw)
         path.write_bytes("".join(lines).encode("utf-8", "surrogateescape"))
         changes = [f"folder={out}"]
         if draw.random() < 0.3:
@@ -349,30 +240,3 @@ def _outputs(box: Sandbox) -> list[str]:
         "/dev/null/x",
         "/proc/x",
     ]
-
-
-def _damaged_yaml(text: str, draw: random.Random) -> bytes:
-    """Damage by line or byte."""
-    if draw.random() < 0.25:
-        return damaged(text.encode(), draw)
-    return _damaged_lines(text.splitlines(keepends=True), draw).encode("utf-8", "surrogateescape")
-
-
-def _damaged_lines(lines: list[str], draw: random.Random) -> str:
-    """One line has another value, another form, aliases that multiply, or a nesting without end."""
-    place = draw.randrange(len(lines))
-    head, colon, _ = lines[place].partition(": ")
-    way = draw.random()
-    if way < 0.6 and colon:
-        lines[place] = f"{head}: {draw.choice(VALUES)}\n"
-    elif way < 0.8:
-        starts = ("\t", "  ", "- ", "&a [*a]\n", "<<: *x\n", "? ", "---\n", "%YAML 9.9\n")
-        lines[place] = draw.choice(starts) + lines[place]
-    elif way < 0.95:
-        many = "".join(
-            f"b{i}: &b{i} [{','.join([f'*b{i - 1}' if i else 'x'] * 9)}]\n" for i in range(9)
-        )
-        lines[place] = many + lines[place]
-    else:
-        lines[place] = "[" * 20_000
-    return "".join(lines)

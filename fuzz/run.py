@@ -150,7 +150,8 @@ def _try_family(family: Family, args: argparse.Namespace, seconds: float, kept: 
     with _scratch() as root, _progress(family.name, args.tries) as bar:
         base = root / "valid"
         base.mkdir()
-        family.prepare(base)
+        with _muted(root / "prepared.txt"):
+            family.prepare(base)
         pool = Pool(family, args.seed, root, args.jobs)
         for done in pool.run(start + seconds, args.first, args.tries):
             tally.add(done, kept)
@@ -172,6 +173,21 @@ def _scratch() -> Iterator[Path]:
         yield root
     finally:
         shutil.rmtree(os.fsencode(root), ignore_errors=True)
+
+
+@contextmanager
+def _muted(log: Path) -> Iterator[None]:
+    """What libraries print goes to a file."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with log.open("wb") as file:
+        os.dup2(file.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(kept, 2)
+            os.close(kept)
 
 
 def _progress(name: str, tries: int | None) -> tqdm:

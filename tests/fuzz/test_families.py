@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from detectron2.engine import TrainerBase
 
-from fuzz import configs, labels, paths, processes, texts, weights
+from fuzz import configs, images, labels, paths, processes, texts, weights
 from fuzz.families import FAMILIES, family_of
 from fuzz.outcomes import judge
 from fuzz.sandbox import ESCAPE, Sandbox
@@ -34,7 +34,7 @@ def family(request, tmp_path, monkeypatch):
                 run.mkdir()
                 (run / "results.json").write_text('{"a": ["b", {"c": "d"}]}')
 
-    for module in (configs, labels, paths, processes, texts, weights):
+    for module in (configs, images, labels, paths, processes, texts, weights):
         monkeypatch.setattr(module, "aside", no_command)
     # what a try changes in its process
     monkeypatch.setattr(TrainerBase, "before_step", TrainerBase.before_step)
