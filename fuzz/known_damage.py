@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -13,9 +12,12 @@ Damaged = tuple[str, bytes]
 
 def _part(name: str) -> ModuleType | None:
     """A module of test support; None where the tests were not fetched."""
-    with suppress(ModuleNotFoundError):
+    try:
         return import_module(f"tests.{name}")
-    return None
+    except ModuleNotFoundError as error:
+        if not (error.name or "").startswith("tests"):
+            raise
+        return None
 
 
 FILES, CONFIGS, WEIGHTS = map(

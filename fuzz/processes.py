@@ -270,6 +270,8 @@ def _wrong_end(kind: str, code: int, text: str) -> Outcome | None:
         return Outcome(found.kind, f"{found.detail} (after {kind}, code {code})")
     if code not in allowed:
         return Outcome("wrong exit code", f"{code} after {kind}: {_last(text)}")
+    if code > 128 and text.count("interrupted") != 1:
+        return Outcome("not one line", f"{code} after {kind}: {_last(text)}")
     return None
 
 
