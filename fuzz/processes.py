@@ -206,7 +206,7 @@ class _Interrupted:
             return Outcome(HANG, f"after {kind}: {_last(text)}")
         if left:
             return Outcome(PROCESS, f"after {kind}, code {code}: {', '.join(left[:2])}"[:300])
-        if wrong := _wrong_end(kind, code, text):
+        if wrong := _wrong_end(kind, code, text, 2 if self.job.name == "pipeline" else 1):
             return wrong
         if kind == "an image replaced":
             return Outcome("ok", f"code {code}: {_last(text)}")
@@ -257,8 +257,11 @@ class _Interrupted:
         return pid
 
 
-def _wrong_end(kind: str, code: int, text: str) -> Outcome | None:
-    """What is wrong with how a command ended; 0 is right for one that was done before."""
+def _wrong_end(kind: str, code: int, text: str, speakers: int = 1) -> Outcome | None:
+    """What is wrong with how a command ended; 0 is right for one that was done before.
+
+    Args: speakers: how many may say that they were interrupted.
+    """
     allowed = {
         "SIGKILL": (0, -signal.SIGKILL),
         "SIGTERM": (0, -signal.SIGTERM, 128 + signal.SIGTERM),
@@ -270,7 +273,7 @@ def _wrong_end(kind: str, code: int, text: str) -> Outcome | None:
         return Outcome(found.kind, f"{found.detail} (after {kind}, code {code})")
     if code not in allowed:
         return Outcome("wrong exit code", f"{code} after {kind}: {_last(text)}")
-    if code > 128 and text.count("interrupted") != 1:
+    if code > 128 and not 1 <= text.count("interrupted") <= speakers:
         return Outcome("not one line", f"{code} after {kind}: {_last(text)}")
     return None
 
