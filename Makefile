@@ -2,13 +2,15 @@
 VENV ?= .venv
 PYTHON ?= python3
 TEST_JOBS ?= 2
+FUZZ_SEED ?= 0
+FUZZ_MINUTES ?= 10
 
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --quiet
 STAMP := $(VENV)/.boxrefine_d2_stamp
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: setup lint format test demo bench clean distclean
+.PHONY: setup lint format test demo bench fuzz clean distclean
 .DELETE_ON_ERROR:
 
 setup: $(STAMP)
@@ -44,6 +46,10 @@ demo: $(STAMP)
 
 bench: $(STAMP)
 	$(PY) benchmarks/run.py
+
+# Ten minutes on two cores; not part of `make test`.
+fuzz: $(STAMP)
+	$(ONE_THREAD) $(PY) -m fuzz.run --seed $(FUZZ_SEED) --minutes $(FUZZ_MINUTES) --jobs $(TEST_JOBS)
 
 clean:
 	rm -rf build dist output *.egg-info .mypy_cache .pytest_cache .ruff_cache

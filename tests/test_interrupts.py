@@ -8,10 +8,10 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import pytest
-from processes import end_all, leftover_children, no_traceback, send, start, wait_until
 
 from boxrefine_d2 import interrupts
 from boxrefine_d2.errors import UserError, run_command
+from tests.processes import end_all, leftover_children, no_traceback, send, start, wait_until
 
 KEPT = "go on with --resume"
 START = """

@@ -11,7 +11,6 @@ import os
 import pickle
 
 import pytest
-from damaged_files import damaged_json, damaged_table, damaged_xml
 from PIL import Image
 from sound_files import (
     BOXES_CSV,
@@ -41,6 +40,7 @@ from boxrefine_d2.data.voc_splits import load_voc_dataset
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.labels.label_file import open_label_file
 from boxrefine_d2.language.captioners import read_phrases
+from tests.data.damaged_files import damaged_json, damaged_table, damaged_xml
 
 
 def load_every_layout(path, folder):

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from processes import end_all, leftover_children, no_traceback, send, start, wait_until
 
 from boxrefine_d2.data import read_pseudo_labels
 from boxrefine_d2.data.loaders import UnreadableImage, WholeImageLoader
@@ -20,6 +19,7 @@ from boxrefine_d2.data.mappers import SqueezedImageMapper, WholeImageMapper
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.pseudo_labels import DiscoverySettings, discover_dataset
 from boxrefine_d2.pseudo_labels.journal import Journal
+from tests.processes import end_all, leftover_children, no_traceback, send, start, wait_until
 
 DISCOVER = Path(__file__).parents[2] / "tools" / "discover.py"
 IMAGES = 16

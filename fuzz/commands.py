@@ -1,0 +1,124 @@
+"""The commands as functions in this process, and what is done once so that a fork need not do it again."""
+
+import importlib
+import json
+import os
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from tools import (
+    contact_sheet,
+    demo,
+    describe,
+    discover,
+    edit_labels,
+    evaluate,
+    export,
+    pipeline,
+    report,
+    self_train,
+    train_cad,
+    train_net,
+)
+
+from .child import run_main
+from .family import Try
+from .outcomes import Outcome
+
+_TOOLS = (
+    *(contact_sheet, demo, describe, discover, edit_labels, evaluate, export, pipeline, report),
+    *(self_train, train_cad, train_net),
+)
+MAINS: dict[str, Callable[[Sequence[str]], int | None]] = {
+    tool.__name__.rpartition(".")[2]: tool.main for tool in _TOOLS
+}
+MINI = ("--method", "lost", "--backbone", "dino_mini", "--num-workers", "0")
+# a training of two steps
+SHORT: dict[str, object] = {
+    "SOLVER.MAX_ITER": 2,
+    "SOLVER.STEPS": "()",
+    "SOLVER.IMS_PER_BATCH": 2,
+    "SOLVER.WARMUP_ITERS": 0,
+    "DATALOADER.NUM_WORKERS": 0,
+    "REFINE.WARMUP_ITERS": 1,
+    "REFINE.REFINE_ITERS": 1,
+    "REFINE.RECORD_IMAGES": 1,
+    "REFINE.DRIFT.PERIOD": 0,
+    "INPUT.SQUARE_SIZE": 64,
+    "MODEL.DEVICE": "cpu",
+}
+SCENES = {
+    "DATASETS.TRAIN": "('scenes:train+first=2',)",
+    "DATASETS.TEST": "('scenes:val+first=2',)",
+}
+
+
+def pairs(*settings: dict[str, object]) -> list[str]:
+    """Return KEY VALUE words; later settings win."""
+    merged: dict[str, object] = {}
+    for changes in settings:
+        merged |= changes
+    return [str(word) for pair in merged.items() for word in pair]
+
+
+def command(title: str, name: str, argv: Sequence[str]) -> Try:
+    """Return the try of one command."""
+    words = [str(word) for word in argv]
+    return Try(title, lambda: run_main(MAINS[name], words), typed(name, words))
+
+
+def typed(name: str, argv: Sequence[str]) -> str:
+    """Return what a user would type."""
+    return f"python tools/{name}.py {shlex.join(map(str, argv))}"
+
+
+def succeed(name: str, argv: Sequence[object]) -> None:
+    """Run a command that must end well; for valid files. Raises: RuntimeError."""
+    if code := MAINS[name]([str(word) for word in argv]):
+        raise RuntimeError(f"{typed(name, [str(word) for word in argv])} ended with {code}")
+
+
+def aside(act: Callable[[], None], log: Path) -> None:
+    """Do something in a fork, whose threads, loggers and settings stay there; import here what it imported.
+
+    Args: log: gets what it printed; its last line is in the error.
+    Raises: RuntimeError if it fails.
+    """
+    before, names = set(sys.modules), log.with_suffix(".modules")
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            with log.open("wb") as file:
+                os.dup2(file.fileno(), 1)
+                os.dup2(file.fileno(), 2)
+            act()
+            names.write_text(json.dumps([n for n in sys.modules if n not in before]))
+            code = 0
+        except BaseException as error:  # noqa: BLE001 - told by the parent
+            print(f"{type(error).__name__}: {error}", flush=True)
+        finally:
+            sys.stdout.flush()
+            os._exit(code)
+    if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]):
+        raise RuntimeError(f"cannot make valid files: {log.read_text()[-2000:]}")
+    for name in json.loads(names.read_text()):
+        with suppress(Exception):
+            importlib.import_module(name)
+
+
+def checked(tried: Try, check: Callable[[], str]) -> Try:
+    """Return a try that also fails, as a wrong result, for what `check` says after it ended well."""
+
+    def act() -> Outcome:
+        outcome = tried.act()
+        if outcome.kind == "ok" and (wrong := check()):
+            return Outcome("wrong result", wrong)
+        return outcome
+
+    return Try(tried.title, act, tried.command)

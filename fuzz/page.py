@@ -1,0 +1,121 @@
+"""Writes docs/results/robustness.md from docs/results/robustness.json: `python -m fuzz.page [output/fuzz/fuzz.json]`.
+
+A results file of `make fuzz` that is given takes the place of the kept one first.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tabulate import tabulate
+
+from boxrefine_d2.errors import CommandParser, UserError, run_command
+from boxrefine_d2.files.atomic import atomic_text_file
+from boxrefine_d2.files.inputs import read_json
+
+from .outcomes import BAD, OK, REFUSED
+
+KEPT = Path(__file__).parents[1] / "docs" / "results" / "robustness.json"
+PAGE = KEPT.with_suffix(".md")
+
+_TEXT = """\
+# Robustness: damaged, hostile and interrupted use
+
+`make fuzz` tries every command with inputs that nobody should give it, and stops commands at moments that nobody chose.
+Inputs are drawn by a seed, so that any try can be repeated. One process imports the commands; each try is a fork of it
+with at most 3 GiB more address space and a limit of time. A try ends in one of these ways:
+
+- **ok**: exit code 0.
+- **refused**: exit code 2 and one line that says what is wrong.
+- **failed**: a traceback, another exit code, no line or several, a wrong result (an image that is neither done nor listed,
+  live markup in a page, another result after an interruption), death by a signal, no end within the limit, more than
+  2 GiB of memory, code of the input that ran, a process that outlives its command, a file outside the output folder.
+
+That the harness finds each of these failures is tested with planted ones (`tests/fuzz/test_harness.py`).
+
+## What was tried
+
+{families}
+
+## Result
+
+{table}
+
+Seconds are those of the slowest try, MiB the most memory that a process held, Python and its libraries (about 750 MiB)
+included. {failures}
+
+## Record
+
+- Command: `{command}`, seed {seed}
+- Commit: {commit}
+- Machine: {machine}
+
+How many tries fit into the time depends on the machine; the N-th try of a family is the same everywhere.
+`python -m fuzz.run --only FAMILY --first N --tries 1 --seed {seed}` repeats it, and what failed is kept below `output/fuzz/`.
+This page is written by `python -m fuzz.page output/fuzz/fuzz.json`.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; 0, or 2 for a user's mistake."""
+    parser = CommandParser(prog="page", description=__doc__)
+    parser.add_argument("results", nargs="?", metavar="fuzz.json")
+    return run_command(lambda: _write(parser.parse_args(argv)))
+
+
+def _write(args: argparse.Namespace) -> None:
+    results = read_json(args.results or KEPT, "results file")
+    if not isinstance(results, dict) or "families" not in results:
+        raise UserError(f"results file {args.results!r} is not of a whole run of `make fuzz`")
+    with atomic_text_file(KEPT) as file:
+        json.dump(results, file, indent=1)
+        file.write("\n")
+    with atomic_text_file(PAGE) as file:
+        file.write(page(results))
+    print(PAGE)
+
+
+def page(results: dict[str, Any]) -> str:
+    """Return the page. Args: results: as `make fuzz` writes them."""
+    families = results["families"]
+    rows = [_row(name, family) for name, family in families.items()]
+    total = sum(family["tries"] for family in families.values())
+    failed = sum(_failed(family) for family in families.values())
+    headers = ["family", "tries", "ok", "refused", "failed", "tries/s", "slowest s", "MiB"]
+    lines = [
+        f"- {name}: {failure['count']} × {failure['cause']}"
+        for name, family in families.items()
+        for failure in family["failures"]
+    ]
+    verdict = f"{failed} of {total} tries failed" + (":\n\n" + "\n".join(lines) if lines else ".")
+    return _TEXT.format(
+        families="\n".join(f"- **{name}**: {family['what']}." for name, family in families.items()),
+        table=tabulate(rows, headers, "github"),
+        failures=verdict,
+        **{key: results[key] for key in ("command", "seed", "commit", "machine")},
+    )
+
+
+def _row(name: str, family: dict[str, Any]) -> list[Any]:
+    counts = [family["outcomes"].get(kind, 0) for kind in (OK, REFUSED)]
+    rate = family["tries"] / max(family["seconds"], 0.1)
+    return [
+        name,
+        family["tries"],
+        *counts,
+        _failed(family),
+        f"{rate:.1f}",
+        f"{family['slowest_seconds']:.1f}",
+        family["peak_mib"],
+    ]
+
+
+def _failed(family: dict[str, Any]) -> int:
+    return sum(family["outcomes"].get(kind, 0) for kind in BAD)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
