@@ -12,6 +12,7 @@ from boxrefine_d2.analysis.instance_keys import PER
 from boxrefine_d2.analysis.key_picture import draw_key_similarity
 from boxrefine_d2.analysis.key_similarity import PAIRS, key_similarity
 from boxrefine_d2.config import paper_profile
+from boxrefine_d2.data.dataset_spec import files_of_spec
 from boxrefine_d2.errors import CommandParser, run_command
 from boxrefine_d2.features.command_line import add_network_arguments
 from boxrefine_d2.features.device import check_device
@@ -40,8 +41,9 @@ def run(args: argparse.Namespace) -> None:
     check_device(args.device)
     numbers, picture = args.output / "key_similarity.json", args.output / "key_similarity.png"
     with _folder_if_done(args.output):
+        inputs = [*files_of_spec(args.data), *([args.weights] if args.weights else [])]
         for path in (numbers, picture):
-            check_output_file(path, inputs=[args.weights] if args.weights else [])
+            check_output_file(path, inputs=inputs)
         found = key_similarity(
             args.data,
             backbone=args.backbone,

@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from boxrefine_d2.data.dataset_spec import files_of_spec
 from boxrefine_d2.errors import CommandParser, run_command
 from boxrefine_d2.files.names import user_name, user_path
 from boxrefine_d2.files.outputs import check_output_file
@@ -39,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> None:
     """Draws and says what was drawn."""
     choice = {"min_score": args.min_score, "max_boxes": args.max_boxes}
-    check_output_file(args.output, inputs=args.input)
+    check_output_file(args.output, inputs=[*args.input, *files_of_spec(args.data)])
     sheet = load_sheet(args.data, args.input, args.sort, **choice)
     check_output_file(args.output, inputs=(x.record["file_name"] for x in sheet.images))
     summary = write_contact_sheet(args.output, sheet, args.images, args.columns)
