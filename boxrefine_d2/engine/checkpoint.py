@@ -3,7 +3,7 @@
 import os
 import re
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ class SafeCheckpointer(DetectionCheckpointer):
     """
 
     missing: tuple[str, ...] = ()
+    _held: Collection[str] = ()  # the names at the top of the file loaded last
 
     @staticmethod
     def local(path: str) -> Path:
@@ -59,12 +60,23 @@ class SafeCheckpointer(DetectionCheckpointer):
         mark = Path(self.save_dir) / LAST
         name = read_text(mark, LAST).strip()
         found = mark.with_name(name) if name and Path(name).name == name else None
-        if found is None or not os.path.isfile(found):
+        if found is None or not os.path.lexists(found):
             raise UserError(
                 f"{mark} names {name[:100]!r}, which is no checkpoint in its folder; write the name of one into it, or "
                 "start anew"
             )
         return str(found)
+
+    def resume_or_load(self, path: str, *, resume: bool = True) -> dict[str, Any]:
+        """Detectron2's. Raises: UserError, see `load`, and for a file to continue from that holds weights alone."""
+        rest = super().resume_or_load(path, resume=resume)
+        missing = [name for name in self.checkpointables if name not in self._held]
+        if resume and self.has_checkpoint() and missing:
+            raise UserError(
+                f"weights file {self._path} cannot be continued: it holds no state of its {missing[0]}; give it as "
+                "MODEL.WEIGHTS and start anew"
+            )
+        return rest
 
     def load(self, path: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Detectron2's; an empty path loads nothing.
@@ -103,6 +115,7 @@ class SafeCheckpointer(DetectionCheckpointer):
         check_numbers(model, filename)
         if versions is not None:
             model._metadata = versions  # type: ignore[attr-defined]
+        self._held = set(content)
         # a trunk alone, under Detectron2's names, finds its place in a detector by them
         is_trunk = any(name.startswith("stem.") for name in model)
         return content | {"model": model} | ({"matching_heuristics": True} if is_trunk else {})

@@ -95,6 +95,22 @@ def test_what_another_job_wrote_is_not_continued(checkpointer, tmp_path, changes
         checkpointer.resume_or_load("", resume=True)
 
 
+def test_weights_alone_are_not_continued(checkpointer, tmp_path):
+    checkpointer.save("model_0000001")
+    path = tmp_path / "model_0000001.pth"
+    torch.save({"model": torch.load(path)["model"]}, path)
+    with pytest.raises(UserError, match="cannot be continued: it holds no state of its optimizer"):
+        checkpointer.resume_or_load("", resume=True)
+    checkpointer.resume_or_load(str(path), resume=False)
+
+
+def test_a_pipe_that_is_named_as_the_last_is_a_pipe(checkpointer, tmp_path):
+    (tmp_path / "last_checkpoint").write_text("model_final.pth")
+    os.mkfifo(tmp_path / "model_final.pth")
+    with pytest.raises(UserError, match="is a pipe or a device"):
+        checkpointer.resume_or_load("", resume=True)
+
+
 def test_a_compiled_model_fits(checkpointer, tmp_path):
     torch.save({"model": {f"_orig_mod.{k}": v for k, v in right_state().items()}}, tmp_path / "c")
     checkpointer.load(str(tmp_path / "c"))
