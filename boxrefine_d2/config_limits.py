@@ -118,7 +118,7 @@ _GROUPS: list[tuple[Limit, str]] = [
     (_AREA, "INPUT.COPY_PASTE.RATIO"),
     (one_of("fixed", "release"), "INPUT.COPY_PASTE.BEHAVIOUR"),
     # optimizers
-    (between(0, 1000), "SOLVER.BASE_LR SOLVER.MAP_NETWORK_LR"),
+    (_NOT_NEGATIVE, "SOLVER.BASE_LR SOLVER.MAP_NETWORK_LR"),
     (_NOT_NEGATIVE, "SOLVER.WEIGHT_DECAY SOLVER.WEIGHT_DECAY_NORM"),
     (_NOT_NEGATIVE, "SOLVER.PREDICTOR_LR_FACTOR SOLVER.BIAS_LR_FACTOR SOLVER.MAP_NETWORK_DECAY.POWER"),
     (maybe(Limit("a number of at least 0", lambda v: type(v) in (int, float) and v >= 0)), "SOLVER.WEIGHT_DECAY_BIAS"),

@@ -151,7 +151,7 @@ def test_seeded_pairs_are_taken_or_a_line_that_names_the_key():
         ("SOLVER.MAP_NETWORK_BETAS", "(0.9, 1.0)", "must be 2 values, each at least 0, below 1"),
         ("SOLVER.BASE_LR", "nan", "must be a number"),
         ("SOLVER.BASE_LR", "1e999", "must be a finite number"),
-        ("SOLVER.BASE_LR", "-1e-3", "must be from 0 to 1000"),
+        ("SOLVER.BASE_LR", "-1e-3", "must be from 0 to 1e+30"),
         ("INPUT.CROP_AREA", "(0.5,)", "must be () or 2 values, rising"),
         ("INPUT.CROP_AREA", "(1.0, 0.9)", "must be () or 2 values, rising"),
         ("INPUT.SQUARE_SIZE", "0", "must be at least 1 and at most 16384"),

@@ -226,7 +226,7 @@ def test_drift_stops_the_run_and_the_last_good_network_is_kept(tmp_path, job):
         (("MODEL.MAP_NETWORK.WEIGHTS", "nowhere.pth"), "no weights file at nowhere.pth"),
         (
             ("REFINE.TARGETS", "boxes"),
-            "REFINE.TARGETS 'boxes' is unknown; known: rule, reference, annotations",
+            "REFINE.TARGETS 'boxes': must be one of 'rule', 'reference', 'annotations'",
         ),
         (
             ("REFINE.TARGETS", "annotations"),
