@@ -191,7 +191,7 @@ def image_problem(image: dict[str, Any]) -> str | None:
         return f"an image has the id {shown_value(image_id)}; it must be an integer or a string"
     if not isinstance(name, str):
         return f"image {image_id!r} has no 'file_name'"
-    if not is_file_name(name):
+    if name and not is_file_name(name):
         return f"image {image_id!r} has the file_name {shown_value(name)}, which no file can have"
     problem = size_problem(image)
     return f"image {image_id!r} {problem}" if problem else None

@@ -82,7 +82,7 @@ def test_agnostic_and_first_modifiers(main, coco, capsys):
     ("change", "message"),
     [
         ({"--metrics": "corlok"}, "unknown corlok; known: corloc"),
-        ({"--pred": "nowhere.json"}, "cannot read nowhere.json"),
+        ({"--pred": "nowhere.json"}, "prediction file 'nowhere.json' does not exist"),
         ({"--protocol": "strict"}, "unknown protocol 'strict'; known: lost"),
         ({"--gt": "cocoo:a:b"}, "cocoo"),
         ({"--unheard-of": "1"}, "unrecognized arguments: --unheard-of"),

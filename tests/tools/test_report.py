@@ -107,13 +107,13 @@ def fails(main, capsys, arguments, message):
 def test_no_run_an_unfinished_one_and_one_without_its_model(main, copied, tmp_path, capsys):
     page = copied / "report.html"
     fails(main, capsys, [tmp_path / "nowhere"], "no results.json in")
-    fails(main, capsys, [SCRIPT], "cannot read")
+    fails(main, capsys, [SCRIPT], "no results.json in")
     fails(main, capsys, [copied], f"no model_final.pth in {copied}")
     results = (copied / "results.json").read_text()
     (copied / "results.json").unlink()
     fails(main, capsys, [copied], f"no results.json in {copied}: no finished run is there")
     (copied / "results.json").write_text(results[:100])
-    fails(main, capsys, [copied], "cannot read")
+    fails(main, capsys, [copied], "results.json' is not JSON")
     (copied / "results.json").write_text(results)
     (copied / "config.yaml").unlink()
     fails(main, capsys, [copied], "holds no config.yaml: it is no OUTPUT_DIR")
