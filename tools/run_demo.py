@@ -100,7 +100,8 @@ def is_finished(args: argparse.Namespace, seed: int) -> bool:
         return False
     wanted = config_sha256(load_config(args.config_file, changes(args, seed)))
     results = read_run(folder).results
-    return bool(results["record"]) and results.get("config_sha256") == wanted
+    failed_at_its_end = results.get("record") == {}
+    return results.get("config_sha256") == wanted and not failed_at_its_end
 
 
 def quoted(word: str) -> str:

@@ -12,18 +12,6 @@ import pickle
 
 import pytest
 from PIL import Image
-from sound_files import (
-    BOXES_CSV,
-    KITTI_TXT,
-    VOC_XML,
-    captions,
-    check_sound,
-    coco,
-    problems_of_message,
-    pseudo_labels,
-    regions,
-    videos,
-)
 
 from boxrefine_d2.data.coco import load_coco
 from boxrefine_d2.data.coco_captions import load_coco_captions
@@ -41,6 +29,18 @@ from boxrefine_d2.errors import UserError
 from boxrefine_d2.labels.label_file import open_label_file
 from boxrefine_d2.language.captioners import read_phrases
 from tests.data.damaged_files import damaged_json, damaged_table, damaged_xml
+from tests.data.sound_files import (
+    BOXES_CSV,
+    KITTI_TXT,
+    VOC_XML,
+    captions,
+    check_sound,
+    coco,
+    problems_of_message,
+    pseudo_labels,
+    regions,
+    videos,
+)
 
 
 def load_every_layout(path, folder):

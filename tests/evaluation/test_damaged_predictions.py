@@ -4,12 +4,12 @@ import json
 import math
 
 import pytest
-from sound_files import coco, problems_of_message, results
 
 from boxrefine_d2 import evaluation
 from boxrefine_d2.data.coco import load_coco
 from boxrefine_d2.errors import UserError
 from tests.data.damaged_files import damaged_json
+from tests.data.sound_files import coco, problems_of_message, results
 
 METRICS = ("corloc", "ap", "segm_ap", "mask_iou", "pointing", "box_acc")
 

@@ -144,6 +144,8 @@ cfg = load_config(args[1], args[2:])
     assert demo.is_finished(args, 3)
     other = ["--resume", "--output", str(output), *TEST_DATA, "SOLVER.BASE_LR", "0.5"]
     assert not demo.is_finished(demo.parser().parse_args(other), 3)
+    results.write_text(json.dumps(json.loads(results.read_text()) | {"record": {}}))
+    assert not demo.is_finished(args, 3)  # its last step failed
 
 
 @pytest.mark.parametrize(

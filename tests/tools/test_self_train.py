@@ -2,7 +2,6 @@
 
 import importlib.util
 import shlex
-import subprocess
 from ast import literal_eval
 from pathlib import Path
 
@@ -42,9 +41,9 @@ def recorded(monkeypatch):
         for path in made:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(" ".join(words))
-        return subprocess.CompletedProcess(command, 0)
+        return 0
 
-    monkeypatch.setattr(runner.subprocess, "run", record)
+    monkeypatch.setattr(runner, "run_child", record)
     return commands
 
 
@@ -130,9 +129,9 @@ def test_settings_reach_the_commands(main, recorded, start):
 
 def test_a_failed_round_is_the_commands_exit_code(main, start, monkeypatch, capsys):
     def fail(command, **settings):
-        return subprocess.CompletedProcess(command, 3)
+        return 3
 
-    monkeypatch.setattr(runner.subprocess, "run", fail)
+    monkeypatch.setattr(runner, "run_child", fail)
     assert main(start("--rounds", "2")) == 3
     assert "stage predict_1 (1 of 6) failed with exit code 3" in capsys.readouterr().out
 
