@@ -5,6 +5,7 @@ A results file of `make fuzz` that is given takes the place of the kept one firs
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -71,11 +72,31 @@ def _write(args: argparse.Namespace) -> None:
     if not isinstance(results, dict) or "families" not in results:
         raise UserError(f"results file {args.results!r} is not of a whole run of `make fuzz`")
     with atomic_text_file(KEPT) as file:
-        json.dump(results, file, indent=1)
+        json.dump(published(results), file, indent=1)
         file.write("\n")
     with atomic_text_file(PAGE) as file:
-        file.write(page(results))
+        file.write(page(published(results)))
     print(PAGE)
+
+
+def published(results: dict[str, Any]) -> dict[str, Any]:
+    """Return the results without what only their machine has: where failed tries are kept, and paths."""
+    families = {
+        name: family
+        | {
+            "failures": [
+                {key: _pathless(failure[key]) for key in ("cause", "count", "first", "title")}
+                for failure in family["failures"]
+            ]
+        }
+        for name, family in results["families"].items()
+    }
+    return results | {"families": families}
+
+
+def _pathless(value: Any) -> Any:
+    """A text in which an absolute path is its last name."""
+    return re.sub(r"(?<![\w.])/(?:[^\s/'\"]+/)+", "", value) if isinstance(value, str) else value
 
 
 def page(results: dict[str, Any]) -> str:

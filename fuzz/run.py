@@ -14,7 +14,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
@@ -120,12 +120,12 @@ def fuzz(args: argparse.Namespace) -> int:
     chosen = [family_of(name) for name in args.only or FAMILIES]
     shares = sum(family.share for family in chosen)
     kept = _emptied(args.output.absolute())
-    here, tallies = Path.cwd(), {}
+    here, tallies, commit = Path.cwd(), {}, _commit()
     for family in chosen:
         seconds = args.minutes * 60 * family.share / shares
         tallies[family.name] = _try_family(family, args, seconds, kept)
         os.chdir(here)
-    write_json(kept / RESULTS, _record(args, chosen, tallies))
+    write_json(kept / RESULTS, _record(args, chosen, tallies, commit))
     print(f"\n{_table(tallies)}\n{kept / RESULTS}")
     for name, tally in tallies.items():
         for cause, facts in tally.causes.items():
@@ -217,16 +217,23 @@ def _table(tallies: dict[str, Tally]) -> str:
     return tabulate(rows, ["family", "tries", "per s", "slowest s", "MiB", *shown])
 
 
+def _commit() -> str:
+    """Of the checkout here; "" where there is none."""
+    with suppress(OSError):
+        done = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True)
+        return done.stdout.strip()
+    return ""
+
+
 def _record(
-    args: argparse.Namespace, chosen: Sequence[Family], tallies: dict[str, Tally]
+    args: argparse.Namespace, chosen: Sequence[Family], tallies: dict[str, Tally], commit: str
 ) -> dict[str, Any]:
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True).stdout
     options = f" --only {' --only '.join(args.only)}" if args.only else ""
     command = f"python -m fuzz.run --seed {args.seed} --minutes {args.minutes:g} --jobs {args.jobs}"
     return {
         "command": command + options,
         "seed": args.seed,
-        "commit": commit.strip(),
+        "commit": commit,
         "machine": f"{cpu_name()}, {usable_cores()} cores",
         "families": {f.name: {"what": f.what} | tallies[f.name].to_json() for f in chosen},
     }

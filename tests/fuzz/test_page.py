@@ -2,7 +2,7 @@
 
 import json
 
-from fuzz.page import KEPT, PAGE, page
+from fuzz.page import KEPT, PAGE, page, published
 
 RESULTS = {
     "command": "python -m fuzz.run --seed 3",
@@ -48,6 +48,23 @@ def test_the_page_holds_the_numbers_of_the_run():
         "**images**: odd images.",
     ):
         assert value in text
+
+
+def test_nothing_of_the_machine_is_published():
+    failure = {
+        "cause": "process left: /a/b/python /c/d/x.py",
+        "count": 1,
+        "first": 7,
+        "title": "touch '/tmp/z/m'",
+    }
+    family = {"failures": [failure | {"kept": ["/a/b"], "detail": "/a/b"}]}
+    (kept,) = published({"families": {"x": family}})["families"]["x"]["failures"]
+    assert kept == {
+        "cause": "process left: python x.py",
+        "count": 1,
+        "first": 7,
+        "title": "touch 'm'",
+    }
 
 
 def test_a_run_without_failures_says_so():
