@@ -15,7 +15,7 @@ from boxrefine_d2.data.images import header_size
 from boxrefine_d2.data.records import LoadedDataset, Record
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.files.inputs import read_json
-from boxrefine_d2.files.names import shown_name
+from boxrefine_d2.files.names import encodable_text
 from boxrefine_d2.files.values import (
     MAX_COORDINATE,
     image_sides,
@@ -112,7 +112,7 @@ def _categories(document: dict[str, Any], path: Path) -> dict[int, str]:
         if category_id in names:
             raise UserError(f"COCO file {str(path)!r}: two categories have the id {category_id}")
         name = entry.get("name", category_id)
-        names[category_id] = shown_name(name) if isinstance(name, str) else shown_value(name)
+        names[category_id] = encodable_text(name) if isinstance(name, str) else shown_value(name)
     return dict(sorted(names.items()))
 
 
@@ -190,7 +190,7 @@ def _attach(
         elif "id" in entry:
             odd["annotation ids are no whole number and no text; they are left out"] += 1
         if entry.get("phrase") is not None:
-            converted["phrase"] = shown_name(entry["phrase"])
+            converted["phrase"] = encodable_text(entry["phrase"])
         if entry.get("score") is not None:
             converted["score"] = entry["score"]
         if is_number(entry.get("area")) and entry["area"] >= 0:

@@ -8,7 +8,7 @@ from pathlib import Path
 from boxrefine_d2.data.coco import dataset_of_document, read_coco_document
 from boxrefine_d2.data.records import LoadedDataset
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.files.names import shown_name
+from boxrefine_d2.files.names import encodable_text
 from boxrefine_d2.files.values import is_id, shown_value
 
 
@@ -30,7 +30,7 @@ def load_coco_captions(json_path: str | Path, image_dir: str | Path) -> LoadedDa
             raise UserError(
                 f"caption file {str(path)!r}: annotation {shown_value(entry.get('id'))} is no caption of an image of the file"
             )
-        captions[image_id].append(shown_name(caption).strip())
+        captions[image_id].append(encodable_text(caption).strip())
     without = sum(not of_image for of_image in captions.values())
     if without == len(captions):
         raise UserError(f"caption file {str(path)!r}: none of its {without} images has a caption")

@@ -211,10 +211,10 @@ def label_problem(entry: dict[str, Any], known: set[int | str]) -> str | None:
     category_id = entry.get("category_id", OBJECT_ID)
     if not is_whole(category_id) or category_id != OBJECT_ID:
         return f"has category_id {shown_value(category_id)}; it must be 1"
-    score, area = entry.get("score", 1.0), entry.get("area", 0)
+    score, area = entry.get("score", 1.0), entry.get("area")
     if not is_number(score):
         return f"has the score {shown_value(score)}; it must be a finite number"
-    if not is_number(area):
+    if area is not None and not is_number(area):
         return f"has the area {shown_value(area)}; it must be a finite number"
     segmentation = entry.get("segmentation")
     if segmentation is not None and not isinstance(segmentation, (dict, list)):
@@ -239,7 +239,7 @@ def _annotation_entry(annotation: dict[str, Any]) -> dict[str, Any]:
         "bbox": [float(number) for number in box],
     }
     entry["score"] = float(score)
-    if "area" not in entry:
+    if entry.get("area") is None:
         mask = entry.get("segmentation")
         entry["area"] = (
             float(mask_codec.area(mask))

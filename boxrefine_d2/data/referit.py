@@ -17,7 +17,7 @@ from boxrefine_d2.data.image_files import ImageFinder
 from boxrefine_d2.data.images import header_size
 from boxrefine_d2.data.records import LoadedDataset, Record
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.files.names import shown_name
+from boxrefine_d2.files.names import encodable_text
 from boxrefine_d2.files.plain_pickle import read_plain_pickle
 from boxrefine_d2.files.values import MAX_COORDINATE, is_number, is_whole, shown_value
 
@@ -79,7 +79,7 @@ def _record(finder: ImageFinder, image_id: int, queries: list[Any], path: str) -
             annotations.append(
                 {
                     "annotation_id": place,
-                    "phrase": shown_name(query["query"]),
+                    "phrase": encodable_text(query["query"]),
                     "bbox": box,
                     "bbox_mode": BoxMode.XYXY_ABS,
                     "category_id": 0,

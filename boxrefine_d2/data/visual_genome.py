@@ -19,7 +19,7 @@ from boxrefine_d2.data.images import header_size
 from boxrefine_d2.data.records import LoadedDataset, Record
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.files.inputs import read_json
-from boxrefine_d2.files.names import shown_name
+from boxrefine_d2.files.names import encodable_text
 from boxrefine_d2.files.plain_pickle import read_plain_pickle
 from boxrefine_d2.files.values import MAX_COORDINATE, is_id, is_number, is_whole, shown_value
 
@@ -94,7 +94,7 @@ def _record(finder: ImageFinder, image: dict[str, Any], path: str) -> Record:
             annotations.append(
                 {
                     "annotation_id": region_id if is_id(region_id) else place,
-                    "phrase": shown_name(region["phrase"]).lower(),
+                    "phrase": encodable_text(region["phrase"]).lower(),
                     "bbox": [*map(float, (x, y, x + region_width, y + region_height))],
                     "bbox_mode": BoxMode.XYXY_ABS,
                     "category_id": 0,

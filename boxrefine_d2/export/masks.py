@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from boxrefine_d2.data.images import MAX_PIXELS
 from boxrefine_d2.errors import UserError
 
 from .file_names import beside, file_names
@@ -35,7 +34,6 @@ def write_masks(export: Export, folder: Path) -> None:
             f"{export.source}: {without} of the {len(boxes)} boxes have no 'segmentation', which masks are made of; "
             "use a method that finds masks, or another format"
         )
-    _check_sizes(export)
     names = file_names(export.images, beside(".png"))
     hidden = 0
 
@@ -51,16 +49,6 @@ def write_masks(export: Export, folder: Path) -> None:
             "%s: %d instances lie under others of a higher score, or are empty, and have no pixel",
             *(export.source, hidden),
         )
-
-
-def _check_sizes(export: Export) -> None:
-    """No memory is taken for a size that no image can have that is read here."""
-    for image in export.images:
-        if image.width * image.height > MAX_PIXELS:
-            raise UserError(
-                f"{export.source}: image {image.file_name!r} has {image.width} x {image.height} pixels, a mask has "
-                f"{MAX_PIXELS} at most"
-            )
 
 
 def instance_numbers(image: LabelledImage) -> np.ndarray:

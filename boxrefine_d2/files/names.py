@@ -7,7 +7,8 @@ from pathlib import Path
 
 MAX_NAME_BYTES = 255  # of one part of a path, on nearly every file system
 _DIGEST_LENGTH = 10
-# controls, line and paragraph separators, overrides of the direction of writing, halves of characters, no characters
+_NO_TEXT = re.compile("[\ud800-\udfff]")  # halves of characters, and bytes as Python keeps them
+# the same, controls, line and paragraph separators, overrides of the direction of writing, no characters
 _NOT_SHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 
 
@@ -20,6 +21,15 @@ def shown_name(name: str | os.PathLike[str]) -> str:
     ('caf\\\\xe9.jpg', 'a\\\\nb')
     """
     return _NOT_SHOWN.sub(_escape, os.fspath(name))
+
+
+def encodable_text(text: str) -> str:
+    """Return a text that can be written as UTF-8: half characters and bytes that are no text become escapes, all else stays.
+
+    >>> encodable_text("a\\udce9 b")
+    'a\\\\xe9 b'
+    """
+    return _NO_TEXT.sub(_escape, text)
 
 
 def _escape(match: re.Match[str]) -> str:

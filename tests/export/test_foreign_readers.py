@@ -11,6 +11,7 @@ import yaml
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from boxrefine_d2.errors import UserError
 from boxrefine_d2.export import export_labels
 
 # data sets as people keep them: flat, nested, train and valid, below a folder "images", and none of the usual names
@@ -154,9 +155,7 @@ def test_what_pycocotools_cannot_read_is_said(label_file, tmp_path, caplog):
     assert "pycocotools loads no empty results.json" in caplog.text
 
 
-@pytest.mark.parametrize(
-    "area", ["a", [1], True, -1, 0, 10**400, None, float("nan")], ids=lambda area: str(area)[:5]
-)
+@pytest.mark.parametrize("area", [-1, 0, None])
 def test_an_area_that_is_none_is_that_of_the_box(mask_file, tmp_path, area):
     document = json.loads(mask_file.read_text())
     for entry in document["annotations"]:
@@ -180,6 +179,6 @@ def test_a_table_has_a_row_an_image_whatever_the_names_hold(label_file, tmp_path
 def test_names_that_are_no_utf8_are_said(label_file, tmp_path, caplog):
     export_labels(label_file(*labels_of(["caf\udce9.jpg"])), "csv", tmp_path / "out")
     assert "1 names are no UTF-8" in caplog.text
-    with pytest.raises(ValueError, match="half a character"):
+    with pytest.raises(UserError, match="which no file can have"):
         export_labels(label_file(*labels_of(["\ud800.jpg"])), "csv", tmp_path / "other")
     assert not (tmp_path / "other").exists()

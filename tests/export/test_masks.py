@@ -97,8 +97,6 @@ def test_a_size_that_no_image_has_takes_no_memory(mask_file, tmp_path, side):
     document = json.loads(mask_file.read_text())
     document["images"][2] |= {"width": side, "height": side}
     mask_file.write_text(json.dumps(document))
-    with pytest.raises(
-        UserError, match=f"has {side} x {side} pixels, a mask has 178956970 at most"
-    ):
+    with pytest.raises(UserError, match=f"the width {side} .* at most 178956970 pixels"):
         export_labels(mask_file, "masks", tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -22,7 +22,7 @@ BESIDE = {"id": 1, "file_name": "x/b.jpg", "width": 9, "height": 9}
         ("\\\\host\\share\\b.jpg", "lies outside"),
         ("x\\..\\..\\b.jpg", "lies outside"),
         (".", "lies outside"),
-        ("\ud800.jpg", "a character that is no text"),
+        ("\ud800.jpg", "which no file can have"),
         ("a\u202egpj.exe", "a character that is no text"),
         ("a\u2028b.jpg", "a character that is no text"),
         ("a\ufffe.jpg", "a character that is no text"),
