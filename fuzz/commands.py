@@ -56,6 +56,25 @@ SCENES = {
 }
 
 
+def settings_of(file: str) -> dict[str, object]:
+    """Return the settings with which a shipped configuration trains for two steps, and no more than that is wrong with it."""
+    settings = SCENES | {key: value for key, value in SHORT.items() if "REFINE" not in key}
+    if "lost_refine" in file:
+        return settings | SHORT
+    if "cad" in file or "cutler" in file:
+        agnostic = {key: str(value).replace("=2'", "=2+agnostic'") for key, value in SCENES.items()}
+        return {k: v for k, v in settings.items() if k != "INPUT.SQUARE_SIZE"} | agnostic
+    if "pretrain" in file and "found" not in file:
+        alone = {"DATASETS.TEST": "()", "SOLVER.IMS_PER_BATCH": 3}
+        alone |= {"DATASETS.TRAIN": "('scenes:train+first=3',)", "INPUT.SQUARE_SIZE": 128}
+        return (
+            settings
+            | alone
+            | ({"PRETRAIN.INPAINTER.WEIGHTS": "random:0"} if "move" in file else {})
+        )
+    return settings
+
+
 def pairs(*settings: dict[str, object]) -> list[str]:
     """Return KEY VALUE words; later settings win."""
     merged: dict[str, object] = {}

@@ -15,7 +15,7 @@ from boxrefine_d2.files.shipped_configs import find_config
 
 from . import known_damage
 from .child import Enough
-from .commands import SCENES, SHORT, aside, command, pairs, succeed
+from .commands import aside, command, pairs, settings_of, succeed
 from .config_damage import TAGS, VALUES, damaged_lines, damaged_yaml
 from .family import Family, Try
 from .sandbox import Sandbox
@@ -96,12 +96,10 @@ class Configs(Family):
         aside(lambda: self._warm(folder), folder / "log.txt")
 
     def _warm(self, folder: Path) -> None:
-        for number, file in enumerate(
-            ("configs/demo/lost_refine.yaml", "configs/demo/grounding_train.yaml")
-        ):
-            short = {k: v for k, v in SHORT.items() if "REFINE" not in k or number == 0}
-            run = {"OUTPUT_DIR": folder / f"run{number}", "DATASETS.TEST": "()"}
-            succeed("train_net", ["--config-file", file, *pairs(SCENES, short, run)])
+        for tool, files in JOBS.items():
+            for file in dict.fromkeys(files):
+                run = {"OUTPUT_DIR": folder / Path(file).stem}
+                succeed(tool, ["--config-file", file, *pairs(settings_of(file), run)])
 
     def draw(self, draw: random.Random, box: Sandbox) -> Try:
         """A pair in half of all cases."""
@@ -114,11 +112,8 @@ class Configs(Family):
         tool = draw.choice(("train_net", "train_net", "train_cad"))
         return tool, draw.choice(JOBS[tool])
 
-    def _settings(self, tool: str, box: Sandbox) -> dict[str, object]:
-        known = {
-            key: value for key, value in SHORT.items() if tool == "train_net" or "REFINE" not in key
-        }
-        return SCENES | known | {"OUTPUT_DIR": box.out / "run"}
+    def _settings(self, file: str, box: Sandbox) -> dict[str, object]:
+        return settings_of(file) | {"OUTPUT_DIR": box.out / "run"}
 
     def _pair(self, draw: random.Random, box: Sandbox) -> Try:
         """One key, sometimes two."""
@@ -135,7 +130,7 @@ class Configs(Family):
             }
         if "OUTPUT_DIR" in changes:  # as root this would write anywhere
             changes["OUTPUT_DIR"] = draw.choice(_outputs(box))
-        words = pairs(self._settings(tool, box), changes)
+        words = pairs(self._settings(file, box), changes)
         if draw.random() < 0.05:
             words += known_damage.words(draw)
         title = f"{Path(file).name} " + " ".join(f"{k} {v[:40]}" for k, v in changes.items())
@@ -155,7 +150,7 @@ class Configs(Family):
         title = f"damaged {victim.name}"
         if draw.random() < 0.4 and (known := known_damage.config_file(box.given, draw)):
             title, path = known
-        words = pairs(self._settings(tool, box))
+        words = pairs(self._settings(file, box))
         return command(
             f"{title} of {Path(file).name}",
             tool,
@@ -185,7 +180,7 @@ class Configs(Family):
             path.write_text(tag)
         if where == "base":
             base.write_text(f"VERSION: 2\nSEED: {tag}\n")
-        words = pairs(self._settings(tool, box))
+        words = pairs(self._settings(file, box))
         uses = [
             (tool, ["--config-file", str(path), *words]),
             (tool, ["--config-file", file, "SEED", tag, *words]),

@@ -10,7 +10,7 @@ from boxrefine_d2.features.build import DINO_MINI
 from boxrefine_d2.language.build import SHIPPED
 
 from . import known_damage, label_files
-from .commands import MINI, SCENES, SHORT, aside, command, pairs, succeed
+from .commands import MINI, SCENES, SHORT, aside, command, pairs, settings_of, succeed
 from .configs import stop_early
 from .family import Family, Try
 from .label_files import damaged_json
@@ -72,11 +72,9 @@ class Weights(Family):
         out, picture = str(box.out / "o.json"), str(box.out / "p.png")
         image, run = str(self._image), box.out / "run"
 
-        def train(
-            file: str, *changes: object, flags: tuple[str, ...] = (), short: dict = _NO_REFINEMENT
-        ) -> tuple:
+        def train(file: str, *changes: object, flags: tuple[str, ...] = ()) -> tuple:
             settings = {changes[i]: changes[i + 1] for i in range(0, len(changes), 2)}
-            words = pairs(SCENES, short, {"OUTPUT_DIR": run}, settings)
+            words = pairs(settings_of(file), {"OUTPUT_DIR": run}, settings)
             return "train_net", ["--config-file", f"configs/{file}.yaml", *flags, *words]
 
         refine, evaluate = "demo/lost_refine", ("--eval-only",)
@@ -126,20 +124,13 @@ class Weights(Family):
                     picture,
                 ],
             ),
-            "MAP_NETWORK": train(refine, "MODEL.MAP_NETWORK.WEIGHTS", path, short=SHORT),
-            "MAP_DETECTOR": train(refine, "MODEL.MAP_DETECTOR.WEIGHTS", path, short=SHORT),
+            "MAP_NETWORK": train(refine, "MODEL.MAP_NETWORK.WEIGHTS", path),
+            "MAP_DETECTOR": train(refine, "MODEL.MAP_DETECTOR.WEIGHTS", path),
             "MAP_DETECTOR of ResNet-50": train(
-                refine,
-                "MODEL.MAP_DETECTOR.WEIGHTS",
-                path,
-                "MODEL.MAP_DETECTOR.TRUNK",
-                "resnet50",
-                short=SHORT,
+                refine, "MODEL.MAP_DETECTOR.WEIGHTS", path, "MODEL.MAP_DETECTOR.TRUNK", "resnet50"
             ),
-            "MODEL.WEIGHTS to evaluate": train(
-                refine, "MODEL.WEIGHTS", path, flags=evaluate, short=SHORT
-            ),
-            "MODEL.WEIGHTS": train(refine, "MODEL.WEIGHTS", path, short=SHORT),
+            "MODEL.WEIGHTS to evaluate": train(refine, "MODEL.WEIGHTS", path, flags=evaluate),
+            "MODEL.WEIGHTS": train(refine, "MODEL.WEIGHTS", path),
             "--resume": lambda: self._resumed(path, run),
             "report": lambda: self._reported(path, box),
             "CLIP": train("demo/grounding_train", "MODEL.CLIP.WEIGHTS", path),
