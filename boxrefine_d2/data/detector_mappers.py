@@ -100,6 +100,11 @@ class DetectorMapper:
             for annotation in record["annotations"]
             if not annotation.get("iscrowd", 0)
         ]
+        for annotation in annotations:
+            if (
+                "segmentation" in annotation
+            ):  # mirrored, it runs backwards, which torch refuses if it is one pixel wide
+                annotation["segmentation"] = annotation["segmentation"].copy()
         instances = detection_utils.annotations_to_instances(annotations, size, "bitmask")
         return {
             "image": image_tensor(np.array(view.image)),

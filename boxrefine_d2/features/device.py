@@ -17,7 +17,9 @@ def default_device() -> str:
 def check_device(name: str) -> None:
     """Raises: UserError, saying why, for a device that cannot be used."""
     if not re.fullmatch(r"cpu|mps|(cuda|xpu)(:\d{1,3})?", name, re.ASCII):
-        raise UserError(f"device {name[:50]!r} is unknown; known: cpu, cuda, cuda:N, mps, xpu")
+        raise UserError(
+            f"device {name[:50]!r} cannot be used: it is unknown; known: cpu, cuda, cuda:N, mps, xpu"
+        )
     try:
         torch.zeros(1, device=name).add_(1)
     except (RuntimeError, AssertionError, ValueError) as error:

@@ -11,6 +11,7 @@ from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.structures import Boxes, Instances
 from torch import Tensor, nn
 
+from boxrefine_d2.errors import UserError
 from boxrefine_d2.structures import normalise, to_xyxy
 
 from .criterion import OBJECT, SetCriterion
@@ -94,7 +95,13 @@ def to_instances(outputs: dict[str, Tensor], image_sizes: list[tuple[int, int]])
 
     Args: outputs: as `MapDetector.predict` gives.  image_sizes: (H, W) of the frame the boxes are wanted in.
     Returns: Instances with pred_boxes (XYXY, clipped), scores and pred_classes (all 0).
+    Raises: UserError for numbers that are not finite.
     """
+    if not all(bool(values.isfinite().all()) for values in outputs.values()):
+        raise UserError(
+            "h's boxes are not finite: its training broke down, or its weights are damaged; lower SOLVER.BASE_LR or "
+            "SOLVER.MAP_NETWORK_LR, or go on from an earlier checkpoint"
+        )
     results = []
     p_object = outputs["pred_logits"].softmax(dim=2)[..., OBJECT]
     for boxes, scores, size in zip(outputs["pred_boxes"], p_object, image_sizes, strict=True):

@@ -67,6 +67,16 @@ def test_flip_and_resize_move_picture_boxes_and_masks_together(record):
     assert seen == {(8, 4, 28, 20), (52, 4, 72, 20)}
 
 
+def test_an_image_one_pixel_wide_is_mirrored_with_its_mask(tmp_path, record):
+    """Such a mask runs backwards and counts as contiguous all the same."""
+    Image.new("RGB", (1, 20)).save(tmp_path / "thin.png")
+    thin = annotation((0, 2, 1, 10), segmentation=rle(np.ones((20, 1), np.uint8)))
+    record |= {"file_name": str(tmp_path / "thin.png"), "width": 1, "annotations": [thin]}
+    for position in range(6):
+        sample = mapper(short_edges=(1,))(record, position)
+        assert sample["instances"].gt_masks.tensor.shape == (1, 20, 1)
+
+
 def same(one, other) -> bool:
     boxes = one["instances"].gt_boxes.tensor.equal(other["instances"].gt_boxes.tensor)
     return one["image"].equal(other["image"]) and boxes

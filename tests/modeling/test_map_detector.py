@@ -163,3 +163,12 @@ def test_mistakes_are_named():
         build_trunk("resnet19", outputs=6, norm="BN", weights="random")
     with pytest.raises(UserError, match="NORM 'GN' is unknown; known: BN"):
         build_trunk("resnet18", outputs=6, norm="GN", weights="random")
+
+
+@pytest.mark.parametrize("part", ["pred_boxes", "pred_logits"])
+def test_boxes_that_are_not_finite_are_a_line(part):
+    outputs = {"pred_logits": torch.zeros(1, 3, 2), "pred_boxes": torch.full((1, 3, 4), 0.5)}
+    assert len(to_instances(outputs, [(10, 20)])[0]) == 3
+    outputs[part][0, 1, 0] = float("nan")
+    with pytest.raises(UserError, match="h's boxes are not finite"):
+        to_instances(outputs, [(10, 20)])

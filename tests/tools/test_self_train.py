@@ -6,6 +6,7 @@ from ast import literal_eval
 from pathlib import Path
 
 import pytest
+import torch
 
 from boxrefine_d2.engine import inference_folder
 from boxrefine_d2.pipeline import runner
@@ -51,8 +52,8 @@ def recorded(monkeypatch):
 def start(tmp_path, monkeypatch):
     """Changes to the demo's configuration: a folder to work in, labels and weights that are there."""
     monkeypatch.chdir(tmp_path)
-    for name in ("old.json", "start.pth"):
-        (tmp_path / name).write_text(name)
+    (tmp_path / "old.json").write_text("old.json")
+    torch.save({"weight": torch.zeros(1)}, tmp_path / "start.pth")
     values = {
         "MODEL.WEIGHTS": "start.pth",
         "DATASETS.TRAIN": '("scenes:train+first=9+pseudo=old.json",)',
