@@ -19,6 +19,7 @@ from boxrefine_d2.data.pseudo_label_file import (
 from boxrefine_d2.data.records import LoadedDataset, Record
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.files.image_names import NameCheck
+from boxrefine_d2.files.values import image_sides
 
 logger = logging.getLogger(__name__)
 
@@ -113,17 +114,19 @@ def with_pseudo_labels(dataset: LoadedDataset, path: str | os.PathLike[str]) -> 
     for annotation in labels.annotations:
         by_image[annotation["image_id"]].append(to_detectron2(annotation))
     sizes = {image["id"]: _size(image) for image in labels.images}
-    records = [
-        {**record, **sizes.get(record["image_id"], {}), "annotations": by_image[record["image_id"]]}
-        for record in dataset.records
-    ]
+    records = []
+    for record in dataset.records:
+        image_id = record["image_id"]
+        # an image whose own size is not known cannot be read, and whoever reads it reports it
+        size = sizes.get(image_id, {}) if record["height"] and record["width"] else {}
+        records.append({**record, **size, "annotations": by_image[image_id]})
     return LoadedDataset(records, [OBJECT_NAME], [OBJECT_ID], other_files=dataset.other_files)
 
 
 def _size(image: dict[str, Any]) -> dict[str, int]:
-    sides = {side: image.get(side) for side in ("height", "width")}
-    known = all(isinstance(value, int) and value > 0 for value in sides.values())
-    return {side: value for side, value in sides.items() if isinstance(value, int)} if known else {}
+    """Height and width, or nothing where the file does not give both."""
+    sides = image_sides(image.get("height"), image.get("width"))
+    return {"height": sides[0], "width": sides[1]} if sides else {}
 
 
 def _check_same_images(records: list[Record], labels: PseudoLabels, path: str) -> None:

@@ -107,16 +107,15 @@ def read_finished(folder: str | Path) -> FinishedRun:
     """The run in `folder`, whatever it trained. Raises: UserError if it is not there or not finished."""
     folder = Path(folder)
     results = read_json(folder / "results.json")
-    if not isinstance(results, dict) or not isinstance(results.get("datasets"), dict):
-        raise UserError(f"{folder / 'results.json'} is no file of results; repeat the run")
     config = folder / "config.yaml"
     if not config.is_file():
         raise UserError(f"{folder} holds no config.yaml: it is no OUTPUT_DIR of train_net.py")
+    cfg = load_config(str(config), [])
     if not isinstance(results, dict) or not isinstance(results.get("datasets"), dict):
         raise UserError(
             f"{folder / 'results.json'} lacks 'datasets': train_net.py did not write it"
         )
-    return FinishedRun(folder, load_config(str(config), []), results)
+    return FinishedRun(folder, cfg, results)
 
 
 def read_run(folder: str | Path) -> Run:

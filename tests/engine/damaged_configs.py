@@ -86,7 +86,7 @@ DAMAGED: dict[str, bytes] = {
     "NUL": b"SEED: 1\0",
     "NUL alone": b"\0" * 1000,
     "a NUL in a text": b'OUTPUT_DIR: "a\\0b"',
-    "UTF-16": "SEED: 1".encode("utf-16"),
+    "UTF-16 without a mark": "SEED: 1".encode("utf-16-le"),
     "UTF-32": "SEED: 1".encode("utf-32"),
     "Latin-1": "OUTPUT_DIR: café".encode("latin-1"),
     "a picture": b"\x89PNG\r\n\x1a\n" + bytes(range(256)),

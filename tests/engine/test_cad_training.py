@@ -365,7 +365,7 @@ def doubled_ids(folder) -> str:
         ({"MODEL.WEIGHTS": "nowhere.pth"}, "no weights file at nowhere.pth"),
         ({"MODEL.ROI_HEADS.NUM_CLASSES": 3}, "a ClassAgnosticRCNN has 1"),
         ({"MODEL.META_ARCHITECTURE": "RetinaNet"}, "'RetinaNet' is not trained here; known: "),
-        ({"INPUT.MIN_SIZE_TRAIN_SAMPLING": "any"}, "known: choice, range"),
+        ({"INPUT.MIN_SIZE_TRAIN_SAMPLING": "any"}, "one of 'choice', 'range'"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_2_before_training(

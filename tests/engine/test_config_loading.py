@@ -227,7 +227,7 @@ def test_a_file_that_cannot_be_is_a_line(name):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--config-file", CONFIG, "MODEL.DEVICE", "nonsense"], "device 'nonsense' is unknown"),
+        (["--config-file", CONFIG, "MODEL.DEVICE", "nonsense"], "device 'nonsense' cannot be used"),
         (["--config-file", CONFIG, "SOLVER.MAX_ITER", "0"], "SOLVER.MAX_ITER 0: must be"),
         (["--config-file", "nowhere.yaml"], "no config file nowhere.yaml"),
         (["--config-file", CONFIG, "--nonsense"], "unrecognized arguments"),

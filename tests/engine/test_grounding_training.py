@@ -148,8 +148,8 @@ def test_what_is_where_is_scored_by_the_phrases_that_it_was_not_given(trained, t
     [
         ({}, [], "WhatIsWhere does not learn: add --eval-only"),
         ({"DATASETS.TEST": "()"}, ["--eval-only"], "there is nothing to evaluate on"),
-        ({"LOOKING.MISSING": "drop"}, ["--eval-only"], "LOOKING.MISSING 'drop' is unknown"),
-        ({"LOOKING.OVERLAP": "merge"}, ["--eval-only"], "overlap 'merge' is unknown"),
+        ({"LOOKING.MISSING": "drop"}, ["--eval-only"], "LOOKING.MISSING 'drop': must be one of"),
+        ({"LOOKING.OVERLAP": "merge"}, ["--eval-only"], "LOOKING.OVERLAP 'merge': must be one of"),
         (
             {"LOOKING.MISSING": "skip", "LOOKING.MIN_SIZE": 1000},
             ["--eval-only"],

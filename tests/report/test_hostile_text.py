@@ -79,7 +79,8 @@ def test_a_contact_sheet(tmp_path, files):
 
 def test_the_page_of_a_run(made_up_run, tmp_path, monkeypatch):
     hits = {name: [1, 0, 1, 0] for name in ("lost", "h", "refined")}
-    run = read_run(made_up_run("r", 0, "MODEL.MAP_NETWORK.NAME", HOSTILE, **hits))
+    run = read_run(made_up_run("r", 0, **hits))
+    run.cfg.MODEL.MAP_NETWORK.NAME = HOSTILE
     run.results["weights"]["source"] = HOSTILE
     run.results["record"]["stopped"] = HOSTILE
     summary = summarise([run], [HOSTILE])
