@@ -172,7 +172,7 @@ def test_batched_is_single_and_padding_is_cut_off():
 
 def test_mistakes_are_named():
     for name, value in (("score", "sum"), ("nms_format", "cxcywh"), ("fallback", "image")):
-        with pytest.raises(UserError, match=f"contours: {name} is '{value}'; known: "):
+        with pytest.raises(UserError, match=f"contours: {name} is '{value}': must be one of "):
             build_rule("contours", **{name: value})
     with pytest.raises(UserError, match="max_objects is 0"):
         build_rule("contours", max_objects=0)

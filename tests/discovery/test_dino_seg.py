@@ -58,7 +58,7 @@ def test_score_box_and_further_objects():
 
 @pytest.mark.parametrize(
     ("parameters", "message"),
-    [({"component": "first"}, "known: largest, release"), ({"mass": 1.0}, "mass is 1.0")],
+    [({"component": "first"}, "one of 'largest', 'release'"), ({"mass": 1.0}, "mass is 1.0")],
 )
 def test_mistakes_are_named(parameters, message):
     with pytest.raises(UserError, match=message):

@@ -198,7 +198,7 @@ def test_defaults_come_from_the_paper_profile():
 
 def test_mistakes_are_named():
     features = map_of(block_and_angle())
-    with pytest.raises(UserError, match="rank_by is 'area'; known: pixels, rectangle"):
+    with pytest.raises(UserError, match="rank_by is 'area': must be one of 'pixels', 'rectangle'"):
         discover("move", features, rank_by="area")
     with pytest.raises(UserError, match="fallback is 'none'; known: image, square"):
         discover("move", features, fallback="none")
