@@ -200,7 +200,7 @@ def test_mistakes_are_named():
     features = map_of(block_and_angle())
     with pytest.raises(UserError, match="rank_by is 'area': must be one of 'pixels', 'rectangle'"):
         discover("move", features, rank_by="area")
-    with pytest.raises(UserError, match="fallback is 'none'; known: image, square"):
+    with pytest.raises(UserError, match="fallback is 'none': must be one of 'image', 'square'"):
         discover("move", features, fallback="none")
     with pytest.raises(UserError, match="max_objects is 0"):
         discover("move", features, max_objects=0)
