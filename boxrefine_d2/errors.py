@@ -83,16 +83,27 @@ def run_command(main: Callable[[], int | None], kept: str = NOTHING_HALF) -> int
 
 
 def expected_end(error: BaseException) -> str | None:
-    """Return the line for an error that is no bug: a `UserError`, a full disk, a killed worker; None for a bug."""
+    """Return the line for an error that is no bug; None for a bug.
+
+    It is none if it is a `UserError`, a full disk, a folder that was removed meanwhile, or a killed worker.
+    """
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
-        where = f" {os.fspath(error.filename)!r}" if isinstance(error.filename, str) else ""
+        where = f" {os.fsdecode(error.filename)!r}" if _names_a_file(error) else ""
         return f"cannot write{where}: {error.strerror}"
+    if isinstance(error, FileNotFoundError) and _names_a_file(error):
+        path = os.path.abspath(os.fsdecode(error.filename))
+        if not os.path.isdir(os.path.dirname(path)):
+            return f"cannot open {path!r}: its folder is not there; was it removed while this ran?"
     worker = re.search(r"DataLoader worker \(pid\S* [\d, ]+\)", str(error))
     if isinstance(error, BrokenExecutor) or (isinstance(error, RuntimeError) and worker):
         return "a worker process was killed; if memory is short, use fewer workers"
     return None
+
+
+def _names_a_file(error: OSError) -> bool:
+    return isinstance(error.filename, str | bytes)
 
 
 def _code_of(main: Callable[[], int | None], kept: str) -> int:

@@ -240,6 +240,7 @@ class _Interrupted:
                 for path in sorted((self.box.given / "images").glob("*.jpg")):
                     if draw.random() < 0.5:
                         path.write_bytes(draw.choice((b"", path.read_bytes()[:300], b"text")))
+                self.box.remember()  # these changes are the harness's
 
     def _start(self, argv: list[str], log: Path) -> int:
         """The command in a session of its own; its process id, which is the session's."""

@@ -30,6 +30,19 @@ def test_a_bug_passes():
         run_command(lambda: 1 // 0)
 
 
+@pytest.mark.parametrize("encode", [str, lambda path: str(path).encode()], ids=["text", "bytes"])
+def test_a_folder_that_was_removed_meanwhile_is_a_line(tmp_path, encode, capsys):
+    gone = tmp_path / "gone" / "events"
+    assert run_command(lambda: open(encode(gone), "wb")) == 2
+    said = capsys.readouterr().err
+    assert f"cannot open {str(gone)!r}: its folder is not there" in said and said.count("\n") == 1
+
+
+def test_a_file_that_is_missing_beside_others_is_a_bug(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        run_command(lambda: open(tmp_path / "missing"))
+
+
 def test_output_that_nobody_reads_any_more_is_no_error():
     command = subprocess.Popen(
         [sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE, stderr=subprocess.PIPE

@@ -102,7 +102,15 @@ def write_edited(
     counts: Counter[str] = Counter()
     progress = tqdm(edited, edit.name, image_count, unit="img", leave=False)
     labels = _labels(progress, counts, edit)
-    write_ordered_pseudo_labels(output, images=images, annotations=labels, info=edit.info())
+    try:
+        write_ordered_pseudo_labels(output, images=images, annotations=labels, info=edit.info())
+    except UserError:
+        raise
+    except ValueError as error:
+        files = " or ".join(map(str, edit.inputs.values()))
+        raise UserError(
+            f"{files} holds what no JSON file can hold, such as NaN beside its boxes: {error}; remove it"
+        ) from error
     return EditSummary(
         images=image_count,
         touched=counts["touched"],

@@ -36,6 +36,7 @@ def read_pretrained(
             check_whole([*found["missing_keys"], *found["mismatched_keys"]], place, what)
             check_numbers(model.state_dict(), place)
         words = tokenizer.from_pretrained(place, local_files_only=local, trust_remote_code=False)
+        words("a word")  # what is wrong with its settings shows when it is used
     return model, words
 
 

@@ -305,3 +305,14 @@ def test_memory_does_not_grow_with_the_files(write, tmp_path):
 
     peak_of(1)  # what is loaded once
     assert peak_of(1000) < peak_of(100) + 100_000
+
+
+@pytest.mark.parametrize("place", ["info", "images"])
+def test_numbers_that_json_cannot_hold_are_a_line(write, tmp_path, place):
+    source = write("a.json", {1: [{"score": 1, "bbox": [0, 0, 5, 5]}]})
+    document = json.loads(source.read_text())
+    (document["info"] if place == "info" else document["images"][0])["odd"] = float("nan")
+    source.write_text(json.dumps(document))
+    with pytest.raises(UserError, match="a.json' holds what no JSON file can hold, such as NaN"):
+        top_labels(source, tmp_path / "out.json", count=1)
+    assert not (tmp_path / "out.json").exists()

@@ -139,6 +139,13 @@ def test_damaged_words_are_refused_or_not_needed(folder, name, content):
     refusal(folder)
 
 
+@pytest.mark.parametrize("length", [[77], {}, "long"])
+def test_a_setting_of_the_words_that_only_shows_when_they_are_used(folder, length):
+    path = folder / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"model_max_length": length}))
+    refusal(folder)
+
+
 @pytest.mark.parametrize("name", ["tokenizer.json", "merges.txt", "chat_template.jinja"])
 def test_a_pipe_in_the_folder_is_never_opened(folder, name):
     (folder / name).unlink(missing_ok=True)

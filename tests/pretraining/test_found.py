@@ -249,7 +249,7 @@ def test_a_shortened_run_may_end_at_a_step():
     [
         (
             ("PRETRAIN.FOUND.SEED_BY", "cls"),
-            "SEED_BY 'cls' is unknown; known: attention, similarity",
+            "SEED_BY 'cls': must be one of 'attention', 'similarity'",
         ),
         (("INPUT.SQUARE_SIZE", "100"), "SQUARE_SIZE 100 is no multiple of the patch, 16 pixels"),
         (("MODEL.MAP_NETWORK.NAME", "move_mini"), "move_mini is not a segmenter of FOUND's"),
