@@ -1,5 +1,6 @@
 """What a command says when it cannot go on."""
 
+import os
 import subprocess
 import sys
 
@@ -33,14 +34,14 @@ def test_a_bug_passes():
 @pytest.mark.parametrize("encode", [str, lambda path: str(path).encode()], ids=["text", "bytes"])
 def test_a_folder_that_was_removed_meanwhile_is_a_line(tmp_path, encode, capsys):
     gone = tmp_path / "gone" / "events"
-    assert run_command(lambda: open(encode(gone), "wb")) == 2
+    assert run_command(lambda: os.open(encode(gone), os.O_WRONLY | os.O_CREAT)) == 2
     said = capsys.readouterr().err
     assert f"cannot open {str(gone)!r}: its folder is not there" in said and said.count("\n") == 1
 
 
 def test_a_file_that_is_missing_beside_others_is_a_bug(tmp_path):
     with pytest.raises(FileNotFoundError):
-        run_command(lambda: open(tmp_path / "missing"))
+        run_command(lambda: os.open(tmp_path / "missing", os.O_RDONLY))
 
 
 def test_output_that_nobody_reads_any_more_is_no_error():
