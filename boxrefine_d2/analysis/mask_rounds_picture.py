@@ -14,6 +14,7 @@ from pycocotools import mask as mask_codec
 from boxrefine_d2.data import PseudoLabels
 from boxrefine_d2.data.images import SCENES_PREFIX
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.files.image_names import DIFFERENT, compare_names
 from boxrefine_d2.structures.segmentation import checked_rle
 
 from .figures import COLOURS, INK, draw_box, encode
@@ -34,7 +35,9 @@ def detections_of(
     Raises: UserError if the file does not list it.
     """
     place = Path(os.path.abspath(image.removeprefix(SCENES_PREFIX))).as_posix()
-    listed = [entry for entry in labels.images if place.endswith("/" + entry["file_name"])]
+    listed = [
+        entry for entry in labels.images if compare_names(entry["file_name"], place) != DIFFERENT
+    ]
     if not listed:
         known = ", ".join(entry["file_name"] for entry in labels.images[:3])
         raise UserError(

@@ -121,7 +121,10 @@ def _picture(image: ComparedImage) -> np.ndarray:
     height, width = picture.shape[:2]
     for found in image.found:
         if found and (found.width, found.height) != (width, height):
-            reason = f"it has {width} x {height} pixels now, {found.width} x {found.height} when its boxes were made"
+            reason = (
+                f"it has {width} x {height} pixels, and its boxes are of {found.width} x {found.height}: of another frame, "
+                "or it has changed since"
+            )
             raise ImageReadError(reason, path=image.name, reason=reason)
     return picture
 

@@ -158,7 +158,9 @@ def test_a_picture_of_another_size_is_not_drawn_on(photos, tmp_path, write):
     path = write("wrong.json", found, sizes=SIZES | {2: (60, 80)})
     text, page, summary = make(photos, tmp_path, path)
     assert names(text) == ["b.jpg"] and summary.not_drawn == 1
-    assert "a.jpg it has 80 x 60 pixels now, 60 x 80 when its boxes were made" in page.text
+    assert (
+        "a.jpg it has 80 x 60 pixels, and its boxes are of 60 x 80: of another frame" in page.text
+    )
 
 
 def test_only_the_first_are_drawn_and_the_page_says_so(photos, tmp_path, one):
