@@ -102,6 +102,15 @@ def expected_end(error: BaseException) -> str | None:
     return None
 
 
+def _close_bars() -> None:
+    """End progress bars that are still open, so that what is said next has a line of its own."""
+    if "tqdm" in sys.modules:
+        from tqdm import tqdm
+
+        for bar in list(getattr(tqdm, "_instances", ())):
+            bar.close()
+
+
 def _names_a_file(error: OSError) -> bool:
     return isinstance(error.filename, str | bytes)
 
@@ -119,6 +128,7 @@ def _code_of(main: Callable[[], int | None], kept: str) -> int:
         line = expected_end(error)
         if line is None:
             raise
+        _close_bars()
         print(
             f"error: {line}" if isinstance(error, UserError) else f"error: {line}; {kept}",
             file=sys.stderr,

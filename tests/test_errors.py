@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from tqdm import tqdm
 
 from boxrefine_d2.errors import UserError, run_command
 
@@ -24,6 +25,17 @@ def test_a_mistake_is_one_line_and_2(capsys):
 
     assert run_command(main) == 2
     assert capsys.readouterr().err == "error: a value is wrong\n"
+
+
+def test_a_line_is_not_written_behind_a_progress_bar(capsys):
+    def main():
+        bar = tqdm(range(3), "work", mininterval=0)
+        rows = iter(bar)
+        next(rows)
+        raise UserError("a value is wrong")
+
+    assert run_command(main) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == "error: a value is wrong"
 
 
 def test_a_bug_passes():
