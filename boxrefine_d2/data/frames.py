@@ -20,6 +20,7 @@ from boxrefine_d2.errors import UserError
 logger = logging.getLogger(__name__)
 
 SLACK_PIXELS = 1.0  # that a box may leave its image by: tools round
+FEW_SHARE = 0.01  # of a data set's images, whose width and height are exchanged by a slip
 
 FITS, EXCHANGED, STORED, RESIZED = "fits", "exchanged", "stored", "resized"
 _REASONS = {
@@ -98,7 +99,8 @@ def _compared(records: Sequence[Record], where: str) -> tuple[list[Record], list
         for record, kind in zip(records, kinds, strict=True)
         if kind == EXCHANGED and record.get("annotations")
     ]
-    corrected = _boxes_prove_exchange(exchanged)
+    few = len(exchanged) <= FEW_SHARE * len(records)
+    corrected = _boxes_tell_exchange(exchanged, few=few)
     if exchanged and corrected:
         logger.warning(
             "%s: %d images have width and height exchanged, by their pixels and boxes; read the right way",
@@ -126,11 +128,14 @@ def _kind(record: Record, header: ImageHeader) -> str:
     return STORED if labelled == header.stored else EXCHANGED
 
 
-def _boxes_prove_exchange(records: Sequence[Record]) -> bool:
-    """Whether every box fits the image with its sides the other way round, and one of them only so."""
+def _boxes_tell_exchange(records: Sequence[Record], *, few: bool) -> bool:
+    """Whether every box fits the image with its sides the other way round, and one of them only so.
+
+    Args: few: they are so few of a data set that it is a slip, and it is enough that every box fits.
+    """
     boxes = [([a["bbox"] for a in r["annotations"]], r) for r in records]
     right = all(boxes_fit(own, (r["width"], r["height"])) for own, r in boxes)
-    return right and any(not boxes_fit(own, (r["height"], r["width"])) for own, r in boxes)
+    return right and (few or any(not boxes_fit(own, (r["height"], r["width"])) for own, r in boxes))
 
 
 def _counted(misfits: Sequence[Misfit], images: int) -> str:

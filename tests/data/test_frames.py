@@ -65,6 +65,19 @@ def test_exchanged_sides_are_refused_where_no_box_proves_it(dataset, box):
         in_pixel_frame(dataset(((30, 20), 1, (20, 30), box)), "x")
 
 
+@pytest.mark.parametrize(("others", "read"), [(99, True), (98, False)])
+def test_one_image_of_a_hundred_is_a_slip_of_the_file(dataset, caplog, others, read):
+    """Its boxes fit both ways, and its pixels are a fact: one image does not stop a run over thousands."""
+    fine = ((9, 9), 1, (9, 9), (0, 0, 9, 9))
+    data = dataset(((30, 20), 1, (20, 30), (0, 0, 5, 5)), *[fine] * others)
+    if read:
+        assert sizes(in_pixel_frame(data, "x"))[0] == (30, 20)
+        assert "1 images have width and height exchanged" in caplog.text
+    else:
+        with pytest.raises(UserError, match="width and height are exchanged"):
+            in_pixel_frame(data, "x")
+
+
 def test_an_image_without_labels_takes_the_size_of_its_pixels(dataset, caplog):
     data = dataset(((30, 20), 1, (60, 40)))
     del data.records[0]["annotations"]
