@@ -1,6 +1,5 @@
 """Detectors trained as a user trains them: whole, stopped, killed, in two processes, with classes, and by mistake."""
 
-import importlib.util
 import json
 import logging
 import os
@@ -19,6 +18,7 @@ from PIL import Image
 from boxrefine_d2.data.dataset_spec import escape_path, load_spec
 from boxrefine_d2.data.pseudo_label_file import read_pseudo_labels, write_pseudo_labels
 from boxrefine_d2.engine import CADTrainer, load_config
+from tests.tool_modules import tool
 
 SCRIPT = Path(__file__).parents[2] / "tools" / "train_cad.py"
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
@@ -108,10 +108,7 @@ def arguments(pseudo):
 
 @pytest.fixture(scope="module")
 def main():
-    spec = importlib.util.spec_from_file_location("train_cad_under_test", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
+    return tool("train_cad").main
 
 
 @pytest.fixture

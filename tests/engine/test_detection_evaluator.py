@@ -1,8 +1,6 @@
 """What a detector found: the file, and the numbers, worked out by hand and read again by tools/evaluate.py."""
 
-import importlib.util
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +14,7 @@ from boxrefine_d2.data.dataset_spec import escape_path, load_spec
 from boxrefine_d2.data.pseudo_label_file import read_pseudo_labels
 from boxrefine_d2.engine.detection_evaluator import DetectionEvaluator
 from boxrefine_d2.errors import UserError
+from tests.tool_modules import tool
 
 HEIGHT, WIDTH = 80, 100
 A, B, C = (10, 10, 50, 50), (60, 10, 90, 40), (20, 20, 60, 60)
@@ -140,11 +139,7 @@ def test_the_worked_example_with_masks(truth, ids, tmp_path):
 
 @pytest.fixture(scope="module")
 def evaluate_tool():
-    path = Path(__file__).parents[2] / "tools" / "evaluate.py"
-    spec = importlib.util.spec_from_file_location("evaluate_of_detections", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
+    return tool("evaluate").main
 
 
 def test_the_file_holds_pseudo_labels_that_the_tool_scores_alike(

@@ -1,8 +1,6 @@
 """Folders of runs that somebody else touched: a reason in one line, and nothing of the run is overwritten."""
 
-import importlib.util
 import json
-from pathlib import Path
 
 import pytest
 
@@ -11,17 +9,14 @@ from boxrefine_d2.report import read_run
 from boxrefine_d2.report.curves import chart
 from boxrefine_d2.report.run_folder import read_metrics
 from boxrefine_d2.report.training_charts import training_charts
+from tests.tool_modules import tool
 
-SCRIPT = Path(__file__).parents[2] / "tools" / "report.py"
 HITS = {name: [1, 0, 1, 0] for name in ("lost", "h", "refined")}
 
 
 @pytest.fixture
 def main():
-    spec = importlib.util.spec_from_file_location("report_under_test", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
+    return tool("report").main
 
 
 @pytest.fixture

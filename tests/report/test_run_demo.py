@@ -1,15 +1,13 @@
 """The demo around its training; the training itself is train_net.py's, and tested there."""
 
-import importlib.util
 import json
 import shlex
-from pathlib import Path
 
 import pytest
 
 from boxrefine_d2.errors import UserError
+from tests.tool_modules import tool
 
-SCRIPT = Path(__file__).parents[2] / "tools" / "run_demo.py"
 TEST_DATA = ["DATASETS.TEST", "('scenes:val+first=4',)"]
 
 # takes the place of train_net.py: keeps its command line, and leaves the folder of a finished run
@@ -27,10 +25,7 @@ print("much that nobody needs")
 
 @pytest.fixture
 def demo():
-    spec = importlib.util.spec_from_file_location("run_demo_under_test", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return tool("run_demo")
 
 
 @pytest.fixture

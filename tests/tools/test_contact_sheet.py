@@ -1,20 +1,17 @@
-import importlib.util
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from boxrefine_d2.data import write_pseudo_labels
+from tests.tool_modules import tool
 
 SCRIPT = Path(__file__).parents[2] / "tools" / "contact_sheet.py"
 
 
 @pytest.fixture(scope="module")
 def main():
-    spec = importlib.util.spec_from_file_location("contact_sheet_under_test", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
+    return tool("contact_sheet").main
 
 
 @pytest.fixture

@@ -1,8 +1,6 @@
 """tools/convert_dino_resnet.py: what it writes is what the detectors start from."""
 
-import importlib.util
 import pickle
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,17 +12,14 @@ from torch.testing import assert_close
 
 from boxrefine_d2.engine import CADTrainer, SafeCheckpointer, load_config
 from boxrefine_d2.features.weights import file_sha256
+from tests.tool_modules import tool
 
-SCRIPT = Path(__file__).parents[2] / "tools" / "convert_dino_resnet.py"
 IMAGES = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
 
 
 @pytest.fixture(scope="module")
 def main():
-    spec = importlib.util.spec_from_file_location("convert_under_test", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
+    return tool("convert_dino_resnet").main
 
 
 @pytest.fixture(scope="module")

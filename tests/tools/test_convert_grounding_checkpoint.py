@@ -1,23 +1,16 @@
 """A whole network of the papers' shape becomes a file that loads."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 import torch
 from torch import nn
 
 from boxrefine_d2.features.text_heatmap import build_heatmap
-
-SCRIPT = Path(__file__).parents[2] / "tools" / "convert_grounding_checkpoint.py"
+from tests.tool_modules import tool
 
 
 @pytest.fixture(scope="module")
 def main():
-    spec = importlib.util.spec_from_file_location("convert_grounding_checkpoint_under_test", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
+    return tool("convert_grounding_checkpoint").main
 
 
 def test_a_whole_network_is_refused_with_the_command_and_converted_by_it(tmp_path, main, capsys):

@@ -1,16 +1,14 @@
 """tools/demo.py and tools/describe.py as a user runs them, on scenes, with networks of random weights."""
 
-import importlib.util
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from boxrefine_d2.data.scenes import render_scene
+from tests.tool_modules import tool
 
-TOOLS = Path(__file__).parents[2] / "tools"
 RANDOM = [
     "--device",
     "cpu",
@@ -18,13 +16,6 @@ RANDOM = [
     "MODEL.CLIP.WEIGHTS=random:0",
     "MODEL.HEATMAP.WEIGHTS=random:0",
 ]
-
-
-def tool(name):
-    spec = importlib.util.spec_from_file_location(f"{name}_under_test", TOOLS / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 demo, describe = tool("demo"), tool("describe")

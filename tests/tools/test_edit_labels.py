@@ -1,4 +1,3 @@
-import importlib.util
 import json
 from pathlib import Path
 
@@ -7,16 +6,12 @@ import pytest
 from pycocotools import mask as mask_codec
 
 from boxrefine_d2.data import write_pseudo_labels
-
-SCRIPT = Path(__file__).parents[2] / "tools" / "edit_labels.py"
+from tests.tool_modules import tool
 
 
 @pytest.fixture(scope="module")
 def main():
-    spec = importlib.util.spec_from_file_location("edit_labels_under_test", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
+    return tool("edit_labels").main
 
 
 def label(score, x, width):

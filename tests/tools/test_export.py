@@ -1,20 +1,14 @@
-import importlib.util
 import json
-from pathlib import Path
 
 import pytest
 
 from boxrefine_d2.data import write_pseudo_labels
-
-SCRIPT = Path(__file__).parents[2] / "tools" / "export.py"
+from tests.tool_modules import tool
 
 
 @pytest.fixture(scope="module")
 def main():
-    spec = importlib.util.spec_from_file_location("export_under_test", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
+    return tool("export").main
 
 
 @pytest.fixture

@@ -1,20 +1,16 @@
-import importlib.util
 import json
-from pathlib import Path
 
 import pytest
 from PIL import Image
 
-SCRIPT = Path(__file__).parents[2] / "tools" / "match_points.py"
+from tests.tool_modules import tool
+
 SCENES = ["scenes:val/000003", "scenes:val/000004"]
 
 
 @pytest.fixture(scope="module")
 def main():
-    spec = importlib.util.spec_from_file_location("match_points_under_test", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
+    return tool("match_points").main
 
 
 def words(folder, *more, images=SCENES):

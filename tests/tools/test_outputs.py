@@ -1,6 +1,5 @@
 """Where figures and pages are written is looked at before the work, and no input is ever overwritten."""
 
-import importlib.util
 import json
 import os
 from pathlib import Path
@@ -10,16 +9,7 @@ from PIL import Image
 
 from boxrefine_d2.data import write_pseudo_labels
 from boxrefine_d2.errors import UserError
-
-TOOLS = Path(__file__).parents[2] / "tools"
-
-
-def tool(name):
-    spec = importlib.util.spec_from_file_location(f"{name}_under_test", TOOLS / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
+from tests.tool_modules import tool
 
 # command -> what does its work, its arguments beside the outputs, whether it has --json
 COMMANDS = {

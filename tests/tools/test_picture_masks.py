@@ -1,22 +1,17 @@
-import importlib.util
 import sys
-from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from boxrefine_d2.data import write_pseudo_labels
+from tests.tool_modules import tool
 
-SCRIPT = Path(__file__).parents[2] / "tools" / "picture_masks.py"
 SCENE = "scenes:val/000003"
 
 
 @pytest.fixture(scope="module")
 def main():
-    spec = importlib.util.spec_from_file_location("picture_masks_under_test", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
+    return tool("picture_masks").main
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """tools/pipeline.py as a user runs it: changes on the command line, mistakes, and SIGKILL at each of three stages."""
 
-import importlib.util
 import os
 import shutil
 import signal
@@ -11,6 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+
+from tests.tool_modules import tool
 
 SCRIPT = Path(__file__).parents[2] / "tools" / "pipeline.py"
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
@@ -53,10 +54,7 @@ def tools(tmp_path) -> Path:
 
 @pytest.fixture
 def main(tools):
-    spec = importlib.util.spec_from_file_location("pipeline_under_test", tools / "pipeline.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
+    return tool("pipeline", tools).main
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from boxrefine_d2.engine import setup, trainer_for, write_results
+from tests.tool_modules import tool
 
 SCRIPT = Path(__file__).parents[2] / "tools" / "report.py"
 DATASET = "scenes:val+first=3"
@@ -29,10 +30,7 @@ SHORT = {
 
 @pytest.fixture(scope="module")
 def main():
-    spec = importlib.util.spec_from_file_location("report_under_test", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
+    return tool("report").main
 
 
 @pytest.fixture(scope="module")

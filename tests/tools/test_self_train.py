@@ -1,6 +1,5 @@
 """tools/self_train.py up to the commands that it runs; they themselves are only recorded."""
 
-import importlib.util
 import shlex
 from ast import literal_eval
 from pathlib import Path
@@ -10,6 +9,7 @@ import torch
 
 from boxrefine_d2.engine import inference_folder
 from boxrefine_d2.pipeline import runner
+from tests.tool_modules import tool
 
 SCRIPT = Path(__file__).parents[2] / "tools" / "self_train.py"
 CONFIG = "configs/demo/self_train.yaml"
@@ -17,10 +17,7 @@ CONFIG = "configs/demo/self_train.yaml"
 
 @pytest.fixture(scope="module")
 def main():
-    spec = importlib.util.spec_from_file_location("self_train_under_test", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
+    return tool("self_train").main
 
 
 @pytest.fixture
