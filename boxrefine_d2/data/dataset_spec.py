@@ -41,6 +41,7 @@ from boxrefine_d2.data.records import LoadedDataset, Record
 from boxrefine_d2.data.registered import NAMED_DATASETS
 from boxrefine_d2.data.voc import VOC_CLASS_NAMES
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.files.names import user_name
 
 _COUNTED = {"first": first, "every": every, "not_every": not_every}
 _WITHOUT_VALUE: dict[str, Callable[[LoadedDataset], LoadedDataset]] = {
@@ -116,14 +117,14 @@ def load_spec(text: str) -> LoadedDataset:
             not fit the images.
     """
     spec = parse_spec(text)
-    dataset = load_base(spec.kind, tuple(map(_at_home, spec.arguments)), _limit_of_base(spec))
+    dataset = load_base(spec.kind, tuple(map(user_name, spec.arguments)), _limit_of_base(spec))
     for modifier in spec.modifiers:
         if modifier.name in _WITHOUT_VALUE:
             dataset = _WITHOUT_VALUE[modifier.name](dataset)
         elif isinstance(modifier.value, int):
             dataset = _COUNTED[modifier.name](dataset, modifier.value)
         else:
-            dataset = with_pseudo_labels(dataset, _at_home(str(modifier.value)))
+            dataset = with_pseudo_labels(dataset, user_name(str(modifier.value)))
     return dataset
 
 
@@ -135,12 +136,7 @@ def files_of_spec(text: str) -> list[str]:
     spec = parse_spec(text)
     named = [str(m.value) for m in spec.modifiers if isinstance(m.value, str)]
     own = spec.arguments if spec.kind in ("folder", "coco") else spec.arguments[:1]
-    return [_at_home(path) for path in (*own, *named)]
-
-
-def _at_home(path: str) -> str:
-    """A path with ~ filled in, which no shell does behind a colon."""
-    return os.path.expanduser(path)
+    return [user_name(path) for path in (*own, *named)]
 
 
 def register_spec(text: str) -> str:

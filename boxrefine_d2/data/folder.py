@@ -15,11 +15,11 @@ from boxrefine_d2.data.images import (
     image_suffixes,
     is_image_name,
 )
+from boxrefine_d2.data.progress import SECONDS_OF_SILENCE, reading_headers
 from boxrefine_d2.data.records import LoadedDataset, Record
 from boxrefine_d2.errors import UserError
 
 NO_SUFFIX = "no suffix"
-SECONDS_OF_SILENCE = 2.0  # after so long a progress bar appears
 
 
 def load_folder(folder: str | os.PathLike[str], limit: int | None = None) -> LoadedDataset:
@@ -47,9 +47,8 @@ def load_folder(folder: str | os.PathLike[str], limit: int | None = None) -> Loa
         message = f"{root}: {others.total()} other files are not read as images{_by_suffix(others)}"
         log_first_n(logging.WARNING, message, key="message")
     absolute = Path(os.path.abspath(root))
-    chosen = enumerate(names[:limit], start=1)
-    bar = tqdm(chosen, "read headers", len(names[:limit]), unit="img", delay=SECONDS_OF_SILENCE)
-    records = [_record(absolute, name, image_id) for image_id, name in bar]
+    chosen = reading_headers(names[:limit], len(names[:limit]))
+    records = [_record(absolute, name, image_id) for image_id, name in enumerate(chosen, start=1)]
     return LoadedDataset(records, [], [], labelled=False, other_files=dict(others.most_common()))
 
 

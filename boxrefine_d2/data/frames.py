@@ -10,10 +10,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from tqdm import tqdm
-
-from boxrefine_d2.data.folder import SECONDS_OF_SILENCE
 from boxrefine_d2.data.images import SCENES_PREFIX, ImageHeader, header_or_none
+from boxrefine_d2.data.progress import reading_headers
 from boxrefine_d2.data.records import LoadedDataset, Record
 from boxrefine_d2.errors import UserError
 
@@ -89,8 +87,7 @@ def _compared(records: Sequence[Record], where: str) -> tuple[list[Record], list
     """The records with sizes that are wrong for certain corrected, and the images whose labels do not fit."""
     kinds: list[str] = []
     headers: list[ImageHeader | None] = []
-    bar = tqdm(records, "read headers", unit="img", delay=SECONDS_OF_SILENCE)
-    for record in bar:
+    for record in reading_headers(records, len(records)):
         header = _header(record)
         headers.append(header)
         kinds.append(FITS if header is None else _kind(record, header))

@@ -21,10 +21,8 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from boxrefine_d2.data.pixels import rgb_pixels, upright
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.files.values import MAX_IMAGE_PIXELS as MAX_PIXELS
 
-# Pillow warns above 89 478 485 pixels and refuses above twice that; this limit is the refusal,
-# whatever Pillow's is set to.
-MAX_PIXELS = 178_956_970
 SCENES_PREFIX = "scenes:"
 # Pillow starts Ghostscript for EPS, and has no pixels of the others
 _NOT_OPENED = {"EPS", "WMF", "MPEG", "BUFR", "GRIB", "HDF5"}
@@ -166,11 +164,8 @@ def header_or_none(path: str | os.PathLike[str]) -> ImageHeader | None:
             return image_header(name)
         status = os.stat(name)
         return _kept_header(name, (status.st_ino, status.st_size, status.st_mtime_ns))
-    except (
-        OSError,
-        ValueError,
-        ImageReadError,
-    ) as error:  # ValueError: a null character in the name
+    # ValueError: an ImageReadError, or a null character in the name
+    except (OSError, ValueError) as error:
         logger.debug("%s", error)
         return None
 

@@ -9,6 +9,7 @@ from typing import Any
 from boxrefine_d2.data.coco import xyxy_of
 from boxrefine_d2.data.pseudo_label_file import PseudoLabels
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.files.values import is_number, is_whole, shown_value
 
 _DIGITS = 6  # of a coordinate behind the point, in files of text
 _MOST_SIDE = 2**31 - 1  # pixels; no format of images has room for more
@@ -113,28 +114,22 @@ def _check_choice(min_score: float | None, max_boxes: int | None) -> None:
 def _size(image: Mapping[str, Any], source: str) -> tuple[int, int]:
     """(width, height)."""
     width, height = image.get("width"), image.get("height")
-    for side in (width, height):
-        if isinstance(side, bool) or not isinstance(side, int) or not 1 <= side <= _MOST_SIDE:
-            raise UserError(
-                f"{source}: image {image['file_name']!r} has width {_short(width)} and height {_short(height)}; whole "
-                f"numbers from 1 to {_MOST_SIDE} are needed"
-            )
-    assert isinstance(width, int) and isinstance(height, int)
-    return width, height
+    if (
+        is_whole(width)
+        and is_whole(height)
+        and min(width, height) >= 1
+        and max(width, height) <= _MOST_SIDE
+    ):
+        return width, height
+    raise UserError(
+        f"{source}: image {image['file_name']!r} has width {shown_value(width)} and height {shown_value(height)}; whole "
+        f"numbers from 1 to {_MOST_SIDE} are needed"
+    )
 
 
 def _area(value: object) -> float | None:
     """A number that can be one; files of other tools have anything there."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return value if 0 < value <= float(_MOST_SIDE) ** 2 else None
-
-
-def _short(value: object) -> str:
-    try:
-        return repr(value)[:40]
-    except ValueError:  # a number of more digits than Python writes
-        return "of thousands of digits"
+    return value if is_number(value, float(_MOST_SIDE) ** 2) and value > 0 else None
 
 
 def _box(annotation: Mapping[str, Any], size: tuple[int, int]) -> tuple[LabelledBox | None, float]:

@@ -1,13 +1,15 @@
 """Values from outside, of JSON and of tables: what a number, an id, a text and a size must be, and how an odd one is shown."""
 
-import os
 import reprlib
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeGuard
 
+from .names import can_be_path
+
 MAX_NUMBER = 3.4028234663852886e38  # of 32 bits, in which networks and losses count
 MAX_COORDINATE = 1e9  # pixels; no image is so large
-MAX_IMAGE_PIXELS = 178_956_970  # of an image that is read at all
+# of an image that is read at all: Pillow warns above half of it and refuses above it, unless its own limit is changed
+MAX_IMAGE_PIXELS = 178_956_970
 MAX_ID_LENGTH = 500
 _MAX_ID = 2**63
 
@@ -59,13 +61,7 @@ def is_id(value: Any) -> TypeGuard[int | str]:
 
 def is_file_name(value: Any) -> TypeGuard[str]:
     """Whether a file can have this name. Bytes that are no text, which Python reads as surrogates, are allowed."""
-    if not isinstance(value, str) or not value or "\0" in value:
-        return False
-    try:
-        os.fsencode(value)
-    except UnicodeEncodeError:
-        return False
-    return True
+    return isinstance(value, str) and value != "" and can_be_path(value)
 
 
 def image_sides(height: Any, width: Any) -> tuple[int, int] | None:

@@ -44,7 +44,7 @@ def training_charts(runs: Sequence[FinishedRun], network: str = "f", *, phased: 
     for name, texts in CHARTS.items():
         title, why = (text.format(f=network) for text in texts)
         series = {
-            seed: [(row["iteration"], row[name]) for row in rows if _is_number(row.get(name))]
+            seed: [(row["iteration"], row[name]) for row in rows if name in row]
             for seed, rows in logged.items()
         }
         drawing = chart(title, series, phases, iterations)
@@ -65,10 +65,6 @@ def training_charts(runs: Sequence[FinishedRun], network: str = "f", *, phased: 
         f"batch; where there are many, they are pale and the line is the running mean of {MEAN_OF}.</p>"
         f'<ul class="keys">{seeds}{keys if phased else ""}</ul><div class="charts">{"".join(figures)}</div>'
     )
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def phase_bands(schedule: PhaseSchedule, iterations: int) -> list[Phase]:
