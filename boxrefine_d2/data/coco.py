@@ -56,7 +56,7 @@ def dataset_of_document(document: dict[str, Any], path: Path, folder: Path) -> L
     Args:   path: the file it comes from, for messages.  folder: where `file_name` of an image starts.
     Raises: UserError, as `load_coco`.
     """
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise UserError(f"image folder {str(folder)!r} of COCO file {str(path)!r} does not exist")
     categories = _categories(document, path)
     records = _image_records(document["images"], path, folder)

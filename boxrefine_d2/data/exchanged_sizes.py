@@ -21,6 +21,8 @@ _EXAMINED = 100  # masks at most: decoding all of a large file would take minute
 
 IMAGES_EXCHANGED = "images have width and height exchanged, by their masks; read the right way"
 MASKS_EXCHANGED = "masks have height and width exchanged, by their boxes; read the right way"
+_EXCHANGED = "the masks' sizes are those of the images with width and height exchanged"
+_REMEDY = "write the size of a mask as [height, width] of its image"
 
 
 def correct_exchanged_sizes(records: Iterable[Record], where: str) -> dict[str, int]:
@@ -35,6 +37,8 @@ def correct_exchanged_sizes(records: Iterable[Record], where: str) -> dict[str, 
     if not turned or not all(turned):
         return {}
     examples = list(islice(_sound_masks(records), _EXAMINED))
+    if not examples:
+        raise UserError(f"{where}: {_EXCHANGED}, and none of them can be decoded; {_REMEDY}")
     if all(_draws(mask, box) for mask, box in examples):
         for record in records:
             record["height"], record["width"] = record["width"], record["height"]
@@ -43,10 +47,7 @@ def correct_exchanged_sizes(records: Iterable[Record], where: str) -> dict[str, 
         for annotation in _masked(records):
             annotation["segmentation"] = _exchanged(annotation["segmentation"])
         return {MASKS_EXCHANGED: len(turned)}
-    raise UserError(
-        f"{where}: the masks' sizes are those of the images with width and height exchanged, and the boxes fit neither; "
-        "write the size of a mask as [height, width] of its image"
-    )
+    raise UserError(f"{where}: {_EXCHANGED}, and the boxes fit neither; {_REMEDY}")
 
 
 def _masked(records: Iterable[Record]) -> Iterator[dict[str, Any]]:

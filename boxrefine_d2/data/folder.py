@@ -33,8 +33,8 @@ def load_folder(folder: str | os.PathLike[str], limit: int | None = None) -> Loa
     Raises: UserError if the folder does not exist, cannot be listed, or has no image below it.
     """
     root = Path(folder)
-    if not root.is_dir():
-        what = "is a file, not a folder" if root.exists() else "does not exist"
+    if not os.path.isdir(root):  # unlike Path.is_dir, it answers for a name too long
+        what = "is a file, not a folder" if os.path.exists(root) else "does not exist"
         raise UserError(f"image folder {str(root)!r} {what}")
     names, others = _image_names(root)
     if not names:

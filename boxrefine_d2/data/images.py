@@ -238,7 +238,8 @@ def _missing_reader(path: str | os.PathLike[str]) -> str | None:
     """The extra that would open this file; None if no extra would."""
     if "HEIF" in image_formats():
         return None
-    with open(path, "rb") as file:
+    head = b""
+    with suppress(OSError), open(path, "rb") as file:  # why it cannot be opened is said already
         head = file.read(12)
     return HEIC_REMEDY if head[4:8] == b"ftyp" and head[8:] in _HEIC_BRANDS else None
 

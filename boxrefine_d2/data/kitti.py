@@ -35,7 +35,7 @@ def load_kitti(root: str | os.PathLike[str]) -> LoadedDataset:
     """
     labels, images = Path(root) / "label_2", Path(root) / "image_2"
     for folder in (labels, images):
-        if not folder.is_dir():
+        if not os.path.isdir(folder):
             raise UserError(f"KITTI folder {str(folder)!r} does not exist")
     paths = sorted(labels.glob("*.txt"))
     if not paths:

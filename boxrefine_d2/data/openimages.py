@@ -30,7 +30,7 @@ def load_openimages(root: str | os.PathLike[str], split: str) -> LoadedDataset:
             a box, or boxes of pictures that are not there or cannot be read.
     """
     tables, pictures = Path(root) / "annotations", Path(root) / split
-    if not pictures.is_dir():
+    if not os.path.isdir(pictures):
         raise UserError(f"Open Images folder {str(pictures)!r} does not exist")
     names = _class_names(tables / CLASSES_NAME)
     table = tables / f"{split}-annotations-bbox.csv"

@@ -47,7 +47,7 @@ def load_named(name: str) -> LoadedDataset:
     """A data set of `NAMED_DATASETS`. Raises: UserError, with the path looked for, if its tree is
     not there."""
     root = datasets_root() / NAMED_DATASETS[name].tree
-    if not root.is_dir():
+    if not os.path.isdir(root):
         raise UserError(
             f"data set {name!r} is not there: looked for the folder {str(root)!r}; "
             "put it there, or set DETECTRON2_DATASETS to the folder that holds it; datasets/README.md says where it comes from"

@@ -95,13 +95,13 @@ def classes_of_tree(root: str | os.PathLike[str], split: str) -> list[str]:
 
 
 def _find_tree(root: Path, split: str) -> Path:
-    if not root.is_dir():
+    if not os.path.isdir(root):
         raise UserError(f"VOC folder {str(root)!r} does not exist")
     candidates = [root, *sorted(root.glob("VOC[0-9]*")), *sorted(root.glob("VOCdevkit/VOC[0-9]*"))]
-    trees = [tree for tree in candidates if (tree / "ImageSets" / "Main").is_dir()]
+    trees = [tree for tree in candidates if os.path.isdir(tree / "ImageSets" / "Main")]
     if trees and trees[0] == root:
         trees = trees[:1]
-    found = [tree for tree in trees if (tree / "ImageSets" / "Main" / f"{split}.txt").is_file()]
+    found = [tree for tree in trees if os.path.isfile(tree / "ImageSets" / "Main" / f"{split}.txt")]
     if len(found) == 1:
         return found[0]
     if found:

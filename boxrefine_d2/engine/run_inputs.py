@@ -11,6 +11,7 @@ from detectron2.config import CfgNode, get_cfg
 from boxrefine_d2.config_checks import leaves
 from boxrefine_d2.data import parse_spec
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.files.names import user_path
 from boxrefine_d2.files.outputs import is_same_file
 from boxrefine_d2.files.safe_yaml import read_yaml
 
@@ -70,4 +71,4 @@ def _inputs(cfg: CfgNode) -> Iterator[tuple[str, Path]]:
                 files = [m.value for m in spec.modifiers if m.name == "pseudo"]
                 files += spec.arguments[:1] if spec.kind == "coco" else []
                 for file in files:
-                    yield f"DATASETS.{key}", Path(str(file))
+                    yield f"DATASETS.{key}", user_path(str(file))

@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import re
+import shutil
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
@@ -71,8 +72,14 @@ class Journal:
         """Take up what any process has finished by now. A damaged line is passed over, and a damaged file."""
         for path in journals_of(self._output):
             if path != self._path:
-                with suppress(FileNotFoundError), path.open("rb") as file:
-                    self._read(path, file)
+                try:
+                    with suppress(FileNotFoundError), path.open("rb") as file:
+                        self._read(path, file)
+                except OSError as error:
+                    raise UserError(
+                        f"cannot read {path}: {error.strerror or error}; it is of an interrupted run: make it readable, "
+                        "or remove it to start anew"
+                    ) from error
 
     def _read(self, path: Path, file: Any) -> None:
         place = self._seen.get(path, 0)
@@ -166,10 +173,11 @@ class Journal:
         assert self._path is not None
         if self._path.exists():
             return
-        length = self._file.tell()
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._path.write_bytes(os.pread(self._file.fileno(), length, 0))
+            self._file.seek(0)  # the copy ends where the next line starts
+            with self._path.open("wb") as file:
+                shutil.copyfileobj(self._file, file)
         except OSError as error:
             raise self._refused(error) from error
 

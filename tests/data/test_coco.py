@@ -209,6 +209,14 @@ def test_exchanged_sizes_of_which_boxes_do_not_tell_which_is_right_are_refused(t
         load_coco(*write_coco(tmp_path, document))
 
 
+def test_masks_that_none_can_decode_prove_nothing_about_exchanged_sizes(tmp_path):
+    document = masked_document((10, 20))
+    for annotation in document["annotations"]:
+        annotation["segmentation"]["counts"] = "!"
+    with pytest.raises(UserError, match="none of them can be decoded"):
+        load_coco(*write_coco(tmp_path, document))
+
+
 def test_sizes_that_the_masks_confirm_or_contradict_otherwise_stay(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         for size in ((20, 10), (10, 19)):

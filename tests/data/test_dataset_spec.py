@@ -476,6 +476,15 @@ def test_voc_spec(tmp_path):
         load_spec(f"voc:{tmp_path}/nowhere:val")
 
 
+@pytest.mark.parametrize(
+    "base", ["folder:{}", "voc:{}:val", "coco:{}:.", "kitti_trainval", "uvo_sparse_val"]
+)
+def test_a_name_longer_than_any_file_is_one_that_is_not_there(base, monkeypatch):
+    monkeypatch.setenv("DETECTRON2_DATASETS", "d" * 300)
+    with pytest.raises(UserError, match="does not exist|not there|too long"):
+        load_spec(base.format("a" * 300))
+
+
 def test_the_home_folder_is_filled_in_behind_a_colon(coco, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     names = [f"{i}.png" for i in (1, 2, 3)]

@@ -1,6 +1,8 @@
 """Pictures of every mode, upright, and one-line errors for what is none."""
 
+import errno
 import io
+import os
 import pickle
 import struct
 import warnings
@@ -347,6 +349,18 @@ def test_without_the_extra_heic_names_its_remedy(tmp_path, monkeypatch):
     path = _upside(tmp_path / "a.heic")
     monkeypatch.setattr(images, "image_formats", lambda: ("JPEG", "PNG"))
     with pytest.raises(ImageReadError, match=r"pip install 'boxrefine_d2\[heic\]'"):
+        read_image(path)
+
+
+def test_without_the_extra_an_image_that_cannot_be_opened_has_its_own_reason(tmp_path, monkeypatch):
+    def refused(*args, **kwargs):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    path = _upside(tmp_path / "a.png")
+    monkeypatch.setattr(images, "image_formats", lambda: ("JPEG", "PNG"))
+    monkeypatch.setattr(Image, "open", refused)
+    monkeypatch.setattr("builtins.open", refused)
+    with pytest.raises(ImageReadError, match="permission denied"):
         read_image(path)
 
 

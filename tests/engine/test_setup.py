@@ -90,6 +90,16 @@ def test_labels_that_an_evaluation_would_write_over_are_refused(tmp_path):
     check(["DATASETS.TRAIN", spec, "OUTPUT_DIR", str(tmp_path)])
 
 
+def test_labels_below_the_home_folder_are_known_by_their_tilde(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    labels = tmp_path / "run" / "inference" / "found.json"
+    labels.parent.mkdir(parents=True)
+    labels.touch()
+    opts = ["DATASETS.TRAIN", "('coco:~/run/inference/found.json:~',)", "OUTPUT_DIR", "~/run"]
+    with pytest.raises(UserError, match=r"found\.json', which DATASETS.TRAIN reads"):
+        check(opts)
+
+
 def test_a_configuration_that_somebody_wrote_stays(tmp_path):
     opts = ["OUTPUT_DIR", str(tmp_path)]
     own = tmp_path / "config.yaml"

@@ -63,6 +63,16 @@ def test_a_journal_whose_settings_cannot_be_read_is_passed_over(written, caplog,
     assert "is damaged and passed over" in caplog.text
 
 
+def test_a_journal_that_cannot_be_read_is_a_line(written):
+    output, path, _ = written
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(
+        UserError, match=r"cannot read .*\.journal\.0-0: Is a directory; .* or remove it"
+    ):
+        Journal(output, INFO)
+
+
 def test_other_settings_are_named(written):
     output, _, _ = written
     with pytest.raises(UserError, match=r"other settings \(method\)"):
@@ -91,6 +101,8 @@ def test_what_was_finished_is_there_after_its_folder_was_removed(tmp_path):
         assert dict(journal.entries()) == {0: entry("0"), 1: entry("1")}
         journal.restore()
         assert dict(Journal(output, INFO).entries()) == {0: entry("0"), 1: entry("1")}
+        journal.add(2, entry("2"))
+        assert dict(journal.entries()) == {index: entry(str(index)) for index in range(3)}
 
 
 def test_a_journal_that_changes_while_it_is_read_is_a_line(written):
