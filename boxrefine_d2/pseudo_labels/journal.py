@@ -69,8 +69,15 @@ class Journal:
         return len(self._places)
 
     def read(self) -> None:
-        """Take up what any process has finished by now. A damaged line is passed over, and a damaged file."""
-        for path in journals_of(self._output):
+        """Take up what any process has finished by now, and forget what is gone since the last time.
+
+        A damaged line is passed over, and a damaged file.
+        """
+        found = journals_of(self._output)
+        for path in self._seen.keys() - found.keys():  # another process has written the output
+            del self._seen[path]
+            self._places = {index: p for index, p in self._places.items() if p.path != path}
+        for path in found:
             if path != self._path:
                 try:
                     with suppress(FileNotFoundError), path.open("rb") as file:

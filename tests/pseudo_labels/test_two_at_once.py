@@ -154,6 +154,30 @@ def test_two_shards_that_end_together_write_once(tmp_path, monkeypatch):
     assert names(tmp_path) == ["o.json"]
 
 
+def test_a_shard_that_another_overtakes_at_the_end(tmp_path, monkeypatch):
+    """It found the other's batch in its journal, which is gone when it comes to write."""
+    output, found, gate = tmp_path / "o.json", [], ending.gate
+    first_ends, second_ends = threading.Event(), threading.Event()
+
+    def gate_in_turn(path):
+        if threading.current_thread() is first:
+            first_ends.set()
+            assert second_ends.wait(60)
+        else:
+            second_ends.set()
+            first.join(60)
+        return gate(path)
+
+    monkeypatch.setattr(ending, "gate", gate_in_turn)
+    first = threading.Thread(target=lambda: found.append(discover(output, shard=(1, 2))))
+    first.start()
+    assert first_ends.wait(60)
+    second = discover(output, shard=(2, 2))
+    assert [found[0].written, second.written] == [True, True]
+    assert str(second).endswith(f"another shard wrote {output}")
+    assert names(tmp_path) == ["o.json"]
+
+
 def test_what_killed_processes_left_is_gone_once_the_file_is_there(tmp_path):
     """A lock, a half-written file, and journals of a run that was killed after it wrote the file."""
     output = tmp_path / "o.json"
