@@ -2,20 +2,14 @@
 registered names."""
 
 import os
-from pathlib import Path
-from typing import Any
-
-from detectron2.data import DatasetCatalog, MetadataCatalog
-from detectron2.structures import BoxMode
 
 from boxrefine_d2.data.coco import load_coco
 from boxrefine_d2.data.folder import load_folder
 from boxrefine_d2.data.images import SCENES_PREFIX
-from boxrefine_d2.data.records import LoadedDataset, Record
+from boxrefine_d2.data.records import LoadedDataset
 from boxrefine_d2.data.registered import NAMED_DATASETS, load_named
+from boxrefine_d2.data.user_catalog import load_user_catalog
 from boxrefine_d2.data.voc_splits import load_voc_dataset
-from boxrefine_d2.errors import UserError
-from boxrefine_d2.files.values import MAX_COORDINATE, is_number, shown_value
 
 BASE_FORMS = {
     "scenes": "scenes:SPLIT",
@@ -43,7 +37,7 @@ def load_base(kind: str, arguments: tuple[str, ...], limit: int | None = None) -
     if kind == "voc":
         return load_voc_dataset(*arguments)
     (name,) = arguments
-    return load_named(name) if name in NAMED_DATASETS else _load_from_catalog(name)
+    return load_named(name) if name in NAMED_DATASETS else load_user_catalog(name)
 
 
 def _load_scenes(split: str, limit: int | None) -> LoadedDataset:
@@ -53,66 +47,3 @@ def _load_scenes(split: str, limit: int | None) -> LoadedDataset:
     for record in records:
         record["relative_name"] = record["file_name"].removeprefix(SCENES_PREFIX)
     return LoadedDataset(records, list(names), list(range(1, len(names) + 1)))
-
-
-def _load_from_catalog(name: str) -> LoadedDataset:
-    """A data set that the user's code, or Detectron2, registered; boxes of any mode become XYXY."""
-    metadata = MetadataCatalog.get(name)
-    try:
-        source = DatasetCatalog.get(name)
-    except OSError as error:
-        raise UserError(
-            f"data set {name!r}, registered with Detectron2, cannot be loaded: {error}"
-        ) from error
-    if not source:
-        raise UserError(f"data set {name!r}, registered with Detectron2, has no image")
-    root = metadata.get("image_root") or metadata.get("dirname")
-    folder = _common_folder([record["file_name"] for record in source], root)
-    records = [_converted(record, folder, name) for record in source]
-    labelled = any("annotations" in record for record in records)
-    names = list(metadata.get("thing_classes") or [])
-    if not names:
-        used = [item["category_id"] for record in records for item in record.get("annotations", [])]
-        names = [f"category {index}" for index in range(max(used, default=-1) + 1)]
-    ids = {
-        index: own
-        for own, index in (metadata.get("thing_dataset_id_to_contiguous_id") or {}).items()
-    }
-    return LoadedDataset(records, names, [ids.get(i, i + 1) for i in range(len(names))], labelled)
-
-
-def _common_folder(file_names: list[str], root: str | None) -> str:
-    """`root` if every file is below it, else the deepest folder that holds all of them."""
-    paths = [os.path.abspath(name) for name in file_names]
-    if root is not None:
-        above = os.path.join(os.path.abspath(root), "")
-        if all(path.startswith(above) for path in paths):
-            return above
-    return os.path.commonpath([os.path.dirname(path) for path in paths])
-
-
-def _converted(record: Record, folder: str, name: str) -> Record:
-    relative = os.path.relpath(os.path.abspath(record["file_name"]), folder)
-    converted = {"relative_name": Path(relative).as_posix(), **record}
-    if "annotations" in record:
-        converted["annotations"] = [_xyxy(annotation, name) for annotation in record["annotations"]]
-    return converted
-
-
-def _xyxy(annotation: dict[str, Any], name: str) -> dict[str, Any]:
-    try:
-        box = BoxMode.convert(
-            list(annotation["bbox"]), BoxMode(annotation["bbox_mode"]), BoxMode.XYXY_ABS
-        )
-        plain = [float(number) for number in box]
-    except (KeyError, TypeError, ValueError, OverflowError, AssertionError) as error:
-        raise UserError(
-            f"data set {name!r}, registered with Detectron2, has an annotation without a proper bbox and bbox_mode: "
-            f"{shown_value(annotation)}"
-        ) from error
-    if not all(is_number(number, MAX_COORDINATE) for number in plain):
-        raise UserError(
-            f"data set {name!r}, registered with Detectron2, has the bbox {shown_value(plain)}; "
-            "it must be finite numbers of pixels"
-        )
-    return {"iscrowd": 0, **annotation, "bbox": plain, "bbox_mode": BoxMode.XYXY_ABS}

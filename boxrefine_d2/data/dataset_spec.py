@@ -140,38 +140,41 @@ def files_of_spec(text: str) -> list[str]:
 
 
 def register_spec(text: str) -> str:
-    """Makes Detectron2's catalogs know a spec under its own text, and returns that text.
+    """Make Detectron2's catalogs know a spec, and return the name under which they do: the text itself.
+
+    Only a data set that the user's code registered has another, `NAME (checked)`, as its own name stays what the user
+    made it. The names of `NAMED_DATASETS` are read by this package from then on, also those that Detectron2 ships a
+    loader for (voc_2007_trainval, ...). Registering twice changes nothing.
 
     The spec is parsed now and loaded when the catalog is asked for it; what uses the catalog joins labels to pixels, so
-    they are held against each other then (`in_pixel_frame`). `thing_classes` is in the
-    MetadataCatalog from now on where it is known without loading, otherwise, like
-    `thing_dataset_id_to_contiguous_id`, from the first loading on. The names of `NAMED_DATASETS`
-    are read by this package from then on, also those that Detectron2 ships a loader for
-    (voc_2007_trainval, ...); any other name in the catalog stays as it is. Registering twice
-    changes nothing.
+    they are held against each other then (`in_pixel_frame`). `thing_classes` is in the MetadataCatalog from now on where
+    it is known without loading, otherwise, like `thing_dataset_id_to_contiguous_id`, from the first loading on.
 
     Raises: UserError for a spec that does not parse.
     """
     text = text.strip()
     spec = parse_spec(text)
-    if text in DatasetCatalog:
-        if text in _registered_here or text not in NAMED_DATASETS:
-            return text
-        DatasetCatalog.remove(text)
-    DatasetCatalog.register(text, _catalog_function(text))
-    _registered_here.add(text)
-    names = _names_without_loading(spec)
-    if names is not None:
-        _describe(text, thing_classes=names)
-    return text
+    name = text
+    if text in DatasetCatalog and text not in _registered_here:
+        if text in NAMED_DATASETS:
+            DatasetCatalog.remove(text)
+        else:
+            name = f"{text} (checked)"
+    if name not in DatasetCatalog:
+        DatasetCatalog.register(name, _catalog_function(text, name))
+        _registered_here.add(name)
+        names = _names_without_loading(spec)
+        if names is not None:
+            _describe(name, thing_classes=names)
+    return name
 
 
-def _catalog_function(text: str) -> Callable[[], list[Record]]:
+def _catalog_function(text: str, name: str) -> Callable[[], list[Record]]:
     def load() -> list[Record]:
         dataset = in_pixel_frame(load_spec(text), text)
         own_ids = {own: index for index, own in enumerate(dataset.category_ids)}
         _describe(
-            text,
+            name,
             thing_classes=dataset.category_names,
             thing_dataset_id_to_contiguous_id=own_ids,
             corloc_rounds_boxes=dataset.corloc_rounds_boxes,
@@ -195,7 +198,7 @@ def _names_without_loading(spec: DatasetSpec) -> list[str] | None:
     if any(modifier.name in ("agnostic", "pseudo") for modifier in spec.modifiers):
         return [OBJECT_NAME]
     name = spec.arguments[0] if spec.kind == NAMED else ""
-    if spec.kind == "voc" or (name in NAMED_DATASETS and name.startswith("voc_")):
+    if name in NAMED_DATASETS and name.startswith("voc_"):
         return list(VOC_CLASS_NAMES)
     return [] if spec.kind == "folder" else None
 

@@ -2,7 +2,9 @@
 
 import json
 import logging
+import re
 
+import numpy as np
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.structures import BoxMode
@@ -387,12 +389,15 @@ def test_registration_is_lazy_and_idempotent(coco, monkeypatch):
         ("scenes:train+agnostic", ["object"]),
         ("folder:nowhere", []),
         ("folder:nowhere+pseudo=p.json", ["object"]),
-        ("voc:nowhere:val", list(dataset_spec.VOC_CLASS_NAMES)),
         ("voc_2007_val+first=3", list(dataset_spec.VOC_CLASS_NAMES)),
     ],
 )
 def test_known_names_are_described_at_once(text, names):
     assert MetadataCatalog.get(register_spec(text)).thing_classes == names
+
+
+def test_a_tree_in_voc_s_layout_may_have_classes_of_its_own():
+    assert "thing_classes" not in MetadataCatalog.get(register_spec("voc:nowhere:val")).as_dict()
 
 
 def test_names_that_detectron2_ships_are_read_by_us(tmp_path, monkeypatch):
@@ -439,8 +444,11 @@ def test_a_name_the_user_registered(folder):
     source = _own_records(folder)
     DatasetCatalog.register("my_birds", lambda: source)
     MetadataCatalog.get("my_birds").set(thing_classes=["egg", "bird"])
-    assert register_spec("my_birds") == "my_birds"
+    checked = register_spec("my_birds")
+    assert register_spec("my_birds") == register_spec(checked) == checked
     assert DatasetCatalog.get("my_birds") is source  # untouched
+    assert DatasetCatalog.get(checked)[0]["annotations"][0]["bbox_mode"] == BoxMode.XYXY_ABS
+    assert MetadataCatalog.get(checked).thing_classes == ["egg", "bird"]
     dataset = load_spec("my_birds")
     assert dataset.category_names == ["egg", "bird"] and dataset.category_ids == [1, 2]
     assert [record["relative_name"] for record in dataset.records] == ["1.png", "sub/3.png"]
@@ -455,6 +463,52 @@ def test_a_name_the_user_registered(folder):
 def test_a_user_name_without_class_names(folder):
     DatasetCatalog.register("my_things", lambda: _own_records(folder))
     assert load_spec("my_things").category_names == ["category 0", "category 1"]
+
+
+def test_a_user_name_is_held_against_the_pixels(folder, tmp_path):
+    """A training reads the checked name; the user's own says what it said."""
+    records = _own_records(folder)
+    Image.new("RGB", (6, 4)).save(folder / "1.png")
+    records[0] |= {"height": 8, "width": 12}
+    DatasetCatalog.register("my_resized", lambda: records)
+    with pytest.raises(UserError, match="my_resized: the labels of 1 of 2 images .* resized copy"):
+        DatasetCatalog.get(register_spec("my_resized"))
+    assert DatasetCatalog.get("my_resized") is records
+
+
+def test_what_a_user_name_leaves_out(folder):
+    """Sizes are those of the pixels, ids the positions, and paths may be of any kind."""
+    source = _own_records(folder)
+    Image.new("RGB", (6, 4)).save(folder / "1.png")
+    for key in ("height", "width", "image_id"):
+        del source[0][key]
+    source[0]["file_name"] = folder / "1.png"
+    source[1] |= {"height": np.int64(4), "width": np.int64(6)}
+    DatasetCatalog.register("my_plain", lambda: source)
+    MetadataCatalog.get("my_plain").set(corloc_rounds_boxes=True)
+    dataset = load_spec("my_plain")
+    assert [(r["image_id"], r["height"], r["width"]) for r in dataset.records] == [
+        (1, 4, 6),
+        ("y", 4, 6),
+    ]
+    assert dataset.records[0]["file_name"] == str(folder / "1.png")
+    assert dataset.corloc_rounds_boxes
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"file_name": ""}, "a record without a file_name"),
+        ({"height": "4"}, "1.png' has the width 6 and the height '4'"),
+        ({"annotations": [{"bbox": [1, 2, 3, 4], "bbox_mode": 0}]}, "and category_id: {'bbox'"),
+        ({"annotations": [{"bbox_mode": 0, "category_id": 0}]}, "without a proper bbox"),
+    ],
+)
+def test_mistakes_in_a_user_name(folder, change, reason):
+    name = f"my_{reason}"
+    DatasetCatalog.register(name, lambda: [_own_records(folder)[0] | change])
+    with pytest.raises(UserError, match=re.escape(reason)):
+        load_spec(name)
 
 
 def test_a_user_name_that_cannot_be_loaded():
