@@ -1,8 +1,6 @@
 """What a dataset spec starts with: the loaders behind scenes:, folder:, coco:, voc: and the
 registered names."""
 
-import os
-
 from boxrefine_d2.data.coco import load_coco
 from boxrefine_d2.data.folder import load_folder
 from boxrefine_d2.data.images import SCENES_PREFIX
