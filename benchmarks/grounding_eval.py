@@ -18,7 +18,7 @@ from torchvision.ops import box_iou
 from tqdm import tqdm
 
 from boxrefine_d2.discovery import build_rule
-from boxrefine_d2.discovery.build import Rule
+from boxrefine_d2.discovery.rule import DiscoveryRule
 from boxrefine_d2.engine import load_config
 from boxrefine_d2.features.text_heatmap import TextHeatmap, build_heatmap
 from boxrefine_d2.grounding.queries import averaged_heatmaps, found_in_heatmaps
@@ -116,7 +116,7 @@ class Agreement:
         return [text for text, holds in checks.items() if not holds]
 
 
-def release_rule() -> Rule:
+def release_rule() -> DiscoveryRule:
     """Boxes of a heatmap's contours as the release draws them."""
     return build_rule("contours", load_config(RELEASE, []), max_objects=ALL)
 

@@ -13,7 +13,6 @@ from boxrefine_d2.config import paper_profile
 from boxrefine_d2.data import read_image, read_pseudo_labels
 from boxrefine_d2.data.mappers import SqueezedImageMapper
 from boxrefine_d2.discovery import MaskCut, build_rule
-from boxrefine_d2.discovery.build import facet_of
 from boxrefine_d2.errors import CommandParser, UserError, run_command
 from boxrefine_d2.features import build_backbone, read_map
 from boxrefine_d2.features.command_line import add_network_arguments
@@ -64,7 +63,7 @@ def maskcut(crf: bool) -> MaskCut:
 def mask_rounds(args: argparse.Namespace, rule: MaskCut) -> list[np.ndarray]:
     """(N, H, W) bool after each round, in pixels of the original image."""
     network = build_backbone(args.backbone, args.weights)
-    facet = facet_of(rule, network.facets)
+    facet = rule.choose_facet(network.facets)
     sample = SqueezedImageMapper(rule.input_side)({"file_name": args.image, "image_id": args.image})
     features = read_map([sample["image"]], network.to(args.device), facet)
     steps = rule.mask_steps

@@ -13,8 +13,9 @@ from torch import Tensor
 
 import boxrefine_d2
 from boxrefine_d2.data.mappers import WholeImageMapper
-from boxrefine_d2.discovery.build import Rule, build_rule, facet_of
+from boxrefine_d2.discovery import build_rule
 from boxrefine_d2.discovery.mask_frames import grid_mask_to_input
+from boxrefine_d2.discovery.rule import DiscoveryRule
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.features import Backbone, build_backbone, read_map
 from boxrefine_d2.structures import FeatureMap
@@ -128,7 +129,7 @@ def match_points(
 
 
 def read_points(
-    image: str, network: Backbone, facet: str, rule: Rule | None, max_side: int
+    image: str, network: Backbone, facet: str, rule: DiscoveryRule | None, max_side: int
 ) -> Points:
     """The cells of a picture that lie in the masks of a rule, or all of them.
 
@@ -140,7 +141,7 @@ def read_points(
     centres = cell_centres(features, size)
     kept = cells_in_image(centres, size)
     if rule is not None:
-        read = facet_of(rule, network.facets)
+        read = rule.choose_facet(network.facets)
         same = features if read == facet else read_map([sample["image"]], network, read)
         kept &= _foreground(rule, same, features.grid_size).ravel()
     if not kept.any():
@@ -158,7 +159,9 @@ def read_points(
     )
 
 
-def _foreground(rule: Rule, features: FeatureMap, grid_size: tuple[int, int]) -> np.ndarray:
+def _foreground(
+    rule: DiscoveryRule, features: FeatureMap, grid_size: tuple[int, int]
+) -> np.ndarray:
     """(h, w) bool: whether the masks, on the grid or a finer one, cover the centre of each cell."""
     [found] = rule(features)
     if found.masks is None:

@@ -1,7 +1,7 @@
 """The registry of rules, and the two ways to call one."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from detectron2.config import CfgNode
 from fvcore.common.registry import Registry
@@ -11,47 +11,21 @@ from boxrefine_d2.config_checks import check_value
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.structures import FeatureMap, PseudoBoxes
 
-from .mask_steps import MaskSteps
+from .rule import DiscoveryRule
 
 # sections of DISCOVERY that a rule switches on by a parameter of the same name
 MASK_REFINEMENTS = ("crf", "bilateral")
 
-# A rule may also say which facet it reads (`facet`), that it wants images squeezed to a square (`input_side`, pixels), what
-# is done to its masks outside (`mask_steps`), and how many cuts LAPACK had to find (`dense_solves`).
-Rule = Callable[[FeatureMap], list[PseudoBoxes]]
-
-
-def facet_of(rule: Rule, facets: Sequence[str]) -> str:
-    """The facet that a rule reads of those that a network gives: its own, or else keys, or a CNN's output.
-
-    Raises: UserError if the network does not give it.
-    """
-    wanted = [rule.facet] if hasattr(rule, "facet") else ["key", "output"]
-    given = [facet for facet in wanted if facet in facets]
-    if not given:
-        raise UserError(
-            f"{type(rule).__name__} reads the facet {' or '.join(wanted)}, and the network gives {', '.join(facets)} only"
-        )
-    return given[0]
-
-
-def mask_steps_of(rule: Rule) -> MaskSteps:
-    """What is done to the rule's masks outside of it."""
-    return getattr(rule, "mask_steps", MaskSteps())
-
-
-def dense_solves_of(rule: Rule) -> int:
-    """Cuts so far that did not converge by Lanczos; 0 of a rule without cuts."""
-    return getattr(rule, "dense_solves", 0)
+Named = TypeVar("Named", bound=type[DiscoveryRule])
 
 
 class RuleRegistry(Registry):
     """Detectron2's registry with names of our choice: methods are called as on the command line."""
 
-    def register_as(self, name: str) -> Callable[[type], type]:
+    def register_as(self, name: str) -> Callable[[Named], Named]:
         """Decorator: registers a rule under `name`."""
 
-        def add(rule: type) -> type:
+        def add(rule: Named) -> Named:
             self._do_register(name, rule)
             return rule
 
@@ -61,7 +35,7 @@ class RuleRegistry(Registry):
 DISCOVERY_REGISTRY = RuleRegistry("DISCOVERY")
 DISCOVERY_REGISTRY.__doc__ = """
 Rules by name. An entry is called with keyword arguments, all of them without defaults (the defaults are in
-`config.py`, under DISCOVERY.<NAME>), and gives a callable `FeatureMap -> list[PseudoBoxes]`, one entry an image.
+`config.py`, under DISCOVERY.<NAME>), and gives a `DiscoveryRule`.
 """
 
 
@@ -75,7 +49,7 @@ def discover(name: str, features: FeatureMap, **parameters: Any) -> list[PseudoB
     return build_rule(name, **parameters)(features)
 
 
-def build_rule(name: str, cfg: CfgNode | None = None, **parameters: Any) -> Rule:
+def build_rule(name: str, cfg: CfgNode | None = None, **parameters: Any) -> DiscoveryRule:
     """The rule `name` with the settings of `cfg` (the paper profile if none), changed by `parameters`."""
     return _entry(name)(**rule_parameters(name, cfg, **parameters))
 
@@ -106,7 +80,7 @@ def rule_parameters(name: str, cfg: CfgNode | None = None, **changes: Any) -> di
     return parameters
 
 
-def _entry(name: str) -> Callable[..., Rule]:
+def _entry(name: str) -> type[DiscoveryRule]:
     if name not in DISCOVERY_REGISTRY:
         known = ", ".join(sorted(key for key, _ in DISCOVERY_REGISTRY))
         raise UserError(f"unknown discovery method {name!r}; known: {known}")

@@ -17,6 +17,7 @@ from boxrefine_d2.structures import FeatureMap, PseudoBoxes
 
 from .build import DISCOVERY_REGISTRY
 from .mask_boxes import check_choices, check_max_objects
+from .rule import DiscoveryRule
 
 _TOUCHING_CORNERS = np.ones((3, 3), dtype=bool)  # 8-connectivity
 _LEVELS = 256
@@ -29,7 +30,7 @@ CHOICES = {
 
 
 @DISCOVERY_REGISTRY.register_as("contours")
-class Contours:
+class Contours(DiscoveryRule):
     """Boxes around the contours of a heatmap, best first. The defaults are the paper's reading.
 
     Outer borders count and those of holes, too (OpenCV's RETR_TREE on Suzuki's borders); a box in a hole has a low
@@ -49,7 +50,7 @@ class Contours:
         max_objects: k, boxes an image.
     """
 
-    facet = "heatmap"
+    facets = ("heatmap",)
 
     def __init__(
         self,
@@ -81,7 +82,7 @@ class Contours:
 
         Raises: UserError for a map that is no heatmap.
         """
-        if (features.facet, features.data.shape[1], features.strides) != (self.facet, 1, (1, 1)):
+        if (features.facet, features.data.shape[1], features.strides) != ("heatmap", 1, (1, 1)):
             raise UserError(
                 f"contours reads a heatmap of one channel and stride 1, not the facet {features.facet!r} of "
                 f"{features.data.shape[1]} channels"

@@ -10,12 +10,13 @@ from boxrefine_d2.structures import FeatureMap, PseudoBoxes
 
 from .build import DISCOVERY_REGISTRY
 from .mask_boxes import check_max_objects, further_objects, pseudo_boxes_of, shared_score
+from .rule import DiscoveryRule
 
 COMPONENTS = ("largest", "release")
 
 
 @DISCOVERY_REGISTRY.register_as("dino_seg")
-class DinoSeg:
+class DinoSeg(DiscoveryRule):
     """One box per image: a component of the patches that hold most of the attention of CLS.
 
     The published box is not clipped to the image; here it is, as every box.
@@ -28,7 +29,7 @@ class DinoSeg:
         max_objects, min_area: as of TokenCut.
     """
 
-    facet = "attention"
+    facets = ("attention",)
 
     def __init__(
         self, *, head: int, mass: float, component: str, max_objects: int, min_area: float

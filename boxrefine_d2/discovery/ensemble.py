@@ -9,12 +9,13 @@ from torchvision.ops import box_iou
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.structures import FeatureMap, PseudoBoxes
 
-from .build import DISCOVERY_REGISTRY, build_rule, dense_solves_of
+from .build import DISCOVERY_REGISTRY, build_rule
 from .mask_boxes import check_max_objects
+from .rule import DiscoveryRule, ObservingRule
 
 
 @DISCOVERY_REGISTRY.register_as("ensemble")
-class Ensemble:
+class Ensemble(DiscoveryRule):
     """Boxes of several rules, ranked by agreement: the mean, over the other rules, of the IoU with their nearest box.
 
     Args (keyword):
@@ -29,24 +30,23 @@ class Ensemble:
         if len(names) < 2 or "ensemble" in names:
             raise UserError(f"ensemble: rules is {rules!r}, but two other rules or more are needed")
         self.rules = [build_rule(name) for name in names]
-        facets = {name: getattr(rule, "facet", "key") for name, rule in zip(names, self.rules)}
+        if observing := [n for n, r in zip(names, self.rules) if isinstance(r, ObservingRule)]:
+            raise UserError(
+                f"ensemble: {observing[0]} reads the whole data set first; leave it out"
+            )
+        facets = {name: rule.facets for name, rule in zip(names, self.rules)}
         if len(set(facets.values())) > 1:
-            said = ", ".join(f"{name} {facet}" for name, facet in facets.items())
+            said = ", ".join(f"{name} {' or '.join(read)}" for name, read in facets.items())
             raise UserError(f"ensemble: its rules must read the same facet, not {said}")
-        if (facet := facets[names[0]]) != "key":
-            self.facet = facet
+        self.facets = self.rules[0].facets
         self.min_agreement = min_agreement
         check_max_objects("ensemble", max_objects)
         self.max_objects, self.max_iou = max_objects, max_iou
 
-    @property
-    def dense_solves(self) -> int:
-        """Of all its rules."""
-        return sum(dense_solves_of(rule) for rule in self.rules)
-
     def __call__(self, features: FeatureMap) -> list[PseudoBoxes]:
         """One PseudoBoxes per image, the most agreed-on box first; score = agreement in [0, 1]."""
         of_rules = [rule(features) for rule in self.rules]
+        self.dense_solves = sum(rule.dense_solves for rule in self.rules)
         return [self._merge([rule[i] for rule in of_rules]) for i in range(len(features))]
 
     def _merge(self, found: list[PseudoBoxes]) -> PseudoBoxes:

@@ -3,6 +3,8 @@
 Shapes: B images, h x w cells.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from scipy import ndimage
@@ -13,10 +15,11 @@ from boxrefine_d2.structures import FeatureMap, PseudoBoxes
 
 from .build import DISCOVERY_REGISTRY
 from .mask_boxes import check_max_objects, further_objects, pseudo_boxes_of
+from .rule import DiscoveryRule, SoftMap
 
 
 @DISCOVERY_REGISTRY.register_as("found")
-class Found:
+class Found(DiscoveryRule):
     """One box per image: the 4-connected component of the mask that has the most cells, the first of equals.
 
     An image whose mask is empty gets no box; the official code stops there.
@@ -27,19 +30,24 @@ class Found:
             least (ours, not published).
     """
 
-    facet = "mask"
+    facets = ("mask",)
 
     def __init__(self, *, mask_thresh: float, max_objects: int, min_area: float):
         check_max_objects("found", max_objects)
         self.mask_thresh = mask_thresh
         self.max_objects, self.min_area = max_objects, min_area
 
+    @property
+    def soft_maps(self) -> Mapping[str, SoftMap]:
+        """The soft foreground."""
+        return {"heatmap": self.heatmap}
+
     def heatmap(self, features: FeatureMap) -> Tensor:
         """The mask itself, (B, h, w) in [0, 1], differentiable.
 
         Raises: UserError for a map that is no mask.
         """
-        if (features.facet, features.data.shape[1]) != (self.facet, 1):
+        if (features.facet, features.data.shape[1]) != ("mask", 1):
             raise UserError(
                 f"found reads a mask of one channel, not the facet {features.facet!r} of {features.data.shape[1]} "
                 "channels; use a segmenter, such as found_vits8, as backbone"

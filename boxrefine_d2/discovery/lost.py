@@ -3,6 +3,7 @@
 Shapes: B images, N = h * w cells in row-major order, C channels.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +15,7 @@ from boxrefine_d2.structures import FeatureMap, PseudoBoxes
 from .build import DISCOVERY_REGISTRY
 from .components import component_of
 from .mask_boxes import check_max_objects, further_objects, pseudo_boxes_of, shared_score
+from .rule import DiscoveryRule, SoftMap
 
 
 @dataclass
@@ -54,7 +56,7 @@ def lost_maps(tokens: Tensor, k_patches: int) -> LostMaps:
 
 
 @DISCOVERY_REGISTRY.register_as("lost")
-class Lost:
+class Lost(DiscoveryRule):
     """One box per image: seed of the lowest degree, expanded, the component that holds the seed.
 
     Args (keyword):
@@ -71,6 +73,11 @@ class Lost:
         self.k_patches = k_patches
         self.centre = centre
         self.max_objects, self.min_area = max_objects, min_area
+
+    @property
+    def soft_maps(self) -> Mapping[str, SoftMap]:
+        """The soft foreground, and where the seed is."""
+        return {"heatmap": self.heatmap, "inverse_degree": self.inverse_degree}
 
     def heatmap(self, features: FeatureMap) -> Tensor:
         """The soft foreground (B, h, w) in [0, 1], differentiable: 0.5 is the border that the boxes are drawn along.

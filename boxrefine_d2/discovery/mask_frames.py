@@ -7,7 +7,7 @@ from PIL import Image
 
 from boxrefine_d2.errors import UserError
 
-Rule = Literal["nearest", "bicubic"]
+Upsampling = Literal["nearest", "bicubic"]
 RULES = ("nearest", "bicubic")
 
 
@@ -32,7 +32,9 @@ def grid_mask_to_input(
     return _nearest(mask, padded)[:height, :width]
 
 
-def input_mask_to_image(mask: np.ndarray, image_size: tuple[int, int], rule: Rule) -> np.ndarray:
+def input_mask_to_image(
+    mask: np.ndarray, image_size: tuple[int, int], rule: Upsampling
+) -> np.ndarray:
     """A mask in the pixels of the original image.
 
     Args:

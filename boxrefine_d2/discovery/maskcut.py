@@ -22,6 +22,7 @@ from .mask_agreement import mask_iou
 from .mask_boxes import pseudo_boxes_of
 from .mask_steps import MaskSteps
 from .normalized_cut import normalized_cut, similarity_edges
+from .rule import DiscoveryRule
 from .tokencut import bipartition, first_largest
 
 
@@ -47,7 +48,7 @@ class _Image:
 
 
 @DISCOVERY_REGISTRY.register_as("maskcut")
-class MaskCut:
+class MaskCut(DiscoveryRule):
     """At most `n_masks` disjoint masks per image, each from a cut of what the ones before have left.
 
     Args (keyword):
@@ -65,7 +66,6 @@ class MaskCut:
             it. False is the code: their features are 0, and cells without edges stay in the graph with eps to every
             other; all of them fall on one side of a later cut, whose component may pass through them.
         crf: the numbers of `crf_masks`, by which discover.py refines the masks; False leaves them as they are.
-    Attributes: dense_solves: cuts so far that LAPACK had to find.
     """
 
     def __init__(
@@ -96,7 +96,6 @@ class MaskCut:
         self.max_iou, self.min_area = max_iou, min_area
         self.repeat_rejected = repeat_rejected
         self.mask_affinity = mask_affinity
-        self.dense_solves = 0
         self.mask_steps = MaskSteps(
             refine=partial(crf_masks, **crf) if crf else None,
             require=require_pydensecrf if crf else None,

@@ -4,6 +4,8 @@ published no code for that step.
 Shapes: B images, H x W pixels of the input, H' x W' with its padding.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from scipy import ndimage
@@ -14,6 +16,7 @@ from boxrefine_d2.structures import FeatureMap, PseudoBoxes
 
 from .build import DISCOVERY_REGISTRY
 from .mask_boxes import check_choices, check_max_objects
+from .rule import DiscoveryRule, SoftMap
 
 _TOUCHING_CORNERS = np.ones((3, 3), dtype=bool)  # 8-connectivity
 
@@ -25,7 +28,7 @@ CHOICES = {
 
 
 @DISCOVERY_REGISTRY.register_as("move")
-class Move:
+class Move(DiscoveryRule):
     """One box per image: the largest 8-connected component of the mask. The defaults are the paper's reading.
 
     Args (keyword):
@@ -41,7 +44,7 @@ class Move:
             (ours, not published).
     """
 
-    facet = "mask"
+    facets = ("mask",)
 
     def __init__(
         self,
@@ -64,12 +67,17 @@ class Move:
         self.square_fallback = fallback == "square"
         self.max_objects, self.min_area = max_objects, min_area
 
+    @property
+    def soft_maps(self) -> Mapping[str, SoftMap]:
+        """The soft foreground."""
+        return {"heatmap": self.heatmap}
+
     def heatmap(self, features: FeatureMap) -> Tensor:
         """The mask itself, (B, H', W') in [0, 1] at the padded size, differentiable.
 
         Raises: UserError for a map that is no mask.
         """
-        if (features.facet, features.data.shape[1], features.strides) != (self.facet, 1, (1, 1)):
+        if (features.facet, features.data.shape[1], features.strides) != ("mask", 1, (1, 1)):
             raise UserError(
                 f"move reads a mask of one channel and stride 1, not the facet {features.facet!r} of "
                 f"{features.data.shape[1]} channels; use a segmenter, such as move_vits8, as backbone"

@@ -5,7 +5,7 @@ foreground predictor w = sum_i (|f_i| - tau) u_i = v - tau u, up to a constant, 
 tau = |v| / |u|. One pass over the data gives v and u; nothing is trained.
 """
 
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -18,10 +18,11 @@ from boxrefine_d2.structures import FeatureMap, PseudoBoxes
 
 from .build import DISCOVERY_REGISTRY
 from .mask_boxes import check_max_objects, further_objects, pseudo_boxes_of, shared_score
+from .rule import ObservingRule, SoftMap
 
 
 @DISCOVERY_REGISTRY.register_as("representer")
-class Representer:
+class Representer(ObservingRule):
     """One box per image: the largest component of the activation map, min-max normalised, above a threshold.
 
     It has to see the data set once before it can be called: `observe` for each batch.
@@ -30,11 +31,7 @@ class Representer:
         threshold: of the normalised map (open in the supplement).
         upsample: bilinearly to pixels of the input before the threshold (recommended), or on the grid.
         max_objects, min_area: as of TokenCut.
-
-    Attributes: observes: that a pass over the data comes first.
     """
-
-    observes = True
 
     def __init__(self, *, threshold: float, upsample: bool, max_objects: int, min_area: float):
         if not 0 <= threshold < 1:
@@ -45,7 +42,7 @@ class Representer:
         self.upsample = upsample
         check_max_objects("representer", max_objects)
         self.max_objects, self.min_area = max_objects, min_area
-        self.state: dict[str, Any] = {}
+        self.state = {}
 
     @torch.no_grad()
     def observe(self, features: FeatureMap) -> None:
@@ -77,6 +74,11 @@ class Representer:
                 "another facet or backbone"
             )
         return predictor
+
+    @property
+    def soft_maps(self) -> Mapping[str, SoftMap]:
+        """The soft foreground."""
+        return {"heatmap": self.heatmap}
 
     def heatmap(self, features: FeatureMap) -> Tensor:
         """The activation w . f, min-max normalised over the image, (B, h, w) in [0, 1], differentiable."""

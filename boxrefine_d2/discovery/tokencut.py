@@ -3,6 +3,7 @@
 Shapes: B images, N = h * w cells in row-major order, C channels.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -20,6 +21,7 @@ from .components import component_of
 from .mask_boxes import check_max_objects, further_objects, pseudo_boxes_of, shared_score
 from .mask_steps import MaskSteps
 from .normalized_cut import Cut, normalized_cut, similarity_edges
+from .rule import DiscoveryRule, SoftMap
 
 
 @dataclass
@@ -59,7 +61,7 @@ def first_largest(values: Tensor, tie_tolerance: float) -> Tensor:
 
 
 @DISCOVERY_REGISTRY.register_as("tokencut")
-class TokenCut:
+class TokenCut(DiscoveryRule):
     """One box per image: the component of the seed in the foreground of the cut.
 
     Args (keyword):
@@ -70,7 +72,6 @@ class TokenCut:
             False leaves them as they are.
         max_objects, min_area: further components of the foreground, and the share of the grid each covers at least
             (ours, not published).
-    Attributes: dense_solves: images so far whose cut LAPACK had to find.
     """
 
     def __init__(
@@ -89,16 +90,18 @@ class TokenCut:
         self.tau, self.eps = tau, eps
         self.tie_tolerance = tie_tolerance
         self.max_objects, self.min_area = max_objects, min_area
-        self.dense_solves = 0
-        self.mask_steps = (
-            MaskSteps(refine=partial(bilateral_masks, **bilateral), boxes_from_masks=True)
-            if bilateral
-            else MaskSteps()
-        )
+        if bilateral:
+            refine = partial(bilateral_masks, **bilateral)
+            self.mask_steps = MaskSteps(refine=refine, boxes_from_masks=True)
 
     def cut(self, features: FeatureMap) -> Cut:
         """The cut of each image's graph."""
         return normalized_cut(similarity_edges(features.tokens(), self.tau), self.eps)
+
+    @property
+    def soft_maps(self) -> Mapping[str, SoftMap]:
+        """The soft foreground."""
+        return {"heatmap": self.heatmap}
 
     def heatmap(self, features: FeatureMap) -> Tensor:
         """The soft foreground (B, h, w) in [0, 1], differentiable: 0.5 between what is like either side.

@@ -10,7 +10,7 @@ from detectron2.config import CfgNode
 from torch import Tensor, nn
 
 from boxrefine_d2.discovery import build_rule
-from boxrefine_d2.discovery.build import Rule
+from boxrefine_d2.discovery.rule import DiscoveryRule
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.features.text_heatmap import TextHeatmap, build_heatmap
 from boxrefine_d2.language.build import build_clip
@@ -34,7 +34,7 @@ class HeatmapModel(nn.Module):
         map_network: TextHeatmap,
         clip: Clip,
         losses: LocalisationLosses,
-        discovery: Rule,
+        discovery: DiscoveryRule,
         start_layer: int,
         square_size: int,
         autocast: bool = False,

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from boxrefine_d2.discovery.build import Rule
+from boxrefine_d2.discovery.rule import DiscoveryRule
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.structures import FeatureMap, Found, PseudoBoxes, union_box
 
@@ -47,7 +47,7 @@ def _parts(phrases: list[str]) -> Iterator[list[str]]:
         yield phrases[start : start + PAIRS_AT_ONCE]
 
 
-def found_in_heatmaps(heatmaps: Tensor, rule: Rule, size: tuple[int, int]) -> list[Found]:
+def found_in_heatmaps(heatmaps: Tensor, rule: DiscoveryRule, size: tuple[int, int]) -> list[Found]:
     """Points and boxes of (Q, S, S) heatmaps of one image of (H, W).
 
     Raises: UserError for a heatmap that is not finite: its brightest pixel would be the first one.

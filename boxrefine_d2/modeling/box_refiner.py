@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torchvision.ops import box_iou
 
 from boxrefine_d2.discovery import build_rule
-from boxrefine_d2.discovery.build import Rule, facet_of
+from boxrefine_d2.discovery.rule import DiscoveryRule, ObservingRule
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.features import build_backbone
 from boxrefine_d2.features.padding import normalise_and_pad
@@ -54,7 +54,7 @@ class BoxRefiner(nn.Module):
         *,
         map_network: Refinable,
         map_detector: MapDetector,
-        discovery: Rule,
+        discovery: DiscoveryRule,
         discovery_name: str,
         map_input: MapInput,
         preservation: PreservationLoss,
@@ -325,15 +325,15 @@ class BoxRefiner(nn.Module):
 
 
 def _check_parts(
-    network: nn.Module, rule: Rule, preservation: PreservationLoss, head_alone: bool
+    network: nn.Module, rule: DiscoveryRule, preservation: PreservationLoss, head_alone: bool
 ) -> None:
     is_segmenter = isinstance(network, Segmenter)
     if not (is_segmenter or hasattr(network, "forward_last_block")):
         raise UserError(
             "MODEL.MAP_NETWORK.NAME: refinement needs a transformer or a segmenter, not a CNN"
         )
-    facet_of(rule, [map_facet(network)])
-    if getattr(rule, "observes", False):
+    rule.choose_facet([map_facet(network)])
+    if isinstance(rule, ObservingRule):
         raise UserError(
             f"DISCOVERY.NAME: {type(rule).__name__} reads a whole data set first, and f changes at every step; write its "
             "boxes with tools/discover.py and give them with +pseudo=FILE and REFINE.TARGETS annotations"

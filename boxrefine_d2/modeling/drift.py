@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import box_area, box_iou
 
-from boxrefine_d2.discovery.build import Rule
+from boxrefine_d2.discovery.rule import DiscoveryRule
 from boxrefine_d2.features.reading import Refinable, map_of, shared_part
 from boxrefine_d2.structures import FeatureMap, PseudoBoxes
 
@@ -69,7 +69,9 @@ class DriftProbe:
         start, start_boxes: what `measure` says of the frozen copy.
     """
 
-    def __init__(self, pictures: Tensor, reference: Refinable, rule: Rule, batch_size: int):
+    def __init__(
+        self, pictures: Tensor, reference: Refinable, rule: DiscoveryRule, batch_size: int
+    ):
         """Args:
         pictures: (P, 3, S, S), normalised.
         reference: f's frozen copy.

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from boxrefine_d2.discovery.build import Rule
+from boxrefine_d2.discovery.rule import DiscoveryRule
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.features.reading import Reading
 from boxrefine_d2.features.vit import LastBlock
@@ -48,7 +48,7 @@ TOKEN_INPUTS: dict[str, Callable[[LastBlock, bool], Tensor]] = {
 }
 
 
-# name -> methods of the rule, one a channel; the last one fills the channels that are left
+# name -> soft maps of the rule, one a channel; the last one fills the channels that are left
 RULE_INPUTS: dict[str, tuple[str, ...]] = {
     "heatmap_as_image": ("heatmap",),
     "heatmap_and_degree_as_image": ("heatmap", "inverse_degree"),
@@ -56,7 +56,7 @@ RULE_INPUTS: dict[str, tuple[str, ...]] = {
 
 
 def build_map_input(
-    name: str, *, with_cls: bool, with_tokens: bool, rule: Rule, pool: int = 1
+    name: str, *, with_cls: bool, with_tokens: bool, rule: DiscoveryRule, pool: int = 1
 ) -> MapInput:
     """The adapter `name`: f's reading to a picture (B, 3, H, W), with gradient.
 
@@ -74,7 +74,9 @@ def build_map_input(
     return show if pool == 1 else lambda reading: F.avg_pool2d(show(reading), pool)
 
 
-def _build_unpooled(name: str, *, with_cls: bool, with_tokens: bool, rule: Rule) -> MapInput:
+def _build_unpooled(
+    name: str, *, with_cls: bool, with_tokens: bool, rule: DiscoveryRule
+) -> MapInput:
     if name in TOKEN_INPUTS and not with_tokens:
         raise UserError(
             f"MODEL.MAP_DETECTOR.INPUT {name!r} shows a transformer's tokens, and f is a segmenter; use heatmap_as_image"
@@ -84,15 +86,17 @@ def _build_unpooled(name: str, *, with_cls: bool, with_tokens: bool, rule: Rule)
     if name not in RULE_INPUTS:
         known = ", ".join([*TOKEN_INPUTS, *RULE_INPUTS])
         raise UserError(f"MODEL.MAP_DETECTOR.INPUT {name!r} is unknown; known: {known}")
-    methods = RULE_INPUTS[name]
-    if not all(hasattr(rule, method) for method in methods):
+    names, known_maps = RULE_INPUTS[name], rule.soft_maps
+    if not known_maps.keys() >= set(names):
         raise UserError(
-            f"MODEL.MAP_DETECTOR.INPUT {name!r} needs a rule that gives {' and '.join(methods)}, which "
+            f"MODEL.MAP_DETECTOR.INPUT {name!r} needs a rule that gives {' and '.join(names)}, which "
             f"{type(rule).__name__} does not; use one of {', '.join(TOKEN_INPUTS)}"
         )
 
+    soft_maps = [known_maps[name] for name in names]
+
     def show(reading: Reading) -> Tensor:
-        maps = [getattr(rule, method)(reading.map) for method in methods]
+        maps = [soft_map(reading.map) for soft_map in soft_maps]
         picture = torch.stack([*maps, *maps[-1:] * (3 - len(maps))], dim=1)
         for axis, stride in zip((2, 3), reading.map.strides, strict=True):
             # a mask's cells are pixels already

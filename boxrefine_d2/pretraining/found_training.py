@@ -10,7 +10,7 @@ from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 
 from boxrefine_d2.discovery import build_rule
-from boxrefine_d2.discovery.build import Rule
+from boxrefine_d2.discovery.rule import DiscoveryRule
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.features import build_segmenter
 from boxrefine_d2.features.found_head import FoundSegmenter
@@ -50,7 +50,7 @@ class FoundTraining(nn.Module):
         bilateral_weight: float,
         self_weight: float,
         weight_decay: float,
-        discovery: Rule,
+        discovery: DiscoveryRule,
         discovery_name: str,
     ):
         """Args:

@@ -9,7 +9,7 @@ from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 
 from boxrefine_d2.discovery import build_rule
-from boxrefine_d2.discovery.build import Rule
+from boxrefine_d2.discovery.rule import DiscoveryRule
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.features import build_segmenter
 from boxrefine_d2.features.move_segmenter import MoveSegmenter
@@ -54,7 +54,7 @@ class MoveTraining(nn.Module):
         copy_real: bool,
         segmenter_optimizer: dict[str, Any],
         discriminator_optimizer: dict[str, Any],
-        discovery: Rule,
+        discovery: DiscoveryRule,
         discovery_name: str,
         autocast: bool = False,
     ):

@@ -4,13 +4,13 @@ from typing import Any
 
 import torch
 
-from boxrefine_d2.discovery.build import Rule, facet_of
+from boxrefine_d2.discovery.rule import DiscoveryRule
 from boxrefine_d2.features import Backbone, read_map
 
 
 @torch.no_grad()
 def rule_boxes(
-    network: Backbone, rule: Rule, name: str, batched_inputs: list[dict[str, Any]]
+    network: Backbone, rule: DiscoveryRule, name: str, batched_inputs: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
     """{"pseudo_boxes": {name: boxes}} per image, in the frame of the original image.
 
@@ -18,7 +18,7 @@ def rule_boxes(
         and "width" of the original image.
     """
     pictures = [x["image"] for x in batched_inputs]
-    found = rule(read_map(pictures, network, facet_of(rule, network.facets)))
+    found = rule(read_map(pictures, network, rule.choose_facet(network.facets)))
     return [
         {"pseudo_boxes": {name: boxes.resized((x["height"], x["width"]))}}
         for boxes, x in zip(found, batched_inputs, strict=True)

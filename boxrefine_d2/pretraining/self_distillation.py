@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from boxrefine_d2.discovery import build_rule
-from boxrefine_d2.discovery.build import Rule
+from boxrefine_d2.discovery.rule import DiscoveryRule
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.features import build_backbone
 from boxrefine_d2.features.padding import normalise_and_pad
@@ -41,7 +41,7 @@ class SelfDistillation(nn.Module):
         grouping: GroupingLoss | None,
         grouping_weight: float,
         drop_path: float,
-        discovery: Rule,
+        discovery: DiscoveryRule,
         discovery_name: str,
         autocast: bool,
     ):

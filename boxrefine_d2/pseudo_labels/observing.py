@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save
 from torch import Tensor
 
-from boxrefine_d2.discovery.build import Rule
+from boxrefine_d2.discovery.rule import ObservingRule
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.features.checkpoint_file import read_safetensors
 from boxrefine_d2.files.atomic import atomic_binary_file
@@ -18,12 +18,9 @@ from boxrefine_d2.files.inputs import check_regular_file
 from boxrefine_d2.structures import FeatureMap
 
 
-def observes(rule: Rule) -> bool:
-    """Whether the rule wants to see the data set first."""
-    return getattr(rule, "observes", False)
-
-
-def observe(rule: Any, maps: Iterable[FeatureMap], output: Path, info: dict[str, Any]) -> None:
+def observe(
+    rule: ObservingRule, maps: Iterable[FeatureMap], output: Path, info: dict[str, Any]
+) -> None:
     """Shows the rule every map, once: what it learnt is kept beside the output until that is written.
 
     The main process looks, the others wait, so that the sums are always of one order.

@@ -5,13 +5,12 @@ from typing import Any
 import torch
 
 from boxrefine_d2.discovery import build_rule
-from boxrefine_d2.discovery.build import facet_of, mask_steps_of
+from boxrefine_d2.discovery.rule import ObservingRule
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.features import build_backbone, read_map
 from boxrefine_d2.features.device import check_device, precision_of
 
 from .finishing import annotations_of, grid_masks
-from .observing import observes
 from .run import image_mapper
 from .settings import DiscoverySettings
 
@@ -28,13 +27,13 @@ def discover_image(
     """
     check_device(device)
     rule = build_rule(settings.method, **settings.parameters)
-    if observes(rule):
+    if isinstance(rule, ObservingRule):
         raise UserError(
             f"{settings.method} compares a picture with a whole data set; run discover.py on one"
         )
     backbone = build_backbone(settings.backbone, settings.weights)
-    facet = facet_of(rule, backbone.facets)
-    steps = mask_steps_of(rule)
+    facet = rule.choose_facet(backbone.facets)
+    steps = rule.mask_steps
     if steps.require:
         steps.require()
     record = {"file_name": image, "image_id": image}

@@ -19,7 +19,7 @@ from boxrefine_d2.data.frames import with_pixel_sizes
 from boxrefine_d2.data.loaders import UnreadableImage, WholeImageLoader
 from boxrefine_d2.data.mappers import ImageMapper, SqueezedImageMapper, WholeImageMapper
 from boxrefine_d2.discovery import build_rule
-from boxrefine_d2.discovery.build import Rule, dense_solves_of, facet_of, mask_steps_of
+from boxrefine_d2.discovery.rule import DiscoveryRule, ObservingRule
 from boxrefine_d2.features import Backbone, build_backbone
 from boxrefine_d2.features.device import check_device, precision_of
 from boxrefine_d2.files.outputs import check_output_file
@@ -29,7 +29,7 @@ from .ending import DiscoverySummary, Plan, end
 from .finishing import finisher, grid_masks
 from .finite_maps import read_finite_maps
 from .journal import Entry, Journal
-from .observing import observe, observes
+from .observing import observe
 from .planning import failure, plan_batches
 from .settings import DiscoverySettings
 from .sharing import Part, claim
@@ -69,8 +69,8 @@ def discover_dataset(
         )
     rule = build_rule(settings.method, **settings.parameters)
     backbone = build_backbone(settings.backbone, settings.weights)
-    facet = facet_of(rule, backbone.facets)  # mistakes come before any image is read
-    if require := mask_steps_of(rule).require:
+    facet = rule.choose_facet(backbone.facets)  # mistakes come before any image is read
+    if require := rule.mask_steps.require:
         require()
     dataset = with_pixel_sizes(load_spec(data), data)
     records = dataset.records
@@ -87,7 +87,7 @@ def discover_dataset(
     with journal:
         todo = [i for i in range(part.first, len(batches), part.step) if i not in journal]
         backbone.to(device, precision_of(settings.precision))
-        if observes(rule) and any(comm.all_gather(bool(todo))):
+        if isinstance(rule, ObservingRule) and any(comm.all_gather(bool(todo))):
             seen = WholeImageLoader(batches, mapper, num_workers)
             observe(rule, _maps(seen, backbone, facet, len(records)), output, info)
         done_now = 0
@@ -102,10 +102,11 @@ def discover_dataset(
         return end(plan, journal, part, done_now, perf_counter() - start)
 
 
-def image_mapper(settings: DiscoverySettings, rule: Rule) -> ImageMapper:
+def image_mapper(settings: DiscoverySettings, rule: DiscoveryRule) -> ImageMapper:
     """How the rule's network gets its image: squeezed to a square, or whole, reduced above `max_side`."""
-    side = getattr(rule, "input_side", 0)
-    return SqueezedImageMapper(side) if side else WholeImageMapper(settings.max_side)
+    if rule.input_side:
+        return SqueezedImageMapper(rule.input_side)
+    return WholeImageMapper(settings.max_side)
 
 
 @torch.no_grad()
@@ -125,25 +126,25 @@ def _maps(
 def _entries(
     todo: list[int],
     loader: WholeImageLoader,
-    rule: Rule,
+    rule: DiscoveryRule,
     backbone: Backbone,
     facet: str,
     num_workers: int,
 ) -> Iterator[tuple[int, Entry]]:
     """The finished batches: for each image its line and its annotations, and what failed."""
-    steps = mask_steps_of(rule)
+    steps = rule.mask_steps
     with finisher(steps, num_workers) as finish:
         for index, samples in zip(todo, loader.with_unreadable(), strict=True):
             features, samples = read_finite_maps(samples, backbone, facet)
             readable = [s for s in samples if not isinstance(s, UnreadableImage)]
-            work, solved_before = [], dense_solves_of(rule)
+            work, solved_before = [], rule.dense_solves
             if features:
                 pairs = zip(readable, rule(features), strict=True)
                 work = [
                     (s["image_id"], grid_masks(s, boxes, features, steps)) for s, boxes in pairs
                 ]
             images, failed = _lines(samples)
-            counts = {"failed": failed, "dense_solves": dense_solves_of(rule) - solved_before}
+            counts = {"failed": failed, "dense_solves": rule.dense_solves - solved_before}
             for what, annotations in finish.add((index, images, counts), work):
                 yield _entry(*what, annotations)
         for what, annotations in finish.rest():

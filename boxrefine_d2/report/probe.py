@@ -15,7 +15,7 @@ from torch import Tensor
 
 from boxrefine_d2.data import ImageReadError, load_spec
 from boxrefine_d2.discovery import build_rule, rule_parameters
-from boxrefine_d2.discovery.build import Rule, facet_of
+from boxrefine_d2.discovery.rule import DiscoveryRule, ObservingRule
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.features import build_backbone, read_map
 from boxrefine_d2.features.device import check_device, precision_of
@@ -23,7 +23,6 @@ from boxrefine_d2.files.atomic import atomic_binary_file
 from boxrefine_d2.files.names import shown_name
 from boxrefine_d2.files.outputs import check_output_file
 from boxrefine_d2.pseudo_labels import DiscoverySettings
-from boxrefine_d2.pseudo_labels.observing import observes
 from boxrefine_d2.pseudo_labels.run import image_mapper
 from boxrefine_d2.structures import FeatureMap
 
@@ -72,7 +71,7 @@ def probe(data: str, output: Path, settings: DiscoverySettings, device: str = "c
     check_output_file(picture)
     rule = build_rule(settings.method, **settings.parameters)
     backbone = build_backbone(settings.backbone, settings.weights)
-    facet = facet_of(rule, backbone.facets)
+    facet = rule.choose_facet(backbone.facets)
     samples = _first_readable(data, settings, rule)
     backbone.to(device, precision_of(settings.precision))
     tau = edge_thresh(settings)
@@ -80,9 +79,9 @@ def probe(data: str, output: Path, settings: DiscoverySettings, device: str = "c
     maps = {
         name: [read_map([sample["image"]], backbone, name) for sample in samples] for name in facets
     }
-    if observes(rule):  # judged by five images, not by the data set
+    if isinstance(rule, ObservingRule):  # judged by five images, not by the data set
         for features in maps[facet]:
-            rule.observe(features)  # type: ignore[attr-defined]
+            rule.observe(features)
     probed = [
         ProbedImage(
             shown_name(sample["relative_name"]),
@@ -140,7 +139,9 @@ def _pairs(cells: Tensor) -> Tensor:
     return cosines[different] if len(unit) > 1 else cosines.flatten()
 
 
-def _first_readable(data: str, settings: DiscoverySettings, rule: Rule) -> list[dict[str, Any]]:
+def _first_readable(
+    data: str, settings: DiscoverySettings, rule: DiscoveryRule
+) -> list[dict[str, Any]]:
     mapper, samples, reasons = image_mapper(settings, rule), [], []
     records = load_spec(data).records
     for record in records:

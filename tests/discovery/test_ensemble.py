@@ -5,6 +5,7 @@ from boxrefine_d2.discovery import build_rule, discover
 from boxrefine_d2.discovery.ensemble import agreement
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.structures import PseudoBoxes
+from tests.toy_rules import RuleOf
 
 from .test_lost import planted_square
 
@@ -24,7 +25,7 @@ def ensemble_of(monkeypatch, found, **parameters):
     rule = build_rule("ensemble", **parameters)
     scores = [torch.ones(len(boxes)) for boxes in found]
     rule.rules = [
-        lambda _, boxes=boxes, s=s: [PseudoBoxes(torch.tensor(boxes), s, (60, 60))]
+        RuleOf(lambda _, boxes=boxes, s=s: [PseudoBoxes(torch.tensor(boxes), s, (60, 60))])
         for boxes, s in zip(found, scores, strict=True)
     ]
     return rule(planted_square((4, 4), (1, 1, 2, 2)))[0]
@@ -57,7 +58,7 @@ def test_planted_square_is_found_by_the_real_rules(box):
     [
         ("lost", "two other rules or more"),
         ("lost, ensemble", "two other rules or more"),
-        ("lost, dino_seg", "lost key, dino_seg attention"),
+        ("lost, dino_seg", "lost key or output, dino_seg attention"),
         ("lost, tokencat", "unknown discovery method 'tokencat'"),
     ],
 )

@@ -193,7 +193,7 @@ def test_defaults_come_from_the_paper_profile():
         "max_objects": 1,
         "min_area": 0.01,
     }
-    assert DISCOVERY_REGISTRY.get("move").facet == "mask"
+    assert DISCOVERY_REGISTRY.get("move").facets == ("mask",)
 
 
 def test_mistakes_are_named():

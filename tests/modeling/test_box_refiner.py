@@ -13,6 +13,7 @@ from boxrefine_d2.modeling.map_inputs import RULE_INPUTS, TOKEN_INPUTS, build_ma
 from boxrefine_d2.modeling.preservation import PreservationLoss
 from boxrefine_d2.modeling.trunks import build_trunk
 from boxrefine_d2.structures import PseudoBoxes, normalise
+from tests.toy_rules import RuleOf
 
 SIDE = 64
 
@@ -135,7 +136,7 @@ def test_targets_follow_the_current_network():
         assert not features.data.requires_grad
         return build_rule("lost")(features)
 
-    model = tiny_refiner(discovery=spy)
+    model = tiny_refiner(discovery=RuleOf(spy))
     model.set_phase("refine")
     optimizer = torch.optim.SGD(model.map_network.parameters(), lr=0.1)
     step(model, square_batch(), optimizer)
@@ -156,7 +157,7 @@ def targets_seen(model, monkeypatch) -> list[torch.Tensor]:
 
 
 def test_given_boxes_take_the_place_of_the_rules_in_both_phases(monkeypatch):
-    model = tiny_refiner(discovery=lambda features: pytest.fail("the rule was asked"))
+    model = tiny_refiner(discovery=RuleOf(lambda _: pytest.fail("the rule was asked")))
     given = torch.tensor([[0.5, 0.5, 0.2, 0.4], [0.3, 0.3, 0.2, 0.2]])
     seen = targets_seen(model, monkeypatch)
     for phase in ("detector", "refine"):
@@ -176,7 +177,7 @@ def test_the_control_teaches_h_the_boxes_of_the_next_image_and_refines_with_its_
     def rule(features):
         return [PseudoBoxes(box[None], torch.ones(1), (SIDE, SIDE)) for box in boxes]
 
-    model = tiny_refiner(discovery=rule, shuffle_boxes=True)
+    model = tiny_refiner(discovery=RuleOf(rule), shuffle_boxes=True)
     seen = targets_seen(model, monkeypatch)
     for phase, order in (("detector", [1, 2, 0]), ("refine", [0, 1, 2])):
         model.set_phase(phase)

@@ -19,6 +19,7 @@ from boxrefine_d2.modeling.map_inputs import (
 )
 from boxrefine_d2.modeling.trunks import build_trunk
 from boxrefine_d2.structures import FeatureMap
+from tests.toy_rules import RuleOf
 
 
 def detector_cfg(trunk="small_cnn"):
@@ -152,8 +153,8 @@ def test_mistaken_adapters_are_named():
     kind = {"with_cls": False, "with_tokens": True}
     with pytest.raises(UserError, match="'qkv' is unknown; known: qkv_as_image, keys_as_image"):
         build_map_input("qkv", **kind, rule=build_rule("lost"))
-    with pytest.raises(UserError, match="needs a rule that gives heatmap, which function does not"):
-        build_map_input("heatmap_as_image", **kind, rule=lambda features: [])
+    with pytest.raises(UserError, match="needs a rule that gives heatmap, which RuleOf does not"):
+        build_map_input("heatmap_as_image", **kind, rule=RuleOf(lambda _: []))
     with pytest.raises(UserError, match="and f is a segmenter; use heatmap_as_image"):
         build_map_input("qkv_as_image", with_cls=False, with_tokens=False, rule=build_rule("move"))
 

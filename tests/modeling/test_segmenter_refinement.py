@@ -6,6 +6,7 @@ from detectron2.utils.events import EventStorage
 from torch import nn
 
 from boxrefine_d2.discovery import build_rule
+from boxrefine_d2.discovery.rule import DiscoveryRule
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.features.cnn import VGG16
 from boxrefine_d2.features.move_segmenter import MoveSegmenter
@@ -45,10 +46,10 @@ def refiner(network=None, on="mask", rule="move", weight=1.0, **choices) -> BoxR
     ).train()
 
 
-class AsWideAsItsMean:
+class AsWideAsItsMean(DiscoveryRule):
     """A rule that no change of a mask escapes."""
 
-    facet = "mask"
+    facets = ("mask",)
 
     def __call__(self, features):
         widths = 1 + features.data.flatten(1).mean(dim=1)
