@@ -254,9 +254,8 @@ def _add_refinement(cfg: CN) -> None:
     cfg.REFINE.DETECTOR_ITERS = 0  # the paper never returns to h; release: 620
     # feature preservation, ||f(I) - f^h(I)||^2
     cfg.REFINE.PRESERVATION_WEIGHT = 1.0
-    cfg.REFINE.REG_ON = (
-        "cls"  # cls (after the final norm) or keys; mask, and only that, of a segmenter
-    )
+    # of a transformer cls (after the final norm) or keys; of a segmenter mask; of any other network map
+    cfg.REFINE.REG_ON = "cls"
     cfg.REFINE.REG_REDUCTION = "sum"  # over channels: sum (the formula) or mean (release)
     # how many training images the record at the end of a run is measured on; 0 is all of them
     cfg.REFINE.RECORD_IMAGES = 0

@@ -146,7 +146,7 @@ _GROUPS: list[tuple[Limit, str]] = [
     (between(1, 1e30), "REFINE.DRIFT.AREA_FACTOR"),
     (_COUNT, "REFINE.DRIFT.PERIOD"),
     (_ONE, "REFINE.DRIFT.IMAGES"),
-    (one_of("cls", "keys", "mask"), "REFINE.REG_ON"),
+    (one_of("cls", "keys", "mask", "map"), "REFINE.REG_ON"),
     (one_of("sum", "mean"), "REFINE.REG_REDUCTION"),
     (one_of("rule", "reference", "annotations"), "REFINE.TARGETS"),
     # rules

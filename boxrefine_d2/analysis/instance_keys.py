@@ -17,7 +17,7 @@ from tqdm import tqdm
 from boxrefine_d2.data import ImageReadError, LoadedDataset
 from boxrefine_d2.data.mappers import WholeImageMapper
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.features import Backbone, read_map
+from boxrefine_d2.features import MapNetwork, read_map
 from boxrefine_d2.structures import FeatureMap
 from boxrefine_d2.structures.segmentation import checked_rle
 
@@ -48,7 +48,7 @@ class MeanKeys:
 
 @torch.no_grad()
 def mean_keys(
-    dataset: LoadedDataset, network: Backbone, *, per: str, max_side: int, name: str
+    dataset: LoadedDataset, network: MapNetwork, *, per: str, max_side: int, name: str
 ) -> MeanKeys:
     """The mean key, of the last block, of every instance or of every image.
 

@@ -17,7 +17,7 @@ from boxrefine_d2.discovery import build_rule
 from boxrefine_d2.discovery.mask_frames import grid_mask_to_input
 from boxrefine_d2.discovery.rule import DiscoveryRule
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.features import Backbone, build_backbone, read_map
+from boxrefine_d2.features import MapNetwork, build_backbone, read_map
 from boxrefine_d2.structures import FeatureMap
 
 from .best_buddies import Buddies, best_buddies
@@ -129,7 +129,7 @@ def match_points(
 
 
 def read_points(
-    image: str, network: Backbone, facet: str, rule: DiscoveryRule | None, max_side: int
+    image: str, network: MapNetwork, facet: str, rule: DiscoveryRule | None, max_side: int
 ) -> Points:
     """The cells of a picture that lie in the masks of a rule, or all of them.
 

@@ -14,8 +14,9 @@ from boxrefine_d2.data.images import ImageReadError
 from boxrefine_d2.data.mappers import SquareMapper
 from boxrefine_d2.evaluation import corloc
 from boxrefine_d2.features.padding import normalise_and_pad
-from boxrefine_d2.modeling.box_refiner import REFINE, BoxRefiner
+from boxrefine_d2.modeling.box_refiner import BoxRefiner
 from boxrefine_d2.modeling.drift import DriftLimits, DriftProbe, DriftSignals
+from boxrefine_d2.modeling.phased_refiner import REFINE
 from boxrefine_d2.structures import to_xyxy
 
 from .hooks import StopTraining

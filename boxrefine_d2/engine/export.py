@@ -7,6 +7,7 @@ from detectron2.config import CfgNode
 from torch import nn
 
 import boxrefine_d2
+from boxrefine_d2.features.map_network import trained_state
 from boxrefine_d2.files.atomic import atomic_binary_file
 
 from .results import config_sha256
@@ -28,7 +29,7 @@ def write_network(path: Path, network: nn.Module, cfg: CfgNode, *, name: str) ->
 
     Of a network of which a part learns alone, `trained_state`, that part. Counters stay whole numbers.
     """
-    whole = getattr(network, "trained_state", network.state_dict)()
+    whole = trained_state(network)
     state = {
         key: (value.half() if value.is_floating_point() else value).detach().cpu().contiguous()
         for key, value in whole.items()

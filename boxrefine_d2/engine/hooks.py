@@ -11,7 +11,8 @@ from detectron2.utils import comm
 from torch import nn
 from tqdm import tqdm
 
-from boxrefine_d2.modeling.box_refiner import REFINE, BoxRefiner
+from boxrefine_d2.modeling.box_refiner import BoxRefiner
+from boxrefine_d2.modeling.phased_refiner import REFINE
 
 from .phases import PhaseSchedule
 
@@ -52,7 +53,7 @@ class PhaseHook(HookBase):
         self.seconds[phase] = self.seconds.get(phase, 0.0) + elapsed
         storage.put_scalar("phase_refine", float(phase == REFINE), smoothing_hint=False)
         if phase == REFINE:
-            gradients = [p.grad.norm() for p in self.model.first_learner.parameters()]
+            gradients = [p.grad.norm() for p in self.model.map_network.first_learner.parameters()]
             norm = torch.stack(gradients).norm().item()
             storage.put_scalar("gradient_norm_first_block", norm)
             seen = self.first_block_gradient or [norm]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from detectron2.config import CfgNode
 
-from boxrefine_d2.modeling.box_refiner import DETECTOR, REFINE
+from boxrefine_d2.modeling.phased_refiner import DETECTOR, REFINE
 
 
 @dataclass(frozen=True)

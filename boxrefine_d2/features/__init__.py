@@ -2,12 +2,12 @@
 
 from .build import (
     BACKBONES,
-    Backbone,
     build_backbone,
     build_segmenter,
     official_file,
     padding_multiple,
 )
+from .map_network import MapNetwork
 from .padding import IMAGENET_MEAN, IMAGENET_STD, padded_size
 from .read_map import NotFiniteMapError, read_map
 
@@ -15,7 +15,7 @@ __all__ = [
     "BACKBONES",
     "IMAGENET_MEAN",
     "IMAGENET_STD",
-    "Backbone",
+    "MapNetwork",
     "NotFiniteMapError",
     "build_backbone",
     "build_segmenter",

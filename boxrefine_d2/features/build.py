@@ -5,16 +5,16 @@ from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from boxrefine_d2.errors import UserError
 
 from .cnn import VGG16, ResNet50
 from .found_head import FoundSegmenter, read_found
+from .map_network import MapNetwork
 from .move_segmenter import MoveSegmenter, lacks_extractor, our_names
 from .presets import PRESETS, Preset, announce
 from .segmenter import Segmenter
-from .timm_vit import TimmTransformer
 from .vit import VisionTransformer
 from .weights import (
     WeightsInfo,
@@ -37,8 +37,6 @@ SHIPPED = Path(__file__).parent / "shipped"
 
 DINO_MINI = SHIPPED / "dino_mini.safetensors"
 
-Backbone = VisionTransformer | ResNet50 | VGG16 | Segmenter | TimmTransformer
-
 
 @dataclass(frozen=True)
 class BackboneSpec:
@@ -51,7 +49,7 @@ class BackboneSpec:
         preset: of a network that was not trained as DINO's.
     """
 
-    build: Callable[[], nn.Module]
+    build: Callable[[], MapNetwork]
     weights: str | Path | None
     extractor: str | Path | None = None
     preset: Preset | None = None
@@ -159,7 +157,7 @@ def _local(weights: str | Path) -> Path:
     return weights if isinstance(weights, Path) else fetch(weights)
 
 
-def build_backbone(name: str, weights: str | Path | None = None) -> Backbone:
+def build_backbone(name: str, weights: str | Path | None = None) -> MapNetwork:
     """A map network in eval mode, float32, on the CPU.
 
     Args:

@@ -1,12 +1,12 @@
 """Convolutional feature maps as LOST reads them (arXiv:2109.14279, repository)."""
 
-from collections.abc import Sequence
-
 import torch.nn.functional as F
 import torchvision
-from torch import Tensor, nn
+from torch import Tensor
 
 from boxrefine_d2.structures import FeatureMap
+
+from .map_network import MapNetwork, Sizes
 
 PAD_MULTIPLE = 16  # LOST pads for the CNNs as for its ViTs
 
@@ -14,24 +14,24 @@ PAD_MULTIPLE = 16  # LOST pads for the CNNs as for its ViTs
 _DILATED = {1: (False, False, False), 2: (False, False, True), 4: (False, True, True)}
 
 
-class ConvolutionalBackbone(nn.Module):
+class ConvolutionalBackbone(MapNetwork):
     """A trunk whose last map is layer-normalised as a whole, so that inner products can be negative."""
 
     facets = ("output",)
-    padding = "zeros"
     stride = PAD_MULTIPLE
 
     def forward(
         self,
         images: Tensor,
-        facet: str = "output",
-        image_sizes: Sequence[tuple[int, int]] | None = None,
+        facet: str | None = None,
+        image_sizes: Sizes | None = None,
     ) -> FeatureMap:
         """(B, 3, H, W), normalised, H and W multiples of 16, to the map (B, C, h, w); strides are H/h and W/w.
 
         The map of each image is normalised over all of its N x C numbers at once, without affine terms.
         Raises: ValueError for a facet other than "output".
         """
+        facet = facet or self.facets[0]
         if facet not in self.facets:
             raise ValueError(f"a convolutional backbone has the facet 'output' only, not {facet!r}")
         data = self.trunk(images.to(next(self.parameters()).dtype))

@@ -22,7 +22,7 @@ class FoundSegmenter(Segmenter):
         self.requires_grad_(True)
 
     @torch.no_grad()
-    def extract(self, images: Tensor) -> Tensor:
+    def share(self, images: Tensor) -> Tensor:
         """The keys."""
         return self.extractor(images, "key").data.contiguous()
 

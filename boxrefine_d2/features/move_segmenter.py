@@ -79,7 +79,7 @@ class MoveSegmenter(Segmenter):
         self.requires_grad_(True)
 
     @torch.no_grad()
-    def extract(self, images: Tensor) -> Tensor:
+    def share(self, images: Tensor) -> Tensor:
         """The patches as the block leaves them, before the norm. Raises: ValueError for a size that does not fit."""
         tokens, grid_size = self.extractor.tokens_after(images, self.block)
         return tokens[:, 1:].transpose(1, 2).unflatten(2, torch.Size(grid_size))

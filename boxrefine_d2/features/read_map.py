@@ -7,7 +7,7 @@ from torch import Tensor
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.structures import FeatureMap
 
-from .build import Backbone
+from .map_network import MapNetwork
 from .padding import normalise_and_pad
 
 
@@ -22,7 +22,7 @@ class NotFiniteMapError(UserError):
         self.images = list(images)
 
 
-def read_map(images: Sequence[Tensor], network: Backbone, facet: str) -> FeatureMap:
+def read_map(images: Sequence[Tensor], network: MapNetwork, facet: str) -> FeatureMap:
     """Return the map of images (3, H, W) RGB in [0, 255] of one padded size, on the network's device.
 
     Raises: NotFiniteMapError if a number in it is not finite: no rule would notice.

@@ -1,6 +1,6 @@
 """Results for inputs that come back unchanged, computed once."""
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import TypeVar
 
 from torch import Tensor
@@ -41,6 +41,20 @@ class RecurringInputs:
                 self._keep(name, compute(thing))
             found.append(self._rows[name])
         return found
+
+    def batch(
+        self,
+        names: Sequence[Hashable | None],
+        inputs: Sequence[T],
+        compute: Callable[[Sequence[T]], list[Row]],
+    ) -> list[Row]:
+        """Return one row an input; `compute` makes the rows of several inputs.
+
+        Where an input has no name, all are computed together, and nothing is kept.
+        """
+        if any(name is None for name in names):
+            return compute(inputs)
+        return self.rows(names, inputs, lambda one: compute([one])[0])
 
     def _keep(self, name: Hashable, row: Row) -> None:
         self._rows[name] = row

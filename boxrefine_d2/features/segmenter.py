@@ -6,11 +6,12 @@ from torch import Tensor, nn
 
 from boxrefine_d2.structures import FeatureMap
 
+from .map_network import MapNetwork, Sizes
 from .vit import VisionTransformer
 from .weights import build_seeded
 
 
-class Segmenter(nn.Module):
+class Segmenter(MapNetwork):
     """A map network whose map is a soft mask of the foreground.
 
     The extractor never learns: its parameters take no gradient whatever is asked of the module, and it stays in eval
@@ -20,7 +21,7 @@ class Segmenter(nn.Module):
     """
 
     facets = ("mask",)
-    padding = "zeros"
+    holds = ("mask",)
     head: nn.Module
 
     def __init__(self, extractor: VisionTransformer):
@@ -43,8 +44,8 @@ class Segmenter(nn.Module):
     def forward(
         self,
         images: Tensor,
-        facet: str = "mask",
-        image_sizes: Sequence[tuple[int, int]] | None = None,
+        facet: str | None = None,
+        image_sizes: Sizes | None = None,
     ) -> FeatureMap:
         """The mask as a map of one channel in [0, 1].
 
@@ -53,11 +54,26 @@ class Segmenter(nn.Module):
             image_sizes: (H, W) of each image before padding; the padded size when not given.
         Raises: ValueError for a facet other than "mask", or another size.
         """
-        if facet not in self.facets:
+        if facet not in (None, *self.facets):
             raise ValueError(f"a segmenter has the facet 'mask' only, not {facet!r}")
-        return self.draw(self.extract(images), image_sizes)
+        return self.map_of(self.share(images), image_sizes)
 
-    def extract(self, images: Tensor) -> Tensor:
+    @property
+    def frozen_parts(self) -> Sequence[nn.Module]:
+        """The extractor."""
+        return (self.extractor,)
+
+    @property
+    def fresh_part(self) -> nn.Module:
+        """The head."""
+        return self.head
+
+    @property
+    def first_learner(self) -> nn.Module:
+        """The head."""
+        return self.head
+
+    def share(self, images: Tensor) -> Tensor:
         """What the head draws from, (B, C, h, w), without gradient: copies that differ in their heads share it.
 
         Args: images: (B, 3, H, W), normalised; H and W are multiples of the patch.
@@ -67,16 +83,14 @@ class Segmenter(nn.Module):
     def logits(self, extracted: Tensor) -> Tensor:
         """The mask before its sigmoid, (B, 1, rows, columns) float32.
 
-        Args: extracted: of `extract`.
+        Args: extracted: of `share`.
         """
         raise NotImplementedError
 
-    def draw(
-        self, extracted: Tensor, image_sizes: Sequence[tuple[int, int]] | None = None
-    ) -> FeatureMap:
-        """The mask as `forward` gives it, from what `extract` gave."""
-        mask = self.logits(extracted).sigmoid()
-        height, width = (side * self.stride for side in extracted.shape[-2:])
+    def map_of(self, shared: Tensor, image_sizes: Sizes | None = None) -> FeatureMap:
+        """The mask as `forward` gives it, from what `share` gave."""
+        mask = self.logits(shared).sigmoid()
+        height, width = (side * self.stride for side in shared.shape[-2:])
         stride = height // mask.shape[2]
         return FeatureMap(mask, stride, image_sizes or [(height, width)] * len(mask), "mask")
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from boxrefine_d2.errors import UserError
 
 from .build import SHIPPED, official_file
+from .map_network import RefinableNetwork
 from .shared_upsampling import SharedUpsampling
 from .weights import (
     WeightsInfo,
@@ -32,7 +33,7 @@ from .weights import (
 PHRASES_ON_CPU = 2
 
 
-class TextHeatmap(nn.Module):
+class TextHeatmap(RefinableNetwork):
     """Encoder, bottleneck, the text as a gate on each cell, two steps of upsampling.
 
     Attributes: text_dim: C, of the CLIP whose phrases it was trained with.  stride: pixels of the encoder's cells.
@@ -48,6 +49,11 @@ class TextHeatmap(nn.Module):
         self.up0 = _TwoConvolutions(text_dim, text_dim)
         self.up1 = _ToOneChannel(text_dim)
         self.text_dim, self.stride = text_dim, stride
+
+    @property
+    def first_learner(self) -> nn.Module:
+        """The first part of the encoder."""
+        return next(self.encoder.children())
 
     def forward(
         self, images: Tensor, text: Tensor, image_of: Sequence[int] | Tensor | None = None

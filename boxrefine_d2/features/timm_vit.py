@@ -4,7 +4,7 @@ Shapes: B images, T = P + N tokens, of which P come first (CLS, then registers),
 C channels.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import timm
 import torch
@@ -16,7 +16,8 @@ from boxrefine_d2.errors import UserError
 from boxrefine_d2.structures import FeatureMap
 
 from .attention import FasterAttention
-from .vit import QKV_ORDER, LastBlock, PatchEmbed, VisionTransformer, patch_grid
+from .map_network import LastBlock, MapNetwork, Sizes
+from .vit import QKV_ORDER, PatchEmbed, VisionTransformer, patch_grid
 
 # (1, C, g, g) and the grid (h, w) to (1, C, h, w)
 TableResize = Callable[[Tensor, tuple[int, int]], Tensor]
@@ -34,7 +35,7 @@ def resize_to_size(table: Tensor, grid_size: tuple[int, int]) -> Tensor:
     return F.interpolate(table, size=grid_size, mode="bicubic", antialias=True)
 
 
-class TimmTransformer(nn.Module):
+class TimmTransformer(MapNetwork):
     """A map network of timm's blocks; CLS and registers are never inside its map.
 
     Parameter names are those of DINOv2's official files. timm's register variants fold the position of CLS into the
@@ -50,7 +51,10 @@ class TimmTransformer(nn.Module):
     """
 
     facets = VisionTransformer.facets
-    padding = VisionTransformer.padding
+    holds = VisionTransformer.holds
+    has_tokens = True
+    first_learner = VisionTransformer.first_learner
+    read = VisionTransformer.read
     key_map = VisionTransformer.key_map
 
     def __init__(self, model: str, *, resize: TableResize | None):
@@ -105,8 +109,8 @@ class TimmTransformer(nn.Module):
     def forward(
         self,
         images: Tensor,
-        facet: str = "key",
-        image_sizes: Sequence[tuple[int, int]] | None = None,
+        facet: str | None = None,
+        image_sizes: Sizes | None = None,
     ) -> FeatureMap:
         """One facet of the last block as a map; nothing behind that facet's layer is computed.
 
@@ -118,6 +122,7 @@ class TimmTransformer(nn.Module):
         Returns: FeatureMap with float32 data, stride = patch size.
         Raises: ValueError for an unknown facet or a size that is no multiple of the patch.
         """
+        facet = facet or self.facets[0]
         if facet not in self.facets:
             raise ValueError(f"unknown facet {facet!r}; known: {', '.join(self.facets)}")
         tokens, rotation, grid_size = self._before_last_block(images)

@@ -3,8 +3,6 @@
 Shapes: B images, T = 1 + N tokens (CLS first), N = h * w patches in row-major order, C channels.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -15,25 +13,11 @@ from torch import Tensor, nn
 from boxrefine_d2.structures import FeatureMap
 
 from .attention import FasterAttention
+from .map_network import LastBlock, MapNetwork, Reading, Sizes
 
 TABLE_SIDE_PIXELS = 224  # every official position table was trained at 224 x 224
 
 QKV_ORDER = {"query": (0,), "key": (1,), "value": (2,), "kqv": (1, 0, 2)}
-
-
-@dataclass
-class LastBlock:
-    """What one forward leaves behind for refinement.
-
-    Attributes:
-        qkv: (B, 3, T, C), query, key and value of the last block, bias included, before head scaling.
-        cls: (B, C), the CLS token after the final norm.
-        grid_size: (h, w).
-    """
-
-    qkv: Tensor
-    cls: Tensor
-    grid_size: tuple[int, int]
 
 
 class PatchEmbed(nn.Module):
@@ -58,11 +42,12 @@ def patch_grid(images: Tensor, stride: int) -> tuple[int, int]:
     return height // stride, width // stride
 
 
-class VisionTransformer(nn.Module):
+class VisionTransformer(MapNetwork):
     """DINO's ViT; parameter names are those of the official files, so they load as they are."""
 
     facets = ("key", "query", "value", "kqv", "output", "attention")
-    padding = "zeros"
+    holds = ("cls", "keys")
+    has_tokens = True
 
     def __init__(self, *, patch_size: int, dim: int, depth: int, num_heads: int):
         super().__init__()
@@ -148,8 +133,8 @@ class VisionTransformer(nn.Module):
     def forward(
         self,
         images: Tensor,
-        facet: str = "key",
-        image_sizes: Sequence[tuple[int, int]] | None = None,
+        facet: str | None = None,
+        image_sizes: Sizes | None = None,
     ) -> FeatureMap:
         """One facet of the last block as a map; nothing behind that facet is computed.
 
@@ -161,6 +146,7 @@ class VisionTransformer(nn.Module):
         Returns: FeatureMap with float32 data, stride = patch size.
         Raises: ValueError for an unknown facet or a size that is no multiple of the patch.
         """
+        facet = facet or self.facets[0]
         if facet not in self.facets:
             raise ValueError(f"unknown facet {facet!r}; known: {', '.join(self.facets)}")
         tokens, normed, grid_size = self._last_attention_input(images)
@@ -204,9 +190,17 @@ class VisionTransformer(nn.Module):
         cls = cls + block.mlp(block.norm2(cls))
         return LastBlock(qkv, self.norm(cls)[:, 0], grid_size)
 
-    def key_map(
-        self, last: LastBlock, image_sizes: Sequence[tuple[int, int]] | None = None
-    ) -> FeatureMap:
+    @property
+    def first_learner(self) -> nn.Module:
+        """The first block."""
+        return self.blocks[0]
+
+    def read(self, shared: Tensor) -> Reading:
+        """Return the keys and the tokens of the last block."""
+        last = self.forward_last_block(shared)
+        return Reading(self.key_map(last), last)
+
+    def key_map(self, last: LastBlock, image_sizes: Sizes | None = None) -> FeatureMap:
         """The key facet held in `last`, as a map."""
         h, w = last.grid_size
         sizes = image_sizes or [(h * self.stride, w * self.stride)] * len(last.qkv)

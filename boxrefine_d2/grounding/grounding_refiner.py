@@ -4,21 +4,20 @@ paper, ICCV 2023, section 3).
 Shapes: B images, each with a phrase; S x S pixels.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from detectron2.config import CfgNode, configurable
 from detectron2.modeling import META_ARCH_REGISTRY
-from torch import Tensor, nn
+from torch import Tensor
 
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.features.reading import frozen_copy
-from boxrefine_d2.features.recurring import RecurringInputs
+from boxrefine_d2.features.recurring import Row
 from boxrefine_d2.features.text_heatmap import TextHeatmap, build_heatmap
 from boxrefine_d2.modeling import MapDetector
-from boxrefine_d2.modeling.box_refiner import DETECTOR, REFINE
 from boxrefine_d2.modeling.criterion import OBJECT
-from boxrefine_d2.modeling.drift import weight_distance
+from boxrefine_d2.modeling.phased_refiner import DETECTOR, PhasedRefiner, input_names
 from boxrefine_d2.structures import FeatureMap, Found, PseudoBoxes, normalise, to_xyxy, union_box
 
 from .heatmap_model import HeatmapModel
@@ -30,17 +29,21 @@ OBJECT_PROBABILITY = 0.5  # from which a box of h counts
 
 
 @META_ARCH_REGISTRY.register()
-class GroundingRefiner(HeatmapModel):
-    """g, its frozen copy, CLIP, a rule and the map detector h; one of g and h learns at a time.
+class GroundingRefiner(PhasedRefiner, HeatmapModel):
+    """g, its frozen copy, CLIP, a rule and the map detector h.
 
     In phase "detector" h learns from the boxes of g's heatmaps; in phase "refine" h is fixed, and the same loss together
     with the localisation losses refines g. Its targets are then, with some probability, the union of the boxes.
     """
 
+    map_network: TextHeatmap
+    reference_network: TextHeatmap
+
     @configurable
     def __init__(
         self,
         *,
+        map_network: TextHeatmap,
         map_detector: MapDetector,
         union_probability: float,
         union_per: str,
@@ -53,23 +56,22 @@ class GroundingRefiner(HeatmapModel):
             union_probability: of the boxes of an image to be replaced by their union, while g learns.
             union_per: one draw an "iteration" (paper and release), or one a "sample".
             min_target_side: share of the image; boxes with a shorter side teach nothing.
-            reference_targets: boxes are those of the frozen copy, not of g as it is.
-            shuffle_boxes: h learns from the boxes of the next image of the batch, a control.
+            reference_targets, shuffle_boxes: see `PhasedRefiner.start_phases`.
         Raises: UserError for parts that do not fit each other.
         """
-        super().__init__(**parts)
+        super().__init__(map_network=map_network, **parts)
         if union_per not in UNIONS:
             raise UserError(
                 f"GROUNDING.UNION_PER {union_per!r} is unknown; known: {', '.join(UNIONS)}"
             )
-        self.reference_network = frozen_copy(self.map_network)
-        self.map_detector = map_detector
         self.union_probability, self.union_per_sample = union_probability, union_per == "sample"
         self.min_target_side = min_target_side
-        self.reference_targets = reference_targets
-        self.shuffle_boxes = shuffle_boxes
-        self._for_h = RecurringInputs()
-        self.phase = DETECTOR
+        self.start_phases(
+            map_network,
+            map_detector,
+            shuffle_boxes=shuffle_boxes,
+            reference_targets=reference_targets,
+        )
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
@@ -88,29 +90,6 @@ class GroundingRefiner(HeatmapModel):
             "shuffle_boxes": cfg.REFINE.SHUFFLE_BOXES,
         }
 
-    @property
-    def first_learner(self) -> nn.Module:
-        """The part of g that lies nearest to the image."""
-        return next(self.map_network.encoder.children())
-
-    def set_phase(self, phase: str) -> None:
-        """Chooses which part learns: h in "detector", g in "refine". The other has no gradient."""
-        if phase not in (DETECTOR, REFINE):
-            raise ValueError(f"unknown phase {phase!r}; known: {DETECTOR}, {REFINE}")
-        self.phase = phase
-        self._for_h.clear()  # g may have changed
-        self.map_network.requires_grad_(phase == REFINE)
-        self.map_detector.requires_grad_(phase == DETECTOR)
-        self.train(self.training)
-
-    def train(self, mode: bool = True) -> "GroundingRefiner":
-        """Train mode for the part that learns only: a fixed h keeps its batch statistics."""
-        super().train(mode)
-        self.reference_network.eval()
-        self.map_network.train(mode and self.phase == REFINE)
-        self.map_detector.train(mode and self.phase == DETECTOR)
-        return self
-
     def forward(self, batched_inputs: list[dict[str, Any]]) -> Any:
         """Detectron2's contract.
 
@@ -124,9 +103,7 @@ class GroundingRefiner(HeatmapModel):
         phrases = [x["phrase"] for x in batched_inputs]
         if self.phase == DETECTOR:
             heatmaps = self._fixed_heatmaps(batched_inputs, images, phrases)
-            targets = self._targets_of(heatmaps)
-            if self.shuffle_boxes:
-                targets = targets[1:] + targets[:1]
+            targets = self.for_h(self._targets_of(heatmaps))
             return self.map_detector.criterion(self._predict(heatmaps), targets)
         text = self._targets.text(phrases)
         heatmaps = self.learnt_heatmaps(images, text)
@@ -145,16 +122,17 @@ class GroundingRefiner(HeatmapModel):
         self, batched_inputs: list[dict[str, Any]], images: Tensor, phrases: list[str]
     ) -> Tensor:
         """(B, 1, S, S) while g stands still; of inputs that come back it is computed once."""
-        names = [x.get("input_key") for x in batched_inputs]
 
-        def compute(pair: tuple[Tensor, str]) -> tuple[Tensor]:
-            image, phrase = pair
-            return (self.learnt_heatmaps(image[None], self._targets.text([phrase]))[0],)
+        def compute(pairs: Sequence[tuple[Tensor, str]]) -> list[Row]:
+            of_pairs = torch.stack([image for image, _ in pairs])
+            text = self._targets.text([phrase for _, phrase in pairs])
+            return [(heatmap,) for heatmap in self.learnt_heatmaps(of_pairs, text)]
 
-        if any(name is None for name in names):
-            return self.learnt_heatmaps(images, self._targets.text(phrases))
-        pairs = list(zip(images, phrases, strict=True))
-        rows = self._for_h.rows(zip(names, phrases, strict=True), pairs, compute)
+        names = [
+            None if name is None else (name, phrase)
+            for name, phrase in zip(input_names(batched_inputs), phrases, strict=True)
+        ]
+        rows = self.fixed_maps.batch(names, list(zip(images, phrases, strict=True)), compute)
         return torch.stack([row for (row,) in rows])
 
     @torch.no_grad()
@@ -174,10 +152,6 @@ class GroundingRefiner(HeatmapModel):
                 boxes = union_box(boxes)[None]
             targets.append(normalise(boxes, size))
         return targets
-
-    def weight_distance(self) -> float:
-        """||g^h - g||."""
-        return weight_distance(self.map_network, self.reference_network)
 
     @property
     def networks(self) -> dict[str, TextHeatmap]:

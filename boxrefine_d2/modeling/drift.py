@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torchvision.ops import box_area, box_iou
 
 from boxrefine_d2.discovery.rule import DiscoveryRule
-from boxrefine_d2.features.reading import Refinable, map_of, shared_part
+from boxrefine_d2.features.map_network import MapNetwork
 from boxrefine_d2.structures import FeatureMap, PseudoBoxes
 
 
@@ -70,7 +70,7 @@ class DriftProbe:
     """
 
     def __init__(
-        self, pictures: Tensor, reference: Refinable, rule: DiscoveryRule, batch_size: int
+        self, pictures: Tensor, reference: MapNetwork, rule: DiscoveryRule, batch_size: int
     ):
         """Args:
         pictures: (P, 3, S, S), normalised.
@@ -83,7 +83,7 @@ class DriftProbe:
         self.start, self.start_boxes = self.measure(reference)
 
     @torch.no_grad()
-    def measure(self, network: Refinable) -> tuple[DriftSignals, Tensor]:
+    def measure(self, network: MapNetwork) -> tuple[DriftSignals, Tensor]:
         """The signals of one network, and the rule's first boxes on its maps: (P, 4) XYXY in pixels of the pictures.
 
         The network's training mode is left as it is.
@@ -98,10 +98,10 @@ class DriftProbe:
         )
         return signals, boxes
 
-    def _rows(self, network: Refinable, pictures: Tensor) -> tuple[Tensor, ...]:
-        shared = shared_part(network, pictures)
-        ours, theirs = map_of(network, shared), map_of(self._reference, shared)
-        mirrored = map_of(network, shared_part(network, pictures.flip(3)))
+    def _rows(self, network: MapNetwork, pictures: Tensor) -> tuple[Tensor, ...]:
+        shared = network.share(pictures)
+        ours, theirs = network.map_of(shared), self._reference.map_of(shared)
+        mirrored = network.map_of(network.share(pictures.flip(3)))
         boxes, before = self._first_boxes(ours), self._first_boxes(theirs)
         width = pictures.shape[3]
         back = self._first_boxes(mirrored)[:, [2, 1, 0, 3]] * boxes.new_tensor([-1, 1, -1, 1])

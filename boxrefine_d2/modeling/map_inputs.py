@@ -11,8 +11,7 @@ from torch import Tensor
 
 from boxrefine_d2.discovery.rule import DiscoveryRule
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.features.reading import Reading
-from boxrefine_d2.features.vit import LastBlock
+from boxrefine_d2.features.map_network import LastBlock, Reading
 
 # side of a cell of the rule's maps in h's picture: the ResNets have stride 32, so one place of theirs sees 8 x 8 cells.
 # With 4, h learns more in a given time than with 8
@@ -64,7 +63,7 @@ def build_map_input(
     rule without them is refused. Of a segmenter, "heatmap_as_image" is the mask.
 
     Args:
-        with_cls: token pictures have the row of CLS.  with_tokens: f is a transformer.
+        with_cls: token pictures have the row of CLS.  with_tokens: f has tokens, as a transformer.
         pool: side of the squares that a picture is averaged over, pixels; those at its end that do not fill one are left out.
     Raises: UserError for an unknown name, listing the known ones, or one that this f or this rule has nothing for.
     """
@@ -79,7 +78,7 @@ def _build_unpooled(
 ) -> MapInput:
     if name in TOKEN_INPUTS and not with_tokens:
         raise UserError(
-            f"MODEL.MAP_DETECTOR.INPUT {name!r} shows a transformer's tokens, and f is a segmenter; use heatmap_as_image"
+            f"MODEL.MAP_DETECTOR.INPUT {name!r} shows a transformer's tokens, and f has none; use heatmap_as_image"
         )
     if name in TOKEN_INPUTS:
         return lambda reading: TOKEN_INPUTS[name](reading.last, with_cls)

@@ -5,13 +5,14 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.features.reading import Reading
+from boxrefine_d2.features.map_network import Reading
 
 # what is held -> (B, ..., channels) of a reading
 HELD: dict[str, Callable[[Reading], Tensor]] = {
     "cls": lambda reading: reading.last.cls,
     "keys": lambda reading: reading.last.qkv[:, 1, 1:],
     "mask": lambda reading: reading.map.data.movedim(1, -1),
+    "map": lambda reading: reading.map.data.movedim(1, -1),
 }
 
 
@@ -21,7 +22,7 @@ class PreservationLoss(nn.Module):
     Args (keyword):
         weight: factor of the term; 0 switches it and its forward off (`BoxRefiner` asks).
         on: of a transformer "cls" (after the final norm, the release) or "keys" (what the rule reads), of a segmenter
-            "mask".
+            "mask", of any other network "map".
         reduction: over channels, "sum" (the paper's formula) or "mean" (the release); a mask has one.
     """
 
@@ -36,7 +37,7 @@ class PreservationLoss(nn.Module):
         self.reduction = reduction
 
     def held(self, reading: Reading) -> Tensor:
-        """What of a reading is held: (B, C) of CLS, (B, N, C) of N keys, (B, H, W, 1) of a mask."""
+        """What of a reading is held: (B, C) of CLS, (B, N, C) of N keys, (B, h, w, C) of a mask or map."""
         return HELD[self.on](reading)
 
     def forward(self, reading: Reading, reference: Tensor) -> Tensor:

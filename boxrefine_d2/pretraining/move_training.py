@@ -155,7 +155,7 @@ class MoveTraining(nn.Module):
 
     def _layers(self, images: Tensor) -> Layers:
         network = self.map_network
-        mask = network.logits(network.extract(images)).sigmoid()
+        mask = network.logits(network.share(images)).sigmoid()
         shifts = random_shifts(len(images), int(self.max_shift * min(images.shape[-2:])))
         return layers_of(self.inpainter, images, mask, shifts, copy_real=self.copy_real)
 

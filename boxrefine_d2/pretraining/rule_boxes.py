@@ -5,12 +5,12 @@ from typing import Any
 import torch
 
 from boxrefine_d2.discovery.rule import DiscoveryRule
-from boxrefine_d2.features import Backbone, read_map
+from boxrefine_d2.features import MapNetwork, read_map
 
 
 @torch.no_grad()
 def rule_boxes(
-    network: Backbone, rule: DiscoveryRule, name: str, batched_inputs: list[dict[str, Any]]
+    network: MapNetwork, rule: DiscoveryRule, name: str, batched_inputs: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
     """{"pseudo_boxes": {name: boxes}} per image, in the frame of the original image.
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from boxrefine_d2.data.loaders import UnreadableImage
-from boxrefine_d2.features import Backbone, NotFiniteMapError, read_map
+from boxrefine_d2.features import MapNetwork, NotFiniteMapError, read_map
 from boxrefine_d2.structures import FeatureMap
 
 logger = logging.getLogger(__name__)
@@ -15,7 +15,7 @@ NOT_FINITE = "the network's map of it holds numbers that are not finite"
 
 
 def read_finite_maps(
-    samples: Sequence[Sample], network: Backbone, facet: str
+    samples: Sequence[Sample], network: MapNetwork, facet: str
 ) -> tuple[FeatureMap | None, list[Sample]]:
     """Return the map of all images of a batch that can be read and have a finite one, None without any.
 

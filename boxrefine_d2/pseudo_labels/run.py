@@ -20,7 +20,7 @@ from boxrefine_d2.data.loaders import UnreadableImage, WholeImageLoader
 from boxrefine_d2.data.mappers import ImageMapper, SqueezedImageMapper, WholeImageMapper
 from boxrefine_d2.discovery import build_rule
 from boxrefine_d2.discovery.rule import DiscoveryRule, ObservingRule
-from boxrefine_d2.features import Backbone, build_backbone
+from boxrefine_d2.features import MapNetwork, build_backbone
 from boxrefine_d2.features.device import check_device, precision_of
 from boxrefine_d2.files.outputs import check_output_file
 from boxrefine_d2.structures import FeatureMap
@@ -111,7 +111,7 @@ def image_mapper(settings: DiscoverySettings, rule: DiscoveryRule) -> ImageMappe
 
 @torch.no_grad()
 def _maps(
-    loader: WholeImageLoader, backbone: Backbone, facet: str, images: int
+    loader: WholeImageLoader, backbone: MapNetwork, facet: str, images: int
 ) -> Iterator[FeatureMap]:
     """The map of every batch of which anything can be read."""
     with tqdm(total=images, unit="img", desc="observe") as bar:
@@ -127,7 +127,7 @@ def _entries(
     todo: list[int],
     loader: WholeImageLoader,
     rule: DiscoveryRule,
-    backbone: Backbone,
+    backbone: MapNetwork,
     facet: str,
     num_workers: int,
 ) -> Iterator[tuple[int, Entry]]:

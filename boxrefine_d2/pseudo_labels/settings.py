@@ -10,7 +10,7 @@ from typing import Any
 import boxrefine_d2
 from boxrefine_d2.discovery import rule_parameters
 from boxrefine_d2.errors import UserError, key_values
-from boxrefine_d2.features import Backbone
+from boxrefine_d2.features import MapNetwork
 from boxrefine_d2.features.device import precision_of
 from boxrefine_d2.files.safe_yaml import parse_yaml
 
@@ -51,7 +51,7 @@ class DiscoverySettings:
         if self.max_side < 0:
             raise UserError(f"max side is {self.max_side}; give pixels, or 0 for no limit")
 
-    def info(self, backbone: Backbone, records: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    def info(self, backbone: MapNetwork, records: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """What the file says of itself; equal infos mean that a journal may be continued."""
         named = [[r["image_id"], r["relative_name"], r["height"], r["width"]] for r in records]
         return {

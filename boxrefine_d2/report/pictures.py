@@ -25,7 +25,6 @@ from boxrefine_d2.discovery.build import rule_parameters
 from boxrefine_d2.engine.checkpoint import SafeCheckpointer
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.features.padding import normalise_and_pad
-from boxrefine_d2.features.reading import map_of, shared_part
 from boxrefine_d2.modeling import BoxRefiner
 
 from .detectors import Detector
@@ -165,10 +164,10 @@ def _boxes_and_maps(
     input_size = tuple(sample["image"].shape[-2:])
     f = model.map_network
     batch = normalise_and_pad([sample["image"]], f.stride, f.padding, model.device)
-    shared = shared_part(f, batch)
+    shared = f.share(batch)
     maps = {}
     for name, network in ((rule, model.reference_network), (REFINED, f)):
-        features = map_of(network, shared, [input_size])
+        features = network.map_of(shared, [input_size])
         (h, w), (sy, sx) = features.grid_size, features.strides
         extent = (
             w * sx * sample["width"] / input_size[1],

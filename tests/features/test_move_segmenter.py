@@ -78,7 +78,7 @@ def test_mask_equals_the_layers_written_out(block, name, depth):
         np.stack([head_written_out(state, p, [depth] * 4) for p in patches])
     )
     with torch.no_grad():
-        logits, mask = segmenter.logits(segmenter.extract(images)), segmenter(images)
+        logits, mask = segmenter.logits(segmenter.share(images)), segmenter(images)
     assert_close(logits[:, 0], expected.float(), atol=1e-5, rtol=1e-4)
     assert expected.std() > 0.1
     assert_close(mask.data[:, 0], (1 / (1 + (-expected).exp())).float(), atol=1e-5, rtol=1e-4)

@@ -5,7 +5,6 @@ from torch.testing import assert_close
 
 from boxrefine_d2.discovery import build_rule
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.features.reading import read_shared
 from boxrefine_d2.features.recurring import RecurringInputs
 from boxrefine_d2.features.vit import VisionTransformer
 from boxrefine_d2.modeling import BoxRefiner, MapDetector, SetCriterion
@@ -206,7 +205,7 @@ def test_one_forward_of_f_a_step_and_none_of_the_reference_while_h_learns(monkey
 def test_preservation_by_hand(on, shape, reduction):
     """Every feature is off by 0.5: 0.25 a channel, 16 channels."""
     model = tiny_refiner()
-    reading = read_shared(model.reference_network, torch.randn(2, 3, SIDE, SIDE))
+    reading = model.reference_network.read(torch.randn(2, 3, SIDE, SIDE))
     term = PreservationLoss(weight=3.0, on=on, reduction=reduction)
     held = term.held(reading).clone()
     assert held.shape == shape
@@ -326,7 +325,7 @@ def test_weight_distance_by_hand():
 def test_mistakes_are_named():
     with pytest.raises(ValueError, match="unknown phase 'box'; known: detector, refine"):
         tiny_refiner().set_phase("box")
-    with pytest.raises(UserError, match="REG_ON 'patches' is unknown; known: cls, keys, mask"):
+    with pytest.raises(UserError, match="REG_ON 'patches' is unknown; known: cls, keys, mask, map"):
         PreservationLoss(weight=1.0, on="patches", reduction="sum")
     with pytest.raises(UserError, match="REG_REDUCTION 'max' is unknown; known: sum, mean"):
         PreservationLoss(weight=1.0, on="cls", reduction="max")

@@ -7,7 +7,7 @@ from torch.testing import assert_close
 from boxrefine_d2.config import boxrefine_cfg
 from boxrefine_d2.discovery import build_rule
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.features.reading import Reading
+from boxrefine_d2.features.map_network import Reading
 from boxrefine_d2.features.vit import LastBlock
 from boxrefine_d2.modeling.map_detector import to_instances
 from boxrefine_d2.modeling.map_inputs import (
@@ -155,7 +155,7 @@ def test_mistaken_adapters_are_named():
         build_map_input("qkv", **kind, rule=build_rule("lost"))
     with pytest.raises(UserError, match="needs a rule that gives heatmap, which RuleOf does not"):
         build_map_input("heatmap_as_image", **kind, rule=RuleOf(lambda _: []))
-    with pytest.raises(UserError, match="and f is a segmenter; use heatmap_as_image"):
+    with pytest.raises(UserError, match="and f has none; use heatmap_as_image"):
         build_map_input("qkv_as_image", with_cls=False, with_tokens=False, rule=build_rule("move"))
 
 

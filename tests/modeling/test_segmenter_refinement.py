@@ -91,7 +91,7 @@ def test_its_head_learns_and_its_extractor_never(head_alone, parts):
     losses = step(model, batch())
     assert set(losses) == {"loss_class", "loss_l1", "loss_giou", "loss_preservation"}
     assert learnt(model) == parts
-    assert all(p.grad is not None for p in model.first_learner.parameters())
+    assert all(p.grad is not None for p in model.map_network.first_learner.parameters())
     model.set_phase("detector")
     step(model, batch())
     assert learnt(model) == set()
@@ -182,9 +182,9 @@ def test_the_release_reads_the_batch_and_our_copy_keeps_its_averages():
         step(model, batch(named=True))
     assert release.reference_network.training and not plain.reference_network.training
     assert not release.reference_network.extractor.training
-    shared = release.map_network.extract(release._batch(batch()))
+    shared = release.map_network.share(release._batch(batch()))
     with torch.no_grad():
-        masks = [m.reference_network.draw(shared).data for m in (plain, release)]
+        masks = [m.reference_network.map_of(shared).data for m in (plain, release)]
     assert (masks[0] - masks[1]).abs().max() > 0.01
     after = release.reference_network.state_dict()
     for name, value in before.items():
@@ -232,9 +232,11 @@ def test_a_head_that_starts_anew_is_that_of_a_new_segmenter():
 
 def test_parts_that_do_not_fit_are_named():
     vit = VisionTransformer(patch_size=8, dim=16, depth=2, num_heads=2)
-    with pytest.raises(UserError, match="REG_ON 'keys' does not fit f, a segmenter: use mask"):
+    with pytest.raises(UserError, match="REG_ON 'keys' does not fit f, a MoveSegmenter: use mask"):
         refiner(on="keys")
-    with pytest.raises(UserError, match="REG_ON 'mask' does not fit f, a transformer: use cls or"):
+    with pytest.raises(
+        UserError, match="REG_ON 'mask' does not fit f, a VisionTransformer: use cls or"
+    ):
         refiner(vit, rule="lost")
     with pytest.raises(UserError, match="reads the facet key or output, and the network gives"):
         refiner(rule="lost")
@@ -244,5 +246,5 @@ def test_parts_that_do_not_fit_are_named():
         refiner(vit, on="cls", rule="lost", head_alone=True)
     with pytest.raises(UserError, match=r"Representer reads a whole data set first.*\+pseudo=FILE"):
         refiner(vit, on="cls", rule="representer")
-    with pytest.raises(UserError, match="needs a transformer or a segmenter, not a CNN"):
-        refiner(VGG16())
+    with pytest.raises(UserError, match="REG_ON 'mask' does not fit f, a VGG16: use map"):
+        refiner(VGG16(), rule="lost")

@@ -1,0 +1,132 @@
+"""The contract of a network behind a map: what rules, discovery and refinement ask of any of them.
+
+Shapes: B images, H x W pixels, N patches, C channels.
+"""
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from torch import Tensor, nn
+
+from boxrefine_d2.structures import FeatureMap
+
+Sizes = Sequence[tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class LastBlock:
+    """Tokens of a transformer's last block.
+
+    Attributes:
+        qkv: (B, 3, 1 + N, C), query, key and value, bias included, before head scaling; CLS first.
+        cls: (B, C), the CLS token after the final norm.
+        grid_size: (h, w).
+    """
+
+    qkv: Tensor
+    cls: Tensor
+    grid_size: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What one forward gives to refinement.
+
+    Attributes:
+        map: the map that the rule reads.
+        last: tokens of a transformer's last block; None for other networks.
+    """
+
+    map: FeatureMap
+    last: LastBlock | None = None
+
+
+class RefinableNetwork(nn.Module):
+    """A network that learns beside a frozen copy of itself."""
+
+    @property
+    def frozen_parts(self) -> Sequence[nn.Module]:
+        """The parts that never learn. A frozen copy shares them."""
+        return ()
+
+    @property
+    def fresh_part(self) -> nn.Module | None:
+        """The part that REFINE.FRESH_HEAD starts anew and lets learn alone; None if the network has none."""
+        return None
+
+    @property
+    def first_learner(self) -> nn.Module:
+        """The part that learns and lies nearest to the image."""
+        return next(child for child in self.children() if any(True for _ in child.parameters()))
+
+    def frozen_copy(self) -> Self:
+        """Return a copy that never learns.
+
+        In train mode its batch norms read the batch and keep their own averages as they are.
+        """
+        frozen = copy.deepcopy(self, {id(part): part for part in self.frozen_parts})
+        frozen.requires_grad_(False)
+        for module in frozen.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.momentum = 0.0
+        return frozen
+
+    def restart_head(self, seed: int) -> None:
+        """Give `fresh_part` new random weights. Raises: ValueError if there is no such part."""
+        raise ValueError(f"{type(self).__name__} has no head to start anew")
+
+    def trained_state(self) -> dict[str, Tensor]:
+        """Return the tensors that training changes: with the shipped or official files they are the whole network."""
+        return self.state_dict()
+
+
+class MapNetwork(RefinableNetwork, ABC):
+    """A network whose output is a map of the image.
+
+    Attributes:
+        facets: the maps that it gives, by name; refinement reads the first one.
+        stride: pixels; the sides of an input are multiples of it.
+        padding: how inputs are padded to such sides, "zeros" or "reflect".
+        holds: the names of `preservation.HELD` by which the network can be held near its frozen copy.
+        has_tokens: whether `Reading.last` is there.
+    """
+
+    facets: tuple[str, ...]
+    stride: int
+    padding: str = "zeros"
+    holds: tuple[str, ...] = ("map",)
+    has_tokens: bool = False
+
+    @abstractmethod
+    def forward(
+        self, images: Tensor, facet: str | None = None, image_sizes: Sizes | None = None
+    ) -> FeatureMap:
+        """Return one facet as a map with float32 data.
+
+        Args:
+            images: (B, 3, H, W), normalised; H and W are multiples of the stride.
+            facet: one of `facets`; the first one when not given.
+            image_sizes: (H, W) of each image before padding; the padded size when not given.
+        Raises: ValueError for another facet or another size.
+        """
+
+    def share(self, images: Tensor) -> Tensor:
+        """Return what the network and its frozen copy have in common of (B, 3, H, W), computed once for both."""
+        return images
+
+    def map_of(self, shared: Tensor, image_sizes: Sizes | None = None) -> FeatureMap:
+        """Return the map that refinement reads, and compute nothing behind it. Args: shared: the result of `share`."""
+        return self(shared, None, image_sizes)
+
+    def read(self, shared: Tensor) -> Reading:
+        """Return everything that refinement reads of images without padding. Args: shared: the result of `share`."""
+        return Reading(self.map_of(shared))
+
+
+def trained_state(network: nn.Module) -> dict[str, Tensor]:
+    """Return `RefinableNetwork.trained_state` of a network, or the whole state of any other module."""
+    is_refinable = isinstance(network, RefinableNetwork)
+    return network.trained_state() if is_refinable else network.state_dict()
