@@ -9,21 +9,20 @@ from torch import Tensor
 
 from boxrefine_d2.errors import UserError
 
+from .build_network import build_network
 from .cnn import VGG16, ResNet50
 from .found_head import FoundSegmenter, read_found
 from .map_network import MapNetwork
 from .move_segmenter import MoveSegmenter, lacks_extractor, our_names
 from .presets import PRESETS, Preset, announce
 from .segmenter import Segmenter
-from .vit import VisionTransformer
+from .vit import DinoTransformer
 from .weights import (
     WeightsInfo,
     build_empty,
-    build_random,
     build_seeded,
     cache_path,
     fetch,
-    file_sha256,
     load_into,
     module_sha256,
     read_state_dict,
@@ -55,9 +54,9 @@ class BackboneSpec:
     preset: Preset | None = None
 
 
-_vit_mini = partial(VisionTransformer, dim=192, depth=6, num_heads=3)
-_vit_small = partial(VisionTransformer, dim=384, depth=12, num_heads=6)
-_vit_base = partial(VisionTransformer, dim=768, depth=12, num_heads=12)
+_vit_mini = partial(DinoTransformer, dim=192, depth=6, num_heads=3)
+_vit_small = partial(DinoTransformer, dim=384, depth=12, num_heads=6)
+_vit_base = partial(DinoTransformer, dim=768, depth=12, num_heads=12)
 
 
 def _dino(folder: str) -> str:
@@ -172,16 +171,9 @@ def build_backbone(name: str, weights: str | Path | None = None) -> MapNetwork:
     spec = _spec(name)
     if spec.preset:
         announce(name)
-    untrained = build_random(spec.build, str(weights or ""))
-    if untrained is not None:
-        return untrained.eval()
-    path = Path(weights) if weights else official_file(name)
-    backbone = build_empty(spec.build)
-    state, files = _read(spec, path)
-    load_into(backbone, state, name=name, path=path)
-    sha256 = file_sha256(path) if len(files) == 1 else module_sha256(backbone)
-    backbone.weights_info = WeightsInfo(" + ".join(file.name for file in files), sha256)
-    return backbone.eval()
+    return build_network(
+        name, weights, spec.build, own=partial(official_file, name), read=partial(_read, spec)
+    )
 
 
 def build_segmenter(name: str, weights: str, *, seed: int) -> Segmenter:

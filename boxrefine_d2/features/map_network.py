@@ -7,12 +7,14 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Self, TypeVar
 
 from torch import Tensor, nn
 
+from boxrefine_d2.errors import UserError
 from boxrefine_d2.structures import FeatureMap
 
+Kind = TypeVar("Kind", bound=nn.Module)
 Sizes = Sequence[tuple[int, int]]
 
 
@@ -124,6 +126,13 @@ class MapNetwork(RefinableNetwork, ABC):
     def read(self, shared: Tensor) -> Reading:
         """Return everything that refinement reads of images without padding. Args: shared: the result of `share`."""
         return Reading(self.map_of(shared))
+
+
+def require_kind(network: nn.Module, kind: type[Kind], said: str) -> Kind:
+    """Return a network that a training can use. Raises: UserError, with what is said, for one of another kind."""
+    if not isinstance(network, kind):
+        raise UserError(said)
+    return network
 
 
 def trained_state(network: nn.Module) -> dict[str, Tensor]:

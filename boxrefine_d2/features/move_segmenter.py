@@ -82,7 +82,11 @@ class MoveSegmenter(Segmenter):
     def share(self, images: Tensor) -> Tensor:
         """The patches as the block leaves them, before the norm. Raises: ValueError for a size that does not fit."""
         tokens, grid_size = self.extractor.tokens_after(images, self.block)
-        return tokens[:, 1:].transpose(1, 2).unflatten(2, torch.Size(grid_size))
+        return (
+            tokens[:, self.extractor.prefix_tokens :]
+            .transpose(1, 2)
+            .unflatten(2, torch.Size(grid_size))
+        )
 
     def logits(self, extracted: Tensor) -> Tensor:
         """One number a pixel, (B, 1, H, W)."""

@@ -20,8 +20,8 @@ from functools import cache, partial
 
 from torch import Tensor
 
-from .timm_vit import TimmTransformer, resize_by_scale, resize_to_size
-from .vit import VisionTransformer
+from .timm_vit import TimmTransformer
+from .vit import DinoTransformer, VisionTransformer, resize_by_scale, resize_to_size
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class Preset:
         published: a rule that was run on it, with its setting; "" if we know of none.
     """
 
-    build: Callable[[], VisionTransformer | TimmTransformer]
+    build: Callable[[], VisionTransformer]
     patch_size: int
     prefix_tokens: int
     weights: str
@@ -131,7 +131,7 @@ def _with_dino_layers(
     dim: int, num_heads: int, file: str, our_names: Callable[[StateDict], StateDict]
 ) -> Preset:
     return Preset(
-        partial(VisionTransformer, patch_size=16, dim=dim, depth=12, num_heads=num_heads),
+        partial(DinoTransformer, patch_size=16, dim=dim, depth=12, num_heads=num_heads),
         patch_size=16,
         prefix_tokens=1,
         weights=HOST + file,

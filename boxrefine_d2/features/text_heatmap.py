@@ -16,14 +16,12 @@ from torch import Tensor, nn
 from boxrefine_d2.errors import UserError
 
 from .build import SHIPPED, official_file
+from .build_network import build_network
 from .map_network import RefinableNetwork
 from .shared_upsampling import SharedUpsampling
 from .weights import (
     WeightsInfo,
-    build_empty,
-    build_random,
     build_seeded,
-    file_sha256,
     load_into,
     module_sha256,
     read_state_dict,
@@ -231,19 +229,19 @@ def build_heatmap(name: str, weights: str | Path | None = None) -> TextHeatmap:
     Raises: UserError for an unknown name, a missing or foreign file, or a name without a file.
     """
     spec = _spec(name)
-    untrained = build_random(spec.build, str(weights or ""))
-    if untrained is not None:
-        return untrained.eval()
-    path = Path(weights) if weights else spec.weights
-    if path is None:
-        raise UserError(
-            f"{name} has no weights that could be fetched, and none ship; train it with "
-            "configs/grounding_train.yaml, give a file, or random:0 for untrained ones"
-        )
-    network = build_empty(spec.build)
-    load_into(network, our_names(read_state_dict(path)), name=name, path=path)
-    network.weights_info = WeightsInfo(path.name, file_sha256(path))
-    return network.eval()
+
+    def own() -> Path:
+        if spec.weights is None:
+            raise UserError(
+                f"{name} has no weights that could be fetched, and none ship; train it with "
+                "configs/grounding_train.yaml, give a file, or random:0 for untrained ones"
+            )
+        return spec.weights
+
+    def read(path: Path) -> tuple[dict[str, Tensor], list[Path]]:
+        return our_names(read_state_dict(path)), [path]
+
+    return build_network(name, weights, spec.build, own=own, read=read)
 
 
 def build_untrained_heatmap(name: str, encoder: str, *, seed: int) -> TextHeatmap:

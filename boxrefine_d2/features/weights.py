@@ -83,19 +83,6 @@ def build_seeded(build: Callable[[], Built], seed: int) -> Built:
         return build()
 
 
-def build_random(build: Callable[[], Built], weights: str) -> Built | None:
-    """What `build` makes if `weights` is "random" or "random:SEED", with its `weights_info`; None for anything else.
-
-    Raises: UserError for a seed that is not a whole number.
-    """
-    seed = parse_random(weights)
-    if seed is None:
-        return None
-    module = build_seeded(build, seed)
-    module.weights_info = WeightsInfo(f"random:{seed}", module_sha256(module))
-    return module
-
-
 def build_empty(build: Callable[[], Built]) -> Built:
     """What `build` makes without memory for its weights, to be filled by `load_into`."""
     with torch.device("meta"):

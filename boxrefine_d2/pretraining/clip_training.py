@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.features import IMAGENET_MEAN, IMAGENET_STD, build_backbone
-from boxrefine_d2.features.vit import VisionTransformer
+from boxrefine_d2.features.map_network import require_kind
+from boxrefine_d2.features.vit import DinoTransformer
 from boxrefine_d2.language.build import clip_config, random_clip
 from boxrefine_d2.language.clip import Clip
 from boxrefine_d2.language.phrase_vocabulary import learn_tokenizer
@@ -133,8 +134,8 @@ def start_from(clip: Clip, backbone: nn.Module) -> None:
     """
     vision = clip.model.vision_model
     config = clip.model.config.vision_config
-    if not isinstance(backbone, VisionTransformer):
-        raise UserError("MODEL.MAP_NETWORK.NAME: CLIP's image tower starts from a DINO transformer")
+    said = "MODEL.MAP_NETWORK.NAME: CLIP's image tower starts from a DINO transformer"
+    backbone = require_kind(backbone, DinoTransformer, said)
     blocks = backbone.blocks
     tokens, dim = backbone.pos_embed.shape[1:]
     shape = (backbone.stride, tokens, dim, len(blocks), backbone.num_heads)

@@ -14,8 +14,8 @@ from boxrefine_d2.discovery.rule import DiscoveryRule
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.features import build_segmenter
 from boxrefine_d2.features.found_head import FoundSegmenter
+from boxrefine_d2.features.map_network import LastBlock, require_kind
 from boxrefine_d2.features.padding import normalise_and_pad
-from boxrefine_d2.features.vit import LastBlock
 from boxrefine_d2.structures import FeatureMap
 
 from .found_targets import SolvedMasks, background, cls_attention, common_background
@@ -77,9 +77,11 @@ class FoundTraining(nn.Module):
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
         """The parts named in the configuration."""
         network, node = cfg.MODEL.MAP_NETWORK, cfg.PRETRAIN.FOUND
-        segmenter = build_segmenter(network.NAME, network.WEIGHTS, seed=cfg.SEED)
-        if not isinstance(segmenter, FoundSegmenter):
-            raise UserError(f"MODEL.MAP_NETWORK.NAME {network.NAME} is not a segmenter of FOUND's")
+        segmenter = require_kind(
+            build_segmenter(network.NAME, network.WEIGHTS, seed=cfg.SEED),
+            FoundSegmenter,
+            f"MODEL.MAP_NETWORK.NAME {network.NAME} is not a segmenter of FOUND's",
+        )
         if cfg.INPUT.SQUARE_SIZE % segmenter.stride:
             raise UserError(
                 f"INPUT.SQUARE_SIZE {cfg.INPUT.SQUARE_SIZE} is no multiple of the patch, {segmenter.stride} pixels"

@@ -13,16 +13,9 @@ from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.features.build_network import build_network
 from boxrefine_d2.features.vit import PatchEmbed
-from boxrefine_d2.features.weights import (
-    WeightsInfo,
-    build_empty,
-    build_random,
-    fetch,
-    file_sha256,
-    load_into,
-    read_state_dict,
-)
+from boxrefine_d2.features.weights import fetch
 
 MAE_HOST = "https://dl.fbaipublicfiles.com/mae/visualize/"
 
@@ -193,16 +186,13 @@ def build_inpainter(name: str, weights: str = "") -> Inpainter:
     if name not in INPAINTERS:
         raise UserError(f"unknown inpainter {name!r}; known: {', '.join(INPAINTERS)}")
     spec = INPAINTERS[name]
-    untrained = build_random(spec.build, weights)
-    if untrained is not None:
-        return untrained.eval()
-    if not weights and spec.weights is None:
-        raise UserError(
-            f"the inpainter {name} has no weights that could be fetched: train it with configs/pretrain/mae_mini.yaml, "
-            "and give its inpainter.safetensors as PRETRAIN.INPAINTER.WEIGHTS"
-        )
-    path = Path(weights) if weights else fetch(str(spec.weights))
-    inpainter = build_empty(spec.build)
-    load_into(inpainter, read_state_dict(path), name=name, path=path)
-    inpainter.weights_info = WeightsInfo(path.name, file_sha256(path))
-    return inpainter.eval()
+
+    def own() -> Path:
+        if spec.weights is None:
+            raise UserError(
+                f"the inpainter {name} has no weights that could be fetched: train it with "
+                "configs/pretrain/mae_mini.yaml, and give its inpainter.safetensors as PRETRAIN.INPAINTER.WEIGHTS"
+            )
+        return fetch(str(spec.weights))
+
+    return build_network(name, weights, spec.build, own=own)

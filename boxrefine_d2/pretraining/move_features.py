@@ -13,19 +13,15 @@ from torch import Tensor, nn
 
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.features import BACKBONES, IMAGENET_MEAN, IMAGENET_STD, build_backbone
-from boxrefine_d2.features.vit import VisionTransformer
-from boxrefine_d2.features.weights import (
-    build_empty,
-    build_random,
-    fetch,
-    load_into,
-    read_state_dict,
-)
+from boxrefine_d2.features.build_network import build_network
+from boxrefine_d2.features.map_network import require_kind
+from boxrefine_d2.features.vit import VisionTransformer, patch_grid
+from boxrefine_d2.features.weights import fetch, read_state_dict
 
 STRIDES = (4, 8, 16, 32)
 
 # what classification leaves behind its features
-_HEADS = ("conv_head.", "bn2.", "classifier.")
+_HEADS = ("conv_head.", "bn2.", "classifier.", "head.", "fc.")
 
 
 class TimmFeatures(nn.Module):
@@ -66,13 +62,11 @@ class TransformerFeatures(nn.Module):
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """(B, 3, S, S) in [-1, 1] to four maps."""
-        depth = len(self.network.blocks)
         normalised = ((images + 1) / 2 - self.mean) / self.std
-        tokens, grid_size = self.network.tokens_after(normalised, -depth - 1)
         read = []
-        for number, block in enumerate(self.network.blocks, start=1):
-            tokens = block(tokens)
-            read += [tokens] * self._read_after.count(number)
+        for number, tokens in enumerate(self.network.tokens_of_blocks(normalised), start=1):
+            read += [tokens[:, self.network.prefix_tokens :]] * self._read_after.count(number)
+        grid_size = patch_grid(images, self.network.stride)
         return [
             _resized(tokens, grid_size, images.shape[-1] // stride)
             for tokens, stride in zip(read, STRIDES, strict=True)
@@ -80,7 +74,7 @@ class TransformerFeatures(nn.Module):
 
 
 def _resized(tokens: Tensor, grid_size: tuple[int, int], side: int) -> Tensor:
-    patches = F.layer_norm(tokens[:, 1:], tokens.shape[2:])
+    patches = F.layer_norm(tokens, tokens.shape[2:])
     grid = patches.transpose(1, 2).unflatten(2, grid_size)
     return F.interpolate(grid, size=(side, side), mode="bilinear", align_corners=False)
 
@@ -94,9 +88,8 @@ def build_features(name: str, weights: str) -> TimmFeatures | TransformerFeature
     Raises: UserError for an unknown name, or a file that is missing, foreign or cannot be fetched.
     """
     if name in BACKBONES:
-        network = build_backbone(name, weights)
-        if not isinstance(network, VisionTransformer):
-            raise UserError(f"PRETRAIN.MOVE.DISCRIMINATOR.FEATURES {name} is no transformer")
+        said = f"PRETRAIN.MOVE.DISCRIMINATOR.FEATURES {name} is no transformer"
+        network = require_kind(build_backbone(name, weights), VisionTransformer, said)
         features: TimmFeatures | TransformerFeatures = TransformerFeatures(network)
     elif timm.is_model(name):
         features = _build_timm(name, weights)
@@ -109,12 +102,11 @@ def build_features(name: str, weights: str) -> TimmFeatures | TransformerFeature
 
 
 def _build_timm(name: str, weights: str) -> TimmFeatures:
-    build = partial(TimmFeatures, name)
-    untrained = build_random(build, weights)
-    if untrained is not None:
-        return untrained
-    path = Path(weights) if weights else fetch(timm.get_pretrained_cfg(name).url)
-    features = build_empty(build)
-    state = {k: v for k, v in read_state_dict(path).items() if not k.startswith(_HEADS)}
-    load_into(features.network, state, name=name, path=path)
-    return features
+    def own() -> Path:
+        return fetch(timm.get_pretrained_cfg(name).url)
+
+    def read(path: Path) -> tuple[dict[str, Tensor], list[Path]]:
+        state = read_state_dict(path)
+        return {f"network.{k}": v for k, v in state.items() if not k.startswith(_HEADS)}, [path]
+
+    return build_network(name, weights, partial(TimmFeatures, name), own=own, read=read)

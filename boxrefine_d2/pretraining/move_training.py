@@ -12,6 +12,7 @@ from boxrefine_d2.discovery import build_rule
 from boxrefine_d2.discovery.rule import DiscoveryRule
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.features import build_segmenter
+from boxrefine_d2.features.map_network import require_kind
 from boxrefine_d2.features.move_segmenter import MoveSegmenter
 from boxrefine_d2.features.padding import normalise_and_pad
 
@@ -81,9 +82,11 @@ class MoveTraining(nn.Module):
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
         """The parts named in the configuration."""
         network, node = cfg.MODEL.MAP_NETWORK, cfg.PRETRAIN.MOVE
-        segmenter = build_segmenter(network.NAME, network.WEIGHTS, seed=cfg.SEED)
-        if not isinstance(segmenter, MoveSegmenter):
-            raise UserError(f"MODEL.MAP_NETWORK.NAME {network.NAME} is not a segmenter of MOVE's")
+        segmenter = require_kind(
+            build_segmenter(network.NAME, network.WEIGHTS, seed=cfg.SEED),
+            MoveSegmenter,
+            f"MODEL.MAP_NETWORK.NAME {network.NAME} is not a segmenter of MOVE's",
+        )
         inpainter = build_inpainter(cfg.PRETRAIN.INPAINTER.NAME, cfg.PRETRAIN.INPAINTER.WEIGHTS)
         size = cfg.INPUT.SQUARE_SIZE
         if size != inpainter.image_size or size % segmenter.stride:

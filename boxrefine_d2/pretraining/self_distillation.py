@@ -14,6 +14,7 @@ from boxrefine_d2.discovery import build_rule
 from boxrefine_d2.discovery.rule import DiscoveryRule
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.features import build_backbone
+from boxrefine_d2.features.map_network import require_kind
 from boxrefine_d2.features.padding import normalise_and_pad
 from boxrefine_d2.features.vit import VisionTransformer
 
@@ -69,11 +70,11 @@ class SelfDistillation(nn.Module):
         network, node = cfg.MODEL.MAP_NETWORK, cfg.PRETRAIN
         # named, so that a fresh network is never replaced by the file that ships under its name
         weights = network.WEIGHTS or f"random:{cfg.SEED}"
-        teacher, student = (build_backbone(network.NAME, weights) for _ in range(2))
-        if not isinstance(teacher, VisionTransformer):
-            raise UserError(
-                f"MODEL.MAP_NETWORK.NAME {network.NAME}: self-distillation needs a transformer, not a CNN"
-            )
+        said = f"MODEL.MAP_NETWORK.NAME {network.NAME}: self-distillation needs a transformer"
+        teacher, student = (
+            require_kind(build_backbone(network.NAME, weights), VisionTransformer, said)
+            for _ in range(2)
+        )
         for part, key in (("DINO", "GLOBAL_SIZE"), ("DINO", "LOCAL_SIZE"), ("GROUPING", "SIZE")):
             if node[part][key] % teacher.stride:
                 raise UserError(

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.features import build_backbone
+from boxrefine_d2.features.build_network import build_untrained
+from boxrefine_d2.features.map_network import require_kind
 from boxrefine_d2.features.padding import normalise_and_pad
 from boxrefine_d2.features.vit import VisionTransformer
-from boxrefine_d2.features.weights import build_random
 
 from .parameter_groups import decay_of_matrices
 
@@ -68,14 +69,12 @@ class TrunkDistillation(nn.Module):
         """A trunk as MODEL.RESNETS says, with MODEL.MAP_NETWORK as its teacher."""
         if cfg.DATASETS.TEST:
             raise UserError(f"DATASETS.TEST {cfg.DATASETS.TEST}: {_NO_BOXES}")
-        teacher = build_backbone(cfg.MODEL.MAP_NETWORK.NAME, cfg.MODEL.MAP_NETWORK.WEIGHTS)
-        if not isinstance(teacher, VisionTransformer):
-            raise UserError(
-                f"MODEL.MAP_NETWORK.NAME {cfg.MODEL.MAP_NETWORK.NAME} is no transformer"
-            )
-        trunk = build_random(
-            lambda: build_resnet_backbone(cfg, ShapeSpec(channels=3)), f"random:{cfg.SEED}"
+        teacher = require_kind(
+            build_backbone(cfg.MODEL.MAP_NETWORK.NAME, cfg.MODEL.MAP_NETWORK.WEIGHTS),
+            VisionTransformer,
+            f"MODEL.MAP_NETWORK.NAME {cfg.MODEL.MAP_NETWORK.NAME} is no transformer",
         )
+        trunk = build_untrained(lambda: build_resnet_backbone(cfg, ShapeSpec(channels=3)), cfg.SEED)
         return {
             "trunk": trunk,
             "name": f"resnet{cfg.MODEL.RESNETS.DEPTH}",

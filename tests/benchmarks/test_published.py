@@ -9,14 +9,14 @@ from torch.testing import assert_close
 from boxrefine_d2.config import boxrefine_cfg
 from boxrefine_d2.discovery import build_rule
 from boxrefine_d2.features.padding import normalise_and_pad
-from boxrefine_d2.features.vit import VisionTransformer
+from boxrefine_d2.features.vit import DinoTransformer, VisionTransformer
 from boxrefine_d2.modeling import BoxRefiner
 from boxrefine_d2.structures import FeatureMap
 
 
 def tiny_transformer() -> VisionTransformer:
     torch.manual_seed(0)
-    return VisionTransformer(patch_size=16, dim=16, depth=3, num_heads=2).eval()
+    return DinoTransformer(patch_size=16, dim=16, depth=3, num_heads=2).eval()
 
 
 @torch.no_grad()

@@ -6,8 +6,8 @@ import torch.nn.functional as F
 
 from boxrefine_d2.features import attention
 from boxrefine_d2.features.attention import ROWS, FasterAttention, attention_by_rows
-from boxrefine_d2.features.timm_vit import TimmTransformer, resize_by_scale
-from boxrefine_d2.features.vit import VisionTransformer
+from boxrefine_d2.features.timm_vit import TimmTransformer
+from boxrefine_d2.features.vit import DinoTransformer, resize_by_scale
 
 
 def qkv(tokens, dtype=torch.float32):
@@ -66,7 +66,7 @@ def test_masks_and_gradients_are_left_to_the_fused_kernel(calls, monkeypatch):
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: VisionTransformer(patch_size=16, dim=24, depth=3, num_heads=3),
+        lambda: DinoTransformer(patch_size=16, dim=24, depth=3, num_heads=3),
         lambda: TimmTransformer("vit_tiny_patch16_224", resize=resize_by_scale),
     ],
     ids=["DINO", "timm"],

@@ -13,7 +13,7 @@ from boxrefine_d2.features import BACKBONES, build_backbone, padding_multiple
 from boxrefine_d2.features.build import DINO_MINI
 from boxrefine_d2.features.move_segmenter import MoveSegmenter, SegmenterHead, head_widths
 from boxrefine_d2.features.padding import normalise_and_pad
-from boxrefine_d2.features.vit import VisionTransformer
+from boxrefine_d2.features.vit import DinoTransformer
 from boxrefine_d2.features.weights import file_sha256
 
 from .test_vit import official_forward, tiny_vit
@@ -202,7 +202,7 @@ def test_move_vits8_is_dinos_hub_file_and_the_published_head():
     assert sum(p.numel() for p in segmenter.head.parameters()) == 1_181_505
     shapes = {name: tuple(value.shape) for name, value in segmenter.extractor.state_dict().items()}
     with torch.device("meta"):
-        vit = VisionTransformer(patch_size=8, dim=384, depth=12, num_heads=6)
+        vit = DinoTransformer(patch_size=8, dim=384, depth=12, num_heads=6)
     assert shapes == {name: tuple(value.shape) for name, value in vit.state_dict().items()}
     assert padding_multiple("move_vits8") == 8
 

@@ -13,7 +13,6 @@ from boxrefine_d2.features import (
     padding_multiple,
 )
 from boxrefine_d2.features.presets import PRESETS, announce
-from boxrefine_d2.features.vit import VisionTransformer
 
 from .official_transformers import SIZES, official_forward, official_shapes, random_state
 
@@ -53,8 +52,7 @@ def test_the_table_is_true_of_the_network_and_every_official_name_has_its_place(
     with torch.device("meta"):
         network = preset.build()
     assert padding_multiple(name) == network.stride == preset.patch_size
-    prefix = 1 if isinstance(network, VisionTransformer) else network.prefix_tokens
-    assert prefix == preset.prefix_tokens
+    assert network.prefix_tokens == preset.prefix_tokens
     # without "module.", which the reader takes off; value i stands for its name
     shapes = official_shapes(name)
     official = {key.removeprefix("module."): torch.tensor(i) for i, key in enumerate(shapes)}

@@ -7,7 +7,8 @@ import torch
 from torch.testing import assert_close
 
 from boxrefine_d2.features.presets import PRESETS
-from boxrefine_d2.features.timm_vit import TimmTransformer, resize_by_scale, resize_to_size
+from boxrefine_d2.features.timm_vit import TimmTransformer
+from boxrefine_d2.features.vit import resize_by_scale, resize_to_size
 
 from .official_transformers import official_forward, random_state
 

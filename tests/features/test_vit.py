@@ -8,14 +8,14 @@ import torch.nn.functional as F
 from torch.testing import assert_close
 
 from boxrefine_d2.features import BACKBONES, build_backbone
-from boxrefine_d2.features.vit import VisionTransformer
+from boxrefine_d2.features.vit import DinoTransformer, VisionTransformer
 
 SIZES = [(224, 224), (112, 448), (48, 80), (176, 304), (336, 208)]
 
 
 def tiny_vit(patch_size=16) -> VisionTransformer:
     torch.manual_seed(0)
-    vit = VisionTransformer(patch_size=patch_size, dim=24, depth=3, num_heads=4).eval()
+    vit = DinoTransformer(patch_size=patch_size, dim=24, depth=3, num_heads=4).eval()
     for parameter in vit.parameters():  # away from the special values of an initialisation
         torch.nn.init.normal_(parameter, std=0.2)
     return vit

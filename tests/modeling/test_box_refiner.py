@@ -6,7 +6,7 @@ from torch.testing import assert_close
 from boxrefine_d2.discovery import build_rule
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.features.recurring import RecurringInputs
-from boxrefine_d2.features.vit import VisionTransformer
+from boxrefine_d2.features.vit import DinoTransformer, VisionTransformer
 from boxrefine_d2.modeling import BoxRefiner, MapDetector, SetCriterion
 from boxrefine_d2.modeling.map_inputs import RULE_INPUTS, TOKEN_INPUTS, build_map_input
 from boxrefine_d2.modeling.preservation import PreservationLoss
@@ -22,7 +22,7 @@ def tiny_refiner(
 ) -> BoxRefiner:
     torch.manual_seed(0)
     discovery = discovery or build_rule("lost")
-    vit = VisionTransformer(patch_size=16, dim=16, depth=2, num_heads=2).eval()
+    vit = DinoTransformer(patch_size=16, dim=16, depth=2, num_heads=2).eval()
     criterion = SetCriterion(class_weight=2, l1_weight=5, giou_weight=2, no_object_weight=0.1)
     trunk = build_trunk("resnet18", outputs=18, norm="BN", weights="random")
     return BoxRefiner(
@@ -188,7 +188,7 @@ def test_one_forward_of_f_a_step_and_none_of_the_reference_while_h_learns(monkey
     calls = []
     original = VisionTransformer._embed
     monkeypatch.setattr(
-        VisionTransformer, "_embed", lambda self, x: calls.append(self) or original(self, x)
+        VisionTransformer, "_embed", lambda self, *x: calls.append(self) or original(self, *x)
     )
     model = tiny_refiner()
     model.set_phase("detector")

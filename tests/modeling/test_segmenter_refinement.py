@@ -10,7 +10,7 @@ from boxrefine_d2.discovery.rule import DiscoveryRule
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.features.cnn import VGG16
 from boxrefine_d2.features.move_segmenter import MoveSegmenter
-from boxrefine_d2.features.vit import VisionTransformer
+from boxrefine_d2.features.vit import DinoTransformer, VisionTransformer
 from boxrefine_d2.modeling import BoxRefiner, MapDetector, SetCriterion
 from boxrefine_d2.modeling.map_inputs import build_map_input
 from boxrefine_d2.modeling.preservation import PreservationLoss
@@ -22,7 +22,7 @@ SIDE = 32
 
 def tiny_segmenter() -> MoveSegmenter:
     torch.manual_seed(0)
-    vit = VisionTransformer(patch_size=8, dim=16, depth=2, num_heads=2)
+    vit = DinoTransformer(patch_size=8, dim=16, depth=2, num_heads=2)
     segmenter = MoveSegmenter(vit, head="conv_minc8", block=-2)
     with torch.no_grad():
         segmenter.head[-1].weight *= 20  # masks that are not grey all over
@@ -231,11 +231,11 @@ def test_a_head_that_starts_anew_is_that_of_a_new_segmenter():
 
 
 def test_parts_that_do_not_fit_are_named():
-    vit = VisionTransformer(patch_size=8, dim=16, depth=2, num_heads=2)
+    vit = DinoTransformer(patch_size=8, dim=16, depth=2, num_heads=2)
     with pytest.raises(UserError, match="REG_ON 'keys' does not fit f, a MoveSegmenter: use mask"):
         refiner(on="keys")
     with pytest.raises(
-        UserError, match="REG_ON 'mask' does not fit f, a VisionTransformer: use cls or"
+        UserError, match="REG_ON 'mask' does not fit f, a DinoTransformer: use cls or"
     ):
         refiner(vit, rule="lost")
     with pytest.raises(UserError, match="reads the facet key or output, and the network gives"):

@@ -17,7 +17,7 @@ from boxrefine_d2.engine.head_trainer import HeadTrainer
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.features.found_head import FoundSegmenter
 from boxrefine_d2.features.padding import normalise_and_pad
-from boxrefine_d2.features.vit import VisionTransformer
+from boxrefine_d2.features.vit import DinoTransformer, VisionTransformer
 from boxrefine_d2.pretraining import FoundTraining
 from boxrefine_d2.pretraining.found_targets import (
     SolvedMasks,
@@ -41,7 +41,7 @@ SOLVER = {
 
 def tiny_extractor() -> VisionTransformer:
     torch.manual_seed(0)
-    vit = VisionTransformer(patch_size=8, dim=24, depth=2, num_heads=3).eval()
+    vit = DinoTransformer(patch_size=8, dim=24, depth=2, num_heads=3).eval()
     for parameter in vit.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
     return vit

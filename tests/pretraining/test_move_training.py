@@ -13,7 +13,7 @@ from boxrefine_d2.errors import UserError
 from boxrefine_d2.features import build_segmenter
 from boxrefine_d2.features.build import DINO_MINI
 from boxrefine_d2.features.move_segmenter import MoveSegmenter
-from boxrefine_d2.features.vit import VisionTransformer
+from boxrefine_d2.features.vit import DinoTransformer
 from boxrefine_d2.features.weights import read_state_dict
 from boxrefine_d2.pretraining import MoveTraining
 from boxrefine_d2.pretraining.mae import Inpainter
@@ -27,7 +27,7 @@ HEADS = ("discriminator.heads.",)
 
 def tiny() -> MoveTraining:
     torch.manual_seed(0)
-    extractor = VisionTransformer(patch_size=16, dim=24, depth=3, num_heads=4)
+    extractor = DinoTransformer(patch_size=16, dim=24, depth=3, num_heads=4)
     decoder = {"decoder_dim": 8, "decoder_depth": 1, "decoder_heads": 2}
     inpainter = Inpainter(image_size=64, patch_size=16, dim=8, depth=1, num_heads=2, **decoder)
     areas = {"min_area": 0.05, "min_area_weight": 100.0, "max_area": 0.5, "max_area_weight": 0.0}
