@@ -16,7 +16,7 @@ from boxrefine_d2.files.safe_yaml import read_yaml
 
 from .jobs import product_file
 
-_CONFIG = "config.yaml"
+CONFIG_FILE = "config.yaml"
 _FOUND = "inference"  # the folder of what an evaluation finds
 # names of files in OUTPUT_DIR, of an evaluation and of a training; a training also writes its product
 _EVALUATION = ("results.json", "grounding.json", "log.txt", "log.txt.rank*")
@@ -32,7 +32,7 @@ def check_inputs_stay(cfg: CfgNode, config_file: str, *, trains: bool) -> None:
     Raises: UserError, naming the file.
     """
     folder = _place(cfg.OUTPUT_DIR)
-    if is_same_file(config_file, folder / _CONFIG) and not _is_whole(config_file):
+    if is_same_file(config_file, folder / CONFIG_FILE) and not _is_whole(config_file):
         raise UserError(
             f"OUTPUT_DIR {cfg.OUTPUT_DIR!r}: the run would write its whole configuration over {config_file!r}; name "
             "another folder"

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+from detectron2.utils import comm
 
 from boxrefine_d2.engine import load_config
 from boxrefine_d2.engine.jobs import GROUNDING_TRAINERS, TRAINERS
@@ -180,3 +181,25 @@ def test_a_configuration_that_somebody_wrote_stays(tmp_path):
     check(opts, own)
     (tmp_path / "mine.yaml").write_text("SEED: 1")
     check(opts, tmp_path / "mine.yaml")
+
+
+def seed_of(*opts: str, **flags: bool) -> int:
+    """The seed with which a run begins, goes on or is evaluated."""
+    return setup(arguments(*opts, **flags)).SEED
+
+
+def test_a_seed_of_minus_1_is_drawn_and_kept_by_the_run(tmp_path):
+    opts = ["SEED", "-1", "OUTPUT_DIR", str(tmp_path)]
+    drawn = seed_of(*opts)
+    assert 0 <= drawn < 2**31
+    assert f"SEED: {drawn}\n" in (tmp_path / "config.yaml").read_text()
+    assert seed_of(*opts, resume=True) == seed_of(*opts, eval_only=True) == drawn
+    assert seed_of(*opts, "SEED", "3", resume=True) == 3
+    assert seed_of(*opts) not in (drawn, 3)  # a new run; one time in 2**30 this is chance
+    (tmp_path / "config.yaml").write_text("SEED: [")
+    assert 0 <= seed_of(*opts, resume=True) != drawn
+
+
+def test_all_ranks_have_the_seed_that_the_main_process_drew(tmp_path, monkeypatch):
+    monkeypatch.setattr(comm, "all_gather", lambda seed: [7, seed])
+    assert seed_of("SEED", "-1", "OUTPUT_DIR", str(tmp_path)) == 7
