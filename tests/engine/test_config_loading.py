@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from detectron2.config import get_cfg
 
 from boxrefine_d2.config import boxrefine_cfg
 from boxrefine_d2.config_checks import leaves
@@ -142,7 +143,7 @@ def test_seeded_pairs_are_taken_or_a_line_that_names_the_key():
         ("SOLVER.IMS_PER_BATCH", "0", "must be at least 1"),
         ("TEST.IMS_PER_BATCH", "0", "must be at least 1"),
         ("DATALOADER.NUM_WORKERS", "-1", "must be at least 0 and at most 1024"),
-        ("SEED", "-1", "must be at least 0"),
+        ("SEED", "-2", "must be at least -1"),
         ("SEED", "99999999999", "must be from -2147483647 to 2147483647"),
         ("SOLVER.LR_SCHEDULER_NAME", "Cosine", "one of 'WarmupMultiStepLR', 'WarmupCosineLR'"),
         ("SOLVER.WARMUP_METHOD", "quadratic", "one of 'linear', 'constant'"),
@@ -189,6 +190,17 @@ def test_what_is_meant_is_taken(key, text, value):
     for part in key.split("."):
         found = found[part]
     assert found == value and type(found) is type(value)
+
+
+def test_no_default_of_detectron2_is_refused(tmp_path):
+    """Such a file is what Detectron2 itself leaves of a run."""
+    cfg = get_cfg()
+    cfg.MODEL.DEVICE, cfg.OUTPUT_DIR = "cpu", "output"
+    path = str(tmp_path / "config.yaml")
+    Path(path).write_text(cfg.dump())
+    cfg.merge_from_file(path)
+    found = dict(leaves(load_config(path, [])))
+    assert {key: found[key] for key, _ in leaves(cfg)} == dict(leaves(cfg))
 
 
 def test_every_limit_is_of_a_key_and_holds_for_its_default():
