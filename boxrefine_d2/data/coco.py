@@ -18,11 +18,11 @@ from boxrefine_d2.files.inputs import read_json
 from boxrefine_d2.files.names import encodable_text
 from boxrefine_d2.files.values import (
     MAX_COORDINATE,
-    image_sides,
     is_file_name,
     is_id,
     is_number,
     is_whole,
+    known_size,
     shown_value,
 )
 from boxrefine_d2.structures.segmentation import compressed_rle, plain_segmentation
@@ -137,7 +137,7 @@ def _image_records(
             )
         relative = finder.find(name)
         file_name = os.path.join(folder, relative)
-        sides = image_sides(entry.get("height"), entry.get("width"))
+        sides = known_size(entry)
         without_size += sides is None
         height, width = sides or header_size(file_name)
         records[image_id] = {

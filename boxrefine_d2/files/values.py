@@ -78,6 +78,14 @@ def image_sides(height: Any, width: Any) -> tuple[int, int] | None:
     return (sides[0], sides[1]) if sides[0] * sides[1] <= MAX_IMAGE_PIXELS else None
 
 
+def known_size(image: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Return (H, W) of an image; None where its size is not known: missing, null, 0 or none that can be.
+
+    A size that is not known agrees with any.
+    """
+    return image_sides(image.get("height"), image.get("width"))
+
+
 def size_problem(entry: Mapping[str, Any]) -> str | None:
     """Say what is wrong with an image's `width` and `height`; None if nothing is. Missing, null and 0 are not known."""
     height, width = entry.get("height"), entry.get("width")
