@@ -9,8 +9,10 @@ from detectron2.config import CfgNode
 
 from boxrefine_d2.config_checks import check_value, shown
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.files.names import user_name
 
 _PAIRS = "KEY VALUE pairs"
+_FILES = (".WEIGHTS", ".ENCODER")  # keys of files, addresses or names
 _LISTED = 12  # keys of a section that a message names
 
 
@@ -74,7 +76,10 @@ def _entry(node: CfgNode, key: str, where: str, prefix: str, asked: str) -> Any:
 
 
 def _converted(name: str, given: Any, default: Any, where: str) -> Any:
-    """The value for a key. A text that spells a number, a tuple, ... is that, unless the key holds text."""
+    """The value for a key. A text that spells a number, a tuple, ... is that, unless the key holds text.
+
+    The ~ of a file of weights is expanded here, so that all who read, compare or record the configuration see one name.
+    """
     value = given
     if isinstance(given, str):
         value = _literal(given, name, where)
@@ -85,7 +90,7 @@ def _converted(name: str, given: Any, default: Any, where: str) -> Any:
     if isinstance(default, list | tuple) and isinstance(value, list | tuple):
         value = type(default)(value)
     check_value(name, value, default, said=f"{where}{name}")
-    return value
+    return user_name(value) if name.endswith(_FILES) else value
 
 
 def _literal(text: str, name: str, where: str) -> Any:
