@@ -78,7 +78,7 @@ CONFIGS = [
     ("hello", "is not JSON"),
     ("<!DOCTYPE html>", "is an HTML page"),
     ("[1]", "holds no settings"),
-    ("[" * 100_000, "is not JSON"),
+    ("[" * 100_000, "nested too deep"),
     ({"text_config": None}, "missing or of another shape"),
     ({"text_config": 3}, "cannot be read from"),
     ({"vision_config": {"hidden_size": 10**9}}, "vision_config.hidden_size is 1000000000; at most"),
