@@ -225,9 +225,20 @@ def test_every_key_that_is_read_has_a_limit_or_a_registry():
 
 def test_the_home_folder_is_meant(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
-    (tmp_path / "mine.yaml").write_text("SEED: 7")
-    cfg = load_config("~/mine.yaml", ["OUTPUT_DIR", "~/runs"])
+    (tmp_path / "mine.yaml").write_text("SEED: 7\nMODEL: {CLIP: {WEIGHTS: ~/clip}}")
+    given = {
+        "OUTPUT_DIR": "~/runs",
+        "MODEL.WEIGHTS": "~/d.pth",
+        "MODEL.MAP_NETWORK.WEIGHTS": "~/f.pth",
+        "MODEL.HEATMAP.ENCODER": "~/e.pth",
+        "PRETRAIN.INPAINTER.WEIGHTS": "random:3",
+    }
+    cfg = load_config("~/mine.yaml", [word for pair in given.items() for word in pair])
     assert (7, f"{tmp_path}/runs") == (cfg.SEED, cfg.OUTPUT_DIR)
+    assert (f"{tmp_path}/d.pth", f"{tmp_path}/clip") == (cfg.MODEL.WEIGHTS, cfg.MODEL.CLIP.WEIGHTS)
+    assert f"{tmp_path}/f.pth" == cfg.MODEL.MAP_NETWORK.WEIGHTS
+    assert f"{tmp_path}/e.pth" == cfg.MODEL.HEATMAP.ENCODER
+    assert cfg.PRETRAIN.INPAINTER.WEIGHTS == "random:3"
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "a\0b", "", "/dev/null/x"])

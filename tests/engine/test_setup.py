@@ -171,6 +171,16 @@ def test_labels_below_the_home_folder_are_known_by_their_tilde(tmp_path, monkeyp
         check(opts)
 
 
+def test_weights_below_the_home_folder_are_known_by_their_tilde(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "model_final.pth").touch()
+    opts = ["MODEL.MAP_NETWORK.WEIGHTS", "~/model_final.pth", "OUTPUT_DIR", "~"]
+    with pytest.raises(
+        UserError, match=r"model_final\.pth', which MODEL.MAP_NETWORK.WEIGHTS reads"
+    ):
+        check(opts, trains=True)
+
+
 def test_a_configuration_that_somebody_wrote_stays(tmp_path):
     opts = ["OUTPUT_DIR", str(tmp_path)]
     own = tmp_path / "config.yaml"
