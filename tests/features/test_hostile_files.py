@@ -138,6 +138,7 @@ TRUE_REASONS = {
     "tensor overlapping to terabytes": "reaches beyond its 16 numbers",
     "storage larger than its entry": "has 64 bytes, not 1073741824 numbers",
     "array of terabytes": "announces an array of 1099511627776 numbers",
+    "arrays that share their bytes": "makes arrays of more bytes than it holds",
     "tensor of a device beyond its bytes": "announces an array of 1099511627776 numbers",
     "text of a device": "do not fit one another",
     "a list of a device": "do not fit one another",
