@@ -116,8 +116,17 @@ saved("an empty dictionary", dict)
 saved("an empty model", lambda: {"model": {}})
 saved("a model that is a list", lambda: {"model": [torch.ones(1)]})
 saved("a tensor alone", lambda: torch.ones(2))
-saved("a whole module", lambda: torch.nn.Linear(2, 2))
-saved("a whole module, old", lambda: torch.nn.Linear(2, 2), legacy=True)
+
+
+def _module() -> torch.nn.Module:
+    module = torch.nn.Linear(2, 2)
+    for parameter in module.parameters():  # a file is always the same
+        torch.nn.init.zeros_(parameter)
+    return module
+
+
+saved("a whole module", _module)
+saved("a whole module, old", _module, legacy=True)
 saved("names of a megabyte", lambda: {"x" * 2**20: torch.ones(1)})
 saved("names with line breaks", lambda: {"a\nb\x00\udcff": torch.ones(1)})
 saved("another network", lambda: {"stem.conv1.weight": torch.ones(3, 3)})
