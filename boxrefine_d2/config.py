@@ -289,7 +289,7 @@ def _add_refinement(cfg: CN) -> None:
     cfg.SOLVER.MAP_NETWORK_DECAY.POWER = 0.0  # 0: it does not
     cfg.SOLVER.MAP_NETWORK_DECAY.ITERS = 10000  # t is counted from the end of REFINE.WARMUP_ITERS
     cfg.SOLVER.MAP_NETWORK_DECAY.EVERY_ITERS = 1  # the rate is set anew after so many
-    cfg.SEED = 0
+    cfg.SEED = 0  # -1, Detectron2's own default: a run draws one, and its config.yaml and results.json state it
     cfg.LOG_PERIOD = 20  # iterations between two lines of metrics.json
 
 

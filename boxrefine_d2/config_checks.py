@@ -6,10 +6,10 @@ from typing import Any
 
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.files.names import can_be_path
+from boxrefine_d2.files.values import shown_value
 
 from .config_limits import LIMITS
 
-_MOST_SHOWN = 80  # characters of a value in a message
 _MOST_WHOLE = 2**31 - 1
 _SCALARS = (bool, int, float, str)
 _WORDS: dict[type, str] = {
@@ -34,7 +34,7 @@ def check_value(name: str, value: Any, default: Any, *, said: str = "") -> None:
     if reason is None and limit is not None and not _holds(limit.holds, value):
         reason = f"must be {limit.allowed}"
     if reason:
-        raise UserError(f"{said or name} {shown(value)}: {reason}")
+        raise UserError(f"{said or name} {shown_value(value)}: {reason}")
 
 
 def leaves(section: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -46,28 +46,19 @@ def leaves(section: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
             yield f"{prefix}{key}", value
 
 
-def shown(value: Any) -> str:
-    """Return a value for a message: whole if it is short, else its start."""
-    try:
-        text = repr(value)
-    except (ValueError, RecursionError):  # an integer of over 4300 digits, or what contains it
-        return "(a number too long to show)"
-    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}... ({len(text)} characters)"
-
-
 def _wrong_type(value: Any, default: Any) -> str | None:
     """What is wrong with the type of a value, or of the parts of a list; None if nothing is."""
     if default is None:
         return None if value is None or isinstance(value, _SCALARS) else "must be a number or None"
     kind = type(default)
     if type(value) is not kind:
-        return f"must be {_WORDS.get(kind, kind.__name__)}, like {shown(default)}"
+        return f"must be {_WORDS.get(kind, kind.__name__)}, like {shown_value(default)}"
     if not isinstance(value, list | tuple):
         return None
     kinds = {type(part) for part in default}
     for part in value:
         if not _fits(part, kinds):
-            return f"must hold values like {shown(default)}, not {shown(part)}"
+            return f"must hold values like {shown_value(default)}, not {shown_value(part)}"
     return None
 
 

@@ -18,6 +18,7 @@ from boxrefine_d2.features.checkpoint_file import check_weights_file
 from boxrefine_d2.features.detectron2_names import to_detectron2_names
 from boxrefine_d2.features.weights import file_sha256
 from boxrefine_d2.files.atomic import atomic_binary_file
+from boxrefine_d2.files.names import user_path
 from boxrefine_d2.files.outputs import check_output_file
 
 BACKBONE = "dino_resnet50"
@@ -32,11 +33,11 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = CommandParser(prog="convert_dino_resnet.py", description=__doc__)
     parser.add_argument(
         "--input",
-        type=Path,
+        type=user_path,
         metavar="FILE",
         help="a ResNet-50 with torchvision's names; default: DINO's, from the cache or its host",
     )
-    parser.add_argument("--output", type=Path, required=True, metavar="FILE")
+    parser.add_argument("--output", type=user_path, required=True, metavar="FILE")
     return parser.parse_args(argv)
 
 

@@ -3,7 +3,6 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import safetensors.torch
 
@@ -12,14 +11,15 @@ from boxrefine_d2.features.pickled_module import read_pickled_module
 from boxrefine_d2.features.text_heatmap import HEATMAPS, our_names
 from boxrefine_d2.features.weights import build_empty, load_into
 from boxrefine_d2.files.atomic import atomic_binary_file
+from boxrefine_d2.files.names import user_path
 from boxrefine_d2.files.outputs import check_output_file
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = CommandParser(prog="convert_grounding_checkpoint.py", description=__doc__)
-    parser.add_argument("--input", required=True, type=Path, metavar="NETWORK.pth")
-    parser.add_argument("--output", required=True, type=Path, metavar="OUT.safetensors")
+    parser.add_argument("--input", required=True, type=user_path, metavar="NETWORK.pth")
+    parser.add_argument("--output", required=True, type=user_path, metavar="OUT.safetensors")
     parser.add_argument(
         "--network", default="heatmap_vgg16", choices=HEATMAPS, help="what it must be"
     )

@@ -18,12 +18,13 @@ from boxrefine_d2.files.inputs import read_json
 from boxrefine_d2.files.names import encodable_text
 from boxrefine_d2.files.values import (
     MAX_COORDINATE,
-    image_sides,
     is_file_name,
     is_id,
     is_number,
     is_whole,
+    known_size,
     shown_value,
+    size_problem,
 )
 from boxrefine_d2.structures.segmentation import compressed_rle, plain_segmentation
 
@@ -120,7 +121,7 @@ def _image_records(
     images: list[dict[str, Any]], path: Path, folder: Path
 ) -> dict[int | str, Record]:
     records: dict[int | str, Record] = {}
-    finder, without_size = ImageFinder(folder), 0
+    finder, unsized = ImageFinder(folder), []
     for entry in images:
         image_id, name = entry.get("id"), entry.get("file_name")
         if not is_id(image_id):
@@ -137,8 +138,9 @@ def _image_records(
             )
         relative = finder.find(name)
         file_name = os.path.join(folder, relative)
-        sides = image_sides(entry.get("height"), entry.get("width"))
-        without_size += sides is None
+        sides = known_size(entry)
+        if sides is None:
+            unsized.append(entry)
         height, width = sides or header_size(file_name)
         records[image_id] = {
             "file_name": file_name,
@@ -148,10 +150,11 @@ def _image_records(
             "width": width,
         }
     finder.report(path)
-    if without_size:
+    if unsized:
+        first, reason = unsized[0], size_problem(unsized[0]) or "has no width and height"
         logger.info(
-            "%s: %d images have no width and height in whole pixels; read from the images",
-            *(path, without_size),
+            "%s: sizes of %d images are read from the images; the first, %r, %s",
+            *(path, len(unsized), first["id"], reason),
         )
     return records
 

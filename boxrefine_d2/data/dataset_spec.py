@@ -38,7 +38,7 @@ from boxrefine_d2.data.modifiers import (
 )
 from boxrefine_d2.data.pseudo_label_file import OBJECT_NAME
 from boxrefine_d2.data.records import LoadedDataset, Record
-from boxrefine_d2.data.registered import NAMED_DATASETS
+from boxrefine_d2.data.registered import NAMED_DATASETS, needed_paths
 from boxrefine_d2.data.voc import VOC_CLASS_NAMES
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.files.names import user_name
@@ -129,14 +129,24 @@ def load_spec(text: str) -> LoadedDataset:
 
 
 def files_of_spec(text: str) -> list[str]:
-    """Return the files and folders that a spec names, so that no output takes the place of one.
+    """Return the files and folders that a spec reads, so that no output takes the place of one.
 
+    Of a name in `NAMED_DATASETS` these are its `needed_paths`. Scenes, and names that only Detectron2 knows, give none.
     Raises: UserError for a spec that does not parse.
     """
     spec = parse_spec(text)
-    named = [str(m.value) for m in spec.modifiers if isinstance(m.value, str)]
-    own = spec.arguments if spec.kind in ("folder", "coco") else spec.arguments[:1]
-    return [user_name(path) for path in (*own, *named)]
+    labels = [str(m.value) for m in spec.modifiers if isinstance(m.value, str)]
+    return [user_name(path) for path in (*_paths_of_base(spec), *labels)]
+
+
+def _paths_of_base(spec: DatasetSpec) -> list[str]:
+    if spec.kind in ("folder", "coco"):
+        return list(spec.arguments)
+    if spec.kind == "voc":
+        return [spec.arguments[0]]
+    if spec.kind == NAMED and spec.arguments[0] in NAMED_DATASETS:
+        return list(map(str, needed_paths(spec.arguments[0])))
+    return []
 
 
 def register_spec(text: str) -> str:

@@ -19,7 +19,7 @@ from boxrefine_d2.data.pseudo_label_file import (
 from boxrefine_d2.data.records import LoadedDataset, Record
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.files.image_names import NameCheck
-from boxrefine_d2.files.values import image_sides
+from boxrefine_d2.files.values import known_size
 
 logger = logging.getLogger(__name__)
 
@@ -125,7 +125,7 @@ def with_pseudo_labels(dataset: LoadedDataset, path: str | os.PathLike[str]) -> 
 
 def _size(image: dict[str, Any]) -> dict[str, int]:
     """Height and width, or nothing where the file does not give both."""
-    sides = image_sides(image.get("height"), image.get("width"))
+    sides = known_size(image)
     return {"height": sides[0], "width": sides[1]} if sides else {}
 
 

@@ -7,10 +7,13 @@ from typing import Any
 
 from detectron2.config import CfgNode
 
-from boxrefine_d2.config_checks import check_value, shown
+from boxrefine_d2.config_checks import check_value
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.files.names import user_name
+from boxrefine_d2.files.values import shown_value
 
 _PAIRS = "KEY VALUE pairs"
+_FILES = (".WEIGHTS", ".ENCODER")  # keys of files, addresses or names
 _LISTED = 12  # keys of a section that a message names
 
 
@@ -22,7 +25,7 @@ def merge_content(cfg: CfgNode, content: Mapping[str, Any], where: str) -> None:
     version = content.get("VERSION", cfg.VERSION)
     if version != cfg.VERSION:
         raise UserError(
-            f"{where}: VERSION {shown(version)} is not read; Detectron2's keys are those of VERSION {cfg.VERSION}"
+            f"{where}: VERSION {shown_value(version)} is not read; Detectron2's keys are those of VERSION {cfg.VERSION}"
         )
     _merge(cfg, content, where, "")
 
@@ -30,7 +33,7 @@ def merge_content(cfg: CfgNode, content: Mapping[str, Any], where: str) -> None:
 def merge_pairs(cfg: CfgNode, words: Sequence[str]) -> None:
     """Put KEY VALUE pairs into `cfg`. Raises: UserError as `merge_content`, and for a word without its partner."""
     if len(words) % 2:
-        raise UserError(f"{_PAIRS}: {shown(words[-1])} is left over; give it a value")
+        raise UserError(f"{_PAIRS}: {shown_value(words[-1])} is left over; give it a value")
     for name, text in zip(words[::2], words[1::2], strict=True):
         *sections, key = name.split(".")
         node, prefix = cfg, ""
@@ -38,7 +41,7 @@ def merge_pairs(cfg: CfgNode, words: Sequence[str]) -> None:
             node, prefix = _entry(node, section, _PAIRS, prefix, name), f"{prefix}{section}."
             if not isinstance(node, CfgNode):
                 raise UserError(
-                    f"{_PAIRS}: there is no key {shown(name)}; {prefix[:-1]} is no section"
+                    f"{_PAIRS}: there is no key {shown_value(name)}; {prefix[:-1]} is no section"
                 )
         default = _entry(node, key, _PAIRS, prefix, name)
         if isinstance(default, CfgNode):
@@ -55,7 +58,7 @@ def _merge(node: CfgNode, content: Mapping[str, Any], where: str, prefix: str) -
         if isinstance(default, CfgNode):
             if not isinstance(value, Mapping):
                 raise UserError(
-                    f"{where}: {name} is a section, KEY: VALUE lines, not {shown(value)}"
+                    f"{where}: {name} is a section, KEY: VALUE lines, not {shown_value(value)}"
                 )
             _merge(default, value, where, f"{name}.")
         else:
@@ -70,11 +73,14 @@ def _entry(node: CfgNode, key: str, where: str, prefix: str, asked: str) -> Any:
     hint = (
         f"did you mean {prefix}{close[0]}" if close else f"known: {', '.join(list(node)[:_LISTED])}"
     )
-    raise UserError(f"{where}: there is no key {shown(asked)}; {hint}")
+    raise UserError(f"{where}: there is no key {shown_value(asked)}; {hint}")
 
 
 def _converted(name: str, given: Any, default: Any, where: str) -> Any:
-    """The value for a key. A text that spells a number, a tuple, ... is that, unless the key holds text."""
+    """The value for a key. A text that spells a number, a tuple, ... is that, unless the key holds text.
+
+    The ~ of a file of weights is expanded here, so that all who read, compare or record the configuration see one name.
+    """
     value = given
     if isinstance(given, str):
         value = _literal(given, name, where)
@@ -85,7 +91,7 @@ def _converted(name: str, given: Any, default: Any, where: str) -> Any:
     if isinstance(default, list | tuple) and isinstance(value, list | tuple):
         value = type(default)(value)
     check_value(name, value, default, said=f"{where}{name}")
-    return value
+    return user_name(value) if name.endswith(_FILES) else value
 
 
 def _literal(text: str, name: str, where: str) -> Any:
@@ -95,4 +101,4 @@ def _literal(text: str, name: str, where: str) -> Any:
     except (ValueError, SyntaxError, TypeError):
         return text
     except (RecursionError, MemoryError) as error:
-        raise UserError(f"{where}{name} {shown(text)}: its parts are too deep") from error
+        raise UserError(f"{where}{name} {shown_value(text)}: its parts are too deep") from error

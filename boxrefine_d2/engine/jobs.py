@@ -1,8 +1,9 @@
-"""Which trainer belongs to a configuration."""
+"""Which trainer belongs to a configuration, and what its training leaves."""
 
 import importlib
 
 from detectron2.config import CfgNode
+from detectron2.modeling import META_ARCH_REGISTRY
 
 from boxrefine_d2.errors import UserError, require_grounding
 
@@ -43,3 +44,13 @@ def trainer_for(cfg: CfgNode) -> type[Trainer]:
         known = ", ".join((*TRAINERS, *GROUNDING_TRAINERS))
         raise UserError(f"MODEL.META_ARCHITECTURE {name!r} is not trained here; known: {known}")
     return TRAINERS[name]
+
+
+def product_file(cfg: CfgNode) -> str | None:
+    """Return the file or folder that a training writes to OUTPUT_DIR beside its checkpoints; None if it writes none.
+
+    Raises: UserError as `trainer_for`.
+    """
+    trainer_for(cfg)  # whose module registers the model
+    model = META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE)
+    return getattr(model, "product_file", None)

@@ -12,8 +12,6 @@ from boxrefine_d2.pretraining.parameter_groups import decay_of_matrices
 from .distillation_hook import DistillationHook
 from .product_trainer import ProductTrainer
 
-MAP_NETWORK_FILE = "map_network.safetensors"
-
 
 class PretrainTrainer(ProductTrainer):
     """Trains a `SelfDistillation`, whose product is the teacher."""
@@ -27,7 +25,7 @@ class PretrainTrainer(ProductTrainer):
 
     def product(self) -> tuple[str, str]:
         """The teacher."""
-        return MAP_NETWORK_FILE, self.cfg.MODEL.MAP_NETWORK.NAME
+        return self.network.product_file, self.cfg.MODEL.MAP_NETWORK.NAME
 
     @classmethod
     def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:

@@ -9,16 +9,18 @@ from pathlib import Path
 from detectron2.config import CfgNode, get_cfg
 
 from boxrefine_d2.config_checks import leaves
-from boxrefine_d2.data import parse_spec
+from boxrefine_d2.data.dataset_spec import files_of_spec
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.files.names import user_path
 from boxrefine_d2.files.outputs import is_same_file
 from boxrefine_d2.files.safe_yaml import read_yaml
 
-_CONFIG = "config.yaml"
-# names below OUTPUT_DIR, of an evaluation and of a training
-_EVALUATION = ("results.json", "grounding.json", "log.txt*", "inference/*")
-_TRAINING = ("metrics.json", "last_checkpoint", "model_*.pth", "*.safetensors", "clip/*")
+from .jobs import product_file
+
+CONFIG_FILE = "config.yaml"
+_FOUND = "inference"  # the folder of what an evaluation finds
+# names of files in OUTPUT_DIR, of an evaluation and of a training; a training also writes its product
+_EVALUATION = ("results.json", "grounding.json", "log.txt", "log.txt.rank*")
+_TRAINING = ("metrics.json", "last_checkpoint", "model_*.pth")
 
 
 def check_inputs_stay(cfg: CfgNode, config_file: str, *, trains: bool) -> None:
@@ -30,22 +32,29 @@ def check_inputs_stay(cfg: CfgNode, config_file: str, *, trains: bool) -> None:
     Raises: UserError, naming the file.
     """
     folder = _place(cfg.OUTPUT_DIR)
-    if is_same_file(config_file, folder / _CONFIG) and not _is_whole(config_file):
+    if is_same_file(config_file, folder / CONFIG_FILE) and not _is_whole(config_file):
         raise UserError(
             f"OUTPUT_DIR {cfg.OUTPUT_DIR!r}: the run would write its whole configuration over {config_file!r}; name "
             "another folder"
         )
-    written = (*_EVALUATION, *_TRAINING) if trains else _EVALUATION
     for key, path in _inputs(cfg):
         place = _place(path)
         if not os.path.exists(place) or not place.is_relative_to(folder):
             continue
-        name = place.relative_to(folder).as_posix()
-        if any(fnmatch(name, pattern) or fnmatch(f"{name}/", pattern) for pattern in written):
+        if _is_written(place.relative_to(folder), cfg, trains=trains):
             raise UserError(
                 f"OUTPUT_DIR {cfg.OUTPUT_DIR!r}: the run would write over {str(path)!r}, which {key} reads; name another "
                 "folder"
             )
+
+
+def _is_written(path: Path, cfg: CfgNode, *, trains: bool) -> bool:
+    """Whether a run writes a path relative to OUTPUT_DIR, or removes the folder that holds it."""
+    top, *below = path.parts or ("",)
+    if top == _FOUND or (trains and top == product_file(cfg)):
+        return True
+    names = (*_EVALUATION, *_TRAINING) if trains else _EVALUATION
+    return not below and any(fnmatch(top, name) for name in names)
 
 
 def _place(path: str | Path) -> Path:
@@ -60,15 +69,12 @@ def _is_whole(config_file: str) -> bool:
 
 
 def _inputs(cfg: CfgNode) -> Iterator[tuple[str, Path]]:
-    """Keys, and the files that they name; of a data set its annotations, as images are never written."""
+    """Keys, and the weights and annotations that they name; images are never written."""
     for key, value in leaves(cfg):
         if key.endswith((".WEIGHTS", ".ENCODER")) and value and "://" not in value:
             yield key, Path(value)
     for key in ("TRAIN", "TEST"):
         for text in cfg.DATASETS[key]:
             with suppress(UserError):  # it is said where the data set is loaded
-                spec = parse_spec(text)
-                files = [m.value for m in spec.modifiers if m.name == "pseudo"]
-                files += spec.arguments[:1] if spec.kind == "coco" else []
-                for file in files:
-                    yield f"DATASETS.{key}", user_path(str(file))
+                files = filter(os.path.isfile, files_of_spec(text))
+                yield from ((f"DATASETS.{key}", Path(file)) for file in files)

@@ -2,6 +2,8 @@
 
 import argparse
 import logging
+import secrets
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -11,6 +13,7 @@ from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
 from boxrefine_d2.config import boxrefine_cfg
+from boxrefine_d2.errors import UserError
 from boxrefine_d2.features.device import check_device
 from boxrefine_d2.files.config_file import read_config
 from boxrefine_d2.files.names import user_path
@@ -18,7 +21,7 @@ from boxrefine_d2.files.outputs import check_output_folder
 from boxrefine_d2.files.shipped_configs import find_config
 
 from .config_merge import merge_content, merge_pairs
-from .run_inputs import check_inputs_stay
+from .run_inputs import CONFIG_FILE, check_inputs_stay
 
 logger = logging.getLogger(__name__)
 
@@ -43,13 +46,17 @@ def load_config(config_file: str, opts: list[str]) -> CfgNode:
 def setup(args: argparse.Namespace) -> CfgNode:
     """The frozen configuration; opens the log and writes config.yaml to OUTPUT_DIR.
 
+    SEED -1 becomes a seed that is drawn, or the one that the run in OUTPUT_DIR drew before.
+
     Raises: UserError, before anything is written, for a configuration, a device or an OUTPUT_DIR that cannot be used.
     """
     cfg = load_config(args.config_file, args.opts)
+    begins = not (args.resume or args.eval_only)
+    if cfg.SEED < 0:
+        cfg.SEED = _seed_in_place_of_none(Path(cfg.OUTPUT_DIR), begins=begins)
     cfg.freeze()
     check_device(cfg.MODEL.DEVICE)
     args.config_file = str(find_config(args.config_file))
-    begins = not (args.resume or args.eval_only)
     check_inputs_stay(cfg, args.config_file, trains=begins)
     check_output_folder(cfg.OUTPUT_DIR, flag="OUTPUT_DIR")
     if comm.is_main_process() and begins:
@@ -62,3 +69,15 @@ def setup(args: argparse.Namespace) -> CfgNode:
     ours.propagate = True  # to whoever listens at the root, too
     logger.info("device: %s", cfg.MODEL.DEVICE)
     return cfg
+
+
+def _seed_in_place_of_none(folder: Path, *, begins: bool) -> int:
+    """Return one seed for all ranks, which call this together.
+
+    It is drawn, unless a run that began before in the folder goes on or is evaluated: then it is that run's seed.
+    """
+    seed = -1
+    if not begins:
+        with suppress(UserError):  # no run began there
+            seed = load_config(str(folder / CONFIG_FILE), []).SEED
+    return comm.all_gather(seed if seed >= 0 else secrets.randbelow(2**31))[0]

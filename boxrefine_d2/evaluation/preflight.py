@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.files.image_names import NameCheck
+from boxrefine_d2.files.values import known_size
 
 from .ground_truth import GroundTruth, ImageId, Record, ground_truth_boxes, protocol_for
 from .predictions import BoxTable, PredictionFile
@@ -151,8 +152,8 @@ def _check_images(
         for image in predictions.images or ()
         if isinstance(image.get("id"), int | str) and image["id"] in by_id
     ]
-    sized = [(i, r) for i, r in pairs if "width" in i and "height" in i and r["width"] is not None]
-    other = [(i, r) for i, r in sized if (i["width"], i["height"]) != (r["width"], r["height"])]
+    sized = [(i, r) for i, r in pairs if known_size(i) and known_size(r)]
+    other = [(i, r) for i, r in sized if known_size(i) != known_size(r)]
     exchanged = [(i, r) for i, r in other if (i["height"], i["width"]) == (r["width"], r["height"])]
     warnings = []
     if len(exchanged) < len(other):

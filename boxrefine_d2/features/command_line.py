@@ -2,6 +2,8 @@
 
 import argparse
 
+from boxrefine_d2.files.names import user_name
+
 from .build import BACKBONES
 from .device import default_device
 
@@ -14,7 +16,7 @@ def add_network_arguments(
     Args: backbone, max_side: the defaults.
     """
     parser.add_argument("--backbone", default=backbone, help=", ".join(BACKBONES))
-    parser.add_argument("--weights", metavar="FILE | random[:SEED]")
+    parser.add_argument("--weights", type=user_name, metavar="FILE | random[:SEED]")
     parser.add_argument("--device", default=default_device())
     if max_side is not None:
         parser.add_argument(

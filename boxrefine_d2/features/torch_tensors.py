@@ -5,6 +5,7 @@ import pickle
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -75,6 +76,15 @@ def _parameter(data: Any, *_: Any) -> Any:
     return of_kind(Tensor, data)
 
 
+def _of_device(data: Any, *_: Any) -> Tensor:
+    """Return the numbers of a tensor on a device without storages, such as an XLA device, as its file holds them.
+
+    The file may hold an array in another type than the tensor's, such as float32 for bfloat16. It is not converted: of
+    one array a file could ask for any number of copies, and a network takes numbers in its own type.
+    """
+    return torch.from_numpy(data) if isinstance(data, np.ndarray) else of_kind(Tensor, data)
+
+
 def _with_attributes(rebuild: Any, _kind: Any, arguments: Any, _state: Any) -> Any:
     """The tensor without its attributes."""
     return of_kind(Maker, rebuild).make(*of_kind(tuple, arguments))
@@ -108,6 +118,9 @@ class TorchUnpickler(PlainUnpickler):
         ("torch._utils", "_rebuild_tensor_v3"): Maker(_typed_view),
         ("torch._utils", "_rebuild_parameter"): Maker(_parameter),
         ("torch._utils", "_rebuild_parameter_with_state"): Maker(_parameter),
+        ("torch._utils", "_rebuild_device_tensor_from_cpu_tensor"): Maker(_of_device),
+        ("torch._utils", "_rebuild_device_tensor_from_numpy"): Maker(_of_device),
+        ("torch._utils", "_rebuild_xla_tensor"): Maker(_of_device),  # the same, by its older name
         ("torch._tensor", "_rebuild_from_type_v2"): Maker(_with_attributes),
         ("torch", "Size"): Maker(_size),
         ("torch", "device"): Maker(Dropped),

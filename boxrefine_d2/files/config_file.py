@@ -4,6 +4,7 @@
 """
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -31,9 +32,13 @@ def read_config(path: str | os.PathLike[str]) -> Content:
 
 
 def config_files(path: str | os.PathLike[str]) -> list[Path]:
-    """Return the files that `read_config` reads, each once, the named one first. Raises: UserError as it does."""
+    """Return the files that `read_config` reads, each once, the named one first.
+
+    Where it raises, these are the files up to that point; the last one may be a file that is not there.
+    """
     reading = _Reading()
-    reading.content(Path(path), ())
+    with suppress(UserError):
+        reading.content(Path(path), ())
     return list(dict.fromkeys(reading.files))
 
 
@@ -54,6 +59,9 @@ class _Reading:
         for base in _bases(named, path):
             if os.path.realpath(base) in map(os.path.realpath, (*way, path)):
                 _refuse(path, f"its {BASE} {str(base)[:_SHOWN]!r} is based on it in turn")
+            if not os.path.lexists(base):
+                self.files.append(base)
+                _refuse(path, f"its {BASE} {str(base)[:_SHOWN]!r} does not exist")
             _merge(self.content(base, (*way, path)), merged, path, "")
         _merge(own, merged, path, "")
         return merged
@@ -88,11 +96,7 @@ def _bases(named: Any, path: Path) -> list[Path]:
             _refuse(path, f"{BASE} {str(named)[:_SHOWN]!r}: name a file or a list of files")
         if "://" in name:
             _refuse(path, f"{BASE} {name[:_SHOWN]!r} is an address; fetch it and name the file")
-    bases = [path.parent / user_path(name) for name in names]
-    for base in bases:
-        if not os.path.lexists(base):
-            _refuse(path, f"its {BASE} {str(base)[:_SHOWN]!r} does not exist")
-    return bases
+    return [path.parent / user_path(name) for name in names]
 
 
 def _merge(own: Content, into: Content, path: Path, prefix: str) -> None:

@@ -7,6 +7,7 @@ import codecs
 import json
 import os
 import stat
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -83,19 +84,24 @@ def text_encoding(path: FilePath) -> str:
 def read_json(path: FilePath, what: str) -> Any:
     """Return the content of a JSON file.
 
-    Raises: UserError for what `read_text` refuses, and for text that is no JSON, saying what it is where that is known.
+    Raises: UserError for what `read_text` refuses, for text that is no JSON, saying what it is where that is known, and
+        for numbers of too many digits and parts that are nested too deep.
     """
-    text = read_text(path, what)
+    text, shown = read_text(path, what), f"{what} {os.fspath(path)!r}"
     try:
         return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        shown = f"{what} {os.fspath(path)!r}"
+    except json.JSONDecodeError as error:
         if not text.strip():
             raise UserError(f"{shown} is empty") from error
         instead = text_stand_in(text[:_HEAD_BYTES].encode(errors="replace"))
         if instead:
             raise UserError(f"{shown} is {instead}") from error
         raise UserError(f"{shown} is not JSON: {error}; was it cut short?") from error
+    except ValueError as error:
+        digits = sys.get_int_max_str_digits()
+        raise UserError(f"{shown} has an integer of more than {digits} digits") from error
+    except RecursionError as error:
+        raise UserError(f"{shown} has lists or objects that are nested too deep") from error
 
 
 def text_stand_in(head: bytes) -> str | None:

@@ -10,6 +10,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import IO, Any, Protocol, cast
 
+import numpy as np
+
 from .pickle_values import (
     Maker,
     NamesCodeError,
@@ -46,6 +48,7 @@ class PickleMachine:
 
     def __init__(self, source: Source):
         self._source = _Bounded(source)
+        self._array_bytes = 0
 
     def find(self, module: str, name: str) -> Any:
         """Return what a name of the file stands for. Raises: NamesCodeError for a name that is not in the table."""
@@ -191,7 +194,18 @@ class PickleMachine:
         self._call(maker, of_kind(tuple, values), of_kind(dict, names))
 
     def _call(self, maker: Any, values: Any, names: dict[str, Any]) -> None:
-        self._stack.append(of_kind(Maker, maker).make(*values, **names))
+        self._stack.append(self._counted(of_kind(Maker, maker).make(*values, **names)))
+
+    def _counted(self, value: Any) -> Any:
+        """Return a value that was made. Raises: UnpicklingError if arrays take more memory than the pickle has bytes.
+
+        Each array of an honest pickle has bytes of its own there.
+        """
+        if isinstance(value, np.ndarray):
+            self._array_bytes += value.nbytes
+            if self._array_bytes > self._source.bytes_read:
+                raise pickle.UnpicklingError("it makes arrays of more bytes than it holds")
+        return value
 
     def _build(self, _: Any) -> None:
         state, value = self._pop(), self._pop()
@@ -199,7 +213,7 @@ class PickleMachine:
             keep_versions(value, state)
         else:
             places = of_kind(Unfinished, value).places
-            value = value.finished(state)
+            value = self._counted(value.finished(state))
             self._memo.update(dict.fromkeys(places, value))
         self._stack.append(value)
 
@@ -262,15 +276,20 @@ _STEPS: dict[str, Callable[[PickleMachine, Any], None]] = {
 
 
 class _Bounded:
-    """A source of which no announced length takes memory beyond a bound."""
+    """A source of which no announced length takes memory beyond a bound; it counts what was read."""
 
     def __init__(self, source: Source):
         self._source = source
+        self.bytes_read = 0
 
     def read(self, count: int) -> bytes:
         if count > _MAX_STRING_BYTES:
             raise pickle.UnpicklingError(f"it announces a text of {count} bytes")
-        return self._source.read(count)
+        return self._count(self._source.read(count))
 
     def readline(self) -> bytes:
-        return self._source.readline(_MAX_LINE_BYTES)
+        return self._count(self._source.readline(_MAX_LINE_BYTES))
+
+    def _count(self, content: bytes) -> bytes:
+        self.bytes_read += len(content)
+        return content

@@ -13,8 +13,21 @@ MAX_IMAGE_PIXELS = 178_956_970
 MAX_ID_LENGTH = 500
 _MAX_ID = 2**63
 
-_SHORT = reprlib.Repr()
-_SHORT.maxstring, _SHORT.maxlong, _SHORT.maxother = 160, 40, 80
+_MOST_SHOWN = 200  # characters
+
+
+class _Short(reprlib.Repr):
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxstring, self.maxlong, self.maxother = 160, 40, 80
+        self.maxdict = self.maxlist = self.maxtuple = 12
+        self.maxlevel = 3
+
+    def repr_int(self, x: int, level: int) -> str:
+        try:
+            return super().repr_int(x, level)
+        except ValueError:  # Python writes no integer of more than 4300 digits
+            return "(a number too long to show)"
 
 
 def shown_value(value: Any) -> str:
@@ -23,7 +36,8 @@ def shown_value(value: Any) -> str:
     >>> shown_value([1, "a"]), len(shown_value(10**4000)) < 60
     ("[1, 'a']", True)
     """
-    return _SHORT.repr(value)
+    text = _Short().repr(value)
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
 
 
 def is_number(value: Any, most: float = MAX_NUMBER) -> TypeGuard[int | float]:
@@ -76,6 +90,14 @@ def image_sides(height: Any, width: Any) -> tuple[int, int] | None:
             return None
         sides.append(int(side))
     return (sides[0], sides[1]) if sides[0] * sides[1] <= MAX_IMAGE_PIXELS else None
+
+
+def known_size(image: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Return (H, W) of an image; None where its size is not known: missing, null, 0 or none that can be.
+
+    A size that is not known agrees with any.
+    """
+    return image_sides(image.get("height"), image.get("width"))
 
 
 def size_problem(entry: Mapping[str, Any]) -> str | None:

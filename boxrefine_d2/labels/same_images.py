@@ -9,6 +9,7 @@ from typing import Any
 from boxrefine_d2.data.pseudo_label_file import id_order
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.files.image_names import NameCheck
+from boxrefine_d2.files.values import known_size
 
 from .label_file import Entry, ImageLabels, LabelFile
 
@@ -86,10 +87,10 @@ def _order(image: Entry) -> tuple[bool, int | str]:
 
 
 def _check_same_size(pair: list[Entry], first: LabelFile, second: LabelFile) -> None:
-    sizes = [(image.get("width"), image.get("height")) for image in pair]
-    if None in (*sizes[0], *sizes[1]) or sizes[0] == sizes[1]:
+    sizes = [size for image in pair if (size := known_size(image))]
+    if len(set(sizes)) < 2:
         return
-    shown = [f"{width} x {height} pixels" for width, height in sizes]
+    shown = [f"{width} x {height} pixels" for height, width in sizes]
     raise UserError(
         f"image {pair[0]['id']!r} is {shown[0]} in {first} and {shown[1]} in {second}; make both from one data set"
     )

@@ -4,13 +4,13 @@ config.json may announce a network of any size, and the library takes memory for
 out without memory first, and only one that its weights fill is made.
 """
 
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
+from transformers.utils import CHAT_TEMPLATE_DIR
 
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.features.checkpoint_file import read_checkpoint
@@ -30,11 +30,15 @@ _DROPPED = {"auto_map", "quantization_config", "attn_implementation", "_attn_imp
 
 
 def check_files(folder: Path) -> None:
-    """Raises: UserError for a folder with a pipe or a device in it, or words of a size that none have."""
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            most = _MAX_WORDS_BYTES if Path(name).suffix in _WORDS else None
-            check_regular_file(os.path.join(parent, name), "file of a network", most)
+    """Refuse a folder of which a tokenizer would read a pipe, a device or words of a size that none have.
+
+    What it does not read may be anything: other files and folders, and links that lead nowhere.
+
+    Raises: UserError.
+    """
+    for path in (*folder.iterdir(), *(folder / CHAT_TEMPLATE_DIR).glob("*")):
+        if path.suffix in _WORDS and path.exists() and not path.is_dir():
+            check_regular_file(path, "file of a network", _MAX_WORDS_BYTES)
 
 
 def read_model(network: type[PreTrainedModel], folder: Path, *, what: str) -> PreTrainedModel:

@@ -26,6 +26,7 @@ from typing import Any
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.files.names import can_be_path, user_path
 from boxrefine_d2.files.safe_yaml import read_yaml
+from boxrefine_d2.files.values import shown_value
 
 _NAME = re.compile(r"[A-Za-z][\w-]{0,99}")
 _SHOWN = 200  # characters of what is quoted
@@ -81,7 +82,7 @@ def plan_of_file(path: Path, changes: Mapping[str, str]) -> list[Stage]:
 def _values(entries: Any, path: Path) -> dict[str, str]:
     """What is under `set`, as words of a command."""
     if not isinstance(entries, dict):
-        raise UserError(f"{path}: 'set' is a mapping, NAME: VALUE, not {repr(entries)[:_SHOWN]}")
+        raise UserError(f"{path}: 'set' is a mapping, NAME: VALUE, not {shown_value(entries)}")
     for name, value in entries.items():
         if not _NAME.fullmatch(str(name)) or name in ("here", "folder"):
             raise UserError(
@@ -89,7 +90,7 @@ def _values(entries: Any, path: Path) -> dict[str, str]:
             )
         if not isinstance(value, str | int | float):
             raise UserError(
-                f"{path}: the value {name!r} is text or a number, not {repr(value)[:_SHOWN]}"
+                f"{path}: the value {name!r} is text or a number, not {shown_value(value)}"
             )
     return {str(name): str(value) for name, value in entries.items()}
 
@@ -113,7 +114,7 @@ def _stage(
 ) -> Stage:
     if not isinstance(entry, Mapping) or not {"name", "run", "makes"} <= set(entry) <= _KEYS:
         raise UserError(
-            f"{where}: a stage has 'name', 'run' and 'makes', and perhaps 'inputs', not {repr(entry)[:_SHOWN]}"
+            f"{where}: a stage has 'name', 'run' and 'makes', and perhaps 'inputs', not {shown_value(entry)}"
         )
     name, run = str(entry["name"]), str(entry["run"])
     if not _NAME.fullmatch(name) or name in (*values, "here", *(stage.name for stage in earlier)):
@@ -158,7 +159,7 @@ def _makes(entry: Any, name: str, where: str) -> tuple[str, ...]:
     wrong = [x for x in makes if not x or _BRACES.search(x) or Path(x).is_absolute()]
     if wrong or not makes:
         raise UserError(
-            f"{where}: stage {name!r}: 'makes' {repr(entry)[:_SHOWN]}: name at least one file, as it is called below the stage's folder"
+            f"{where}: stage {name!r}: 'makes' {shown_value(entry)}: name at least one file, as it is called below the stage's folder"
         )
     return makes
 

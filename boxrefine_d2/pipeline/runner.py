@@ -14,6 +14,7 @@ from pathlib import Path
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.files.atomic import atomic_text_file
 from boxrefine_d2.files.config_file import config_files
+from boxrefine_d2.files.names import user_path
 from boxrefine_d2.files.outputs import check_output_folder
 from boxrefine_d2.files.shipped_configs import find_config
 
@@ -37,7 +38,8 @@ def run_plan(
     command or inputs have changed starts with an empty folder. A stage that outlived its pipeline is waited for.
 
     Args: tools: the folder of the commands.  say: is told of each stage, in a line.  check: is asked about each stage
-        before the first one runs, and raises what is wrong with it.
+        before the first one runs, and raises what is wrong with it. A stage whose configuration an earlier stage makes
+        is checked when it begins.
     Returns: 0, or the exit code of the stage that failed.
     Raises: UserError for a tool or an input that is not there, a folder that belongs to something else or cannot be
         written, and a stage that did not make what it promised.
@@ -45,12 +47,18 @@ def run_plan(
     for stage in stages:
         _check_tool(stage, tools)
     check_output_folder(stages[0].folder.parent, flag="folder")
-    for stage in stages:
+    checked_later = []
+    for number, stage in enumerate(stages):
         _check_folder(stage)
-        _check_inputs(stage, stages)
-        check(stage)
+        _check_inputs(stage, stages[:number], stages)
+        if any(_is_below(path, stages[:number]) for path in _configurations(stage.command)):
+            checked_later.append(stage)
+        else:
+            check(stage)
     with _alone(stages[0].folder.parent, say) as lock:
         for number, stage in enumerate(stages, start=1):
+            if stage in checked_later:
+                check(stage)
             needed = [other for other in stages if other.name in stage.needs]
             place = f"stage {stage.name} ({number} of {len(stages)})"
             code = _run_stage(stage, needed, tools, place, say, lock)
@@ -122,20 +130,23 @@ def _check_folder(stage: Stage) -> None:
         )
 
 
-def _check_inputs(stage: Stage, stages: Sequence[Stage]) -> None:
-    """What no stage makes is there, and is not in the folder of a stage, which may be emptied."""
-    made = [other.folder.resolve() for other in stages if other.name in stage.needs]
-    own = [other.folder.resolve() for other in stages]
+def _check_inputs(stage: Stage, earlier: Sequence[Stage], stages: Sequence[Stage]) -> None:
+    """Refuse an input that no earlier stage makes if it is not there, or is in the folder of a stage, which may be emptied."""
     for path in (*_configurations(stage.command), *stage.inputs):
-        place = Path(os.path.realpath(path))
-        if any(place.is_relative_to(folder) for folder in made):
+        if _is_below(path, earlier):
             continue
-        if any(place.is_relative_to(folder) for folder in own):
+        if _is_below(path, stages):
             raise UserError(
                 f"stage {stage.name!r} reads {path}, which is in the folder of a stage and would be removed with it; move it"
             )
         if not os.path.exists(path):
             raise UserError(_missing(path, stage.name))
+
+
+def _is_below(path: Path, stages: Iterable[Stage]) -> bool:
+    """Whether a path leads into the folder of one of the stages."""
+    place = Path(os.path.realpath(path))
+    return any(place.is_relative_to(os.path.realpath(stage.folder)) for stage in stages)
 
 
 def _missing(path: Path, stage: str) -> str:
@@ -193,15 +204,17 @@ def _content(path: Path, stage: str) -> bytes:
         return hashlib.file_digest(file, "sha256").digest()
 
 
-def _configurations(command: Sequence[str]) -> Iterable[Path]:
+def _configurations(command: Sequence[str]) -> Iterator[Path]:
     """The file after --config-file, which may be one that ships, with those it is based on.
 
-    Of one that cannot be read the file alone: its command says why. Raises: UserError for one that is not there.
+    Some of them may not be there yet, since an earlier stage makes them. Of one that cannot be read, only the files that
+    are read before that are here: its command says why.
     """
     named = [word for flag, word in zip(command, command[1:]) if flag == _CONFIG]
     named += [word.partition("=")[2] for word in command if word.startswith(f"{_CONFIG}=")]
-    for path in map(find_config, named):
+    for name in named:
         try:
-            yield from config_files(path)
+            path = find_config(name)
         except UserError:
-            yield path
+            path = user_path(name)
+        yield from config_files(path)

@@ -32,6 +32,8 @@ class SelfDistillation(nn.Module):
         distillation: heads and losses of crops and masked patches; None if both weights are 0.
     """
 
+    product_file = "map_network.safetensors"
+
     @configurable
     def __init__(
         self,

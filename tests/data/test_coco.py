@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 
 import numpy as np
 import pytest
@@ -110,6 +111,25 @@ def test_missing_size_is_read_from_the_header(tmp_path):
     Image.new("RGB", (7, 5)).save(images / "a.png")
     records = load_coco(path, images).records
     assert [(record["height"], record["width"]) for record in records] == [(5, 7), (None, None)]
+
+
+@pytest.mark.parametrize(
+    ("size", "reason"),
+    [
+        ((None, 0), "has no width and height"),
+        ((20_000, 10_000), "has the width 10000 and the height 20000.*of at most 178956970 pixels"),
+        (("5", 7), "has the width 7 and the height '5'; they must be whole numbers of pixels"),
+    ],
+)
+def test_why_a_size_is_read_from_the_header_is_said(tmp_path, caplog, size, reason):
+    image = {"id": 1, "file_name": "x.png", "height": size[0], "width": size[1]}
+    path, images = write_coco(tmp_path, {"images": [image]})
+    Image.new("RGB", (7, 5)).save(images / "x.png")
+    with caplog.at_level(logging.INFO):
+        [record] = load_coco(path, images).records
+    assert (record["height"], record["width"]) == (5, 7)
+    [line] = [x for x in caplog.messages if "read from the images" in x]
+    assert re.search(f"sizes of 1 images are read from the images; the first, 1, {reason}", line)
 
 
 def test_segmentations(tmp_path):

@@ -575,6 +575,19 @@ def test_files_of_a_spec():
     assert files_of_spec("folder:x") == ["x"]
 
 
+def test_a_name_is_no_file_but_that_of_a_tree_stands_for_its_files(tmp_path, monkeypatch):
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(tmp_path))
+    assert files_of_spec("scenes:val") == []
+    assert files_of_spec("scenes:val+pseudo=val") == ["val"]
+    assert files_of_spec("cutouts_val+agnostic") == [
+        f"{tmp_path}/cutouts",
+        f"{tmp_path}/cutouts/val.json",
+        f"{tmp_path}/cutouts/val",
+    ]
+    DatasetCatalog.register("my_birds", list)
+    assert files_of_spec("my_birds") == []
+
+
 @pytest.mark.parametrize(
     "annotation",
     [

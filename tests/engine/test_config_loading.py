@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from detectron2.config import get_cfg
 
 from boxrefine_d2.config import boxrefine_cfg
 from boxrefine_d2.config_checks import leaves
@@ -142,7 +143,7 @@ def test_seeded_pairs_are_taken_or_a_line_that_names_the_key():
         ("SOLVER.IMS_PER_BATCH", "0", "must be at least 1"),
         ("TEST.IMS_PER_BATCH", "0", "must be at least 1"),
         ("DATALOADER.NUM_WORKERS", "-1", "must be at least 0 and at most 1024"),
-        ("SEED", "-1", "must be at least 0"),
+        ("SEED", "-2", "must be at least -1"),
         ("SEED", "99999999999", "must be from -2147483647 to 2147483647"),
         ("SOLVER.LR_SCHEDULER_NAME", "Cosine", "one of 'WarmupMultiStepLR', 'WarmupCosineLR'"),
         ("SOLVER.WARMUP_METHOD", "quadratic", "one of 'linear', 'constant'"),
@@ -191,6 +192,17 @@ def test_what_is_meant_is_taken(key, text, value):
     assert found == value and type(found) is type(value)
 
 
+def test_no_default_of_detectron2_is_refused(tmp_path):
+    """Such a file is what Detectron2 itself leaves of a run."""
+    cfg = get_cfg()
+    cfg.MODEL.DEVICE, cfg.OUTPUT_DIR = "cpu", "output"
+    path = str(tmp_path / "config.yaml")
+    Path(path).write_text(cfg.dump())
+    cfg.merge_from_file(path)
+    found = dict(leaves(load_config(path, [])))
+    assert {key: found[key] for key, _ in leaves(cfg)} == dict(leaves(cfg))
+
+
 def test_every_limit_is_of_a_key_and_holds_for_its_default():
     defaults = dict(leaves(boxrefine_cfg()))
     assert LIMITS.keys() <= defaults.keys()
@@ -213,9 +225,20 @@ def test_every_key_that_is_read_has_a_limit_or_a_registry():
 
 def test_the_home_folder_is_meant(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
-    (tmp_path / "mine.yaml").write_text("SEED: 7")
-    cfg = load_config("~/mine.yaml", ["OUTPUT_DIR", "~/runs"])
+    (tmp_path / "mine.yaml").write_text("SEED: 7\nMODEL: {CLIP: {WEIGHTS: ~/clip}}")
+    given = {
+        "OUTPUT_DIR": "~/runs",
+        "MODEL.WEIGHTS": "~/d.pth",
+        "MODEL.MAP_NETWORK.WEIGHTS": "~/f.pth",
+        "MODEL.HEATMAP.ENCODER": "~/e.pth",
+        "PRETRAIN.INPAINTER.WEIGHTS": "random:3",
+    }
+    cfg = load_config("~/mine.yaml", [word for pair in given.items() for word in pair])
     assert (7, f"{tmp_path}/runs") == (cfg.SEED, cfg.OUTPUT_DIR)
+    assert (f"{tmp_path}/d.pth", f"{tmp_path}/clip") == (cfg.MODEL.WEIGHTS, cfg.MODEL.CLIP.WEIGHTS)
+    assert f"{tmp_path}/f.pth" == cfg.MODEL.MAP_NETWORK.WEIGHTS
+    assert f"{tmp_path}/e.pth" == cfg.MODEL.HEATMAP.ENCODER
+    assert cfg.PRETRAIN.INPAINTER.WEIGHTS == "random:3"
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "a\0b", "", "/dev/null/x"])

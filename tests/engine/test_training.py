@@ -98,6 +98,16 @@ def test_a_run_killed_at_a_random_step_resumes_to_the_same_bits(tmp_path, job):
     assert any(not torch.equal(first[name], expected[name]) for name in expected)
 
 
+def test_a_run_of_a_drawn_seed_is_repeated_by_the_seed_that_it_states(tmp_path, job):
+    run(job(tmp_path / "drawn", "SEED", "-1", "SOLVER.MAX_ITER", "4"))
+    run(job(tmp_path / "drawn", "SEED", "-1", flags=("--resume",)))
+    seed = json.loads((tmp_path / "drawn" / "results.json").read_text())["seed"]
+    assert seed >= 0
+    run(job(tmp_path / "named", "SEED", str(seed)))
+    drawn, named = (state(tmp_path / name / "model_final.pth") for name in ("drawn", "named"))
+    assert all(torch.equal(drawn[name], named[name]) for name in named)
+
+
 def test_two_processes_have_the_losses_of_one(tmp_path, job):
     """Ten steps of each phase, the same global batch, h with frozen norms, fp32."""
     steps = ("SOLVER.MAX_ITER", "20", "REFINE.WARMUP_ITERS", "10", "REFINE.REFINE_ITERS", "10")

@@ -247,6 +247,12 @@ def test_an_image_whose_size_is_unknown_is_not_compared(score):
     assert score(dataset_file(), truth).values["corloc"] == 100.0
 
 
+@pytest.mark.parametrize("size", [(None, None), (0, 0), (None, 300), (640, 0)])
+def test_a_size_that_a_data_set_file_does_not_know_is_not_compared(score, size):
+    result = score(dataset_file(size=size))
+    assert result.values["corloc"] == 100.0 and result.warnings == []
+
+
 def test_unknown_metrics_list_the_known():
     known = ", ".join(METRICS)
     with pytest.raises(UserError, match=f"unknown corlock; known: {known}"):

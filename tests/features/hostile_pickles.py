@@ -155,6 +155,12 @@ content("array of fields", item(array(numbers(1), "f4,f4", raw(8))))
 content("array of text", item(array(numbers(1), "U1", raw(4))))
 content("array of dates", item(array(numbers(1), "M8", raw(8))))
 content("array of a shape of lists", item(array(b"]", "f4", raw(4))))
+# one text of a mebibyte, and so many arrays of it
+content(
+    "arrays that share their bytes",
+    b"\x80\x02" + raw(2**20) + b"p1\n0](" + array(numbers(2**20), "u1", b"g1\n") * 2**11 + b"e.",
+    bomb=True,
+)
 content("array without content", item(array(numbers(1), "f4", b"N")))
 content("array of not a number", item(array(numbers(1), "f4", b"T\x04\0\0\0" + b"\0\0\xc0\x7f")))
 content("reconstructor without arguments", item(b"cnumpy.core.multiarray\n_reconstruct\n)R"))

@@ -3,12 +3,14 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from .hostile_opcodes import (
     hostile,
     item,
     number,
+    numbers,
     right_state,
     saved,
     storage,
@@ -16,6 +18,7 @@ from .hostile_opcodes import (
     text,
     torch_zip,
 )
+from .hostile_pickles import array, raw
 
 
 def _tensor(
@@ -113,12 +116,64 @@ saved("an empty dictionary", dict)
 saved("an empty model", lambda: {"model": {}})
 saved("a model that is a list", lambda: {"model": [torch.ones(1)]})
 saved("a tensor alone", lambda: torch.ones(2))
-saved("a whole module", lambda: torch.nn.Linear(2, 2))
-saved("a whole module, old", lambda: torch.nn.Linear(2, 2), legacy=True)
+
+
+def _module() -> torch.nn.Module:
+    module = torch.nn.Linear(2, 2)
+    for parameter in module.parameters():  # a file is always the same
+        torch.nn.init.zeros_(parameter)
+    return module
+
+
+saved("a whole module", _module)
+saved("a whole module, old", _module, legacy=True)
 saved("names of a megabyte", lambda: {"x" * 2**20: torch.ones(1)})
 saved("names with line breaks", lambda: {"a\nb\x00\udcff": torch.ones(1)})
 saved("another network", lambda: {"stem.conv1.weight": torch.ones(3, 3)})
 saved("trainer that is none", lambda: {"model": right_state(), "trainer": 3, "iteration": "x"})
+
+
+class OnDevice:
+    """Pickles as a tensor of an XLA device."""
+
+    def __init__(self, how: str, data: object, dtype: torch.dtype = torch.float32):
+        self.how, self.arguments = how, (data, dtype, "xla:0", False)
+
+    def __reduce__(self):
+        return getattr(torch._utils, f"_rebuild_{self.how}"), self.arguments
+
+
+FROM_ARRAY, FROM_TENSOR = "device_tensor_from_numpy", "device_tensor_from_cpu_tensor"
+for old in (False, True):
+    saved(
+        f"tensors of a device, as arrays, {'old' if old else 'new'}",
+        lambda: {k: OnDevice(FROM_ARRAY, x.numpy()) for k, x in right_state().items()},
+        legacy=old,
+    )
+saved(
+    "tensors of a device, as tensors",
+    lambda: {k: OnDevice(FROM_TENSOR, x) for k, x in right_state().items()},
+)
+saved("text of a device", _with(layer0__weight=OnDevice(FROM_ARRAY, np.array(["a"]))))
+saved("a list of a device", _with(layer0__weight=OnDevice(FROM_TENSOR, [1.0])))
+saved("complex numbers of a device", _with(layer0__weight=OnDevice(FROM_ARRAY, 1j * np.eye(4))))
+
+
+@hostile("tensor of a device beyond its bytes", bomb=True)
+def _(path: Path) -> None:
+    lying = array(numbers(2**20, 2**20), "f4", raw(64))
+    call = b"ctorch._utils\n_rebuild_device_tensor_from_numpy\n(" + lying + b"tR"
+    torch_zip(path, item(call))
+
+
+@hostile("thousands of tensors of a device over one array", bomb=True)
+def _(path: Path) -> None:
+    """Of bytes, as numbers of sixteen bytes each."""
+    maker = b"ctorch._utils\n_rebuild_device_tensor_from_numpy\np1\n0"
+    shared = array(numbers(2**20), "u1", raw(2**20)) + b"p2\n0"
+    kind = b"ctorch\ncomplex128\np3\n0"
+    calls = b"g1\n(g2\ng3\ntR" * 2**12
+    torch_zip(path, b"\x80\x02" + maker + shared + kind + b"](" + calls + b"e.")
 
 
 @hostile("quantised tensors")

@@ -20,7 +20,10 @@ from boxrefine_d2.files.plain_pickle import read_plain_pickle
 from .hostile_files import BOMBS, WRITERS, mark_of, right_state
 
 # files that are odd, and hold what they should: the parameters of `right_state`
-RIGHT = {"archive with paths upwards", "versions that are none", "trainer that is none"}
+RIGHT = {
+    *("archive with paths upwards", "versions that are none", "trainer that is none"),
+    *(name for name in WRITERS if name.startswith("tensors of a device")),
+}
 # files whose pickle names code
 CODE = {
     *(
@@ -135,6 +138,11 @@ TRUE_REASONS = {
     "tensor overlapping to terabytes": "reaches beyond its 16 numbers",
     "storage larger than its entry": "has 64 bytes, not 1073741824 numbers",
     "array of terabytes": "announces an array of 1099511627776 numbers",
+    "arrays that share their bytes": "makes arrays of more bytes than it holds",
+    "tensor of a device beyond its bytes": "announces an array of 1099511627776 numbers",
+    "text of a device": "do not fit one another",
+    "a list of a device": "do not fit one another",
+    "complex numbers of a device": "complex128",
     "array of objects": "not numbers",
     "array of text": "holds text as 'layer0.weight'",
     "unknown codec": "encoding 'zz'",

@@ -53,6 +53,22 @@ def test_one_base_twice_is_no_cycle(write):
     assert [file.stem for file in config_files(path)] == ["a", "b", "d", "c"]
 
 
+@pytest.mark.parametrize(
+    ("base", "found"),
+    [
+        ("_BASE_: none.yaml", ["child", "base", "none"]),
+        ("[", ["child", "base"]),
+        ("_BASE_: [next.yaml, none.yaml]", ["child", "base", "next", "none"]),
+        ("_BASE_: child.yaml", ["child", "base"]),
+    ],
+)
+def test_the_files_of_one_that_cannot_be_read_end_where_the_reading_does(write, base, found):
+    path = write(child="_BASE_: [base.yaml, next.yaml]", base=base, next="X: 1")
+    assert [file.stem for file in config_files(path)] == found
+    with pytest.raises(UserError):
+        read_config(path)
+
+
 def test_a_change_of_one_alias_leaves_the_other(write):
     path = write(child="_BASE_: base.yaml\nA: {x: 2}", base="A: &a {x: 1}\nB: *a")
     assert read_config(path) == {"A": {"x": 2}, "B": {"x": 1}}

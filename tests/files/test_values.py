@@ -80,10 +80,28 @@ def test_values_of_any_size_are_shown_in_a_few_characters():
     nested = []
     for _ in range(900):
         nested = [nested]
-    for value in (10**4299, "x" * 10**6, list(range(10**5)), nested, {"\ud800": ["\udce9"] * 99}):
+    wide = ["x" * 999] * 99
+    values = (
+        10**4299,
+        "x" * 10**6,
+        list(range(10**5)),
+        nested,
+        [wide] * 9,
+        {"\ud800": ["\udce9"] * 99},
+    )
+    for value in values:
         text = shown_value(value)
-        assert len(text) < 1000
+        assert len(text) <= 203
         text.encode()
+    assert shown_value([10**5000, 3]) == "[(a number too long to show), 3]"
+    stage = {
+        "name": "a",
+        "run": "b.py",
+        "makes": "c",
+        "inputs": [1],
+        "stray": (1, 2, 3, 4, 5, 6, 7),
+    }
+    assert "'stray': (1, 2, 3, 4, 5, 6, 7)" in shown_value(stage)
 
 
 def test_names_of_any_characters_can_be_written():

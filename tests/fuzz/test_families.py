@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from detectron2.engine import TrainerBase
 
 from fuzz import configs, images, labels, paths, processes, texts, weights
@@ -19,6 +20,19 @@ from fuzz.texts import TEXTS, hostile_tree, live_markup
 from fuzz.weight_files import pickled, saved
 
 SEEDS = range(8)
+
+
+legacy_save = torch.serialization._legacy_save
+
+
+def numbered_save(*arguments):
+    """Save in the old form with storages named by their order, where it names them by their address in memory."""
+    numbers = {}
+    address = torch._C.StorageBase._cdata
+    with pytest.MonkeyPatch.context() as patch:
+        numbered = property(lambda x: numbers.setdefault(address.__get__(x), len(numbers)))
+        patch.setattr(torch.UntypedStorage, "_cdata", numbered, raising=False)
+        legacy_save(*arguments)
 
 
 @pytest.fixture
@@ -45,6 +59,7 @@ def family(request, tmp_path, monkeypatch):
     monkeypatch.setattr(processes, "monotonic", lambda: 0.0)
     # the time of day, which archives hold
     monkeypatch.setattr(time, "localtime", lambda *seconds: time.gmtime(10**9))
+    monkeypatch.setattr(torch.serialization, "_legacy_save", numbered_save)
     monkeypatch.chdir(tmp_path)
     made = family_of(request.param)
     (tmp_path / "valid").mkdir()

@@ -231,6 +231,8 @@ def test_files_about_different_images(write, tmp_path):
     with pytest.raises(UserError, match="image 1 is 20 x 10 pixels in .* and 10 x 5 pixels in"):
         merge_labels(one, smaller, tmp_path / "out.json", **CUTLER)
     assert not (tmp_path / "out.json").exists()
+    for size in ((None, None), (0, 0), (0, 20)):
+        merge_labels(one, write("b.json", {1: [label]}, size=size), tmp_path / "out.json", **CUTLER)
 
 
 def test_masks_that_cannot_be_compared(write, rectangle, tmp_path):

@@ -78,7 +78,7 @@ CONFIGS = [
     ("hello", "is not JSON"),
     ("<!DOCTYPE html>", "is an HTML page"),
     ("[1]", "holds no settings"),
-    ("[" * 100_000, "is not JSON"),
+    ("[" * 100_000, "nested too deep"),
     ({"text_config": None}, "missing or of another shape"),
     ({"text_config": 3}, "cannot be read from"),
     ({"vision_config": {"hidden_size": 10**9}}, "vision_config.hidden_size is 1000000000; at most"),
@@ -146,11 +146,33 @@ def test_a_setting_of_the_words_that_only_shows_when_they_are_used(folder, lengt
     refusal(folder)
 
 
-@pytest.mark.parametrize("name", ["tokenizer.json", "merges.txt", "chat_template.jinja"])
+@pytest.mark.parametrize(
+    "name",
+    ["tokenizer.json", "merges.txt", "chat_template.jinja", "additional_chat_templates/a.jinja"],
+)
 def test_a_pipe_in_the_folder_is_never_opened(folder, name):
     (folder / name).unlink(missing_ok=True)
+    (folder / name).parent.mkdir(exist_ok=True)
     os.mkfifo(folder / name)
     assert "is a pipe or a device" in refusal(folder)
+
+
+def test_what_no_tokenizer_reads_may_be_anything(folder):
+    (folder / ".git").mkdir()
+    os.mkfifo(folder / ".git" / "ipc")
+    for name in ("merges.txt", "README.md", ".git/refs.json"):  # merges.txt is in tokenizer.json
+        (folder / name).unlink(missing_ok=True)
+        (folder / name).symlink_to("nowhere")
+    (folder / "loop.json").symlink_to("loop.json")
+    (folder / "folder.json").mkdir()
+    found, shipped = build_clip("clip_mini", folder), build_clip("clip_mini")
+    assert found.encode_text(["a dog"]).equal(shipped.encode_text(["a dog"]))
+
+
+def test_words_of_a_size_that_none_have(folder):
+    with (folder / "vocab.txt").open("wb") as file:
+        file.truncate(2**28)
+    assert "has 256.0 MiB; at most 128.0 MiB are read" in refusal(folder)
 
 
 def test_a_captioner_is_read_alike(folder):

@@ -133,7 +133,7 @@ def test_a_config_by_another_spelling_of_the_flag_counts_too(tmp_path, run):
         assert run(entries)[1]["a"].startswith(how), content
 
 
-@pytest.mark.parametrize("content", ["_BASE_: x.yaml", "[", "a: b", "", "_BASE_: none.yaml", "\0"])
+@pytest.mark.parametrize("content", ["_BASE_: x.yaml", "[", "a: b", "", "\0"])
 def test_a_config_that_leads_nowhere_is_left_to_its_command(tmp_path, run, content):
     (tmp_path / "x.yaml").write_text(content)
     command = f"join.py {{here}}/made --config-file {tmp_path}/x.yaml"
@@ -224,6 +224,85 @@ def test_a_missing_tool_is_found_before_anything_runs(tmp_path, run):
 def test_a_missing_input_is_named(tmp_path, run):
     with pytest.raises(UserError, match=r"stage 'a' reads .*/none.txt, which is not there"):
         run([FOUR[0]], word="w", given=str(tmp_path / "none.txt"))
+
+
+@pytest.fixture
+def run_checked(tmp_path, tools):
+    """Runs stages, and returns what happened in order: "check NAME" and "run NAME"."""
+
+    def run(entries):
+        told = []
+        stages = plan_of_stages(entries, tmp_path / "out", {}, "plan.yaml")
+
+        def say(line):
+            name, how = line.split()[1], line.partition(": ")[2]
+            told.append(f"{'pass' if how.startswith('done') else 'run'} {name}")
+
+        code = run_plan(stages, tools, say, lambda stage: told.append(f"check {stage.name}"))
+        assert code == 0
+        return told
+
+    return run
+
+
+def reader(config, **changes):
+    """A stage that reads a configuration."""
+    return {
+        "name": "b",
+        "run": f"join.py {{here}}/made --config-file {config}",
+        "makes": "made",
+    } | changes
+
+
+@pytest.mark.parametrize("config", ["{a}/made.yaml", "{where}/out/a/made.yaml", "based.yaml"])
+def test_a_configuration_that_an_earlier_stage_makes_is_checked_when_its_stage_begins(
+    tmp_path, run_checked, monkeypatch, config
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "based.yaml").write_text("_BASE_: out/a/made.yaml")
+    config = config.replace("{where}", str(tmp_path))
+    for word, how in (("X:1", "run"), ("X:1", "pass"), ("X:2", "run")):
+        maker = {"name": "a", "run": f"join.py {{here}}/made.yaml {word}", "makes": "made.yaml"}
+        told = run_checked([maker, reader(config), reader("based.yaml", name="c")])
+        begins = [f"{how} a", "check b", f"{how} b", "check c", f"{how} c"]
+        assert told == ["check a", *begins], word
+
+
+def test_an_input_that_an_earlier_stage_makes_is_not_looked_for_at_the_start(tmp_path, run):
+    entries = [
+        {"name": "a", "run": "join.py {here}/made x", "makes": "made"},
+        {"name": "b", "run": "join.py {here}/made y", "makes": "made", "inputs": "{where}/a/made"},
+    ]
+    assert run(entries, where=str(tmp_path / "out"))[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("config", "missing"),
+    [
+        ("none.yaml", "none.yaml"),
+        ("{here}/made.yaml", "out/b/made.yaml, which is in the folder of a stage"),
+        ("out/c/made.yaml", "out/c/made.yaml, which is in the folder of a stage"),
+        ("based.yaml", "gone.yaml"),
+        ("later.yaml", "out/c/made.yaml, which is in the folder of a stage"),
+    ],
+)
+def test_a_configuration_that_no_earlier_stage_makes_is_refused_at_the_start(
+    tmp_path, run_checked, monkeypatch, config, missing
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "based.yaml").write_text("_BASE_: gone.yaml")
+    (tmp_path / "later.yaml").write_text("_BASE_: out/c/made.yaml")
+    maker = {"name": "a", "run": "join.py {here}/made.yaml x", "makes": "made.yaml"}
+    with pytest.raises(UserError, match=f"stage 'b' reads .*{missing}"):
+        run_checked([maker, reader(config), maker | {"name": "c"}])
+    assert not folder(tmp_path, "a").exists()
+
+
+def test_a_configuration_that_the_earlier_stage_did_not_make_is_named(tmp_path, run):
+    maker = {"name": "a", "run": "join.py {here}/made x", "makes": "made"}
+    with pytest.raises(UserError, match=r"stage 'b' reads .*/out/a/other.yaml, which is not there"):
+        run([maker, reader("{a}/other.yaml")])
+    assert (folder(tmp_path, "a") / "made").exists()
 
 
 def test_makes_that_was_not_made(tmp_path, run):

@@ -13,13 +13,16 @@ def main():
     return tool("convert_grounding_checkpoint").main
 
 
-def test_a_whole_network_is_refused_with_the_command_and_converted_by_it(tmp_path, main, capsys):
+def test_a_whole_network_is_refused_with_the_command_and_converted_by_it(
+    tmp_path, main, capsys, monkeypatch
+):
+    monkeypatch.setenv("HOME", str(tmp_path))
     network = build_heatmap("heatmap_mini", "random:1")
     whole, out = tmp_path / "whole.pth", tmp_path / "out.safetensors"
     torch.save(nn.DataParallel(network), whole)
     with pytest.raises(ValueError, match=r"tools/convert_grounding_checkpoint\.py"):
         build_heatmap("heatmap_mini", whole)
-    arguments = ["--input", str(whole), "--output", str(out)]
+    arguments = ["--input=~/whole.pth", "--output=~/out.safetensors"]
     assert main([*arguments, "--network", "heatmap_mini"]) == 0
     assert "tensors of heatmap_mini" in capsys.readouterr().out
     again = build_heatmap("heatmap_mini", out)

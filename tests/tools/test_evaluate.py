@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import pytest
 
@@ -116,3 +117,20 @@ def test_no_input_is_overwritten(main, coco, capsys):
         assert (coco / name).read_bytes() == before
     assert main([*words, "--json", str(coco)]) == 2
     assert "--json" in capsys.readouterr().err
+
+
+def test_the_name_of_a_data_set_is_no_file_but_its_annotations_are(main, coco, capsys, monkeypatch):
+    monkeypatch.chdir(coco)
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(coco))
+    (coco / "cutouts").mkdir()
+    shutil.copy(coco / "gt.json", coco / "cutouts" / "val.json")
+    (coco / "cutouts" / "val").mkdir()
+    words = arguments(coco, [result(11, [10, 10, 40, 40])])
+    words[1] = "cutouts_val"
+    assert main([*words, "--json", "cutouts_val"]) == 0
+    assert json.loads((coco / "cutouts_val").read_text())["images_evaluated"] == 3
+    assert main([*words, "--json", "cutouts/val.json"]) == 2
+    assert "is an input of this command" in capsys.readouterr().err
+    scenes = arguments(coco, [result(1_000_001, [10, 10, 40, 40])])
+    scenes[1] = "scenes:val+first=1"
+    assert main([*scenes, "--json", "val"]) == 0

@@ -13,18 +13,18 @@ from tests.tool_modules import tool
 
 # command -> what does its work, its arguments beside the outputs, whether it has --json
 COMMANDS = {
-    "demo": ("discover_image", ["{home}/a.png", "--weights", "{home}/w.pth"], False),
+    "demo": ("discover_image", ["{home}/a.png", "--weights", "~/w.pth"], False),
     "describe": (
         "squeezed_sample",
-        ["{home}/a.png", "--set", "MODEL.HEATMAP.WEIGHTS={home}/w.pth"],
+        ["{home}/a.png", "--set", "MODEL.HEATMAP.WEIGHTS=~/w.pth"],
         True,
     ),
     "match_points": (
         "match_points",
-        ["{home}/a.png", "{home}/b.png", "--weights", "{home}/w.pth"],
+        ["{home}/a.png", "{home}/b.png", "--weights", "~/w.pth"],
         True,
     ),
-    "picture_masks": ("mask_rounds", ["{home}/a.png", "--weights", "{home}/w.pth"], False),
+    "picture_masks": ("mask_rounds", ["{home}/a.png", "--weights", "~/w.pth"], False),
 }
 
 

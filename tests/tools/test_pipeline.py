@@ -207,6 +207,32 @@ def test_mistakes_exit_with_2_and_one_line(tmp_path, plan, main, capsys, words, 
     assert not (tmp_path / "out").exists() and not (tmp_path / "o").exists()
 
 
+def test_a_training_whose_configuration_an_earlier_stage_makes_is_checked_when_it_begins(
+    tmp_path, tools, main, capsys
+):
+    """The training itself is a tool of a line here; what is looked at before it is the true command's."""
+    (tools / "configure.py").write_text(
+        "import pathlib, sys; pathlib.Path(sys.argv[1]).write_text(sys.argv[2])"
+    )
+    (tools / "train_net.py").write_text(
+        "import pathlib, sys; pathlib.Path(sys.argv[-1], 'made').touch()"
+    )
+    plan = tmp_path / "plan.yaml"
+    plan.write_text(f"""
+folder: {tmp_path}/out
+set: {{steps: 3}}
+stages:
+  - {{name: one, run: "configure.py {{here}}/one.yaml 'SOLVER: {{MAX_ITER: {{steps}}}}'", makes: one.yaml}}
+  - {{name: two, run: "train_net.py --config-file {{one}}/one.yaml OUTPUT_DIR {{here}}", makes: made}}
+""")
+    assert main([str(plan), "steps=0"]) == 2
+    captured = capsys.readouterr()
+    assert "one.yaml': SOLVER.MAX_ITER 0: must be at least 1" in captured.err
+    assert [line.split()[1] for line in captured.out.splitlines()] == ["one"]
+    assert main([str(plan)]) == 0
+    assert (tmp_path / "out" / "two" / "made").exists()
+
+
 def test_a_file_that_ships_is_found_from_any_folder(tmp_path, main, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     # it is read, and its tools are looked for beside the command
