@@ -22,7 +22,8 @@ from timing import Pairs, Result
 from tqdm import tqdm
 
 from boxrefine_d2.data.dataset_spec import escape_path, load_spec
-from boxrefine_d2.engine import CADTrainer, load_config
+from boxrefine_d2.detectors.cad_trainer import CADTrainer
+from boxrefine_d2.training.setup import load_config
 
 IMAGES, BATCH_SIZE = 16, 4
 PAIRS = 6

@@ -12,12 +12,12 @@ from torch import Tensor
 from torchvision.ops import box_iou, masks_to_boxes
 from tqdm import tqdm
 
+from boxrefine_d2.diagnostics.devices import bf16_instructions
 from boxrefine_d2.discovery import build_rule
 from boxrefine_d2.discovery.normalized_cut import normalized_cut, similarity_edges
-from boxrefine_d2.doctor.devices import bf16_instructions
-from boxrefine_d2.features import build_backbone
-from boxrefine_d2.features.padding import normalise_and_pad
-from boxrefine_d2.features.vit import VisionTransformer
+from boxrefine_d2.networks import build_backbone
+from boxrefine_d2.networks.padding import normalise_and_pad
+from boxrefine_d2.networks.vit import VisionTransformer
 
 TAU, EPS = 0.2, 1e-5
 TARGETS = {900: 6.0, 3600: 30.0}

@@ -19,12 +19,12 @@ from tqdm import tqdm
 
 from boxrefine_d2.discovery import build_rule
 from boxrefine_d2.discovery.rule import DiscoveryRule
-from boxrefine_d2.engine import load_config
-from boxrefine_d2.features.text_heatmap import TextHeatmap, build_heatmap
 from boxrefine_d2.grounding.queries import averaged_heatmaps, found_in_heatmaps
 from boxrefine_d2.language import Clip, build_clip
 from boxrefine_d2.language.phrase_targets import PhraseTargets
+from boxrefine_d2.networks.text_heatmap import TextHeatmap, build_heatmap
 from boxrefine_d2.structures import Found
+from boxrefine_d2.training.setup import load_config
 
 SIDE, IMAGES = 304, 4
 ENTITIES = (

@@ -9,11 +9,11 @@ from torch import Tensor
 from torchvision.ops import box_iou
 from tqdm import tqdm
 
+from boxrefine_d2.diagnostics.devices import bf16_instructions
 from boxrefine_d2.discovery import build_rule
-from boxrefine_d2.doctor.devices import bf16_instructions
 from boxrefine_d2.evaluation.corloc import is_localised
-from boxrefine_d2.features import build_backbone
-from boxrefine_d2.features.vit import VisionTransformer
+from boxrefine_d2.networks import build_backbone
+from boxrefine_d2.networks.vit import VisionTransformer
 from boxrefine_d2.pseudo_labels import DiscoverySettings
 
 SETTINGS = DiscoverySettings("lost", "dino_vits16", "random:0")

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from timing import timed
 
-from boxrefine_d2.doctor.devices import bf16_instructions, cpu_name, usable_cores
+from boxrefine_d2.diagnostics.devices import bf16_instructions, cpu_name, usable_cores
 
 _MATRIX_SIDE = 2048
 _SECONDS = 1.5

@@ -11,7 +11,7 @@ import torch
 from scipy import ndimage
 from torch import Tensor, nn
 
-from boxrefine_d2.features.vit import VisionTransformer
+from boxrefine_d2.networks.vit import VisionTransformer
 from boxrefine_d2.structures import normalise
 
 

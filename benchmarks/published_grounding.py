@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torchvision.ops import nms
 from transformers import BatchEncoding, CLIPModel, CLIPTokenizer
 
-from boxrefine_d2.features.text_heatmap import TextHeatmap
+from boxrefine_d2.networks.text_heatmap import TextHeatmap
 
 BRIGHT = 0.5  # share of the brightest grey level that a pixel is above
 MIN_AREA = 0.05  # share of the map that a box covers more than

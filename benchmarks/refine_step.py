@@ -12,9 +12,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from boxrefine_d2.config import boxrefine_cfg
-from boxrefine_d2.engine import RefineTrainer
-from boxrefine_d2.features.padding import normalise_and_pad
-from boxrefine_d2.modeling import BoxRefiner
+from boxrefine_d2.networks.padding import normalise_and_pad
+from boxrefine_d2.refinement import BoxRefiner
+from boxrefine_d2.refinement.refine_trainer import RefineTrainer
 
 BATCH_SIZE = 4
 STEPS = 8

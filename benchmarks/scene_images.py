@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from boxrefine_d2.data.scenes import render_scene
-from boxrefine_d2.features.padding import normalise_and_pad
+from boxrefine_d2.networks.padding import normalise_and_pad
 
 # (H, W) of most images of VOC 2007
 VOC_SIZES = ((375, 500), (500, 375), (375, 500), (333, 500))

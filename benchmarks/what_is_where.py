@@ -11,10 +11,10 @@ from scene_images import VOC_SIZES, stretched_scene
 from timing import Pairs, Result
 from tqdm import tqdm
 
-from boxrefine_d2.engine import load_config
 from boxrefine_d2.grounding.what_is_where import WhatIsWhere
 from boxrefine_d2.language.captioners import SHIPPED_PHRASES, read_phrases
 from boxrefine_d2.structures import Sight
+from boxrefine_d2.training.setup import load_config
 
 IMAGES, PAIRS = 4, 3
 TARGET = 3.0

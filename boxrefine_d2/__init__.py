@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from .interrupts import end_quietly_while_loading
+from boxrefine_d2.interrupts import end_quietly_while_loading
 
 __version__ = "0.1.0"
 

@@ -43,13 +43,13 @@ def paper_profile() -> CN:
 def _add_model(cfg: CN) -> None:
     # f, the network behind the map
     cfg.MODEL.MAP_NETWORK = CN()
-    cfg.MODEL.MAP_NETWORK.NAME = "dino_vits16"  # a name of features.BACKBONES
+    cfg.MODEL.MAP_NETWORK.NAME = "dino_vits16"  # a name of networks.BACKBONES
     # a file, "random[:SEED]", or "" for the shipped or official file
     cfg.MODEL.MAP_NETWORK.WEIGHTS = ""
 
     # g, the heatmap of a phrase
     cfg.MODEL.HEATMAP = CN()
-    cfg.MODEL.HEATMAP.NAME = "heatmap_vgg16"  # a name of features.text_heatmap.HEATMAPS
+    cfg.MODEL.HEATMAP.NAME = "heatmap_vgg16"  # a name of networks.text_heatmap.HEATMAPS
     cfg.MODEL.HEATMAP.WEIGHTS = ""  # a file, "random[:SEED]", or "" for the shipped one
     # of a g that is trained from the start: a file, "" for ImageNet's VGG16 or the trunk that ships, or "random"
     cfg.MODEL.HEATMAP.ENCODER = ""
@@ -366,7 +366,7 @@ def _add_move_training(cfg: CN) -> None:
     cfg.PRETRAIN.MOVE.SEGMENTER_WEIGHT_DECAY = 0.0
 
     cfg.PRETRAIN.MOVE.DISCRIMINATOR = CN()  # projected GAN, arXiv:2111.01007
-    # a network of timm (MOVE's has ImageNet's labels behind it), or a transformer of features.BACKBONES
+    # a network of timm (MOVE's has ImageNet's labels behind it), or a transformer of networks.BACKBONES
     cfg.PRETRAIN.MOVE.DISCRIMINATOR.FEATURES = "tf_efficientnet_lite0"
     # a file, "random[:SEED]", or "": what timm fetches, or a backbone's own
     cfg.PRETRAIN.MOVE.DISCRIMINATOR.WEIGHTS = ""

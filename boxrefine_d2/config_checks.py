@@ -4,11 +4,10 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from boxrefine_d2.config_limits import LIMITS
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.files.names import can_be_path
 from boxrefine_d2.files.values import shown_value
-
-from .config_limits import LIMITS
 
 _MOST_WHOLE = 2**31 - 1
 _SCALARS = (bool, int, float, str)

@@ -16,7 +16,7 @@ from concurrent.futures import BrokenExecutor
 from contextlib import suppress
 from typing import NoReturn
 
-from .interrupts import NOTHING_HALF, Interrupted, interruptible, say
+from boxrefine_d2.interrupts import NOTHING_HALF, Interrupted, interruptible, say
 
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 

@@ -19,8 +19,8 @@ from boxrefine_d2.data.scenes import render_scene
 from boxrefine_d2.discovery import discover
 from boxrefine_d2.discovery.build import rule_parameters
 from boxrefine_d2.discovery.lost import lost_maps
-from boxrefine_d2.features import build_backbone
-from boxrefine_d2.features.padding import normalise_and_pad
+from boxrefine_d2.networks import build_backbone
+from boxrefine_d2.networks.padding import normalise_and_pad
 
 SCENE = 105  # of scenes:val
 WIDTH, HEIGHT = 1600, 600  # of the figure in pixels, the unit of all coordinates; y upwards

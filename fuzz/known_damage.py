@@ -21,7 +21,7 @@ def _part(name: str) -> ModuleType | None:
 
 
 FILES, CONFIGS, WEIGHTS = map(
-    _part, ("data.damaged_files", "engine.damaged_configs", "features.hostile_files")
+    _part, ("data.damaged_files", "training.damaged_configs", "networks.hostile_files")
 )
 
 

@@ -24,7 +24,7 @@ import torch
 from tabulate import tabulate
 from tqdm import tqdm
 
-from boxrefine_d2.doctor.devices import cpu_name, usable_cores
+from boxrefine_d2.diagnostics.devices import cpu_name, usable_cores
 from boxrefine_d2.errors import CommandParser, UserError, run_command
 from boxrefine_d2.evaluation import write_json
 

@@ -6,8 +6,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from boxrefine_d2.features.build import DINO_MINI
 from boxrefine_d2.language.build import SHIPPED
+from boxrefine_d2.networks.build import DINO_MINI
 
 from . import known_damage, label_files
 from .commands import MINI, SCENES, SHORT, aside, command, pairs, settings_of, succeed

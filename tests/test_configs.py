@@ -7,15 +7,13 @@ import yaml
 
 from boxrefine_d2.config import boxrefine_cfg
 from boxrefine_d2.data import parse_spec
-from boxrefine_d2.engine import (
-    PhaseSchedule,
-    load_config,
-    trainer_for,
-)
-from boxrefine_d2.engine.phased_trainer import PhasedTrainer
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.files.shipped_configs import find_config, shipped_configs
-from boxrefine_d2.pipeline import plan_of_file
+from boxrefine_d2.refinement.phased_trainer import PhasedTrainer
+from boxrefine_d2.refinement.phases import PhaseSchedule
+from boxrefine_d2.training.jobs import trainer_for
+from boxrefine_d2.training.setup import load_config
+from boxrefine_d2.workflow import plan_of_file
 
 PIPELINES = sorted(shipped_configs().glob("pipelines/*.yaml"))
 CONFIGS = sorted(set(shipped_configs().rglob("*.yaml")) - set(PIPELINES))

@@ -14,11 +14,11 @@ from boxrefine_d2.analysis.key_similarity import PAIRS, key_similarity
 from boxrefine_d2.config import paper_profile
 from boxrefine_d2.data.dataset_spec import files_of_spec
 from boxrefine_d2.errors import CommandParser, run_command
-from boxrefine_d2.features.command_line import add_network_arguments
-from boxrefine_d2.features.device import check_device
 from boxrefine_d2.files.atomic import atomic_binary_file, atomic_text_file
 from boxrefine_d2.files.names import user_path
 from boxrefine_d2.files.outputs import check_output_file, check_output_folder
+from boxrefine_d2.networks.command_line import add_network_arguments
+from boxrefine_d2.networks.device import check_device
 
 PAIRS_HELP = "pairs of each kind, of the same class and of different ones, at most; more are drawn"
 

@@ -13,13 +13,13 @@ from torch import Tensor
 
 import boxrefine_d2
 from boxrefine_d2.errors import CommandParser, run_command
-from boxrefine_d2.features.build import build_backbone, official_file
-from boxrefine_d2.features.checkpoint_file import check_weights_file
-from boxrefine_d2.features.detectron2_names import to_detectron2_names
-from boxrefine_d2.features.weights import file_sha256
 from boxrefine_d2.files.atomic import atomic_binary_file
 from boxrefine_d2.files.names import user_path
 from boxrefine_d2.files.outputs import check_output_file
+from boxrefine_d2.networks.build import build_backbone, official_file
+from boxrefine_d2.networks.checkpoint_file import check_weights_file
+from boxrefine_d2.networks.detectron2_names import to_detectron2_names
+from boxrefine_d2.networks.weights import file_sha256
 
 BACKBONE = "dino_resnet50"
 

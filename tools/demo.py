@@ -9,18 +9,18 @@ from boxrefine_d2.analysis.figures import FIGURE_HELP, FIGURE_SUFFIXES
 from boxrefine_d2.analysis.mask_rounds_picture import draw_mask_rounds
 from boxrefine_d2.analysis.sights_picture import draw_sights, in_words
 from boxrefine_d2.data import read_image
-from boxrefine_d2.engine.grounding_command import (
+from boxrefine_d2.errors import CommandParser, UserError, require_grounding, run_command
+from boxrefine_d2.files.atomic import atomic_binary_file
+from boxrefine_d2.files.names import user_name, user_path
+from boxrefine_d2.files.outputs import check_output_file
+from boxrefine_d2.files.shipped_configs import find_config
+from boxrefine_d2.grounding.grounding_command import (
     SMALL,
     changed_config,
     named_files,
     squeezed_sample,
 )
-from boxrefine_d2.errors import CommandParser, UserError, require_grounding, run_command
-from boxrefine_d2.features.command_line import add_network_arguments
-from boxrefine_d2.files.atomic import atomic_binary_file
-from boxrefine_d2.files.names import user_name, user_path
-from boxrefine_d2.files.outputs import check_output_file
-from boxrefine_d2.files.shipped_configs import find_config
+from boxrefine_d2.networks.command_line import add_network_arguments
 from boxrefine_d2.pseudo_labels import DiscoverySettings, discover_image, parameters_of
 
 DEFAULT_METHOD = "lost"

@@ -8,19 +8,19 @@ from pathlib import Path
 from boxrefine_d2.analysis.figures import FIGURE_HELP, FIGURE_SUFFIXES
 from boxrefine_d2.analysis.sights_picture import draw_sights, in_words
 from boxrefine_d2.data import read_image
-from boxrefine_d2.engine.grounding_command import (
+from boxrefine_d2.errors import CommandParser, UserError, require_grounding, run_command
+from boxrefine_d2.evaluation import write_json
+from boxrefine_d2.files.atomic import atomic_binary_file
+from boxrefine_d2.files.names import user_name, user_path
+from boxrefine_d2.files.outputs import check_output_file
+from boxrefine_d2.files.shipped_configs import find_config
+from boxrefine_d2.grounding.grounding_command import (
     SMALL,
     changed_config,
     named_files,
     squeezed_sample,
 )
-from boxrefine_d2.errors import CommandParser, UserError, require_grounding, run_command
-from boxrefine_d2.evaluation import write_json
-from boxrefine_d2.features.device import default_device
-from boxrefine_d2.files.atomic import atomic_binary_file
-from boxrefine_d2.files.names import user_name, user_path
-from boxrefine_d2.files.outputs import check_output_file
-from boxrefine_d2.files.shipped_configs import find_config
+from boxrefine_d2.networks.device import default_device
 from boxrefine_d2.structures import Sight
 
 CAPTIONER_HELP = (

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from detectron2.utils import comm
 
 from boxrefine_d2.discovery import DISCOVERY_REGISTRY
-from boxrefine_d2.engine.launch import run_torchrun
 from boxrefine_d2.errors import CommandParser, UserError, run_command
-from boxrefine_d2.features.command_line import add_network_arguments
-from boxrefine_d2.features.device import PRECISIONS
 from boxrefine_d2.files.names import user_path
+from boxrefine_d2.networks.command_line import add_network_arguments
+from boxrefine_d2.networks.device import PRECISIONS
 from boxrefine_d2.pseudo_labels import DiscoverySettings, discover_dataset, parameters_of
+from boxrefine_d2.training.launch import run_torchrun
 
 
 def parser() -> argparse.ArgumentParser:

@@ -10,11 +10,11 @@ from boxrefine_d2.analysis.matched_points import match_points
 from boxrefine_d2.analysis.matched_points_picture import draw_matched_points
 from boxrefine_d2.config import paper_profile
 from boxrefine_d2.errors import CommandParser, UserError, run_command
-from boxrefine_d2.features.command_line import add_network_arguments
-from boxrefine_d2.features.device import check_device
 from boxrefine_d2.files.atomic import atomic_binary_file, atomic_text_file
 from boxrefine_d2.files.names import user_name, user_path
 from boxrefine_d2.files.outputs import check_output_file
+from boxrefine_d2.networks.command_line import add_network_arguments
+from boxrefine_d2.networks.device import check_device
 
 K_HELP = "comma-separated, one row of the picture for each; 1 is mutual nearest neighbours"
 FOREGROUND_HELP = "the rule whose masks are matched"

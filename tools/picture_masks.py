@@ -14,12 +14,12 @@ from boxrefine_d2.data import read_image, read_pseudo_labels
 from boxrefine_d2.data.mappers import SqueezedImageMapper
 from boxrefine_d2.discovery import MaskCut, build_rule
 from boxrefine_d2.errors import CommandParser, UserError, run_command
-from boxrefine_d2.features import build_backbone, read_map
-from boxrefine_d2.features.command_line import add_network_arguments
-from boxrefine_d2.features.device import check_device
 from boxrefine_d2.files.atomic import atomic_binary_file
 from boxrefine_d2.files.names import user_name, user_path
 from boxrefine_d2.files.outputs import check_output_file
+from boxrefine_d2.networks import build_backbone, read_map
+from boxrefine_d2.networks.command_line import add_network_arguments
+from boxrefine_d2.networks.device import check_device
 from boxrefine_d2.pseudo_labels.finishing import grid_masks
 
 ROUNDS = 3

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from boxrefine_d2.errors import CommandParser, UserError, run_command
 from boxrefine_d2.files.shipped_configs import find_config
-from boxrefine_d2.pipeline import Stage, plan_of_file, run_plan
+from boxrefine_d2.workflow import Stage, plan_of_file, run_plan
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -42,7 +42,7 @@ def _run(argv: Sequence[str] | None) -> int:
 def _check(stage: Stage) -> None:
     """A training command with what it would refuse at its start, which may come hours after the first stage's."""
     if stage.command[0] in ("train_net.py", "train_cad.py"):
-        from boxrefine_d2.engine import check_command  # takes seconds
+        from boxrefine_d2.training.command import check_command  # takes seconds
 
         check_command(stage.command[0], stage.command[1:])
 

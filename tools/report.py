@@ -9,10 +9,10 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from boxrefine_d2.engine.grounding_command import named_files
 from boxrefine_d2.errors import CommandParser, UserError, run_command
 from boxrefine_d2.files.names import user_path
 from boxrefine_d2.files.outputs import check_output_file
+from boxrefine_d2.grounding.grounding_command import named_files
 from boxrefine_d2.report import read_run, summarise, write_page
 from boxrefine_d2.report.grounding_kinds import GROUNDING_KINDS
 from boxrefine_d2.report.grounding_page import SHOWN_PHRASES, write_grounding_page

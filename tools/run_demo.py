@@ -15,14 +15,12 @@ from pathlib import Path
 from subprocess import DEVNULL
 from typing import TextIO
 
-from boxrefine_d2.engine import config_sha256, load_config
 from boxrefine_d2.errors import CommandParser, UserError, run_command
 from boxrefine_d2.evaluation import write_json
-from boxrefine_d2.features.device import check_device
 from boxrefine_d2.files.names import user_name, user_path
 from boxrefine_d2.files.outputs import check_output_file, check_output_folder
 from boxrefine_d2.files.shipped_configs import find_config
-from boxrefine_d2.pipeline import Stage, run_child, run_plan
+from boxrefine_d2.networks.device import check_device
 from boxrefine_d2.report import (
     Run,
     detector_summary,
@@ -34,6 +32,9 @@ from boxrefine_d2.report import (
     summary_table,
     write_page,
 )
+from boxrefine_d2.training.results_file import config_sha256
+from boxrefine_d2.training.setup import load_config
+from boxrefine_d2.workflow import Stage, run_child, run_plan
 
 TRAIN_NET = Path(__file__).with_name("train_net.py")
 

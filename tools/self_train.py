@@ -12,15 +12,13 @@ from pathlib import Path
 
 from boxrefine_d2.data import parse_spec
 from boxrefine_d2.data.dataset_spec import Modifier
-from boxrefine_d2.engine import (
-    DETECTIONS_FILE,
-    SafeCheckpointer,
-    inference_folder,
-    load_config,
-)
 from boxrefine_d2.errors import CommandParser, UserError, run_command
-from boxrefine_d2.features.device import check_device
-from boxrefine_d2.pipeline import SelfTraining, plan_of_stages, run_plan
+from boxrefine_d2.evaluation.detection_evaluator import DETECTIONS_FILE
+from boxrefine_d2.networks.device import check_device
+from boxrefine_d2.training.checkpoint import SafeCheckpointer
+from boxrefine_d2.training.results_file import inference_folder
+from boxrefine_d2.training.setup import load_config
+from boxrefine_d2.workflow import SelfTraining, plan_of_stages, run_plan
 
 
 def main(argv: Sequence[str] | None = None) -> int:

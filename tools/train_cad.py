@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 
-from boxrefine_d2.engine import training_command
+from boxrefine_d2.training.command import training_command
 
 
 def main(argv: Sequence[str] | None = None) -> int:

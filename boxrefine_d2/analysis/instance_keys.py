@@ -17,7 +17,7 @@ from tqdm import tqdm
 from boxrefine_d2.data import ImageReadError, LoadedDataset
 from boxrefine_d2.data.mappers import WholeImageMapper
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.features import MapNetwork, read_map
+from boxrefine_d2.networks import MapNetwork, read_map
 from boxrefine_d2.structures import FeatureMap
 from boxrefine_d2.structures.segmentation import checked_rle
 

@@ -15,7 +15,7 @@ import boxrefine_d2
 from boxrefine_d2.data import load_spec
 from boxrefine_d2.data.frames import in_pixel_frame
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.features import build_backbone
+from boxrefine_d2.networks import build_backbone
 
 from .instance_keys import MeanKeys, mean_keys
 from .key_pairs import MEASURES, class_pairs, measured, roc_auc

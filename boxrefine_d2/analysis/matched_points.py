@@ -17,7 +17,7 @@ from boxrefine_d2.discovery import build_rule
 from boxrefine_d2.discovery.mask_frames import grid_mask_to_input
 from boxrefine_d2.discovery.rule import DiscoveryRule
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.features import MapNetwork, build_backbone, read_map
+from boxrefine_d2.networks import MapNetwork, build_backbone, read_map
 from boxrefine_d2.structures import FeatureMap
 
 from .best_buddies import Buddies, best_buddies

@@ -1,13 +1,13 @@
 """What a dataset spec starts with: the loaders behind scenes:, folder:, coco:, voc: and the
 registered names."""
 
-from boxrefine_d2.data.coco import load_coco
-from boxrefine_d2.data.folder import load_folder
-from boxrefine_d2.data.images import SCENES_PREFIX
-from boxrefine_d2.data.records import LoadedDataset
-from boxrefine_d2.data.registered import NAMED_DATASETS, load_named
-from boxrefine_d2.data.user_catalog import load_user_catalog
-from boxrefine_d2.data.voc_splits import load_voc_dataset
+from .coco import load_coco
+from .folder import load_folder
+from .images import SCENES_PREFIX
+from .records import LoadedDataset
+from .registered import NAMED_DATASETS, load_named
+from .user_catalog import load_user_catalog
+from .voc_splits import load_voc_dataset
 
 BASE_FORMS = {
     "scenes": "scenes:SPLIT",
@@ -39,7 +39,7 @@ def load_base(kind: str, arguments: tuple[str, ...], limit: int | None = None) -
 
 
 def _load_scenes(split: str, limit: int | None) -> LoadedDataset:
-    from boxrefine_d2.data.scenes import load_scenes  # here, because its module is not small
+    from .scenes import load_scenes  # here, because its module is not small
 
     records, names = load_scenes(split, limit)
     for record in records:

@@ -9,10 +9,6 @@ from typing import Any
 
 from detectron2.structures import BoxMode
 
-from boxrefine_d2.data.exchanged_sizes import correct_exchanged_sizes
-from boxrefine_d2.data.image_files import ImageFinder
-from boxrefine_d2.data.images import header_size
-from boxrefine_d2.data.records import LoadedDataset, Record
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.files.inputs import read_json
 from boxrefine_d2.files.names import encodable_text
@@ -27,6 +23,11 @@ from boxrefine_d2.files.values import (
     size_problem,
 )
 from boxrefine_d2.structures.segmentation import compressed_rle, plain_segmentation
+
+from .exchanged_sizes import correct_exchanged_sizes
+from .image_files import ImageFinder
+from .images import header_size
+from .records import LoadedDataset, Record
 
 logger = logging.getLogger(__name__)
 

@@ -6,10 +6,11 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from boxrefine_d2.data.coco import load_coco
-from boxrefine_d2.data.records import LoadedDataset
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.files.inputs import read_text
+
+from .coco import load_coco
+from .records import LoadedDataset
 
 LIST_NAME = "coco20k.txt"
 # The list that LOST and TokenCut ship, byte for byte the same.

@@ -5,11 +5,12 @@ coco/annotations/captions_{train,val}2014.json, coco/{train,val}2014/
 
 from pathlib import Path
 
-from boxrefine_d2.data.coco import dataset_of_document, read_coco_document
-from boxrefine_d2.data.records import LoadedDataset
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.files.names import encodable_text
 from boxrefine_d2.files.values import is_id, shown_value
+
+from .coco import dataset_of_document, read_coco_document
+from .records import LoadedDataset
 
 
 def load_coco_captions(json_path: str | Path, image_dir: str | Path) -> LoadedDataset:

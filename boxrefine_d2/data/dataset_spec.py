@@ -25,9 +25,12 @@ from typing import Any
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from boxrefine_d2.data.bases import BASE_FORMS, NAMED, load_base
-from boxrefine_d2.data.frames import in_pixel_frame
-from boxrefine_d2.data.modifiers import (
+from boxrefine_d2.errors import UserError
+from boxrefine_d2.files.names import user_name
+
+from .bases import BASE_FORMS, NAMED, load_base
+from .frames import in_pixel_frame
+from .modifiers import (
     agnostic,
     every,
     first,
@@ -36,12 +39,10 @@ from boxrefine_d2.data.modifiers import (
     separate,
     with_pseudo_labels,
 )
-from boxrefine_d2.data.pseudo_label_file import OBJECT_NAME
-from boxrefine_d2.data.records import LoadedDataset, Record
-from boxrefine_d2.data.registered import NAMED_DATASETS, needed_paths
-from boxrefine_d2.data.voc import VOC_CLASS_NAMES
-from boxrefine_d2.errors import UserError
-from boxrefine_d2.files.names import user_name
+from .pseudo_label_file import OBJECT_NAME
+from .records import LoadedDataset, Record
+from .registered import NAMED_DATASETS, needed_paths
+from .voc import VOC_CLASS_NAMES
 
 _COUNTED = {"first": first, "every": every, "not_every": not_every}
 _WITHOUT_VALUE: dict[str, Callable[[LoadedDataset], LoadedDataset]] = {

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as mask_codec
 
-from boxrefine_d2.data.records import Record
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.structures.segmentation import checked_rle
+
+from .records import Record
 
 SLACK_PIXELS = 2.0  # by which the box of a label and that of its mask may differ
 _EXAMINED = 100  # masks at most: decoding all of a large file would take minutes

@@ -12,13 +12,14 @@ from xml.etree import ElementTree
 from detectron2.structures import BoxMode
 from tqdm import tqdm
 
-from boxrefine_d2.data.image_files import ImageFinder, read_image_list
-from boxrefine_d2.data.images import header_size
-from boxrefine_d2.data.records import LoadedDataset, Record
-from boxrefine_d2.data.xml_file import read_xml
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.files.inputs import read_lines
 from boxrefine_d2.files.values import coordinates_of_words
+
+from .image_files import ImageFinder, read_image_list
+from .images import header_size
+from .records import LoadedDataset, Record
+from .xml_file import read_xml
 
 ENTITIES = "flickr30k_entities"
 IMAGES = "flickr30k_images/flickr30k_images"

@@ -8,16 +8,17 @@ from pathlib import Path, PurePath
 from detectron2.utils.logger import log_first_n
 from tqdm import tqdm
 
-from boxrefine_d2.data.images import (
+from boxrefine_d2.errors import UserError
+
+from .images import (
     HEIC_REMEDY,
     HEIC_SUFFIXES,
     header_size,
     image_suffixes,
     is_image_name,
 )
-from boxrefine_d2.data.progress import SECONDS_OF_SILENCE, reading_headers
-from boxrefine_d2.data.records import LoadedDataset, Record
-from boxrefine_d2.errors import UserError
+from .progress import SECONDS_OF_SILENCE, reading_headers
+from .records import LoadedDataset, Record
 
 NO_SUFFIX = "no suffix"
 

@@ -10,10 +10,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from boxrefine_d2.data.images import SCENES_PREFIX, ImageHeader, header_or_none
-from boxrefine_d2.data.progress import reading_headers
-from boxrefine_d2.data.records import LoadedDataset, Record
 from boxrefine_d2.errors import UserError
+
+from .images import SCENES_PREFIX, ImageHeader, header_or_none
+from .progress import reading_headers
+from .records import LoadedDataset, Record
 
 logger = logging.getLogger(__name__)
 

@@ -6,11 +6,12 @@ import unicodedata
 from pathlib import Path
 from typing import NamedTuple
 
-from boxrefine_d2.data.images import image_suffixes
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.files.inputs import read_lines
 from boxrefine_d2.files.names import MAX_NAME_BYTES, shown_name
 from boxrefine_d2.files.values import is_file_name, shown_value
+
+from .images import image_suffixes
 
 logger = logging.getLogger(__name__)
 

@@ -19,9 +19,10 @@ from typing import NamedTuple
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from boxrefine_d2.data.pixels import rgb_pixels, upright
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.files.values import MAX_IMAGE_PIXELS as MAX_PIXELS
+
+from .pixels import rgb_pixels, upright
 
 SCENES_PREFIX = "scenes:"
 # Pillow starts Ghostscript for EPS, and has no pixels of the others
@@ -259,7 +260,7 @@ def _exif_behind_pixels(path: str | os.PathLike[str]) -> bytes | None:
 
 def _render(name: str) -> np.ndarray:
     # here, because a scene is rare and its module is not small
-    from boxrefine_d2.data.scenes import render_file
+    from .scenes import render_file
 
     try:
         return np.array(render_file(name))

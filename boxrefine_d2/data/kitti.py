@@ -6,12 +6,13 @@ from pathlib import Path
 
 from detectron2.structures import BoxMode
 
-from boxrefine_d2.data.image_files import ImageFinder
-from boxrefine_d2.data.images import header_size
-from boxrefine_d2.data.records import LoadedDataset, Record
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.files.inputs import read_text
 from boxrefine_d2.files.values import coordinates_of_words, shown_value
+
+from .image_files import ImageFinder
+from .images import header_size
+from .records import LoadedDataset, Record
 
 KITTI_TYPES = (
     "Car", "Van", "Truck", "Pedestrian", "Person_sitting", "Cyclist", "Tram", "Misc", "DontCare",

@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from boxrefine_d2.data.coco import dataset_of_document, read_coco_document
-from boxrefine_d2.data.records import LoadedDataset
+from .coco import dataset_of_document, read_coco_document
+from .records import LoadedDataset
 
 
 def load_lvis(

@@ -9,17 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from boxrefine_d2.data.pseudo_label_file import (
+from boxrefine_d2.errors import UserError
+from boxrefine_d2.files.image_names import NameCheck
+from boxrefine_d2.files.values import known_size
+
+from .pseudo_label_file import (
     OBJECT_ID,
     OBJECT_NAME,
     PseudoLabels,
     read_pseudo_labels,
     to_detectron2,
 )
-from boxrefine_d2.data.records import LoadedDataset, Record
-from boxrefine_d2.errors import UserError
-from boxrefine_d2.files.image_names import NameCheck
-from boxrefine_d2.files.values import known_size
+from .records import LoadedDataset, Record
 
 logger = logging.getLogger(__name__)
 

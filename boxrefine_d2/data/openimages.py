@@ -7,11 +7,12 @@ from pathlib import Path
 
 from detectron2.structures import BoxMode
 
-from boxrefine_d2.data.images import image_size
-from boxrefine_d2.data.records import LoadedDataset, Record
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.files.inputs import check_regular_file, text_encoding
 from boxrefine_d2.files.values import coordinates_of_words, shown_value
+
+from .images import image_size
+from .records import LoadedDataset, Record
 
 CLASSES_NAME = "class-descriptions-boxable.csv"
 _COLUMNS = ("ImageID", "LabelName", "XMin", "XMax", "YMin", "YMax", "IsGroupOf")

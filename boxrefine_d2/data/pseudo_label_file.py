@@ -21,8 +21,6 @@ from typing import Any
 from detectron2.structures import BoxMode
 from pycocotools import mask as mask_codec
 
-from boxrefine_d2.data.coco import read_coco_document, xyxy_of
-from boxrefine_d2.data.records import Record
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.files.atomic import atomic_text_file
 from boxrefine_d2.files.values import (
@@ -33,6 +31,9 @@ from boxrefine_d2.files.values import (
     shown_value,
     size_problem,
 )
+
+from .coco import read_coco_document, xyxy_of
+from .records import Record
 
 OBJECT_ID, OBJECT_NAME = 1, "object"
 _OBJECT_CATEGORY = {"id": OBJECT_ID, "name": OBJECT_NAME}

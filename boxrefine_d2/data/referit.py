@@ -13,13 +13,14 @@ import numpy as np
 from detectron2.structures import BoxMode
 from tqdm import tqdm
 
-from boxrefine_d2.data.image_files import ImageFinder
-from boxrefine_d2.data.images import header_size
-from boxrefine_d2.data.records import LoadedDataset, Record
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.files.names import encodable_text
 from boxrefine_d2.files.plain_pickle import read_plain_pickle
 from boxrefine_d2.files.values import MAX_COORDINATE, is_number, is_whole, shown_value
+
+from .image_files import ImageFinder
+from .images import header_size
+from .records import LoadedDataset, Record
 
 ANNOTATIONS, IMAGES = "annotations", "ReferIt_Images"
 MIN_AREA = 0.05  # share of the image that a query's box covers more than; the papers' protocol

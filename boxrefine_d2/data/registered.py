@@ -11,18 +11,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 from boxrefine_d2.data import referit, visual_genome
-from boxrefine_d2.data.coco import load_coco
-from boxrefine_d2.data.coco20k import LIST_NAME, load_coco20k
-from boxrefine_d2.data.coco_captions import load_coco_captions
-from boxrefine_d2.data.flickr30k import ENTITIES, IMAGES, load_flickr30k
-from boxrefine_d2.data.kitti import load_kitti
-from boxrefine_d2.data.lvis import load_lvis
-from boxrefine_d2.data.openimages import CLASSES_NAME, load_openimages
-from boxrefine_d2.data.records import LoadedDataset
-from boxrefine_d2.data.uvo import load_uvo_dense
-from boxrefine_d2.data.voc import VOC_CLASS_NAMES
-from boxrefine_d2.data.voc_splits import SIX_CLASS_NAMES, load_voc_splits
 from boxrefine_d2.errors import UserError
+
+from .coco import load_coco
+from .coco20k import LIST_NAME, load_coco20k
+from .coco_captions import load_coco_captions
+from .flickr30k import ENTITIES, IMAGES, load_flickr30k
+from .kitti import load_kitti
+from .lvis import load_lvis
+from .openimages import CLASSES_NAME, load_openimages
+from .records import LoadedDataset
+from .uvo import load_uvo_dense
+from .voc import VOC_CLASS_NAMES
+from .voc_splits import SIX_CLASS_NAMES, load_voc_splits
 
 
 class NamedDataset(NamedTuple):

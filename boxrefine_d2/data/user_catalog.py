@@ -8,11 +8,12 @@ import numpy as np
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.structures import BoxMode
 
-from boxrefine_d2.data.images import header_size
-from boxrefine_d2.data.progress import reading_headers
-from boxrefine_d2.data.records import LoadedDataset, Record
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.files.values import MAX_COORDINATE, is_number, shown_value, size_problem
+
+from .images import header_size
+from .progress import reading_headers
+from .records import LoadedDataset, Record
 
 
 def load_user_catalog(name: str) -> LoadedDataset:

@@ -10,12 +10,13 @@ from typing import Any
 
 from pycocotools import mask as mask_codec
 
-from boxrefine_d2.data.coco import dataset_of_document
-from boxrefine_d2.data.records import LoadedDataset
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.files.inputs import read_json
 from boxrefine_d2.files.values import is_id, shown_value
 from boxrefine_d2.structures.segmentation import checked_rle, plain_segmentation
+
+from .coco import dataset_of_document
+from .records import LoadedDataset
 
 Document = dict[str, Any]
 

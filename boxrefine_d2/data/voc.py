@@ -9,12 +9,13 @@ from xml.etree import ElementTree
 
 from detectron2.structures import BoxMode
 
-from boxrefine_d2.data.image_files import ImageFinder, read_image_list
-from boxrefine_d2.data.images import header_size
-from boxrefine_d2.data.records import Record
-from boxrefine_d2.data.xml_file import read_xml
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.files.values import coordinates_of_words, shown_value
+
+from .image_files import ImageFinder, read_image_list
+from .images import header_size
+from .records import Record
+from .xml_file import read_xml
 
 VOC_CLASS_NAMES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",

@@ -4,9 +4,10 @@ import logging
 import os
 from collections.abc import Sequence
 
-from boxrefine_d2.data.records import LoadedDataset, Record
-from boxrefine_d2.data.voc import VOC_CLASS_NAMES, classes_of_tree, load_voc, number_classes
 from boxrefine_d2.errors import UserError
+
+from .records import LoadedDataset, Record
+from .voc import VOC_CLASS_NAMES, classes_of_tree, load_voc, number_classes
 
 # Watercolor2k and Comic2k (Inoue et al., arXiv:1803.11365); Clipart1k has all twenty of VOC.
 SIX_CLASS_NAMES = ("bicycle", "bird", "car", "cat", "dog", "person")

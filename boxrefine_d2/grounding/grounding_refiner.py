@@ -13,11 +13,11 @@ from detectron2.modeling import META_ARCH_REGISTRY
 from torch import Tensor
 
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.features.recurring import Row
-from boxrefine_d2.features.text_heatmap import TextHeatmap, build_heatmap
-from boxrefine_d2.modeling import MapDetector
-from boxrefine_d2.modeling.criterion import OBJECT
-from boxrefine_d2.modeling.phased_refiner import DETECTOR, PhasedRefiner, input_names
+from boxrefine_d2.networks.recurring import Row
+from boxrefine_d2.networks.text_heatmap import TextHeatmap, build_heatmap
+from boxrefine_d2.refinement import MapDetector
+from boxrefine_d2.refinement.criterion import OBJECT
+from boxrefine_d2.refinement.phased_refiner import DETECTOR, PhasedRefiner, input_names
 from boxrefine_d2.structures import FeatureMap, Found, PseudoBoxes, normalise, to_xyxy, union_box
 
 from .heatmap_model import HeatmapModel

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from boxrefine_d2.discovery import build_rule
 from boxrefine_d2.discovery.rule import DiscoveryRule
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.features.text_heatmap import TextHeatmap, build_heatmap
 from boxrefine_d2.language.build import build_clip
 from boxrefine_d2.language.clip import Clip, check_phrase
 from boxrefine_d2.language.localisation_losses import LocalisationLosses
 from boxrefine_d2.language.phrase_targets import PhraseTargets
 from boxrefine_d2.language.relevance import relevance_maps
+from boxrefine_d2.networks.text_heatmap import TextHeatmap, build_heatmap
 from boxrefine_d2.structures import Found, Sight
 
 from .queries import Drawer, averaged_heatmaps, found_in_heatmaps

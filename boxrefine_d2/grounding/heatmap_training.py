@@ -5,13 +5,14 @@ from typing import Any
 from detectron2.config import CfgNode, configurable
 from detectron2.modeling import META_ARCH_REGISTRY
 
-from boxrefine_d2.features.text_heatmap import build_untrained_heatmap
+from boxrefine_d2.networks.text_heatmap import build_untrained_heatmap
+from boxrefine_d2.training.product_model import ProductModel
 
 from .heatmap_model import HeatmapModel
 
 
 @META_ARCH_REGISTRY.register()
-class HeatmapTraining(HeatmapModel):
+class HeatmapTraining(ProductModel, HeatmapModel):
     """CLIP's relevance teaches g where, and the similarity of what g shows and hides how much.
 
     Attributes: map_network: g, under the name by which a run keeps its product.
@@ -34,9 +35,6 @@ class HeatmapTraining(HeatmapModel):
             "name": node.NAME,
             "weight_decay": cfg.SOLVER.WEIGHT_DECAY,
         }
-
-    def begin_step(self, iteration: int) -> None:
-        """Every step is alike."""
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """All of g; CLIP stands still."""

@@ -13,8 +13,8 @@ from detectron2.config import CfgNode, configurable
 from detectron2.modeling import META_ARCH_REGISTRY
 
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.features.text_heatmap import build_heatmap
 from boxrefine_d2.language.captioners import Captioner, build_captioner
+from boxrefine_d2.networks.text_heatmap import build_heatmap
 from boxrefine_d2.structures import Found, Sight
 
 from .heatmap_model import HeatmapModel

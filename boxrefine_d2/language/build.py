@@ -7,12 +7,7 @@ from pathlib import Path
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.features.weights import (
-    WeightsInfo,
-    build_seeded,
-    module_sha256,
-    parse_random,
-)
+from boxrefine_d2.networks.weights import WeightsInfo, build_seeded, module_sha256, parse_random
 
 from .byte_tokenizer import byte_tokenizer
 from .clip import Clip

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.features.device import precision_of
 from boxrefine_d2.files.inputs import read_lines
+from boxrefine_d2.networks.device import precision_of
 
 from .build import SHIPPED
 from .clip import Clip

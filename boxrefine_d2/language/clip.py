@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from transformers import CLIPModel, CLIPTokenizer
 
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.features.weights import WeightsInfo
+from boxrefine_d2.networks.weights import WeightsInfo
 
 from .image_tower import encoded
 

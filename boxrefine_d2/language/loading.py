@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.features.weights import check_numbers
+from boxrefine_d2.networks.weights import check_numbers
 
 from .model_folder import check_files, check_whole, read_model
 

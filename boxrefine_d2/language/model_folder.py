@@ -13,9 +13,9 @@ from transformers import PreTrainedModel
 from transformers.utils import CHAT_TEMPLATE_DIR
 
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.features.checkpoint_file import read_checkpoint
-from boxrefine_d2.features.weights import check_numbers, named_tensors
 from boxrefine_d2.files.inputs import check_regular_file, read_json
+from boxrefine_d2.networks.checkpoint_file import read_checkpoint
+from boxrefine_d2.networks.weights import check_numbers, named_tensors
 
 CONFIG = "config.json"
 # a folder holds one of these; large networks list the files that they are divided into

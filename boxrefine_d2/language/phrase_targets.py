@@ -5,7 +5,7 @@ from collections.abc import Hashable, Sequence
 import torch
 from torch import Tensor
 
-from boxrefine_d2.features.recurring import RecurringInputs
+from boxrefine_d2.networks.recurring import RecurringInputs
 
 from .clip import Clip
 from .relevance import relevance_grids, stretched

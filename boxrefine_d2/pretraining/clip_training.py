@@ -15,12 +15,13 @@ from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.features import IMAGENET_MEAN, IMAGENET_STD, build_backbone
-from boxrefine_d2.features.map_network import require_kind
-from boxrefine_d2.features.vit import DinoTransformer
 from boxrefine_d2.language.build import clip_config, random_clip
 from boxrefine_d2.language.clip import Clip
 from boxrefine_d2.language.phrase_vocabulary import learn_tokenizer
+from boxrefine_d2.networks import IMAGENET_MEAN, IMAGENET_STD, build_backbone
+from boxrefine_d2.networks.map_network import require_kind
+from boxrefine_d2.networks.vit import DinoTransformer
+from boxrefine_d2.training.product_model import ProductModel
 
 from .parameter_groups import decay_of_matrices
 
@@ -29,7 +30,7 @@ MAX_SCALE = 100.0  # of the logits, as in the paper
 
 
 @META_ARCH_REGISTRY.register()
-class ClipTraining(nn.Module):
+class ClipTraining(ProductModel):
     """Both towers learn; the image tower starts from a transformer that learnt without labels.
 
     Attributes: map_network: the Clip, under the name by which a run keeps its product.
@@ -75,9 +76,6 @@ class ClipTraining(nn.Module):
     def device(self) -> torch.device:
         """Where the parameters are."""
         return self.map_network.device
-
-    def begin_step(self, iteration: int) -> None:
-        """Every step is alike."""
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """AdamW's; no weight decay on single numbers and vectors."""

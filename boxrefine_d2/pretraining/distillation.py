@@ -11,7 +11,7 @@ from detectron2.config import CfgNode
 from torch import Tensor, nn
 
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.features.vit import VisionTransformer
+from boxrefine_d2.networks.vit import VisionTransformer
 
 
 def _lightly() -> Any:

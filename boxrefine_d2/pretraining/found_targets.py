@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from boxrefine_d2.discovery.bilateral import BilateralSolver
-from boxrefine_d2.features.vit import LastBlock
+from boxrefine_d2.networks.vit import LastBlock
 
 _EPS = 1e-10  # of FOUND's code: a head that looks at nothing weighs much, but not infinitely
 

@@ -7,16 +7,17 @@ import torch.nn.functional as F
 from detectron2.config import CfgNode, configurable
 from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.utils.events import get_event_storage
-from torch import Tensor, nn
+from torch import Tensor
 
 from boxrefine_d2.discovery import build_rule
 from boxrefine_d2.discovery.rule import DiscoveryRule
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.features import build_segmenter
-from boxrefine_d2.features.found_head import FoundSegmenter
-from boxrefine_d2.features.map_network import LastBlock, require_kind
-from boxrefine_d2.features.padding import normalise_and_pad
+from boxrefine_d2.networks import build_segmenter
+from boxrefine_d2.networks.found_head import FoundSegmenter
+from boxrefine_d2.networks.map_network import LastBlock, require_kind
+from boxrefine_d2.networks.padding import normalise_and_pad
 from boxrefine_d2.structures import FeatureMap
+from boxrefine_d2.training.product_model import ProductModel
 
 from .found_targets import SolvedMasks, background, cls_attention, common_background
 from .rule_boxes import rule_boxes
@@ -25,7 +26,7 @@ SEEDS = ("attention", "similarity")
 
 
 @META_ARCH_REGISTRY.register()
-class FoundTraining(nn.Module):
+class FoundTraining(ProductModel):
     """Binary cross-entropy to three targets, of which the first gives way to the third.
 
     Those are what is not like the background seed, the head's own mask after the bilateral solver, and that mask

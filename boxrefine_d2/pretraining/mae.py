@@ -13,9 +13,9 @@ from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.features.build_network import build_network
-from boxrefine_d2.features.vit import PatchEmbed
-from boxrefine_d2.features.weights import fetch
+from boxrefine_d2.networks.build_network import build_network
+from boxrefine_d2.networks.vit import PatchEmbed
+from boxrefine_d2.networks.weights import fetch
 
 MAE_HOST = "https://dl.fbaipublicfiles.com/mae/visualize/"
 

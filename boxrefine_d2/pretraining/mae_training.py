@@ -8,7 +8,8 @@ from detectron2.modeling import META_ARCH_REGISTRY
 from torch import Tensor, nn
 
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.features.padding import normalise_and_pad
+from boxrefine_d2.networks.padding import normalise_and_pad
+from boxrefine_d2.training.product_model import ProductModel
 
 from .mae import Inpainter, build_inpainter
 
@@ -18,7 +19,7 @@ _NO_BOXES = (
 
 
 @META_ARCH_REGISTRY.register()
-class MaskedAutoencoder(nn.Module):
+class MaskedAutoencoder(ProductModel):
     """Hides most patches of each image and paints it again. Targets are plain pixels, so that pictures come out.
 
     Attributes: map_network: the inpainter, under the name by which a run keeps its product.
@@ -83,9 +84,6 @@ class MaskedAutoencoder(nn.Module):
     def device(self) -> torch.device:
         """Where the parameters are."""
         return self.map_network.mask_token.device
-
-    def begin_step(self, iteration: int) -> None:
-        """Every step is like the others."""
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """AdamW's; no weight decay on biases, norms and tokens."""

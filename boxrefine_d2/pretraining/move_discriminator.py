@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.features import IMAGENET_MEAN, IMAGENET_STD
+from boxrefine_d2.networks import IMAGENET_MEAN, IMAGENET_STD
 
 from .move_features import STRIDES, TimmFeatures, TransformerFeatures
 

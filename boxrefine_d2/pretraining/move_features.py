@@ -12,11 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.features import BACKBONES, IMAGENET_MEAN, IMAGENET_STD, build_backbone
-from boxrefine_d2.features.build_network import build_network
-from boxrefine_d2.features.map_network import require_kind
-from boxrefine_d2.features.vit import VisionTransformer, patch_grid
-from boxrefine_d2.features.weights import fetch, read_state_dict
+from boxrefine_d2.networks import BACKBONES, IMAGENET_MEAN, IMAGENET_STD, build_backbone
+from boxrefine_d2.networks.build_network import build_network
+from boxrefine_d2.networks.map_network import require_kind
+from boxrefine_d2.networks.vit import VisionTransformer, patch_grid
+from boxrefine_d2.networks.weights import fetch, read_state_dict
 
 STRIDES = (4, 8, 16, 32)
 

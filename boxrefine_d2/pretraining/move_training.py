@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from boxrefine_d2.discovery import build_rule
 from boxrefine_d2.discovery.rule import DiscoveryRule
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.features import build_segmenter
-from boxrefine_d2.features.map_network import require_kind
-from boxrefine_d2.features.move_segmenter import MoveSegmenter
-from boxrefine_d2.features.padding import normalise_and_pad
+from boxrefine_d2.networks import build_segmenter
+from boxrefine_d2.networks.map_network import require_kind
+from boxrefine_d2.networks.move_segmenter import MoveSegmenter
+from boxrefine_d2.networks.padding import normalise_and_pad
+from boxrefine_d2.training.product_model import ProductModel
 
 from .mae import Inpainter, build_inpainter
 from .move_composition import Layers, layers_of, random_shifts
@@ -30,7 +31,7 @@ _NOT_KEPT = ("inpainter.", "discriminator.features.")
 
 
 @META_ARCH_REGISTRY.register()
-class MoveTraining(nn.Module):
+class MoveTraining(ProductModel):
     """Segmenter and discriminator in turn, one batch each, the discriminator first.
 
     Attributes:

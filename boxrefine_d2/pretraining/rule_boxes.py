@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from boxrefine_d2.discovery.rule import DiscoveryRule
-from boxrefine_d2.features import MapNetwork, read_map
+from boxrefine_d2.networks import MapNetwork, read_map
 
 
 @torch.no_grad()

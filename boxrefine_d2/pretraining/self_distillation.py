@@ -13,17 +13,18 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from boxrefine_d2.discovery import build_rule
 from boxrefine_d2.discovery.rule import DiscoveryRule
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.features import build_backbone
-from boxrefine_d2.features.map_network import require_kind
-from boxrefine_d2.features.padding import normalise_and_pad
-from boxrefine_d2.features.vit import VisionTransformer
+from boxrefine_d2.networks import build_backbone
+from boxrefine_d2.networks.map_network import require_kind
+from boxrefine_d2.networks.padding import normalise_and_pad
+from boxrefine_d2.networks.vit import VisionTransformer
+from boxrefine_d2.training.product_model import ProductModel
 
 from .distillation import Distillation, TeacherOutputs
 from .grouping import GroupingLoss, composite
 
 
 @META_ARCH_REGISTRY.register()
-class SelfDistillation(nn.Module):
+class SelfDistillation(ProductModel):
     """DINO's student and teacher (arXiv:2104.14294), with iBOT's patch term and grouping on composites as options.
 
     Attributes:

@@ -12,11 +12,12 @@ from detectron2.modeling.backbone import Backbone
 from torch import Tensor, nn
 
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.features import build_backbone
-from boxrefine_d2.features.build_network import build_untrained
-from boxrefine_d2.features.map_network import require_kind
-from boxrefine_d2.features.padding import normalise_and_pad
-from boxrefine_d2.features.vit import VisionTransformer
+from boxrefine_d2.networks import build_backbone
+from boxrefine_d2.networks.build_network import build_untrained
+from boxrefine_d2.networks.map_network import require_kind
+from boxrefine_d2.networks.padding import normalise_and_pad
+from boxrefine_d2.networks.vit import VisionTransformer
+from boxrefine_d2.training.product_model import ProductModel
 
 from .parameter_groups import decay_of_matrices
 
@@ -24,7 +25,7 @@ _NO_BOXES = "a trunk draws no boxes, so it cannot be evaluated; DATASETS.TEST mu
 
 
 @META_ARCH_REGISTRY.register()
-class TrunkDistillation(nn.Module):
+class TrunkDistillation(ProductModel):
     """Cosine distance of the trunk's projected last map to the teacher's keys, as they are and less their mean.
 
     Detectors share the trunk's input: RGB, ImageNet's mean and deviation.
@@ -93,9 +94,6 @@ class TrunkDistillation(nn.Module):
         super().train(mode)
         self.teacher.eval()
         return self
-
-    def begin_step(self, iteration: int) -> None:
-        """Every step is like the others."""
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """AdamW's; no weight decay on biases and norms."""

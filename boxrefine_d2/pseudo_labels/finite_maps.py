@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from boxrefine_d2.data.loaders import UnreadableImage
-from boxrefine_d2.features import MapNetwork, NotFiniteMapError, read_map
+from boxrefine_d2.networks import MapNetwork, NotFiniteMapError, read_map
 from boxrefine_d2.structures import FeatureMap
 
 logger = logging.getLogger(__name__)

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from boxrefine_d2.discovery.rule import ObservingRule
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.features.checkpoint_file import read_safetensors
 from boxrefine_d2.files.atomic import atomic_binary_file
 from boxrefine_d2.files.inputs import check_regular_file
+from boxrefine_d2.networks.checkpoint_file import read_safetensors
 from boxrefine_d2.structures import FeatureMap
 
 

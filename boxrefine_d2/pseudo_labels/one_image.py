@@ -7,8 +7,8 @@ import torch
 from boxrefine_d2.discovery import build_rule
 from boxrefine_d2.discovery.rule import ObservingRule
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.features import build_backbone, read_map
-from boxrefine_d2.features.device import check_device, precision_of
+from boxrefine_d2.networks import build_backbone, read_map
+from boxrefine_d2.networks.device import check_device, precision_of
 
 from .finishing import annotations_of, grid_masks
 from .run import image_mapper

@@ -20,9 +20,9 @@ from boxrefine_d2.data.loaders import UnreadableImage, WholeImageLoader
 from boxrefine_d2.data.mappers import ImageMapper, SqueezedImageMapper, WholeImageMapper
 from boxrefine_d2.discovery import build_rule
 from boxrefine_d2.discovery.rule import DiscoveryRule, ObservingRule
-from boxrefine_d2.features import MapNetwork, build_backbone
-from boxrefine_d2.features.device import check_device, precision_of
 from boxrefine_d2.files.outputs import check_output_file
+from boxrefine_d2.networks import MapNetwork, build_backbone
+from boxrefine_d2.networks.device import check_device, precision_of
 from boxrefine_d2.structures import FeatureMap
 
 from .ending import DiscoverySummary, Plan, end

@@ -10,9 +10,9 @@ from typing import Any
 import boxrefine_d2
 from boxrefine_d2.discovery import rule_parameters
 from boxrefine_d2.errors import UserError, key_values
-from boxrefine_d2.features import MapNetwork
-from boxrefine_d2.features.device import precision_of
 from boxrefine_d2.files.safe_yaml import parse_yaml
+from boxrefine_d2.networks import MapNetwork
+from boxrefine_d2.networks.device import precision_of
 
 _EXPONENT = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", re.ASCII)
 

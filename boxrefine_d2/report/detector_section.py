@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from boxrefine_d2.engine import load_config
+from boxrefine_d2.training.setup import load_config
 
 from .detectors import cad_source, gain_name
 from .frame import section

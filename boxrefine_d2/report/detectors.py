@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from boxrefine_d2.engine import DETECTIONS_FILE, inference_folder, load_config
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.evaluation import corloc
+from boxrefine_d2.evaluation.detection_evaluator import DETECTIONS_FILE
+from boxrefine_d2.training.results_file import inference_folder
+from boxrefine_d2.training.setup import load_config
 
 from .bootstrap import mean_with_interval, paired_gain
 from .compared_files import ImageId, read_label_file

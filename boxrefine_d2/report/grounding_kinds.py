@@ -5,7 +5,7 @@ A source is what answers phrases: a network, CLIP, or a control. One is compared
 
 from dataclasses import dataclass
 
-from boxrefine_d2.engine.grounding_evaluator import CENTRE, RANDOM
+from boxrefine_d2.evaluation.grounding_evaluator import CENTRE, RANDOM
 
 from .run_folder import DETECTOR, REFINED
 

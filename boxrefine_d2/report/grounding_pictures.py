@@ -15,10 +15,10 @@ from torchvision.ops import box_iou
 
 from boxrefine_d2.data import read_image, register_spec
 from boxrefine_d2.data.phrase_mapper import QueryMapper
-from boxrefine_d2.engine import trainer_for
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.evaluation.grounding import GroundedPhrase, UnitId, grounded_phrases
 from boxrefine_d2.structures import Found, union_box
+from boxrefine_d2.training.jobs import trainer_for
 
 from .grounding_kinds import BOX, CLIP, METRICS, POINTING, GroundingKind
 from .grounding_run import GroundingRun

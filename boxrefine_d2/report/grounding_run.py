@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from boxrefine_d2.engine import inference_folder
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.evaluation.grounding import UnitId
+from boxrefine_d2.training.results_file import inference_folder
 
 from .bootstrap import Estimate, mean_with_interval, paired_gain
 from .grounding_kinds import BOX, GROUNDING_KINDS, METRICS, POINTING, GroundingKind

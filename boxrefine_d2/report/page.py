@@ -6,8 +6,8 @@ from typing import Any
 
 from detectron2.config import CfgNode
 
-from boxrefine_d2.engine import load_config
 from boxrefine_d2.files.atomic import atomic_text_file
+from boxrefine_d2.training.setup import load_config
 
 from .detector_section import detector_section
 from .detectors import Detector

@@ -22,10 +22,10 @@ from torchvision.ops import box_iou
 from boxrefine_d2.data import read_image, register_spec
 from boxrefine_d2.data.mappers import WholeImageMapper
 from boxrefine_d2.discovery.build import rule_parameters
-from boxrefine_d2.engine.checkpoint import SafeCheckpointer
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.features.padding import normalise_and_pad
-from boxrefine_d2.modeling import BoxRefiner
+from boxrefine_d2.networks.padding import normalise_and_pad
+from boxrefine_d2.refinement import BoxRefiner
+from boxrefine_d2.training.checkpoint import SafeCheckpointer
 
 from .detectors import Detector
 from .rule_maps import MAPS

@@ -17,11 +17,11 @@ from boxrefine_d2.data import ImageReadError, load_spec
 from boxrefine_d2.discovery import build_rule, rule_parameters
 from boxrefine_d2.discovery.rule import DiscoveryRule, ObservingRule
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.features import build_backbone, read_map
-from boxrefine_d2.features.device import check_device, precision_of
 from boxrefine_d2.files.atomic import atomic_binary_file
 from boxrefine_d2.files.names import shown_name
 from boxrefine_d2.files.outputs import check_output_file
+from boxrefine_d2.networks import build_backbone, read_map
+from boxrefine_d2.networks.device import check_device, precision_of
 from boxrefine_d2.pseudo_labels import DiscoverySettings
 from boxrefine_d2.pseudo_labels.run import image_mapper
 from boxrefine_d2.structures import FeatureMap

@@ -14,12 +14,13 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from torch import Tensor
 
 from boxrefine_d2.data import register_spec
-from boxrefine_d2.engine import inference_folder, load_config
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.evaluation import GroundTruth
 from boxrefine_d2.files import inputs
 from boxrefine_d2.files.inputs import read_lines
 from boxrefine_d2.files.values import is_id, is_number, is_whole
+from boxrefine_d2.training.results_file import inference_folder
+from boxrefine_d2.training.setup import load_config
 
 REFINED, DETECTOR = "refined", "h"  # sources of boxes beside the rule on f before
 _RECORDED = {

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from boxrefine_d2.engine import PhaseSchedule
+from boxrefine_d2.refinement.phases import PhaseSchedule
 
 from .curves import MEAN_OF, Phase, chart
 from .run_folder import FinishedRun, read_metrics

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import nn
 
-from boxrefine_d2.features import IMAGENET_MEAN, IMAGENET_STD
+from boxrefine_d2.networks import IMAGENET_MEAN, IMAGENET_STD
 from boxrefine_d2.structures import FeatureMap
 
 

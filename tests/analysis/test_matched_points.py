@@ -11,7 +11,7 @@ from boxrefine_d2.analysis import matched_points as module
 from boxrefine_d2.analysis.matched_points import match_points, read_points
 from boxrefine_d2.analysis.matched_points_picture import draw_matched_points
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.features.weights import WeightsInfo
+from boxrefine_d2.networks.weights import WeightsInfo
 from boxrefine_d2.structures import PseudoBoxes
 
 RED, GREEN, BLUE, GREY = (255, 0, 0), (0, 255, 0), (0, 0, 255), (99, 99, 99)

@@ -5,7 +5,7 @@ import pytest
 from agreement import MASKCUT_IOU, Agreement, measure_agreement
 
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.features import build_backbone
+from boxrefine_d2.networks import build_backbone
 
 
 def test_on_scenes_every_box_is_that_of_the_dense_implementations():

@@ -8,9 +8,9 @@ from torch.testing import assert_close
 
 from boxrefine_d2.config import boxrefine_cfg
 from boxrefine_d2.discovery import build_rule
-from boxrefine_d2.features.padding import normalise_and_pad
-from boxrefine_d2.features.vit import DinoTransformer, VisionTransformer
-from boxrefine_d2.modeling import BoxRefiner
+from boxrefine_d2.networks.padding import normalise_and_pad
+from boxrefine_d2.networks.vit import DinoTransformer, VisionTransformer
+from boxrefine_d2.refinement import BoxRefiner
 from boxrefine_d2.structures import FeatureMap
 
 

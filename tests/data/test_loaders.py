@@ -14,7 +14,7 @@ from boxrefine_d2.data.loaders import (
 )
 from boxrefine_d2.data.mappers import SquareMapper, WholeImageMapper
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.features import padded_size
+from boxrefine_d2.networks import padded_size
 from boxrefine_d2.structures import to_xyxy
 
 

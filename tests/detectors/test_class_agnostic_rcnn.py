@@ -10,8 +10,8 @@ from torch import nn
 from torch.testing import assert_close
 
 from boxrefine_d2.detectors import ClassAgnosticRCNN, Res5ROIHeadsExtraNorm
-from boxrefine_d2.engine import load_config
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.training.setup import load_config
 
 CAD, CUTLER = "configs/demo/cad.yaml", "configs/demo/cutler.yaml"
 BOTH = pytest.mark.parametrize("file", [CAD, CUTLER], ids=["cad", "cutler"])

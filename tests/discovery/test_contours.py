@@ -9,9 +9,9 @@ from scipy import ndimage
 
 from boxrefine_d2.discovery import build_rule, discover, rule_parameters
 from boxrefine_d2.discovery.contours import cubehelix_grey
-from boxrefine_d2.engine import load_config
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.structures import FeatureMap
+from boxrefine_d2.training.setup import load_config
 
 RELEASE = rule_parameters("contours", load_config("configs/grounding_refine_release.yaml", []))
 S = 304

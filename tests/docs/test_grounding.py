@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from boxrefine_d2.engine import load_config
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.pipeline import plan_of_file
+from boxrefine_d2.training.setup import load_config
+from boxrefine_d2.workflow import plan_of_file
 
 ROOT = Path(__file__).parents[2]
 DATA = "scenes:val"

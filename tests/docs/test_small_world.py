@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from boxrefine_d2.engine import load_config
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.training.setup import load_config
 
 DOCS = Path(__file__).parents[2] / "docs"
 

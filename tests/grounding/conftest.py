@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from boxrefine_d2.discovery import build_rule
-from boxrefine_d2.features.weights import WeightsInfo
 from boxrefine_d2.language.localisation_losses import LocalisationLosses
+from boxrefine_d2.networks.weights import WeightsInfo
 
 SIDE = 32
 

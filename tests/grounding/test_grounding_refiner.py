@@ -8,8 +8,8 @@ import torch
 from boxrefine_d2.config import boxrefine_cfg
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.grounding.grounding_refiner import GroundingRefiner
-from boxrefine_d2.modeling import MapDetector
-from boxrefine_d2.modeling.phased_refiner import DETECTOR, REFINE
+from boxrefine_d2.refinement import MapDetector
+from boxrefine_d2.refinement.phased_refiner import DETECTOR, REFINE
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ import torch
 
 from boxrefine_d2.data import load_spec
 from boxrefine_d2.data.phrase_mapper import QueryMapper
-from boxrefine_d2.engine import load_config
 from boxrefine_d2.evaluation.grounding import Grounded, grounded_phrases, grounding_accuracy
 from boxrefine_d2.grounding.heatmap_model import HeatmapModel
+from boxrefine_d2.training.setup import load_config
 
 SPEC = "scenes:val+first=12"
 
@@ -19,8 +19,8 @@ def model():
 
 
 def test_they_are_small():
-    from boxrefine_d2.features.build import SHIPPED as OF_FEATURES
     from boxrefine_d2.language.build import SHIPPED as OF_LANGUAGE
+    from boxrefine_d2.networks.build import SHIPPED as OF_FEATURES
 
     files = [OF_FEATURES / "heatmap_mini.safetensors", *OF_LANGUAGE.rglob("*")]
     assert sum(file.stat().st_size for file in files if file.is_file()) < 20e6

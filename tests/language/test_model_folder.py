@@ -11,7 +11,7 @@ import torch
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.language.blip import build_blip
 from boxrefine_d2.language.build import SHIPPED, build_clip
-from tests.features.hostile_files import WRITERS, mark_of
+from tests.networks.hostile_files import WRITERS, mark_of
 
 ORIGIN = SHIPPED / "clip_mini"
 

@@ -9,16 +9,16 @@ from detectron2.utils.events import EventStorage
 from torch import nn
 
 from boxrefine_d2.config import boxrefine_cfg
-from boxrefine_d2.engine import load_config
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.features import IMAGENET_MEAN, IMAGENET_STD, build_backbone
 from boxrefine_d2.language import build_clip
+from boxrefine_d2.networks import IMAGENET_MEAN, IMAGENET_STD, build_backbone
 from boxrefine_d2.pretraining.clip_training import (
     ClipTraining,
     positives_loss,
     right_pairs,
     start_from,
 )
+from boxrefine_d2.training.setup import load_config
 
 
 @pytest.fixture(scope="module")

@@ -12,12 +12,10 @@ from torch.testing import assert_close
 from boxrefine_d2.config import paper_profile
 from boxrefine_d2.discovery import build_rule
 from boxrefine_d2.discovery.bilateral import BilateralSolver
-from boxrefine_d2.engine import load_config
-from boxrefine_d2.engine.head_trainer import HeadTrainer
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.features.found_head import FoundSegmenter
-from boxrefine_d2.features.padding import normalise_and_pad
-from boxrefine_d2.features.vit import DinoTransformer, VisionTransformer
+from boxrefine_d2.networks.found_head import FoundSegmenter
+from boxrefine_d2.networks.padding import normalise_and_pad
+from boxrefine_d2.networks.vit import DinoTransformer, VisionTransformer
 from boxrefine_d2.pretraining import FoundTraining
 from boxrefine_d2.pretraining.found_targets import (
     SolvedMasks,
@@ -26,6 +24,8 @@ from boxrefine_d2.pretraining.found_targets import (
     common_background,
     head_weights,
 )
+from boxrefine_d2.training.product_trainer import ProductTrainer
+from boxrefine_d2.training.setup import load_config
 
 SOLVER = {
     "sigma_spatial": 16.0,
@@ -227,9 +227,9 @@ def test_published_schedule():
     assert (paper_profile().PRETRAIN.FOUND.SEED_STEPS, node.SEED_STEPS) == (100, 500)
     assert (node.SEED_WEIGHT, node.BILATERAL_WEIGHT, node.SELF_WEIGHT) == (1, 1.5, 4)
     assert (cfg.SOLVER.IMS_PER_BATCH, cfg.SOLVER.MAX_ITER, cfg.INPUT.SQUARE_SIZE) == (50, 500, 224)
-    model = HeadTrainer.build_model(cfg)
-    optimizer = HeadTrainer.build_optimizer(cfg, model)
-    scheduler = HeadTrainer.build_lr_scheduler(cfg, optimizer)
+    model = ProductTrainer.build_model(cfg)
+    optimizer = ProductTrainer.build_optimizer(cfg, model)
+    scheduler = ProductTrainer.build_lr_scheduler(cfg, optimizer)
     rates = []
     for _ in range(500):
         rates.append(optimizer.param_groups[0]["lr"])
@@ -240,8 +240,8 @@ def test_published_schedule():
 
 def test_a_shortened_run_may_end_at_a_step():
     cfg = config("SOLVER.MAX_ITER", "200")
-    optimizer = HeadTrainer.build_optimizer(cfg, HeadTrainer.build_model(cfg))
-    assert HeadTrainer.build_lr_scheduler(cfg, optimizer)
+    optimizer = ProductTrainer.build_optimizer(cfg, ProductTrainer.build_model(cfg))
+    assert ProductTrainer.build_lr_scheduler(cfg, optimizer)
 
 
 @pytest.mark.parametrize(
@@ -257,4 +257,4 @@ def test_a_shortened_run_may_end_at_a_step():
 )
 def test_mistakes(changes, message):
     with pytest.raises(UserError, match=message):
-        HeadTrainer.build_model(config(*changes))
+        ProductTrainer.build_model(config(*changes))

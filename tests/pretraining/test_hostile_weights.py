@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.modeling.trunks import build_trunk
 from boxrefine_d2.pretraining.mae import build_inpainter
 from boxrefine_d2.pretraining.move_features import build_features
-from tests.features.hostile_files import WRITERS, mark_of
+from boxrefine_d2.refinement.trunks import build_trunk
+from tests.networks.hostile_files import WRITERS, mark_of
 
 NAMES = (
     *("pipe", "folder", "device", "nothing", "git-lfs pointer", "noise", "gigabytes of zeros"),

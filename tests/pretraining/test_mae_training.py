@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from boxrefine_d2.engine import load_config
-from boxrefine_d2.engine.head_trainer import HeadTrainer
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.features.padding import normalise_and_pad
+from boxrefine_d2.networks.padding import normalise_and_pad
 from boxrefine_d2.pretraining import MaskedAutoencoder
 from boxrefine_d2.pretraining.mae import Inpainter
+from boxrefine_d2.training.product_trainer import ProductTrainer
+from boxrefine_d2.training.setup import load_config
 
 from .test_mae import SMALL
 
@@ -75,7 +75,7 @@ def test_it_draws_no_boxes_and_something_must_be_hidden():
         tiny().eval()(samples())
     cfg = load_config("configs/pretrain/mae_mini.yaml", ["DATASETS.TEST", "('scenes:val',)"])
     with pytest.raises(UserError, match=r"DATASETS.TEST \('scenes:val',\): a masked autoencoder"):
-        HeadTrainer.build_model(cfg)
+        ProductTrainer.build_model(cfg)
     for ratio in ((0.5, 1.0), (0.5, 0.2), (-0.5, 0.2)):
         with pytest.raises(
             UserError, match=r"MASK_RATIO \(-?0.5, .*of 9 patches some must be seen"

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch.testing import assert_close
 
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.features import build_backbone
+from boxrefine_d2.networks import build_backbone
 from boxrefine_d2.pretraining.move_discriminator import (
     ProjectedDiscriminator,
     RandomMixing,

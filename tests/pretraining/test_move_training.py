@@ -7,19 +7,19 @@ import torch
 from detectron2.utils.events import EventStorage
 
 from boxrefine_d2.discovery import build_rule
-from boxrefine_d2.engine import load_config
-from boxrefine_d2.engine.head_trainer import HeadTrainer
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.features import build_segmenter
-from boxrefine_d2.features.build import DINO_MINI
-from boxrefine_d2.features.move_segmenter import MoveSegmenter
-from boxrefine_d2.features.vit import DinoTransformer
-from boxrefine_d2.features.weights import read_state_dict
+from boxrefine_d2.networks import build_segmenter
+from boxrefine_d2.networks.build import DINO_MINI
+from boxrefine_d2.networks.move_segmenter import MoveSegmenter
+from boxrefine_d2.networks.vit import DinoTransformer
+from boxrefine_d2.networks.weights import read_state_dict
 from boxrefine_d2.pretraining import MoveTraining
 from boxrefine_d2.pretraining.mae import Inpainter
 from boxrefine_d2.pretraining.move_discriminator import ProjectedDiscriminator
 from boxrefine_d2.pretraining.move_features import build_features
 from boxrefine_d2.pretraining.move_losses import MaskLosses
+from boxrefine_d2.training.product_trainer import ProductTrainer
+from boxrefine_d2.training.setup import load_config
 
 SEGMENTER = ("map_network.norm.", "map_network.head.")
 HEADS = ("discriminator.heads.",)
@@ -177,4 +177,4 @@ def test_a_head_that_is_to_be_trained_stands_on_trained_weights():
 def test_mistakes(changes, message):
     opts = ["MODEL.DEVICE", "cpu", "PRETRAIN.INPAINTER.WEIGHTS", "random:0", *changes]
     with pytest.raises(UserError, match=message):
-        HeadTrainer.build_model(load_config("configs/pretrain/move_mini.yaml", opts))
+        ProductTrainer.build_model(load_config("configs/pretrain/move_mini.yaml", opts))

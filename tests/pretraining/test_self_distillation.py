@@ -8,10 +8,11 @@ from detectron2.utils.events import EventStorage
 from PIL import Image
 
 from boxrefine_d2.data.crops import ViewsMapper
-from boxrefine_d2.engine import PretrainTrainer, load_config
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.pretraining import SelfDistillation
 from boxrefine_d2.pretraining.distillation import TeacherOutputs
+from boxrefine_d2.pretraining.pretrain_trainer import PretrainTrainer
+from boxrefine_d2.training.setup import load_config
 
 SMALL = {
     "MODEL.DEVICE": "cpu",

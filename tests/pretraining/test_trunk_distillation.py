@@ -11,11 +11,13 @@ from detectron2.modeling.backbone import Backbone
 from torch import nn
 from torch.testing import assert_close
 
-from boxrefine_d2.engine import CADTrainer, SafeCheckpointer, load_config
-from boxrefine_d2.engine.head_trainer import HeadTrainer
+from boxrefine_d2.detectors.cad_trainer import CADTrainer
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.features import IMAGENET_MEAN, IMAGENET_STD
+from boxrefine_d2.networks import IMAGENET_MEAN, IMAGENET_STD
 from boxrefine_d2.pretraining import TrunkDistillation
+from boxrefine_d2.training.checkpoint import SafeCheckpointer
+from boxrefine_d2.training.product_trainer import ProductTrainer
+from boxrefine_d2.training.setup import load_config
 
 CONFIG = "configs/pretrain/resnet_mini.yaml"
 CELLS = [[1.0, 1.0, 1.0], [2.0, -1.0, 0.0]]
@@ -171,7 +173,7 @@ def test_parts_that_do_not_fit_are_named():
 )
 def test_mistaken_configurations_are_one_line(opts, message):
     with pytest.raises(UserError, match=message) as caught:
-        HeadTrainer.build_model(load_config(CONFIG, ["MODEL.DEVICE", "cpu", *opts]))
+        ProductTrainer.build_model(load_config(CONFIG, ["MODEL.DEVICE", "cpu", *opts]))
     assert "\n" not in str(caught.value)
 
 
@@ -196,7 +198,7 @@ def test_a_run_leaves_a_trunk_that_a_detector_starts_from(tmp_path):
     values = [str(part) for pair in settings.items() for part in pair]
     cfg = load_config(CONFIG, values)
     cfg.freeze()
-    trainer = HeadTrainer(cfg)
+    trainer = ProductTrainer(cfg)
     trainer.resume_or_load(resume=False)
     before = {name: value.clone() for name, value in trainer.network.state_dict().items()}
     trainer.train()

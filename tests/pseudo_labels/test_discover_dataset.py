@@ -16,10 +16,10 @@ from torchvision.ops import box_iou
 from boxrefine_d2.data import load_spec, read_pseudo_labels
 from boxrefine_d2.discovery import normalized_cut
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.features import build_backbone
+from boxrefine_d2.networks import build_backbone
 from boxrefine_d2.pseudo_labels import DiscoverySettings, discover_dataset, planning, run
 from boxrefine_d2.pseudo_labels.journal import Journal
-from boxrefine_d2.tools import discover as discover_command
+from tests.tool_modules import tool
 
 TOOLS = Path(__file__).parents[2] / "tools"
 MINI = DiscoverySettings("lost", backbone="dino_mini", weights="random:0", batch_size=2)
@@ -240,7 +240,7 @@ def test_two_processes_write_the_bytes_of_one(folder, tmp_path):
 def test_mistakes_are_one_line_and_exit_2(folder, tmp_path, arguments, message, capsys):
     base = ["--method", "lost", "--data", f"folder:{folder}", "--output", str(tmp_path / "o.json")]
     base += ["--backbone", "dino_mini", "--weights", "random:0", "--num-workers", "0"]
-    assert discover_command.main([*base, *arguments]) == 2
+    assert tool("discover").main([*base, *arguments]) == 2
     captured = capsys.readouterr()
     (line,) = [line for line in captured.err.splitlines() if line.startswith("error: ")]
     assert message in line

@@ -9,7 +9,7 @@ import torch
 
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.pseudo_labels.observing import observe, statistics_file
-from tests.features.hostile_files import WRITERS, mark_of
+from tests.networks.hostile_files import WRITERS, mark_of
 
 INFO = {"method": "sums", "sizes": (1, 2)}  # a tuple, which JSON makes a list
 

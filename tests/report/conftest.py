@@ -5,7 +5,9 @@ import pytest
 
 from boxrefine_d2.config import boxrefine_cfg
 from boxrefine_d2.data import load_spec, write_pseudo_labels
-from boxrefine_d2.engine import RefineTrainer, setup, write_results
+from boxrefine_d2.refinement.refine_trainer import RefineTrainer
+from boxrefine_d2.training.results_file import write_results
+from boxrefine_d2.training.setup import setup
 
 DATASET = "scenes:val+first=4"
 IMAGE_IDS = [1000001, 1000002, 1000003, 1000004]

@@ -3,7 +3,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from boxrefine_d2.engine import PhaseSchedule
+from boxrefine_d2.refinement.phases import PhaseSchedule
 from boxrefine_d2.report.curves import HEIGHT, WIDTH, Phase, chart, nice_ticks, running_mean
 from boxrefine_d2.report.training_charts import phase_bands
 

@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from boxrefine_d2.engine import load_config
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.report import plan_detectors
+from boxrefine_d2.training.setup import load_config
 
 DEMO = "configs/demo/lost_refine.yaml"
 

@@ -11,7 +11,6 @@ import torch
 from boxrefine_d2.config import boxrefine_cfg
 from boxrefine_d2.data import load_spec
 from boxrefine_d2.data.phrase_mapper import QueryMapper
-from boxrefine_d2.engine import setup, trainer_for, write_results
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.report.grounding_cards import phrase_cards, point_drawing
 from boxrefine_d2.report.grounding_kinds import GROUNDING_KINDS
@@ -25,6 +24,9 @@ from boxrefine_d2.report.grounding_pictures import (
 )
 from boxrefine_d2.report.grounding_run import GroundingRun, PhraseHits, read_grounding_run
 from boxrefine_d2.report.tables import number
+from boxrefine_d2.training.jobs import trainer_for
+from boxrefine_d2.training.results_file import write_results
+from boxrefine_d2.training.setup import setup
 
 from .parsed_page import Page
 

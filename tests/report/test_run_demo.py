@@ -117,7 +117,8 @@ def test_resume_keeps_finished_seeds_of_the_same_settings_only(demo, stand_in, t
     finished = """
 import json, sys
 from pathlib import Path
-from boxrefine_d2.engine import config_sha256, load_config
+from boxrefine_d2.training.results_file import config_sha256
+from boxrefine_d2.training.setup import load_config
 args = sys.argv[1:]
 assert args.pop(2) == "--resume"
 folder = Path(args[args.index("OUTPUT_DIR") + 1])

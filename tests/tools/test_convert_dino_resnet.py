@@ -10,8 +10,10 @@ import torchvision
 from torch import nn
 from torch.testing import assert_close
 
-from boxrefine_d2.engine import CADTrainer, SafeCheckpointer, load_config
-from boxrefine_d2.features.weights import file_sha256
+from boxrefine_d2.detectors.cad_trainer import CADTrainer
+from boxrefine_d2.networks.weights import file_sha256
+from boxrefine_d2.training.checkpoint import SafeCheckpointer
+from boxrefine_d2.training.setup import load_config
 from tests.tool_modules import tool
 
 IMAGES = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))

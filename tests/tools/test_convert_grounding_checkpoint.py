@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from boxrefine_d2.features.text_heatmap import build_heatmap
+from boxrefine_d2.networks.text_heatmap import build_heatmap
 from tests.tool_modules import tool
 
 

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from boxrefine_d2.engine import setup, trainer_for, write_results
+from boxrefine_d2.training.jobs import trainer_for
+from boxrefine_d2.training.results_file import write_results
+from boxrefine_d2.training.setup import setup
 from tests.tool_modules import tool
 
 SCRIPT = Path(__file__).parents[2] / "tools" / "report.py"

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from boxrefine_d2.engine import inference_folder
-from boxrefine_d2.pipeline import runner
+from boxrefine_d2.training.results_file import inference_folder
+from boxrefine_d2.workflow import runner
 from tests.tool_modules import tool
 
 SCRIPT = Path(__file__).parents[2] / "tools" / "self_train.py"

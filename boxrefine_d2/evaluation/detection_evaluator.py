@@ -1,0 +1,172 @@
+"""What a trained detector finds on a data set: one file of detections, CorLoc of the best one, and COCO's AP."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from detectron2.evaluation import DatasetEvaluator
+from detectron2.structures import Instances
+from detectron2.utils import comm
+from pycocotools import mask as mask_codec
+
+import boxrefine_d2
+from boxrefine_d2.data.pseudo_label_file import write_pseudo_labels
+from boxrefine_d2.evaluation import (
+    GroundTruth,
+    PredictionFile,
+    average_precision,
+    check_ground_truth,
+    corloc,
+    evaluate_predictions,
+    write_json,
+)
+
+from .results import MetricResult
+
+logger = logging.getLogger(__name__)
+
+DETECTIONS_FILE, METRICS_FILE = "detections.json", "metrics.json"
+FAILED = "it could not be read; the log says why"
+BOX_METRICS = ("corloc", "ap", "ap50", "ap75", "ar100")
+MASK_METRICS = ("segm_ap", "segm_ap50")
+
+
+class DetectionEvaluator(DatasetEvaluator):
+    """Writes `detections.json`, a pseudo-label file, and scores it where the data set has labels.
+
+    `evaluate()` returns metrics in percent and their denominators, {"corloc": ..., "ap": ..., "images_evaluated": ...};
+    of data without labels only the number of detections. Ranks other than the main one return {}.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        records: Sequence[Mapping[str, Any]],
+        *,
+        protocol: str,
+        rounds_boxes: bool,
+        masks: bool,
+        output_dir: Path,
+        info: Mapping[str, Any] | None = None,
+    ):
+        """Args: name: the dataset spec.  protocol, rounds_boxes: of `GroundTruth`.  masks: whether they are scored, too.
+
+        info: of the detector, for the file.
+        Raises: UserError for labels that cannot be scored.
+        """
+        self._records = records
+        self._info = dict(info or {})
+        self._output_dir = output_dir
+        self._truth = None
+        if any("annotations" in record for record in records):
+            self._truth = GroundTruth(name, records, protocol=protocol, rounds_boxes=rounds_boxes)
+        with_masks = masks and any(map(_has_mask, records))
+        self._metrics = BOX_METRICS + (MASK_METRICS if with_masks else ())
+        self._check_labels()
+        self.reset()
+
+    def _check_labels(self) -> None:
+        """Scores nothing, so that what is wrong with labels comes to light before training."""
+        if self._truth is None:
+            return
+        check_ground_truth(self._truth)
+        corloc({}, self._truth.boxes())
+        average_precision(self._truth, {}, of_masks=False)
+        if set(MASK_METRICS) <= set(self._metrics):
+            average_precision(self._truth, {}, of_masks=True)
+
+    def reset(self) -> None:
+        """Forgets all outputs."""
+        self._found: dict[Any, list[dict[str, Any]]] = {}
+
+    def process(
+        self, inputs: Sequence[Mapping[str, Any]], outputs: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """Keeps the detections of each image, best first; of an image that comes twice the first output counts."""
+        for record, output in zip(inputs, outputs, strict=True):
+            entries = _entries(record["image_id"], output["instances"].to("cpu"))
+            self._found.setdefault(record["image_id"], entries)
+
+    def evaluate(self) -> dict[str, float | int]:
+        """Collects the ranks, writes the file, scores."""
+        comm.synchronize()
+        parts = comm.gather(self._found, dst=0)
+        if not comm.is_main_process():
+            return {}
+        found: dict[Any, list[dict[str, Any]]] = {}
+        for part in parts:
+            found = {**part, **found}
+        path = self._output_dir / DETECTIONS_FILE
+        entries = self._write(path, found)
+        if self._truth is None:
+            return {"images": len(found), "detections": len(entries)}
+        result = self._score(self._truth, path, entries)
+        write_json(self._output_dir / METRICS_FILE, result.to_json())
+        logger.info("%s:\n%s", self._truth.name, result.to_text())
+        return result.to_json()
+
+    def _write(self, path: Path, found: Mapping[Any, list[dict[str, Any]]]) -> list[dict[str, Any]]:
+        read = [r for r in self._records if r["image_id"] in found and r["height"] and r["width"]]
+        images = [
+            {
+                "id": record["image_id"],
+                "file_name": _name(record),
+                "width": record["width"],
+                "height": record["height"],
+            }
+            for record in read
+        ]
+        known = {image["id"] for image in images}
+        entries = [entry for i, those in found.items() if i in known for entry in those]
+        failed = sorted(_name(r) for r in self._records if r["image_id"] not in known)
+        info = {
+            "images_asked_for": len(self._records),
+            "images_failed": [{"file_name": name, "reason": FAILED} for name in failed],
+            "version": boxrefine_d2.__version__,
+            **self._info,
+        }
+        write_pseudo_labels(path, images=images, annotations=entries, info=info)
+        return entries
+
+    def _score(self, truth: GroundTruth, path: Path, entries: list[dict[str, Any]]) -> MetricResult:
+        if entries:
+            file = PredictionFile(str(path), entries)
+            return evaluate_predictions(truth, file, self._metrics)
+        with_boxes = sum(len(boxes) > 0 for boxes in truth.boxes().values())
+        counts = {
+            "images_evaluated": with_boxes,
+            "images_without_ground_truth": len(self._records) - with_boxes,
+            "images_without_prediction": with_boxes,
+        }
+        return MetricResult(dict.fromkeys(self._metrics, 0.0), counts, ["nothing was detected"])
+
+
+def _has_mask(record: Mapping[str, Any]) -> bool:
+    """Of an object that average precision counts."""
+    return any(
+        a.get("segmentation") and not a.get("iscrowd", 0) and not a.get("difficult", False)
+        for a in record.get("annotations", ())
+    )
+
+
+def _name(record: Mapping[str, Any]) -> str:
+    return record.get("relative_name", record["file_name"])
+
+
+def _entries(image_id: Any, instances: Instances) -> list[dict[str, Any]]:
+    """Annotations of a COCO file, in pixels of the original image; boxes without area are left out."""
+    boxes = instances.pred_boxes.tensor.double().tolist()
+    masks = instances.pred_masks.numpy() if instances.has("pred_masks") else [None] * len(boxes)
+    entries = []
+    for (x1, y1, x2, y2), score, mask in zip(
+        boxes, instances.scores.double().tolist(), masks, strict=True
+    ):
+        if x2 <= x1 or y2 <= y1:
+            continue
+        entry = {"image_id": image_id, "bbox": [x1, y1, x2 - x1, y2 - y1], "score": score}
+        if mask is not None:
+            entry["segmentation"] = mask_codec.encode(np.asfortranarray(mask.astype(np.uint8)))
+        entries.append(entry | {"category_id": 1})
+    return entries

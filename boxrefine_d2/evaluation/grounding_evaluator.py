@@ -1,0 +1,196 @@
+"""Pointing and box accuracy of everything that a grounding model finds, and the records of a run."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from detectron2.data import DatasetCatalog
+from detectron2.evaluation import DatasetEvaluator
+from detectron2.utils import comm
+
+from boxrefine_d2.errors import UserError
+from boxrefine_d2.evaluation import write_json
+
+from .ground_truth import check_labels
+from .grounding import (
+    Grounded,
+    GroundedPhrase,
+    GroundingAccuracy,
+    grounded_phrases,
+    grounding_accuracy,
+    outside_text,
+    outside_their_image,
+)
+
+logger = logging.getLogger(__name__)
+
+CENTRE, RANDOM = "centre", "random"
+MISS, SKIP = "miss", "skip"
+
+
+class GroundingEvaluator(DatasetEvaluator):
+    """Scores every source in one pass, beside controls that look at no picture.
+
+    An output is {"grounding": {source: {annotation id: an object with `point`, `box`, `boxes`, `score`}}}, in pixels of
+    the original image. `evaluate()` returns percentages and counts apart::
+
+        {"pointing": {"clip": 54.7, "g": 62.3, "centre": 20.6, "random": 11.2},
+         "box_acc": {...}, "phrases": {"evaluated": 1000, "images": 310, "without_box_g": 3, ...}}
+
+    The centre is that of the image, and its box the middle half of each side; the random point is drawn by the seed. A
+    source that points nowhere, such as a detector, has no pointing accuracy.
+
+    OUTPUT_DIR gets the records of `record_of`, as evaluate.py reads them, and which phrases each source hit.
+    """
+
+    def __init__(
+        self,
+        dataset_name: str,
+        *,
+        record_of: str,
+        output_dir: str,
+        main_dir: str,
+        seed: int,
+        missing: str = MISS,
+    ):
+        """Args:
+            record_of: the source whose records are written to main_dir/grounding.json.
+            missing: phrases without a record are a "miss", or are left out of every score ("skip") and counted.
+        Raises: UserError if the data set has no phrases, or `missing` is neither.
+        """
+        if missing not in (MISS, SKIP):
+            raise UserError(f"LOOKING.MISSING {missing!r} is unknown; known: {MISS}, {SKIP}")
+        records = DatasetCatalog.get(dataset_name)
+        check_labels(records, dataset_name)
+        self._name = dataset_name
+        self._phrases = grounded_phrases(records, dataset_name)
+        self._outside = outside_their_image(self._phrases, records)
+        if self._outside:
+            logger.warning(outside_text(self._outside, dataset_name))
+        self._sizes = {r["image_id"]: (r["height"], r["width"]) for r in records}
+        self._record_of = record_of
+        self._output_dir, self._main_dir = Path(output_dir), Path(main_dir)
+        self._seed = seed
+        self._skips = missing == SKIP
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets all outputs."""
+        self._found: dict[str, dict[Any, Any]] = {}
+
+    def process(
+        self, inputs: Sequence[Mapping[str, Any]], outputs: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """Keeps what each source found."""
+        for record, output in zip(inputs, outputs, strict=True):
+            for source, of_source in output["grounding"].items():
+                kept = self._found.setdefault(source, {})
+                for annotation_id, found in of_source.items():
+                    kept[record["image_id"], annotation_id] = found
+
+    def evaluate(self) -> dict[str, dict[str, float]]:
+        """Collects the ranks, scores and writes; ranks other than the main one return {}."""
+        comm.synchronize()
+        parts = comm.gather(self._found, dst=0)
+        if not comm.is_main_process():
+            return {}
+        found: dict[str, dict[Any, Any]] = {}
+        for part in parts:
+            for source, of_source in part.items():
+                found.setdefault(source, {}).update(of_source)
+        if not found:
+            raise UserError(f"{self._name}: no image with a phrase could be read")
+        phrases = self._phrases
+        if self._skips:
+            phrases = [phrase for phrase in phrases if phrase.unit_id in found[self._record_of]]
+            if not phrases:
+                raise UserError(
+                    f"{self._name}: nothing was found in any image, so nothing is scored"
+                )
+        scored = {
+            source: grounding_accuracy(phrases, of_source)
+            for source, of_source in {**found, **self._controls()}.items()
+        }
+        self._write(found, scored)
+        return self._summary(phrases, found, scored)
+
+    def _controls(self) -> dict[str, dict[Any, Grounded]]:
+        """What needs no picture."""
+        generator = np.random.default_rng(self._seed)
+        centre, drawn = {}, {}
+        for phrase in self._phrases:
+            height, width = self._sizes[phrase.image_id]
+            middle = (width / 4, height / 4, 3 * width / 4, 3 * height / 4)
+            centre[phrase.unit_id] = Grounded((width // 2, height // 2), middle)
+            place = generator.integers([width, height]).tolist()
+            x1, x2 = sorted(generator.uniform(0, width, 2))
+            y1, y2 = sorted(generator.uniform(0, height, 2))
+            drawn[phrase.unit_id] = Grounded(place, (x1, y1, x2, y2))
+        return {CENTRE: centre, RANDOM: drawn}
+
+    def _write(
+        self, found: Mapping[str, Mapping[Any, Any]], scored: Mapping[str, GroundingAccuracy]
+    ) -> None:
+        hits = {
+            metric: {
+                source: [[*unit, int(hit)] for unit, hit in getattr(of, kept).items()]
+                for source, of in scored.items()
+            }
+            for metric, kept in (("pointing", "pointed"), ("box_acc", "boxed"))
+        }
+        write_json(self._output_dir / "grounding_per_phrase.json", hits)
+        of_record = found[self._record_of]
+        records = [
+            _record(phrase, of_record[phrase.unit_id])
+            for phrase in self._phrases
+            if phrase.unit_id in of_record
+        ]
+        for folder in {self._output_dir, self._main_dir}:
+            write_json(folder / "grounding.json", records)
+
+    def _summary(
+        self,
+        phrases: Sequence[GroundedPhrase],
+        found: Mapping[str, Mapping[Any, Any]],
+        scored: Mapping[str, GroundingAccuracy],
+    ) -> dict[str, dict[str, float]]:
+        pointing, box_acc = {}, {}
+        counts: dict[str, float] = {
+            "evaluated": len(phrases),
+            "images": len({phrase.image_id for phrase in phrases}),
+            "outside_image": len(self._outside),
+        }
+        if self._skips:
+            counts["skipped"] = len(self._phrases) - len(phrases)
+        for source, accuracy in scored.items():
+            percents = accuracy.percents()
+            box_acc[source] = percents["box_acc"]
+            # empty for a control, and where nothing was found
+            of_source = found.get(source, {}).values()
+            if not of_source or any(one.point is not None for one in of_source):
+                pointing[source] = percents["pointing"]
+            if source in found:
+                counts[f"without_box_{source}"] = accuracy.without_box
+                counts[f"without_record_{source}"] = accuracy.without_record
+            logger.info(
+                "%s on %s: pointing %s, box accuracy %.2f %% of %d phrases",
+                *(source, self._name),
+                f"{pointing[source]:.2f} %" if source in pointing else "none",
+                *(percents["box_acc"], len(phrases)),
+            )
+        return {"pointing": pointing, "box_acc": box_acc, "phrases": counts}
+
+
+def _record(phrase: GroundedPhrase, found: Any) -> dict[str, Any]:
+    """As the contract has it."""
+    box = found.box
+    return {
+        "image_id": phrase.image_id,
+        "annotation_id": phrase.annotation_id,
+        "phrase": phrase.phrases[0],
+        "bbox": None if box is None else [box[0], box[1], box[2] - box[0], box[3] - box[1]],
+        "point": None if found.point is None else list(found.point),
+        "score": found.score,
+    }

@@ -1,0 +1,284 @@
+"""BoxRefiner: f is refined through a detector h that was fitted to the boxes of f's own map (ICCV 2023 paper).
+
+Shapes: B images, N patches, C channels, S x S the square that h's map is made from.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from detectron2.config import CfgNode, configurable
+from detectron2.modeling import META_ARCH_REGISTRY
+from detectron2.utils.events import get_event_storage
+from torch import Tensor
+from torchvision.ops import box_iou
+
+from boxrefine_d2.discovery import build_rule
+from boxrefine_d2.discovery.rule import DiscoveryRule, ObservingRule
+from boxrefine_d2.errors import UserError
+from boxrefine_d2.networks import build_backbone
+from boxrefine_d2.networks.map_network import MapNetwork
+from boxrefine_d2.networks.padding import normalise_and_pad
+from boxrefine_d2.networks.recurring import RecurringInputs, Row
+from boxrefine_d2.structures import FeatureMap, normalise, to_xyxy
+
+from .criterion import OBJECT
+from .drift import relative_shift
+from .map_detector import MapDetector, to_instances
+from .map_inputs import MapInput, build_map_input
+from .phased_refiner import DETECTOR, PhasedRefiner, input_names
+from .preservation import PreservationLoss
+
+
+@META_ARCH_REGISTRY.register()
+class BoxRefiner(PhasedRefiner):
+    """A map network f, its frozen copy, a rule, and the map detector h.
+
+    In phase "detector" h learns from the rule's boxes on f's map; in phase "refine" h is fixed and the same loss,
+    with a term that keeps f near its frozen copy, refines f.
+    """
+
+    map_network: MapNetwork
+    reference_network: MapNetwork
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        map_network: MapNetwork,
+        map_detector: MapDetector,
+        discovery: DiscoveryRule,
+        discovery_name: str,
+        map_input: MapInput,
+        preservation: PreservationLoss,
+        square_size: int,
+        shuffle_boxes: bool = False,
+        reference_targets: bool = False,
+        reference_batch_statistics: bool = False,
+        head_alone: bool = False,
+    ):
+        """Args: square_size: S, pixels. The last four are those of `PhasedRefiner.start_phases`.
+
+        Raises: UserError for parts that do not fit each other.
+        """
+        super().__init__()
+        _check_parts(map_network, discovery, preservation, head_alone)
+        if square_size % map_network.stride:
+            raise UserError(
+                f"INPUT.SQUARE_SIZE {square_size} is no multiple of the patch, {map_network.stride} pixels"
+            )
+        self.discovery = discovery
+        self.discovery_name = discovery_name
+        self.map_input = map_input
+        self.preservation = preservation
+        self.square_size = square_size
+        self._of_reference = RecurringInputs()
+        self.start_phases(
+            map_network,
+            map_detector,
+            shuffle_boxes=shuffle_boxes,
+            reference_targets=reference_targets,
+            reference_batch_statistics=reference_batch_statistics,
+            head_alone=head_alone,
+        )
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
+        """The parts named in the configuration."""
+        rule = build_rule(cfg.DISCOVERY.NAME, cfg)
+        detector = cfg.MODEL.MAP_DETECTOR
+        network = build_backbone(cfg.MODEL.MAP_NETWORK.NAME, cfg.MODEL.MAP_NETWORK.WEIGHTS)
+        return {
+            "map_network": network,
+            "map_detector": MapDetector(cfg),
+            "discovery": rule,
+            "discovery_name": cfg.DISCOVERY.NAME,
+            "map_input": build_map_input(
+                detector.INPUT,
+                with_cls=detector.INPUT_CLS,
+                with_tokens=network.has_tokens,
+                rule=rule,
+                pool=detector.INPUT_POOL,
+            ),
+            "preservation": PreservationLoss(
+                weight=cfg.REFINE.PRESERVATION_WEIGHT,
+                on=cfg.REFINE.REG_ON,
+                reduction=cfg.REFINE.REG_REDUCTION,
+            ),
+            "square_size": cfg.INPUT.SQUARE_SIZE,
+            "shuffle_boxes": cfg.REFINE.SHUFFLE_BOXES,
+            "reference_targets": cfg.REFINE.TARGETS == "reference",
+            "reference_batch_statistics": cfg.REFINE.REFERENCE_BATCH_STATISTICS,
+            "head_alone": cfg.REFINE.FRESH_HEAD,
+        }
+
+    def forward(self, batched_inputs: list[dict[str, Any]]) -> Any:
+        """Detectron2's contract.
+
+        Args: batched_inputs: dicts with "image" (3, H, W) RGB in [0, 255]; in training all S x S, and where all have
+            "target_boxes", (M, 4) normalised, they take the place of the rule's; in eval of one padded size, with
+            "height" and "width" of the original image.
+        Returns: in training {"loss_class", "loss_l1", "loss_giou"[, "loss_preservation"]}, weighted; in eval what
+            `inference` returns.
+        """
+        if not self.training:
+            return self.inference(batched_inputs)
+        if self.phase == DETECTOR:
+            pictures, targets = self._fixed_maps(batched_inputs)
+            return self._losses_of_h(pictures, self.for_h(targets))
+        shared = self.map_network.share(self._batch(batched_inputs))
+        reading = self.map_network.read(shared)
+        held, theirs = self._of_frozen_copy(shared, batched_inputs)
+        targets = _given_boxes(batched_inputs, self.device) or theirs or self._boxes(reading.map)
+        losses = self._losses_of_h(self.map_input(reading), targets)
+        if held is not None:
+            losses["loss_preservation"] = self.preservation(reading, held)
+        return losses
+
+    def _losses_of_h(self, pictures: Tensor, targets: list[Tensor]) -> dict[str, Tensor]:
+        """The losses of h's boxes on (B, 3, H, W), which teach h, or f behind the pictures."""
+        outputs = self.map_detector.predict(pictures)
+        self._log_match(outputs, targets)
+        return self.map_detector.criterion(outputs, targets)
+
+    @torch.no_grad()
+    def _boxes(self, features: FeatureMap) -> list[Tensor]:
+        """The rule's boxes, normalised, (N, 4) an image."""
+        return [normalise(b.boxes, b.input_size) for b in self.discovery(features.detach())]
+
+    @torch.no_grad()
+    def _fixed_maps(self, batched_inputs: list[dict[str, Any]]) -> tuple[Tensor, list[Tensor]]:
+        """What h reads while f stands still, (B, 3, H, W), and the boxes that it learns, normalised, (N, 4) an image."""
+
+        def compute(inputs: Sequence[dict[str, Any]]) -> list[Row]:
+            shared = self.map_network.share(self._batch(inputs))
+            reading = self.map_network.read(shared)
+            targets = _given_boxes(inputs, self.device)
+            if targets is None:
+                theirs = self.reference_targets
+                of = self.reference_network.map_of(shared) if theirs else reading.map
+                targets = self._boxes(of)
+            return list(zip(self.map_input(reading), targets, strict=True))
+
+        rows = self.fixed_maps.batch(input_names(batched_inputs), batched_inputs, compute)
+        pictures, targets = zip(*rows, strict=True)
+        return torch.stack(pictures), list(targets)
+
+    @torch.no_grad()
+    def _of_frozen_copy(
+        self, shared: Tensor, batched_inputs: list[dict[str, Any]]
+    ) -> tuple[Tensor | None, list[Tensor] | None]:
+        """What is held of the frozen copy, and its boxes where they are the targets; each None where it is not wanted."""
+        wants_held, wants_boxes = bool(self.preservation.weight), self.reference_targets
+        if not (wants_held or wants_boxes):
+            return None, None
+
+        def compute(parts: Sequence[Tensor]) -> list[Row]:
+            reading = self.reference_network.read(torch.stack(list(parts)))
+            nothing = [shared.new_empty(0, 4)] * len(parts)
+            boxes = self._boxes(reading.map) if wants_boxes else nothing
+            held = self.preservation.held(reading) if wants_held else shared.new_empty(len(parts))
+            return list(zip(held.clone(), boxes, strict=True))  # a copy lets go of what is not held
+
+        # the statistics of a batch are of all its images
+        by_batch = self.reference_network.training
+        names = [None] * len(shared) if by_batch else input_names(batched_inputs)
+        rows = self._of_reference.batch(names, list(shared), compute)
+        held, boxes = zip(*rows, strict=True)
+        return torch.stack(held) if wants_held else None, list(boxes) if wants_boxes else None
+
+    def _batch(self, batched_inputs: Sequence[dict[str, Any]]) -> Tensor:
+        f = self.map_network
+        images = [x["image"] for x in batched_inputs]
+        return normalise_and_pad(images, f.stride, f.padding, self.device)
+
+    @torch.no_grad()
+    def _log_match(self, outputs: dict[str, Tensor], targets: list[Tensor]) -> None:
+        """Logs how well h's best box meets the first target, over images that have one."""
+        found = [i for i, target in enumerate(targets) if len(target)]
+        if not found:
+            return
+        best = outputs["pred_logits"][found].softmax(dim=2)[..., OBJECT].argmax(dim=1)
+        boxes = outputs["pred_boxes"][found, best]
+        first = torch.stack([targets[i][0] for i in found])
+        iou = box_iou(to_xyxy(boxes), to_xyxy(first)).diagonal()
+        storage = get_event_storage()
+        storage.put_scalar("h_iou_with_pseudo_box", iou.mean().item())
+        storage.put_scalar("h_hits_pseudo_box", (iou >= 0.5).float().mean().item())
+
+    @torch.no_grad()
+    def inference(self, batched_inputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Boxes before and after, in the frame of the original image.
+
+        The rule reads full-resolution, padded images; h reads the map of the image squeezed to S x S (bilinear,
+        corners aligned, as the release does).
+
+        Returns: per image "instances", all boxes of h, best first; "pseudo_boxes", {name of the rule: its boxes on
+            the frozen copy, "refined": on f}; "detector_target", the rule's boxes on f at S x S, which h is fitted
+            to unless it was given others; "feature_shift", the relative L2 distance of f's map to the frozen copy's.
+        """
+        images = self._batch(batched_inputs)
+        input_sizes = [tuple(x["image"].shape[-2:]) for x in batched_inputs]
+        image_sizes = [(x["height"], x["width"]) for x in batched_inputs]
+        shared = self.map_network.share(images)
+        reference = self.reference_network.map_of(shared, input_sizes)
+        refined = self.map_network.map_of(shared, input_sizes)
+        shift = relative_shift(refined, reference)
+        squares = [
+            self._squeeze(image[:, :height, :width])
+            for image, (height, width) in zip(images, input_sizes, strict=True)
+        ]
+        reading = self.map_network.read(self.map_network.share(torch.cat(squares)))
+        outputs = self.map_detector.predict(self.map_input(reading))
+        columns = (
+            to_instances(outputs, image_sizes),
+            self.discovery(reference),
+            self.discovery(refined),
+            self.discovery(reading.map),
+            shift.tolist(),
+            image_sizes,
+        )
+        return [
+            {
+                "instances": instances.to("cpu"),
+                "pseudo_boxes": {
+                    self.discovery_name: before.resized(size).to("cpu"),
+                    "refined": after.resized(size).to("cpu"),
+                },
+                "detector_target": target.resized(size).to("cpu"),
+                "feature_shift": distance,
+            }
+            for instances, before, after, target, distance, size in zip(*columns, strict=True)
+        ]
+
+    def _squeeze(self, image: Tensor) -> Tensor:
+        size = (self.square_size, self.square_size)
+        return F.interpolate(image[None], size=size, mode="bilinear", align_corners=True)
+
+
+def _check_parts(
+    network: MapNetwork, rule: DiscoveryRule, preservation: PreservationLoss, head_alone: bool
+) -> None:
+    rule.choose_facet([network.facets[0]])
+    if isinstance(rule, ObservingRule):
+        raise UserError(
+            f"DISCOVERY.NAME: {type(rule).__name__} reads a whole data set first, and f changes at every step; write its "
+            "boxes with tools/discover.py and give them with +pseudo=FILE and REFINE.TARGETS annotations"
+        )
+    if preservation.weight and preservation.on not in network.holds:
+        raise UserError(
+            f"REFINE.REG_ON {preservation.on!r} does not fit f, a {type(network).__name__}: use "
+            f"{' or '.join(network.holds)}"
+        )
+    if head_alone and network.fresh_part is None:
+        raise UserError("REFINE.FRESH_HEAD: f has no head; use a segmenter, such as move_vits8")
+
+
+def _given_boxes(
+    batched_inputs: Sequence[dict[str, Any]], device: torch.device
+) -> list[Tensor] | None:
+    """The boxes that come with the images, if any do."""
+    if "target_boxes" not in batched_inputs[0]:
+        return None
+    return [x["target_boxes"].to(device) for x in batched_inputs]

@@ -1,0 +1,60 @@
+"""The phases of a refiner, around each step."""
+
+import time
+from typing import Any
+
+import torch
+from detectron2.engine import HookBase
+
+from .phased_refiner import REFINE, PhasedRefiner
+from .phases import PhaseSchedule
+
+
+class PhaseHook(HookBase):
+    """Sets the phase before each step; records which it was, its wall time, and that f's first block learns.
+
+    Attributes: seconds: wall time per phase, over resumes; first_block_gradient: smallest and largest norm seen, of a
+        segmenter its head's.
+    """
+
+    def __init__(
+        self, model: PhasedRefiner, schedule: PhaseSchedule, *, fresh_head_seed: int | None
+    ):
+        """Args: fresh_head_seed: with it f's head starts anew, once, when f begins to learn."""
+        self.model = model
+        self.schedule = schedule
+        self.fresh_head_seed = fresh_head_seed
+        self.seconds: dict[str, float] = {}
+        self.first_block_gradient: list[float] = []
+
+    def before_step(self) -> None:
+        """Switches when the phase changes."""
+        phase = self.schedule(self.trainer.iter)
+        begins = self.trainer.iter == self.schedule.warmup and phase == REFINE
+        if begins and self.fresh_head_seed is not None:
+            self.model.map_network.restart_head(self.fresh_head_seed)
+        if phase != self.model.phase or self.trainer.iter == self.trainer.start_iter:
+            self.model.set_phase(phase)
+        self._start = time.perf_counter()
+
+    def after_step(self) -> None:
+        """Gradients are still there: Detectron2 clears them at the start of the next step."""
+        phase, storage = self.model.phase, self.trainer.storage
+        elapsed = time.perf_counter() - self._start
+        self.seconds[phase] = self.seconds.get(phase, 0.0) + elapsed
+        storage.put_scalar("phase_refine", float(phase == REFINE), smoothing_hint=False)
+        if phase == REFINE:
+            gradients = [p.grad.norm() for p in self.model.map_network.first_learner.parameters()]
+            norm = torch.stack(gradients).norm().item()
+            storage.put_scalar("gradient_norm_first_block", norm)
+            seen = self.first_block_gradient or [norm]
+            self.first_block_gradient = [min(*seen, norm), max(*seen, norm)]
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run continues to count."""
+        return {"seconds": self.seconds, "first_block_gradient": self.first_block_gradient}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continues the counts of the run that was interrupted."""
+        self.seconds = dict(state["seconds"])
+        self.first_block_gradient = list(state["first_block_gradient"])

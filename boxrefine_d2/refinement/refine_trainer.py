@@ -1,0 +1,92 @@
+"""The main job: h learns from the boxes of f's map, then refines f."""
+
+from itertools import islice
+from typing import Any
+
+from detectron2.config import CfgNode
+from detectron2.engine import HookBase
+from detectron2.evaluation import inference_on_dataset
+
+from boxrefine_d2.data.images import ImageReadError, read_image
+from boxrefine_d2.data.mappers import SquareMapper
+from boxrefine_d2.errors import UserError
+from boxrefine_d2.evaluation import RefinementEvaluator
+from boxrefine_d2.refinement import BoxRefiner
+from boxrefine_d2.training.loop import test_loader
+
+from .drift_hook import DriftHook
+from .phased_trainer import PhasedTrainer
+
+
+class RefineTrainer(PhasedTrainer):
+    """Trains a `BoxRefiner` by its schedule, with two learning rates."""
+
+    network: BoxRefiner
+
+    def __init__(self, cfg: CfgNode):
+        """Also refuses targets that are not there. Raises: UserError."""
+        super().__init__(cfg)
+        check_targets(cfg.REFINE.TARGETS, self.train_loader.dataset.records)
+
+    def job_hooks(self) -> list[HookBase]:
+        """The phases and the safety stop."""
+        self.drift_hook = DriftHook(self.network, self.cfg, self.train_loader.dataset.records)
+        return [*super().job_hooks(), self.drift_hook]
+
+    def train(self) -> dict[str, Any]:
+        """Trains to the end, or until drift stops it; a stopped run that is resumed stays as it is."""
+        if self.drift_hook.stopped:
+            return self.evaluate(self.cfg, self.network)
+        return super().train()
+
+    @classmethod
+    def build_mapper(cls, cfg: CfgNode) -> SquareMapper:
+        """Crops squeezed to a square."""
+        return SquareMapper(cfg)
+
+    def record(self) -> dict[str, Any]:
+        """What the run did, measured on the first REFINE.RECORD_IMAGES training images that can be read (means on the
+        main process only)."""
+        records = self.train_loader.dataset.records
+        wanted = self.cfg.REFINE.RECORD_IMAGES
+        measured_on = list(islice(filter(_is_readable, records), wanted)) if wanted else records
+        evaluator = RefinementEvaluator(self.cfg.DISCOVERY.NAME)
+        measured = inference_on_dataset(self.network, test_loader(self.cfg, measured_on), evaluator)
+        return measured | {
+            "weight_distance": self.network.weight_distance(),
+            "seconds": {phase: round(s, 1) for phase, s in self.phase_hook.seconds.items()},
+            "gradient_norm_first_block": self.phase_hook.first_block_gradient,
+            "drift": self.drift_hook.checks,
+            "stopped": self.drift_hook.stopped,
+            "unreadable_images": self.unreadable_images(),
+        }
+
+
+def _is_readable(record: dict[str, Any]) -> bool:
+    try:
+        read_image(record["file_name"])
+    except ImageReadError:
+        return False  # the stream reports it
+    return True
+
+
+def check_targets(targets: str, records: list[dict[str, Any]]) -> None:
+    """REFINE.TARGETS against what the training images hold.
+
+    Raises: UserError for an unknown value, or annotations that some or all images have not.
+    """
+    known = ("rule", "reference", "annotations")
+    if targets not in known:
+        raise UserError(f"REFINE.TARGETS {targets!r} is unknown; known: {', '.join(known)}")
+    if targets != "annotations":
+        return
+    without = [record["file_name"] for record in records if "annotations" not in record]
+    if without:
+        raise UserError(
+            f"REFINE.TARGETS annotations: {len(without)} of {len(records)} training images have no labels "
+            f"(first: {without[0]}); add +pseudo=FILE, which tools/discover.py writes, or use REFINE.TARGETS rule"
+        )
+    if not any(record["annotations"] for record in records):
+        raise UserError(
+            f"REFINE.TARGETS annotations: the labels of all {len(records)} training images are empty"
+        )

@@ -1,0 +1,64 @@
+import pytest
+
+from boxrefine_d2.diagnostics import (
+    BROKEN,
+    MISSING,
+    OK,
+    Fact,
+    first_fault,
+    to_json,
+    to_text,
+    verdict,
+)
+
+FACTS = [
+    Fact("packages", "torch", OK, "2.11.0", required=True),
+    Fact("optional", "lightly", MISSING, "not installed; for training", "pip install lightly"),
+    Fact("devices", "CPU", OK, "A CPU"),
+    Fact("weights", "dino_vits16", MISSING, "dino.pth", "https://host/dino.pth"),
+    Fact("data", "coco20k", MISSING, "coco is not there", "see datasets/README.md"),
+]
+BAD = Fact("packages", "timm", BROKEN, "ImportError: " + "x" * 200, "pip install timm", True)
+
+
+def test_one_line_a_fact_within_the_width_and_the_verdict_last():
+    lines = to_text([*FACTS, BAD]).splitlines()
+    assert "  ok       torch                  2.11.0" in lines
+    assert "  missing  lightly                not installed; for training" in lines
+    row = next(line for line in lines if line.startswith("  broken   timm"))
+    assert len(row) == 100 and row.endswith("...")
+    assert lines[-1].startswith("timm is broken (ImportError: xxx")
+
+
+def test_remedies_name_the_part_and_the_command():
+    text = to_text(FACTS)
+    after = text.partition("what helps\n")[2]
+    assert after.startswith("  lightly: not installed; for training\n    pip install lightly\n")
+    assert "\n  https://host/dino.pth\n" in after
+    assert "datasets/README.md" in after
+    assert text.splitlines()[-1] == ("ready: all required parts work; optional, not there: lightly")
+
+
+def test_all_well_needs_no_remedies():
+    assert "what helps" not in to_text([FACTS[0]])
+
+
+def test_sections_that_could_not_be_looked_at_say_so():
+    assert "Weights: not looked at before the required packages work" in to_text([BAD])
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_json_holds_every_fact(broken):
+    facts = [*FACTS, BAD] if broken else FACTS
+    content = to_json(facts)
+    assert content["ready"] is not broken
+    assert content["verdict"] == verdict(facts)
+    assert content["facts"][3]["fix"] == "https://host/dino.pth"
+    assert len(content["facts"]) == len(facts)
+
+
+def test_the_first_fault_is_a_required_one():
+    assert first_fault([FACTS[1], BAD]) is BAD
+    optional = Fact("optional", "opencv", BROKEN, "two of them", "pip uninstall one")
+    assert first_fault([*FACTS, optional]) is None
+    assert "broken: opencv" in verdict([*FACTS, optional])

@@ -1,0 +1,75 @@
+"""Phrases without an answer: counted as misses, or left out and counted apart."""
+
+import pytest
+from detectron2.data import DatasetCatalog
+
+from boxrefine_d2.data.dataset_spec import load_spec, register_spec
+from boxrefine_d2.errors import UserError
+from boxrefine_d2.evaluation.grounding_evaluator import GroundingEvaluator
+from boxrefine_d2.structures import Found
+
+SPEC = "scenes:val+first=4"
+
+
+@pytest.fixture
+def build(tmp_path):
+    def made(missing):
+        place = {"output_dir": str(tmp_path / "a"), "main_dir": str(tmp_path)}
+        name = register_spec(SPEC)
+        return GroundingEvaluator(name, record_of="g", seed=0, missing=missing, **place)
+
+    return made
+
+
+def right_answers(images):
+    """Of the first images every phrase's own box and its middle."""
+    records = load_spec(SPEC).records
+    outputs = []
+    for record in records:
+        found = {}
+        given = record["annotations"] if record in records[:images] else ()
+        for place, annotation in enumerate(given):  # scenes have no other ids
+            x1, y1, x2, y2 = annotation["bbox"]
+            middle = (int(x1 + x2) // 2, int(y1 + y2) // 2)
+            found[place] = Found(middle, (x1, y1, x2, y2), [[x1, y1, x2, y2]], 1.0)
+        outputs.append({"grounding": {"g": found}})
+    return records, outputs
+
+
+def test_a_phrase_without_an_answer_is_a_miss_or_is_left_out(build):
+    records, outputs = right_answers(2)
+    answered = sum(len(r["annotations"]) for r in records[:2])
+    every = sum(len(r["annotations"]) for r in records)
+    for missing, percent in (("miss", 100 * answered / every), ("skip", 100.0)):
+        evaluator = build(missing)
+        evaluator.process(records, outputs)
+        found = evaluator.evaluate()
+        assert found["pointing"]["g"] == pytest.approx(percent)
+        assert found["box_acc"]["g"] == pytest.approx(percent)
+        counts = found["phrases"]
+        if missing == "miss":
+            assert (counts["evaluated"], counts["without_record_g"]) == (every, every - answered)
+            assert "skipped" not in counts
+        else:
+            assert (counts["evaluated"], counts["skipped"]) == (answered, every - answered)
+            assert counts["images"] == 2
+
+
+def test_phrases_outside_of_their_image_are_counted_and_said(build, monkeypatch, caplog):
+    records = load_spec(SPEC).records
+    away = {**records[0], "annotations": [dict(one) for one in records[0]["annotations"]]}
+    away["annotations"][0]["bbox"] = [-9.0, 0.0, -1.0, 9.0]
+    monkeypatch.setattr(DatasetCatalog, "get", lambda name: [away, *records[1:]])
+    evaluator = build("miss")
+    assert "1 phrases have no box inside their image (first: annotation 0 of image" in caplog.text
+    evaluator.process(*right_answers(4))
+    assert evaluator.evaluate()["phrases"]["outside_image"] == 1
+
+
+def test_nothing_is_left_if_nothing_was_answered(build):
+    evaluator = build("skip")
+    evaluator.process(*right_answers(0))
+    with pytest.raises(UserError, match="nothing was found in any image"):
+        evaluator.evaluate()
+    with pytest.raises(UserError, match="LOOKING.MISSING 'drop' is unknown; known: miss, skip"):
+        build("drop")
