@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import suppress
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from boxrefine_d2.interrupts import NOTHING_HALF, Interrupted, interruptible, say
 
@@ -29,7 +29,16 @@ class UserError(ValueError):
 
 
 class CommandParser(argparse.ArgumentParser):
-    """argparse, whose complaints become a `UserError`."""
+    """argparse, whose complaints become a `UserError`.
+
+    Args: examples: command lines that the help shows at its end.
+    """
+
+    def __init__(self, *args: Any, examples: Sequence[str] = (), **kwargs: Any):
+        if examples:
+            kwargs["epilog"] = "\n".join(["examples:", *(f"  {line}" for line in examples)])
+            kwargs["formatter_class"] = argparse.RawDescriptionHelpFormatter
+        super().__init__(*args, **kwargs)
 
     def error(self, message: str) -> NoReturn:
         """Instead of a usage text and an exit."""

@@ -73,7 +73,7 @@ def end_quietly_while_loading(package: Path) -> None:
         return  # a worker, which its parent ends
     program = Path(sys.argv[0] if getattr(sys, "argv", None) else "")
     ours = program.resolve().parent in (package.parent / "tools", package / "tools")
-    if ours or program.name.startswith("boxrefine-"):
+    if ours or program.name == "boxrefine":
         _installed(_end_at_once)
 
 

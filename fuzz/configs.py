@@ -11,7 +11,7 @@ from detectron2.config import CfgNode
 from detectron2.engine import TrainerBase
 
 from boxrefine_d2.config import boxrefine_cfg
-from boxrefine_d2.files.shipped_configs import find_config
+from boxrefine_d2.files.shipped import find_config
 
 from . import known_damage
 from .child import Enough

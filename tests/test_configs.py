@@ -8,7 +8,7 @@ import yaml
 from boxrefine_d2.config import boxrefine_cfg
 from boxrefine_d2.data import parse_spec
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.files.shipped_configs import find_config, shipped_configs
+from boxrefine_d2.files.shipped import find_config, shipped_configs
 from boxrefine_d2.refinement.phased_trainer import PhasedTrainer
 from boxrefine_d2.refinement.phases import PhaseSchedule
 from boxrefine_d2.training.jobs import trainer_for

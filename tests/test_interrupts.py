@@ -105,7 +105,12 @@ def test_handlers_are_as_before_at_the_end():
 
 @pytest.mark.parametrize(
     ("program", "ours"),
-    [("tools/discover.py", True), ("bin/boxrefine-export", True), ("mine/discover.py", False)],
+    [
+        ("tools/discover.py", True),
+        ("bin/boxrefine", True),
+        ("bin/boxrefine-other", False),
+        ("mine/discover.py", False),
+    ],
 )
 def test_only_our_commands_are_ended_while_they_load(monkeypatch, tmp_path, program, ours):
     before = {number: signal.getsignal(number) for number in interrupts.SIGNALS}

@@ -41,6 +41,7 @@ ALLOWED = {
     "pseudo_labels": {"structures", "networks", "discovery", "data", "interrupts", ""},
 }
 ALLOWED["report"] = set(ALLOWED) | {""}
+ALLOWED["cli"] = set(ALLOWED) | {""}
 
 FORBIDDEN_FILES = {"utils.py", "misc.py", "common.py", "helpers.py"}
 

@@ -1,14 +1,18 @@
-"""A command of tools/ as a module, for tests that call it in their own process."""
+"""A command as a module, for tests that call it in their own process."""
 
 import importlib.util
 from pathlib import Path
 from types import ModuleType
 
+import boxrefine_d2
+
+COMMANDS = Path(boxrefine_d2.__file__).parent / "cli"
 TOOLS = Path(__file__).parents[1] / "tools"
 
 
-def tool(name: str, folder: Path = TOOLS) -> ModuleType:
-    """Load FOLDER/NAME.py anew, so that what one test changes in it no other test sees."""
+def tool(name: str) -> ModuleType:
+    """Load the command of tools/NAME.py anew, so that what one test changes in it no other test sees."""
+    folder = COMMANDS if (COMMANDS / f"{name}.py").is_file() else TOOLS
     spec = importlib.util.spec_from_file_location(f"{name}_under_test", folder / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

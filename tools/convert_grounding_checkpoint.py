@@ -1,48 +1,8 @@
-"""Turns a grounding network that was saved whole into a file of its tensors, without running code of the file."""
+"""`boxrefine convert grounding-checkpoint`, run as `python tools/convert_grounding_checkpoint.py`."""
 
-import argparse
 import sys
-from collections.abc import Sequence
 
-import safetensors.torch
-
-from boxrefine_d2.errors import CommandParser, run_command
-from boxrefine_d2.files.atomic import atomic_binary_file
-from boxrefine_d2.files.names import user_path
-from boxrefine_d2.files.outputs import check_output_file
-from boxrefine_d2.networks.pickled_module import read_pickled_module
-from boxrefine_d2.networks.text_heatmap import HEATMAPS, our_names
-from boxrefine_d2.networks.weights import build_empty, load_into
-
-
-def parser() -> argparse.ArgumentParser:
-    """The command line."""
-    parser = CommandParser(prog="convert_grounding_checkpoint.py", description=__doc__)
-    parser.add_argument("--input", required=True, type=user_path, metavar="NETWORK.pth")
-    parser.add_argument("--output", required=True, type=user_path, metavar="OUT.safetensors")
-    parser.add_argument(
-        "--network", default="heatmap_vgg16", choices=HEATMAPS, help="what it must be"
-    )
-    return parser
-
-
-def run(args: argparse.Namespace) -> None:
-    """Reads, checks that it is the network, and writes it by our names."""
-    check_output_file(args.output, inputs=[args.input], suffixes=(".safetensors",))
-    state = read_pickled_module(args.input)
-    state = our_names({name.removeprefix("module."): value for name, value in state.items()})
-    network = build_empty(HEATMAPS[args.network].build)
-    load_into(network, state, name=args.network, path=args.input)
-    tensors = {name: value.contiguous() for name, value in network.state_dict().items()}
-    with atomic_binary_file(args.output) as file:
-        file.write(safetensors.torch.save(tensors, {"heatmap": args.network}))
-    print(f"{args.output}: {len(tensors)} tensors of {args.network}")
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command; 0, or 2 for a user's mistake."""
-    return run_command(lambda: run(parser().parse_args(argv)))
-
+from boxrefine_d2.cli.convert_grounding_checkpoint import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,85 +1,8 @@
-"""Corresponding points of two pictures: cells whose features are among each other's K most similar."""
+"""`boxrefine match-points`, run as `python tools/match_points.py`."""
 
-import argparse
-import json
 import sys
-from collections.abc import Sequence
 
-from boxrefine_d2.analysis.figures import FIGURE_HELP, FIGURE_SUFFIXES
-from boxrefine_d2.analysis.matched_points import match_points
-from boxrefine_d2.analysis.matched_points_picture import draw_matched_points
-from boxrefine_d2.config import paper_profile
-from boxrefine_d2.errors import CommandParser, UserError, run_command
-from boxrefine_d2.files.atomic import atomic_binary_file, atomic_text_file
-from boxrefine_d2.files.names import user_name, user_path
-from boxrefine_d2.files.outputs import check_output_file
-from boxrefine_d2.networks.command_line import add_network_arguments
-from boxrefine_d2.networks.device import check_device
-
-K_HELP = "comma-separated, one row of the picture for each; 1 is mutual nearest neighbours"
-FOREGROUND_HELP = "the rule whose masks are matched"
-
-
-def parser() -> argparse.ArgumentParser:
-    """The command line."""
-    defaults = paper_profile()
-    parser = CommandParser(prog="match_points.py", description=__doc__)
-    parser.add_argument("images", nargs=2, type=user_name, metavar="IMAGE")
-    parser.add_argument(
-        "--output", required=True, type=user_path, metavar="PICTURE.png", help=FIGURE_HELP
-    )
-    parser.add_argument(
-        "--json", type=user_path, metavar="OUT.json", help="also write the points there"
-    )
-    parser.add_argument("--k", default="1,5", metavar="K", help=K_HELP)
-    add_network_arguments(parser, defaults.MODEL.MAP_NETWORK.NAME, defaults.INPUT.MAX_SIDE)
-    parser.add_argument("--facet", default="key", help="key, query, value, kqv or output")
-    where = parser.add_mutually_exclusive_group()
-    where.add_argument("--foreground", default="tokencut", metavar="RULE", help=FOREGROUND_HELP)
-    where.add_argument("--everywhere", action="store_true", help="match all cells")
-    return parser
-
-
-def neighbours(text: str) -> list[int]:
-    """[1, 5] from "1,5"."""
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() and int(part) for part in parts):
-        raise UserError(f"--k {text!r} is not whole numbers from 1, separated by commas, as 1,5")
-    return [int(part) for part in parts]
-
-
-def run(args: argparse.Namespace) -> None:
-    """Matches, draws and says how many pairs there are."""
-    ks = neighbours(args.k)
-    check_device(args.device)
-    inputs = [*args.images, *([args.weights] if args.weights else [])]
-    check_output_file(args.output, inputs=inputs, suffixes=FIGURE_SUFFIXES)
-    if args.json:
-        check_output_file(args.json, inputs=inputs, others=[args.output], flag="--json")
-    found = match_points(
-        args.images,
-        ks=ks,
-        backbone=args.backbone,
-        weights=args.weights,
-        facet=args.facet,
-        foreground=None if args.everywhere else args.foreground,
-        max_side=args.max_side,
-        device=args.device,
-    )
-    if args.json:
-        with atomic_text_file(args.json) as file:
-            json.dump(found.to_json(), file, indent=1, allow_nan=False)
-            file.write("\n")
-    figure = draw_matched_points(found, args.output.suffix)
-    with atomic_binary_file(args.output) as file:
-        file.write(figure)
-    print(f"{found.to_text()}\n{args.output}")
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command; 0, or 2 for a user's mistake."""
-    return run_command(lambda: run(parser().parse_args(argv)))
-
+from boxrefine_d2.cli.match_points import main
 
 if __name__ == "__main__":
     sys.exit(main())

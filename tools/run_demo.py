@@ -19,7 +19,7 @@ from boxrefine_d2.errors import CommandParser, UserError, run_command
 from boxrefine_d2.evaluation import write_json
 from boxrefine_d2.files.names import user_name, user_path
 from boxrefine_d2.files.outputs import check_output_file, check_output_folder
-from boxrefine_d2.files.shipped_configs import find_config
+from boxrefine_d2.files.shipped import find_config
 from boxrefine_d2.networks.device import check_device
 from boxrefine_d2.report import (
     Run,

@@ -1,84 +1,9 @@
-"""CutLER's self-training: `python tools/self_train.py --config-file FILE --rounds N`.
+"""`boxrefine self-train`, run as `python tools/self_train.py`."""
 
-FILE is a configuration of train_cad.py. Round 1 starts from its MODEL.WEIGHTS, a trained detector, and from the labels in
-its DATASETS.TRAIN, SPEC+pseudo=FILE; each round predicts on SPEC, merges, and trains. What is done is passed over.
-"""
-
-import argparse
 import sys
-from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
-from boxrefine_d2.data import parse_spec
-from boxrefine_d2.data.dataset_spec import Modifier
-from boxrefine_d2.errors import CommandParser, UserError, run_command
-from boxrefine_d2.evaluation.detection_evaluator import DETECTIONS_FILE
-from boxrefine_d2.networks.device import check_device
-from boxrefine_d2.training.checkpoint import SafeCheckpointer
-from boxrefine_d2.training.results_file import inference_folder
-from boxrefine_d2.training.setup import load_config
-from boxrefine_d2.workflow import SelfTraining, plan_of_stages, run_plan
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command; 0, 2 for a user's mistake, or what a failed stage returned."""
-    kept = "finished stages are kept, the same command goes on from there"
-    return run_command(lambda: _run(_parse(argv)), kept)
-
-
-def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = CommandParser(prog="self_train.py", description=__doc__)
-    parser.add_argument("--config-file", required=True, metavar="FILE")
-    parser.add_argument("--rounds", type=int, required=True, metavar="N")
-    parser.add_argument("--num-gpus", type=int, default=1, metavar="N")
-    parser.add_argument(
-        "opts", nargs="*", default=[], metavar="KEY VALUE", help="changes to the configuration"
-    )
-    return parser.parse_args(argv)
-
-
-def _run(args: argparse.Namespace) -> int:
-    if args.rounds < 1:
-        raise UserError(f"--rounds {args.rounds}: at least one")
-    cfg = load_config(args.config_file, args.opts)
-    check_device(cfg.MODEL.DEVICE)
-    if not cfg.MODEL.WEIGHTS:
-        raise UserError("MODEL.WEIGHTS is empty: self-training starts from a trained detector")
-    images, labels = _images_and_labels(tuple(cfg.DATASETS.TRAIN))
-    training = SelfTraining(
-        config_file=args.config_file,
-        opts=tuple(args.opts),
-        flags=("--num-gpus", str(args.num_gpus)) if args.num_gpus != 1 else (),
-        images=images,
-        labels=labels,
-        weights=str(SafeCheckpointer.local(cfg.MODEL.WEIGHTS)),
-        min_scores=tuple(cfg.SELF_TRAINING.MIN_SCORES),
-        max_iou=cfg.SELF_TRAINING.MAX_IOU,
-        detections=cfg.SELF_TRAINING.DETECTIONS,
-    )
-    folder = Path(cfg.OUTPUT_DIR)
-    entries = training.stages(
-        args.rounds, lambda here: inference_folder(here, images) / DETECTIONS_FILE, folder
-    )
-    stages = plan_of_stages(entries, folder, {}, args.config_file)
-    return run_plan(stages, Path(__file__).parent, partial(print, flush=True))
-
-
-def _images_and_labels(train: tuple[str, ...]) -> tuple[str, str]:
-    """The spec without its pseudo-labels, and their file."""
-    spec = parse_spec(train[0]) if len(train) == 1 else None
-    last = spec.modifiers[-1] if spec and spec.modifiers else Modifier("agnostic")
-    if spec is None or last.name != "pseudo":
-        raise UserError(
-            f"DATASETS.TRAIN {train}: self-training needs one data set that ends in +pseudo=FILE, which is merged with "
-            "predictions"
-        )
-    images = type(spec)(spec.kind, spec.arguments, spec.modifiers[:-1])
-    if not Path(str(last.value)).is_file():
-        raise UserError(f"DATASETS.TRAIN {train[0]!r}: no pseudo-label file at {last.value}")
-    return str(images), str(last.value)
-
+from boxrefine_d2.cli.self_train import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(tools=Path(__file__).parent))

@@ -1,15 +1,8 @@
-"""Trains what a configuration names: box-based refinement of a map network, or its self-supervised pre-training."""
+"""`boxrefine train`, run as `python tools/train_net.py`."""
 
 import sys
-from collections.abc import Sequence
 
-from boxrefine_d2.training.command import training_command
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command; 0, or 2 for a user's mistake."""
-    return training_command("train_net.py", __doc__, argv)
-
+from boxrefine_d2.cli.train_net import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -12,7 +12,7 @@ from boxrefine_d2.config import paper_profile
 from boxrefine_d2.data import parse_spec
 from boxrefine_d2.discovery import rule_parameters
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.files.shipped_configs import find_config
+from boxrefine_d2.files.shipped import find_config
 from boxrefine_d2.workflow import Stage, plan_of_file
 
 PIPELINE = "configs/pipelines/demo.yaml"

@@ -22,28 +22,28 @@ from .setup import load_config, setup
 KEPT = "checkpoints are kept in OUTPUT_DIR; the same command with --resume goes on from the last"
 
 
-def training_command(name: str, description: str | None, argv: Sequence[str] | None) -> int:
+def training_parser(description: str | None = None, examples: Sequence[str] = ()) -> CommandParser:
+    """Return a command line with Detectron2's flags."""
+    return CommandParser(
+        description=description,
+        examples=examples,
+        parents=[default_argument_parser()],
+        conflict_handler="resolve",
+    )
+
+
+def training_command(parser: CommandParser, argv: Sequence[str] | None) -> int:
     """A command with Detectron2's flags; 0, or 2 for a user's mistake."""
-    parser = _parser(name, description)
     return run_command(lambda: run_distributed(train, parser.parse_args(argv)), KEPT)
 
 
-def check_command(name: str, words: Sequence[str]) -> None:
+def check_command(words: Sequence[str]) -> None:
     """Refuse the words of a training command that it would refuse at its start.
 
     Files that it reads may come to exist later, and are not looked at. Raises: UserError.
     """
-    args = _parser(name, None).parse_args(words)
+    args = training_parser().parse_args(words)
     check_device(load_config(args.config_file, args.opts).MODEL.DEVICE)
-
-
-def _parser(name: str, description: str | None) -> CommandParser:
-    return CommandParser(
-        prog=name,
-        description=description,
-        parents=[default_argument_parser()],
-        conflict_handler="resolve",
-    )
 
 
 def train(args: argparse.Namespace) -> None:

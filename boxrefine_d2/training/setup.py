@@ -17,7 +17,7 @@ from boxrefine_d2.errors import UserError
 from boxrefine_d2.files.config_file import read_config
 from boxrefine_d2.files.names import user_path
 from boxrefine_d2.files.outputs import check_output_folder
-from boxrefine_d2.files.shipped_configs import find_config
+from boxrefine_d2.files.shipped import find_config
 from boxrefine_d2.networks.device import check_device
 
 from .config_merge import merge_content, merge_pairs

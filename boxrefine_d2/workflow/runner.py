@@ -16,7 +16,7 @@ from boxrefine_d2.files.atomic import atomic_text_file
 from boxrefine_d2.files.config_file import config_files
 from boxrefine_d2.files.names import user_path
 from boxrefine_d2.files.outputs import check_output_folder
-from boxrefine_d2.files.shipped_configs import find_config
+from boxrefine_d2.files.shipped import find_config
 
 from .child import run_child
 from .plan import Stage

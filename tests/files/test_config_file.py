@@ -7,7 +7,7 @@ from detectron2.config import get_cfg
 
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.files.config_file import config_files, read_config
-from boxrefine_d2.files.shipped_configs import shipped_configs
+from boxrefine_d2.files.shipped import shipped_configs
 
 
 @pytest.fixture

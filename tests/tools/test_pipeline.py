@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -54,7 +55,7 @@ def tools(tmp_path) -> Path:
 
 @pytest.fixture
 def main(tools):
-    return tool("pipeline", tools).main
+    return partial(tool("pipeline").main, tools=tools)
 
 
 @pytest.fixture

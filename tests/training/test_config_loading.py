@@ -9,7 +9,7 @@ from boxrefine_d2.config import boxrefine_cfg
 from boxrefine_d2.config_checks import leaves
 from boxrefine_d2.config_limits import LIMITS
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.files.shipped_configs import shipped_configs
+from boxrefine_d2.files.shipped import shipped_configs
 from boxrefine_d2.grounding.grounding_command import changed_config
 from boxrefine_d2.pseudo_labels.settings import parameters_of
 from boxrefine_d2.report.run_folder import read_finished
@@ -258,9 +258,9 @@ def test_a_file_that_cannot_be_is_a_line(name):
     ],
 )
 def test_a_command_is_checked_before_it_runs(words, message):
-    check_command("train_net.py", ["--config-file", CONFIG, "--resume", "OUTPUT_DIR", "/x/y"])
+    check_command(["--config-file", CONFIG, "--resume", "OUTPUT_DIR", "/x/y"])
     with pytest.raises(UserError, match=message):
-        check_command("train_net.py", words)
+        check_command(words)
 
 
 def test_numbers_of_set_are_numbers():

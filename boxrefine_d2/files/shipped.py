@@ -1,4 +1,4 @@
-"""The configurations that ship with the package, found from any folder."""
+"""The configurations and the commands that ship with the package, found from any folder."""
 
 import os
 from pathlib import Path
@@ -30,6 +30,15 @@ def find_config(name: str) -> Path:
 
 def shipped_configs() -> Path:
     """The folder of the yaml files: inside an installed package, or beside it in a checkout."""
+    return _shipped("configs")
+
+
+def shipped_tools() -> Path:
+    """The folder of the scripts `python tools/NAME.py`: inside an installed package, or beside it in a checkout."""
+    return _shipped("tools")
+
+
+def _shipped(folder: str) -> Path:
     package = Path(__file__).parents[1]
-    installed = package / "configs"
-    return installed if installed.is_dir() else package.parent / "configs"
+    installed = package / folder
+    return installed if installed.is_dir() else package.parent / folder

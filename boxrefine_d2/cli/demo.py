@@ -1,0 +1,109 @@
+"""One picture, looked at: the objects that a rule finds, or where phrases are."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from boxrefine_d2.analysis.figures import FIGURE_HELP, FIGURE_SUFFIXES
+from boxrefine_d2.analysis.mask_rounds_picture import draw_mask_rounds
+from boxrefine_d2.analysis.sights_picture import draw_sights, in_words
+from boxrefine_d2.data import read_image
+from boxrefine_d2.errors import CommandParser, UserError, require_grounding, run_command
+from boxrefine_d2.files.atomic import atomic_binary_file
+from boxrefine_d2.files.names import user_name, user_path
+from boxrefine_d2.files.outputs import check_output_file
+from boxrefine_d2.files.shipped import find_config
+from boxrefine_d2.grounding.grounding_command import (
+    SMALL,
+    changed_config,
+    named_files,
+    squeezed_sample,
+)
+from boxrefine_d2.networks.command_line import add_network_arguments
+from boxrefine_d2.pseudo_labels import DiscoverySettings, discover_image, parameters_of
+
+EXAMPLES = (
+    "boxrefine demo photo.jpg --output found.png",
+    'boxrefine demo photo.jpg --phrase "a red car" --output car.png',
+)
+
+DEFAULT_METHOD = "lost"
+SET_HELP = (
+    "of --method, changes to the rule, as in discover.py; of --phrase, to the configuration, such as "
+    "MODEL.HEATMAP.WEIGHTS=g.safetensors"
+)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    defaults = DiscoverySettings(DEFAULT_METHOD)
+    parser = CommandParser(description=__doc__, examples=EXAMPLES)
+    parser.add_argument("image", type=user_name, metavar="IMAGE")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--method", help=f"a discovery rule; default: {defaults.method}")
+    what.add_argument("--phrase", action="append", metavar="TEXT", help="may be given again")
+    parser.add_argument(
+        "--output", required=True, type=user_path, metavar="PICTURE.png", help=FIGURE_HELP
+    )
+    add_network_arguments(parser, defaults.backbone, defaults.max_side)
+    parser.add_argument(
+        "--config-file", type=user_name, default=SMALL, metavar="FILE", help="of --phrase: networks"
+    )
+    parser.add_argument(
+        "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help=SET_HELP
+    )
+    return parser
+
+
+def draw_objects(args: argparse.Namespace) -> tuple[bytes, list[str]]:
+    """The picture with what the rule finds, and that in words."""
+    settings = DiscoverySettings(
+        method=args.method or DEFAULT_METHOD,
+        backbone=args.backbone,
+        weights=args.weights,
+        parameters=parameters_of(args.set),
+        max_side=args.max_side,
+    )
+    check_output(args, [args.weights] if args.weights else [])
+    found = discover_image(args.image, settings, device=args.device)
+    title = f"{settings.method}: {len(found)} found"
+    lines = [
+        f"object {number}: {in_words([x, y, x + w, y + h])}"
+        for number, (x, y, w, h) in enumerate((entry["bbox"] for entry in found), start=1)
+    ]
+    return draw_mask_rounds(read_image(args.image), [], found, title, args.output.suffix), lines
+
+
+def draw_phrases(args: argparse.Namespace) -> tuple[bytes, list[str]]:
+    """The picture with the heatmaps of the phrases, and their boxes in words."""
+    require_grounding("--phrase")
+    from boxrefine_d2.grounding.heatmap_model import HeatmapModel  # needs the extra
+
+    if args.weights:
+        raise UserError("--weights is of --method; give --set MODEL.HEATMAP.WEIGHTS=FILE")
+    cfg = changed_config(args.config_file, args.set, args.device)
+    check_output(args, [find_config(args.config_file), *named_files(cfg)])
+    sample = squeezed_sample(cfg, args.image)
+    model = HeatmapModel.of_config(cfg).to(cfg.MODEL.DEVICE).eval()
+    [sights] = model.localise([sample], [args.phrase], cfg.GROUNDING.PROMPT)
+    lines = [f"{sight.phrase}: {in_words(sight.found.box)}" for sight in sights]
+    title = f"phrases: {len(sights)}"
+    return draw_sights(read_image(args.image), sights, title, args.output.suffix), lines
+
+
+def check_output(args: argparse.Namespace, inputs: Sequence[str | Path]) -> None:
+    """Refuse an --output that is no figure's name, cannot be written or is a file that is read: beside the image `inputs`."""
+    check_output_file(args.output, inputs=[args.image, *inputs], suffixes=FIGURE_SUFFIXES)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Looks, draws and says what was found."""
+    picture, lines = (draw_phrases if args.phrase else draw_objects)(args)
+    with atomic_binary_file(args.output) as file:
+        file.write(picture)
+    print("\n".join([*lines, str(args.output)]))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; 0, or 2 for a user's mistake."""
+    return run_command(lambda: run(parser().parse_args(argv)))

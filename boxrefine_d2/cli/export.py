@@ -1,0 +1,44 @@
+"""Pseudo-labels for other tools: a file of discover.py in, a folder of YOLO, VOC, CSV, PNG masks or plain COCO out."""
+
+import argparse
+from collections.abc import Sequence
+
+from boxrefine_d2.errors import CommandParser, run_command
+from boxrefine_d2.export import FORMATS, export_labels
+from boxrefine_d2.files.names import user_path
+
+EXAMPLES = (
+    "boxrefine export --input labels.json --format yolo --output yolo",
+    "boxrefine export --input labels.json --format voc --output voc --min-score 0.5 --max-boxes 3",
+)
+
+MIN_SCORE_HELP = "leave out boxes below it"
+MAX_BOXES_HELP = "keep the best so many of each image"
+OVERWRITE_HELP = "replace an earlier export of this format"
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = CommandParser(description=__doc__, examples=EXAMPLES)
+    parser.add_argument(
+        "--input", required=True, type=user_path, metavar="FILE.json", help="a pseudo-label file"
+    )
+    parser.add_argument("--format", required=True, metavar="|".join(FORMATS))
+    parser.add_argument(
+        "--output", required=True, type=user_path, metavar="DIR", help="new, or empty"
+    )
+    parser.add_argument("--min-score", type=float, metavar="S", help=MIN_SCORE_HELP)
+    parser.add_argument("--max-boxes", type=int, metavar="N", help=MAX_BOXES_HELP)
+    parser.add_argument("--overwrite", action="store_true", help=OVERWRITE_HELP)
+    return parser
+
+
+def run(args: argparse.Namespace) -> None:
+    """Exports and says what was written."""
+    choice = {"min_score": args.min_score, "max_boxes": args.max_boxes}
+    print(export_labels(args.input, args.format, args.output, overwrite=args.overwrite, **choice))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; 0, or 2 for a user's mistake."""
+    return run_command(lambda: run(parser().parse_args(argv)))

@@ -1,0 +1,21 @@
+"""Trains a detector that reads images on pseudo-labels: CAD, or CutLER's."""
+
+from collections.abc import Sequence
+
+from boxrefine_d2.errors import CommandParser
+from boxrefine_d2.training.command import training_command, training_parser
+
+EXAMPLES = (
+    "boxrefine train-detector --config-file configs/cad_lost.yaml --num-gpus 2",
+    "boxrefine train-detector --config-file configs/demo/cad.yaml DATASETS.TRAIN \"('folder:photos+pseudo=labels.json',)\"",
+)
+
+
+def parser() -> CommandParser:
+    """The command line."""
+    return training_parser(__doc__, EXAMPLES)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; 0, or 2 for a user's mistake."""
+    return training_command(parser(), argv)

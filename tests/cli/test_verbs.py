@@ -1,0 +1,75 @@
+"""`boxrefine VERB`: the table of verbs, their help and examples, and the scripts in tools/ that do the same."""
+
+import shlex
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from boxrefine_d2 import __version__, cli
+
+TOOLS = Path(__file__).parents[2] / "tools"
+MODULES = [module for module, _ in cli.VERBS.values()]
+OTHER_SCRIPTS = {"__init__", "build_detectron2", "run_demo"}
+
+
+def test_the_help_is_there_at_once():
+    """No library of networks is loaded for it."""
+    code = (
+        "import sys; from boxrefine_d2.cli import main; main(['--help']);"
+        "sys.exit(bool({'torch', 'numpy', 'detectron2'} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert all(f"  {verb} " in done.stdout for verb in cli.VERBS)
+
+
+@pytest.mark.parametrize("verb", cli.VERBS)
+def test_a_verb_s_help_ends_with_two_examples_that_it_accepts(verb, capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main([*verb.split(), "--help"])
+    said = capsys.readouterr().out
+    module = import_module(f"boxrefine_d2.cli.{cli.VERBS[verb][0]}")
+    assert ended.value.code == 0 and f"usage: boxrefine {verb} " in said
+    assert len(module.EXAMPLES) >= 2
+    for example in module.EXAMPLES:
+        assert f"\n  {example}\n" in said
+        start = ["boxrefine", *verb.split()]
+        words = shlex.split(example)
+        assert words[: len(start)] == start
+        module.parser().parse_args(words[len(start) :])
+
+
+def test_a_verb_runs_with_its_words(tmp_path, capsys):
+    assert cli.main(["evaluate", "--gt", "nowhere"]) == 2
+    assert "--pred" in capsys.readouterr().err
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"boxrefine {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["discovr"], "no verb 'discovr'; did you mean discover"),
+        (
+            ["convert", "dino-resne"],
+            "no verb 'convert dino-resne'; did you mean convert dino-resnet",
+        ),
+        (["convert"], "no verb 'convert'; "),
+        (["x" * 1000], "known: discover, train"),
+    ],
+)
+def test_a_verb_that_is_none(words, said, capsys):
+    assert cli.main(words) == 2
+    line = capsys.readouterr().err
+    assert said in line and line.count("\n") == 1 and len(line) < 600
+
+
+def test_each_script_of_tools_is_a_verb():
+    scripts = {path.stem for path in TOOLS.glob("*.py")}
+    assert scripts - OTHER_SCRIPTS == set(MODULES)
+    for name in MODULES:
+        text = (TOOLS / f"{name}.py").read_text()
+        assert f"from boxrefine_d2.cli.{name} import main" in text
+        assert len(text.splitlines()) <= 18
