@@ -23,7 +23,7 @@ from boxrefine_d2.grounding.queries import averaged_heatmaps, found_in_heatmaps
 from boxrefine_d2.language import Clip, build_clip
 from boxrefine_d2.language.phrase_targets import PhraseTargets
 from boxrefine_d2.networks.text_heatmap import TextHeatmap, build_heatmap
-from boxrefine_d2.structures import Found
+from boxrefine_d2.structures import PhraseLocalisation
 from boxrefine_d2.training.setup import load_config
 
 SIDE, IMAGES = 304, 4
@@ -84,7 +84,7 @@ class Agreement:
     boxes: int = 0
     least_iou: float = 1.0
 
-    def add(self, expected: Answer, heatmap: Tensor, found: Found) -> None:
+    def add(self, expected: Answer, heatmap: Tensor, found: PhraseLocalisation) -> None:
         """One entity. Args: heatmap: (S, S), ours."""
         difference = np.abs(expected.heatmap - heatmap.numpy()).max()
         self.entities += 1
@@ -129,7 +129,9 @@ def _measured(heatmap_name: str, clip_name: str) -> tuple[Pairs, Agreement]:
     rule = release_rule()
     texts = PhraseTargets(clip, start_layer=-1)
 
-    def ours(image: Tensor, queries: Queries, size: tuple[int, int]) -> tuple[Tensor, list[Found]]:
+    def ours(
+        image: Tensor, queries: Queries, size: tuple[int, int]
+    ) -> tuple[Tensor, list[PhraseLocalisation]]:
         features = network.read(image[None])
 
         def draw(number: int, phrases: list[str]) -> Tensor:

@@ -1,6 +1,7 @@
 """Rooms import one way. The table is the rule; the code is read, not run."""
 
 import ast
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,26 @@ def test_the_table_has_no_circle():
     for position, room in enumerate(order):
         later = {r for r in ALLOWED[room] if r and order.index(r) >= position} - {room}
         assert not later, f"{room} may import {later}, which come after it"
+
+
+def test_no_two_public_classes_share_a_name():
+    homes = defaultdict(list)
+    for path in sources():
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                homes[node.name].append(path.name)
+    assert {name: files for name, files in homes.items() if len(files) > 1} == {}
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_files_and_functions_are_small(path):
+    if room_of(path).startswith("config"):
+        return  # tables
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 300
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef):
+            assert node.end_lineno - node.lineno + 1 <= 60, node.name
 
 
 def test_no_junk_drawers():

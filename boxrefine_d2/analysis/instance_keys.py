@@ -6,7 +6,6 @@ Shapes: M keys, C channels, N = h * w cells; H x W pixels of the original image.
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ from tqdm import tqdm
 
 from boxrefine_d2.data import ImageReadError, LoadedDataset
 from boxrefine_d2.data.mappers import WholeImageMapper
+from boxrefine_d2.data.records import Record
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.networks import MapNetwork, read_map
 from boxrefine_d2.structures import FeatureMap
@@ -25,7 +25,6 @@ from .cells import cell_centres, cells_in_box, cells_in_mask
 
 PER = ("instance", "image")
 
-Record = dict[str, Any]
 Region = tuple[int, np.ndarray]  # a class, and the (N,) cells it is of
 
 

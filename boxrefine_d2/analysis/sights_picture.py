@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from boxrefine_d2.files.names import shown_name
-from boxrefine_d2.structures import Sight
+from boxrefine_d2.structures import DescribedObject
 
 from .figures import CASING, COLOURS, INK, draw_box, encode
 
@@ -20,7 +20,7 @@ _VEIL = 0.55  # opacity of the heatmap over the picture
 
 
 def draw_sights(
-    picture: np.ndarray, sights: Sequence[Sight], title: str, suffix: str = ".png"
+    picture: np.ndarray, sights: Sequence[DescribedObject], title: str, suffix: str = ".png"
 ) -> bytes:
     """A figure, as `encode` gives it; equal sights give equal bytes.
 
@@ -69,7 +69,7 @@ def _photograph(axes: Axes, picture: np.ndarray, title: str, colour: str) -> Non
     axes.plot([0, 0.08 * width], [0, 0], color=colour, linewidth=5, clip_on=False, zorder=5)
 
 
-def _heatmap(axes: Axes, picture: np.ndarray, sight: Sight, colour: str) -> None:
+def _heatmap(axes: Axes, picture: np.ndarray, sight: DescribedObject, colour: str) -> None:
     height, width = picture.shape[:2]
     _photograph(axes, picture, sight.phrase, colour)
     axes.imshow(
@@ -87,7 +87,7 @@ def _heatmap(axes: Axes, picture: np.ndarray, sight: Sight, colour: str) -> None
         axes.plot(x + 0.5, y + 0.5, marker="x", markersize=9, markeredgewidth=stroke, color=line)
 
 
-def _box(axes: Axes, sight: Sight, colour: str) -> None:
+def _box(axes: Axes, sight: DescribedObject, colour: str) -> None:
     if sight.found.box is not None:
         x1, y1, x2, y2 = sight.found.box
         draw_box(axes, (x1, y1, x2 - x1, y2 - y1), colour)

@@ -20,7 +20,7 @@ from boxrefine_d2.grounding.grounding_command import (
     squeezed_sample,
 )
 from boxrefine_d2.networks.device import default_device
-from boxrefine_d2.structures import Sight
+from boxrefine_d2.structures import DescribedObject
 
 EXAMPLES = (
     "boxrefine describe photo.jpg --output named.png",
@@ -95,7 +95,7 @@ def check_outputs(args: argparse.Namespace, inputs: Sequence[str | Path]) -> Non
         check_output_file(args.json, inputs=inputs, others=[args.output], flag="--json")
 
 
-def record(sight: Sight) -> dict[str, object]:
+def record(sight: DescribedObject) -> dict[str, object]:
     """As --json has it; pixels of the picture."""
     box = sight.found.box
     return {

@@ -15,10 +15,10 @@ from boxrefine_d2.errors import UserError
 
 from .images import ImageReadError
 from .mappers import ImageMapper
+from .records import Record
 
 logger = logging.getLogger(__name__)
 
-Record = dict[str, Any]
 # (record, position in the stream) -> sample; a pure function of both
 TrainMapper = Callable[[Record, int], Record]
 

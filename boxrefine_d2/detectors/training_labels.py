@@ -8,12 +8,12 @@ from typing import Any
 from detectron2.structures import BoxMode
 
 from boxrefine_d2.data.images import SCENES_PREFIX
+from boxrefine_d2.data.records import Record
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.structures.segmentation import checked_rles
 
 logger = logging.getLogger(__name__)
 
-Record = dict[str, Any]
 
 # pixels that a box may leave its image by: rules round to patches
 SLACK_PIXELS = 1.0

@@ -7,16 +7,14 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.files.image_names import NameCheck
 from boxrefine_d2.files.values import known_size
 
+from .coco_matching import FloatArray
 from .ground_truth import GroundTruth, ImageId, Record, ground_truth_boxes, protocol_for
 from .predictions import BoxTable, PredictionFile
-
-FloatArray = NDArray[np.float64]
 
 # Ids: of the smaller of the two sets this share must be found in the other. `+first=N` makes either the smaller.
 MIN_MATCHED_SHARE = 0.5

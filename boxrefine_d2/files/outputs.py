@@ -8,9 +8,8 @@ from pathlib import Path
 
 from boxrefine_d2.errors import UserError
 
+from .inputs import FilePath
 from .names import MAX_NAME_BYTES, can_be_path, cut_to_bytes
-
-FilePath = str | os.PathLike[str]
 
 _ROOM_FOR_JOURNALS = 32  # bytes that a name grows by while the work goes on: ".journal.12-3"
 

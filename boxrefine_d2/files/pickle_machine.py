@@ -28,7 +28,7 @@ _MAX_STRING_BYTES = 2**31
 _MAX_LINE_BYTES = 2**24
 
 
-class Source(Protocol):
+class ByteSource(Protocol):
     """What a pickle is read from."""
 
     def read(self, count: int, /) -> bytes:
@@ -46,7 +46,7 @@ class PickleMachine:
 
     makers: Mapping[tuple[str, str], Any] = {}
 
-    def __init__(self, source: Source):
+    def __init__(self, source: ByteSource):
         self._source = _Bounded(source)
         self._array_bytes = 0
 
@@ -278,7 +278,7 @@ _STEPS: dict[str, Callable[[PickleMachine, Any], None]] = {
 class _Bounded:
     """A source of which no announced length takes memory beyond a bound; it counts what was read."""
 
-    def __init__(self, source: Source):
+    def __init__(self, source: ByteSource):
         self._source = source
         self.bytes_read = 0
 

@@ -18,7 +18,14 @@ from boxrefine_d2.networks.text_heatmap import TextHeatmap, build_heatmap
 from boxrefine_d2.refinement import MapDetector
 from boxrefine_d2.refinement.criterion import OBJECT
 from boxrefine_d2.refinement.phased_refiner import DETECTOR, PhasedRefiner, input_names
-from boxrefine_d2.structures import FeatureMap, Found, PseudoBoxes, normalise, to_xyxy, union_box
+from boxrefine_d2.structures import (
+    FeatureMap,
+    PhraseLocalisation,
+    PseudoBoxes,
+    normalise,
+    to_xyxy,
+    union_box,
+)
 
 from .heatmap_model import HeatmapModel
 from .queries import found_by_detector
@@ -166,7 +173,7 @@ class GroundingRefiner(PhasedRefiner, HeatmapModel):
             answers.append(self._of_h(heatmaps, size) if len(heatmaps) else [])
         return {DETECTOR_SOURCE: answers}
 
-    def _of_h(self, heatmaps: Tensor, size: tuple[int, int]) -> list[Found]:
+    def _of_h(self, heatmaps: Tensor, size: tuple[int, int]) -> list[PhraseLocalisation]:
         side = (heatmaps.shape[1], heatmaps.shape[2])
         outputs = self._predict(heatmaps[:, None])
         found = []

@@ -18,7 +18,7 @@ from boxrefine_d2.language.localisation_losses import LocalisationLosses
 from boxrefine_d2.language.phrase_targets import PhraseTargets
 from boxrefine_d2.language.relevance import relevance_maps
 from boxrefine_d2.networks.text_heatmap import TextHeatmap, build_heatmap
-from boxrefine_d2.structures import Found, Sight
+from boxrefine_d2.structures import DescribedObject, PhraseLocalisation
 
 from .queries import Drawer, averaged_heatmaps, found_in_heatmaps
 
@@ -150,7 +150,7 @@ class HeatmapModel(nn.Module):
 
         Args: batched_inputs: dicts with "image" (3, S, S) uint8 RGB, "height" and "width" of the original, "queries",
             [(annotation id, phrasings), ...], and perhaps "decoys", a phrase of another image for each.
-        Returns: per image {"grounding": {source: {annotation id: Found}}}; "shuffled" is the last source's heatmap of
+        Returns: per image {"grounding": {source: {annotation id: PhraseLocalisation}}}; "shuffled" is the last source's heatmap of
             the decoys.
         """
         images = self.pictures(batched_inputs)
@@ -180,7 +180,7 @@ class HeatmapModel(nn.Module):
         batched_inputs: Sequence[dict[str, Any]],
         phrases: Sequence[Sequence[str]],
         prompt: str,
-    ) -> list[list[Sight]]:
+    ) -> list[list[DescribedObject]]:
         """Where g sees each phrase.
 
         Args:
@@ -195,17 +195,20 @@ class HeatmapModel(nn.Module):
         draw = self._drawer(self.map_network, self.pictures(batched_inputs))
         maps = averaged_heatmaps(texts, draw)
         return [
-            [Sight(*each) for each in zip(of, heatmaps, self.found(heatmaps, x), strict=True)]
+            [
+                DescribedObject(*each)
+                for each in zip(of, heatmaps, self.found(heatmaps, x), strict=True)
+            ]
             for of, heatmaps, x in zip(phrases, maps, batched_inputs, strict=True)
         ]
 
-    def found(self, heatmaps: Tensor, x: dict[str, Any]) -> list[Found]:
+    def found(self, heatmaps: Tensor, x: dict[str, Any]) -> list[PhraseLocalisation]:
         """Points and boxes of (Q, S, S) heatmaps of one image."""
         return found_in_heatmaps(heatmaps, self.discovery, (x["height"], x["width"]))
 
     def from_heatmaps(
         self, maps: dict[str, list[Tensor]], sizes: list[tuple[int, int]]
-    ) -> dict[str, list[list[Found]]]:
+    ) -> dict[str, list[list[PhraseLocalisation]]]:
         """What else is read off the heatmaps: source -> per image, per query."""
         return {}
 
@@ -220,5 +223,5 @@ def _with_own_clip(model: nn.Module, state: dict[str, Any], prefix: str, *_: Any
         state.setdefault(f"{prefix}clip.{name}", value)
 
 
-def _by_id(x: dict[str, Any], found: Sequence[Found]) -> dict[Any, Found]:
+def _by_id(x: dict[str, Any], found: Sequence[PhraseLocalisation]) -> dict[Any, PhraseLocalisation]:
     return {key: one for (key, _), one in zip(x["queries"], found, strict=True)}

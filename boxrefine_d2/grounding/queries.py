@@ -11,7 +11,7 @@ from torch import Tensor
 
 from boxrefine_d2.discovery.rule import DiscoveryRule
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.structures import FeatureMap, Found, PseudoBoxes, union_box
+from boxrefine_d2.structures import FeatureMap, PhraseLocalisation, PseudoBoxes, union_box
 
 # (P, 1, S, S) of the number of an image in the batch and P phrases of it
 Drawer = Callable[[int, list[str]], Tensor]
@@ -47,7 +47,9 @@ def _parts(phrases: list[str]) -> Iterator[list[str]]:
         yield phrases[start : start + PAIRS_AT_ONCE]
 
 
-def found_in_heatmaps(heatmaps: Tensor, rule: DiscoveryRule, size: tuple[int, int]) -> list[Found]:
+def found_in_heatmaps(
+    heatmaps: Tensor, rule: DiscoveryRule, size: tuple[int, int]
+) -> list[PhraseLocalisation]:
     """Points and boxes of (Q, S, S) heatmaps of one image of (H, W).
 
     Raises: UserError for a heatmap that is not finite: its brightest pixel would be the first one.
@@ -62,14 +64,14 @@ def found_in_heatmaps(heatmaps: Tensor, rule: DiscoveryRule, size: tuple[int, in
     maps = FeatureMap(heatmaps[:, None], 1, [side] * len(heatmaps), "heatmap")
     points = brightest_pixels(heatmaps, size)
     return [
-        Found(point, *_boxes(boxes.resized(size)))
+        PhraseLocalisation(point, *_boxes(boxes.resized(size)))
         for point, boxes in zip(points, rule(maps), strict=True)
     ]
 
 
-def found_by_detector(boxes: PseudoBoxes, size: tuple[int, int]) -> Found:
+def found_by_detector(boxes: PseudoBoxes, size: tuple[int, int]) -> PhraseLocalisation:
     """The union of a detector's boxes; it points nowhere."""
-    return Found(None, *_boxes(boxes.resized(size)))
+    return PhraseLocalisation(None, *_boxes(boxes.resized(size)))
 
 
 def brightest_pixels(heatmaps: Tensor, size: tuple[int, int]) -> list[tuple[int, int]]:

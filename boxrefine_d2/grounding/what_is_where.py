@@ -15,7 +15,7 @@ from detectron2.modeling import META_ARCH_REGISTRY
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.language.captioners import Captioner, build_captioner
 from boxrefine_d2.networks.text_heatmap import build_heatmap
-from boxrefine_d2.structures import Found, Sight
+from boxrefine_d2.structures import DescribedObject, PhraseLocalisation
 
 from .heatmap_model import HeatmapModel
 from .looking import Looker, nearest
@@ -61,7 +61,7 @@ class WhatIsWhere(HeatmapModel):
         }
 
     @torch.no_grad()
-    def describe(self, batched_inputs: Sequence[dict[str, Any]]) -> list[list[Sight]]:
+    def describe(self, batched_inputs: Sequence[dict[str, Any]]) -> list[list[DescribedObject]]:
         """What g sees in each image, what most regions show first.
 
         Args: batched_inputs: dicts with "image" (3, S, S) uint8 RGB, "height" and "width" of the original.
@@ -103,7 +103,7 @@ class WhatIsWhere(HeatmapModel):
             [[self._prompt + of[i]] for i in numbers]
             for of, numbers in zip(captions, asked, strict=True)
         ]
-        answers: list[dict[str, dict[Any, Found]]] = [{} for _ in batched_inputs]
+        answers: list[dict[str, dict[Any, PhraseLocalisation]]] = [{} for _ in batched_inputs]
         for source, draw in self._drawers(self.pictures(batched_inputs)).items():
             maps = averaged_heatmaps(queries, draw)
             for answer, heatmaps, x, numbers, of in zip(

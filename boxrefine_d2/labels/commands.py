@@ -1,12 +1,12 @@
 """The edits, from files to a file."""
 
 import math
-import os
 from collections.abc import Iterator
 
 from pycocotools import mask as mask_codec
 
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.files.inputs import FilePath
 
 from .edited_file import Edit, EditSummary, write_edited
 from .edits import DROPS, EditedLabels, match, merge, separate, top
@@ -15,8 +15,6 @@ from .overlaps import choose_comparison, mask_rle
 from .same_images import all_images, check_same_images, side_by_side
 
 AREAS = ("mask", "box")
-
-FilePath = str | os.PathLike[str]
 
 
 def merge_labels(

@@ -18,8 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 
-from torch import Tensor
-
+from .build_network import StateDict
 from .timm_vit import TimmTransformer
 from .vit import DinoTransformer, VisionTransformer, resize_by_scale, resize_to_size
 
@@ -33,8 +32,6 @@ DINOV3_LICENCE = (
     "the DINOv3 License, which binds whoever uses or passes on the weights or what is derived from them, refined "
     "networks included, and forbids some uses"
 )
-
-StateDict = dict[str, Tensor]
 
 
 @dataclass(frozen=True)

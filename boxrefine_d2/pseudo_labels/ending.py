@@ -13,7 +13,7 @@ from boxrefine_d2.errors import UserError
 
 from .journal import Journal
 from .observing import statistics_file
-from .sharing import Part, gate, is_written
+from .sharing import Share, gate, is_written
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Plan:
 
 
 def end(
-    plan: Plan, journal: Journal, part: Part, done_now: int, seconds: float
+    plan: Plan, journal: Journal, part: Share, done_now: int, seconds: float
 ) -> DiscoverySummary:
     """Write the file if all batches are done, and count; called by all ranks together.
 

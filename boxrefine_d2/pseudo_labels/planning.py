@@ -1,16 +1,14 @@
 """Batches, fixed by data and settings alone."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from boxrefine_d2.data.loaders import equal_size_batches
 from boxrefine_d2.data.mappers import ImageMapper
+from boxrefine_d2.data.records import Record
 from boxrefine_d2.networks import padded_size
 
 # the pairwise similarities of one batch may take this much, whatever the machine has: results do not depend on it
 MAX_AFFINITY_BYTES = 4 * 2**30
-
-Record = dict[str, Any]
 
 
 def plan_batches(

@@ -18,6 +18,7 @@ from boxrefine_d2.data.dataset_spec import files_of_spec, load_spec
 from boxrefine_d2.data.frames import with_pixel_sizes
 from boxrefine_d2.data.loaders import UnreadableImage, WholeImageLoader
 from boxrefine_d2.data.mappers import ImageMapper, SqueezedImageMapper, WholeImageMapper
+from boxrefine_d2.data.records import Record
 from boxrefine_d2.discovery import build_rule
 from boxrefine_d2.discovery.rule import DiscoveryRule, ObservingRule
 from boxrefine_d2.files.outputs import check_output_file
@@ -32,11 +33,9 @@ from .journal import Entry, Journal
 from .observing import observe
 from .planning import failure, plan_batches
 from .settings import DiscoverySettings
-from .sharing import Part, claim
+from .sharing import Share, claim
 
 logger = logging.getLogger(__name__)
-
-Record = dict[str, Any]
 
 
 def discover_dataset(
@@ -62,11 +61,7 @@ def discover_dataset(
         on the same output.
     """
     start = perf_counter()
-    check_device(device)
-    if settings.precision == "bf16" and device == "cpu":
-        logger.warning(
-            "bf16 is fast on CPUs with instructions for it (AVX512-BF16, AMX); on others fp32 is many times faster"
-        )
+    _check_device(device, settings.precision)
     rule = build_rule(settings.method, **settings.parameters)
     backbone = build_backbone(settings.backbone, settings.weights)
     facet = rule.choose_facet(backbone.facets)  # mistakes come before any image is read
@@ -79,7 +74,7 @@ def discover_dataset(
     mapper = image_mapper(settings, rule)
     batches, too_large = plan_batches(records, mapper, settings.batch_size, backbone.stride)
     info = settings.info(backbone, records)
-    part = Part.of(shard)
+    part = Share.of(shard)
     journal = claim(output, info, part)
     if journal is None:
         remark = f"{output} was written before from the same images and settings; to do it anew, remove it"
@@ -100,6 +95,14 @@ def discover_dataset(
         others = {"other_files": dict(dataset.other_files)} if dataset.other_files else {}
         plan = Plan(output, info, others, [len(batch) for batch in batches], too_large)
         return end(plan, journal, part, done_now, perf_counter() - start)
+
+
+def _check_device(device: str, precision: str) -> None:
+    check_device(device)
+    if precision == "bf16" and device == "cpu":
+        logger.warning(
+            "bf16 is fast on CPUs with instructions for it (AVX512-BF16, AMX); on others fp32 is many times faster"
+        )
 
 
 def image_mapper(settings: DiscoverySettings, rule: DiscoveryRule) -> ImageMapper:
@@ -179,7 +182,7 @@ def _entry(
 
 @contextmanager
 def _progress(
-    images: int, journal: Journal, batches: list[list[Record]], part: Part
+    images: int, journal: Journal, batches: list[list[Record]], part: Share
 ) -> Iterator[tqdm]:
     bar = tqdm(
         total=images,

@@ -22,7 +22,7 @@ from .journal import Journal, parts_at_work, remove_abandoned
 
 
 @dataclass(frozen=True)
-class Part:
+class Share:
     """The batches first, first + step, ... of one process.
 
     Attributes: name: in journals' names, "0" of a rank, "2of3" of a shard.  shard: whether other parts are computed by
@@ -35,7 +35,7 @@ class Part:
     shard: bool
 
     @classmethod
-    def of(cls, shard: tuple[int, int] | None) -> "Part":
+    def of(cls, shard: tuple[int, int] | None) -> "Share":
         """Return the part of a shard (number from 1, of how many), or of this process's rank."""
         if shard is None:
             rank = comm.get_rank()
@@ -44,7 +44,7 @@ class Part:
         return cls(number - 1, of, f"{number}of{of}", shard=True)
 
 
-def claim(output: Path, info: dict[str, Any], part: Part) -> Journal | None:
+def claim(output: Path, info: dict[str, Any], part: Share) -> Journal | None:
     """Return the journals of an output with this process's own opened; None for a shard of a file that is written.
 
     Called by all ranks together. Raises: UserError, in all of them, if another process works on the output or part of
@@ -78,7 +78,7 @@ def is_written(output: Path, info: dict[str, Any]) -> bool:
     return found is not None and all(found.get(key) == value for key, value in wanted.items())
 
 
-def _claim(output: Path, info: dict[str, Any], part: Part) -> Journal | None:
+def _claim(output: Path, info: dict[str, Any], part: Share) -> Journal | None:
     others = parts_at_work(output)
     alone_at_work = [name for name in others if "of" not in name]
     if others and (alone_at_work or not part.shard or part.name in others):

@@ -20,7 +20,7 @@ ImageId = int | str
 
 
 @dataclass(frozen=True)
-class LabelFile:
+class ComparedFile:
     """One pseudo-label file.
 
     Attributes:
@@ -76,17 +76,17 @@ class ComparedImage:
 
 def read_label_file(
     path: str, *, min_score: float | None = None, max_boxes: int | None = None
-) -> LabelFile:
+) -> ComparedFile:
     """Reads a file. Raises `UserError` for anything that is not a pseudo-label file."""
     labels = read_pseudo_labels(path)
     images = labelled_images(labels, path, min_score=min_score, max_boxes=max_boxes)
-    return LabelFile(
+    return ComparedFile(
         path, {image.image_id: image for image in images}, labels.info, _failed(labels.info)
     )
 
 
 def compare(
-    files: Sequence[LabelFile], records: Sequence[Mapping[str, Any]], data: str
+    files: Sequence[ComparedFile], records: Sequence[Mapping[str, Any]], data: str
 ) -> list[ComparedImage]:
     """The images of the data set that at least one file lists, in the data set's order.
 

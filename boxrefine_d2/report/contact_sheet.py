@@ -12,7 +12,7 @@ from boxrefine_d2.errors import UserError
 from boxrefine_d2.export import LabelledImage
 from boxrefine_d2.files.atomic import atomic_text_file
 
-from .compared_files import SORTS, ComparedImage, LabelFile, compare, read_label_file
+from .compared_files import SORTS, ComparedFile, ComparedImage, compare, read_label_file
 from .frame import framed, section
 from .page_text import escape
 from .sheet_tiles import LETTERS, legend, tile
@@ -44,7 +44,7 @@ class ContactSheet:
 
     data: str
     records: int
-    files: list[LabelFile]
+    files: list[ComparedFile]
     images: list[ComparedImage]
     order: str
 
@@ -202,7 +202,7 @@ def _notes(sheet: ContactSheet, tried: int, left_out: int) -> str:
     return text
 
 
-def _names(files: Sequence[LabelFile]) -> list[str]:
+def _names(files: Sequence[ComparedFile]) -> list[str]:
     if len(files) == 1:
         return ["top box"]
     return [
@@ -211,7 +211,7 @@ def _names(files: Sequence[LabelFile]) -> list[str]:
     ]
 
 
-def _file_table(files: Sequence[LabelFile]) -> str:
+def _file_table(files: Sequence[ComparedFile]) -> str:
     heads = ("images", "boxes", "without box", "failed")
     rows = []
     for index, file in enumerate(files):

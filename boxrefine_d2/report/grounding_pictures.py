@@ -17,7 +17,7 @@ from boxrefine_d2.data import read_image, register_spec
 from boxrefine_d2.data.phrase_mapper import QueryMapper
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.evaluation.grounding import GroundedPhrase, UnitId, grounded_phrases
-from boxrefine_d2.structures import Found, union_box
+from boxrefine_d2.structures import PhraseLocalisation, union_box
 from boxrefine_d2.training.jobs import trainer_for
 
 from .grounding_kinds import BOX, CLIP, METRICS, POINTING, GroundingKind
@@ -121,7 +121,7 @@ def _example(
     sample = mapper(record)
     sample["queries"] = [x for x in sample["queries"] if x[0] == phrase.annotation_id]
     [answer] = model([sample])
-    found: dict[str, Found] = {
+    found: dict[str, PhraseLocalisation] = {
         source: answer["grounding"][source][phrase.annotation_id] for source in kind.drawn
     }
     boxes = {source: _box(one) for source, one in found.items()}
@@ -149,7 +149,7 @@ def _example(
     )
 
 
-def _box(found: Found) -> Tensor:
+def _box(found: PhraseLocalisation) -> Tensor:
     return torch.tensor([] if found.box is None else [found.box], dtype=torch.float64).reshape(
         -1, 4
     )

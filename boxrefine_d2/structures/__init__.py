@@ -9,14 +9,14 @@ from .box_frames import (
     union_box,
 )
 from .feature_map import FeatureMap
+from .phrase_localisation import DescribedObject, PhraseLocalisation
 from .pseudo_boxes import PseudoBoxes
-from .sight import Found, Sight
 
 __all__ = [
     "FeatureMap",
-    "Found",
+    "PhraseLocalisation",
     "PseudoBoxes",
-    "Sight",
+    "DescribedObject",
     "boxes_input_to_image",
     "cell_box_to_input",
     "mask_to_box",

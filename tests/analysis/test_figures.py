@@ -12,7 +12,7 @@ from PIL import Image
 from boxrefine_d2.analysis.figures import FIGURE_SUFFIXES, encode
 from boxrefine_d2.analysis.mask_rounds_picture import draw_mask_rounds
 from boxrefine_d2.analysis.sights_picture import draw_sights
-from boxrefine_d2.structures import Found, Sight
+from boxrefine_d2.structures import DescribedObject, PhraseLocalisation
 
 
 def titled(text, size=(2, 1)):
@@ -22,7 +22,9 @@ def titled(text, size=(2, 1)):
 
 
 def sight(phrase):
-    return Sight(phrase, torch.rand(8, 8), Found((3, 4), (1.0, 2.0, 9.0, 8.0), [], 0.5))
+    return DescribedObject(
+        phrase, torch.rand(8, 8), PhraseLocalisation((3, 4), (1.0, 2.0, 9.0, 8.0), [], 0.5)
+    )
 
 
 def pixels(drawn):

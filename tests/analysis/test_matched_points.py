@@ -13,6 +13,7 @@ from boxrefine_d2.analysis.matched_points_picture import draw_matched_points
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.networks.weights import WeightsInfo
 from boxrefine_d2.structures import PseudoBoxes
+from tests.toy_rules import RuleOf
 
 RED, GREEN, BLUE, GREY = (255, 0, 0), (0, 255, 0), (0, 0, 255), (99, 99, 99)
 SETTINGS = {
@@ -48,7 +49,7 @@ def masks(*rows, scale=1):
         box = torch.tensor([[0.0, 0.0, 1.0, 1.0]])
         return [PseudoBoxes(box, torch.ones(1), (8, 12), torch.from_numpy(mask)[None])]
 
-    return rule
+    return RuleOf(rule)
 
 
 def test_equal_colours_are_matched_wherever_they_are(network, pictures):

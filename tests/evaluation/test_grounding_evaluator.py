@@ -6,7 +6,7 @@ from detectron2.data import DatasetCatalog
 from boxrefine_d2.data.dataset_spec import load_spec, register_spec
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.evaluation.grounding_evaluator import GroundingEvaluator
-from boxrefine_d2.structures import Found
+from boxrefine_d2.structures import PhraseLocalisation
 
 SPEC = "scenes:val+first=4"
 
@@ -31,7 +31,7 @@ def right_answers(images):
         for place, annotation in enumerate(given):  # scenes have no other ids
             x1, y1, x2, y2 = annotation["bbox"]
             middle = (int(x1 + x2) // 2, int(y1 + y2) // 2)
-            found[place] = Found(middle, (x1, y1, x2, y2), [[x1, y1, x2, y2]], 1.0)
+            found[place] = PhraseLocalisation(middle, (x1, y1, x2, y2), [[x1, y1, x2, y2]], 1.0)
         outputs.append({"grounding": {"g": found}})
     return records, outputs
 

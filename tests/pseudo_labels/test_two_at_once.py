@@ -10,7 +10,7 @@ from PIL import Image
 
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.pseudo_labels import DiscoverySettings, discover_dataset, ending
-from boxrefine_d2.pseudo_labels.sharing import Part, claim
+from boxrefine_d2.pseudo_labels.sharing import Share, claim
 
 LOST = DiscoverySettings("lost", "dino_mini", batch_size=2)
 IMAGES = 4  # two batches
@@ -182,7 +182,7 @@ def test_what_killed_processes_left_is_gone_once_the_file_is_there(tmp_path):
     """A lock, a half-written file, and journals of a run that was killed after it wrote the file."""
     output = tmp_path / "o.json"
     discover(output)
-    journal = claim(output, {"other": 1}, Part.of((1, 2)))
+    journal = claim(output, {"other": 1}, Share.of((1, 2)))
     journal.add(0, {"images": [], "failed": [], "dense_solves": 0})
     journal.__exit__()
     (tmp_path / "o.json.lock").touch()

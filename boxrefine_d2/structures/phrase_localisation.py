@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Found:
+class PhraseLocalisation:
     """What a heatmap or a detector says of one query, in pixels of the original image.
 
     Attributes:
@@ -26,7 +26,7 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Sight:
+class DescribedObject:
     """What is where.
 
     Attributes:
@@ -38,5 +38,5 @@ class Sight:
 
     phrase: str
     heatmap: Tensor
-    found: Found
+    found: PhraseLocalisation
     regions: int = 0
