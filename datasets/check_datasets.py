@@ -20,9 +20,9 @@ from pathlib import Path
 from official_counts import OFFICIAL_COUNTS, OfficialCount
 from tqdm import tqdm
 
+from boxrefine_d2.data.datasets.registered import NAMED_DATASETS, load_named, needed_paths
 from boxrefine_d2.data.images import ImageReadError, image_size
 from boxrefine_d2.data.records import Record
-from boxrefine_d2.data.registered import NAMED_DATASETS, load_named, needed_paths
 from boxrefine_d2.errors import CommandParser, UserError, run_command
 
 SHOWN_PICTURES = 10  # lines about single pictures, before the rest is a number

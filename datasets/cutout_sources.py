@@ -18,7 +18,7 @@ from cutout_labels import category_of, phrase_of
 from PIL import Image
 from tqdm import tqdm
 
-from boxrefine_d2.data.folder import load_folder
+from boxrefine_d2.data.datasets.folder import load_folder
 from boxrefine_d2.data.images import ImageReadError, read_image
 from boxrefine_d2.errors import UserError
 

@@ -13,8 +13,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from boxrefine_d2.data.coco20k import LIST_MD5, LIST_NAME
-from boxrefine_d2.data.registered import datasets_root
+from boxrefine_d2.data.datasets.coco20k import LIST_MD5, LIST_NAME
+from boxrefine_d2.data.datasets.registered import datasets_root
 from boxrefine_d2.errors import CommandParser, UserError, run_command
 from boxrefine_d2.files.atomic import atomic_binary_file
 

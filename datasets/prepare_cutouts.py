@@ -37,7 +37,7 @@ from pycocotools import mask as mask_codec
 from tqdm import tqdm
 
 from boxrefine_d2 import __version__
-from boxrefine_d2.data.registered import datasets_root
+from boxrefine_d2.data.datasets.registered import datasets_root
 from boxrefine_d2.errors import CommandParser, UserError, run_command
 
 SPLITS = ("train", "val")  # their positions are part of the random streams

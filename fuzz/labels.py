@@ -6,8 +6,8 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
-from boxrefine_d2.export import FORMATS
-from boxrefine_d2.labels import DROPS
+from boxrefine_d2.pseudo_labels.edit import DROPS
+from boxrefine_d2.pseudo_labels.export import FORMATS
 
 from . import known_damage, label_files
 from .commands import MINI, aside, command, succeed

@@ -5,7 +5,7 @@ import os
 import random
 from pathlib import Path
 
-from boxrefine_d2.export import FORMATS
+from boxrefine_d2.pseudo_labels.export import FORMATS
 
 from . import label_files
 from .commands import MINI, aside, command, succeed

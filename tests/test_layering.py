@@ -34,8 +34,6 @@ ALLOWED = {
     "detectors": RUN,
     "pretraining": {"discovery", "language", *RUN},
     "grounding": {"discovery", "language", "refinement", *RUN},
-    "export": {"data", "structures"},
-    "labels": {"data", "structures", ""},
     "workflow": {""},
     "analysis": {"structures", "networks", "data", "discovery", ""},
     "diagnostics": {"networks", "language", "data", ""},

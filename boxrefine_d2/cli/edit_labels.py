@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from boxrefine_d2.errors import CommandParser, run_command
 from boxrefine_d2.files.names import user_path
 from boxrefine_d2.files.outputs import check_output_file
-from boxrefine_d2.labels import (
+from boxrefine_d2.pseudo_labels.edit import (
     AREAS,
     COMPARISONS,
     DROPS,

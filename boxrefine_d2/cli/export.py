@@ -4,8 +4,8 @@ import argparse
 from collections.abc import Sequence
 
 from boxrefine_d2.errors import CommandParser, run_command
-from boxrefine_d2.export import FORMATS, export_labels
 from boxrefine_d2.files.names import user_path
+from boxrefine_d2.pseudo_labels.export import FORMATS, export_labels
 
 EXAMPLES = (
     "boxrefine export --input labels.json --format yolo --output yolo",

@@ -1,13 +1,13 @@
 """What a dataset spec starts with: the loaders behind scenes:, folder:, coco:, voc: and the
 registered names."""
 
-from .coco import load_coco
-from .folder import load_folder
+from .datasets.coco import load_coco
+from .datasets.folder import load_folder
+from .datasets.registered import NAMED_DATASETS, load_named
+from .datasets.user_catalog import load_user_catalog
+from .datasets.voc_splits import load_voc_dataset
 from .images import SCENES_PREFIX
 from .records import LoadedDataset
-from .registered import NAMED_DATASETS, load_named
-from .user_catalog import load_user_catalog
-from .voc_splits import load_voc_dataset
 
 BASE_FORMS = {
     "scenes": "scenes:SPLIT",

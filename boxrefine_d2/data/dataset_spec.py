@@ -29,20 +29,12 @@ from boxrefine_d2.errors import UserError
 from boxrefine_d2.files.names import user_name
 
 from .bases import BASE_FORMS, NAMED, load_base
+from .datasets.registered import NAMED_DATASETS, needed_paths
+from .datasets.voc import VOC_CLASS_NAMES
 from .frames import in_pixel_frame
-from .modifiers import (
-    agnostic,
-    every,
-    first,
-    not_every,
-    overlapping,
-    separate,
-    with_pseudo_labels,
-)
+from .modifiers import agnostic, every, first, not_every, overlapping, separate, with_pseudo_labels
 from .pseudo_label_file import OBJECT_NAME
 from .records import LoadedDataset, Record
-from .registered import NAMED_DATASETS, needed_paths
-from .voc import VOC_CLASS_NAMES
 
 _COUNTED = {"first": first, "every": every, "not_every": not_every}
 _WITHOUT_VALUE: dict[str, Callable[[LoadedDataset], LoadedDataset]] = {

@@ -32,7 +32,7 @@ from boxrefine_d2.files.values import (
     size_problem,
 )
 
-from .coco import read_coco_document, xyxy_of
+from .datasets.coco import read_coco_document, xyxy_of
 from .records import Record
 
 OBJECT_ID, OBJECT_NAME = 1, "object"

@@ -7,7 +7,7 @@ from .fact import MISSING, OK, Fact
 
 def data_facts() -> list[Fact]:
     """One finding for each name of `NAMED_DATASETS`. Imports Detectron2."""
-    from boxrefine_d2.data.registered import NAMED_DATASETS, needed_paths
+    from boxrefine_d2.data.datasets.registered import NAMED_DATASETS, needed_paths
 
     facts = []
     for name in NAMED_DATASETS:
@@ -24,13 +24,13 @@ def data_facts() -> list[Fact]:
 
 def _shown(path: Path) -> str:
     """Relative to the folder of all data sets, whose path heads the section."""
-    from boxrefine_d2.data.registered import datasets_root
+    from boxrefine_d2.data.datasets.registered import datasets_root
 
     return str(path.relative_to(datasets_root()))
 
 
 def data_folder() -> str:
     """Where registered data sets are looked for. Imports Detectron2."""
-    from boxrefine_d2.data.registered import datasets_root
+    from boxrefine_d2.data.datasets.registered import datasets_root
 
     return str(datasets_root())

@@ -9,7 +9,8 @@ from detectron2.data.datasets.coco import convert_to_coco_dict
 from detectron2.evaluation import COCOEvaluator
 
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.evaluation import GroundTruth, write_json
+
+from . import GroundTruth, write_json
 
 GROUND_TRUTH_FILE = "ground_truth.json"
 _OF_NOTHING = dict.fromkeys(("AP", "AP50", "AP75"), 0.0)

@@ -13,7 +13,8 @@ from pycocotools import mask as mask_codec
 
 import boxrefine_d2
 from boxrefine_d2.data.pseudo_label_file import write_pseudo_labels
-from boxrefine_d2.evaluation import (
+
+from . import (
     GroundTruth,
     PredictionFile,
     average_precision,
@@ -22,7 +23,6 @@ from boxrefine_d2.evaluation import (
     evaluate_predictions,
     write_json,
 )
-
 from .results import MetricResult
 
 logger = logging.getLogger(__name__)

@@ -11,8 +11,8 @@ from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.evaluation import write_json
 
+from . import write_json
 from .ground_truth import check_labels
 from .grounding import (
     Grounded,

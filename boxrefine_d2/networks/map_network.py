@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.structures import FeatureMap
 
+from .weights import WeightsInfo
+
 Kind = TypeVar("Kind", bound=nn.Module)
 Sizes = Sequence[tuple[int, int]]
 
@@ -94,10 +96,12 @@ class MapNetwork(RefinableNetwork, ABC):
         padding: how inputs are padded to such sides, "zeros" or "reflect".
         holds: the names of `preservation.HELD` by which the network can be held near its frozen copy.
         has_tokens: whether `Reading.last` is there.
+        weights_info: the source of the weights, of a network from `build_network`.
     """
 
     facets: tuple[str, ...]
     stride: int
+    weights_info: WeightsInfo
     padding: str = "zeros"
     holds: tuple[str, ...] = ("map",)
     has_tokens: bool = False

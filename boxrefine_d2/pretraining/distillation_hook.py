@@ -6,8 +6,9 @@ from detectron2.config import CfgNode
 from fvcore.common.param_scheduler import CosineParamScheduler
 
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.pretraining import SelfDistillation
 from boxrefine_d2.training.step_hook import TimedSteps
+
+from . import SelfDistillation
 
 
 class DistillationHook(TimedSteps):

@@ -6,9 +6,9 @@ from detectron2.solver.build import maybe_add_gradient_clipping
 from torch import nn
 
 from boxrefine_d2.data.crops import ViewsMapper
-from boxrefine_d2.pretraining import SelfDistillation
 from boxrefine_d2.training.product_trainer import ProductTrainer
 
+from . import SelfDistillation
 from .distillation_hook import DistillationHook
 from .parameter_groups import decay_of_matrices
 

@@ -22,12 +22,12 @@ def read_finite_maps(
     Returns: also the batch, with an `UnreadableImage` in the place of an image whose map is not finite.
     """
     kept = list(samples)
-    while readable := [i for i, s in enumerate(kept) if not isinstance(s, UnreadableImage)]:
+    while readable := [(i, s) for i, s in enumerate(kept) if not isinstance(s, UnreadableImage)]:
         try:
-            return read_map([kept[i]["image"] for i in readable], network, facet), kept
+            return read_map([sample["image"] for _, sample in readable], network, facet), kept
         except NotFiniteMapError as error:
             for place in error.images:
-                index = readable[place]
-                logger.warning("image left out: %s: %s", kept[index]["file_name"], NOT_FINITE)
-                kept[index] = UnreadableImage(kept[index], NOT_FINITE)
+                index, sample = readable[place]
+                logger.warning("image left out: %s: %s", sample["file_name"], NOT_FINITE)
+                kept[index] = UnreadableImage(sample, NOT_FINITE)
     return None, kept

@@ -148,10 +148,10 @@ def _entries(
                 ]
             images, failed = _lines(samples)
             counts = {"failed": failed, "dense_solves": rule.dense_solves - solved_before}
-            for what, annotations in finish.add((index, images, counts), work):
-                yield _entry(*what, annotations)
-        for what, annotations in finish.rest():
-            yield _entry(*what, annotations)
+            for batch, annotations in finish.add((index, images, counts), work):
+                yield _entry(batch, annotations)
+        for batch, annotations in finish.rest():
+            yield _entry(batch, annotations)
 
 
 def _lines(samples: list[Record | UnreadableImage]) -> tuple[list[Record], list[dict[str, str]]]:
@@ -171,11 +171,9 @@ def _lines(samples: list[Record | UnreadableImage]) -> tuple[list[Record], list[
 
 
 def _entry(
-    index: int,
-    images: list[Record],
-    counts: dict[str, Any],
-    annotations: list[list[dict[str, Any]]],
+    batch: tuple[int, list[Record], dict[str, Any]], annotations: list[list[dict[str, Any]]]
 ) -> tuple[int, Entry]:
+    index, images, counts = batch
     pairs = [list(pair) for pair in zip(images, annotations, strict=True)]
     return index, {"images": pairs} | counts
 

@@ -11,9 +11,9 @@ from boxrefine_d2.data.images import ImageReadError, read_image
 from boxrefine_d2.data.mappers import SquareMapper
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.evaluation import RefinementEvaluator
-from boxrefine_d2.refinement import BoxRefiner
 from boxrefine_d2.training.loop import test_loader
 
+from . import BoxRefiner
 from .drift_hook import DriftHook
 from .phased_trainer import PhasedTrainer
 

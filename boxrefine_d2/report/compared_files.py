@@ -11,8 +11,8 @@ from torchvision.ops import box_iou
 
 from boxrefine_d2.data import read_pseudo_labels
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.export import LabelledImage, labelled_images
 from boxrefine_d2.files.image_names import NameCheck
+from boxrefine_d2.pseudo_labels.export import LabelledImage, labelled_images
 
 logger = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from tqdm import tqdm
 
 from boxrefine_d2.data import ImageReadError, load_spec, read_image
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.export import LabelledImage
 from boxrefine_d2.files.atomic import atomic_text_file
+from boxrefine_d2.pseudo_labels.export import LabelledImage
 
 from .compared_files import SORTS, ComparedFile, ComparedImage, compare, read_label_file
 from .frame import framed, section

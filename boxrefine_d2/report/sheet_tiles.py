@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 import numpy as np
 import torch
 
-from boxrefine_d2.export import LabelledImage, mask_of
+from boxrefine_d2.pseudo_labels.export import LabelledImage, mask_of
 
 from .compared_files import ComparedImage
 from .example_cards import box_drawing

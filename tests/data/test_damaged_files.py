@@ -13,21 +13,21 @@ import pickle
 import pytest
 from PIL import Image
 
-from boxrefine_d2.data.coco import load_coco
-from boxrefine_d2.data.coco_captions import load_coco_captions
-from boxrefine_d2.data.flickr30k import load_flickr30k
-from boxrefine_d2.data.kitti import load_kitti
-from boxrefine_d2.data.lvis import load_lvis
-from boxrefine_d2.data.openimages import load_openimages
+from boxrefine_d2.data.datasets.coco import load_coco
+from boxrefine_d2.data.datasets.coco_captions import load_coco_captions
+from boxrefine_d2.data.datasets.flickr30k import load_flickr30k
+from boxrefine_d2.data.datasets.kitti import load_kitti
+from boxrefine_d2.data.datasets.lvis import load_lvis
+from boxrefine_d2.data.datasets.openimages import load_openimages
+from boxrefine_d2.data.datasets.referit import load_referit
+from boxrefine_d2.data.datasets.uvo import load_uvo_dense
+from boxrefine_d2.data.datasets.visual_genome import load_visual_genome
+from boxrefine_d2.data.datasets.voc_splits import load_voc_dataset
 from boxrefine_d2.data.pseudo_label_file import read_pseudo_labels, to_detectron2
 from boxrefine_d2.data.records import LoadedDataset
-from boxrefine_d2.data.referit import load_referit
-from boxrefine_d2.data.uvo import load_uvo_dense
-from boxrefine_d2.data.visual_genome import load_visual_genome
-from boxrefine_d2.data.voc_splits import load_voc_dataset
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.labels.label_file import open_label_file
 from boxrefine_d2.language.captioners import read_phrases
+from boxrefine_d2.pseudo_labels.edit.label_file import open_label_file
 from tests.data.damaged_files import damaged_json, damaged_table, damaged_xml
 from tests.data.sound_files import (
     BOXES_CSV,

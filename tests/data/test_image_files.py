@@ -8,9 +8,9 @@ import unicodedata
 import pytest
 from PIL import Image
 
-from boxrefine_d2.data.coco import load_coco
+from boxrefine_d2.data.datasets.coco import load_coco
+from boxrefine_d2.data.datasets.kitti import load_kitti
 from boxrefine_d2.data.image_files import ImageFinder
-from boxrefine_d2.data.kitti import load_kitti
 
 NFC = unicodedata.normalize("NFC", "Caf\u00e9.jpg")
 NFD = unicodedata.normalize("NFD", "Caf\u00e9.jpg")

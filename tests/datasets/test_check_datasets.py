@@ -5,7 +5,7 @@ import json
 import pytest
 from PIL import Image
 
-from boxrefine_d2.data.registered import NAMED_DATASETS
+from boxrefine_d2.data.datasets.registered import NAMED_DATASETS
 
 LINE = "{} 0 0 0 1.0 2.0 9.0 8.0 1 1 1 0 0 0 0\n"
 

@@ -1,4 +1,4 @@
-from boxrefine_d2.data.registered import NAMED_DATASETS
+from boxrefine_d2.data.datasets.registered import NAMED_DATASETS
 from boxrefine_d2.diagnostics import MISSING, OK
 from boxrefine_d2.diagnostics.data import data_facts, data_folder
 

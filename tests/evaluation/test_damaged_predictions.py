@@ -6,7 +6,7 @@ import math
 import pytest
 
 from boxrefine_d2 import evaluation
-from boxrefine_d2.data.coco import load_coco
+from boxrefine_d2.data.datasets.coco import load_coco
 from boxrefine_d2.errors import UserError
 from tests.data.damaged_files import damaged_json
 from tests.data.sound_files import coco, problems_of_message, results

@@ -83,12 +83,12 @@ def test_an_outcome_by_exit_code_and_output(code, text, kind):
 
 
 def test_faults_of_one_place_are_one_cause():
-    frame = '  File "/a/boxrefine_d2/data/voc.py", line 108, in f\n    x\n'
+    frame = '  File "/a/boxrefine_d2/data/datasets/voc.py", line 108, in f\n    x\n'
     one, other = (
         judge(1, f"Traceback (most recent call last):\n{frame}LookupError: {name}\n")
         for name in ("klingon", "hex")
     )
-    assert one.detail == "boxrefine_d2/data/voc.py:108 | LookupError: klingon"
+    assert one.detail == "boxrefine_d2/data/datasets/voc.py:108 | LookupError: klingon"
     assert signature(one) == signature(other) != signature(Outcome("hang", one.detail))
 
 

@@ -144,7 +144,7 @@ def test_two_processes_train(tmp_path, job):
         ),
         ({"DATASETS.TEST": "('folder:{photographs}',)"}, "has no labels"),
         ({"DATASETS.TRAIN": "('folder:{alike}',)"}, "all alike: 6 of 6, from .*, are one picture"),
-        ({"MODEL.META_ARCHITECTURE": "PanopticFPN"}, "known: BoxRefiner, ClassAgnosticRCNN"),
+        ({"MODEL.META_ARCHITECTURE": "PanopticFPN"}, "known: ClassAgnosticRCNN, GeneralizedRCNN"),
     ],
 )
 def test_mistakes_are_one_line_and_exit_2(tmp_path, job, photographs, changes, message):

@@ -392,7 +392,7 @@ def test_a_shipped_configuration_that_changes_makes_its_stage_new(tmp_path, monk
     (shipped / "base").mkdir(parents=True)
     (shipped / "base" / "b.yaml").write_text("A: 1\n")
     (shipped / "c.yaml").write_text("_BASE_: base/b.yaml\n")
-    monkeypatch.setattr("boxrefine_d2.files.shipped_configs.shipped_configs", lambda: shipped)
+    monkeypatch.setattr("boxrefine_d2.files.shipped.shipped_configs", lambda: shipped)
     monkeypatch.chdir(tmp_path)
     tools = tmp_path / "tools"
     tools.mkdir()

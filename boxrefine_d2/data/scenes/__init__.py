@@ -4,6 +4,6 @@ Nothing is on disk. A scene is a pure function of its split and index: `layout` 
 it. The annotations need only the layout, so that `load_scenes` paints nothing.
 """
 
-from ..scenes.load import Scene, is_scene_file, load_scenes, render_file, render_scene
+from .load import Scene, is_scene_file, load_scenes, render_file, render_scene
 
 __all__ = ["Scene", "is_scene_file", "load_scenes", "render_file", "render_scene"]

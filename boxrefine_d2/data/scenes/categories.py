@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..scenes.living import LIVING
-from ..scenes.made import MADE
-from ..scenes.outlines import Part
+from .living import LIVING
+from .made import MADE
+from .outlines import Part
 
 
 @dataclass(frozen=True)

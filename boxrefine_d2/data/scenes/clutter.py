@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..scenes.outlines import limb
-from ..scenes.palette import Colour
+from .outlines import limb
+from .palette import Colour
 
 
 class Piece(NamedTuple):

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..scenes.categories import CATEGORIES, CATEGORY_NAMES
-from ..scenes.clutter import IN_FRONT, Piece
-from ..scenes.materials import Material, draw_materials
-from ..scenes.outlines import Part, bounding_window, coverage
-from ..scenes.palette import GROUNDS, SETTINGS, Colour, Setting, mix
+from .categories import CATEGORIES, CATEGORY_NAMES
+from .clutter import IN_FRONT, Piece
+from .materials import Material, draw_materials
+from .outlines import Part, bounding_window, coverage
+from .palette import GROUNDS, SETTINGS, Colour, Setting, mix
 
 Window = tuple[int, int, int, int]
 

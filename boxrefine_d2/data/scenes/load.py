@@ -11,9 +11,9 @@ from pycocotools import mask as coco_mask
 
 from boxrefine_d2.errors import UserError
 
-from ..scenes.categories import CATEGORY_NAMES
-from ..scenes.layout import SEED, Layout, scene_layout, visible_boxes
-from ..scenes.painting import paint_scene
+from .categories import CATEGORY_NAMES
+from .layout import SEED, Layout, scene_layout, visible_boxes
+from .painting import paint_scene
 
 SPLIT_SIZES: dict[str, int] = {"train": 2000, "val": 500}
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..scenes.outlines import Part, arc_band, curve, ellipse, limb, polygon
+from .outlines import Part, arc_band, curve, ellipse, limb, polygon
 
 
 def _car(rng: np.random.Generator) -> list[Part]:

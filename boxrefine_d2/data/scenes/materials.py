@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..scenes.palette import OBJECT_COLOURS, PATTERNS, Colour, distance, mix
+from .palette import OBJECT_COLOURS, PATTERNS, Colour, distance, mix
 
 _CAMOUFLAGED = 0.12  # share of objects whose colour is drawn near the ground's
 # Patterns that leave most of the main colour, so that the phrase is true even if the second is another hue.

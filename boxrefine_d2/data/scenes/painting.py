@@ -7,11 +7,11 @@ import numpy as np
 from PIL import Image, ImageDraw
 from scipy.ndimage import gaussian_filter, uniform_filter
 
-from ..scenes.clutter import BEHIND, Piece
-from ..scenes.layout import Backdrop, Layout, Material, PlacedObject, Shape, Window
-from ..scenes.outlines import SUPERSAMPLING, Part, bounding_window, coverage, to_subpixels
-from ..scenes.palette import GROUNDS, Colour, Ground, mix
-from ..scenes.textures import natural_fields, pattern_share, step, structure_field
+from .clutter import BEHIND, Piece
+from .layout import Backdrop, Layout, Material, PlacedObject, Shape, Window
+from .outlines import SUPERSAMPLING, Part, bounding_window, coverage, to_subpixels
+from .palette import GROUNDS, Colour, Ground, mix
+from .textures import natural_fields, pattern_share, step, structure_field
 
 Fields = tuple[np.ndarray, np.ndarray]  # a smooth and a rough natural field
 

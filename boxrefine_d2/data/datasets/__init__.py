@@ -1,0 +1,1 @@
+"""The loaders of data sets, one format or publisher a file. Each gives a `LoadedDataset`."""

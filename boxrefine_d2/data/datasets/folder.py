@@ -1,0 +1,104 @@
+"""A folder of images without labels."""
+
+import logging
+import os
+from collections import Counter
+from pathlib import Path, PurePath
+
+from detectron2.utils.logger import log_first_n
+from tqdm import tqdm
+
+from boxrefine_d2.errors import UserError
+
+from ..images import HEIC_REMEDY, HEIC_SUFFIXES, header_size, image_suffixes, is_image_name
+from ..progress import SECONDS_OF_SILENCE, reading_headers
+from ..records import LoadedDataset, Record
+
+NO_SUFFIX = "no suffix"
+
+
+def load_folder(folder: str | os.PathLike[str], limit: int | None = None) -> LoadedDataset:
+    """Records of every image below a folder, sorted by relative POSIX path, with image ids 1..n.
+
+    `is_image_name` decides what an image is. Hidden files and folders are left out. Links to folders are followed, each
+    folder once. An image whose header cannot be read is kept, with `height` and `width` None, so that the reader counts
+    and reports it. Other files are counted by suffix, in `other_files` and in one warning. There is no `annotations` key.
+
+    Args:   limit: only the first so many; the headers of the others are not read.
+    Raises: UserError if the folder does not exist, cannot be listed, or has no image below it.
+    """
+    root = Path(folder)
+    if not os.path.isdir(root):  # unlike Path.is_dir, it answers for a name too long
+        what = "is a file, not a folder" if os.path.exists(root) else "does not exist"
+        raise UserError(f"image folder {str(root)!r} {what}")
+    names, others = _image_names(root)
+    if not names:
+        suffixes = " ".join(sorted(suffix.removeprefix(".") for suffix in image_suffixes()))
+        raise UserError(
+            f"no image in folder {str(root)!r} or below it; looked for {suffixes} "
+            f"({others.total()} other files, hidden ones not counted{_by_suffix(others)})"
+        )
+    if others:
+        message = f"{root}: {others.total()} other files are not read as images{_by_suffix(others)}"
+        log_first_n(logging.WARNING, message, key="message")
+    absolute = Path(os.path.abspath(root))
+    chosen = reading_headers(names[:limit], len(names[:limit]))
+    records = [_record(absolute, name, image_id) for image_id, name in enumerate(chosen, start=1)]
+    return LoadedDataset(records, [], [], labelled=False, other_files=dict(others.most_common()))
+
+
+def _record(root: Path, name: str, image_id: int) -> Record:
+    path = str(root / name)
+    height, width = header_size(path)
+    return {
+        "file_name": path,
+        "relative_name": name,
+        "image_id": image_id,
+        "height": height,
+        "width": width,
+    }
+
+
+def _by_suffix(others: Counter[str]) -> str:
+    """ ": 3 .heic, 1 .txt", with the remedy where there is one; "" for none."""
+    if not others:
+        return ""
+    counts = ", ".join(f"{count} {suffix}" for suffix, count in others.most_common())
+    lacks_heic = set(HEIC_SUFFIXES) & set(others)
+    return f": {counts}" + (f"; {HEIC_REMEDY}" if lacks_heic else "")
+
+
+def _image_names(root: Path) -> tuple[list[str], Counter[str]]:
+    """Relative POSIX paths of the images below `root`, sorted, and the visible files that are none, by suffix."""
+    names: list[str] = []
+    others: Counter[str] = Counter()
+    # Real folders come before links, so that a folder reachable both ways goes by its own name.
+    pending, seen = [""], set()
+    links: list[str] = []
+    with tqdm(desc="search", unit=" files", delay=SECONDS_OF_SILENCE) as bar:
+        while pending or links:
+            below = pending.pop() if pending else links.pop(0)
+            try:
+                status = os.stat(root / below)
+                if (status.st_dev, status.st_ino) in seen:
+                    continue
+                seen.add((status.st_dev, status.st_ino))
+                with os.scandir(root / below) as entries:
+                    found = sorted(entries, key=lambda entry: entry.name)
+            except OSError as error:
+                raise UserError(
+                    f"cannot list folder {str(root / below)!r}: {error.strerror}"
+                ) from error
+            for entry in found:
+                if entry.name.startswith("."):
+                    continue
+                bar.update()
+                name = f"{below}/{entry.name}" if below else entry.name
+                # not entry.is_dir(), which raises on a link that points to itself
+                if os.path.isdir(entry.path):
+                    (links if entry.is_symlink() else pending).append(name)
+                elif is_image_name(entry.path):
+                    names.append(name)
+                else:
+                    others[PurePath(entry.name).suffix.lower() or NO_SUFFIX] += 1
+    return sorted(names), others

@@ -1,0 +1,182 @@
+"""Data sets that have a name, in the trees of their publishers below `$DETECTRON2_DATASETS`.
+
+datasets/README.md says what each tree holds and where it comes from. Class-agnostic evaluation, as
+CutLER's over eleven of these sets, is NAME+agnostic.
+"""
+
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from boxrefine_d2.errors import UserError
+
+from ..records import LoadedDataset
+from . import referit, visual_genome
+from .coco import load_coco
+from .coco20k import LIST_NAME, load_coco20k
+from .coco_captions import load_coco_captions
+from .flickr30k import ENTITIES, IMAGES, load_flickr30k
+from .kitti import load_kitti
+from .lvis import load_lvis
+from .openimages import CLASSES_NAME, load_openimages
+from .uvo import load_uvo_dense
+from .voc import VOC_CLASS_NAMES
+from .voc_splits import SIX_CLASS_NAMES, load_voc_splits
+
+
+class NamedDataset(NamedTuple):
+    """One entry of `NAMED_DATASETS`.
+
+    tree:  its folder below the folder of all data sets.
+    load:  takes that folder.
+    needs: files and folders that `load` opens, relative to the tree; "../" leads to a neighbour.
+    """
+
+    tree: str
+    load: Callable[[Path], LoadedDataset]
+    needs: tuple[str, ...]
+
+
+def datasets_root() -> Path:
+    """The folder of all named data sets: `$DETECTRON2_DATASETS`, read at each call, or `datasets`."""
+    return Path(os.path.expanduser(os.environ.get("DETECTRON2_DATASETS") or "datasets"))
+
+
+def load_named(name: str) -> LoadedDataset:
+    """A data set of `NAMED_DATASETS`. Raises: UserError, with the path looked for, if its tree is
+    not there."""
+    root = datasets_root() / NAMED_DATASETS[name].tree
+    if not os.path.isdir(root):
+        raise UserError(
+            f"data set {name!r} is not there: looked for the folder {str(root)!r}; "
+            "put it there, or set DETECTRON2_DATASETS to the folder that holds it; datasets/README.md says where it comes from"
+        )
+    return NAMED_DATASETS[name].load(root)
+
+
+def needed_paths(name: str) -> list[Path]:
+    """The tree of a named data set, and all that its loader opens before any picture."""
+    root = datasets_root() / NAMED_DATASETS[name].tree
+    needs = NAMED_DATASETS[name].needs
+    return [root, *(Path(os.path.normpath(root / part)) for part in needs)]
+
+
+def _load_coco_split(root: Path, *, json_name: str, images: str) -> LoadedDataset:
+    return load_coco(root / json_name, root / images)
+
+
+def _load_lvis_split(root: Path, *, json_name: str, coco: str) -> LoadedDataset:
+    return load_lvis(root / json_name, os.path.normpath(root / coco))
+
+
+def _load_uvo_dense_split(root: Path, *, json_name: str, frames: str) -> LoadedDataset:
+    return load_uvo_dense(root / json_name, root / frames)
+
+
+def _voc(tree: str, *splits: str, class_names: tuple[str, ...] = VOC_CLASS_NAMES) -> NamedDataset:
+    load = partial(load_voc_splits, splits=splits, class_names=class_names)
+    lists = (f"ImageSets/Main/{split}.txt" for split in splits)
+    return NamedDataset(tree, load, (*lists, "Annotations", "JPEGImages"))
+
+
+def _coco(tree: str, json_name: str, images: str) -> NamedDataset:
+    load = partial(_load_coco_split, json_name=json_name, images=images)
+    return NamedDataset(tree, load, (json_name, images))
+
+
+def _captions(split: str) -> NamedDataset:
+    json_name, images = f"annotations/captions_{split}2014.json", f"{split}2014"
+
+    def load(root: Path) -> LoadedDataset:
+        return load_coco_captions(root / json_name, root / images)
+
+    return NamedDataset("coco", load, (json_name, images))
+
+
+def _lvis(tree: str, json_name: str, coco: str) -> NamedDataset:
+    load = partial(_load_lvis_split, json_name=json_name, coco=coco)
+    return NamedDataset(tree, load, (json_name, f"{coco}/train2017", f"{coco}/val2017"))
+
+
+def _uvo_dense(json_name: str, frames: str) -> NamedDataset:
+    load = partial(_load_uvo_dense_split, json_name=json_name, frames=frames)
+    return NamedDataset("uvo", load, (json_name, frames))
+
+
+_COCO20K_NEEDS = (LIST_NAME, "annotations/instances_train2014.json", "train2014")
+_OPENIMAGES_NEEDS = (
+    "annotations/validation-annotations-bbox.csv",
+    f"annotations/{CLASSES_NAME}",
+    "validation",
+)
+
+NAMED_DATASETS: dict[str, NamedDataset] = {
+    **{
+        f"voc_{year}_{split}": _voc(f"VOC{year}", split)
+        for year, splits in (
+            (2007, ("trainval", "train", "val", "test")),
+            (2012, ("trainval", "train", "val")),
+        )
+        for split in splits
+    },
+    "voc_2007_trainvaltest": _voc("VOC2007", "trainval", "test"),
+    "coco20k": NamedDataset("coco", load_coco20k, _COCO20K_NEEDS),
+    **{
+        f"coco_{year}_{split}": _coco(
+            "coco", f"annotations/instances_{split}{year}.json", f"{split}{year}"
+        )
+        for year in (2014, 2017)
+        for split in ("train", "val")
+    },
+    **{f"coco_captions_2014_{split}": _captions(split) for split in ("train", "val")},
+    "lvis_v1_val": _lvis("lvis", "lvis_v1_val.json", "../coco"),
+    "lvis_v1_val_cocofied": _lvis(
+        "coco", "annotations/lvis1.0_cocofied_val_cls_agnostic.json", "."
+    ),
+    "uvo_sparse_val": _coco("uvo", "FrameSet/UVO_frame_val.json", "uvo_videos_sparse_frames"),
+    "uvo_dense_val": _uvo_dense(
+        "VideoDenseSet/UVO_video_val_dense.json", "uvo_videos_dense_frames"
+    ),
+    "kitti_trainval": NamedDataset("kitti/training", load_kitti, ("label_2", "image_2")),
+    "objects365_val": _coco("objects365", "annotations/zhiyuan_objv2_val.json", "val"),
+    "openimages_val": NamedDataset(
+        "openimages", partial(load_openimages, split="validation"), _OPENIMAGES_NEEDS
+    ),
+    **{
+        f"{tree}_{''.join(splits)}": _voc(tree, *splits, class_names=class_names)
+        for tree, class_names in (
+            ("clipart", VOC_CLASS_NAMES),
+            ("watercolor", SIX_CLASS_NAMES),
+            ("comic", SIX_CLASS_NAMES),
+        )
+        for splits in (("train",), ("test",), ("train", "test"))
+    },
+    **{
+        f"flickr30k_{split}": NamedDataset(
+            "flickr30k",
+            partial(load_flickr30k, split=split),
+            (f"{split}.txt", f"{ENTITIES}/Annotations", f"{ENTITIES}/Sentences", IMAGES),
+        )
+        for split in ("train", "val", "test")
+    },
+    **{
+        f"visual_genome_{split}": NamedDataset(
+            "visual_genome",
+            partial(visual_genome.load_visual_genome, split=split),
+            (visual_genome.SPLITS, visual_genome.REGIONS, visual_genome.IMAGES),
+        )
+        for split in ("train", "test")
+    },
+    **{
+        f"referit_{split}": NamedDataset(
+            "referit",
+            partial(referit.load_referit, split=split),
+            (f"{referit.ANNOTATIONS}/{split}.pickle", referit.IMAGES),
+        )
+        for split in ("train", "val", "test")
+    },
+    "cutouts_train": _coco("cutouts", "train.json", "train"),
+    "cutouts_val": _coco("cutouts", "val.json", "val"),
+}
