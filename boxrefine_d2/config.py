@@ -5,10 +5,14 @@ Localization Tasks" (ICCV 2023) and the methods it builds on state, completed fr
 Keys that Detectron2 has already (SOLVER, DATASETS, ...) are set in configs/base/.
 """
 
+from collections.abc import Mapping
 from functools import cache
+from typing import Any
 
 from detectron2.config import CfgNode as CN
 from detectron2.config import get_cfg
+
+_added: dict[str, dict[str, Any]] = {}
 
 
 def add_boxrefine_config(cfg: CN) -> None:
@@ -23,6 +27,21 @@ def add_boxrefine_config(cfg: CN) -> None:
     _add_clip_training(cfg)
     _add_detectors(cfg)
     _add_input_and_data(cfg)
+    for name, defaults in _added.items():
+        *above, last = name.split(".")
+        node = cfg
+        for part in above:
+            node = node[part]
+        node[last] = CN(dict(defaults))
+
+
+def add_section(name: str, defaults: Mapping[str, Any]) -> None:
+    """Give every configuration from now on a section that is not of this package: that of your rule, or of your task.
+
+    Args: name: in full, such as "DISCOVERY.BRIGHTEST".  defaults: the keys; a value must be of its default's type.
+    """
+    _added[name] = dict(defaults)
+    paper_profile.cache_clear()
 
 
 def boxrefine_cfg() -> CN:
