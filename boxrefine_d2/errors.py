@@ -11,7 +11,7 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import suppress
 from typing import Any, NoReturn
@@ -26,6 +26,17 @@ class UserError(ValueError):
 
     def __init__(self, message: str):
         super().__init__(" ".join(message.split()))
+
+
+def check_choice(what: str, value: object, known: Iterable[object]) -> None:
+    """Refuse a value that is not among the known ones. Args: what: the key, flag or kind of thing that has the value.
+
+    Raises: UserError, naming the value and the known ones.
+    """
+    names = list(known)
+    if value not in names:
+        shown = ", ".join(map(str, names))
+        raise UserError(f"{what} {str(value)[:200]!r} is unknown; known: {shown}")
 
 
 class CommandParser(argparse.ArgumentParser):

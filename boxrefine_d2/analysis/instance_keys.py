@@ -16,7 +16,7 @@ from tqdm import tqdm
 from boxrefine_d2.data import ImageReadError, LoadedDataset
 from boxrefine_d2.data.mappers import WholeImageMapper
 from boxrefine_d2.data.records import Record
-from boxrefine_d2.errors import UserError
+from boxrefine_d2.errors import UserError, check_choice
 from boxrefine_d2.networks import MapNetwork, read_map
 from boxrefine_d2.structures import FeatureMap
 from boxrefine_d2.structures.segmentation import checked_rle
@@ -57,8 +57,7 @@ def mean_keys(
     Args: per: one of `PER`.  max_side: of the network's input, pixels; 0 is no limit.  name: of the data set.
     Raises: UserError without labels, without any key, for a network without keys, or a broken mask.
     """
-    if per not in PER:
-        raise UserError(f"--per {per!r} is unknown; known: {', '.join(PER)}")
+    check_choice("--per", per, PER)
     if not dataset.labelled:
         raise UserError(f"{name} has no labels, and keys are compared by their classes")
     if "key" not in network.facets:

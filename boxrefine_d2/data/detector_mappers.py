@@ -10,7 +10,7 @@ from detectron2.data import detection_utils
 from detectron2.data import transforms as T
 from PIL import Image
 
-from boxrefine_d2.errors import UserError
+from boxrefine_d2.errors import UserError, check_choice
 from boxrefine_d2.structures.segmentation import compressed_rle
 
 from .images import CachedReader, ImageReadError
@@ -52,10 +52,7 @@ class DetectorMapper:
 
         Raises: UserError for a sampling that is neither, or a range that is not two lengths.
         """
-        if sampling not in SAMPLINGS:
-            raise UserError(
-                f"INPUT.MIN_SIZE_TRAIN_SAMPLING {sampling!r} is unknown; known: {', '.join(SAMPLINGS)}"
-            )
+        check_choice("INPUT.MIN_SIZE_TRAIN_SAMPLING", sampling, SAMPLINGS)
         if sampling == "range" and len(short_edges) != 2:
             raise UserError(
                 f"INPUT.MIN_SIZE_TRAIN {short_edges}: MIN_SIZE_TRAIN_SAMPLING range needs two lengths, (MIN, MAX)"

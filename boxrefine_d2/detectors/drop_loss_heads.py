@@ -17,7 +17,7 @@ from detectron2.structures import ImageList, Instances
 from detectron2.utils.events import get_event_storage
 from torch import Tensor
 
-from boxrefine_d2.errors import UserError
+from boxrefine_d2.errors import UserError, check_choice
 
 from .drop_loss import drop_loss, drop_weights, release_targets
 
@@ -41,10 +41,7 @@ class DropLossOutputLayers(FastRCNNOutputLayers):
         super().__init__(input_shape, **parent_settings)
         if not 0 <= iou_thresh < 1:
             raise UserError(f"MODEL.ROI_HEADS.DROP_LOSS.IOU_THRESH {iou_thresh} is not in [0, 1)")
-        if targets not in TARGETS:
-            raise UserError(
-                f"MODEL.ROI_HEADS.DROP_LOSS.TARGETS {targets!r} is unknown; known: {', '.join(TARGETS)}"
-            )
+        check_choice("MODEL.ROI_HEADS.DROP_LOSS.TARGETS", targets, TARGETS)
         if self.bbox_pred.out_features != 4:
             raise UserError(
                 "MODEL.ROI_HEADS.DROP_LOSS.ENABLED: a region has a box of each class, and DropLoss needs one; set "

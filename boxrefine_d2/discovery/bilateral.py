@@ -10,7 +10,7 @@ import numpy as np
 from scipy import ndimage, sparse
 from scipy.sparse.linalg import cg
 
-from boxrefine_d2.errors import UserError
+from boxrefine_d2.errors import UserError, check_choice
 
 from .mask_agreement import unless_changed
 from .rgb_image import check_masks, check_rgb
@@ -220,8 +220,7 @@ def region_of(mask: np.ndarray, region: Region) -> np.ndarray:
         "largest_object" is the largest component (ours), nothing where there is none.
     Raises: UserError for another name.
     """
-    if region not in REGIONS:
-        raise UserError(f"unknown region {region!r}; known: {', '.join(REGIONS)}")
+    check_choice("region", region, REGIONS)
     component_ids, count = ndimage.label(ndimage.binary_fill_holes(mask))
     if count == 0:
         return np.full(mask.shape, region == "second_largest")

@@ -5,7 +5,7 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from boxrefine_d2.errors import UserError
+from boxrefine_d2.errors import UserError, check_choice
 from boxrefine_d2.structures import FeatureMap, PseudoBoxes
 
 from .build import DISCOVERY_REGISTRY
@@ -34,10 +34,7 @@ class DinoSeg(DiscoveryRule):
     def __init__(
         self, *, head: int, mass: float, component: str, max_objects: int, min_area: float
     ):
-        if component not in COMPONENTS:
-            raise UserError(
-                f"dino_seg: component {component!r} is unknown; known: {', '.join(COMPONENTS)}"
-            )
+        check_choice("dino_seg: component", component, COMPONENTS)
         if not 0 < mass < 1:
             raise UserError(f"dino_seg: mass is {mass}, but a share above 0 and below 1 is needed")
         self.head, self.mass = head, mass

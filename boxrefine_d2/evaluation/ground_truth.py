@@ -11,7 +11,7 @@ import torch
 from detectron2.structures import BoxMode
 from torch import Tensor
 
-from boxrefine_d2.errors import UserError
+from boxrefine_d2.errors import UserError, check_choice
 
 ImageId = (
     Hashable  # an int (COCO) or a str (VOC: "000005"); 5, "5" and "000005" are three different ids
@@ -85,8 +85,7 @@ def protocol_for(name: str, *, rounds_boxes: bool = False) -> CorLocProtocol:
 
     Raises: UserError, naming the known ones.
     """
-    if name not in PROTOCOLS:
-        raise UserError(f"unknown protocol '{name}'; known: {', '.join(PROTOCOLS)}")
+    check_choice("protocol", name, PROTOCOLS)
     protocol = PROTOCOLS[name]
     if rounds_boxes and protocol.rounding == "none":
         return replace(protocol, rounding="nearest")

@@ -12,7 +12,7 @@ from detectron2.config import CfgNode, configurable
 from detectron2.modeling import META_ARCH_REGISTRY
 from torch import Tensor
 
-from boxrefine_d2.errors import UserError
+from boxrefine_d2.errors import UserError, check_choice
 from boxrefine_d2.networks.recurring import Row
 from boxrefine_d2.networks.text_heatmap import TextHeatmap, build_heatmap
 from boxrefine_d2.refinement import MapDetector
@@ -67,10 +67,7 @@ class GroundingRefiner(PhasedRefiner, HeatmapModel):
         Raises: UserError for parts that do not fit each other.
         """
         super().__init__(map_network=map_network, **parts)
-        if union_per not in UNIONS:
-            raise UserError(
-                f"GROUNDING.UNION_PER {union_per!r} is unknown; known: {', '.join(UNIONS)}"
-            )
+        check_choice("GROUNDING.UNION_PER", union_per, UNIONS)
         self.union_probability, self.union_per_sample = union_probability, union_per == "sample"
         self.min_target_side = min_target_side
         self.start_phases(

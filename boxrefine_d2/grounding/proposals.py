@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from boxrefine_d2.errors import UserError
+from boxrefine_d2.errors import UserError, check_choice
 
 GRID = (2, 3, 4)  # squares of S / n + 1 pixels, side by side
 SEARCH_INPUTS = ("uint8", "float")
@@ -35,10 +35,7 @@ def proposals(picture: np.ndarray, *, search_input: str, min_area: float) -> np.
 
 def _searched(picture: np.ndarray, search_input: str) -> np.ndarray:
     """Selective search, "fast". OpenCV gives its boxes in an order drawn at random, so they are sorted."""
-    if search_input not in SEARCH_INPUTS:
-        raise UserError(
-            f"LOOKING.SEARCH_INPUT {search_input!r} is unknown; known: {', '.join(SEARCH_INPUTS)}"
-        )
+    check_choice("LOOKING.SEARCH_INPUT", search_input, SEARCH_INPUTS)
     search = require_selective_search()()
     if search_input == "uint8":
         search.setBaseImage(np.ascontiguousarray(picture[:, :, ::-1]))

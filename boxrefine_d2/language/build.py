@@ -6,7 +6,7 @@ from pathlib import Path
 
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 
-from boxrefine_d2.errors import UserError
+from boxrefine_d2.errors import check_choice
 from boxrefine_d2.networks.weights import WeightsInfo, build_seeded, module_sha256, parse_random
 
 from .byte_tokenizer import byte_tokenizer
@@ -91,8 +91,7 @@ def clip_config(name: str) -> CLIPConfig:
 
 
 def _spec(name: str) -> ClipSpec:
-    if name not in CLIPS:
-        raise UserError(f"unknown CLIP {name!r}; known: {', '.join(CLIPS)}")
+    check_choice("CLIP", name, CLIPS)
     return CLIPS[name]
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from boxrefine_d2.errors import UserError
+from boxrefine_d2.errors import UserError, check_choice
 from boxrefine_d2.files.inputs import read_lines
 from boxrefine_d2.networks.device import precision_of
 
@@ -111,6 +111,5 @@ def build_captioner(
         precision: of its network, a name of `PRECISIONS`; in bf16 a crop may get another of two phrases that fit it alike.
     Raises: UserError for an unknown name or precision, or what cannot be had.
     """
-    if name not in CAPTIONERS:
-        raise UserError(f"unknown captioner {name!r}; known: {', '.join(CAPTIONERS)}")
+    check_choice("captioner", name, CAPTIONERS)
     return CAPTIONERS[name](clip, str(weights or ""), prompt, precision_of(precision))

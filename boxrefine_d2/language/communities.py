@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from boxrefine_d2.errors import UserError
+from boxrefine_d2.errors import UserError, check_choice
 
 OVERLAPS = ("discard", "trim")
 
@@ -26,8 +26,7 @@ def communities(
     Returns: members of each group in ascending order.
     Raises: UserError for an unknown `overlap`, or a group of none.
     """
-    if overlap not in OVERLAPS:
-        raise UserError(f"overlap {overlap!r} is unknown; known: {', '.join(OVERLAPS)}")
+    check_choice("overlap", overlap, OVERLAPS)
     if min_size < 1:
         raise UserError(f"a community has at least 1 member, not {min_size}")
     similar = vectors @ vectors.T >= min_similarity

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from boxrefine_d2.errors import UserError
+from boxrefine_d2.errors import check_choice
 
 from .clip import Clip
 
@@ -37,10 +37,7 @@ class LocalisationLosses(nn.Module):
         similarity: str,
     ):
         super().__init__()
-        if similarity not in SIMILARITIES:
-            raise UserError(
-                f"GROUNDING.SIMILARITY {similarity!r} is unknown; known: {', '.join(SIMILARITIES)}"
-            )
+        check_choice("GROUNDING.SIMILARITY", similarity, SIMILARITIES)
         self.relevance_weight, self.area_weight = relevance_weight, area_weight
         self.foreground_weight, self.background_weight = foreground_weight, background_weight
         self.all_pairs = similarity == "all_pairs"

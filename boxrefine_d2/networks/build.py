@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from boxrefine_d2.errors import UserError
+from boxrefine_d2.errors import UserError, check_choice
 
 from .build_network import build_network
 from .cnn import VGG16, ResNet50
@@ -116,8 +116,7 @@ def padding_multiple(name: str) -> int:
 
 
 def _spec(name: str) -> BackboneSpec:
-    if name not in BACKBONES:
-        raise UserError(f"unknown backbone {name!r}; known: {', '.join(BACKBONES)}")
+    check_choice("backbone", name, BACKBONES)
     return BACKBONES[name]
 
 

@@ -4,7 +4,7 @@ import re
 
 import torch
 
-from boxrefine_d2.errors import UserError
+from boxrefine_d2.errors import UserError, check_choice
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -31,6 +31,5 @@ def check_device(name: str) -> None:
 
 def precision_of(name: str) -> torch.dtype:
     """One of `PRECISIONS`. Raises: UserError for another name."""
-    if name not in PRECISIONS:
-        raise UserError(f"precision {name!r} is unknown; known: {', '.join(PRECISIONS)}")
+    check_choice("precision", name, PRECISIONS)
     return PRECISIONS[name]

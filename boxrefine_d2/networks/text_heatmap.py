@@ -13,7 +13,7 @@ import torchvision
 from detectron2.modeling.backbone.resnet import BasicBlock, BasicStem, ResNet
 from torch import Tensor, nn
 
-from boxrefine_d2.errors import UserError
+from boxrefine_d2.errors import UserError, check_choice
 
 from .build import SHIPPED, official_file
 from .build_network import build_network
@@ -272,8 +272,7 @@ def _usual_encoder(spec: HeatmapSpec) -> Path:
 
 
 def _spec(name: str) -> HeatmapSpec:
-    if name not in HEATMAPS:
-        raise UserError(f"unknown heatmap network {name!r}; known: {', '.join(HEATMAPS)}")
+    check_choice("heatmap network", name, HEATMAPS)
     return HEATMAPS[name]
 
 

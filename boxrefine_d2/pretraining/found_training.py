@@ -11,7 +11,7 @@ from torch import Tensor
 
 from boxrefine_d2.discovery import build_rule
 from boxrefine_d2.discovery.rule import DiscoveryRule
-from boxrefine_d2.errors import UserError
+from boxrefine_d2.errors import UserError, check_choice
 from boxrefine_d2.networks import build_segmenter
 from boxrefine_d2.networks.found_head import FoundSegmenter
 from boxrefine_d2.networks.map_network import LastBlock, require_kind
@@ -59,10 +59,7 @@ class FoundTraining(ProductModel):
         background_cosine: with the seed.  seed_steps: iterations that the background teaches.
         """
         super().__init__()
-        if seed_by not in SEEDS:
-            raise UserError(
-                f"PRETRAIN.FOUND.SEED_BY {seed_by!r} is unknown; known: {', '.join(SEEDS)}"
-            )
+        check_choice("PRETRAIN.FOUND.SEED_BY", seed_by, SEEDS)
         self.seed_by = seed_by
         self.map_network = map_network
         self.product_name = name

@@ -12,7 +12,7 @@ import torch
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
-from boxrefine_d2.errors import UserError
+from boxrefine_d2.errors import UserError, check_choice
 from boxrefine_d2.networks.build_network import build_network
 from boxrefine_d2.networks.vit import PatchEmbed
 from boxrefine_d2.networks.weights import fetch
@@ -183,8 +183,7 @@ def build_inpainter(name: str, weights: str = "") -> Inpainter:
     Returns: the module; `module.weights_info` names the source of the weights.
     Raises: UserError for an unknown name, or a file that is missing, foreign or cannot be fetched.
     """
-    if name not in INPAINTERS:
-        raise UserError(f"unknown inpainter {name!r}; known: {', '.join(INPAINTERS)}")
+    check_choice("inpainter", name, INPAINTERS)
     spec = INPAINTERS[name]
 
     def own() -> Path:

@@ -9,7 +9,7 @@ from detectron2.evaluation import inference_on_dataset
 
 from boxrefine_d2.data.images import ImageReadError, read_image
 from boxrefine_d2.data.mappers import SquareMapper
-from boxrefine_d2.errors import UserError
+from boxrefine_d2.errors import UserError, check_choice
 from boxrefine_d2.evaluation import RefinementEvaluator
 from boxrefine_d2.training.loop import test_loader
 
@@ -76,8 +76,7 @@ def check_targets(targets: str, records: list[dict[str, Any]]) -> None:
     Raises: UserError for an unknown value, or annotations that some or all images have not.
     """
     known = ("rule", "reference", "annotations")
-    if targets not in known:
-        raise UserError(f"REFINE.TARGETS {targets!r} is unknown; known: {', '.join(known)}")
+    check_choice("REFINE.TARGETS", targets, known)
     if targets != "annotations":
         return
     without = [record["file_name"] for record in records if "annotations" not in record]

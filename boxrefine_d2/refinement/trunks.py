@@ -8,7 +8,7 @@ import torchvision
 from torch import Tensor, nn
 from torchvision.ops import Conv2dNormActivation, FrozenBatchNorm2d
 
-from boxrefine_d2.errors import UserError
+from boxrefine_d2.errors import UserError, check_choice
 from boxrefine_d2.networks import BACKBONES, official_file
 from boxrefine_d2.networks.weights import check_numbers, read_state_dict
 
@@ -66,18 +66,14 @@ def build_trunk(name: str, *, outputs: int, norm: str, weights: str) -> nn.Modul
     Raises: UserError for an unknown name or norm, or a file that is not of this network; the network itself, for pictures
         that are too small for it.
     """
-    if norm not in _NORMS:
-        raise UserError(f"MODEL.MAP_DETECTOR.NORM {norm!r} is unknown; known: {', '.join(_NORMS)}")
+    check_choice("MODEL.MAP_DETECTOR.NORM", norm, _NORMS)
     builders: dict[str, Callable[[], nn.Module]] = {
         "resnet50": partial(torchvision.models.resnet50, norm_layer=_NORMS[norm]),
         "resnet18": partial(torchvision.models.resnet18, norm_layer=_NORMS[norm]),
         "vgg16": torchvision.models.vgg16,
         "small_cnn": partial(SmallCNN, _NORMS[norm]),
     }
-    if name not in builders:
-        raise UserError(
-            f"MODEL.MAP_DETECTOR.TRUNK {name!r} is unknown; known: {', '.join(builders)}"
-        )
+    check_choice("MODEL.MAP_DETECTOR.TRUNK", name, builders)
     trunk = builders[name]()
     if weights != "random":
         path = official_file(weights) if weights in BACKBONES else Path(weights)

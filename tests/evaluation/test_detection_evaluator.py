@@ -316,5 +316,5 @@ def test_objects_that_all_are_difficult_have_no_average_precision(tmp_path):
 
 
 def test_an_unknown_protocol_is_refused(truth, tmp_path):
-    with pytest.raises(UserError, match="unknown protocol 'voc'; known: lost"):
+    with pytest.raises(UserError, match="protocol 'voc' is unknown; known: lost"):
         evaluator(truth, tmp_path, protocol="voc")

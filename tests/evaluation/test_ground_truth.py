@@ -123,7 +123,7 @@ def test_unusable_labels(records, message):
 
 
 def test_unknown_protocol_lists_the_known():
-    with pytest.raises(UserError, match="unknown protocol 'voc'; known: lost, no_hard, release"):
+    with pytest.raises(UserError, match="protocol 'voc' is unknown; known: lost, no_hard, release"):
         protocol_for("voc")
 
 

@@ -112,7 +112,7 @@ def test_the_shipped_list_has_every_phrase_of_the_scenes():
 
 
 def test_an_unknown_captioner_is_a_users_mistake(clip):
-    with pytest.raises(UserError, match="unknown captioner 'git'; known: phrases, blip"):
+    with pytest.raises(UserError, match="captioner 'git' is unknown; known: phrases, blip"):
         build_captioner("git", clip, None, "")
 
 

@@ -113,7 +113,7 @@ def test_the_official_one_is_asked_of_its_host(monkeypatch):
 
 
 def test_mistakes_are_one_line(clip, tmp_path, caplog):
-    with pytest.raises(UserError, match="unknown CLIP 'clip'; known: clip_mini, clip_vitb32"):
+    with pytest.raises(UserError, match="CLIP 'clip' is unknown; known: clip_mini, clip_vitb32"):
         build_clip("clip")
     with pytest.raises(UserError, match="no folder .*gone"):
         build_clip("clip_mini", tmp_path / "gone")

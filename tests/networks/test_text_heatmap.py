@@ -205,7 +205,7 @@ def test_the_encoder_of_mini_takes_the_trunk_that_ships(mini):
 
 
 def test_mistakes_are_named(tmp_path):
-    with pytest.raises(UserError, match="unknown heatmap network 'g'; known: heatmap_mini"):
+    with pytest.raises(UserError, match="heatmap network 'g' is unknown; known: heatmap_mini"):
         build_heatmap("g")
     with pytest.raises(UserError, match="heatmap_vgg16 has no weights that could be fetched"):
         build_heatmap("heatmap_vgg16")

@@ -150,7 +150,7 @@ def test_foreign_files_are_named(tmp_path):
         build_backbone("dino_mini", tmp_path / "absent.pth")
     with pytest.raises(UserError, match="seed must be a whole number"):
         build_backbone("dino_mini", "random:x")
-    with pytest.raises(UserError, match="unknown backbone 'dino'; known: dino_mini"):
+    with pytest.raises(UserError, match="backbone 'dino' is unknown; known: dino_mini"):
         build_backbone("dino")
 
 

@@ -101,7 +101,9 @@ def test_a_fixed_batch_is_learnt():
 def test_an_unknown_name_is_a_users_mistake():
     cfg = boxrefine_cfg()
     cfg.MODEL.CLIP.NAME = "clip_big"
-    with pytest.raises(UserError, match="unknown CLIP 'clip_big'; known: clip_mini, clip_vitb32"):
+    with pytest.raises(
+        UserError, match="CLIP 'clip_big' is unknown; known: clip_mini, clip_vitb32"
+    ):
         ClipTraining.from_config(cfg)
 
 

@@ -139,7 +139,7 @@ def test_painting_what_is_hidden_sees_nothing_of_it(small):
 @pytest.mark.parametrize(
     ("name", "weights", "message"),
     [
-        ("mae_vitb16", "", "unknown inpainter 'mae_vitb16'; known: mae_vitl16, mae_mini"),
+        ("mae_vitb16", "", "inpainter 'mae_vitb16' is unknown; known: mae_vitl16, mae_mini"),
         ("mae_mini", "", "train it with configs/pretrain/mae_mini.yaml"),
         ("mae_mini", "missing.pth", "no weights file at missing.pth"),
     ],

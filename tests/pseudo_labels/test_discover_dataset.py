@@ -230,7 +230,7 @@ def test_two_processes_write_the_bytes_of_one(folder, tmp_path):
         (["--data", "folder:nowhere"], "nowhere"),
         (["--set", "k_patches"], "--set 'k_patches' is not of the form KEY=VALUE"),
         (["--set", "patches=3"], "lost has no parameter 'patches'; known: k_patches, centre"),
-        (["--backbone", "dino"], "unknown backbone 'dino'; known: dino_mini"),
+        (["--backbone", "dino"], "backbone 'dino' is unknown; known: dino_mini"),
         (["--weights", "nowhere.pth"], "no weights file at nowhere.pth"),
         (["--batch-size", "0"], "batch size is 0"),
         (["--device", "tpu7"], "tpu7"),

@@ -51,7 +51,7 @@ def test_scenes(main, tmp_path, capsys):
         ({"seed": "-1"}, "--seed is -1"),
         ({"max_side": "-1"}, "--max-side is -1"),
         ({"device": "abacus"}, "device 'abacus' cannot be used"),
-        ({"backbone": "dino_maxi"}, "unknown backbone 'dino_maxi'"),
+        ({"backbone": "dino_maxi"}, "backbone 'dino_maxi' is unknown"),
         ({"backbone": "move_mini", "weights": "random"}, "gives mask and no keys"),
         ({"output": "{folder}/a.png"}, "a.png' is a file; a folder is needed"),
     ],

@@ -107,4 +107,4 @@ def test_blip_needs_its_weights(photograph, tmp_path, capsys, monkeypatch):
     assert describe.main([photograph, "--captioner", "blip", *RANDOM, *output]) == 2
     assert "the captioner blip cannot be read from" in capsys.readouterr().err
     assert describe.main([photograph, "--captioner", "git", *RANDOM, *output]) == 2
-    assert "unknown captioner 'git'" in capsys.readouterr().err
+    assert "captioner 'git' is unknown" in capsys.readouterr().err

@@ -79,7 +79,7 @@ def test_agnostic_and_first_modifiers(main, coco, capsys):
     [
         ({"--metrics": "corlok"}, "unknown corlok; known: corloc"),
         ({"--pred": "nowhere.json"}, "prediction file 'nowhere.json' does not exist"),
-        ({"--protocol": "strict"}, "unknown protocol 'strict'; known: lost"),
+        ({"--protocol": "strict"}, "protocol 'strict' is unknown; known: lost"),
         ({"--gt": "cocoo:a:b"}, "cocoo"),
         ({"--unheard-of": "1"}, "unrecognized arguments: --unheard-of"),
     ],

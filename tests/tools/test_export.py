@@ -45,7 +45,7 @@ def test_chosen_boxes_and_overwrite(main, boxes, tmp_path, capsys):
     ("change", "message"),
     [
         ({"--input": "nowhere.json"}, "'nowhere.json' does not exist"),
-        ({"--format": "yollo"}, "unknown format 'yollo'; known: yolo, voc, csv, masks, coco"),
+        ({"--format": "yollo"}, "format 'yollo' is unknown; known: yolo, voc, csv, masks, coco"),
         ({"--format": "masks"}, "3 of the 3 boxes have no 'segmentation'"),
         ({"--output": "{boxes}"}, "it is a file; name a folder"),
         ({"--output": "{boxes}/below"}, "cannot write"),

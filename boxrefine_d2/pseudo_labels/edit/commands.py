@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from pycocotools import mask as mask_codec
 
-from boxrefine_d2.errors import UserError
+from boxrefine_d2.errors import UserError, check_choice
 from boxrefine_d2.files.inputs import FilePath
 
 from .edited_file import Edit, EditSummary, write_edited
@@ -39,7 +39,7 @@ def merge_labels(
     """
     _check_score(min_score)
     _check_iou(max_iou)
-    _check_one_of("area", area, AREAS)
+    check_choice("area", area, AREAS)
     before, predictions = open_label_file(old), open_label_file(new)
     by, said = choose_comparison(by, before, predictions)
     images = check_same_images(before, predictions)
@@ -72,7 +72,7 @@ def merge_labels(
 def separate_labels(source: FilePath, output: FilePath, *, drop: str) -> EditSummary:
     """The labels without overlapping boxes (see `separate`). Images that lose all labels stay in the list, so that the file
     still fits its data set; training leaves images without labels out."""
-    _check_one_of("drop", drop, DROPS)
+    check_choice("drop", drop, DROPS)
     labels = open_label_file(source)
     instead = {
         "images": "boxes overlap in every image: --drop instances drops only those",
@@ -170,8 +170,3 @@ def _check_score(score: float) -> None:
 def _check_iou(iou: float) -> None:
     if not 0 < iou <= 1:
         raise UserError(f"the IoU is {iou}; give a number above 0 and at most 1")
-
-
-def _check_one_of(name: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise UserError(f"unknown {name} {value!r}; known: {', '.join(known)}")

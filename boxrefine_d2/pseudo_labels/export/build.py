@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from boxrefine_d2.data.pseudo_label_file import read_pseudo_labels
-from boxrefine_d2.errors import UserError
+from boxrefine_d2.errors import check_choice
 
 from .coco import COCO
 from .format import Export, Format
@@ -52,8 +52,7 @@ def export_labels(
     Raises: UserError for an unknown format, a file that is not a pseudo-label file or does not fit the format, and an
             output that exists or cannot be written.
     """
-    if name not in FORMATS:
-        raise UserError(f"unknown format {name!r}; known: {', '.join(FORMATS)}")
+    check_choice("format", name, FORMATS)
     chosen = FORMATS[name]
     with whole_folder(
         output,

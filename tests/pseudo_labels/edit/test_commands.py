@@ -282,7 +282,7 @@ def test_nothing_left_is_refused(write, rectangle, tmp_path):
         ({"max_iou": 1.5}, "the IoU is 1.5"),
         ({"max_iou": float("nan")}, "the IoU is nan"),
         ({"min_score": float("inf")}, "the lowest score is inf"),
-        ({"area": "polygon"}, "unknown area 'polygon'; known: mask, box"),
+        ({"area": "polygon"}, "area 'polygon' is unknown; known: mask, box"),
         ({"by": "label"}, "compared by 'label'; known: mask, box"),
     ],
 )
