@@ -16,7 +16,7 @@ ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 setup: $(STAMP)
 
 # The stamp is written last, so an install that broke off is taken up again.
-$(STAMP): requirements.txt setup.py tools/build_detectron2.py
+$(STAMP): requirements.txt pyproject.toml setup.py tools/build_detectron2.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	  echo "error: boxrefine_d2 needs Python >= 3.11, and $(PYTHON) is not one; try: make PYTHON=python3.11" >&2; exit 2; }
 	@rm -f $(STAMP)

@@ -1,4 +1,4 @@
-"""What the installed package asks for, by its own metadata (setup.py)."""
+"""What the installed package asks for, by its own metadata (pyproject.toml)."""
 
 import re
 from dataclasses import dataclass
