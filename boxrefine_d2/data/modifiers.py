@@ -12,6 +12,7 @@ import numpy as np
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.files.image_names import NameCheck
 from boxrefine_d2.files.values import known_size
+from boxrefine_d2.structures.overlap import overlaps_another
 
 from .pseudo_label_file import (
     OBJECT_ID,
@@ -93,11 +94,7 @@ def _part(dataset: LoadedDataset, name: str, *, overlap: bool) -> LoadedDataset:
 
 def _boxes_overlap(record: Record) -> bool:
     kept = [item["bbox"] for item in record["annotations"] if not item.get("iscrowd", 0)]
-    boxes = np.array(kept, dtype=np.float64).reshape(-1, 4)
-    starts = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
-    ends = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
-    meets = (ends > starts).all(axis=2)
-    return bool(np.triu(meets, k=1).any())
+    return bool(overlaps_another(np.array(kept, dtype=np.float64).reshape(-1, 4)).any())
 
 
 def with_pseudo_labels(dataset: LoadedDataset, path: str | os.PathLike[str]) -> LoadedDataset:

@@ -617,3 +617,19 @@ def test_boxes_of_a_registered_data_set_are_checked(annotation):
             load_spec("made_up_set")
     finally:
         DatasetCatalog.remove("made_up_set")
+
+
+def test_boxes_that_meet_at_a_border_are_separate_as_in_the_editing_of_labels(folder, tmp_path):
+    """0.1 + 0.2 is more than 0.3: a file that has x and width cannot say the border any better."""
+    annotations = [
+        {"id": 1, "image_id": 1, "category_id": 1, "bbox": [0.1, 0, 0.2, 2]},
+        {"id": 2, "image_id": 1, "category_id": 1, "bbox": [0.3, 0, 1, 2]},
+    ]
+    content = {
+        "images": [{"id": 1, "file_name": "1.png", "width": 6, "height": 4}],
+        "categories": [{"id": 1, "name": "cup"}],
+        "annotations": annotations,
+    }
+    (tmp_path / "met.json").write_text(json.dumps(content))
+    assert 0.1 + 0.2 > 0.3
+    assert len(load_spec(f"coco:{tmp_path}/met.json:{escape_path(folder)}+separate").records) == 1

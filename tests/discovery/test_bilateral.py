@@ -244,5 +244,7 @@ def test_mistakes_are_named():
         solve(image, mask, **SOLVER | {"smoothness": -1})
     with pytest.raises(UserError, match="more cells than can be numbered"):
         solve(image, mask, **SOLVER | {"sigma_luma": 1e-6, "sigma_chroma": 1e-6})
-    with pytest.raises(UserError, match="'largest' is unknown; known: second_largest, largest_object"):
+    with pytest.raises(
+        UserError, match="'largest' is unknown; known: second_largest, largest_object"
+    ):
         region_of(mask, "largest")

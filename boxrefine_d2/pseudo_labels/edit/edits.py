@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from .label_file import Entry
-from .overlaps import largest_iou, overlaps_another
+from .overlaps import boxes_overlap, largest_iou
 
 DROPS = ("images", "instances")
 
@@ -48,7 +48,7 @@ def separate(labels: Sequence[Entry], *, drop: str) -> EditedLabels:
 
     Args: drop: "images", all labels of an image in which any two boxes overlap; "instances", only those that do.
     """
-    overlapping = overlaps_another(labels)
+    overlapping = boxes_overlap(labels)
     if drop == "images" and overlapping.any():
         return EditedLabels([])
     return EditedLabels(

@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 from pycocotools import mask as mask_codec
 
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.structures.overlap import overlaps_another
 from boxrefine_d2.structures.segmentation import Rle, checked_rle
 
 from .label_file import Entry, LabelFile
 
 COMPARISONS = ("mask", "box")
-_ROUNDING = 1e-3  # pixels; boxes that meet at a border overlap by as much where a file has x and w, not both borders
 
 
 def choose_comparison(by: str | None, first: LabelFile, second: LabelFile) -> tuple[str, str]:
@@ -53,14 +53,10 @@ def largest_iou(
     return mask_codec.iou(*sides, [0] * len(others)).max(axis=1)
 
 
-def overlaps_another(labels: Sequence[Entry]) -> NDArray[np.bool_]:
-    """(N,): whether the label's box has IoU > 0 with any other box; borders that meet, rounding allowed, do not count."""
+def boxes_overlap(labels: Sequence[Entry]) -> NDArray[np.bool_]:
+    """(N,): whether the label's box overlaps any other box; see `structures.overlap`."""
     boxes = np.array([label["bbox"] for label in labels], float).reshape(-1, 4)
-    low, high = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
-    sides = np.minimum(high[:, None], high) - np.maximum(low[:, None], low)  # (N, N, 2)
-    meets = (sides > _ROUNDING).all(axis=2)
-    np.fill_diagonal(meets, False)
-    return meets.any(axis=1)
+    return overlaps_another(np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1))
 
 
 def mask_rle(label: Entry, image: Entry) -> Rle:
