@@ -82,6 +82,7 @@ def _heatmap(axes: Axes, picture: np.ndarray, sight: DescribedObject, colour: st
         interpolation="bilinear",
     )
     _box(axes, sight, colour)
+    assert sight.found.point is not None  # of a heatmap
     x, y = sight.found.point
     for line, stroke in ((CASING, 4.0), (colour, 2.0)):
         axes.plot(x + 0.5, y + 0.5, marker="x", markersize=9, markeredgewidth=stroke, color=line)

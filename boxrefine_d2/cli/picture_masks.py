@@ -11,7 +11,7 @@ from boxrefine_d2.analysis.mask_rounds_picture import detections_of, draw_mask_r
 from boxrefine_d2.config import paper_profile
 from boxrefine_d2.data import read_image, read_pseudo_labels
 from boxrefine_d2.data.mappers import SqueezedImageMapper
-from boxrefine_d2.discovery import MaskCut, build_rule
+from boxrefine_d2.discovery import MaskCut, rule_parameters
 from boxrefine_d2.errors import CommandParser, UserError, run_command
 from boxrefine_d2.files.atomic import atomic_binary_file
 from boxrefine_d2.files.names import user_name, user_path
@@ -52,7 +52,7 @@ def maskcut(crf: bool) -> MaskCut:
 
     Raises: UserError where the package of the CRF is missing.
     """
-    rule = build_rule("maskcut", n_masks=ROUNDS, crf=crf)
+    rule = MaskCut(**rule_parameters("maskcut", n_masks=ROUNDS, crf=crf))
     try:
         if rule.mask_steps.require:
             rule.mask_steps.require()
@@ -71,10 +71,11 @@ def mask_rounds(args: argparse.Namespace, rule: MaskCut) -> list[np.ndarray]:
     sample = SqueezedImageMapper(rule.input_side)({"file_name": args.image, "image_id": args.image})
     features = read_map([sample["image"]], network.to(args.device), facet)
     steps = rule.mask_steps
-    return [
+    rounds = (
         steps(grid_masks(sample, found, features, steps)).masks
         for [found] in rule.after_each_round(features)
-    ]
+    )
+    return [masks for masks in rounds if masks is not None]
 
 
 def run(args: argparse.Namespace) -> None:

@@ -51,12 +51,12 @@ class CADTrainer(Trainer):
     def build_model(cls, cfg: CfgNode) -> nn.Module:
         """As MODEL says, on its device; `weights_info` says what it starts from."""
         check_parts(cfg)
-        model = build_detector(cfg)
+        model: Any = build_detector(cfg)
         model.weights_info = _start(cfg, model)
         return model
 
     @classmethod
-    def weights_info(cls, model: nn.Module) -> WeightsInfo:
+    def weights_info(cls, model: Any) -> WeightsInfo:
         """The file in MODEL.WEIGHTS, or the seed."""
         return model.weights_info
 

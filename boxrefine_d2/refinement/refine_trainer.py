@@ -11,7 +11,7 @@ from boxrefine_d2.data.images import ImageReadError, read_image
 from boxrefine_d2.data.mappers import SquareMapper
 from boxrefine_d2.errors import UserError, check_choice
 from boxrefine_d2.evaluation import RefinementEvaluator
-from boxrefine_d2.training.loop import test_loader
+from boxrefine_d2.training.loop import whole_image_loader
 
 from . import BoxRefiner
 from .drift_hook import DriftHook
@@ -51,7 +51,9 @@ class RefineTrainer(PhasedTrainer):
         wanted = self.cfg.REFINE.RECORD_IMAGES
         measured_on = list(islice(filter(_is_readable, records), wanted)) if wanted else records
         evaluator = RefinementEvaluator(self.cfg.DISCOVERY.NAME)
-        measured = inference_on_dataset(self.network, test_loader(self.cfg, measured_on), evaluator)
+        measured = inference_on_dataset(
+            self.network, whole_image_loader(self.cfg, measured_on), evaluator
+        )
         return measured | {
             "weight_distance": self.network.weight_distance(),
             "seconds": {phase: round(s, 1) for phase, s in self.phase_hook.seconds.items()},

@@ -1,7 +1,7 @@
 """What happens around a step of any training: the progress bar, shared statistics, an early end."""
 
 import sys
-from typing import TextIO
+from typing import Any, TextIO
 
 import torch.distributed as dist
 from detectron2.engine import HookBase
@@ -38,7 +38,7 @@ class ProgressBar(HookBase):
 
     def before_train(self) -> None:
         """Opens the bar at the iteration the run starts from."""
-        plain = {
+        plain: dict[str, Any] = {
             "file": _Lines(sys.stderr),
             "mininterval": self._seconds,
             "miniters": 1,
@@ -58,7 +58,8 @@ class ProgressBar(HookBase):
         if not self._bar.disable:
             self._bar.set_postfix(**self.trainer.progress(), refresh=False)
         self._bar.update()
-        if self._bar.n == self._bar.total > self._bar.last_print_n:  # what follows has no bar
+        end = self.trainer.max_iter
+        if self._bar.n == end > self._bar.last_print_n:  # what follows has no bar
             self._bar.refresh()
 
     def after_train(self) -> None:

@@ -98,7 +98,7 @@ class Trainer(DefaultTrainer):
         return None
 
     @classmethod
-    def weights_info(cls, model: nn.Module) -> WeightsInfo:
+    def weights_info(cls, model: Any) -> WeightsInfo:
         """What the model started from."""
         return model.map_network.weights_info
 
@@ -244,7 +244,7 @@ class Trainer(DefaultTrainer):
     @classmethod
     def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> WholeImageLoader:
         """Whole images in batches of one padded size; ranks take turns."""
-        return test_loader(cfg, DatasetCatalog.get(register_spec(dataset_name)))
+        return whole_image_loader(cfg, DatasetCatalog.get(register_spec(dataset_name)))
 
     @classmethod
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
@@ -279,7 +279,7 @@ def _without_tracebacks_of_expected_ends() -> Iterator[None]:
         loop.removeFilter(is_ours)
 
 
-def test_loader(cfg: CfgNode, records: list[dict[str, Any]]) -> WholeImageLoader:
+def whole_image_loader(cfg: CfgNode, records: list[dict[str, Any]]) -> WholeImageLoader:
     """This rank's share of whole images, in batches of one padded size."""
     mapper = WholeImageMapper(cfg.INPUT.MAX_SIDE)
     multiple = padding_multiple(cfg.MODEL.MAP_NETWORK.NAME)

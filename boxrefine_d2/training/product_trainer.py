@@ -11,7 +11,6 @@ from detectron2.engine import HookBase
 from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.solver.build import maybe_add_gradient_clipping
 from detectron2.utils import comm
-from torch import nn
 
 from boxrefine_d2.data import ImageReadError, read_image
 from boxrefine_d2.data.mappers import SquareMapper
@@ -51,7 +50,7 @@ class ProductTrainer(Trainer):
         return model.product_file
 
     @classmethod
-    def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
+    def build_optimizer(cls, cfg: CfgNode, model: Any) -> torch.optim.Optimizer:
         """AdamW with the model's groups; one that rests in a step has no gradients and is passed over."""
         optimizer = maybe_add_gradient_clipping(cfg, torch.optim.AdamW)
         return optimizer(model.parameter_groups(), lr=cfg.SOLVER.BASE_LR, fused=True)
