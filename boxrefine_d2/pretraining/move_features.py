@@ -65,10 +65,10 @@ class TransformerFeatures(nn.Module):
         normalised = ((images + 1) / 2 - self.mean) / self.std
         read = []
         for number, tokens in enumerate(self.network.tokens_of_blocks(normalised), start=1):
-            read += [tokens[:, self.network.prefix_tokens :]] * self._read_after.count(number)
-        grid_size = patch_grid(images, self.network.stride)
+            read += [tokens] * self._read_after.count(number)
+        grid_size, first = patch_grid(images, self.network.stride), self.network.prefix_tokens
         return [
-            _resized(tokens, grid_size, images.shape[-1] // stride)
+            _resized(tokens[:, first:], grid_size, images.shape[-1] // stride)
             for tokens, stride in zip(read, STRIDES, strict=True)
         ]
 
