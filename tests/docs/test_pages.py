@@ -1,0 +1,59 @@
+"""Pages for readers: every link within the repository leads somewhere, and the README stays short."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+FOLDERS = ("docs", "datasets", "boxrefine_d2")
+TEMPLATES = {ROOT / "docs/small_world/text.md"}  # of a page one folder higher
+PAGES = sorted(
+    {*ROOT.glob("*.md"), *(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.md"))}
+    - TEMPLATES
+)
+
+
+def headings(page: Path) -> set[str]:
+    """Anchors as GitHub makes them."""
+    lines = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", line.lower()).replace(" ", "-") for line in lines}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(page):
+    for target in LINK.findall(page.read_text()):
+        if "://" in target:
+            continue
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        assert file.exists(), f"{page.name}: {target}"
+        if anchor:
+            assert anchor in headings(file), f"{page.name}: {target}"
+
+
+def test_the_readme_is_short():
+    lines = (ROOT / "README.md").read_text().splitlines()
+    assert len(lines) <= 150
+    assert [line for line in lines if len(line) > 100] == []
+
+
+def test_every_page_is_linked_from_the_readme_or_from_a_page():
+    linked = {
+        (page.parent / target.partition("#")[0]).resolve()
+        for page in PAGES
+        for target in LINK.findall(page.read_text())
+        if "://" not in target
+    }
+    for page in set((ROOT / "docs").rglob("*.md")) - TEMPLATES:
+        assert page.resolve() in linked, page
+
+
+def test_verbs_that_the_pages_name_are_there():
+    from boxrefine_d2.cli import VERBS
+
+    first_words = {verb.split()[0] for verb in VERBS}
+    for page in PAGES:
+        for verb in re.findall(r"^boxrefine ([a-z-]+)", page.read_text(), re.MULTILINE):
+            assert verb in first_words, f"{page.name}: boxrefine {verb}"
