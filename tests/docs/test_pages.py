@@ -1,9 +1,14 @@
 """Pages for readers: every link within the repository leads somewhere, and the README stays short."""
 
 import re
+import shlex
+from importlib import import_module
 from pathlib import Path
 
 import pytest
+
+from boxrefine_d2.cli import VERBS
+from boxrefine_d2.training.setup import load_config
 
 ROOT = Path(__file__).parents[2]
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
@@ -51,9 +56,21 @@ def test_every_page_is_linked_from_the_readme_or_from_a_page():
 
 
 def test_verbs_that_the_pages_name_are_there():
-    from boxrefine_d2.cli import VERBS
-
     first_words = {verb.split()[0] for verb in VERBS}
     for page in PAGES:
         for verb in re.findall(r"^boxrefine ([a-z-]+)", page.read_text(), re.MULTILINE):
             assert verb in first_words, f"{page.name}: boxrefine {verb}"
+
+
+def test_the_commands_of_the_readme_are_accepted():
+    """Each is parsed by its verb, and its configuration is read."""
+    blocks = re.findall(
+        r"^```\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    lines = "".join(blocks).replace("\\\n", " ").splitlines()
+    commands = [shlex.split(line, comments=True) for line in lines if line.startswith("boxrefine ")]
+    assert len(commands) >= 5
+    for _, verb, *words in commands:
+        args = import_module(f"boxrefine_d2.cli.{VERBS[verb][0]}").parser().parse_args(words)
+        if verb == "train":
+            load_config(args.config_file, args.opts)
