@@ -12,12 +12,13 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import BrokenExecutor
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from contextlib import suppress
 from typing import Any, NoReturn
 
 from boxrefine_d2.interrupts import NOTHING_HALF, Interrupted, interruptible, say
 
+_SECONDS_OF_A_POOL = 5.0  # to notice that its processes are gone
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 
 
@@ -157,7 +158,11 @@ def _code_of(main: Callable[[], int | None], kept: str) -> int:
 
 
 def _end_workers() -> None:
-    """Kill what multiprocessing started in this process, without a word of any library about it."""
+    """Kill what multiprocessing started in this process, without a word of any library about it.
+
+    The thread that manages a pool of processes is waited for: where it still closes its pipes while Python ends, Python
+    shows a traceback.
+    """
     if threading.current_thread() is not threading.main_thread():
         return
     handler = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -166,6 +171,9 @@ def _end_workers() -> None:
         worker.kill()
     for worker in workers:
         worker.join(1)
+    for thread in threading.enumerate():
+        if type(thread).__module__ == ProcessPoolExecutor.__module__:
+            thread.join(_SECONDS_OF_A_POOL)
     signal.signal(signal.SIGCHLD, handler)
 
 

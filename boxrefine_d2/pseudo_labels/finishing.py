@@ -113,10 +113,7 @@ def finisher(steps: MaskSteps, num_workers: int) -> Iterator[Finisher]:
     try:
         yield Finisher(steps, pool)
     except BaseException:
-        for process in list((pool._processes or {}).values()):  # nobody waits for their batches
-            process.terminate()
-        # the pool's thread has to end first: what Python does at its exit fails where it still closes its pipes
-        pool.shutdown(cancel_futures=True)
+        pool.shutdown(wait=False, cancel_futures=True)
         raise
     pool.shutdown()
 
