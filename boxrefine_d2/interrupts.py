@@ -124,15 +124,18 @@ def _end_if_swallowed(unraisable: Any) -> None:
 
 
 def _leave_it_to_the_parent() -> None:
-    """In a forked worker of a command: Ctrl-C is its parent's, which ends it; SIGTERM ends it without a word, and where
-    its parent was killed nobody wants to know what it was doing."""
+    """In a forked worker of a command: Ctrl-C is its parent's, which ends it; SIGTERM ends it without a word.
+
+    Where the parent was killed, or lets go of a connection since it is interrupted, nobody wants to know what the worker
+    was doing.
+    """
     if not _kept:
         return
     parent = os.getppid()
 
-    def report(*what: Any) -> None:
-        if os.getppid() == parent:
-            sys.__excepthook__(*what)
+    def report(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+        if os.getppid() == parent and not isinstance(error, ConnectionError | EOFError):
+            sys.__excepthook__(kind, error, trace)
 
     sys.excepthook = report
     for number in SIGNALS:

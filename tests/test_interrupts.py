@@ -197,3 +197,23 @@ def main():
     no_traceback(result.stderr)
     if code == 0:
         assert kept.read_text() == "whole"
+
+
+WORKER = """
+import os, sys
+from boxrefine_d2.interrupts import interruptible
+
+with interruptible("kept"):
+    if not (child := os.fork()):
+        for error in (ConnectionResetError(104, "reset"), EOFError("ended"), ValueError("told")):
+            sys.excepthook(type(error), error, None)
+        sys.stderr.flush()
+        os._exit(0)
+    os.waitpid(child, 0)
+"""
+
+
+def test_a_worker_says_nothing_of_a_connection_that_its_parent_lets_go():
+    command = [sys.executable, "-c", WORKER]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stderr == "ValueError: told\n"
