@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from boxrefine_d2.grounding.what_is_where import WhatIsWhere
 from boxrefine_d2.language.captioners import SHIPPED_PHRASES, read_phrases
-from boxrefine_d2.structures import Sight
+from boxrefine_d2.structures import DescribedObject
 from boxrefine_d2.training.setup import load_config
 
 IMAGES, PAIRS = 4, 3
@@ -50,7 +50,7 @@ def what_is_where() -> Result:
     return result
 
 
-def _is_same(one: tuple[str, int], sights: list[Sight]) -> bool:
+def _is_same(one: tuple[str, int], sights: list[DescribedObject]) -> bool:
     return one in [(sight.phrase, sight.regions) for sight in sights]
 
 
