@@ -13,11 +13,11 @@ from detectron2.modeling import META_ARCH_REGISTRY
 from torch import Tensor
 
 from boxrefine_d2.errors import UserError, check_choice
-from boxrefine_d2.networks.recurring import Row
+from boxrefine_d2.networks.recurring import Row, input_names, pair_names
 from boxrefine_d2.networks.text_heatmap import TextHeatmap, build_heatmap
 from boxrefine_d2.refinement import MapDetector
 from boxrefine_d2.refinement.criterion import OBJECT
-from boxrefine_d2.refinement.phased_refiner import DETECTOR, PhasedRefiner, input_names
+from boxrefine_d2.refinement.phased_refiner import DETECTOR, PhasedRefiner
 from boxrefine_d2.structures import (
     FeatureMap,
     PhraseLocalisation,
@@ -132,10 +132,7 @@ class GroundingRefiner(PhasedRefiner, HeatmapModel):
             text = self._targets.text([phrase for _, phrase in pairs])
             return [(heatmap,) for heatmap in self.learnt_heatmaps(of_pairs, text)]
 
-        names = [
-            None if name is None else (name, phrase)
-            for name, phrase in zip(input_names(batched_inputs), phrases, strict=True)
-        ]
+        names = pair_names(input_names(batched_inputs), phrases)
         rows = self.fixed_maps.batch(names, list(zip(images, phrases, strict=True)), compute)
         return torch.stack([row for (row,) in rows])
 

@@ -17,6 +17,7 @@ from boxrefine_d2.language.clip import Clip, check_phrase
 from boxrefine_d2.language.localisation_losses import LocalisationLosses
 from boxrefine_d2.language.phrase_targets import PhraseTargets
 from boxrefine_d2.language.relevance import relevance_maps
+from boxrefine_d2.networks.recurring import input_names
 from boxrefine_d2.networks.text_heatmap import TextHeatmap, build_heatmap
 from boxrefine_d2.structures import DescribedObject, PhraseLocalisation
 
@@ -104,8 +105,7 @@ class HeatmapModel(nn.Module):
         if not self.losses.enabled:
             return {}
         phrases = [x["phrase"] for x in batched_inputs]
-        names = [x.get("input_key") for x in batched_inputs]
-        relevance = self._targets.relevance(images, phrases, names)
+        relevance = self._targets.relevance(images, phrases, input_names(batched_inputs))
         text = self._targets.text(phrases)
         with self._mixed():
             return self.losses(self.clip, images, text, heatmaps, relevance)

@@ -5,7 +5,7 @@ from collections.abc import Hashable, Sequence
 import torch
 from torch import Tensor
 
-from boxrefine_d2.networks.recurring import RecurringInputs
+from boxrefine_d2.networks.recurring import RecurringInputs, Row, pair_names
 
 from .clip import Clip
 from .relevance import relevance_grids, stretched
@@ -44,18 +44,13 @@ class PhraseTargets:
             images: (B, 3, S, S) RGB in [-1, 1].
             image_names: of images that come back unchanged; None for one that does not.
         """
-        names = image_names or [None] * len(images)
-        if any(name is None for name in names):
-            text = self.text(phrases)
-            grids = relevance_grids(self._clip, images, text, start_layer=self._start_layer)
-        else:
-            pairs = list(zip(images, phrases, strict=True))
-            rows = self._grids.rows(zip(names, phrases, strict=True), pairs, self._grid)
-            grids = torch.stack([row for (row,) in rows])
-        return stretched(grids, self._clip.side)
+        names = pair_names(image_names or [None] * len(images), phrases)
+        pairs = list(zip(images, phrases, strict=True))
+        rows = self._grids.batch(names, pairs, self._grids_of)
+        return stretched(torch.stack([row for (row,) in rows]), self._clip.side)
 
-    def _grid(self, pair: tuple[Tensor, str]) -> tuple[Tensor]:
-        image, phrase = pair
-        text = self.text([phrase])
-        grids = relevance_grids(self._clip, image[None], text, start_layer=self._start_layer)
-        return (grids[0].clone(),)
+    def _grids_of(self, pairs: Sequence[tuple[Tensor, str]]) -> list[Row]:
+        images = torch.stack([image for image, _ in pairs])
+        text = self.text([phrase for _, phrase in pairs])
+        grids = relevance_grids(self._clip, images, text, start_layer=self._start_layer)
+        return [(grid.clone(),) for grid in grids]

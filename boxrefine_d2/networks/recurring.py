@@ -1,7 +1,7 @@
 """Results for inputs that come back unchanged, computed once."""
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from torch import Tensor
 
@@ -61,6 +61,21 @@ class RecurringInputs:
         self._bytes += _size(row)
         while self._bytes > self._limit and len(self._rows) > 1:
             self._bytes -= _size(self._rows.pop(next(iter(self._rows))))
+
+
+def input_names(batched_inputs: Sequence[dict[str, Any]]) -> list[Hashable | None]:
+    """Return the names of inputs that come back unchanged; None for an input that does not."""
+    return [x.get("input_key") for x in batched_inputs]
+
+
+def pair_names(
+    names: Sequence[Hashable | None], phrases: Sequence[str]
+) -> list[tuple[Hashable, str] | None]:
+    """Return the names of inputs with their phrases; None for an input that does not come back."""
+    return [
+        None if name is None else (name, phrase)
+        for name, phrase in zip(names, phrases, strict=True)
+    ]
 
 
 def _size(row: Row) -> int:

@@ -20,14 +20,14 @@ from boxrefine_d2.errors import UserError
 from boxrefine_d2.networks import build_backbone
 from boxrefine_d2.networks.map_network import MapNetwork
 from boxrefine_d2.networks.padding import normalise_and_pad
-from boxrefine_d2.networks.recurring import RecurringInputs, Row
+from boxrefine_d2.networks.recurring import RecurringInputs, Row, input_names
 from boxrefine_d2.structures import FeatureMap, normalise, to_xyxy
 
 from .criterion import OBJECT
 from .drift import relative_shift
 from .map_detector import MapDetector, to_instances
 from .map_inputs import MapInput, build_map_input
-from .phased_refiner import DETECTOR, PhasedRefiner, input_names
+from .phased_refiner import DETECTOR, PhasedRefiner
 from .preservation import PreservationLoss
 
 

@@ -1,7 +1,6 @@
 """What every refinement shares: a network, its frozen copy and the detector h, of which one learns at a time."""
 
-from collections.abc import Sequence
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 import torch
 from torch import nn
@@ -92,8 +91,3 @@ class PhasedRefiner(nn.Module):
     def weight_distance(self) -> float:
         """Return the L2 distance of the network's parameters to those of its frozen copy."""
         return weight_distance(self.map_network, self.reference_network)
-
-
-def input_names(batched_inputs: Sequence[dict[str, Any]]) -> list[Any]:
-    """Return the names of inputs that come back unchanged; None for an input that does not."""
-    return [x.get("input_key") for x in batched_inputs]
