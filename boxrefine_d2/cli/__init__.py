@@ -25,6 +25,10 @@ VERBS: dict[str, tuple[str, str]] = {
     "match-points": ("match_points", "two images: points whose features correspond"),
     "compare-keys": ("compare_keys", "whether keys of one class are more alike than keys of two"),
     "pipeline": ("pipeline", "run the stages of a YAML file, and go on where they stopped"),
+    "config": (
+        "config_keys",
+        "print keys of the configuration: default, meaning, values, unit and source",
+    ),
     "doctor": ("doctor", "what is installed, and whether it works"),
     "convert dino-resnet": ("convert_dino_resnet", "DINO's ResNet-50 under Detectron2's names"),
     "convert grounding-checkpoint": (

@@ -7,7 +7,7 @@ from detectron2.config import CfgNode
 from fvcore.common.registry import Registry
 
 from boxrefine_d2.config import paper_profile
-from boxrefine_d2.config_checks import check_value
+from boxrefine_d2.config.checks import check_value
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.structures import FeatureMap, PseudoBoxes
 

@@ -19,6 +19,7 @@ _NORMS: dict[str, Callable[..., nn.Module]] = {
 }
 # last layer of each trunk
 _LAST = {"resnet50": "fc", "resnet18": "fc", "vgg16": "classifier.6", "small_cnn": "head.3"}
+TRUNKS = tuple(_LAST)
 SMALL_CNN_PLACES = 4
 # of the shortest side of a picture that each can read, pixels
 _LEAST_SIDE = {"resnet50": 1, "resnet18": 1, "vgg16": 32, "small_cnn": 4}

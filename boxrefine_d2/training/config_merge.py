@@ -7,7 +7,7 @@ from typing import Any
 
 from detectron2.config import CfgNode
 
-from boxrefine_d2.config_checks import check_value
+from boxrefine_d2.config.checks import check_value
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.files.names import user_name
 from boxrefine_d2.files.values import shown_value

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from detectron2.config import CfgNode, get_cfg
 
-from boxrefine_d2.config_checks import leaves
+from boxrefine_d2.config.checks import leaves
 from boxrefine_d2.data.dataset_spec import files_of_spec
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.files.outputs import is_same_file

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from boxrefine_d2.config import boxrefine_cfg
-from boxrefine_d2.config_checks import leaves
+from boxrefine_d2.config.checks import leaves
 
 # forms of code in YAML; each would make the file {mark}
 CODE = {

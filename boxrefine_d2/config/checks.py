@@ -1,13 +1,14 @@
-"""A value of the configuration against its key: the type of its default, finite numbers, and `LIMITS`."""
+"""A value of the configuration against its key: the type of its default, finite numbers, and its limit."""
 
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from boxrefine_d2.config_limits import LIMITS
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.files.names import can_be_path
 from boxrefine_d2.files.values import shown_value
+
+from .known import limit_of
 
 _MOST_WHOLE = 2**31 - 1
 _SCALARS = (bool, int, float, str)
@@ -29,7 +30,7 @@ def check_value(name: str, value: Any, default: Any, *, said: str = "") -> None:
     Raises: UserError that names the key, the value and what is allowed.
     """
     reason = _wrong_type(value, default) or _wrong_number(value)
-    limit = LIMITS.get(name)
+    limit = limit_of(name)
     if reason is None and limit is not None and not _holds(limit.holds, value):
         reason = f"must be {limit.allowed}"
     if reason:

@@ -1,0 +1,32 @@
+"""The sections that a configuration has beside Detectron2's, and what each of its keys may hold."""
+
+from collections.abc import Iterator
+
+from .detectron2_limits import DETECTRON2_LIMITS
+from .limits import Limit
+from .section import Section
+from .sections import OUR_SECTIONS
+
+_added: dict[str, Section] = {}
+
+
+def known_sections() -> Iterator[Section]:
+    """Yield our sections, then those of `know`."""
+    yield from OUR_SECTIONS
+    yield from _added.values()
+
+
+def know(section: Section) -> None:
+    """Add a section of another package, or replace it. Raises: ValueError for a name that one of our sections has."""
+    if section.name in {ours.name for ours in OUR_SECTIONS}:
+        raise ValueError(f"{section.name} is a section of boxrefine_d2; choose another name")
+    _added[section.name] = section
+
+
+def limit_of(name: str) -> Limit | None:
+    """Return what a key may hold besides the type of its default; None if that is all. Args: name: in full."""
+    for section in known_sections():
+        for full_name, key in section.full_keys():
+            if full_name == name:
+                return key.allowed
+    return DETECTRON2_LIMITS.get(name)

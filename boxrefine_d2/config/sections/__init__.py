@@ -1,0 +1,32 @@
+"""The sections of the configuration that are ours, one file a subject."""
+
+from ..section import Section
+from . import (
+    detectors,
+    discovery,
+    found,
+    grounding,
+    inputs,
+    mask_refinement,
+    model,
+    move,
+    pretraining,
+    refinement,
+)
+
+_SUBJECTS = (
+    inputs,
+    model,
+    discovery,
+    mask_refinement,
+    refinement,
+    grounding,
+    detectors,
+    pretraining,
+    move,
+    found,
+)
+
+OUR_SECTIONS: tuple[Section, ...] = tuple(
+    value for subject in _SUBJECTS for value in vars(subject).values() if isinstance(value, Section)
+)

@@ -1,0 +1,266 @@
+"""The rules that draw pseudo-boxes from a map, one section each. `mask_refinement.py` has those of their masks."""
+
+from ..limits import (
+    COSINE,
+    COUNT,
+    ONE_OR_MORE,
+    SHARE,
+    SOME_SHARE,
+    entry_of,
+    one_of,
+    text,
+    whole,
+)
+from ..section import OURS, Key, Section
+
+
+def max_objects(of: str) -> Key:
+    """The key MAX_OBJECTS of a rule whose source knows one object. Args: of: what further objects are components of."""
+    return Key(
+        1,
+        f"Largest number of objects in an image; more than 1 adds further components of {of}.",
+        ONE_OR_MORE,
+        source=OURS,
+    )
+
+
+def min_area(of: str = "grid") -> Key:
+    """The key MIN_AREA of a rule with several objects."""
+    return Key(
+        0.01,
+        f"Smallest share of the {of} that a further object covers.",
+        SHARE,
+        source=OURS,
+    )
+
+
+def tie_tolerance() -> Key:
+    """The key TIE_TOLERANCE of the rules that read an eigenvector."""
+    return Key(
+        1e-6,
+        "Cells whose |eigenvector| is within this share of the largest one tie, and the first is the seed; 0 is argmax.",
+        SHARE,
+        source=OURS,
+    )
+
+
+DISCOVERY = Section(
+    "DISCOVERY",
+    "The rule that turns the map into pseudo-boxes.",
+    {"NAME": Key("lost", "The rule.", entry_of("discovery.build.DISCOVERY_REGISTRY"))},
+)
+
+LOST = Section(
+    "DISCOVERY.LOST",
+    "LOST: the seed is the key with the fewest similar patches; similar patches near it are the object.",
+    {
+        "K_PATCHES": Key(
+            100, "Number of candidates for seed expansion.", ONE_OR_MORE, unit="patches"
+        ),
+        "CENTRE": Key(
+            False,
+            "Whether the image's mean key is subtracted first. It helps untrained networks, and DINO's little.",
+            source=OURS,
+        ),
+        "MAX_OBJECTS": max_objects("the foreground"),
+        "MIN_AREA": min_area(),
+    },
+    source="LOST (arXiv:2109.14279)",
+)
+
+TOKENCUT = Section(
+    "DISCOVERY.TOKENCUT",
+    "TokenCut: a normalised cut of the graph of patches.",
+    {
+        "TAU": Key(
+            0.2, "An edge exists where the cosine similarity of two patches is greater.", COSINE
+        ),
+        "EPS": Key(1e-5, "Weight of a pair of patches without an edge.", SOME_SHARE),
+        "TIE_TOLERANCE": tie_tolerance(),
+        "BILATERAL": Key(
+            False,
+            "Whether the image refines the masks, with the parameters of DISCOVERY.BILATERAL, as TokenCut's saliency "
+            "does.",
+        ),
+        "MAX_OBJECTS": max_objects("the foreground"),
+        "MIN_AREA": min_area(),
+    },
+    source="TokenCut (arXiv:2202.11539)",
+)
+
+DINO_SEG = Section(
+    "DISCOVERY.DINO_SEG",
+    "DINO-seg: the cells that hold most of a head's attention.",
+    {
+        "HEAD": Key(4, "Attention head, counted from 0.", COUNT),
+        "MASS": Key(0.6, "Share of the attention that is foreground.", SHARE),
+        "COMPONENT": Key(
+            "largest",
+            "Which component is the object. The release overlooks the last component.",
+            one_of("largest", "release"),
+        ),
+        "MAX_OBJECTS": max_objects("the foreground"),
+        "MIN_AREA": min_area(),
+    },
+    source="DINO (arXiv:2104.14294), as LOST's baseline (arXiv:2109.14279)",
+)
+
+REPRESENTER = Section(
+    "DISCOVERY.REPRESENTER",
+    "The bright part of a map of representer points.",
+    {
+        "THRESHOLD": Key(
+            0.5,
+            "Foreground is above this value of the map in [0, 1].",
+            SHARE,
+            source=f"{OURS}; the supplement leaves it open",
+        ),
+        "UPSAMPLE": Key(True, "Whether the map is resized to pixels before the threshold."),
+        "MAX_OBJECTS": max_objects("the foreground"),
+        "MIN_AREA": min_area(),
+    },
+    source="representer point selection, supplement",
+)
+
+ENSEMBLE = Section(
+    "DISCOVERY.ENSEMBLE",
+    "The boxes on which several rules agree.",
+    {
+        "RULES": Key(
+            "lost,tokencut",
+            "The rules. All of them read the same facet.",
+            text("names of discovery.build.DISCOVERY_REGISTRY, comma-separated"),
+        ),
+        "MIN_AGREEMENT": Key(
+            0.5, "Smallest mean IoU with the nearest boxes of the other rules.", SHARE
+        ),
+        "MAX_OBJECTS": Key(1, "Largest number of objects in an image.", ONE_OR_MORE),
+        "MAX_IOU": Key(0.5, "Of two boxes that overlap by more, the better one is kept.", SHARE),
+    },
+    source=OURS,
+)
+
+MASKCUT = Section(
+    "DISCOVERY.MASKCUT",
+    "MaskCut: repeated normalised cuts, on the backbone dino_vitb8.",
+    {
+        "N_MASKS": Key(3, "Number of rounds, and so of masks at most.", ONE_OR_MORE),
+        "TAU": Key(
+            0.15, "An edge exists where the cosine similarity of two patches is greater.", COSINE
+        ),
+        "EPS": Key(1e-5, "Weight of a pair of patches without an edge.", SOME_SHARE),
+        "TIE_TOLERANCE": tie_tolerance(),
+        "INPUT_SIDE": Key(
+            480,
+            "Side of the square to which images are squeezed; 0 keeps their shape.",
+            whole(0, 16_384),
+            unit="pixels",
+        ),
+        "MAX_CORNERS": Key(
+            2, "A side with more corners of the grid is the background.", whole(0, 4)
+        ),
+        "FLIP_ON_TWO_CORNERS": Key(
+            False,
+            "Whether two corners are enough for the background, as a thesis on MaskCut has it. False is the code.",
+        ),
+        "MAX_IOU": Key(0.5, "Largest IoU with the mask of the round before.", SHARE),
+        "MIN_AREA": Key(0.01, "Smallest share of the grid that a mask covers.", SHARE),
+        "REPEAT_REJECTED": Key(
+            True,
+            "Whether a rejected mask is cut again and then emitted, as in the code. False: it ends the rounds.",
+        ),
+        "MASK_AFFINITY": Key(
+            False,
+            "Whether affinities of found objects are 0, so that they leave the graph, as the same thesis has it. "
+            "False is the code: their features are 0, and their affinities eps.",
+        ),
+        "CRF": Key(
+            True,
+            "Whether the image refines the masks, with the parameters of DISCOVERY.CRF. Needs the extra `crf`.",
+        ),
+    },
+    source="CutLER (arXiv:2301.11320) and its code",
+)
+
+MOVE = Section(
+    "DISCOVERY.MOVE",
+    "The components of a segmenter's mask, on the backbones move_*.",
+    {
+        "MASK_THRESH": Key(0.5, "Foreground is above this value of the mask.", SHARE),
+        "MIN_SIDE": Key(
+            0.05,
+            "A component is left out if its rectangle is no larger than the square of this side.",
+            SHARE,
+            unit="share of the image's height",
+        ),
+        "RANK_BY": Key(
+            "pixels",
+            "What makes a component the largest. The release counts the rectangle.",
+            one_of("pixels", "rectangle"),
+        ),
+        "MAXIMA": Key(
+            "exclusive",
+            "What x2 and y2 are. The release's are inclusive, one pixel short.",
+            one_of("exclusive", "inclusive"),
+        ),
+        "FALLBACK": Key(
+            "image",
+            "The box where there is no component. The release's is the square [0, 0, H - 1, H - 1].",
+            one_of("image", "square"),
+        ),
+        "MAX_OBJECTS": max_objects("the mask"),
+        "MIN_AREA": min_area("image"),
+    },
+    source="Box-based Refinement (ICCV 2023); where it is silent, its release",
+)
+
+FOUND = Section(
+    "DISCOVERY.FOUND",
+    "The components of the mask of FOUND's head, on the backbones found_*.",
+    {
+        "MASK_THRESH": Key(0.5, "Foreground is above this value of the mask.", SHARE),
+        "MAX_OBJECTS": max_objects("the mask"),
+        "MIN_AREA": min_area(),
+    },
+    source="FOUND (arXiv:2212.07834)",
+)
+
+CONTOURS = Section(
+    "DISCOVERY.CONTOURS",
+    "The contours of a heatmap. The release sets NORMALISE and QUANTISE True, SCORE thresholded, NMS_FORMAT xywh and "
+    "FALLBACK pixels.",
+    {
+        "NORMALISE": Key(False, "Whether the heatmap is scaled to [0, 1]."),
+        "QUANTISE": Key(False, "Whether values are rounded to the grey levels of a coloured map."),
+        "THRESHOLD": Key(0.5, "Share of the maximum from which a pixel is bright.", SHARE),
+        "MIN_AREA": Key(
+            0.05,
+            "A box covers more than this share of the image. The paper's numbers use it and its text does not state it; "
+            "WWbL's code has 0.",
+            SHARE,
+        ),
+        "SCORE": Key(
+            "heatmap",
+            "The score is the mean of the heatmap in the box; thresholded: pixels that are not bright count as 0.",
+            one_of("heatmap", "thresholded"),
+        ),
+        "NMS_IOU": Key(0.05, "Of two boxes that overlap by more, the better one is kept.", SHARE),
+        "NMS_FORMAT": Key(
+            "xyxy",
+            "Frame of the boxes in NMS. With xywh, sizes are read as corners.",
+            one_of("xyxy", "xywh"),
+        ),
+        "DROP_RATIO": Key(
+            0.5, "Boxes with less than this share of the best score are dropped.", SHARE
+        ),
+        "FALLBACK": Key(
+            "none",
+            "What an image without a box gets: nothing, or two boxes of one pixel.",
+            one_of("none", "pixels"),
+        ),
+        "MAX_OBJECTS": Key(
+            10, "Largest number of boxes in an image: as many as h has slots.", ONE_OR_MORE
+        ),
+    },
+    source="Box-based Refinement (ICCV 2023) and WWbL (arXiv:2206.09358)",
+)
