@@ -17,9 +17,9 @@ from boxrefine_d2.data import ImageReadError, LoadedDataset
 from boxrefine_d2.data.mappers import WholeImageMapper
 from boxrefine_d2.data.records import Record
 from boxrefine_d2.errors import UserError, check_choice
+from boxrefine_d2.masks.segmentation import checked_rle
 from boxrefine_d2.networks import MapNetwork, read_map
 from boxrefine_d2.structures import FeatureMap
-from boxrefine_d2.structures.segmentation import checked_rle
 
 from .cells import cell_centres, cells_in_box, cells_in_mask
 

@@ -15,7 +15,7 @@ from boxrefine_d2.data import PseudoLabels
 from boxrefine_d2.data.images import SCENES_PREFIX
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.files.image_names import DIFFERENT, compare_names
-from boxrefine_d2.structures.segmentation import checked_rle
+from boxrefine_d2.masks.segmentation import checked_rle
 
 from .figures import COLOURS, INK, draw_box, encode
 

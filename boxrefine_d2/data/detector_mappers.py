@@ -11,7 +11,7 @@ from detectron2.data import transforms as T
 from PIL import Image
 
 from boxrefine_d2.errors import UserError, check_choice
-from boxrefine_d2.structures.segmentation import compressed_rle
+from boxrefine_d2.masks.segmentation import compressed_rle
 
 from .images import CachedReader, ImageReadError
 from .mappers import image_tensor, resized_sample

@@ -8,7 +8,7 @@ import numpy as np
 from pycocotools import mask as mask_codec
 
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.structures.segmentation import Rle, checked_rles
+from boxrefine_d2.masks.segmentation import Rle, checked_rles
 
 from .coco_matching import MAX_DETECTIONS, BoolArray, FloatArray, ImageOutcome, match_image
 from .ground_truth import CorLocProtocol, Record, ground_truth_boxes

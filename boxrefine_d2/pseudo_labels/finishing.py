@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as mask_codec
 
-from boxrefine_d2.discovery.mask_steps import GridMasks, MaskSteps
 from boxrefine_d2.interrupts import sigint_blocked
+from boxrefine_d2.masks.steps import GridMasks, MaskSteps
 from boxrefine_d2.structures import FeatureMap, PseudoBoxes
 
 Annotation = dict[str, Any]

@@ -22,7 +22,7 @@ from boxrefine_d2.files.values import (
     shown_value,
     size_problem,
 )
-from boxrefine_d2.structures.segmentation import compressed_rle, plain_segmentation
+from boxrefine_d2.masks.segmentation import compressed_rle, plain_segmentation
 
 from ..image_files import ImageFinder
 from ..images import header_size

@@ -3,15 +3,15 @@ import math
 import numpy as np
 import pytest
 
-from boxrefine_d2.discovery.bilateral import (
+from boxrefine_d2.errors import UserError
+from boxrefine_d2.masks.agreement import mask_iou
+from boxrefine_d2.masks.bilateral import (
     BilateralSolver,
     bilateral_grid,
     bilateral_masks,
     bistochastic,
     region_of,
 )
-from boxrefine_d2.discovery.mask_agreement import mask_iou
-from boxrefine_d2.errors import UserError
 
 SIGMAS = {"sigma_spatial": 16.0, "sigma_luma": 16.0, "sigma_chroma": 8.0}
 SOLVER = SIGMAS | {

@@ -8,8 +8,8 @@ from pycocotools import mask as mask_codec
 
 from boxrefine_d2.data import images
 from boxrefine_d2.files.values import MAX_IMAGE_PIXELS
-from boxrefine_d2.structures.rle_counts import all_fill
-from boxrefine_d2.structures.segmentation import MAX_PIXELS, checked_rles
+from boxrefine_d2.masks.rle_counts import all_fill
+from boxrefine_d2.masks.segmentation import MAX_PIXELS, checked_rles
 
 SIZE = (37, 23)
 

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from boxrefine_d2.discovery import build_rule, rule_parameters
-from boxrefine_d2.discovery import crf as crf_module
-from boxrefine_d2.discovery.mask_steps import GridMasks, MaskSteps
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.masks import crf as crf_module
+from boxrefine_d2.masks.steps import GridMasks, MaskSteps
 from boxrefine_d2.pseudo_labels.finishing import annotations_of
 
 

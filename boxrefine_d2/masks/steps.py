@@ -9,7 +9,7 @@ import torch
 
 from boxrefine_d2.structures import mask_to_box
 
-from .mask_frames import Upsampling, grid_mask_to_input, input_mask_to_image
+from .resizing import Upsampling, grid_mask_to_input, input_mask_to_image
 
 # (image (H, W, 3) uint8 RGB, masks (N, H, W) bool) -> masks; empty where one is rejected
 MaskRefinement = Callable[[np.ndarray, np.ndarray], np.ndarray]

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from boxrefine_d2.discovery.crf import crf_masks, require_pydensecrf, unary_energy
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.masks.crf import crf_masks, require_pydensecrf, unary_energy
 
 CRF = {
     "smooth_xy": 3.0,

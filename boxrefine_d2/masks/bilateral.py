@@ -12,8 +12,8 @@ from scipy.sparse.linalg import cg
 
 from boxrefine_d2.errors import UserError, check_choice
 
-from .mask_agreement import unless_changed
-from .rgb_image import check_masks, check_rgb
+from .agreement import unless_changed
+from .checks import check_masks, check_rgb
 
 # RGB to luma and chroma (JPEG) in millionths. The products are whole numbers and exact in float64, so grey pixels,
 # which lie on the border between two cells of chroma, fall into the same one on every machine.

@@ -11,8 +11,8 @@ from scipy import ndimage
 
 from boxrefine_d2.errors import UserError
 
-from .mask_agreement import unless_changed
-from .rgb_image import check_masks, check_rgb
+from .agreement import unless_changed
+from .checks import check_masks, check_rgb
 
 
 def require_pydensecrf() -> Any:

@@ -3,8 +3,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from boxrefine_d2.discovery.mask_frames import grid_mask_to_input, input_mask_to_image
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.masks.resizing import grid_mask_to_input, input_mask_to_image
 from boxrefine_d2.structures import cell_box_to_input, mask_to_box
 
 
