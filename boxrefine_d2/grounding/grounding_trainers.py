@@ -11,7 +11,7 @@ from torch import nn
 
 from boxrefine_d2.data.dataset_spec import register_spec
 from boxrefine_d2.data.loaders import WholeImageLoader, equal_size_batches
-from boxrefine_d2.data.phrase_mapper import (
+from boxrefine_d2.data.mappers.phrase import (
     PhraseMapper,
     QueryMapper,
     check_phrases,

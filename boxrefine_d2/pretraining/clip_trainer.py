@@ -8,7 +8,7 @@ from typing import Any
 from detectron2.config import CfgNode
 from detectron2.utils import comm
 
-from boxrefine_d2.data.phrase_mapper import PhraseMapper, check_phrases, phrases_of
+from boxrefine_d2.data.mappers.phrase import PhraseMapper, check_phrases, phrases_of
 from boxrefine_d2.language import Clip
 from boxrefine_d2.language.loading import quiet
 from boxrefine_d2.training.product_file import facts

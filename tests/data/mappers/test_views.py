@@ -3,9 +3,9 @@ import pytest
 import torch
 from PIL import Image
 
-from boxrefine_d2.data.crops import MultiCropSettings, PasteSettings, ViewsMapper
 from boxrefine_d2.data.images import CachedReader, read_image
-from boxrefine_d2.data.paste_masks import MAX_REGIONS, paste_masks
+from boxrefine_d2.data.mappers.paste_masks import MAX_REGIONS, paste_masks
+from boxrefine_d2.data.mappers.views import MultiCropSettings, PasteSettings, ViewsMapper
 
 CROPS = MultiCropSettings(
     global_size=32, global_area=(0.4, 1), local_size=16, local_area=(0.05, 0.4), local_crops=3

@@ -13,8 +13,9 @@ from PIL import Image
 from pycocotools import mask as mask_codec
 from torch.testing import assert_close
 
-from boxrefine_d2.data.detector_mappers import DetectorMapper, ShortEdgeMapper, numpy_draws
 from boxrefine_d2.data.images import ImageReadError
+from boxrefine_d2.data.mappers.detector import DetectorMapper, ShortEdgeMapper
+from boxrefine_d2.data.mappers.draws import numpy_draws
 from boxrefine_d2.errors import UserError
 
 HEIGHT, WIDTH = 20, 40

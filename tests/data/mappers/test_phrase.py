@@ -5,7 +5,7 @@ import pytest
 
 from boxrefine_d2.data import load_spec
 from boxrefine_d2.data.mappers import SquareMapper
-from boxrefine_d2.data.phrase_mapper import (
+from boxrefine_d2.data.mappers.phrase import (
     PhraseMapper,
     QueryMapper,
     check_phrases,

@@ -1,4 +1,4 @@
-"""Training input of a network that reads pictures and phrases."""
+"""Input of a network that reads images and phrases, for training and for testing."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +11,9 @@ from torchvision.transforms import InterpolationMode
 
 from boxrefine_d2.errors import UserError
 
-from .mappers import SquareMapper, resized_sample, torch_draws
+from .draws import torch_draws
+from .square import SquareMapper
+from .whole_image import resized_sample
 
 _WORDS = 1  # keeps the draws of words apart from those of the picture
 

@@ -1,7 +1,5 @@
 """From a record to what Detectron2's detectors read: images by their shorter edge, boxes and masks as instances."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -13,21 +11,11 @@ from PIL import Image
 from boxrefine_d2.errors import UserError, check_choice
 from boxrefine_d2.masks.segmentation import compressed_rle
 
-from .images import CachedReader, ImageReadError
-from .mappers import image_tensor, resized_sample
+from ..images import CachedReader, ImageReadError
+from .draws import numpy_draws
+from .whole_image import image_tensor, resized_sample
 
 SAMPLINGS = ("choice", "range")  # of lengths of the shorter edge
-
-
-@contextmanager
-def numpy_draws(entropy: np.random.SeedSequence) -> Iterator[None]:
-    """Inside, NumPy's global generator, which Detectron2's transforms use, draws what `entropy` says."""
-    before = np.random.get_state()  # noqa: NPY002
-    np.random.seed(entropy.generate_state(1)[0])  # noqa: NPY002
-    try:
-        yield
-    finally:
-        np.random.set_state(before)  # noqa: NPY002
 
 
 class DetectorMapper:
