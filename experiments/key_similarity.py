@@ -1,8 +1,8 @@
-"""The table of keys in docs/small_world.md.
+"""The table of keys in docs/results/small_world.md.
 
-    python docs/key_similarity.py               # runs tools/compare_keys.py and keeps its numbers and its picture
+    python experiments/key_similarity.py               # runs tools/compare_keys.py and keeps its numbers and its picture
 
-docs/small_world.py writes the page.
+experiments/small_world.py writes the page.
 """
 
 import argparse
@@ -16,10 +16,10 @@ from typing import Any
 from boxrefine_d2.errors import CommandParser, UserError, run_command
 from boxrefine_d2.evaluation import write_json
 
-DOCS = Path(__file__).parent
-ROOT = DOCS.parent
-KEPT = DOCS / "small_world" / "key_similarity.json"
-PICTURE = KEPT.with_suffix(".png")
+HERE = Path(__file__).parent
+ROOT = HERE.parent
+KEPT = HERE / "small_world" / "key_similarity.json"
+FIGURE = ROOT / "docs" / "figures" / "key_similarity.png"
 DATA = "cutouts_val"
 # a row of the table: its title, and what compare_keys.py is told
 ROWS = {
@@ -43,7 +43,7 @@ MEASURES = {
 
 
 def run(output: Path) -> None:
-    """Runs the command for each row; keeps the areas, and the picture of the first. Raises: UserError if it fails."""
+    """Runs the command for each row; keeps the areas, and the figure of the first. Raises: UserError if it fails."""
     found: dict[str, Any] = {}
     for number, (title, arguments) in enumerate(ROWS.items()):
         folder = output / str(number)
@@ -57,7 +57,7 @@ def run(output: Path) -> None:
             "auc": {measure: content["measures"][measure]["auc"] for measure in MEASURES},
         }
         if number == 0:
-            shutil.copyfile(ROOT / folder / "key_similarity.png", PICTURE)
+            shutil.copyfile(ROOT / folder / "key_similarity.png", FIGURE)
     write_json(KEPT, found)
 
 

@@ -1,6 +1,6 @@
 """CorLoc of LOST on the keys of `dino_mini`, beside random networks and centred boxes: the table of its model card.
 
-    python docs/measure_backbone.py --data scenes:val cutouts_val --output output/backbone
+    python experiments/measure_backbone.py --data scenes:val cutouts_val --output output/backbone
 
 For each data set: LOST with and without `centre`, on the shipped weights and on three random seeds of the same net, by
 the commands discover.py and evaluate.py; and the best of all centred boxes of the image's own aspect. What is already

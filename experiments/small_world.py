@@ -1,9 +1,9 @@
-"""The measurements of docs/small_world.md.
+"""The measurements of docs/results/small_world.md.
 
-    python docs/small_world.py --run [NAME ...]     # runs what is missing (all settings, or those named), then writes
-    python docs/small_world.py                      # writes the page anew from docs/small_world/*.json
+    python experiments/small_world.py --run [NAME ...]     # runs what is missing (all settings, or those named), then writes
+    python experiments/small_world.py                      # writes the page anew from experiments/small_world/*.json
 
-Each setting of small_world.yaml is one run of tools/run_demo.py; what it found is kept in docs/small_world/NAME.json.
+Each setting of small_world.yaml is one run of tools/run_demo.py; what it found is kept in experiments/small_world/NAME.json.
 """
 
 import argparse
@@ -26,9 +26,10 @@ from boxrefine_d2.evaluation import write_json
 from boxrefine_d2.files.safe_yaml import read_yaml
 from boxrefine_d2.report.training_charts import CHARTS
 
-DOCS = Path(__file__).parent
-ROOT = DOCS.parent
-KEPT = DOCS / "small_world"
+HERE = Path(__file__).parent
+ROOT = HERE.parent
+KEPT = HERE / "small_world"
+PAGE = ROOT / "docs" / "results" / "small_world.md"
 CONFIG = "configs/demo/small_world.yaml"
 NOT_RUN = "Not run yet"
 # what a check of the safety stop measures without labels
@@ -49,7 +50,7 @@ KEYS = (
 
 def settings() -> list[dict[str, Any]]:
     """The entries of small_world.yaml, in order."""
-    return read_yaml(DOCS / "small_world.yaml", "settings file")
+    return read_yaml(HERE / "small_world.yaml", "settings file")
 
 
 def demo_command(setting: dict[str, Any], output: Path) -> list[str]:
@@ -102,7 +103,7 @@ def work(args: argparse.Namespace) -> None:
     """What the arguments ask for."""
     if args.run is not None:
         run(args.run, args.output)
-    (DOCS / "small_world.md").write_text(page(), encoding="utf-8")
+    PAGE.write_text(page(), encoding="utf-8")
 
 
 def page() -> str:
@@ -114,7 +115,7 @@ def page() -> str:
     }
     if "main" not in found:
         raise UserError(
-            f"no {KEPT / 'main.json'}: run `python docs/small_world.py --run main` first"
+            f"no {KEPT / 'main.json'}: run `python experiments/small_world.py --run main` first"
         )
     text = (KEPT / "text.md").read_text(encoding="utf-8")
     parts = {

@@ -1,10 +1,10 @@
-"""The tables of phrases in docs/small_world.md.
+"""The tables of phrases in docs/results/small_world.md.
 
-    python docs/grounding.py --seeds 0,1,2                 # runs the pipeline as far as it is not done, and keeps what it found
-    python docs/grounding.py --seeds 0 clip=FOLDER         # with another CLIP
+    python experiments/grounding.py --seeds 0,1,2                 # runs the pipeline as far as it is not done, and keeps what it found
+    python experiments/grounding.py --seeds 0 clip=FOLDER         # with another CLIP
 
-Each seed is a run of configs/pipelines/grounding.yaml. What it found is kept in docs/small_world/grounding.json, percents and
-which phrases of which image were hit; docs/small_world.py writes the page.
+Each seed is a run of configs/pipelines/grounding.yaml. What it found is kept in experiments/small_world/grounding.json, percents and
+which phrases of which image were hit; experiments/small_world.py writes the page.
 """
 
 import argparse

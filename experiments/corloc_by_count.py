@@ -1,6 +1,6 @@
 """CorLoc and the area of boxes by how many objects an image has: where do two methods differ?
 
-python docs/corloc_by_count.py --gt SPEC FILE.json [FILE.json ...]
+python experiments/corloc_by_count.py --gt SPEC FILE.json [FILE.json ...]
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""What scripts of docs/small_world.md share: they run pipelines, keep what these found, and write tables of it."""
+"""What scripts of docs/results/small_world.md share: they run pipelines, keep what these found, and write tables of it."""
 
 import json
 import shlex

@@ -1,4 +1,4 @@
-"""Draws docs/data_flow.png, the picture of the README:  python docs/draw_data_flow.py [OUTPUT]
+"""Draws docs/figures/data_flow.png, the figure of docs/design/architecture.md:  python experiments/draw_data_flow.py [OUTPUT]
 
 Its four tiles are what the package computes: a scene of scenes:val, the keys of `dino_mini`, LOST's degrees, seed and
 component on them, and LOST's box. The scene is one where it works. h and the refined f are words only, as nothing is
@@ -146,4 +146,4 @@ def draw(found: SimpleNamespace, output: str) -> None:
 
 
 if __name__ == "__main__":
-    draw(compute(SCENE), sys.argv[1] if sys.argv[1:] else "docs/data_flow.png")
+    draw(compute(SCENE), sys.argv[1] if sys.argv[1:] else "docs/figures/data_flow.png")

@@ -8,7 +8,7 @@ import pytest
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.training.setup import load_config
 
-DOCS = Path(__file__).parents[2] / "docs"
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -219,7 +219,7 @@ def test_the_drift_table_orders_signals_and_corloc(script):
 
 def test_the_committed_page_is_what_the_kept_results_give(load_script):
     page = load_script("small_world").page()
-    assert (DOCS / "small_world.md").read_text(encoding="utf-8") == page
+    assert (ROOT / "docs/results/small_world.md").read_text(encoding="utf-8") == page
 
 
 def test_every_setting_is_a_valid_change_of_the_configuration(script):
@@ -228,7 +228,7 @@ def test_every_setting_is_a_valid_change_of_the_configuration(script):
     for setting in script.settings():
         command = script.demo_command(setting, Path("out"))
         opts = command[command.index(f"out/{setting['name']}") + 1 :]
-        cfg = load_config(str(DOCS.parent / script.CONFIG), opts)
+        cfg = load_config(str(ROOT / script.CONFIG), opts)
         for key, value in setting.get("opts", {}).items():
             node = cfg
             for part in key.split("."):

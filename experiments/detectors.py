@@ -1,10 +1,10 @@
-"""The tables of detectors in docs/small_world.md.
+"""The tables of detectors in docs/results/small_world.md.
 
-    python docs/detectors.py --seeds 0,1,2      # runs both pipelines below as far as they are not done, and keeps the results
-    python docs/detectors.py --seeds 3          # one more seed
+    python experiments/detectors.py --seeds 0,1,2      # runs both pipelines below as far as they are not done, and keeps the results
+    python experiments/detectors.py --seeds 3          # one more seed
 
 Labels are made once, by configs/pipelines/small_world_labels.yaml; detectors once a seed, by small_world.yaml. What they
-found is kept in docs/small_world/detectors.json; docs/small_world.py writes the page.
+found is kept in experiments/small_world/detectors.json; experiments/small_world.py writes the page.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""The scripts of docs/, which is no package."""
+"""The programs of experiments/, which is no package."""
 
 import importlib
 import sys
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-DOCS = Path(__file__).parents[2] / "docs"
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 
 
 @pytest.fixture
@@ -14,10 +14,10 @@ def load_script():
     """Takes a script's name, returns it as a module."""
 
     def load(name):
-        sys.path.insert(0, str(DOCS))
+        sys.path.insert(0, str(EXPERIMENTS))
         try:
             return importlib.import_module(name)
         finally:
-            sys.path.remove(str(DOCS))
+            sys.path.remove(str(EXPERIMENTS))
 
     return load
