@@ -27,6 +27,7 @@ from kept_results import (
 )
 
 from boxrefine_d2.errors import CommandParser, run_command
+from boxrefine_d2.evaluation import sources
 from boxrefine_d2.report import Estimate, mean_with_interval, paired_gain
 from boxrefine_d2.report.grounding_run import read_grounding_run
 
@@ -39,13 +40,13 @@ CLIP, CENTRE, RANDOM = "CLIP's relevance map", "the image's centre", "a random p
 G, REFINED, H, SHUFFLED = "*g*", "*g^h*", "*h*", "*g* with phrases of other images"
 # who finds, by title; the last three are controls
 FINDERS: dict[str, Finder] = {
-    CLIP: ("train", "clip"),
-    G: ("train", "g"),
-    REFINED: ("refine", "refined"),
-    H: ("refine", "h"),
-    SHUFFLED: ("train", "shuffled"),
-    CENTRE: ("train", "centre"),
-    RANDOM: ("train", "random"),
+    CLIP: ("train", sources.CLIP),
+    G: ("train", sources.G),
+    REFINED: ("refine", sources.REFINED),
+    H: ("refine", sources.DETECTOR),
+    SHUFFLED: ("train", sources.SHUFFLED),
+    CENTRE: ("train", sources.CENTRE),
+    RANDOM: ("train", sources.RANDOM),
 }
 # what is compared, phrase by phrase: the second one less the first
 PAIRS = ((SHUFFLED, G), (CENTRE, G), (RANDOM, G), (CLIP, G), (G, REFINED), (G, H))
@@ -60,11 +61,15 @@ REFINEMENTS = {
 SEED_BY_SEED: dict[str, Finder] = {
     G: FINDERS[G],
     REFINED: FINDERS[REFINED],
-    "*g*, boxes at 0.5": ("half", "before"),
-    **{title: (stage, "refined") for title, stage in REFINEMENTS.items()},
+    "*g*, boxes at 0.5": ("half", sources.BEFORE),
+    **{title: (stage, sources.REFINED) for title, stage in REFINEMENTS.items()},
 }
 # of each refinement what is shown: the metric, and the source with its title
-SHOWN = (("pointing", "refined", REFINED), ("box_acc", "refined", REFINED), ("box_acc", "h", H))
+SHOWN = (
+    ("pointing", sources.REFINED, REFINED),
+    ("box_acc", sources.REFINED, REFINED),
+    ("box_acc", sources.DETECTOR, H),
+)
 
 
 def run(seeds: Sequence[str], output: Path, changes: Sequence[str] = ()) -> None:

@@ -23,6 +23,7 @@ from scipy.stats import spearmanr
 
 from boxrefine_d2.errors import CommandParser, UserError, run_command
 from boxrefine_d2.evaluation import write_json
+from boxrefine_d2.evaluation.sources import DETECTOR, REFINED
 from boxrefine_d2.files.safe_yaml import read_yaml
 from boxrefine_d2.report.training_charts import CHARTS
 
@@ -146,8 +147,10 @@ def claim(setting: dict[str, Any], result: dict[str, Any]) -> str:
         "|---|---|---|---|---|---|",
     ]
     for data, found in result["datasets"].items():
-        columns = [(found["corloc"][source], False) for source in (rule, "h", "refined")]
-        columns += [(found["gain"][f"{source}_minus_{rule}"], True) for source in ("refined", "h")]
+        columns = [(found["corloc"][source], False) for source in (rule, DETECTOR, REFINED)]
+        columns += [
+            (found["gain"][f"{source}_minus_{rule}"], True) for source in (REFINED, DETECTOR)
+        ]
         cells = [interval(*column) for column in columns]
         lines.append(f"| `{data}`, {found['images']} | {' | '.join(cells)} |")
         for index, seed in enumerate(result["seeds"]):
@@ -170,8 +173,8 @@ def settings_table(found: dict[str, tuple[dict[str, Any], dict[str, Any]]]) -> s
         cells = [setting["title"], str(len(result["seeds"]))]
         for name in names:
             data = result["datasets"][name]
-            cells.append(interval(data["gain"]["refined_minus_lost"], True))
-            cells.append(f"{data['corloc']['h']['mean']:.1f}")
+            cells.append(interval(data["gain"][f"{REFINED}_minus_lost"], True))
+            cells.append(f"{data['corloc'][DETECTOR]['mean']:.1f}")
         for key, digits in (("h_hits_pseudo_box", 1), ("boxes_changed", 1), ("feature_shift", 3)):
             mean = statistics.mean(record[key] for record in result["records"])
             cells.append(f"{mean:.{digits}f}")

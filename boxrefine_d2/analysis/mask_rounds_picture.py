@@ -9,13 +9,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from pycocotools import mask as mask_codec
 
 from boxrefine_d2.data import PseudoLabels
 from boxrefine_d2.data.images import SCENES_PREFIX
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.files.image_names import DIFFERENT, compare_names
-from boxrefine_d2.masks.segmentation import checked_rle
+from boxrefine_d2.masks.coding import decode_mask
 
 from .figures import COLOURS, INK, draw_box, encode
 
@@ -85,7 +84,7 @@ def _mask(entry: Annotation, size: tuple[int, int]) -> np.ndarray | None:
     if not entry.get("segmentation"):
         return None
     try:
-        return mask_codec.decode(checked_rle(entry["segmentation"], size)).astype(bool)
+        return decode_mask(entry["segmentation"], size)
     except ValueError as error:
         raise UserError(f"annotation {entry.get('id')!r} of the detections: {error}") from error
 

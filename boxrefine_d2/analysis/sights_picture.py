@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from boxrefine_d2.files.names import shown_name
-from boxrefine_d2.structures import DescribedObject
+from boxrefine_d2.structures import DescribedObject, to_xywh
 
 from .figures import CASING, COLOURS, INK, draw_box, encode
 
@@ -90,5 +90,4 @@ def _heatmap(axes: Axes, picture: np.ndarray, sight: DescribedObject, colour: st
 
 def _box(axes: Axes, sight: DescribedObject, colour: str) -> None:
     if sight.found.box is not None:
-        x1, y1, x2, y2 = sight.found.box
-        draw_box(axes, (x1, y1, x2 - x1, y2 - y1), colour)
+        draw_box(axes, to_xywh(sight.found.box), colour)

@@ -20,7 +20,7 @@ from boxrefine_d2.grounding.grounding_command import (
     squeezed_sample,
 )
 from boxrefine_d2.networks.device import default_device
-from boxrefine_d2.structures import DescribedObject
+from boxrefine_d2.structures import DescribedObject, to_xywh
 
 EXAMPLES = (
     "boxrefine describe photo.jpg --output named.png",
@@ -101,8 +101,8 @@ def record(sight: DescribedObject) -> dict[str, object]:
     return {
         "caption": sight.phrase,
         "regions": sight.regions,
-        "bbox": None if box is None else [box[0], box[1], box[2] - box[0], box[3] - box[1]],
-        "boxes": [[x1, y1, x2 - x1, y2 - y1] for x1, y1, x2, y2 in sight.found.boxes],
+        "bbox": None if box is None else to_xywh(box),
+        "boxes": [to_xywh(one) for one in sight.found.boxes],
         "point": sight.found.point,
         "score": sight.found.score,
     }

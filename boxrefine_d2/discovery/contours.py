@@ -9,7 +9,7 @@ from functools import cache
 import numpy as np
 import torch
 from torch import Tensor
-from torchvision.ops import nms
+from torchvision.ops import box_convert, nms
 
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.masks.borders import border_boxes
@@ -130,8 +130,7 @@ class Contours(DiscoveryRule):
 
     def _best(self, boxes: Tensor, scores: Tensor, size: tuple[int, int]) -> PseudoBoxes:
         """What is left of (N, 4) boxes and (N,) scores, N >= 1, best first."""
-        corners, sides = boxes[:, :2], boxes[:, 2:] - boxes[:, :2]
-        read = torch.cat([corners, sides], dim=1) if self.nms_on_sizes else boxes
+        read = box_convert(boxes, "xyxy", "xywh") if self.nms_on_sizes else boxes
         kept = nms(read, scores.float(), self.nms_iou)
         least = self.drop_ratio * scores.max()
         kept = kept[scores[kept] > least if self.quantise else scores[kept] >= least]
