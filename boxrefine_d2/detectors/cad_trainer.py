@@ -128,7 +128,7 @@ class CADTrainer(Trainer):
 
     def record(self) -> dict[str, Any]:
         """How long it took and how many images it saw."""
-        return self.seen(self._steps)
+        return self.stream_record(self._steps)
 
 
 class _PreciseBN(hooks.PreciseBN):

@@ -68,14 +68,17 @@ class Finisher:
         self._pool = pool
         self._waiting: deque[tuple[Any, Future | list[list[Annotation]]]] = deque()
 
-    def add(self, what: Any, work: Work) -> Iterator[tuple[Any, list[list[Annotation]]]]:
-        """Takes a batch in; yields those that are finished, at the latest once too many wait."""
+    def add(self, batch: Any, work: Work) -> Iterator[tuple[Any, list[list[Annotation]]]]:
+        """Take a batch in; yield those that are finished, at the latest once too many wait.
+
+        Args: batch: what comes back beside the annotations.
+        """
         done: Future | list[list[Annotation]]
         if self._pool is None:
             done = _annotations_of_batch(work, self.steps)
         else:
             done = self._pool.submit(_annotations_of_batch, work, self.steps)
-        self._waiting.append((what, done))
+        self._waiting.append((batch, done))
         yield from self._take(BATCHES_AHEAD if self._pool else 0)
 
     def rest(self) -> Iterator[tuple[Any, list[list[Annotation]]]]:
@@ -84,13 +87,13 @@ class Finisher:
 
     def _take(self, left: int) -> Iterator[tuple[Any, list[list[Annotation]]]]:
         while self._waiting:
-            what, done = self._waiting[0]
+            batch, done = self._waiting[0]
             if isinstance(done, Future):
                 if len(self._waiting) <= left and not done.done():
                     return
                 done = done.result()
             self._waiting.popleft()
-            yield what, done
+            yield batch, done
 
 
 @contextmanager

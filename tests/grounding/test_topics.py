@@ -1,7 +1,7 @@
 import torch
 
-from boxrefine_d2.grounding import looking
-from boxrefine_d2.grounding.looking import Looker, Topic, nearest
+from boxrefine_d2.grounding import topics as topics_module
+from boxrefine_d2.grounding.topics import Topic, TopicFinder, nearest
 from boxrefine_d2.language.captioners import Captioner
 
 SETTINGS = {"search_input": "uint8", "min_area": 0.1}
@@ -29,10 +29,10 @@ def encode(phrases):
     return torch.tensor([VECTORS[phrase] for phrase in phrases])
 
 
-def looker(words, monkeypatch, boxes):
+def finder(words, monkeypatch, boxes):
     """Regions of a picture are its rows of one pixel."""
-    monkeypatch.setattr(looking, "proposals", lambda picture, **settings: boxes(picture))
-    return Looker(captioner := ByColour(words), encode, **SETTINGS, **COMMUNITIES), captioner
+    monkeypatch.setattr(topics_module, "proposals", lambda picture, **settings: boxes(picture))
+    return TopicFinder(captioner := ByColour(words), encode, **SETTINGS, **COMMUNITIES), captioner
 
 
 def rows(picture):
@@ -45,23 +45,23 @@ def picture(*values):
 
 
 def test_regions_that_are_described_alike_make_a_topic(monkeypatch):
-    look, captioner = looker(["a dog", "the dog", "a cat", " "], monkeypatch, rows)
-    first, second = look.look([picture(0, 1, 0, 2, 3), picture(2, 2, 0)])
+    topics, captioner = finder(["a dog", "the dog", "a cat", " "], monkeypatch, rows)
+    first, second = topics.find([picture(0, 1, 0, 2, 3), picture(2, 2, 0)])
     # two say "a dog", so that it is nearest to the mean; a cat and what says nothing stand alone
     assert first == [Topic("a dog", 3)] and second == [Topic("a cat", 2)]
     assert captioner.shown == [[(3, 1, 5)] * 8]  # all pictures in one call
 
 
-def test_nothing_is_seen_where_nothing_is_said_twice(monkeypatch):
-    look, _ = looker(["a dog", "the dog", "a cat", ""], monkeypatch, rows)
-    assert look.look([picture(0, 2), picture(3), picture(2)]) == [[], [], []]
-    look, _ = looker([], monkeypatch, lambda picture: rows(picture)[:0])
-    assert look.look([picture(0)]) == [[]]
+def test_no_topic_is_found_where_nothing_is_said_twice(monkeypatch):
+    topics, _ = finder(["a dog", "the dog", "a cat", ""], monkeypatch, rows)
+    assert topics.find([picture(0, 2), picture(3), picture(2)]) == [[], [], []]
+    topics, _ = finder([], monkeypatch, lambda picture: rows(picture)[:0])
+    assert topics.find([picture(0)]) == [[]]
 
 
 def test_a_phrase_is_answered_by_the_nearest_caption():
-    topics = encode(["a cat", "a dog"])
-    assert nearest(topics, encode(["the dog"])) == 1
+    captions = encode(["a cat", "a dog"])
+    assert nearest(captions, encode(["the dog"])) == 1
     # the mean of both phrasings leans to the dog: 0.95 against 0.22
-    assert nearest(topics, encode(["a dog", "the dog"])) == 1
-    assert nearest(topics, encode(["a cat"])) == 0
+    assert nearest(captions, encode(["a dog", "the dog"])) == 1
+    assert nearest(captions, encode(["a cat"])) == 0

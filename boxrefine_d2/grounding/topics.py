@@ -1,5 +1,5 @@
-"""What there is in a picture, in words: captions of its regions, put together where they say the same ("What is Where by
-Looking", NeurIPS 2022).
+"""Topics of an image, in words: captions of its regions, put together where they say the same ("What is Where by Looking",
+NeurIPS 2022).
 
 Shapes: S x S pixels of the input, D dimensions of CLIP's space.
 """
@@ -20,7 +20,7 @@ from .proposals import proposals
 
 @dataclass(frozen=True)
 class Topic:
-    """Something that several regions of a picture show.
+    """Something that several regions of an image show.
 
     Attributes:
         caption: of the most typical region.
@@ -31,8 +31,8 @@ class Topic:
     regions: int
 
 
-class Looker:
-    """Finds the topics of pictures.
+class TopicFinder:
+    """Find the topics of images.
 
     Args (keyword):
         captioner: describes a region.
@@ -57,19 +57,19 @@ class Looker:
         self._min_similarity, self._min_size = min_similarity, min_size
         self._overlap = overlap
 
-    def look(self, pictures: Sequence[Tensor]) -> list[list[Topic]]:
-        """The topics of each picture, what most regions show first; none where no regions are described alike.
+    def find(self, images: Sequence[Tensor]) -> list[list[Topic]]:
+        """Return the topics of each image, what most regions show first; none where no regions are described alike.
 
-        The regions of all pictures go to the captioner together.
+        The regions of all images go to the captioner together.
 
-        Args: pictures: (3, S, S) uint8 RGB.
+        Args: images: (3, S, S) uint8 RGB.
         """
         # selective search has one thread of its own and does not hold Python's lock
         with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-            boxes = list(pool.map(self._regions, pictures))
+            boxes = list(pool.map(self._regions, images))
         crops = [
-            picture[:, y1:y2, x1:x2]
-            for picture, of in zip(pictures, boxes, strict=True)
+            image[:, y1:y2, x1:x2]
+            for image, of in zip(images, boxes, strict=True)
             for x1, y1, x2, y2 in of.tolist()
         ]
         captions = self._captioner.captions(crops)
@@ -79,16 +79,16 @@ class Looker:
         following = iter(captions)
         return [self._topics([next(following) for _ in of], vectors) for of in boxes]
 
-    def _regions(self, picture: Tensor) -> np.ndarray:
+    def _regions(self, image: Tensor) -> np.ndarray:
         """(N, 4), see `proposals`."""
         return proposals(
-            picture.permute(1, 2, 0).cpu().numpy(),
+            image.permute(1, 2, 0).cpu().numpy(),
             search_input=self._search_input,
             min_area=self._min_area,
         )
 
     def _topics(self, captions: list[str], vector_of: dict[str, Tensor]) -> list[Topic]:
-        """Of one picture's captions; those without a vector do not count."""
+        """Return the topics of one image's captions; those without a vector do not count."""
         captions = [caption for caption in captions if caption in vector_of]
         if not captions:
             return []

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 from pycocotools import mask as mask_codec
 
-from boxrefine_d2.analysis.mask_rounds_picture import COLOURS, detections_of, draw_mask_rounds
+from boxrefine_d2.analysis.mask_rounds_figure import COLOURS, detections_of, draw_mask_rounds
 from boxrefine_d2.data import PseudoLabels
 from boxrefine_d2.errors import UserError
 

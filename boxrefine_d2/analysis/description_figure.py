@@ -1,4 +1,4 @@
-"""What is where in one photograph: all boxes on it, then the heatmap of each phrase."""
+"""The figure of a described image: all boxes on it, then the heatmap of each phrase."""
 
 import math
 from collections.abc import Sequence
@@ -19,10 +19,10 @@ _LETTERS = 40  # of a title; the rest of a long phrase is left out
 _VEIL = 0.55  # opacity of the heatmap over the picture
 
 
-def draw_sights(
-    picture: np.ndarray, sights: Sequence[DescribedObject], title: str, suffix: str = ".png"
+def draw_description(
+    picture: np.ndarray, objects: Sequence[DescribedObject], title: str, suffix: str = ".png"
 ) -> bytes:
-    """A figure, as `encode` gives it; equal sights give equal bytes.
+    """A figure, as `encode` gives it; equal objects give equal bytes.
 
     The first panel has every box in its phrase's colour; each further one a phrase with its heatmap, the box around all of
     its boxes, and the brightest point as a cross.
@@ -30,7 +30,7 @@ def draw_sights(
     Args: picture: (H, W, 3) uint8.  title: of the first panel.
     """
     height, width = picture.shape[:2]
-    panels = 1 + len(sights)
+    panels = 1 + len(objects)
     columns = min(panels, MOST_COLUMNS)
     rows = math.ceil(panels / columns)
     size = (_WIDTH * columns, (_WIDTH * height / width + 0.35) * rows)
@@ -39,17 +39,17 @@ def draw_sights(
     for panel in axes:
         panel.set_axis_off()
     _photograph(axes[0], picture, title, INK)
-    for number, sight in enumerate(sights):
+    for number, described in enumerate(objects):
         colour = COLOURS[number % len(COLOURS)]
-        _box(axes[0], sight, colour)
-        _heatmap(axes[number + 1], picture, sight, colour)
+        _box(axes[0], described, colour)
+        _heatmap(axes[number + 1], picture, described, colour)
     return encode(figure, suffix)
 
 
-def in_words(box: Sequence[float] | None) -> str:
+def box_text(box: Sequence[float] | None) -> str:
     """Where it is. Args: box: XYXY, pixels.
 
-    >>> in_words((10.0, 20.0, 30.4, 50.0)), in_words(None)
+    >>> box_text((10.0, 20.0, 30.4, 50.0)), box_text(None)
     ('x 10 to 30, y 20 to 50', 'no box')
     """
     if box is None:
@@ -69,11 +69,11 @@ def _photograph(axes: Axes, picture: np.ndarray, title: str, colour: str) -> Non
     axes.plot([0, 0.08 * width], [0, 0], color=colour, linewidth=5, clip_on=False, zorder=5)
 
 
-def _heatmap(axes: Axes, picture: np.ndarray, sight: DescribedObject, colour: str) -> None:
+def _heatmap(axes: Axes, picture: np.ndarray, described: DescribedObject, colour: str) -> None:
     height, width = picture.shape[:2]
-    _photograph(axes, picture, sight.phrase, colour)
+    _photograph(axes, picture, described.phrase, colour)
     axes.imshow(
-        sight.heatmap.cpu().numpy(),
+        described.heatmap.cpu().numpy(),
         extent=(0, width, height, 0),
         cmap="viridis",
         vmin=0,
@@ -81,13 +81,13 @@ def _heatmap(axes: Axes, picture: np.ndarray, sight: DescribedObject, colour: st
         alpha=_VEIL,
         interpolation="bilinear",
     )
-    _box(axes, sight, colour)
-    assert sight.found.point is not None  # of a heatmap
-    x, y = sight.found.point
+    _box(axes, described, colour)
+    assert described.found.point is not None  # of a heatmap
+    x, y = described.found.point
     for line, stroke in ((CASING, 4.0), (colour, 2.0)):
         axes.plot(x + 0.5, y + 0.5, marker="x", markersize=9, markeredgewidth=stroke, color=line)
 
 
-def _box(axes: Axes, sight: DescribedObject, colour: str) -> None:
-    if sight.found.box is not None:
-        draw_box(axes, to_xywh(sight.found.box), colour)
+def _box(axes: Axes, described: DescribedObject, colour: str) -> None:
+    if described.found.box is not None:
+        draw_box(axes, to_xywh(described.found.box), colour)

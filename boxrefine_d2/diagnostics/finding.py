@@ -7,7 +7,7 @@ OK, MISSING, BROKEN = "ok", "missing", "broken"
 
 
 @dataclass(frozen=True)
-class Fact:
+class Finding:
     """One line of the report.
 
     Attributes:
