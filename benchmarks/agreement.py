@@ -21,8 +21,8 @@ from boxrefine_d2.data.dataset_spec import load_spec
 from boxrefine_d2.data.images import ImageReadError
 from boxrefine_d2.data.mappers import SqueezedImageMapper, WholeImageMapper
 from boxrefine_d2.discovery import build_rule
-from boxrefine_d2.discovery.mask_agreement import mask_iou
 from boxrefine_d2.errors import CommandParser, run_command
+from boxrefine_d2.masks.agreement import mask_iou
 from boxrefine_d2.networks import build_backbone, read_map
 from boxrefine_d2.networks.vit import VisionTransformer
 from boxrefine_d2.structures import FeatureMap

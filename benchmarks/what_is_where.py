@@ -40,9 +40,9 @@ def what_is_where() -> Result:
             lambda inputs=inputs: model.describe(inputs),
             IMAGES,
         )
-        for expected, sights in zip(theirs, ours, strict=True):
+        for expected, described in zip(theirs, ours, strict=True):
             found += len(expected)
-            same += sum(_is_same(one, sights) for one in expected)
+            same += sum(_is_same(one, described) for one in expected)
     result = Result(pairs, "image", TARGET)
     result.notes.append(f"{same} of {found} captions are the same, with the same number of regions")
     if same < MIN_AGREEMENT * found:
@@ -50,8 +50,8 @@ def what_is_where() -> Result:
     return result
 
 
-def _is_same(one: tuple[str, int], sights: list[DescribedObject]) -> bool:
-    return one in [(sight.phrase, sight.regions) for sight in sights]
+def _is_same(one: tuple[str, int], described: list[DescribedObject]) -> bool:
+    return one in [(it.phrase, it.regions) for it in described]
 
 
 def _inputs(side: int, start: int) -> list[dict[str, object]]:

@@ -39,6 +39,7 @@ from tqdm import tqdm
 from boxrefine_d2 import __version__
 from boxrefine_d2.data.datasets.registered import datasets_root
 from boxrefine_d2.errors import CommandParser, UserError, run_command
+from boxrefine_d2.masks.coding import encode_masks
 
 SPLITS = ("train", "val")  # their positions are part of the random streams
 JPEG_QUALITY = 92
@@ -160,7 +161,7 @@ def annotations_of(picture: Composition, stamps: Sequence[Stamp]) -> list[dict[s
     annotations = []
     for index, mask in zip(picture.stamps, picture.masks):
         stamp = stamps[index]
-        rle = mask_codec.encode(np.asfortranarray(mask, dtype=np.uint8))
+        [rle] = encode_masks(mask[None])
         annotations.append(
             {
                 "category_id": 1 + CATEGORIES.index(stamp.category),
@@ -169,7 +170,7 @@ def annotations_of(picture: Composition, stamps: Sequence[Stamp]) -> list[dict[s
                 "iscrowd": 0,
                 "phrase": stamp.phrase,
                 "object": stamp.name,
-                "segmentation": {"size": rle["size"], "counts": rle["counts"].decode("ascii")},
+                "segmentation": rle,
             }
         )
     return annotations

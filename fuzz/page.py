@@ -1,4 +1,4 @@
-"""Writes docs/results/robustness.md from docs/results/robustness.json: `python -m fuzz.page [output/fuzz/fuzz.json]`.
+"""Writes docs/results/robustness.md from experiments/robustness.json: `python -m fuzz.page [output/fuzz/fuzz.json]`.
 
 A results file of `make fuzz` that is given takes the place of the kept one first.
 """
@@ -19,8 +19,9 @@ from boxrefine_d2.files.inputs import read_json
 
 from .outcomes import BAD, OK, REFUSED
 
-KEPT = Path(__file__).parents[1] / "docs" / "results" / "robustness.json"
-PAGE = KEPT.with_suffix(".md")
+ROOT = Path(__file__).parents[1]
+KEPT = ROOT / "experiments" / "robustness.json"
+PAGE = ROOT / "docs" / "results" / "robustness.md"
 
 _TEXT = """\
 # Robustness: damaged, hostile and interrupted use

@@ -13,7 +13,7 @@ NAME = PACKAGE.name
 
 # room -> rooms it may import, besides itself, `errors` and `files`; "" is the package itself
 BASE = {"interrupts": set(), "__init__": set(), "errors": set(), "files": {"errors"}}
-RUN = {"training", "evaluation", "data", "networks", "structures"}
+RUN = {"training", "evaluation", "data", "networks", "masks", "structures"}
 ALLOWED = {
     "interrupts": set(),
     "__init__": {"interrupts"},
@@ -21,20 +21,21 @@ ALLOWED = {
     "files": set(),
     "config": set(),
     "structures": set(),
-    "data": {"structures"},
+    "masks": {"structures"},
+    "data": {"masks", "structures"},
     "networks": {"structures"},
     "language": {"networks"},
-    "discovery": {"structures", "config"},
-    "evaluation": {"structures", "data", ""},
+    "discovery": {"masks", "structures", "config"},
+    "evaluation": {"masks", "structures", "data", ""},
     "training": {"structures", "data", "networks", "evaluation", "config", ""},
     "refinement": {"discovery", *RUN},
     "detectors": RUN,
     "pretraining": {"discovery", "language", *RUN},
     "grounding": {"discovery", "language", "refinement", *RUN},
     "workflow": {""},
-    "analysis": {"structures", "networks", "data", "discovery", ""},
+    "analysis": {"masks", "structures", "networks", "data", "discovery", ""},
     "diagnostics": {"networks", "language", "data", ""},
-    "pseudo_labels": {"structures", "networks", "discovery", "data", "interrupts", ""},
+    "pseudo_labels": {"masks", "structures", "networks", "discovery", "data", "interrupts", ""},
 }
 ALLOWED["report"] = set(ALLOWED) | {""}
 ALLOWED["cli"] = set(ALLOWED) | {""}
@@ -112,7 +113,12 @@ def test_no_junk_drawers():
 
 
 def test_a_relative_import_is_seen(tmp_path):
-    assert rooms_imported(PACKAGE / "discovery/lost.py") == {"discovery", "errors", "structures"}
+    assert rooms_imported(PACKAGE / "discovery/lost.py") == {
+        "discovery",
+        "errors",
+        "masks",
+        "structures",
+    }
 
 
 def test_the_loop_knows_no_task_and_evaluation_no_network():

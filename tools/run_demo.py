@@ -1,4 +1,6 @@
-"""The demo: the main job for each seed, then one result, results.json, and one page, report.html.
+"""Train the demonstration of refinement: one run a seed, then one result, results.json, and one page, report.html.
+
+To see what a network finds in one image use `boxrefine demo`, which is tools/demo.py.
 
 Each seed is a run of train_net.py, exactly the command that the page quotes; its log is log.txt in its folder. With
 --detectors the first seed is followed by the stages of configs/pipelines/demo.yaml.

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from pycocotools import mask as mask_codec
 from torch import Tensor
 from tqdm import tqdm
 
@@ -17,9 +16,9 @@ from boxrefine_d2.data import ImageReadError, LoadedDataset
 from boxrefine_d2.data.mappers import WholeImageMapper
 from boxrefine_d2.data.records import Record
 from boxrefine_d2.errors import UserError, check_choice
+from boxrefine_d2.masks.coding import decode_mask
 from boxrefine_d2.networks import MapNetwork, read_map
 from boxrefine_d2.structures import FeatureMap
-from boxrefine_d2.structures.segmentation import checked_rle
 
 from .cells import cell_centres, cells_in_box, cells_in_mask
 
@@ -104,10 +103,10 @@ def _covered(
     for item in instances:
         if item.get("segmentation"):
             try:
-                mask = mask_codec.decode(checked_rle(item["segmentation"], size))
+                mask = decode_mask(item["segmentation"], size)
             except ValueError as error:
                 raise UserError(f"image {sample['image_id']!r}: {error}") from error
-            cells = cells_in_mask(centres, mask.astype(bool))
+            cells = cells_in_mask(centres, mask)
         else:
             counts["instances_by_their_box"] += 1
             cells = cells_in_box(centres, item["bbox"])

@@ -14,9 +14,9 @@ from torch import Tensor
 import boxrefine_d2
 from boxrefine_d2.data.mappers import WholeImageMapper
 from boxrefine_d2.discovery import build_rule
-from boxrefine_d2.discovery.mask_frames import grid_mask_to_input
 from boxrefine_d2.discovery.rule import DiscoveryRule
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.masks.resizing import grid_mask_to_input
 from boxrefine_d2.networks import MapNetwork, build_backbone, read_map
 from boxrefine_d2.structures import FeatureMap
 

@@ -19,7 +19,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "edit": ("edit_labels", "merge, separate, match or thin out pseudo-label files"),
     "sheet": ("contact_sheet", "a page of images with their boxes and masks"),
     "report": ("report", "the page of a finished run"),
-    "demo": ("demo", "one image: what a rule finds, or where phrases are"),
+    "demo": ("demo", "one image: show what a rule finds, or where phrases are; trains nothing"),
     "describe": ("describe", "one image: what is where, with names"),
     "picture-masks": ("picture_masks", "one image: MaskCut's masks, round by round"),
     "match-points": ("match_points", "two images: points whose features correspond"),

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from boxrefine_d2.analysis.instance_keys import PER
-from boxrefine_d2.analysis.key_picture import draw_key_similarity
+from boxrefine_d2.analysis.key_figure import draw_key_similarity
 from boxrefine_d2.analysis.key_similarity import PAIRS, key_similarity
 from boxrefine_d2.config import paper_profile
 from boxrefine_d2.data.dataset_spec import files_of_spec

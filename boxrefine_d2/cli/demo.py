@@ -1,12 +1,15 @@
-"""One picture, looked at: the objects that a rule finds, or where phrases are."""
+"""Show what a network finds in one image: the objects of a rule, or where phrases are. It trains nothing.
+
+`make demo`, which is tools/run_demo.py, trains the demonstration of refinement.
+"""
 
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from boxrefine_d2.analysis.description_figure import box_text, draw_description
 from boxrefine_d2.analysis.figures import FIGURE_HELP, FIGURE_SUFFIXES
-from boxrefine_d2.analysis.mask_rounds_picture import draw_mask_rounds
-from boxrefine_d2.analysis.sights_picture import draw_sights, in_words
+from boxrefine_d2.analysis.mask_rounds_figure import draw_mask_rounds
 from boxrefine_d2.data import read_image
 from boxrefine_d2.errors import CommandParser, UserError, require_grounding, run_command
 from boxrefine_d2.files.atomic import atomic_binary_file
@@ -68,7 +71,7 @@ def draw_objects(args: argparse.Namespace) -> tuple[bytes, list[str]]:
     found = discover_image(args.image, settings, device=args.device)
     title = f"{settings.method}: {len(found)} found"
     lines = [
-        f"object {number}: {in_words([x, y, x + w, y + h])}"
+        f"object {number}: {box_text([x, y, x + w, y + h])}"
         for number, (x, y, w, h) in enumerate((entry["bbox"] for entry in found), start=1)
     ]
     return draw_mask_rounds(read_image(args.image), [], found, title, args.output.suffix), lines
@@ -85,10 +88,10 @@ def draw_phrases(args: argparse.Namespace) -> tuple[bytes, list[str]]:
     check_output(args, [find_config(args.config_file), *named_files(cfg)])
     sample = squeezed_sample(cfg, args.image)
     model = HeatmapModel.of_config(cfg).to(cfg.MODEL.DEVICE).eval()
-    [sights] = model.localise([sample], [args.phrase], cfg.GROUNDING.PROMPT)
-    lines = [f"{sight.phrase}: {in_words(sight.found.box)}" for sight in sights]
-    title = f"phrases: {len(sights)}"
-    return draw_sights(read_image(args.image), sights, title, args.output.suffix), lines
+    [objects] = model.localise([sample], [args.phrase], cfg.GROUNDING.PROMPT)
+    lines = [f"{described.phrase}: {box_text(described.found.box)}" for described in objects]
+    title = f"phrases: {len(objects)}"
+    return draw_description(read_image(args.image), objects, title, args.output.suffix), lines
 
 
 def check_output(args: argparse.Namespace, inputs: Sequence[str | Path]) -> None:
@@ -97,7 +100,7 @@ def check_output(args: argparse.Namespace, inputs: Sequence[str | Path]) -> None
 
 
 def run(args: argparse.Namespace) -> None:
-    """Looks, draws and says what was found."""
+    """Find, draw and print what was found."""
     picture, lines = (draw_phrases if args.phrase else draw_objects)(args)
     with atomic_binary_file(args.output) as file:
         file.write(picture)

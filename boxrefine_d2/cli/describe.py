@@ -1,11 +1,11 @@
-"""What is where in a picture: nothing is given but the picture; each thing found is named, boxed and drawn."""
+"""Describe one image without any text: each thing found is named, boxed and drawn."""
 
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from boxrefine_d2.analysis.description_figure import box_text, draw_description
 from boxrefine_d2.analysis.figures import FIGURE_HELP, FIGURE_SUFFIXES
-from boxrefine_d2.analysis.sights_picture import draw_sights, in_words
 from boxrefine_d2.data import read_image
 from boxrefine_d2.errors import CommandParser, UserError, require_grounding, run_command
 from boxrefine_d2.evaluation import write_json
@@ -20,7 +20,7 @@ from boxrefine_d2.grounding.grounding_command import (
     squeezed_sample,
 )
 from boxrefine_d2.networks.device import default_device
-from boxrefine_d2.structures import DescribedObject
+from boxrefine_d2.structures import DescribedObject, to_xywh
 
 EXAMPLES = (
     "boxrefine describe photo.jpg --output named.png",
@@ -60,7 +60,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Looks, draws and says what is where."""
+    """Describe the image, draw the figure and print what is where."""
     require_grounding("describe.py")
     from boxrefine_d2.grounding.what_is_where import WhatIsWhere  # needs the extra
 
@@ -71,19 +71,19 @@ def run(args: argparse.Namespace) -> None:
     check_outputs(args, [args.image, find_config(args.config_file), *named_files(cfg)])
     sample = squeezed_sample(cfg, args.image)
     model = WhatIsWhere(cfg).to(cfg.MODEL.DEVICE).eval()
-    [sights] = model.describe([sample])
-    shown = sights[: args.most]
+    [objects] = model.describe([sample])
+    shown = objects[: args.most]
     if args.json:
-        write_json(args.json, {"image": args.image, "sights": [record(x) for x in sights]})
-    title = f"found: {len(sights)}"
-    figure = draw_sights(read_image(args.image), shown, title, args.output.suffix)
+        write_json(args.json, {"image": args.image, "sights": [record(x) for x in objects]})
+    title = f"found: {len(objects)}"
+    figure = draw_description(read_image(args.image), shown, title, args.output.suffix)
     with atomic_binary_file(args.output) as file:
         file.write(figure)
-    for sight in shown:
-        print(f"{sight.phrase}: {in_words(sight.found.box)} ({sight.regions} regions)")
-    if len(sights) > len(shown):
-        print(f"and {len(sights) - len(shown)} more; --most shows them")
-    if not sights:
+    for described in shown:
+        print(f"{described.phrase}: {box_text(described.found.box)} ({described.regions} regions)")
+    if len(objects) > len(shown):
+        print(f"and {len(objects) - len(shown)} more; --most shows them")
+    if not objects:
         print("nothing: no two regions were described alike")
     print(args.output)
 
@@ -95,16 +95,16 @@ def check_outputs(args: argparse.Namespace, inputs: Sequence[str | Path]) -> Non
         check_output_file(args.json, inputs=inputs, others=[args.output], flag="--json")
 
 
-def record(sight: DescribedObject) -> dict[str, object]:
-    """As --json has it; pixels of the picture."""
-    box = sight.found.box
+def record(described: DescribedObject) -> dict[str, object]:
+    """Return an object as --json has it; in pixels of the image."""
+    box = described.found.box
     return {
-        "caption": sight.phrase,
-        "regions": sight.regions,
-        "bbox": None if box is None else [box[0], box[1], box[2] - box[0], box[3] - box[1]],
-        "boxes": [[x1, y1, x2 - x1, y2 - y1] for x1, y1, x2, y2 in sight.found.boxes],
-        "point": sight.found.point,
-        "score": sight.found.score,
+        "caption": described.phrase,
+        "regions": described.regions,
+        "bbox": None if box is None else to_xywh(box),
+        "boxes": [to_xywh(one) for one in described.found.boxes],
+        "point": described.found.point,
+        "score": described.found.score,
     }
 
 

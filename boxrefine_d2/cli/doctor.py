@@ -30,13 +30,13 @@ def parser() -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> None:
     """Examines, prints, writes, and fails if a required part does."""
     faulthandler.enable()  # a package may crash while it is imported
-    facts = diagnostics.examine()
-    print(diagnostics.to_text(facts))
+    findings = diagnostics.examine()
+    print(diagnostics.to_text(findings))
     if args.json:
         with atomic_text_file(args.json) as file:
-            json.dump(diagnostics.to_json(facts), file, indent=2)
-    if diagnostics.first_fault(facts):
-        raise UserError(diagnostics.verdict(facts))
+            json.dump(diagnostics.to_json(findings), file, indent=2)
+    if diagnostics.first_fault(findings):
+        raise UserError(diagnostics.verdict(findings))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

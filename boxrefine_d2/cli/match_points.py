@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from boxrefine_d2.analysis.figures import FIGURE_HELP, FIGURE_SUFFIXES
 from boxrefine_d2.analysis.matched_points import match_points
-from boxrefine_d2.analysis.matched_points_picture import draw_matched_points
+from boxrefine_d2.analysis.matched_points_figure import draw_matched_points
 from boxrefine_d2.config import paper_profile
 from boxrefine_d2.errors import CommandParser, UserError, run_command
 from boxrefine_d2.files.atomic import atomic_binary_file, atomic_text_file

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from boxrefine_d2.analysis.figures import FIGURE_HELP, FIGURE_SUFFIXES
-from boxrefine_d2.analysis.mask_rounds_picture import detections_of, draw_mask_rounds
+from boxrefine_d2.analysis.mask_rounds_figure import detections_of, draw_mask_rounds
 from boxrefine_d2.config import paper_profile
 from boxrefine_d2.data import read_image, read_pseudo_labels
 from boxrefine_d2.data.mappers import SqueezedImageMapper

@@ -15,8 +15,8 @@ from torch import nn
 
 from boxrefine_d2 import detectors  # noqa: F401, registers its parts
 from boxrefine_d2.data.dataset_spec import register_spec
-from boxrefine_d2.data.detector_mappers import DetectorMapper, ShortEdgeMapper
 from boxrefine_d2.data.loaders import WholeImageLoader, equal_size_batches
+from boxrefine_d2.data.mappers.detector import DetectorMapper, ShortEdgeMapper
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.evaluation.class_evaluator import ClassEvaluator
 from boxrefine_d2.evaluation.detection_evaluator import DetectionEvaluator
@@ -128,7 +128,7 @@ class CADTrainer(Trainer):
 
     def record(self) -> dict[str, Any]:
         """How long it took and how many images it saw."""
-        return self.seen(self._steps)
+        return self.stream_record(self._steps)
 
 
 class _PreciseBN(hooks.PreciseBN):

@@ -10,7 +10,7 @@ from detectron2.structures import BoxMode
 from boxrefine_d2.data.images import SCENES_PREFIX
 from boxrefine_d2.data.records import Record
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.structures.segmentation import checked_rles
+from boxrefine_d2.masks.segmentation import checked_rles
 
 logger = logging.getLogger(__name__)
 

@@ -2,24 +2,26 @@
 
 from pathlib import Path
 
-from .fact import MISSING, OK, Fact
+from .finding import MISSING, OK, Finding
 
 
-def data_facts() -> list[Fact]:
+def data_findings() -> list[Finding]:
     """One finding for each name of `NAMED_DATASETS`. Imports Detectron2."""
     from boxrefine_d2.data.datasets.registered import NAMED_DATASETS, needed_paths
 
-    facts = []
+    findings = []
     for name in NAMED_DATASETS:
         root, *parts = needed_paths(name)
         lacking = [path for path in (root, *parts) if not path.exists()]
         more = {"path": str(root)}
         if lacking:
             value = f"{_shown(lacking[0])} is not there"
-            facts.append(Fact("data", name, MISSING, value, "see datasets/README.md", more=more))
+            findings.append(
+                Finding("data", name, MISSING, value, "see datasets/README.md", more=more)
+            )
         else:
-            facts.append(Fact("data", name, OK, _shown(root), more=more))
-    return facts
+            findings.append(Finding("data", name, OK, _shown(root), more=more))
+    return findings
 
 
 def _shown(path: Path) -> str:

@@ -6,30 +6,32 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from .fact import BROKEN, MISSING, OK, Fact
+from .finding import BROKEN, MISSING, OK, Finding
 
 _BF16_FLAGS = ("avx512_bf16", "amx_bf16", "bf16")  # x86 and, the last one, Arm
 GIB = 2**30
 
 
-def cpu_facts() -> list[Fact]:
+def cpu_findings() -> list[Finding]:
     """Name, cores and memory, and whether bfloat16 pays off."""
     cores = usable_cores()
     value = f"{cpu_name()}, {cores} of {os.cpu_count()} cores usable"
-    facts = [Fact("devices", "CPU", OK, value, more={"cores": cores})]
+    findings = [Finding("devices", "CPU", OK, value, more={"cores": cores})]
     total = total_memory()
     if total:
-        facts.append(Fact("devices", "memory", OK, f"{total / GIB:.0f} GiB", more={"bytes": total}))
+        findings.append(
+            Finding("devices", "memory", OK, f"{total / GIB:.0f} GiB", more={"bytes": total})
+        )
     found = bf16_instructions()
     if found:
-        facts.append(Fact("devices", "bf16 on the CPU", OK, ", ".join(found)))
+        findings.append(Finding("devices", "bf16 on the CPU", OK, ", ".join(found)))
     else:
         value = "no instructions for it: --precision bf16 is slower than fp32 here"
-        facts.append(Fact("devices", "bf16 on the CPU", MISSING, value))
-    return facts
+        findings.append(Finding("devices", "bf16 on the CPU", MISSING, value))
+    return findings
 
 
-def cuda_facts(fix: str) -> list[Fact]:
+def cuda_findings(fix: str) -> list[Finding]:
     """One finding for each GPU, or why there is none. Imports torch.
 
     Args: fix: the command that installs torch anew.
@@ -41,16 +43,18 @@ def cuda_facts(fix: str) -> list[Fact]:
     if not torch.cuda.is_available():
         if not driver:
             value = "no NVIDIA driver found: everything runs on the CPU, as --device cpu"
-            return [Fact("devices", "CUDA", MISSING, value)]
+            return [Finding("devices", "CUDA", MISSING, value)]
         if built_for is None:
             value = f"torch {torch.__version__} is built without it; driver {driver} is there"
-            return [Fact("devices", "CUDA", BROKEN, value, fix)]
+            return [Finding("devices", "CUDA", BROKEN, value, fix)]
         value = f"torch is built for CUDA {built_for}, which driver {driver} does not offer"
-        return [Fact("devices", "CUDA", BROKEN, value, "install a newer NVIDIA driver")]
-    return [_gpu_fact(index, driver, built_for, fix) for index in range(torch.cuda.device_count())]
+        return [Finding("devices", "CUDA", BROKEN, value, "install a newer NVIDIA driver")]
+    return [
+        _gpu_finding(index, driver, built_for, fix) for index in range(torch.cuda.device_count())
+    ]
 
 
-def _gpu_fact(index: int, driver: str, built_for: str | None, fix: str) -> Fact:
+def _gpu_finding(index: int, driver: str, built_for: str | None, fix: str) -> Finding:
     """A GPU that has added two numbers."""
     import torch
 
@@ -63,8 +67,8 @@ def _gpu_fact(index: int, driver: str, built_for: str | None, fix: str) -> Fact:
         (torch.ones(1, device=device) + 1).item()
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
-        return Fact("devices", f"CUDA {index}", BROKEN, f"{value}: {reason}", fix)
-    return Fact("devices", f"CUDA {index}", OK, value, more={"bytes": memory})
+        return Finding("devices", f"CUDA {index}", BROKEN, f"{value}: {reason}", fix)
+    return Finding("devices", f"CUDA {index}", OK, value, more={"bytes": memory})
 
 
 def bf16_instructions() -> list[str]:

@@ -1,24 +1,24 @@
 """All findings, in the order of the report."""
 
 from .commands import TORCH_PAIR, install_again
-from .data import data_facts
-from .devices import cpu_facts, cuda_facts
-from .fact import OK, Fact
-from .packages import optional_facts, required_facts
-from .weights import weight_facts
+from .data import data_findings
+from .devices import cpu_findings, cuda_findings
+from .finding import OK, Finding
+from .packages import optional_findings, required_findings
+from .weights import weight_findings
 
 
-def examine() -> list[Fact]:
+def examine() -> list[Finding]:
     """Looks at packages, devices, weights and data.
 
     The last two are looked at by code that needs the required packages, so only if all of these work.
     """
-    required = required_facts()
-    works = {fact.name for fact in required if fact.state == OK}
-    facts = [*required, *optional_facts(), *cpu_facts()]
+    required = required_findings()
+    works = {finding.name for finding in required if finding.state == OK}
+    findings = [*required, *optional_findings(), *cpu_findings()]
     if "torch" in works:
-        facts += cuda_facts(install_again(*TORCH_PAIR))
+        findings += cuda_findings(install_again(*TORCH_PAIR))
     if len(works) == len(required):
-        facts += weight_facts()
-        facts += data_facts()
-    return facts
+        findings += weight_findings()
+        findings += data_findings()
+    return findings

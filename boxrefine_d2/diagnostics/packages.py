@@ -12,7 +12,7 @@ from types import ModuleType
 import boxrefine_d2
 
 from .commands import install, install_again, keep_one, python
-from .fact import BROKEN, MISSING, OK, Fact
+from .finding import BROKEN, MISSING, OK, Finding
 from .requirements import (
     NAME,
     Requirement,
@@ -50,69 +50,69 @@ _PURPOSE = {
 _NOT_FOR_USERS = ("dev",)
 
 
-def required_facts() -> list[Fact]:
+def required_findings() -> list[Finding]:
     """Python, this package, and all that it cannot do without."""
-    found: dict[str, Fact] = {}
+    found: dict[str, Finding] = {}
     for requirement in requirements():
         if not requirement.extra:
             found[_outermost(requirement.name)] = _examine(requirement, found)
-    return [_python_fact(), _own_fact(), *(replace(f, required=True) for f in found.values())]
+    return [_python_finding(), _own_finding(), *(replace(f, required=True) for f in found.values())]
 
 
-def optional_facts() -> list[Fact]:
+def optional_findings() -> list[Finding]:
     """The extras, and OpenCV, of which there may be one distribution only."""
-    facts = [_opencv_fact()]
+    findings = [_opencv_finding()]
     for requirement in requirements():
         extra = requirement.extra
         if extra and extra not in _NOT_FOR_USERS and requirement.name not in OPENCV:
-            fact = replace(_examine(requirement, {}), section="optional")
-            facts.append(_with_purpose(fact, extra))
-    return facts
+            finding = replace(_examine(requirement, {}), section="optional")
+            findings.append(_with_purpose(finding, extra))
+    return findings
 
 
-def _python_fact() -> Fact:
+def _python_finding() -> Finding:
     version, oldest = platform.python_version(), oldest_python()
     if is_older(version, oldest):
         fix = f"make a new environment with a Python of at least {oldest}"
         value = f"{version} is older than {oldest}, {sys.executable}"
-        return Fact("packages", "Python", BROKEN, value, fix, required=True)
-    return Fact("packages", "Python", OK, f"{version}, {sys.executable}", required=True)
+        return Finding("packages", "Python", BROKEN, value, fix, required=True)
+    return Finding("packages", "Python", OK, f"{version}, {sys.executable}", required=True)
 
 
-def _own_fact() -> Fact:
+def _own_finding() -> Finding:
     folder = Path(boxrefine_d2.__file__).parent
     version = installed_version(NAME)
     if not version:
         value = f"not installed, only found in {folder}"
         fix = f"{python()} -m pip install --no-deps --editable {folder.parent}"
-        return Fact("packages", NAME, BROKEN, value, fix, required=True)
-    return Fact("packages", NAME, OK, f"{version}, {folder}", required=True)
+        return Finding("packages", NAME, BROKEN, value, fix, required=True)
+    return Finding("packages", NAME, OK, f"{version}, {folder}", required=True)
 
 
-def _examine(requirement: Requirement, before: Mapping[str, Fact]) -> Fact:
+def _examine(requirement: Requirement, before: Mapping[str, Finding]) -> Finding:
     """Args: before: the findings so far, by outermost module: what one of them lacks is its fault."""
     name = requirement.name
     module, error = _try_import(_MODULES.get(name, name))
     if error is not None:
         lacking = _lacking(error)
         if lacking == _outermost(name):
-            return Fact("packages", name, MISSING, "not installed", install(name))
+            return Finding("packages", name, MISSING, "not installed", install(name))
         fix = before[lacking].fix if lacking in before else lacking and install(lacking)
-        return Fact("packages", name, BROKEN, _message(error), fix or install_again(name))
+        return Finding("packages", name, BROKEN, _message(error), fix or install_again(name))
     version = installed_version(name) or str(getattr(module, "__version__", "of unknown version"))
     if is_older(version, requirement.minimum):
         value = f"{version} is older than {requirement.minimum}"
-        return Fact("packages", name, BROKEN, value, install_again(name))
-    return Fact("packages", name, OK, version)
+        return Finding("packages", name, BROKEN, value, install_again(name))
+    return Finding("packages", name, OK, version)
 
 
-def _opencv_fact() -> Fact:
+def _opencv_finding() -> Finding:
     found = {name: installed_version(name) for name in OPENCV if installed_version(name)}
     text = ", ".join(f"{name} {version}" for name, version in found.items())
     if len(found) > 1:
         *others, kept = found
         value = f"they overwrite each other's cv2: {text}"
-        return Fact("optional", "opencv", BROKEN, value, keep_one(kept, others))
+        return Finding("optional", "opencv", BROKEN, value, keep_one(kept, others))
     wanted = [requirement for requirement in requirements() if requirement.name in OPENCV]
     module, error = _try_import("cv2")
     if error is None:
@@ -120,19 +120,19 @@ def _opencv_fact() -> Fact:
         minimum = max((requirement.minimum for requirement in wanted), default="")
         if is_older(version, minimum):
             value = f"cv2 {version} is older than {minimum}"
-            return Fact("optional", "opencv", BROKEN, value, install_again(*found))
-        return Fact("optional", "opencv", OK, text or f"cv2 {version}, of no known distribution")
+            return Finding("optional", "opencv", BROKEN, value, install_again(*found))
+        return Finding("optional", "opencv", OK, text or f"cv2 {version}, of no known distribution")
     if found:
-        return Fact("optional", "opencv", BROKEN, _message(error), install_again(*found))
+        return Finding("optional", "opencv", BROKEN, _message(error), install_again(*found))
     fix = install(wanted[-1].name) if wanted else ""
-    return _with_purpose(Fact("optional", "opencv", MISSING, "not installed", fix), "opencv")
+    return _with_purpose(Finding("optional", "opencv", MISSING, "not installed", fix), "opencv")
 
 
-def _with_purpose(fact: Fact, extra: str) -> Fact:
+def _with_purpose(finding: Finding, extra: str) -> Finding:
     """Says what a part that does not work would be good for."""
-    if fact.state == OK or extra not in _PURPOSE:
-        return fact
-    return replace(fact, value=f"{fact.value}; for {_PURPOSE[extra]} (extra {extra!r})")
+    if finding.state == OK or extra not in _PURPOSE:
+        return finding
+    return replace(finding, value=f"{finding.value}; for {_PURPOSE[extra]} (extra {extra!r})")
 
 
 def _outermost(name: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import boxrefine_d2
 
 from .data import data_folder
-from .fact import BROKEN, MISSING, OK, Fact
+from .finding import BROKEN, MISSING, OK, Finding
 from .weights import cache_folder
 
 WIDTH = 100
@@ -20,18 +20,20 @@ SECTIONS = {
 }
 
 
-def first_fault(facts: Sequence[Fact]) -> Fact | None:
+def first_fault(findings: Sequence[Finding]) -> Finding | None:
     """The first required part that does not work."""
-    return next((fact for fact in facts if fact.required and fact.state != OK), None)
+    return next((finding for finding in findings if finding.required and finding.state != OK), None)
 
 
-def verdict(facts: Sequence[Fact]) -> str:
+def verdict(findings: Sequence[Finding]) -> str:
     """One sentence: what is wrong first and its remedy, or that all is well."""
-    fault = first_fault(facts)
+    fault = first_fault(findings)
     if fault:
         return f"{fault.name} is {fault.state} ({fault.value}); fix: {fault.fix}"
-    lacking = [f.name for f in facts if f.section in ("optional", "devices") and f.state == MISSING]
-    broken = [fact.name for fact in facts if fact.state == BROKEN]
+    lacking = [
+        f.name for f in findings if f.section in ("optional", "devices") and f.state == MISSING
+    ]
+    broken = [finding.name for finding in findings if finding.state == BROKEN]
     parts = ["ready: all required parts work"]
     if broken:
         parts.append(f"broken: {', '.join(broken)}")
@@ -40,27 +42,27 @@ def verdict(facts: Sequence[Fact]) -> str:
     return "; ".join(parts)
 
 
-def to_json(facts: Sequence[Fact]) -> dict[str, Any]:
+def to_json(findings: Sequence[Finding]) -> dict[str, Any]:
     """Everything, for a machine."""
     return {
         "version": boxrefine_d2.__version__,
-        "ready": first_fault(facts) is None,
-        "verdict": verdict(facts),
-        "facts": [asdict(fact) for fact in facts],
+        "ready": first_fault(findings) is None,
+        "verdict": verdict(findings),
+        "facts": [asdict(finding) for finding in findings],
     }
 
 
-def to_text(facts: Sequence[Fact]) -> str:
-    """The table, one line a fact, the remedies below it, the verdict last."""
+def to_text(findings: Sequence[Finding]) -> str:
+    """The table, one line a finding, the remedies below it, the verdict last."""
     lines = []
     for section, title in SECTIONS.items():
-        found = [fact for fact in facts if fact.section == section]
+        found = [finding for finding in findings if finding.section == section]
         if found:
             lines += [_headed(section, title), *map(_row, found), ""]
         else:
             lines += [f"{title}: not looked at before the required packages work", ""]
-    lines += _remedies(facts)
-    return "\n".join([*lines, verdict(facts)])
+    lines += _remedies(findings)
+    return "\n".join([*lines, verdict(findings)])
 
 
 def _headed(section: str, title: str) -> str:
@@ -71,18 +73,18 @@ def _headed(section: str, title: str) -> str:
     return title
 
 
-def _row(fact: Fact) -> str:
-    line = f"  {fact.state:<8} {fact.name:<22} {fact.value}"
+def _row(finding: Finding) -> str:
+    line = f"  {finding.state:<8} {finding.name:<22} {finding.value}"
     return line if len(line) <= WIDTH else f"{line[: WIDTH - 3]}..."
 
 
-def _remedies(facts: Sequence[Fact]) -> list[str]:
+def _remedies(findings: Sequence[Finding]) -> list[str]:
     """What to do about what is missing or broken; weights and data have one sentence for all."""
     lines = []
-    for fact in facts:
-        if fact.fix and fact.state != OK and fact.section not in ("weights", "data"):
-            lines += [f"  {fact.name}: {fact.value}", f"    {fact.fix}"]
-    weights = [f for f in facts if f.section == "weights" and f.fix]
+    for finding in findings:
+        if finding.fix and finding.state != OK and finding.section not in ("weights", "data"):
+            lines += [f"  {finding.name}: {finding.value}", f"    {finding.fix}"]
+    weights = [f for f in findings if f.section == "weights" and f.fix]
     if weights:
         lines.append(
             "  weights: fetched at their first use. By hand: put the file in the folder above, or"
@@ -90,7 +92,7 @@ def _remedies(facts: Sequence[Fact]) -> list[str]:
         lines.append(
             "  name it with --weights FILE. Addresses, or pages where a licence is to be accepted:"
         )
-        lines += [f"  {address}" for address in dict.fromkeys(fact.fix for fact in weights)]
-    if any(f.section == "data" and f.state == MISSING for f in facts):
+        lines += [f"  {address}" for address in dict.fromkeys(finding.fix for finding in weights)]
+    if any(f.section == "data" and f.state == MISSING for f in findings):
         lines.append("  data: datasets/README.md says how to lay each out; nothing is fetched")
     return ["What is missing or broken, and what helps", *lines, ""] if lines else []

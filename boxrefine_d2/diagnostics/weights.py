@@ -3,39 +3,43 @@
 import importlib.util
 from pathlib import Path
 
-from .fact import BROKEN, MISSING, OK, Fact
+from .finding import BROKEN, MISSING, OK, Finding
 
 _FILE = "model.safetensors"  # of a network that transformers keeps
 
 
-def weight_facts() -> list[Fact]:
+def weight_findings() -> list[Finding]:
     """One finding for each backbone and g, and each CLIP and captioner if their extra is installed. Imports torch."""
     from boxrefine_d2.networks import BACKBONES
     from boxrefine_d2.networks.build import official_place
     from boxrefine_d2.networks.text_heatmap import HEATMAPS
 
-    facts = []
+    findings = []
     for name, spec in BACKBONES.items():
         terms = spec.preset.terms if spec.preset else ""
-        facts.append(_weight_fact(name, official_place(name), terms or str(spec.weights), terms))
-    facts += [_weight_fact(name, spec.weights) for name, spec in HEATMAPS.items()]
+        findings.append(
+            _weight_finding(name, official_place(name), terms or str(spec.weights), terms)
+        )
+    findings += [_weight_finding(name, spec.weights) for name, spec in HEATMAPS.items()]
     if importlib.util.find_spec("transformers"):
-        facts += _language_facts()
-    return facts
+        findings += _language_findings()
+    return findings
 
 
-def _language_facts() -> list[Fact]:
+def _language_findings() -> list[Finding]:
     from boxrefine_d2.language.blip import OFFICIAL
     from boxrefine_d2.language.build import CLIPS
 
     places = {name: spec.weights for name, spec in CLIPS.items()} | {"blip": OFFICIAL}
     return [
-        _weight_fact(name, place / _FILE) if isinstance(place, Path) else _hub_fact(name, place)
+        _weight_finding(name, place / _FILE)
+        if isinstance(place, Path)
+        else _hub_finding(name, place)
         for name, place in places.items()
     ]
 
 
-def _weight_fact(name: str, place: Path | None, address: str = "", terms: str = "") -> Fact:
+def _weight_finding(name: str, place: Path | None, address: str = "", terms: str = "") -> Finding:
     """Args:
     place: None for a network that has no file of its own.
     address: where the file can be had.
@@ -43,15 +47,15 @@ def _weight_fact(name: str, place: Path | None, address: str = "", terms: str = 
     """
     if place is None:
         value = "has no file of its own: train it, or name one"
-        return Fact("weights", name, MISSING, value)
+        return Finding("weights", name, MISSING, value)
     if not place.is_file():
         value = f"{place.name}{'; its licence has to be accepted first' if terms else ''}"
         more = {"path": str(place), "address": address}
-        return Fact("weights", name, MISSING, value, address, more=more)
+        return Finding("weights", name, MISSING, value, address, more=more)
     return _found(name, place)
 
 
-def _hub_fact(name: str, repository: str) -> Fact:
+def _hub_finding(name: str, repository: str) -> Finding:
     """Of a network that transformers looks for in its cache, and then asks its host for."""
     from huggingface_hub import try_to_load_from_cache
 
@@ -60,10 +64,10 @@ def _hub_fact(name: str, repository: str) -> Fact:
         return _found(name, Path(place))
     address = f"https://huggingface.co/{repository}"
     fix = f"hf download {repository}, or its folder by name"
-    return Fact("weights", name, MISSING, repository, fix, more={"address": address})
+    return Finding("weights", name, MISSING, repository, fix, more={"address": address})
 
 
-def _found(name: str, place: Path) -> Fact:
+def _found(name: str, place: Path) -> Finding:
     from boxrefine_d2.networks.weights import file_sha256
 
     size = place.stat().st_size
@@ -71,10 +75,10 @@ def _found(name: str, place: Path) -> Fact:
     more = {"path": str(place), "bytes": size}
     if not size:
         fix = f"remove {place}"
-        return Fact("weights", name, BROKEN, f"{place.name} is empty", fix, more=more)
+        return Finding("weights", name, BROKEN, f"{place.name} is empty", fix, more=more)
     sha256 = file_sha256(place)
     value = f"{where}, {size / 1e6:.1f} MB, sha256 {sha256[:16]}"
-    return Fact("weights", name, OK, value, more=more | {"sha256": sha256})
+    return Finding("weights", name, OK, value, more=more | {"sha256": sha256})
 
 
 def cache_folder() -> str:

@@ -8,18 +8,17 @@ from functools import cache
 
 import numpy as np
 import torch
-from scipy import ndimage
 from torch import Tensor
-from torchvision.ops import nms
+from torchvision.ops import box_convert, nms
 
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.masks.borders import border_boxes
 from boxrefine_d2.structures import FeatureMap, PseudoBoxes
 
 from .build import DISCOVERY_REGISTRY
 from .mask_boxes import check_choices, check_max_objects
 from .rule import DiscoveryRule
 
-_TOUCHING_CORNERS = np.ones((3, 3), dtype=bool)  # 8-connectivity
 _LEVELS = 256
 
 CHOICES = {
@@ -98,7 +97,7 @@ class Contours(DiscoveryRule):
         size = (heatmap.shape[0], heatmap.shape[1])
         levels = self._levels(heatmap)
         bright = self._bright(levels)
-        boxes = _bordered_boxes(bright)
+        boxes = border_boxes(bright)
         sides = boxes[:, 2:] - boxes[:, :2]
         boxes = boxes[sides.prod(axis=1) > self.min_area * heatmap.size]
         if not len(boxes):
@@ -131,30 +130,12 @@ class Contours(DiscoveryRule):
 
     def _best(self, boxes: Tensor, scores: Tensor, size: tuple[int, int]) -> PseudoBoxes:
         """What is left of (N, 4) boxes and (N,) scores, N >= 1, best first."""
-        corners, sides = boxes[:, :2], boxes[:, 2:] - boxes[:, :2]
-        read = torch.cat([corners, sides], dim=1) if self.nms_on_sizes else boxes
+        read = box_convert(boxes, "xyxy", "xywh") if self.nms_on_sizes else boxes
         kept = nms(read, scores.float(), self.nms_iou)
         least = self.drop_ratio * scores.max()
         kept = kept[scores[kept] > least if self.quantise else scores[kept] >= least]
         kept = kept[: self.max_objects]
         return PseudoBoxes(boxes[kept], scores[kept].float(), size)
-
-
-def _bordered_boxes(mask: np.ndarray) -> np.ndarray:
-    """(N, 4) int64 half-open boxes of the borders of a bool mask: around each 8-connected part, and around each hole, a
-    4-connected part of what lies between, with the pixels that enclose it."""
-    parts, _ = ndimage.label(mask, _TOUCHING_CORNERS)
-    # with a frame, which makes the first part that which lies around everything
-    between, _ = ndimage.label(np.pad(~mask, 1, constant_values=True))
-    outer = [_box(slices) for slices in ndimage.find_objects(parts)]
-    # less the frame, and a pixel wider on each side
-    holes = [_box(slices) + (-2, -2, 0, 0) for slices in ndimage.find_objects(between)[1:]]
-    return np.array([*outer, *holes], dtype=np.int64).reshape(-1, 4)
-
-
-def _box(slices: tuple[slice, slice]) -> np.ndarray:
-    rows, columns = slices
-    return np.array([columns.start, rows.start, columns.stop, rows.stop])
 
 
 @cache

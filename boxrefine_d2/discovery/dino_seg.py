@@ -6,6 +6,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from boxrefine_d2.errors import UserError, check_choice
+from boxrefine_d2.masks.components import largest_component
 from boxrefine_d2.structures import FeatureMap, PseudoBoxes
 
 from .build import DISCOVERY_REGISTRY
@@ -65,13 +66,11 @@ class DinoSeg(DiscoveryRule):
         return pseudo_boxes_of(masks, scores, features)
 
     def _component(self, foreground: np.ndarray) -> np.ndarray:
+        if self.component == "largest":
+            return largest_component(foreground)
         component_ids, count = ndimage.label(foreground)
         areas = np.bincount(component_ids.ravel())
-        if self.component == "release":
-            chosen = 1 + int(areas[1:count].argmax()) if count > 1 else 0
-        else:
-            chosen = 1 + int(areas[1:].argmax())
-        return component_ids == chosen
+        return component_ids == (1 + int(areas[1:count].argmax()) if count > 1 else 0)
 
 
 def strongest(shares: Tensor, mass: float) -> Tensor:

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
-from scipy import ndimage
 from torch import Tensor
 
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.masks.components import largest_component
 from boxrefine_d2.structures import FeatureMap, PseudoBoxes
 
 from .build import DISCOVERY_REGISTRY
@@ -67,9 +67,7 @@ class Found(DiscoveryRule):
 
     def _masks(self, foreground: np.ndarray) -> list[np.ndarray]:
         """Of one image (h, w): components, the largest first; none of an empty mask."""
-        component_ids, count = ndimage.label(foreground)
-        if count == 0:
+        first = largest_component(foreground)
+        if not first.any():
             return []
-        largest = 1 + int(np.bincount(component_ids.ravel())[1:].argmax())
-        first = component_ids == largest
         return further_objects(foreground, first, self.max_objects, self.min_area)

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.masks.components import component_of
 from boxrefine_d2.structures import FeatureMap, PseudoBoxes
 
 from .build import DISCOVERY_REGISTRY
-from .components import component_of
 from .mask_boxes import check_max_objects, further_objects, pseudo_boxes_of, shared_score
 from .rule import DiscoveryRule, SoftMap
 

@@ -13,14 +13,14 @@ import torch
 from torch import Tensor
 
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.masks.agreement import mask_iou
+from boxrefine_d2.masks.components import component_of
+from boxrefine_d2.masks.crf import crf_masks, require_pydensecrf
+from boxrefine_d2.masks.steps import MaskSteps
 from boxrefine_d2.structures import FeatureMap, PseudoBoxes
 
 from .build import DISCOVERY_REGISTRY
-from .components import component_of
-from .crf import crf_masks, require_pydensecrf
-from .mask_agreement import mask_iou
 from .mask_boxes import pseudo_boxes_of
-from .mask_steps import MaskSteps
 from .normalized_cut import normalized_cut, similarity_edges
 from .rule import DiscoveryRule
 from .tokencut import bipartition, first_largest

@@ -12,13 +12,12 @@ from scipy import ndimage
 from torch import Tensor
 
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.masks.components import TOUCHING_CORNERS
 from boxrefine_d2.structures import FeatureMap, PseudoBoxes
 
 from .build import DISCOVERY_REGISTRY
 from .mask_boxes import check_choices, check_max_objects
 from .rule import DiscoveryRule, SoftMap
-
-_TOUCHING_CORNERS = np.ones((3, 3), dtype=bool)  # 8-connectivity
 
 CHOICES = {
     "rank_by": ("pixels", "rectangle"),
@@ -124,7 +123,7 @@ class Move(DiscoveryRule):
 
     def _components(self, foreground: np.ndarray) -> list[tuple[np.ndarray, tuple[slice, slice]]]:
         """Masks (H, W) and rectangles (rows, columns) of the components that count, the largest first."""
-        component_ids, count = ndimage.label(foreground, _TOUCHING_CORNERS)
+        component_ids, count = ndimage.label(foreground, TOUCHING_CORNERS)
         rectangles = ndimage.find_objects(component_ids)
         pixels = np.bincount(component_ids.ravel(), minlength=count + 1)[1:]
         areas = np.array([(r.stop - r.start) * (c.stop - c.start) for r, c in rectangles])

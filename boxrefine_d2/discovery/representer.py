@@ -10,10 +10,10 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy import ndimage
 from torch import Tensor
 
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.masks.components import largest_component
 from boxrefine_d2.structures import FeatureMap, PseudoBoxes
 
 from .build import DISCOVERY_REGISTRY
@@ -107,12 +107,11 @@ class Representer(ObservingRule):
             else:
                 values[:] = _min_max(of_image).cpu()
             foreground = values > self.threshold
-            component_ids, count = ndimage.label(foreground)
-            if not count:  # a constant map
+            first = largest_component(foreground)
+            if not first.any():  # a constant map
                 masks.append([])
                 scores.append([])
                 continue
-            first = component_ids == 1 + int(np.bincount(component_ids.ravel())[1:].argmax())
             masks.append(further_objects(foreground, first, self.max_objects, self.min_area))
             scores.append(shared_score(float(values[first].mean()), masks[-1]))
         return pseudo_boxes_of(masks, scores, features)

@@ -6,9 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from torch import Tensor
 
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.masks.steps import MaskSteps
 from boxrefine_d2.structures import FeatureMap, PseudoBoxes
-
-from .mask_steps import MaskSteps
 
 # a map to the rule's own view of it, (B, h, w) in [0, 1], differentiable
 SoftMap = Callable[[FeatureMap], Tensor]

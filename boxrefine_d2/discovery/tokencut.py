@@ -13,13 +13,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.masks.bilateral import bilateral_masks
+from boxrefine_d2.masks.components import component_of
+from boxrefine_d2.masks.steps import MaskSteps
 from boxrefine_d2.structures import FeatureMap, PseudoBoxes
 
-from .bilateral import bilateral_masks
 from .build import DISCOVERY_REGISTRY
-from .components import component_of
 from .mask_boxes import check_max_objects, further_objects, pseudo_boxes_of, shared_score
-from .mask_steps import MaskSteps
 from .normalized_cut import Cut, normalized_cut, similarity_edges
 from .rule import DiscoveryRule, SoftMap
 

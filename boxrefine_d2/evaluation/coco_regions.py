@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from pycocotools import mask as mask_codec
+from torchvision.ops import box_convert
 
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.structures.segmentation import Rle, checked_rles
+from boxrefine_d2.masks.segmentation import Rle, checked_rles
 
 from .coco_matching import MAX_DETECTIONS, BoolArray, FloatArray, ImageOutcome, match_image
 from .ground_truth import CorLocProtocol, Record, ground_truth_boxes
@@ -95,7 +97,7 @@ def outcome(found: Detections | None, objects: Objects, *, of_masks: bool) -> Im
 
 
 def _xywh(boxes: FloatArray) -> FloatArray:
-    return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1, dtype=np.float64)
+    return box_convert(torch.from_numpy(boxes), "xyxy", "xywh").double().numpy()
 
 
 def _areas(regions: Regions) -> FloatArray:

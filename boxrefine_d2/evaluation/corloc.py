@@ -25,10 +25,9 @@ from .ground_truth import GroundTruth, ImageId, protocol_for
 from .predictions import PredictionFile, box_table
 from .preflight import check_ground_truth, check_predictions
 from .results import MetricResult, write_json
+from .sources import DETECTOR
 
 logger = logging.getLogger(__name__)
-
-DETECTOR = "h"  # the name under which the boxes of an output's "instances" are scored
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.structures import Instances
 from detectron2.utils import comm
-from pycocotools import mask as mask_codec
 
 import boxrefine_d2
 from boxrefine_d2.data.pseudo_label_file import write_pseudo_labels
+from boxrefine_d2.masks.coding import encode_masks
+from boxrefine_d2.structures import to_xywh
 
 from . import (
     GroundTruth,
@@ -165,8 +165,8 @@ def _entries(image_id: Any, instances: Instances) -> list[dict[str, Any]]:
     ):
         if x2 <= x1 or y2 <= y1:
             continue
-        entry = {"image_id": image_id, "bbox": [x1, y1, x2 - x1, y2 - y1], "score": score}
+        entry = {"image_id": image_id, "bbox": to_xywh((x1, y1, x2, y2)), "score": score}
         if mask is not None:
-            entry["segmentation"] = mask_codec.encode(np.asfortranarray(mask.astype(np.uint8)))
+            [entry["segmentation"]] = encode_masks(mask[None])
         entries.append(entry | {"category_id": 1})
     return entries

@@ -11,6 +11,7 @@ from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.structures import to_xywh
 
 from . import write_json
 from .ground_truth import check_labels
@@ -23,10 +24,10 @@ from .grounding import (
     outside_text,
     outside_their_image,
 )
+from .sources import CENTRE, RANDOM
 
 logger = logging.getLogger(__name__)
 
-CENTRE, RANDOM = "centre", "random"
 MISS, SKIP = "miss", "skip"
 
 
@@ -185,12 +186,11 @@ class GroundingEvaluator(DatasetEvaluator):
 
 def _record(phrase: GroundedPhrase, found: Any) -> dict[str, Any]:
     """As the contract has it."""
-    box = found.box
     return {
         "image_id": phrase.image_id,
         "annotation_id": phrase.annotation_id,
         "phrase": phrase.phrases[0],
-        "bbox": None if box is None else [box[0], box[1], box[2] - box[0], box[3] - box[1]],
+        "bbox": None if found.box is None else to_xywh(found.box),
         "point": None if found.point is None else list(found.point),
         "score": found.score,
     }

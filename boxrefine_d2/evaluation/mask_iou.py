@@ -10,7 +10,7 @@ from typing import Any
 from pycocotools import mask as mask_codec
 
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.structures.segmentation import Rle
+from boxrefine_d2.masks.segmentation import Rle
 
 from .coco_regions import masks_of
 from .ground_truth import GroundTruth, ImageId, check_labels

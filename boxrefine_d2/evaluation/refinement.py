@@ -8,6 +8,8 @@ from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 from torchvision.ops import box_iou
 
+from .sources import REFINED
+
 logger = logging.getLogger(__name__)
 
 
@@ -38,7 +40,7 @@ class RefinementEvaluator(DatasetEvaluator):
         for record, output in zip(inputs, outputs, strict=True):
             target = output["detector_target"].boxes[:1]
             iou = box_iou(output["instances"].pred_boxes.tensor[:1], target)
-            before, after = output["pseudo_boxes"][self._rule], output["pseudo_boxes"]["refined"]
+            before, after = output["pseudo_boxes"][self._rule], output["pseudo_boxes"][REFINED]
             self._rows[record["file_name"]] = (
                 bool((iou >= 0.5).any()),
                 not before.boxes.equal(after.boxes),

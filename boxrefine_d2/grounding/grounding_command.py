@@ -6,7 +6,7 @@ from typing import Any
 
 from detectron2.config import CfgNode
 
-from boxrefine_d2.data.phrase_mapper import QueryMapper
+from boxrefine_d2.data.mappers.phrase import QueryMapper
 from boxrefine_d2.errors import key_values
 from boxrefine_d2.networks.device import check_device
 from boxrefine_d2.training.setup import load_config

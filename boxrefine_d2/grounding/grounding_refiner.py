@@ -13,6 +13,8 @@ from detectron2.modeling import META_ARCH_REGISTRY
 from torch import Tensor
 
 from boxrefine_d2.errors import UserError, check_choice
+from boxrefine_d2.evaluation.sources import BEFORE, REFINED
+from boxrefine_d2.evaluation.sources import DETECTOR as DETECTOR_SOURCE
 from boxrefine_d2.networks.recurring import Row, input_names, pair_names
 from boxrefine_d2.networks.text_heatmap import TextHeatmap, build_heatmap
 from boxrefine_d2.refinement import MapDetector
@@ -30,7 +32,6 @@ from boxrefine_d2.structures import (
 from .heatmap_model import HeatmapModel
 from .queries import found_by_detector
 
-BEFORE, REFINED, DETECTOR_SOURCE = "before", "refined", "h"
 UNIONS = ("iteration", "sample")
 OBJECT_PROBABILITY = 0.5  # from which a box of h counts
 

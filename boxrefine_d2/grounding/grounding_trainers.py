@@ -11,7 +11,7 @@ from torch import nn
 
 from boxrefine_d2.data.dataset_spec import register_spec
 from boxrefine_d2.data.loaders import WholeImageLoader, equal_size_batches
-from boxrefine_d2.data.phrase_mapper import (
+from boxrefine_d2.data.mappers.phrase import (
     PhraseMapper,
     QueryMapper,
     check_phrases,
@@ -20,13 +20,14 @@ from boxrefine_d2.data.phrase_mapper import (
 )
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.evaluation.grounding_evaluator import MISS, GroundingEvaluator
+from boxrefine_d2.evaluation.sources import REFINED
+from boxrefine_d2.evaluation.sources import G as G_SOURCE
 from boxrefine_d2.refinement.phased_trainer import PhasedTrainer
 from boxrefine_d2.training.loop import Trainer
 from boxrefine_d2.training.product_trainer import ProductTrainer
 from boxrefine_d2.training.results_file import inference_folder
 
-from .grounding_refiner import REFINED, GroundingRefiner
-from .heatmap_model import G_SOURCE
+from .grounding_refiner import GroundingRefiner
 from .heatmap_training import HeatmapTraining
 from .proposals import require_selective_search
 from .what_is_where import WhatIsWhere

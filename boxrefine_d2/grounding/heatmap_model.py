@@ -12,6 +12,9 @@ from torch import Tensor, nn
 from boxrefine_d2.discovery import build_rule
 from boxrefine_d2.discovery.rule import DiscoveryRule
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.evaluation.sources import CLIP as CLIP_SOURCE
+from boxrefine_d2.evaluation.sources import SHUFFLED
+from boxrefine_d2.evaluation.sources import G as G_SOURCE
 from boxrefine_d2.language.build import build_clip
 from boxrefine_d2.language.clip import Clip, check_phrase
 from boxrefine_d2.language.localisation_losses import LocalisationLosses
@@ -22,8 +25,6 @@ from boxrefine_d2.networks.text_heatmap import TextHeatmap, build_heatmap
 from boxrefine_d2.structures import DescribedObject, PhraseLocalisation
 
 from .queries import Drawer, averaged_heatmaps, found_in_heatmaps
-
-CLIP_SOURCE, G_SOURCE, SHUFFLED = "clip", "g", "shuffled"
 
 
 class HeatmapModel(nn.Module):

@@ -18,8 +18,8 @@ from boxrefine_d2.networks.text_heatmap import build_heatmap
 from boxrefine_d2.structures import DescribedObject, PhraseLocalisation
 
 from .heatmap_model import HeatmapModel
-from .looking import Looker, nearest
 from .queries import averaged_heatmaps
+from .topics import TopicFinder, nearest
 
 
 @META_ARCH_REGISTRY.register()
@@ -31,12 +31,12 @@ class WhatIsWhere(HeatmapModel):
         self, *, captioner: Captioner, looking: dict[str, Any], prompt: str = "", **parts: Any
     ):
         """Args, beside those of `HeatmapModel`:
-        looking: the keyword arguments of `Looker`.
+        looking: the keyword arguments of `TopicFinder`.
         prompt: before each caption when g and CLIP's relevance read it.
         """
         super().__init__(**parts)
         self._prompt = prompt
-        self._looker = Looker(captioner, self.clip.encode_text, **looking)
+        self._topic_finder = TopicFinder(captioner, self.clip.encode_text, **looking)
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
@@ -66,13 +66,13 @@ class WhatIsWhere(HeatmapModel):
 
         Args: batched_inputs: dicts with "image" (3, S, S) uint8 RGB, "height" and "width" of the original.
         """
-        topics = self._looker.look([x["image"] for x in batched_inputs])
-        sights = self.localise(
+        topics = self._topic_finder.find([x["image"] for x in batched_inputs])
+        described = self.localise(
             batched_inputs, [[topic.caption for topic in of] for of in topics], self._prompt
         )
         return [
-            [replace(sight, regions=topic.regions) for topic, sight in zip(*both, strict=True)]
-            for both in zip(topics, sights, strict=True)
+            [replace(one, regions=topic.regions) for topic, one in zip(*both, strict=True)]
+            for both in zip(topics, described, strict=True)
         ]
 
     def forward(self, batched_inputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -91,7 +91,7 @@ class WhatIsWhere(HeatmapModel):
     @torch.no_grad()
     def answer(self, batched_inputs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """See `forward`."""
-        topics = self._looker.look([x["image"] for x in batched_inputs])
+        topics = self._topic_finder.find([x["image"] for x in batched_inputs])
         captions = [[topic.caption for topic in of] for of in topics]
         chosen = [
             self._chosen(of, x) if of else {}

@@ -8,10 +8,10 @@ from typing import Any
 from detectron2.config import CfgNode
 from detectron2.utils import comm
 
-from boxrefine_d2.data.phrase_mapper import PhraseMapper, check_phrases, phrases_of
+from boxrefine_d2.data.mappers.phrase import PhraseMapper, check_phrases, phrases_of
 from boxrefine_d2.language import Clip
 from boxrefine_d2.language.loading import quiet
-from boxrefine_d2.training.product_file import facts
+from boxrefine_d2.training.product_file import training_metadata
 from boxrefine_d2.training.product_trainer import ProductTrainer
 
 from .clip_training import ClipTraining
@@ -22,7 +22,7 @@ def write_clip(folder: Path, clip: Clip, cfg: CfgNode) -> None:
     making = folder.with_name(f"{folder.name}.part")
     shutil.rmtree(making, ignore_errors=True)
     whole = copy.deepcopy(clip.model).half()
-    whole.config.update(facts(cfg))
+    whole.config.update(training_metadata(cfg))
     with quiet():
         whole.save_pretrained(making)
         clip.tokenizer.save_pretrained(making)
@@ -53,4 +53,4 @@ class ClipTrainer(ProductTrainer):
         if comm.is_main_process():
             folder = Path(self.cfg.OUTPUT_DIR) / self.network.product_file
             write_clip(folder, self.network.map_network, self.cfg)
-        return self.seen(self._steps)
+        return self.stream_record(self._steps)

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from boxrefine_d2.discovery.bilateral import BilateralSolver
+from boxrefine_d2.masks.bilateral import BilateralSolver
 from boxrefine_d2.networks.vit import LastBlock
 
 _EPS = 1e-10  # of FOUND's code: a head that looks at nothing weighs much, but not infinitely

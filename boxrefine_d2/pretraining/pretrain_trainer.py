@@ -5,7 +5,7 @@ from detectron2.config import CfgNode
 from detectron2.solver.build import maybe_add_gradient_clipping
 from torch import nn
 
-from boxrefine_d2.data.crops import ViewsMapper
+from boxrefine_d2.data.mappers.views import ViewsMapper
 from boxrefine_d2.training.product_trainer import ProductTrainer
 
 from . import SelfDistillation

@@ -9,12 +9,10 @@ from contextlib import contextmanager
 from multiprocessing import forkserver, get_context, parent_process, resource_tracker
 from typing import Any
 
-import numpy as np
-from pycocotools import mask as mask_codec
-
-from boxrefine_d2.discovery.mask_steps import GridMasks, MaskSteps
 from boxrefine_d2.interrupts import sigint_blocked
-from boxrefine_d2.structures import FeatureMap, PseudoBoxes
+from boxrefine_d2.masks.coding import encode_masks
+from boxrefine_d2.masks.steps import GridMasks, MaskSteps
+from boxrefine_d2.structures import FeatureMap, PseudoBoxes, to_xywh
 
 Annotation = dict[str, Any]
 Sample = dict[str, Any]
@@ -46,15 +44,12 @@ def annotations_of(image_id: int | str, found: GridMasks, steps: MaskSteps) -> l
     """The annotations of one image, as the file holds them, best first as the rule has them."""
     on_image = steps(found)
     annotations = [
-        {"image_id": image_id, "bbox": [x1, y1, x2 - x1, y2 - y1], "score": score}
-        for (x1, y1, x2, y2), score in zip(
-            on_image.boxes.tolist(), on_image.scores.tolist(), strict=True
-        )
+        {"image_id": image_id, "bbox": to_xywh(box), "score": score}
+        for box, score in zip(on_image.boxes.tolist(), on_image.scores.tolist(), strict=True)
     ]
     if on_image.masks is not None:
-        stacked = np.asfortranarray(on_image.masks.transpose(1, 2, 0).astype(np.uint8))
-        for annotation, code in zip(annotations, mask_codec.encode(stacked), strict=True):
-            annotation["segmentation"] = code | {"counts": code["counts"].decode("ascii")}
+        for annotation, rle in zip(annotations, encode_masks(on_image.masks), strict=True):
+            annotation["segmentation"] = rle
     return annotations
 
 
@@ -73,14 +68,17 @@ class Finisher:
         self._pool = pool
         self._waiting: deque[tuple[Any, Future | list[list[Annotation]]]] = deque()
 
-    def add(self, what: Any, work: Work) -> Iterator[tuple[Any, list[list[Annotation]]]]:
-        """Takes a batch in; yields those that are finished, at the latest once too many wait."""
+    def add(self, batch: Any, work: Work) -> Iterator[tuple[Any, list[list[Annotation]]]]:
+        """Take a batch in; yield those that are finished, at the latest once too many wait.
+
+        Args: batch: what comes back beside the annotations.
+        """
         done: Future | list[list[Annotation]]
         if self._pool is None:
             done = _annotations_of_batch(work, self.steps)
         else:
             done = self._pool.submit(_annotations_of_batch, work, self.steps)
-        self._waiting.append((what, done))
+        self._waiting.append((batch, done))
         yield from self._take(BATCHES_AHEAD if self._pool else 0)
 
     def rest(self) -> Iterator[tuple[Any, list[list[Annotation]]]]:
@@ -89,13 +87,13 @@ class Finisher:
 
     def _take(self, left: int) -> Iterator[tuple[Any, list[list[Annotation]]]]:
         while self._waiting:
-            what, done = self._waiting[0]
+            batch, done = self._waiting[0]
             if isinstance(done, Future):
                 if len(self._waiting) <= left and not done.done():
                     return
                 done = done.result()
             self._waiting.popleft()
-            yield what, done
+            yield batch, done
 
 
 @contextmanager

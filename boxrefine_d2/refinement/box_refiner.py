@@ -17,6 +17,7 @@ from torchvision.ops import box_iou
 from boxrefine_d2.discovery import build_rule
 from boxrefine_d2.discovery.rule import DiscoveryRule, ObservingRule
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.evaluation.sources import REFINED
 from boxrefine_d2.networks import build_backbone
 from boxrefine_d2.networks.map_network import MapNetwork
 from boxrefine_d2.networks.padding import normalise_and_pad
@@ -244,7 +245,7 @@ class BoxRefiner(PhasedRefiner):
                 "instances": instances.to("cpu"),
                 "pseudo_boxes": {
                     self.discovery_name: before.resized(size).to("cpu"),
-                    "refined": after.resized(size).to("cpu"),
+                    REFINED: after.resized(size).to("cpu"),
                 },
                 "detector_target": target.resized(size).to("cpu"),
                 "feature_shift": distance,

@@ -31,9 +31,9 @@ class PhasedTrainer(Trainer):
         """Phase and loss."""
         return {"phase": self.network.phase, **super().progress()}
 
-    def place(self) -> str:
+    def position_text(self) -> str:
         """Iteration and phase."""
-        return f"{super().place()} (phase {self.network.phase})"
+        return f"{super().position_text()} (phase {self.network.phase})"
 
     @classmethod
     def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:

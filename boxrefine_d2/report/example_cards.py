@@ -5,11 +5,12 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from torch import Tensor
 
+from boxrefine_d2.evaluation.sources import DETECTOR, REFINED
+
 from .detectors import cad_source
 from .page_text import escape
 from .pictures import GROUND_TRUTH, CellMap, Example, map_uri, photo_uri
 from .rule_maps import MAPS
-from .run_folder import DETECTOR, REFINED
 
 _BADGES = {
     "helped": ("gain", "▲ helped"),

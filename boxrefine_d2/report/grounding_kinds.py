@@ -5,16 +5,16 @@ A source is what answers phrases: a network, CLIP, or a control. One is compared
 
 from dataclasses import dataclass
 
-from boxrefine_d2.evaluation.grounding_evaluator import CENTRE, RANDOM
-
-from .run_folder import DETECTOR, REFINED
-
-CLIP, G, BEFORE, SHUFFLED = (
-    "clip",
-    "g",
-    "before",
-    "shuffled",
-)  # sources beside those named elsewhere
+from boxrefine_d2.evaluation.sources import (
+    BEFORE,
+    CENTRE,
+    CLIP,
+    DETECTOR,
+    RANDOM,
+    REFINED,
+    SHUFFLED,
+    G,
+)
 
 POINTING, BOX = "pointing", "box_acc"  # as in results.json
 METRICS = {POINTING: "pointing", BOX: "box"}

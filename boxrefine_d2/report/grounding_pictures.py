@@ -14,7 +14,7 @@ from torch import Tensor
 from torchvision.ops import box_iou
 
 from boxrefine_d2.data import read_image, register_spec
-from boxrefine_d2.data.phrase_mapper import QueryMapper
+from boxrefine_d2.data.mappers.phrase import QueryMapper
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.evaluation.grounding import GroundedPhrase, UnitId, grounded_phrases
 from boxrefine_d2.structures import PhraseLocalisation, union_box

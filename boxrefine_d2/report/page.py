@@ -6,6 +6,7 @@ from typing import Any
 
 from detectron2.config import CfgNode
 
+from boxrefine_d2.evaluation.sources import REFINED
 from boxrefine_d2.files.atomic import atomic_text_file
 from boxrefine_d2.training.setup import load_config
 
@@ -16,7 +17,7 @@ from .frame import framed, section
 from .page_text import escape
 from .pictures import examples
 from .rule_maps import rule_title
-from .run_folder import REFINED, Run
+from .run_folder import Run
 from .summary import flat
 from .tables import fact_table, headline_table, number, outcome_tally, record_table, seeds_text
 from .training_charts import training_charts

@@ -23,13 +23,14 @@ from boxrefine_d2.data import read_image, register_spec
 from boxrefine_d2.data.mappers import WholeImageMapper
 from boxrefine_d2.discovery.build import rule_parameters
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.evaluation.sources import DETECTOR, REFINED
 from boxrefine_d2.networks.padding import normalise_and_pad
 from boxrefine_d2.refinement import BoxRefiner
 from boxrefine_d2.training.checkpoint import SafeCheckpointer
 
 from .detectors import Detector
 from .rule_maps import MAPS
-from .run_folder import DETECTOR, REFINED, FinishedRun, ImageHits, Run
+from .run_folder import FinishedRun, ImageHits, Run
 from .summary import OUTCOMES, outcomes
 
 SHOWN_SIDE = 512  # longest side of a picture on the page, pixels

@@ -22,7 +22,6 @@ from boxrefine_d2.files.values import is_id, is_number, is_whole
 from boxrefine_d2.training.results_file import inference_folder
 from boxrefine_d2.training.setup import load_config
 
-REFINED, DETECTOR = "refined", "h"  # sources of boxes beside the rule on f before
 _RECORDED = {
     "version": str,
     "weights": dict,

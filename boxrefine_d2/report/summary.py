@@ -10,11 +10,12 @@ from detectron2.config import CfgNode
 
 import boxrefine_d2
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.evaluation.sources import DETECTOR, REFINED
 
 from .bootstrap import DRAWS, mean_with_interval, paired_gain
 from .detectors import cad_source, gain_name
 from .rule_maps import rule_title
-from .run_folder import DETECTOR, REFINED, ImageHits, Run
+from .run_folder import ImageHits, Run
 
 OUTCOMES = ("helped", "hurt", "hit_both", "missed_both")
 

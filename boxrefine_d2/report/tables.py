@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from boxrefine_d2.evaluation.sources import DETECTOR, REFINED
+
 from .page_text import escape
-from .run_folder import DETECTOR, REFINED
 from .summary import OUTCOMES, labels
 
 OUTCOME_TEXTS = {

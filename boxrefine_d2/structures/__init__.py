@@ -5,6 +5,7 @@ from .box_frames import (
     cell_box_to_input,
     mask_to_box,
     normalise,
+    to_xywh,
     to_xyxy,
     union_box,
 )
@@ -21,6 +22,7 @@ __all__ = [
     "cell_box_to_input",
     "mask_to_box",
     "normalise",
+    "to_xywh",
     "to_xyxy",
     "union_box",
 ]

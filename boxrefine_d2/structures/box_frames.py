@@ -4,6 +4,8 @@ Frames: `cell` counts grid cells, `input` pixels of what the network read, `imag
 file. Boxes are XYXY and half-open everywhere; (cx, cy, w, h) in [0, 1] exists only between h and its criterion.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -56,6 +58,18 @@ def boxes_input_to_image(
 def union_box(boxes: Tensor) -> Tensor:
     """The smallest box (4,) around (N, 4) XYXY boxes, N >= 1."""
     return torch.cat([boxes[:, :2].amin(dim=0), boxes[:, 2:].amax(dim=0)])
+
+
+def to_xywh(box: Sequence[float]) -> list[float]:
+    """Return one box of plain numbers, XYXY, as [x, y, width, height], the way COCO's files hold it. The frame stays.
+
+    The numbers are those of `torchvision.ops.box_convert` in float64, which is used for tensors.
+
+    >>> to_xywh((10.0, 20.0, 30.5, 25.0))
+    [10.0, 20.0, 20.5, 5.0]
+    """
+    x1, y1, x2, y2 = box
+    return [x1, y1, x2 - x1, y2 - y1]
 
 
 def normalise(boxes: Tensor, size: tuple[int, int]) -> Tensor:

@@ -88,8 +88,8 @@ class Trainer(DefaultTrainer):
         """What the progress bar shows beside the rate."""
         return {"loss": f"{self.storage.history('total_loss').latest():.3f}"}
 
-    def place(self) -> str:
-        """Where the training is, for a message."""
+    def position_text(self) -> str:
+        """Return where the training is, for a message."""
         return f"iteration {self.iter}"
 
     @classmethod
@@ -102,8 +102,8 @@ class Trainer(DefaultTrainer):
         """What the model started from."""
         return model.map_network.weights_info
 
-    def seen(self, steps: TimedSteps) -> dict[str, Any]:
-        """Of a record, what every job on images has: how many there are and were seen, and how long it took."""
+    def stream_record(self, steps: TimedSteps) -> dict[str, Any]:
+        """Return what the record of every job on images has: their number, how many were drawn, and the seconds."""
         return {
             "images_seen": self.max_iter * self.cfg.SOLVER.IMS_PER_BATCH,
             "images": len(self.train_loader.dataset),
@@ -206,7 +206,7 @@ class Trainer(DefaultTrainer):
             super().run_step()
         except FloatingPointError as error:
             raise UserError(
-                f"training broke down at {self.place()}: {error}; lower {self.learning_rates}, "
+                f"training broke down at {self.position_text()}: {error}; lower {self.learning_rates}, "
                 "or continue from an earlier checkpoint"
             ) from error
 

@@ -13,8 +13,8 @@ from boxrefine_d2.networks.map_network import trained_state
 from .results_file import config_sha256
 
 
-def facts(cfg: CfgNode) -> dict[str, str]:
-    """How a network was trained."""
+def training_metadata(cfg: CfgNode) -> dict[str, str]:
+    """Return how a network was trained, as its file keeps it."""
     return {
         "version": boxrefine_d2.__version__,
         "seed": str(cfg.SEED),
@@ -34,6 +34,6 @@ def write_network(path: Path, network: nn.Module, cfg: CfgNode, *, name: str) ->
         key: (value.half() if value.is_floating_point() else value).detach().cpu().contiguous()
         for key, value in whole.items()
     }
-    metadata = {"backbone": name} | facts(cfg)
+    metadata = {"backbone": name} | training_metadata(cfg)
     with atomic_binary_file(path) as file:
         file.write(safetensors.torch.save(state, metadata))

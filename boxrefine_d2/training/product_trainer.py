@@ -71,7 +71,7 @@ class ProductTrainer(Trainer):
             file, name = self.product()
             path = Path(self.cfg.OUTPUT_DIR) / file
             write_network(path, self.network.map_network, self.cfg, name=name)
-        return self.seen(self._steps)
+        return self.stream_record(self._steps)
 
 
 def _check_images_differ(records: Sequence[dict[str, Any]]) -> None:

@@ -9,9 +9,9 @@ import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
+from boxrefine_d2.analysis.description_figure import draw_description
 from boxrefine_d2.analysis.figures import FIGURE_SUFFIXES, encode
-from boxrefine_d2.analysis.mask_rounds_picture import draw_mask_rounds
-from boxrefine_d2.analysis.sights_picture import draw_sights
+from boxrefine_d2.analysis.mask_rounds_figure import draw_mask_rounds
 from boxrefine_d2.structures import DescribedObject, PhraseLocalisation
 
 
@@ -21,7 +21,7 @@ def titled(text, size=(2, 1)):
     return figure
 
 
-def sight(phrase):
+def described(phrase):
     return DescribedObject(
         phrase, torch.rand(8, 8), PhraseLocalisation((3, 4), (1.0, 2.0, 9.0, 8.0), [], 0.5)
     )
@@ -63,7 +63,7 @@ def test_no_text_is_a_formula(text):
 )
 @pytest.mark.parametrize("suffix", [".png", ".svg"])
 def test_any_phrase_is_drawn(phrase, suffix):
-    drawn = draw_sights(np.zeros((30, 40, 3), np.uint8), [sight(phrase)], phrase, suffix)
+    drawn = draw_description(np.zeros((30, 40, 3), np.uint8), [described(phrase)], phrase, suffix)
     assert pixels(drawn).size if suffix == ".png" else ElementTree.fromstring(drawn) is not None
 
 
@@ -80,7 +80,7 @@ def test_characters_that_the_font_lacks_are_said_in_one_line(caplog, recwarn):
 def test_narrow_and_flat_images(size, suffix):
     narrow = np.zeros((*size, 3), np.uint8)
     for drawn in (
-        draw_sights(narrow, [], "a", suffix),
+        draw_description(narrow, [], "a", suffix),
         draw_mask_rounds(narrow, [], [], "", suffix),
     ):
         assert 0 < max(pixels(drawn).shape) <= 16_000

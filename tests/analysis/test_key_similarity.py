@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from boxrefine_d2.analysis.instance_keys import MeanKeys
-from boxrefine_d2.analysis.key_picture import draw_key_similarity
+from boxrefine_d2.analysis.key_figure import draw_key_similarity
 from boxrefine_d2.analysis.key_similarity import BINS, compare
 from boxrefine_d2.errors import UserError
 

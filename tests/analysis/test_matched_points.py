@@ -9,7 +9,7 @@ from PIL import Image
 
 from boxrefine_d2.analysis import matched_points as module
 from boxrefine_d2.analysis.matched_points import match_points, read_points
-from boxrefine_d2.analysis.matched_points_picture import draw_matched_points
+from boxrefine_d2.analysis.matched_points_figure import draw_matched_points
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.networks.weights import WeightsInfo
 from boxrefine_d2.structures import PseudoBoxes

@@ -1,18 +1,18 @@
 from boxrefine_d2.data.datasets.registered import NAMED_DATASETS
 from boxrefine_d2.diagnostics import MISSING, OK
-from boxrefine_d2.diagnostics.data import data_facts, data_folder
+from boxrefine_d2.diagnostics.data import data_findings, data_folder
 
 
 def states(monkeypatch, folder):
     monkeypatch.setenv("DETECTRON2_DATASETS", str(folder))
-    return {fact.name: fact for fact in data_facts()}
+    return {finding.name: finding for finding in data_findings()}
 
 
 def test_nothing_there(monkeypatch, tmp_path):
-    facts = states(monkeypatch, tmp_path)
-    assert set(facts) == set(NAMED_DATASETS)
-    assert {fact.state for fact in facts.values()} == {MISSING}
-    assert facts["voc_2012_val"].value == "VOC2012 is not there"
+    findings = states(monkeypatch, tmp_path)
+    assert set(findings) == set(NAMED_DATASETS)
+    assert {finding.state for finding in findings.values()} == {MISSING}
+    assert findings["voc_2012_val"].value == "VOC2012 is not there"
     assert data_folder() == str(tmp_path)
 
 
@@ -27,10 +27,10 @@ def test_trees_are_found_by_what_their_loaders_open(monkeypatch, tmp_path):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "VOC2007/ImageSets/Main/trainval.txt").touch()
     (tmp_path / "coco/annotations/instances_train2014.json").touch()
-    facts = states(monkeypatch, tmp_path)
-    found = {name for name, fact in facts.items() if fact.state == OK}
+    findings = states(monkeypatch, tmp_path)
+    found = {name for name, finding in findings.items() if finding.state == OK}
     assert found == {"voc_2007_trainval", "coco_2014_train"}
-    assert facts["voc_2007_trainval"].value == "VOC2007"
-    assert facts["voc_2007_test"].value == "VOC2007/ImageSets/Main/test.txt is not there"
-    assert facts["coco20k"].value == "coco/coco20k.txt is not there"
-    assert facts["coco_2017_val"].value == "coco/annotations/instances_val2017.json is not there"
+    assert findings["voc_2007_trainval"].value == "VOC2007"
+    assert findings["voc_2007_test"].value == "VOC2007/ImageSets/Main/test.txt is not there"
+    assert findings["coco20k"].value == "coco/coco20k.txt is not there"
+    assert findings["coco_2017_val"].value == "coco/annotations/instances_val2017.json is not there"

@@ -41,7 +41,7 @@ def test_a_working_environment(tmp_path):
     assert not too_long
     content = json.loads((tmp_path / "out.json").read_text())
     assert content["ready"] and content["verdict"] == lines[-1]
-    sections = {fact["section"] for fact in content["facts"]}
+    sections = {finding["section"] for finding in content["facts"]}
     assert sections == {"packages", "optional", "devices", "weights", "data"}
 
 

@@ -7,7 +7,7 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 from boxrefine_d2.diagnostics import BROKEN, MISSING, OK, first_fault, packages, verdict
-from boxrefine_d2.diagnostics.packages import optional_facts, required_facts
+from boxrefine_d2.diagnostics.packages import optional_findings, required_findings
 from boxrefine_d2.diagnostics.requirements import NAME, is_older, requirements
 
 LINES = [Requirement(line) for line in metadata.requires(NAME)]
@@ -39,8 +39,8 @@ def replace_module(monkeypatch, tmp_path):
     return write
 
 
-def by_name(facts):
-    return {fact.name: fact for fact in facts}
+def by_name(findings):
+    return {finding.name: finding for finding in findings}
 
 
 def test_every_line_of_the_metadata_is_read():
@@ -82,19 +82,25 @@ def test_an_unknown_version_is_not_called_old():
 
 
 def test_this_environment_works():
-    facts = required_facts()
-    assert [fact.name for fact in facts[:5]] == ["Python", NAME, "numpy", "torch", "torchvision"]
-    assert facts[-1].name == "detectron2"
-    assert {fact.name for fact in facts[2:]} == set(REQUIRED)
-    assert all(fact.state == OK and fact.required for fact in facts)
-    assert first_fault(facts) is None
-    assert by_name(facts)["timm"].value == metadata.version("timm")
+    findings = required_findings()
+    assert [finding.name for finding in findings[:5]] == [
+        "Python",
+        NAME,
+        "numpy",
+        "torch",
+        "torchvision",
+    ]
+    assert findings[-1].name == "detectron2"
+    assert {finding.name for finding in findings[2:]} == set(REQUIRED)
+    assert all(finding.state == OK and finding.required for finding in findings)
+    assert first_fault(findings) is None
+    assert by_name(findings)["timm"].value == metadata.version("timm")
 
 
 @pytest.mark.parametrize("name", REQUIRED)
 def test_each_required_package_that_is_not_there_is_named_with_its_fix(hide, name):
     hide(OUTERMOST.get(name, name))
-    fault = first_fault(required_facts())
+    fault = first_fault(required_findings())
     assert (fault.name, fault.state) == (name, MISSING)
     if name == "detectron2":
         assert fault.fix.endswith("-m boxrefine_d2.tools.build_detectron2")
@@ -108,40 +114,40 @@ def test_each_required_package_that_is_not_there_is_named_with_its_fix(hide, nam
 
 def test_a_broken_package_is_named_with_its_message(replace_module):
     replace_module("yacs", "raise OSError('libsomething.so.1:\\n  no such file')")
-    fact = by_name(required_facts())["yacs"]
-    assert (fact.state, fact.value) == (BROKEN, "OSError: libsomething.so.1: no such file")
-    assert fact.fix.endswith("pip install --force-reinstall --no-deps 'yacs>=0.1.8'")
+    finding = by_name(required_findings())["yacs"]
+    assert (finding.state, finding.value) == (BROKEN, "OSError: libsomething.so.1: no such file")
+    assert finding.fix.endswith("pip install --force-reinstall --no-deps 'yacs>=0.1.8'")
 
 
 def test_a_package_that_lacks_another_is_not_to_blame(replace_module, hide):
     replace_module("yacs", "import omegaconf_of_nobody")
-    fact = by_name(required_facts())["yacs"]
-    assert (fact.state, fact.fix.rpartition(" ")[2]) == (BROKEN, "omegaconf_of_nobody")
+    finding = by_name(required_findings())["yacs"]
+    assert (finding.state, finding.fix.rpartition(" ")[2]) == (BROKEN, "omegaconf_of_nobody")
     replace_module("tqdm", "import scipy")
     hide("scipy")
-    facts = by_name(required_facts())
-    assert facts["tqdm"].state == BROKEN
-    assert facts["tqdm"].fix == facts["scipy"].fix
-    assert "scipy>=" in facts["tqdm"].fix
+    findings = by_name(required_findings())
+    assert findings["tqdm"].state == BROKEN
+    assert findings["tqdm"].fix == findings["scipy"].fix
+    assert "scipy>=" in findings["tqdm"].fix
 
 
 def test_an_inner_module_that_is_gone_is_broken_not_missing(replace_module):
     replace_module("timm", "import torch.no_such_part")
-    fact = by_name(required_facts())["timm"]
-    assert fact.state == BROKEN
-    assert "no_such_part" in fact.value and "--force-reinstall" in fact.fix
+    finding = by_name(required_findings())["timm"]
+    assert finding.state == BROKEN
+    assert "no_such_part" in finding.value and "--force-reinstall" in finding.fix
 
 
 def test_an_old_version_is_broken(monkeypatch):
     real = metadata.version
     monkeypatch.setattr(metadata, "version", lambda name: "1.2" if name == "scipy" else real(name))
-    fact = by_name(required_facts())["scipy"]
-    assert (fact.state, fact.value) == (BROKEN, "1.2 is older than 1.13")
+    finding = by_name(required_findings())["scipy"]
+    assert (finding.state, finding.value) == (BROKEN, "1.2 is older than 1.13")
 
 
 def test_an_old_python_is_broken(monkeypatch):
     monkeypatch.setattr("platform.python_version", lambda: "3.10.4")
-    fault = first_fault(required_facts())
+    fault = first_fault(required_findings())
     assert (fault.name, fault.state) == ("Python", BROKEN)
     assert "3.11" in fault.fix
 
@@ -152,51 +158,51 @@ def test_a_checkout_that_is_not_installed_says_how(monkeypatch):
 
     for function in ("requires", "version", "metadata"):
         monkeypatch.setattr(metadata, function, not_installed)
-    fault = first_fault(required_facts())
+    fault = first_fault(required_findings())
     assert fault.name == NAME
     assert "pip install --no-deps --editable" in fault.fix
 
 
 def test_each_extra_that_is_not_there_is_named_with_its_purpose_and_its_fix(hide):
     hide("lightly")
-    fact = by_name(optional_facts())["lightly"]
-    assert (fact.state, fact.required) == (MISSING, False)
-    assert "training a network without labels (extra 'pretrain')" in fact.value
-    assert fact.fix.endswith("-m pip install 'lightly>=1.5.20'")
+    finding = by_name(optional_findings())["lightly"]
+    assert (finding.state, finding.required) == (MISSING, False)
+    assert "training a network without labels (extra 'pretrain')" in finding.value
+    assert finding.fix.endswith("-m pip install 'lightly>=1.5.20'")
 
 
 def test_extras_come_from_the_metadata(monkeypatch):
     lines = ['pydensecrf>=1.0; extra == "crf"', 'ruff; extra == "dev"']
     monkeypatch.setattr(metadata, "requires", lambda name: lines)
     monkeypatch.setitem(sys.modules, "pydensecrf", None)
-    facts = by_name(optional_facts())
-    assert set(facts) == {"opencv", "pydensecrf"}
-    assert "MaskCut's CRF (extra 'crf')" in facts["pydensecrf"].value
+    findings = by_name(optional_findings())
+    assert set(findings) == {"opencv", "pydensecrf"}
+    assert "MaskCut's CRF (extra 'crf')" in findings["pydensecrf"].value
 
 
 def opencv_with(monkeypatch, **versions):
     names = {name.replace("_", "-"): version for name, version in versions.items()}
     monkeypatch.setattr(packages, "installed_version", lambda name: names.get(name, ""))
-    return by_name(optional_facts())["opencv"]
+    return by_name(optional_findings())["opencv"]
 
 
 def test_opencv_is_named_by_its_distribution(monkeypatch, hide):
-    fact = opencv_with(monkeypatch, opencv_python="4.9.0")
-    assert (fact.state, fact.value) == (OK, "opencv-python 4.9.0")
+    finding = opencv_with(monkeypatch, opencv_python="4.9.0")
+    assert (finding.state, finding.value) == (OK, "opencv-python 4.9.0")
     assert opencv_with(monkeypatch).value.endswith("of no known distribution")
     hide("cv2")
-    fact = opencv_with(monkeypatch)
-    assert fact.state == MISSING
-    assert fact.fix.endswith("'opencv-contrib-python-headless>=4.8'")
-    fact = opencv_with(monkeypatch, opencv_python="4.9.0")
-    assert fact.state == BROKEN
-    assert fact.fix.endswith("--force-reinstall --no-deps opencv-python")
+    finding = opencv_with(monkeypatch)
+    assert finding.state == MISSING
+    assert finding.fix.endswith("'opencv-contrib-python-headless>=4.8'")
+    finding = opencv_with(monkeypatch, opencv_python="4.9.0")
+    assert finding.state == BROKEN
+    assert finding.fix.endswith("--force-reinstall --no-deps opencv-python")
 
 
 def test_two_opencv_distributions_are_broken(monkeypatch):
-    fact = opencv_with(monkeypatch, opencv_python="4.9", opencv_contrib_python_headless="5.0")
-    assert fact.state == BROKEN
-    assert "opencv-python 4.9, opencv-contrib-python-headless 5.0" in fact.value
-    first, second = fact.fix.split("; ")
+    finding = opencv_with(monkeypatch, opencv_python="4.9", opencv_contrib_python_headless="5.0")
+    assert finding.state == BROKEN
+    assert "opencv-python 4.9, opencv-contrib-python-headless 5.0" in finding.value
+    first, second = finding.fix.split("; ")
     assert first.endswith("uninstall -y opencv-python opencv-contrib-python-headless")
     assert second.endswith("install 'opencv-contrib-python-headless>=4.8'")

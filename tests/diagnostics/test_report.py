@@ -4,25 +4,25 @@ from boxrefine_d2.diagnostics import (
     BROKEN,
     MISSING,
     OK,
-    Fact,
+    Finding,
     first_fault,
     to_json,
     to_text,
     verdict,
 )
 
-FACTS = [
-    Fact("packages", "torch", OK, "2.11.0", required=True),
-    Fact("optional", "lightly", MISSING, "not installed; for training", "pip install lightly"),
-    Fact("devices", "CPU", OK, "A CPU"),
-    Fact("weights", "dino_vits16", MISSING, "dino.pth", "https://host/dino.pth"),
-    Fact("data", "coco20k", MISSING, "coco is not there", "see datasets/README.md"),
+FINDINGS = [
+    Finding("packages", "torch", OK, "2.11.0", required=True),
+    Finding("optional", "lightly", MISSING, "not installed; for training", "pip install lightly"),
+    Finding("devices", "CPU", OK, "A CPU"),
+    Finding("weights", "dino_vits16", MISSING, "dino.pth", "https://host/dino.pth"),
+    Finding("data", "coco20k", MISSING, "coco is not there", "see datasets/README.md"),
 ]
-BAD = Fact("packages", "timm", BROKEN, "ImportError: " + "x" * 200, "pip install timm", True)
+BAD = Finding("packages", "timm", BROKEN, "ImportError: " + "x" * 200, "pip install timm", True)
 
 
 def test_one_line_a_fact_within_the_width_and_the_verdict_last():
-    lines = to_text([*FACTS, BAD]).splitlines()
+    lines = to_text([*FINDINGS, BAD]).splitlines()
     assert "  ok       torch                  2.11.0" in lines
     assert "  missing  lightly                not installed; for training" in lines
     row = next(line for line in lines if line.startswith("  broken   timm"))
@@ -31,7 +31,7 @@ def test_one_line_a_fact_within_the_width_and_the_verdict_last():
 
 
 def test_remedies_name_the_part_and_the_command():
-    text = to_text(FACTS)
+    text = to_text(FINDINGS)
     after = text.partition("what helps\n")[2]
     assert after.startswith("  lightly: not installed; for training\n    pip install lightly\n")
     assert "\n  https://host/dino.pth\n" in after
@@ -40,7 +40,7 @@ def test_remedies_name_the_part_and_the_command():
 
 
 def test_all_well_needs_no_remedies():
-    assert "what helps" not in to_text([FACTS[0]])
+    assert "what helps" not in to_text([FINDINGS[0]])
 
 
 def test_sections_that_could_not_be_looked_at_say_so():
@@ -48,17 +48,17 @@ def test_sections_that_could_not_be_looked_at_say_so():
 
 
 @pytest.mark.parametrize("broken", [False, True])
-def test_json_holds_every_fact(broken):
-    facts = [*FACTS, BAD] if broken else FACTS
-    content = to_json(facts)
+def test_json_holds_every_finding(broken):
+    findings = [*FINDINGS, BAD] if broken else FINDINGS
+    content = to_json(findings)
     assert content["ready"] is not broken
-    assert content["verdict"] == verdict(facts)
+    assert content["verdict"] == verdict(findings)
     assert content["facts"][3]["fix"] == "https://host/dino.pth"
-    assert len(content["facts"]) == len(facts)
+    assert len(content["facts"]) == len(findings)
 
 
 def test_the_first_fault_is_a_required_one():
-    assert first_fault([FACTS[1], BAD]) is BAD
-    optional = Fact("optional", "opencv", BROKEN, "two of them", "pip uninstall one")
-    assert first_fault([*FACTS, optional]) is None
-    assert "broken: opencv" in verdict([*FACTS, optional])
+    assert first_fault([FINDINGS[1], BAD]) is BAD
+    optional = Finding("optional", "opencv", BROKEN, "two of them", "pip uninstall one")
+    assert first_fault([*FINDINGS, optional]) is None
+    assert "broken: opencv" in verdict([*FINDINGS, optional])

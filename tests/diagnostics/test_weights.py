@@ -1,7 +1,7 @@
 import hashlib
 
 from boxrefine_d2.diagnostics import BROKEN, MISSING, OK
-from boxrefine_d2.diagnostics.weights import cache_folder, weight_facts
+from boxrefine_d2.diagnostics.weights import cache_folder, weight_findings
 from boxrefine_d2.language.blip import OFFICIAL
 from boxrefine_d2.language.build import CLIPS
 from boxrefine_d2.networks import BACKBONES, official_file
@@ -15,33 +15,33 @@ def test_files_in_the_cache_shipped_and_missing(tmp_path, monkeypatch):
     content = b"some weights" * 1000
     (folder / "dino_deitsmall16_pretrain.pth").write_bytes(content)
     (folder / "dino_vitbase8_pretrain.pth").write_bytes(b"")
-    facts = {fact.name: fact for fact in weight_facts()}
-    assert set(facts) == {*BACKBONES, *HEATMAPS, *CLIPS, "blip"}
+    findings = {finding.name: finding for finding in weight_findings()}
+    assert set(findings) == {*BACKBONES, *HEATMAPS, *CLIPS, "blip"}
     assert cache_folder() == str(folder)
-    assert not any(fact.required for fact in facts.values())
+    assert not any(finding.required for finding in findings.values())
 
-    found = facts["dino_vits16"]
+    found = findings["dino_vits16"]
     assert found.state == OK
     assert found.more["sha256"] == hashlib.sha256(content).hexdigest()
     assert found.more["bytes"] == len(content) and "0.0 MB" in found.value
     assert found.more["path"] == str(official_file("dino_vits16"))
 
-    shipped = facts["dino_mini"]
+    shipped = findings["dino_mini"]
     assert shipped.state == OK and shipped.value.startswith("shipped, ")
 
-    assert (facts["dino_vitb8"].state, facts["dino_vitb8"].fix) == (
+    assert (findings["dino_vitb8"].state, findings["dino_vitb8"].fix) == (
         BROKEN,
         f"remove {folder / 'dino_vitbase8_pretrain.pth'}",
     )
 
-    missing = facts["dino_vitb16"]
+    missing = findings["dino_vitb16"]
     assert missing.state == MISSING
     assert missing.more["path"] == str(folder / "dino_vitbase16_pretrain.pth")
     assert missing.fix == missing.more["address"] == BACKBONES["dino_vitb16"].weights
 
-    gated = facts["dinov3_vits16"]
+    gated = findings["dinov3_vits16"]
     assert "licence" in gated.value and gated.fix.startswith("https://ai.meta.com/")
-    assert facts["move_vits8"].state == MISSING and not facts["move_vits8"].fix
+    assert findings["move_vits8"].state == MISSING and not findings["move_vits8"].fix
 
 
 def test_networks_of_phrases(tmp_path, monkeypatch):
@@ -51,17 +51,17 @@ def test_networks_of_phrases(tmp_path, monkeypatch):
     (snapshot / "model.safetensors").write_bytes(b"some weights")
     (snapshot.parents[1] / "refs").mkdir()
     (snapshot.parents[1] / "refs/main").write_text("abc")
-    facts = {fact.name: fact for fact in weight_facts()}
+    findings = {finding.name: finding for finding in weight_findings()}
     for name in ("clip_mini", "heatmap_mini"):
-        assert facts[name].state == OK and facts[name].value.startswith("shipped, ")
-    clip = facts["clip_vitb32"]
+        assert findings[name].state == OK and findings[name].value.startswith("shipped, ")
+    clip = findings["clip_vitb32"]
     assert clip.state == OK and clip.more["path"] == str(snapshot / "model.safetensors")
-    assert facts["heatmap_vgg16"].state == MISSING and not facts["heatmap_vgg16"].fix
-    blip = facts["blip"]
+    assert findings["heatmap_vgg16"].state == MISSING and not findings["heatmap_vgg16"].fix
+    blip = findings["blip"]
     assert blip.state == MISSING and blip.value == OFFICIAL and OFFICIAL in blip.fix
     assert blip.more["address"] == f"https://huggingface.co/{OFFICIAL}"
 
 
 def test_without_transformers_there_is_no_clip_to_look_for(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert {fact.name for fact in weight_facts()} == {*BACKBONES, *HEATMAPS}
+    assert {finding.name for finding in weight_findings()} == {*BACKBONES, *HEATMAPS}

@@ -3,9 +3,9 @@
 import pytest
 
 from boxrefine_d2.discovery import DISCOVERY_REGISTRY, build_rule
-from boxrefine_d2.discovery.mask_steps import MaskSteps
 from boxrefine_d2.discovery.rule import DiscoveryRule
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.masks.steps import MaskSteps
 from tests.toy_rules import RuleOf
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from boxrefine_d2.data import load_spec
-from boxrefine_d2.data.phrase_mapper import QueryMapper
+from boxrefine_d2.data.mappers.phrase import QueryMapper
 from boxrefine_d2.evaluation.grounding import Grounded, grounded_phrases, grounding_accuracy
 from boxrefine_d2.grounding.heatmap_model import HeatmapModel
 from boxrefine_d2.training.setup import load_config

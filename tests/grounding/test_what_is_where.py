@@ -35,9 +35,9 @@ def build(parts):
 
 
 def test_it_sees_what_regions_are_said_to_show(build, test_batch):
-    sights, *_ = build("a dog", "a cat", "a dog").describe(test_batch)
-    assert [sight.phrase for sight in sights] == ["a dog", "a cat"]
-    dog, cat = sights
+    described, *_ = build("a dog", "a cat", "a dog").describe(test_batch)
+    assert [one.phrase for one in described] == ["a dog", "a cat"]
+    dog, cat = described
     assert dog.regions >= 2 * cat.regions - 1 > 2
     assert dog.heatmap.shape == (32, 32) and not dog.heatmap.equal(cat.heatmap)
     x, y = dog.found.point
@@ -46,10 +46,10 @@ def test_it_sees_what_regions_are_said_to_show(build, test_batch):
 
 def test_a_caption_is_localised_as_a_phrase_that_is_asked(build, test_batch):
     model = build("a dog", "a cat")
-    sights, *_ = model.describe(test_batch)
+    described, *_ = model.describe(test_batch)
     asked = [test_batch[0] | {"queries": [(1, ["a cat"]), (2, ["a dog"])], "decoys": ["a", "a"]}]
     from_text = super(WhatIsWhere, model).answer(asked)[0]["grounding"]["g"]
-    by_caption = {sight.phrase: sight.found for sight in sights}
+    by_caption = {one.phrase: one.found for one in described}
     assert from_text == {1: by_caption["a cat"], 2: by_caption["a dog"]}
 
 
@@ -57,8 +57,8 @@ def test_phrases_are_answered_by_the_caption_that_is_most_like_them(build, test_
     model = build("a dog", "a cat")
     answers = model(test_batch)
     assert set(answers[0]["grounding"]) == {"clip", "g"}
-    sights, *_ = build("a dog", "a cat").describe(test_batch)
-    found = {sight.phrase: sight.found for sight in sights}
+    described, *_ = build("a dog", "a cat").describe(test_batch)
+    found = {one.phrase: one.found for one in described}
     # asked for "a dog", and for "a cat" or "the cat"
     assert answers[0]["grounding"]["g"][7] == found["a dog"]
     assert set(answers[0]["grounding"]["g"]) == {7, 9}
@@ -81,7 +81,7 @@ def test_captions_are_localised_with_the_prompt_and_named_without(build, test_ba
 
 def test_nothing_is_answered_where_nothing_is_said_twice(build, test_batch):
     model = build(*(f"thing {number}" for number in range(500)))
-    model._looker._min_similarity = 1.1  # not even itself
+    model._topic_finder._min_similarity = 1.1  # not even itself
     assert model.describe(test_batch) == [[], [], []]
     assert [x["grounding"] for x in model(test_batch)] == [{"clip": {}, "g": {}}] * 3
 

@@ -11,8 +11,8 @@ from torch.testing import assert_close
 
 from boxrefine_d2.config import paper_profile
 from boxrefine_d2.discovery import build_rule
-from boxrefine_d2.discovery.bilateral import BilateralSolver
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.masks.bilateral import BilateralSolver
 from boxrefine_d2.networks.found_head import FoundSegmenter
 from boxrefine_d2.networks.padding import normalise_and_pad
 from boxrefine_d2.networks.vit import DinoTransformer, VisionTransformer

@@ -7,7 +7,7 @@ import torch
 from detectron2.utils.events import EventStorage
 from PIL import Image
 
-from boxrefine_d2.data.crops import ViewsMapper
+from boxrefine_d2.data.mappers.views import ViewsMapper
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.pretraining import SelfDistillation
 from boxrefine_d2.pretraining.distillation import TeacherOutputs

@@ -10,7 +10,7 @@ import torch
 
 from boxrefine_d2.config import boxrefine_cfg
 from boxrefine_d2.data import load_spec
-from boxrefine_d2.data.phrase_mapper import QueryMapper
+from boxrefine_d2.data.mappers.phrase import QueryMapper
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.report.grounding_cards import phrase_cards, point_drawing
 from boxrefine_d2.report.grounding_kinds import GROUNDING_KINDS

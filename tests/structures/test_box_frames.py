@@ -1,7 +1,12 @@
+import re
+from pathlib import Path
+
 import pytest
 import torch
 from torch.testing import assert_close
+from torchvision.ops import box_convert
 
+import boxrefine_d2
 from boxrefine_d2.structures import (
     FeatureMap,
     PseudoBoxes,
@@ -9,6 +14,7 @@ from boxrefine_d2.structures import (
     cell_box_to_input,
     mask_to_box,
     normalise,
+    to_xywh,
     to_xyxy,
 )
 
@@ -80,3 +86,21 @@ def test_tokens_are_row_major():
     features = FeatureMap.from_tokens(tokens, (2, 3), 16, [(32, 48)], "key")
     assert features.data[0, 0].tolist() == [[0, 1, 2], [3, 4, 5]]
     assert_close(features.tokens(), tokens)
+
+
+def test_xyxy_to_xywh_is_that_of_torchvision_to_the_bit():
+    """Right is x2 - x1 in float64: boxes are half-open, so that no pixel is added, as VOC's closed boxes would need."""
+    boxes = 1000 * torch.rand(
+        200, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0)
+    )
+    boxes[:, 2:] += boxes[:, :2]
+    expected = box_convert(boxes, "xyxy", "xywh").tolist()
+    assert [to_xywh(box) for box in boxes.tolist()] == expected
+    assert to_xywh((3, 4, 3, 6)) == [3, 4, 0, 2]
+
+
+def test_a_box_of_plain_numbers_becomes_xywh_in_one_place():
+    package = Path(boxrefine_d2.__file__).parent
+    written = re.compile(r"x2 - x1,\s*y2 - y1\s*\]|box\[3\] - box\[1\]\s*\]")
+    homes = [p.name for p in package.rglob("*.py") if written.search(p.read_text(encoding="utf-8"))]
+    assert homes == ["box_frames.py"]

@@ -81,15 +81,15 @@ def test_a_picture_that_is_none(tmp_path, capsys):
 
 
 def test_what_is_where(photograph, tmp_path, capsys):
-    output, facts = tmp_path / "described.png", tmp_path / "described.json"
+    output, record = tmp_path / "described.png", tmp_path / "described.json"
     flags = [*RANDOM, "LOOKING.MIN_SIMILARITY=0.999"]
-    command = [photograph, *flags, "--output", str(output), "--json", str(facts), "--most", "2"]
+    command = [photograph, *flags, "--output", str(output), "--json", str(record), "--most", "2"]
     assert describe.main(command) == 0
     said = capsys.readouterr().out
-    sights = json.loads(facts.read_text())["sights"]
-    assert f"{sights[0]['caption']}: " in said and f"({sights[0]['regions']} regions)" in said
-    assert len(sights) == len({sight["caption"] for sight in sights}) > 0
-    assert all(sight["regions"] >= 2 for sight in sights)
+    described = json.loads(record.read_text())["sights"]
+    assert f"{described[0]['caption']}: " in said and f"({described[0]['regions']} regions)" in said
+    assert len(described) == len({one["caption"] for one in described}) > 0
+    assert all(one["regions"] >= 2 for one in described)
     assert picture(output).ndim == 3
 
 

@@ -22,7 +22,8 @@ from boxrefine_d2.files.values import (
     shown_value,
     size_problem,
 )
-from boxrefine_d2.structures.segmentation import compressed_rle, plain_segmentation
+from boxrefine_d2.masks.coding import with_text_counts
+from boxrefine_d2.masks.segmentation import compressed_rle, plain_segmentation
 
 from ..image_files import ImageFinder
 from ..images import header_size
@@ -252,4 +253,4 @@ def _segmentation(value: Any) -> Any:
         rle = compressed_rle(plain, plain["size"])
     except ValueError:
         return None
-    return {"size": plain["size"], "counts": rle["counts"].decode("ascii")}
+    return with_text_counts({"size": plain["size"], "counts": rle["counts"]})

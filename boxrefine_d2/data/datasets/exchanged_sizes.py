@@ -13,7 +13,7 @@ import numpy as np
 from pycocotools import mask as mask_codec
 
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.structures.segmentation import checked_rle
+from boxrefine_d2.masks.segmentation import checked_rle
 
 from ..records import Record
 

@@ -13,7 +13,7 @@ from pycocotools import mask as mask_codec
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.files.inputs import read_json
 from boxrefine_d2.files.values import is_id, shown_value
-from boxrefine_d2.structures.segmentation import checked_rle, plain_segmentation
+from boxrefine_d2.masks.segmentation import checked_rle, plain_segmentation
 
 from ..records import LoadedDataset
 from .coco import dataset_of_document

@@ -7,9 +7,9 @@ from functools import lru_cache
 
 import numpy as np
 from detectron2.structures import BoxMode
-from pycocotools import mask as coco_mask
 
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.masks.coding import encode_masks
 
 from .categories import CATEGORY_NAMES
 from .layout import SEED, Layout, scene_layout, visible_boxes
@@ -110,7 +110,6 @@ def _record(split: str, index: int) -> dict:
     """The record of one scene; shared, so hand out copies."""
     layout = _layout(split, index)
     height, width = layout.size
-    encoded = coco_mask.encode(np.asfortranarray(layout.masks.transpose(1, 2, 0).astype(np.uint8)))
     boxes = visible_boxes(layout.masks).tolist()
     annotations = [
         {
@@ -119,10 +118,12 @@ def _record(split: str, index: int) -> dict:
             "category_id": placed.shape.category_id,
             "iscrowd": 0,
             "area": int(mask.sum()),
-            "segmentation": {"size": [height, width], "counts": rle["counts"].decode("ascii")},
+            "segmentation": rle,
             "phrase": placed.phrase,
         }
-        for box, placed, mask, rle in zip(boxes, layout.objects, layout.masks, encoded)
+        for box, placed, mask, rle in zip(
+            boxes, layout.objects, layout.masks, encode_masks(layout.masks)
+        )
     ]
     return {
         "file_name": f"scenes:{split}/{index:06d}",

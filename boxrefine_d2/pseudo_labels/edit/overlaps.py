@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from pycocotools import mask as mask_codec
 
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.masks.segmentation import Rle, checked_rle
 from boxrefine_d2.structures.overlap import overlaps_another
-from boxrefine_d2.structures.segmentation import Rle, checked_rle
 
 from .label_file import Entry, LabelFile
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from boxrefine_d2.data.pseudo_label_file import OBJECT_ID, OBJECT_NAME
+from boxrefine_d2.structures import to_xywh
 
 from .format import Export, Format
 from .labelled_images import LabelledBox, LabelledImage
@@ -49,11 +50,11 @@ def write_coco(export: Export, folder: Path) -> None:
 
 
 def _result(image: LabelledImage, box: LabelledBox) -> dict[str, Any]:
-    x1, y1, x2, y2 = box.xyxy
+    x, y, width, height = to_xywh(box.xyxy)
     result = {
         "image_id": image.image_id,
         "category_id": OBJECT_ID,
-        "bbox": [x1, y1, round(x2 - x1, 6), round(y2 - y1, 6)],
+        "bbox": [x, y, round(width, 6), round(height, 6)],
     }
     if box.segmentation:
         result["segmentation"] = box.segmentation

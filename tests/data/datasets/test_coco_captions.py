@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from boxrefine_d2.data import load_spec
-from boxrefine_d2.data.phrase_mapper import phrases_of
+from boxrefine_d2.data.mappers.phrase import phrases_of
 from boxrefine_d2.errors import UserError
 
 

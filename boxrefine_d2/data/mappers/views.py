@@ -1,0 +1,141 @@
+"""Training input of self-distillation: views of one photograph, and where to paste others on it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from detectron2.config import CfgNode
+from PIL import Image
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms import v2 as T
+
+from ..images import CachedReader
+from .draws import torch_draws
+from .paste_masks import paste_masks
+from .whole_image import image_tensor
+
+
+@dataclass(frozen=True)
+class PasteSettings:
+    """Side of the view in pixels; shares of the photograph that it shows; shares of the view that a region covers."""
+
+    size: int
+    view_area: tuple[float, float]
+    region_area: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class MultiCropSettings:
+    """Sides of global and local crops in pixels, the shares of the photograph that they show, and how many local."""
+
+    global_size: int
+    global_area: tuple[float, float]
+    local_size: int
+    local_area: tuple[float, float]
+    local_crops: int
+
+
+class ViewsMapper:
+    """Everything that the terms of the pre-training loss need of one photograph.
+
+    What is drawn depends on the seed and the position in the stream of samples alone, never on workers or ranks.
+    """
+
+    def __init__(
+        self,
+        *,
+        crops: MultiCropSettings | None,
+        paste: PasteSettings | None,
+        seed: int,
+        cache_bytes: float = 0.0,
+    ):
+        """Args: crops: of DINO's multi-crop, None for none.  paste: of composites, None for none."""
+        self.seed = seed
+        self._read = CachedReader(cache_bytes)
+        self.crops = crops
+        self.paste = paste
+        if crops:
+            size, area, count = crops.global_size, crops.global_area, crops.local_crops
+            self._global = [
+                _dino_view(size, area, blur=1.0, solarize=0.0),
+                _dino_view(size, area, blur=0.1, solarize=0.2),
+            ]
+            local = _dino_view(crops.local_size, crops.local_area, blur=0.5, solarize=0.0)
+            self._local = [local] * count
+        if paste:
+            self._plain = T.Compose(
+                [
+                    _resized_crop(paste.size, paste.view_area),
+                    T.RandomHorizontalFlip(),
+                    T.ColorJitter(brightness=0.2, contrast=0.3, saturation=0.2),
+                ]
+            )
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> "ViewsMapper":
+        """The views that the weighted terms under PRETRAIN need."""
+        node, crops, paste = cfg.PRETRAIN, None, None
+        if node.DINO.WEIGHT or node.PATCH.WEIGHT:
+            crops = MultiCropSettings(
+                global_size=node.DINO.GLOBAL_SIZE,
+                global_area=tuple(node.DINO.GLOBAL_AREA),
+                local_size=node.DINO.LOCAL_SIZE,
+                local_area=tuple(node.DINO.LOCAL_AREA),
+                local_crops=node.DINO.LOCAL_CROPS,
+            )
+        if node.GROUPING.WEIGHT:
+            paste = PasteSettings(
+                size=node.GROUPING.SIZE,
+                view_area=tuple(node.GROUPING.VIEW_AREA),
+                region_area=tuple(node.GROUPING.REGION_AREA),
+            )
+        cache_bytes = cfg.INPUT.CACHE_GIB * 2**30
+        return cls(crops=crops, paste=paste, seed=cfg.SEED, cache_bytes=cache_bytes)
+
+    def __call__(self, record: dict[str, Any], position: int) -> dict[str, Any]:
+        """{"file_name", "image_id"} and, as far as asked for, "global_crops" and "local_crops" (lists of (3, S, S)
+        uint8), "view" (3, S, S) uint8 and "paste_masks" (M, S, S) uint8.
+
+        Raises: ImageReadError for a bad file.
+        """
+        image = Image.fromarray(self._read(record["file_name"]))
+        sample = {"file_name": record["file_name"], "image_id": record["image_id"]}
+        entropy = np.random.SeedSequence([self.seed, position])
+        with torch_draws(entropy):
+            if self.crops:
+                sample["global_crops"] = _tensors(self._global, image)
+                sample["local_crops"] = _tensors(self._local, image)
+            if self.paste:
+                sample["view"] = _tensors([self._plain], image)[0]
+        if self.paste:
+            rng = np.random.default_rng(entropy.spawn(1)[0])
+            masks = paste_masks(self.paste.size, self.paste.region_area, rng)
+            sample["paste_masks"] = torch.from_numpy(masks)
+        return sample
+
+
+def _tensors(transforms: Sequence[T.Transform], image: Image.Image) -> list[torch.Tensor]:
+    return [image_tensor(np.array(transform(image))) for transform in transforms]
+
+
+def _resized_crop(size: int, area: tuple[float, float]) -> T.RandomResizedCrop:
+    return T.RandomResizedCrop(size, scale=area, interpolation=InterpolationMode.BICUBIC)
+
+
+def _dino_view(
+    size: int, area: tuple[float, float], *, blur: float, solarize: float
+) -> T.Transform:
+    """DINO's augmentation (arXiv:2104.14294, appendix, and its code); probabilities of blur and solarisation."""
+    jitter = T.ColorJitter(brightness=0.4, contrast=0.4, saturation=0.2, hue=0.1)
+    return T.Compose(
+        [
+            _resized_crop(size, area),
+            T.RandomHorizontalFlip(),
+            T.RandomApply([jitter], p=0.8),
+            T.RandomGrayscale(p=0.2),
+            T.RandomApply([T.GaussianBlur(kernel_size=9, sigma=(0.1, 2.0))], p=blur),
+            T.RandomSolarize(threshold=128, p=solarize),
+        ]
+    )

@@ -1,0 +1,33 @@
+"""Connected components of a mask."""
+
+import numpy as np
+from scipy import ndimage
+
+TOUCHING_CORNERS = np.ones(
+    (3, 3), dtype=bool
+)  # 8-connectivity, as the structure of `ndimage.label`
+
+
+def component_of(mask: np.ndarray, cell: tuple[int, int]) -> np.ndarray:
+    """Return the 4-connected component of `mask` (h, w) that holds `cell` (row, column), as a mask.
+
+    A cell outside the mask is its own component: LOST's seed always counts as foreground.
+    """
+    component_ids, _ = ndimage.label(mask)
+    component_id = component_ids[cell]
+    if component_id:
+        return component_ids == component_id
+    component = np.zeros_like(mask, dtype=bool)
+    component[cell] = True
+    return component
+
+
+def largest_component(mask: np.ndarray) -> np.ndarray:
+    """Return the 4-connected component of `mask` (h, w) that has the most cells, the first of equals, as a mask.
+
+    The component of an empty mask is empty.
+    """
+    component_ids, count = ndimage.label(mask)
+    if count == 0:
+        return np.zeros_like(mask, dtype=bool)
+    return component_ids == 1 + int(np.bincount(component_ids.ravel())[1:].argmax())

@@ -1,0 +1,99 @@
+"""The dense CRF of MaskCut (arXiv:2301.11320; Krähenbühl and Koltun, arXiv:1210.5644), by the optional pydensecrf.
+
+Two labels, background and object. A mask is weak evidence, 1 nat for the label of each pixel; neighbours and pixels of
+one colour pull each other.
+"""
+
+from typing import Any
+
+import numpy as np
+from scipy import ndimage
+
+from boxrefine_d2.errors import UserError
+
+from .agreement import unless_changed
+from .checks import check_masks, check_rgb
+
+
+def require_pydensecrf() -> Any:
+    """The module that is used here, so that a command can ask for it before its first image.
+
+    Raises: UserError with the install command where it is missing.
+    """
+    try:
+        from pydensecrf import densecrf
+    except ImportError as error:
+        raise UserError(
+            f"the CRF needs pydensecrf ({error}): pip install 'boxrefine_d2[crf]', "
+            "which compiles it, or leave the CRF out with --set crf=false"
+        ) from error
+    return densecrf
+
+
+class DenseCRF:
+    """The pairwise terms of one image; its lattices are built once for all masks.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        smooth_xy, smooth_weight: width in pixels, and weight, of the pull between neighbours.
+        colour_xy, colour_rgb, colour_weight: widths in pixels and of 256 levels, and weight, of that between colours.
+        iterations: of the mean field.
+    Raises: ValueError for another shape or type; UserError without pydensecrf, or for a number out of range.
+    """
+
+    def __init__(
+        self,
+        image: np.ndarray,
+        *,
+        smooth_xy: float,
+        smooth_weight: float,
+        colour_xy: float,
+        colour_rgb: float,
+        colour_weight: float,
+        iterations: int,
+    ):
+        check_rgb(image)
+        widths = {"smooth_xy": smooth_xy, "colour_xy": colour_xy, "colour_rgb": colour_rgb}
+        for name, width in widths.items():
+            if not width > 0:
+                raise UserError(f"CRF: {name} is {width}, but it must be above 0")
+        self.size = image.shape[:2]
+        self.iterations = iterations
+        height, width = self.size
+        self._crf = require_pydensecrf().DenseCRF2D(width, height, 2)
+        self._crf.addPairwiseGaussian(sxy=smooth_xy, compat=smooth_weight)
+        self._crf.addPairwiseBilateral(
+            sxy=colour_xy,
+            srgb=colour_rgb,
+            rgbim=np.array(image, order="C"),  # a copy: it must be writable
+            compat=colour_weight,
+        )
+
+    def __call__(self, mask: np.ndarray) -> np.ndarray:
+        """The pixels (H, W) bool that are rather object than background, given a mask (H, W) bool."""
+        self._crf.setUnaryEnergy(unary_energy(mask))
+        marginals = np.array(self._crf.inference(self.iterations)).reshape(2, *self.size)
+        return marginals[1] > marginals[0]
+
+
+def unary_energy(mask: np.ndarray) -> np.ndarray:
+    """(2, H * W) float32: minus the log of the softmax of (1 - mask, mask), background first."""
+    logits = np.stack([~mask.ravel(), mask.ravel()]).astype(np.float64)
+    return (np.log(np.exp(logits).sum(axis=0)) - logits).astype(np.float32)
+
+
+def crf_masks(image: np.ndarray, masks: np.ndarray, *, min_iou: float, **crf: Any) -> np.ndarray:
+    """Each mask after the CRF, holes filled; they may overlap, as MaskCut's do.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        masks: (N, H, W) bool.
+        min_iou: with its mask; below it a result is rejected and the empty mask returned. 0 keeps everything.
+        crf: the numbers of `DenseCRF`.
+    Returns: (N, H, W) bool.
+    """
+    check_masks(masks, image)
+    field = DenseCRF(image, **crf)
+    refined = [ndimage.binary_fill_holes(field(mask)) for mask in masks]
+    kept = [unless_changed(*pair, min_iou) for pair in zip(refined, masks, strict=True)]
+    return np.array(kept, dtype=np.bool_).reshape(masks.shape)

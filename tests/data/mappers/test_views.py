@@ -1,0 +1,76 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from boxrefine_d2.data.images import CachedReader, read_image
+from boxrefine_d2.data.mappers.paste_masks import MAX_REGIONS, paste_masks
+from boxrefine_d2.data.mappers.views import MultiCropSettings, PasteSettings, ViewsMapper
+
+CROPS = MultiCropSettings(
+    global_size=32, global_area=(0.4, 1), local_size=16, local_area=(0.05, 0.4), local_crops=3
+)
+PASTE = PasteSettings(size=48, view_area=(0.35, 1.0), region_area=(0.02, 0.5))
+
+
+@pytest.fixture
+def record(tmp_path):
+    path = tmp_path / "a.png"
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 70, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+    return {"file_name": str(path), "image_id": 7}
+
+
+def tensors(sample):
+    return [*sample["global_crops"], *sample["local_crops"], sample["view"], sample["paste_masks"]]
+
+
+def test_a_sample_holds_what_was_asked_for(record):
+    sample = ViewsMapper(crops=CROPS, paste=PASTE, seed=0)(record, 0)
+    shapes = [tuple(t.shape) for t in tensors(sample)]
+    assert shapes == [(3, 32, 32)] * 2 + [(3, 16, 16)] * 3 + [(3, 48, 48), (MAX_REGIONS, 48, 48)]
+    assert all(t.dtype == torch.uint8 for t in tensors(sample))
+    assert set(ViewsMapper(crops=CROPS, paste=None, seed=0)(record, 0)) == {
+        "file_name",
+        "image_id",
+        "global_crops",
+        "local_crops",
+    }
+
+
+def test_seed_and_position_alone_decide(record):
+    mapper = ViewsMapper(crops=CROPS, paste=PASTE, seed=0)
+    torch.manual_seed(1)
+    first = tensors(mapper(record, 5))
+    state = torch.random.get_rng_state()
+    again = tensors(ViewsMapper(crops=CROPS, paste=PASTE, seed=0, cache_bytes=1e9)(record, 5))
+    assert all(a.equal(b) for a, b in zip(first, again, strict=True))
+    assert torch.random.get_rng_state().equal(state)
+    for other in (mapper(record, 6), ViewsMapper(crops=CROPS, paste=PASTE, seed=1)(record, 5)):
+        assert not any(a.equal(b) for a, b in zip(first, tensors(other), strict=True))
+
+
+def test_regions_are_of_the_sizes_asked_for_and_partly_soft():
+    small, large, second, soft = [], [], 0, 0
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        masks = paste_masks(64, (0.02, 0.04), rng)
+        small.append((masks[0] > 127).mean())
+        second += bool(masks[1].any())
+        soft += bool(((masks > 0) & (masks < 255)).any())
+        large.append((paste_masks(64, (0.3, 0.5), rng)[0] > 127).mean())
+    assert np.mean(small) < 0.06 and 0.15 < np.mean(large) < 0.6
+    assert min(small) > 0 and max(large) < 1
+    assert 12 <= second <= 36  # 40 % of 60
+    assert 30 <= soft <= 54  # 70 %
+
+
+def test_the_cache_keeps_pictures_up_to_its_limit(tmp_path):
+    paths = [tmp_path / f"{index}.png" for index in range(2)]
+    for index, path in enumerate(paths):
+        Image.new("RGB", (10, 10), (index, 0, 0)).save(path)
+    reader = CachedReader(400)
+    first = [reader(path) for path in paths]
+    assert all(np.array_equal(a, read_image(p)) for a, p in zip(first, paths, strict=True))
+    assert reader(paths[0]) is first[0]  # 300 of 400 bytes
+    assert reader(paths[1]) is not first[1]
