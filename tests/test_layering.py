@@ -11,14 +11,21 @@ import boxrefine_d2
 PACKAGE = Path(boxrefine_d2.__file__).parent
 NAME = PACKAGE.name
 
-# room -> rooms it may import, besides itself, `errors` and `files`; "" is the package itself
-BASE = {"interrupts": set(), "__init__": set(), "errors": set(), "files": {"errors"}}
+# room -> rooms it may import, besides itself, `errors`, `files` and `progress`; "" is the package itself
+BASE = {
+    "interrupts": set(),
+    "__init__": set(),
+    "errors": set(),
+    "files": {"errors"},
+    "progress": set(),
+}
 RUN = {"training", "evaluation", "data", "networks", "masks", "structures"}
 ALLOWED = {
     "interrupts": set(),
     "__init__": {"interrupts"},
     "errors": {"interrupts"},
     "files": set(),
+    "progress": set(),
     "config": set(),
     "structures": set(),
     "masks": {"structures"},
@@ -78,7 +85,9 @@ def sources() -> list[Path]:
 def test_imports_go_one_way(path):
     room = room_of(path)
     assert room in ALLOWED, f"a new room {room}: say in ALLOWED what it may import"
-    assert rooms_imported(path) - {room} <= ALLOWED[room] | BASE.get(room, {"errors", "files"})
+    assert rooms_imported(path) - {room} <= ALLOWED[room] | BASE.get(
+        room, {"errors", "files", "progress"}
+    )
 
 
 def test_the_table_has_no_circle():

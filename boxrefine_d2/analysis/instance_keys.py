@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from boxrefine_d2.data import ImageReadError, LoadedDataset
 from boxrefine_d2.data.mappers import WholeImageMapper
@@ -18,6 +17,7 @@ from boxrefine_d2.data.records import Record
 from boxrefine_d2.errors import UserError, check_choice
 from boxrefine_d2.masks.coding import decode_mask
 from boxrefine_d2.networks import MapNetwork, read_map
+from boxrefine_d2.progress import with_progress
 from boxrefine_d2.structures import FeatureMap
 
 from .cells import cell_centres, cells_in_box, cells_in_mask
@@ -63,7 +63,7 @@ def mean_keys(
         raise UserError(f"the network gives {', '.join(network.facets)} and no keys")
     regions_of = _per_instance if per == "instance" else _per_image
     found, mapper = MeanKeys(), WholeImageMapper(max_side)
-    for number, record in enumerate(tqdm(dataset.records, unit="img", desc="keys")):
+    for number, record in enumerate(with_progress(dataset.records, "keys")):
         instances = _instances(record, found.counts)
         if not instances:
             continue

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.progress import with_progress
 
 from .images import SCENES_PREFIX, ImageHeader, header_or_none
-from .progress import reading_headers
 from .records import LoadedDataset, Record
 
 logger = logging.getLogger(__name__)
@@ -88,7 +88,7 @@ def _compared(records: Sequence[Record], where: str) -> tuple[list[Record], list
     """The records with sizes that are wrong for certain corrected, and the images whose labels do not fit."""
     kinds: list[str] = []
     headers: list[ImageHeader | None] = []
-    for record in reading_headers(records, len(records)):
+    for record in with_progress(records, "read headers"):
         header = _header(record)
         headers.append(header)
         kinds.append(FITS if header is None else _kind(record, header))

@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from detectron2.utils import comm
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.progress import progress_bar
 
 from .images import ImageReadError
 from .mappers import ImageMapper
@@ -239,7 +241,16 @@ class WholeImageLoader:
     Attributes: unreadable: file name -> reason, of all files that had to be left out so far.
     """
 
-    def __init__(self, batches: Sequence[list[Record]], mapper: ImageMapper, num_workers: int):
+    def __init__(
+        self,
+        batches: Sequence[list[Record]],
+        mapper: ImageMapper,
+        num_workers: int,
+        *,
+        what: str = "",
+    ):
+        """Args: what: the work, for a progress bar of the first process; "" for none."""
+        self._what, self._images = what, sum(map(len, batches))
         self._loader = DataLoader(
             _BatchDataset(batches, mapper),
             batch_size=None,
@@ -253,10 +264,13 @@ class WholeImageLoader:
 
     def __iter__(self) -> Iterator[list[Record]]:
         """The readable images; what could not be read is logged and kept in `unreadable`."""
-        for batch in self.with_unreadable():
-            readable = [sample for sample in batch if not isinstance(sample, UnreadableImage)]
-            if readable:
-                yield readable
+        shown = bool(self._what) and comm.is_main_process()
+        with progress_bar(self._what, total=self._images, shown=shown) as bar:
+            for batch in self.with_unreadable():
+                readable = [sample for sample in batch if not isinstance(sample, UnreadableImage)]
+                if readable:
+                    yield readable
+                bar.update(len(batch))
 
     def with_unreadable(self) -> Iterator[list[Record | UnreadableImage]]:
         """Every batch whole, with an `UnreadableImage` in the place of a file that could not be read."""

@@ -96,7 +96,9 @@ class CADTrainer(Trainer):
         records = DatasetCatalog.get(register_spec(dataset_name))
         batches = equal_size_batches(records, mapper, lambda size: size, cfg.TEST.IMS_PER_BATCH)
         mine = batches[comm.get_rank() :: comm.get_world_size()]
-        return WholeImageLoader(mine, mapper, cfg.DATALOADER.NUM_WORKERS)
+        return WholeImageLoader(
+            mine, mapper, cfg.DATALOADER.NUM_WORKERS, what=f"evaluate {dataset_name}"
+        )
 
     @classmethod
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:

@@ -57,7 +57,9 @@ class PhraseTrainer(Trainer):
         size = mapper.input_size(0, 0)
         batches = equal_size_batches(records, mapper, lambda _: size, cfg.TEST.IMS_PER_BATCH)
         mine = batches[comm.get_rank() :: comm.get_world_size()]
-        return WholeImageLoader(mine, mapper, cfg.DATALOADER.NUM_WORKERS)
+        return WholeImageLoader(
+            mine, mapper, cfg.DATALOADER.NUM_WORKERS, what=f"evaluate {dataset_name}"
+        )
 
     @classmethod
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> GroundingEvaluator:

@@ -5,14 +5,12 @@ Decoding, the network and the finishing of masks overlap; what is finished is in
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import torch
 from detectron2.utils import comm
-from tqdm import tqdm
 
 from boxrefine_d2.data.dataset_spec import files_of_spec, load_spec
 from boxrefine_d2.data.frames import with_pixel_sizes
@@ -24,6 +22,7 @@ from boxrefine_d2.discovery.rule import DiscoveryRule, ObservingRule
 from boxrefine_d2.files.outputs import check_output_file
 from boxrefine_d2.networks import MapNetwork, build_backbone
 from boxrefine_d2.networks.device import check_device, precision_of
+from boxrefine_d2.progress import Bar, progress_bar
 from boxrefine_d2.structures import FeatureMap
 
 from .ending import DiscoverySummary, Plan, end
@@ -117,7 +116,7 @@ def _maps(
     loader: WholeImageLoader, backbone: MapNetwork, facet: str, images: int
 ) -> Iterator[FeatureMap]:
     """The map of every batch of which anything can be read."""
-    with tqdm(total=images, unit="img", desc="observe") as bar:
+    with progress_bar("observe", total=images) as bar:
         for samples in loader.with_unreadable():
             features, _ = read_finite_maps(samples, backbone, facet)
             if features:
@@ -178,16 +177,8 @@ def _entry(
     return index, {"images": pairs} | counts
 
 
-@contextmanager
-def _progress(
-    images: int, journal: Journal, batches: list[list[Record]], part: Share
-) -> Iterator[tqdm]:
-    bar = tqdm(
-        total=images,
-        initial=sum(len(batch) for index, batch in enumerate(batches) if index in journal),
-        unit="img",
-        desc="discover" if part.step == 1 else f"discover (shard {part.first + 1} of {part.step})",
-        disable=not comm.is_main_process(),
-    )
-    with bar:
-        yield bar
+def _progress(images: int, journal: Journal, batches: list[list[Record]], part: Share) -> Bar:
+    """A bar of the images of all shards; those that are in the journal are done."""
+    what = "discover" if part.step == 1 else f"discover (shard {part.first + 1} of {part.step})"
+    done = sum(len(batch) for index, batch in enumerate(batches) if index in journal)
+    return progress_bar(what, total=images, done=done, shown=comm.is_main_process())

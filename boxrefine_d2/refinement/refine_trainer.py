@@ -52,7 +52,7 @@ class RefineTrainer(PhasedTrainer):
         measured_on = list(islice(filter(_is_readable, records), wanted)) if wanted else records
         evaluator = RefinementEvaluator(self.cfg.DISCOVERY.NAME)
         measured = inference_on_dataset(
-            self.network, whole_image_loader(self.cfg, measured_on), evaluator
+            self.network, whole_image_loader(self.cfg, measured_on, "measure the run"), evaluator
         )
         return measured | {
             "weight_distance": self.network.weight_distance(),

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from boxrefine_d2.data import ImageReadError, load_spec, read_image
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.files.atomic import atomic_text_file
+from boxrefine_d2.progress import with_progress
 from boxrefine_d2.pseudo_labels.export import LabelledImage
 
 from .compared_files import SORTS, ComparedFile, ComparedImage, compare, read_label_file
@@ -101,7 +101,7 @@ def write_contact_sheet(
             raise UserError(f"{value} {what} were asked for; give 1 or more")
     tiles: list[str] = []
     problems: dict[str, str] = {}
-    for image in tqdm(sheet.images[:shown], "draw", unit="img"):
+    for image in with_progress(sheet.images[:shown], "draw"):
         try:
             tiles.append(tile(image, _picture(image)))
         except ImageReadError as error:

@@ -1,13 +1,11 @@
 """What happens around a step of any training: the progress bar, shared statistics, an early end."""
 
-import sys
-from typing import Any, TextIO
-
 import torch.distributed as dist
 from detectron2.engine import HookBase
 from detectron2.utils import comm
 from torch import nn
-from tqdm import tqdm
+
+from boxrefine_d2.progress import SECONDS_BETWEEN_LINES, progress_bar
 
 
 class StopTraining(Exception):
@@ -32,25 +30,19 @@ class SharedStatistics(HookBase):
 class ProgressBar(HookBase):
     """Shows iterations, rate, time left, and what the job shows: in one line of a terminal, elsewhere in a line now and then."""
 
-    def __init__(self, seconds: float = 15):
+    def __init__(self, seconds: float = SECONDS_BETWEEN_LINES):
         """Args: seconds: between lines where stderr is no terminal."""
         self._seconds = seconds
 
     def before_train(self) -> None:
         """Opens the bar at the iteration the run starts from."""
-        plain: dict[str, Any] = {
-            "file": _Lines(sys.stderr),
-            "mininterval": self._seconds,
-            "miniters": 1,
-            "bar_format": _PLAIN,
-            "leave": False,
-        }
-        self._bar = tqdm(
+        self._bar = progress_bar(
             total=self.trainer.max_iter,
-            initial=self.trainer.start_iter,
+            done=self.trainer.start_iter,
             unit="it",
-            disable=not comm.is_main_process(),
-            **({} if sys.stderr.isatty() else plain),
+            delay=0,
+            shown=comm.is_main_process(),
+            seconds=self._seconds,
         )
 
     def after_step(self) -> None:
@@ -65,21 +57,3 @@ class ProgressBar(HookBase):
     def after_train(self) -> None:
         """Leaves the finished line of a terminal."""
         self._bar.close()
-
-
-_PLAIN = "{percentage:3.0f} %, {n_fmt} of {total_fmt} [{elapsed}<{remaining}, {rate_fmt}{postfix}]"
-
-
-class _Lines:
-    """What a bar writes over its own line becomes lines, for logs."""
-
-    def __init__(self, file: TextIO):
-        self._file = file
-
-    def write(self, text: str) -> None:
-        line = text.strip()
-        if line:
-            self._file.write(f"{line}\n")
-
-    def flush(self) -> None:
-        self._file.flush()

@@ -244,7 +244,8 @@ class Trainer(DefaultTrainer):
     @classmethod
     def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> WholeImageLoader:
         """Whole images in batches of one padded size; ranks take turns."""
-        return whole_image_loader(cfg, DatasetCatalog.get(register_spec(dataset_name)))
+        records = DatasetCatalog.get(register_spec(dataset_name))
+        return whole_image_loader(cfg, records, f"evaluate {dataset_name}")
 
     @classmethod
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
@@ -279,12 +280,14 @@ def _without_tracebacks_of_expected_ends() -> Iterator[None]:
         loop.removeFilter(is_ours)
 
 
-def whole_image_loader(cfg: CfgNode, records: list[dict[str, Any]]) -> WholeImageLoader:
-    """This rank's share of whole images, in batches of one padded size."""
+def whole_image_loader(
+    cfg: CfgNode, records: list[dict[str, Any]], what: str = ""
+) -> WholeImageLoader:
+    """Return a loader of this rank's share of whole images, in batches of one padded size. Args: what: for a progress bar."""
     mapper = WholeImageMapper(cfg.INPUT.MAX_SIDE)
     multiple = padding_multiple(cfg.MODEL.MAP_NETWORK.NAME)
     batches = equal_size_batches(
         records, mapper, lambda size: padded_size(size, multiple), cfg.TEST.IMS_PER_BATCH
     )
     mine = batches[comm.get_rank() :: comm.get_world_size()]
-    return WholeImageLoader(mine, mapper, cfg.DATALOADER.NUM_WORKERS)
+    return WholeImageLoader(mine, mapper, cfg.DATALOADER.NUM_WORKERS, what=what)

@@ -10,11 +10,11 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from detectron2.structures import BoxMode
-from tqdm import tqdm
 
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.files.inputs import read_lines
 from boxrefine_d2.files.values import coordinates_of_words
+from boxrefine_d2.progress import with_progress
 
 from ..image_files import ImageFinder, read_image_list
 from ..images import header_size
@@ -40,9 +40,7 @@ def load_flickr30k(root: str | Path, split: str) -> LoadedDataset:
     folder = Path(root)
     ids = read_image_list(folder / f"{split}.txt", "list of images")
     finder = ImageFinder(folder / IMAGES)
-    records = [
-        _record(folder, name, finder) for name in tqdm(ids, "flickr30k", disable=len(ids) < 1000)
-    ]
+    records = [_record(folder, name, finder) for name in with_progress(ids, "flickr30k")]
     finder.report(folder)
     return LoadedDataset(records, ["object"], [1])
 

@@ -6,12 +6,11 @@ from collections import Counter
 from pathlib import Path, PurePath
 
 from detectron2.utils.logger import log_first_n
-from tqdm import tqdm
 
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.progress import progress_bar, with_progress
 
 from ..images import HEIC_REMEDY, HEIC_SUFFIXES, header_size, image_suffixes, is_image_name
-from ..progress import SECONDS_OF_SILENCE, reading_headers
 from ..records import LoadedDataset, Record
 
 NO_SUFFIX = "no suffix"
@@ -42,7 +41,7 @@ def load_folder(folder: str | os.PathLike[str], limit: int | None = None) -> Loa
         message = f"{root}: {others.total()} other files are not read as images{_by_suffix(others)}"
         log_first_n(logging.WARNING, message, key="message")
     absolute = Path(os.path.abspath(root))
-    chosen = reading_headers(names[:limit], len(names[:limit]))
+    chosen = with_progress(names[:limit], "read headers")
     records = [_record(absolute, name, image_id) for image_id, name in enumerate(chosen, start=1)]
     return LoadedDataset(records, [], [], labelled=False, other_files=dict(others.most_common()))
 
@@ -75,7 +74,7 @@ def _image_names(root: Path) -> tuple[list[str], Counter[str]]:
     # Real folders come before links, so that a folder reachable both ways goes by its own name.
     pending, seen = [""], set()
     links: list[str] = []
-    with tqdm(desc="search", unit=" files", delay=SECONDS_OF_SILENCE) as bar:
+    with progress_bar("search", unit="files") as bar:
         while pending or links:
             below = pending.pop() if pending else links.pop(0)
             try:

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 from detectron2.structures import BoxMode
-from tqdm import tqdm
 
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.files.names import encodable_text
 from boxrefine_d2.files.plain_pickle import read_plain_pickle
 from boxrefine_d2.files.values import MAX_COORDINATE, is_number, is_whole, shown_value
+from boxrefine_d2.progress import with_progress
 
 from ..image_files import ImageFinder
 from ..images import header_size
@@ -39,7 +39,7 @@ def load_referit(root: str | Path, split: str) -> LoadedDataset:
     by_id = _queries_of_images(images, str(path))
     records = [
         _record(finder, image_id, by_id[image_id], str(path))
-        for image_id in tqdm(sorted(by_id), "referit")
+        for image_id in with_progress(sorted(by_id), "referit")
     ]
     finder.report(path)
     return LoadedDataset(records, ["object"], [1])

@@ -10,9 +10,9 @@ from detectron2.structures import BoxMode
 
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.files.values import MAX_COORDINATE, is_number, shown_value, size_problem
+from boxrefine_d2.progress import with_progress
 
 from ..images import header_size
-from ..progress import reading_headers
 from ..records import LoadedDataset, Record
 
 
@@ -39,7 +39,7 @@ def load_user_catalog(name: str) -> LoadedDataset:
     folder = _common_folder([os.fspath(record["file_name"]) for record in source], root)
     records = [
         _converted({"image_id": position, **record}, folder, name)
-        for position, record in enumerate(reading_headers(source, len(source)), start=1)
+        for position, record in enumerate(with_progress(source, "read headers"), start=1)
     ]
     labelled = any("annotations" in record for record in records)
     names = list(metadata.get("thing_classes") or [])

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from detectron2.structures import BoxMode
-from tqdm import tqdm
 
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.files.inputs import read_json
 from boxrefine_d2.files.names import encodable_text
 from boxrefine_d2.files.plain_pickle import read_plain_pickle
 from boxrefine_d2.files.values import MAX_COORDINATE, is_id, is_number, is_whole, shown_value
+from boxrefine_d2.progress import with_progress
 
 from ..image_files import ImageFinder
 from ..images import header_size
@@ -53,7 +53,7 @@ def load_visual_genome(root: str | Path, split: str) -> LoadedDataset:
     if twice is not None:
         raise UserError(f"{str(path)!r}: two images have the id {twice}")
     finder = ImageFinder(folder / IMAGES)
-    records = [_record(finder, image, str(path)) for image in tqdm(kept, "visual genome")]
+    records = [_record(finder, image, str(path)) for image in with_progress(kept, "visual genome")]
     finder.report(path)
     return LoadedDataset(records, ["object"], [1])
 

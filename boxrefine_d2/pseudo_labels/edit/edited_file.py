@@ -6,11 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tqdm import tqdm
-
 import boxrefine_d2
 from boxrefine_d2.data.pseudo_label_file import write_ordered_pseudo_labels
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.progress import with_progress
 
 from .edits import EditedLabels, score_of
 from .label_file import Entry, LabelFile
@@ -100,7 +99,7 @@ def write_edited(
     Raises: UserError, and nothing is written, if no label is left or the output cannot be written.
     """
     counts: Counter[str] = Counter()
-    progress = tqdm(edited, edit.name, image_count, unit="img", leave=False)
+    progress = with_progress(edited, edit.name, image_count)
     labels = _labels(progress, counts, edit)
     try:
         write_ordered_pseudo_labels(output, images=images, annotations=labels, info=edit.info())

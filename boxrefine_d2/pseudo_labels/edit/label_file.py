@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from tqdm import tqdm
-
 from boxrefine_d2.data.pseudo_label_file import (
     PseudoLabels,
     id_order,
@@ -23,6 +21,7 @@ from boxrefine_d2.data.pseudo_label_file import (
     read_pseudo_labels,
 )
 from boxrefine_d2.files.inputs import check_regular_file
+from boxrefine_d2.progress import with_progress
 
 Entry = dict[str, Any]
 ImageLabels = tuple[Entry, list[Entry]]  # an image and its annotations, in the order of the file
@@ -101,7 +100,7 @@ def _examined(path: Path, whole: PseudoLabels | None) -> LabelFile:
         info = whole.info
     images = labels = masks = 0
     found = _by_image(whole) if whole else _by_line(path)
-    for _, own in tqdm(found, f"check {path.name}", unit="img", leave=False):
+    for _, own in with_progress(found, f"check {path.name}"):
         images += 1
         labels += len(own)
         masks += sum(bool(label.get("segmentation")) for label in own)

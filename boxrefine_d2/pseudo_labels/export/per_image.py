@@ -3,9 +3,8 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 
-from tqdm import tqdm
-
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.progress import with_progress
 
 from .labelled_images import LabelledImage
 
@@ -22,7 +21,7 @@ def write_per_image(
     Raises: UserError where the disk takes two names for one.
     """
     made = set()
-    for image, name in tqdm(zip(images, names, strict=True), "export", len(names), unit="img"):
+    for image, name in with_progress(zip(images, names, strict=True), "export", len(names)):
         path = folder / name
         if path.parent not in made:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,90 @@
+"""Progress bars of all long work: amount, rate and time left, on stderr.
+
+A terminal shows one line. Elsewhere, as in a log, a line is written now and then.
+"""
+
+import sys
+from collections.abc import Iterable
+from typing import Any, TextIO, TypeAlias, TypeVar
+
+from tqdm import tqdm
+
+T = TypeVar("T")
+Bar: TypeAlias = "tqdm[Any]"
+
+SECONDS_OF_SILENCE = 2.0  # shorter work shows no bar
+SECONDS_BETWEEN_LINES = 15.0  # where stderr is no terminal
+_LINE = "{percentage:3.0f} %, {n_fmt} of {total_fmt} [{elapsed}<{remaining}, {rate_fmt}{postfix}]"
+_LINE_WITHOUT_TOTAL = "{n_fmt}{unit} [{elapsed}, {rate_fmt}{postfix}]"
+
+
+def progress_bar(
+    what: str = "",
+    *,
+    total: int | None = None,
+    unit: str = "img",
+    done: int = 0,
+    delay: float = SECONDS_OF_SILENCE,
+    shown: bool = True,
+    seconds: float = SECONDS_BETWEEN_LINES,
+) -> Bar:
+    """Return a bar that its caller moves with `update` and closes, best by `with`.
+
+    Args:
+        what: the work, a word or two.
+        total: the amount of work; None if it is not known.
+        unit: of the amount.
+        done: the part of `total` that was done before; the rate does not count it.
+        delay: seconds of silence before the bar appears.
+        shown: False for a process that stays silent, such as all but the first of several.
+        seconds: between two lines where stderr is no terminal.
+    """
+    line = _LINE if total is not None else _LINE_WITHOUT_TOTAL
+    plain: dict[str, Any] = {
+        "file": _Lines(sys.stderr),
+        "mininterval": seconds,
+        "miniters": 1,
+        "bar_format": f"{{desc}}: {line}" if what else line,
+        "leave": False,
+    }
+    return tqdm(
+        desc=what or None,
+        total=total,
+        initial=done,
+        unit=f" {unit}",
+        delay=delay,
+        disable=not shown,
+        **({} if sys.stderr.isatty() else plain),
+    )
+
+
+def with_progress(
+    items: Iterable[T],
+    what: str,
+    total: int | None = None,
+    *,
+    unit: str = "img",
+    shown: bool = True,
+) -> Iterable[T]:
+    """Yield the items behind a bar that counts them. Args: as those of `progress_bar`; total: `len(items)` if there is one."""
+    if total is None and hasattr(items, "__len__"):
+        total = len(items)
+    with progress_bar(what, total=total, unit=unit, shown=shown) as bar:
+        for item in items:
+            yield item
+            bar.update()
+
+
+class _Lines:
+    """A stream on which a bar writes lines, not over its own line, for logs."""
+
+    def __init__(self, file: TextIO):
+        self._file = file
+
+    def write(self, text: str) -> None:
+        line = text.strip()
+        if line:
+            self._file.write(f"{line}\n")
+
+    def flush(self) -> None:
+        self._file.flush()
