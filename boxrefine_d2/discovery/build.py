@@ -8,7 +8,7 @@ from fvcore.common.registry import Registry
 
 from boxrefine_d2.config import paper_profile
 from boxrefine_d2.config.checks import check_value
-from boxrefine_d2.errors import UserError
+from boxrefine_d2.errors import UserError, check_choice
 from boxrefine_d2.structures import FeatureMap, PseudoBoxes
 
 from .rule import DiscoveryRule
@@ -81,7 +81,5 @@ def rule_parameters(name: str, cfg: CfgNode | None = None, **changes: Any) -> di
 
 
 def _entry(name: str) -> type[DiscoveryRule]:
-    if name not in DISCOVERY_REGISTRY:
-        known = ", ".join(sorted(key for key, _ in DISCOVERY_REGISTRY))
-        raise UserError(f"unknown discovery method {name!r}; known: {known}")
+    check_choice("discovery method", name, sorted(key for key, _ in DISCOVERY_REGISTRY))
     return DISCOVERY_REGISTRY.get(name)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from boxrefine_d2.errors import UserError
+from boxrefine_d2.errors import UserError, check_choice
 from boxrefine_d2.structures import FeatureMap, PseudoBoxes, cell_box_to_input, mask_to_box
 
 
@@ -42,8 +42,7 @@ def check_max_objects(rule: str, max_objects: int) -> None:
 def check_choices(rule: str, given: Mapping[str, str], known: Mapping[str, Sequence[str]]) -> None:
     """Raises: UserError, naming the rule, for a value that is not among those known for its parameter."""
     for name, value in given.items():
-        if value not in known[name]:
-            raise UserError(f"{rule}: {name} is {value!r}; known: {', '.join(known[name])}")
+        check_choice(f"{rule}: {name}", value, known[name])
 
 
 def further_objects(

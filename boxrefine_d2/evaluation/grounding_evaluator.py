@@ -10,7 +10,7 @@ from detectron2.data import DatasetCatalog
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 
-from boxrefine_d2.errors import UserError
+from boxrefine_d2.errors import UserError, check_choice
 from boxrefine_d2.structures import to_xywh
 
 from . import write_json
@@ -61,8 +61,7 @@ class GroundingEvaluator(DatasetEvaluator):
             missing: phrases without a record are a "miss", or are left out of every score ("skip") and counted.
         Raises: UserError if the data set has no phrases, or `missing` is neither.
         """
-        if missing not in (MISS, SKIP):
-            raise UserError(f"LOOKING.MISSING {missing!r} is unknown; known: {MISS}, {SKIP}")
+        check_choice("LOOKING.MISSING", missing, (MISS, SKIP))
         records = DatasetCatalog.get(dataset_name)
         check_labels(records, dataset_name)
         self._name = dataset_name

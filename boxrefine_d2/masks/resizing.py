@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from boxrefine_d2.errors import UserError
+from boxrefine_d2.errors import check_choice
 
 Upsampling = Literal["nearest", "bicubic"]
 RULES = ("nearest", "bicubic")
@@ -45,13 +45,12 @@ def input_mask_to_image(
     Returns: (H, W) bool.
     Raises: UserError for another rule.
     """
+    check_choice("mask resizing", rule, RULES)
     if rule == "nearest":
         return _nearest(mask, image_size)
-    if rule == "bicubic":
-        picture = Image.fromarray(mask.astype(np.uint8) * 255)
-        resized = np.asarray(picture.resize(image_size[::-1], Image.Resampling.BICUBIC))
-        return 2 * resized.astype(np.int64) > resized.max()
-    raise UserError(f"unknown mask rule {rule!r}; known: {', '.join(RULES)}")
+    grey = Image.fromarray(mask.astype(np.uint8) * 255)
+    resized = np.asarray(grey.resize(image_size[::-1], Image.Resampling.BICUBIC))
+    return 2 * resized.astype(np.int64) > resized.max()
 
 
 def _nearest(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from boxrefine_d2.discovery.rule import DiscoveryRule
-from boxrefine_d2.errors import UserError
+from boxrefine_d2.errors import UserError, check_choice
 from boxrefine_d2.networks.map_network import LastBlock, Reading
 
 # side of a cell of the rule's maps in h's picture: the ResNets have stride 32, so one place of theirs sees 8 x 8 cells.
@@ -82,9 +82,7 @@ def _build_unpooled(
         )
     if name in TOKEN_INPUTS:
         return lambda reading: TOKEN_INPUTS[name](reading.last, with_cls)
-    if name not in RULE_INPUTS:
-        known = ", ".join([*TOKEN_INPUTS, *RULE_INPUTS])
-        raise UserError(f"MODEL.MAP_DETECTOR.INPUT {name!r} is unknown; known: {known}")
+    check_choice("MODEL.MAP_DETECTOR.INPUT", name, [*TOKEN_INPUTS, *RULE_INPUTS])
     names, known_maps = RULE_INPUTS[name], rule.soft_maps
     if not known_maps.keys() >= set(names):
         raise UserError(

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from boxrefine_d2.errors import UserError, check_choice
+from boxrefine_d2.errors import check_choice
 from boxrefine_d2.networks.map_network import Reading
 
 # what is held -> (B, ..., channels) of a reading
@@ -29,8 +29,7 @@ class PreservationLoss(nn.Module):
     def __init__(self, *, weight: float, on: str, reduction: str):
         super().__init__()
         check_choice("REFINE.REG_ON", on, HELD)
-        if reduction not in ("sum", "mean"):
-            raise UserError(f"REFINE.REG_REDUCTION {reduction!r} is unknown; known: sum, mean")
+        check_choice("REFINE.REG_REDUCTION", reduction, ("sum", "mean"))
         self.weight = weight
         self.on = on
         self.reduction = reduction

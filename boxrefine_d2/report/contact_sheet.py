@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from boxrefine_d2.data import ImageReadError, load_spec, read_image
-from boxrefine_d2.errors import UserError
+from boxrefine_d2.errors import UserError, check_choice
 from boxrefine_d2.files.atomic import atomic_text_file
 from boxrefine_d2.progress import with_progress
 from boxrefine_d2.pseudo_labels.export import LabelledImage
@@ -78,8 +78,7 @@ def load_sheet(
     if len(paths) > len(LETTERS):
         raise UserError(f"{len(paths)} files were given; a page can tell {len(LETTERS)} apart")
     order = order or ("disagreement" if len(paths) > 1 else "score")
-    if order not in SORTS:
-        raise UserError(f"cannot sort by {order!r}; known: {', '.join(SORTS)}")
+    check_choice("--sort", order, SORTS)
     if order == "disagreement" and len(paths) < 2:
         raise UserError("sorting by disagreement needs two or more files; name them with --input")
     files = [read_label_file(path, min_score=min_score, max_boxes=max_boxes) for path in paths]

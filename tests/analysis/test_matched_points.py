@@ -109,7 +109,7 @@ def test_mistakes_are_named(network, pictures):
         match_points(pictures, **SETTINGS | {"facet": "mask"})
     with pytest.raises(UserError, match="no such file"):
         match_points([pictures[0], "/nowhere.png"], **SETTINGS)
-    with pytest.raises(UserError, match="unknown discovery method 'lots'"):
+    with pytest.raises(UserError, match="discovery method 'lots' is unknown"):
         match_points(pictures, **SETTINGS | {"foreground": "lots"})
 
 

@@ -59,7 +59,7 @@ def test_planted_square_is_found_by_the_real_rules(box):
         ("lost", "two other rules or more"),
         ("lost, ensemble", "two other rules or more"),
         ("lost, dino_seg", "lost key or output, dino_seg attention"),
-        ("lost, tokencat", "unknown discovery method 'tokencat'"),
+        ("lost, tokencat", "discovery method 'tokencat' is unknown"),
     ],
 )
 def test_mistakes_are_named(rules, message):

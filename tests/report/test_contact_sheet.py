@@ -212,7 +212,9 @@ def test_scenes(tmp_path):
 
 def test_mistakes(photos, tmp_path, one, write):
     data = f"folder:{photos}"
-    with pytest.raises(UserError, match="cannot sort by 'size'; known: score, disagreement, name"):
+    with pytest.raises(
+        UserError, match="--sort 'size' is unknown; known: score, disagreement, name"
+    ):
         load_sheet(data, [one], "size")
     with pytest.raises(UserError, match="needs two or more files"):
         load_sheet(data, [one], "disagreement")

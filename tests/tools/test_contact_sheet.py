@@ -57,7 +57,7 @@ def test_inputs_may_stand_together_or_apart(main, given, tmp_path):
         ({"--input": str(SCRIPT)}, "is not JSON"),
         ({"--data": "folder:/nowhere"}, "'/nowhere' does not exist"),
         ({"--data": "scenes:val+first=1"}, "no image of"),
-        ({"--sort": "size"}, "cannot sort by 'size'"),
+        ({"--sort": "size"}, "--sort 'size' is unknown"),
         ({"--sort": "disagreement"}, "needs two or more files"),
         ({"--images": "0"}, "0 images were asked for"),
         ({"--output": "{folder}"}, "is a folder; name a file in it"),

@@ -60,7 +60,7 @@ def test_a_picture_matches_itself(main, tmp_path):
         (["--k", "1,x"], "--k '1,x' is not whole numbers"),
         (["--k", "0"], "--k '0' is not whole numbers"),
         (["--facet", "mask"], "dino_mini has no facet 'mask'"),
-        (["--foreground", "lots"], "unknown discovery method 'lots'"),
+        (["--foreground", "lots"], "discovery method 'lots' is unknown"),
         (["--foreground", "representer"], "no image was observed"),
         (["--foreground", "lost", "--everywhere"], "not allowed with argument"),
         (["--max-side", "-1"], "--max-side is -1"),

@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 from detectron2.structures import BoxMode
 
-from boxrefine_d2.errors import UserError
+from boxrefine_d2.errors import UserError, check_choice
 from boxrefine_d2.masks.coding import encode_masks
 
 from .categories import CATEGORY_NAMES
@@ -89,8 +89,7 @@ def render_file(file_name: str) -> np.ndarray:
 
 
 def _split_size(split: str) -> int:
-    if split not in SPLIT_SIZES:
-        raise UserError(f"unknown split {split!r} of scenes; known: {', '.join(SPLIT_SIZES)}")
+    check_choice("split of scenes", split, SPLIT_SIZES)
     return SPLIT_SIZES[split]
 
 
