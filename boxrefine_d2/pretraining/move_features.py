@@ -103,7 +103,14 @@ def build_features(name: str, weights: str) -> TimmFeatures | TransformerFeature
 
 def _build_timm(name: str, weights: str) -> TimmFeatures:
     def own() -> Path:
-        return fetch(timm.get_pretrained_cfg(name).url)
+        known = timm.get_pretrained_cfg(name)
+        address = known.url if known else None
+        if not isinstance(address, str) or not address:
+            raise UserError(
+                f"PRETRAIN.MOVE.DISCRIMINATOR.FEATURES {name}: timm knows no address of its weights; give a file as "
+                "PRETRAIN.MOVE.DISCRIMINATOR.WEIGHTS, or random:0 for untrained ones"
+            )
+        return fetch(address)
 
     def read(path: Path) -> tuple[dict[str, Tensor], list[Path]]:
         state = read_state_dict(path)
