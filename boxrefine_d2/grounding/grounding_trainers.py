@@ -83,7 +83,7 @@ class HeatmapTrainer(PhraseTrainer, ProductTrainer):
     record_of = G_SOURCE
 
     @classmethod
-    def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
+    def build_optimizer(cls, cfg: CfgNode, model: HeatmapTraining) -> torch.optim.Optimizer:
         """SGD, as the papers' code has it."""
         optimizer = maybe_add_gradient_clipping(cfg, torch.optim.SGD)
         return optimizer(

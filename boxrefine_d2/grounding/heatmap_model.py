@@ -218,7 +218,7 @@ def _without_clip(model: nn.Module, state: dict[str, Any], prefix: str, _: Any) 
         del state[key]
 
 
-def _with_own_clip(model: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+def _with_own_clip(model: HeatmapModel, state: dict[str, Any], prefix: str, *_: Any) -> None:
     for name, value in model.clip.state_dict().items():
         state.setdefault(f"{prefix}clip.{name}", value)
 

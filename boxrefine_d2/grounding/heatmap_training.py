@@ -5,7 +5,7 @@ from typing import Any
 from detectron2.config import CfgNode, configurable
 from detectron2.modeling import META_ARCH_REGISTRY
 
-from boxrefine_d2.networks.text_heatmap import build_untrained_heatmap
+from boxrefine_d2.networks.text_heatmap import TextHeatmap, build_untrained_heatmap
 from boxrefine_d2.training.product_model import ProductModel
 
 from .heatmap_model import HeatmapModel
@@ -19,6 +19,7 @@ class HeatmapTraining(ProductModel, HeatmapModel):
     """
 
     product_file = "heatmap.safetensors"
+    map_network: TextHeatmap
 
     @configurable
     def __init__(self, *, name: str, weight_decay: float, **parts: Any):

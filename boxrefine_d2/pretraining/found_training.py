@@ -36,6 +36,7 @@ class FoundTraining(ProductModel):
     """
 
     product_file = "map_network.safetensors"
+    map_network: FoundSegmenter
 
     @configurable
     def __init__(

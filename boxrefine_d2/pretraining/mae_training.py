@@ -26,6 +26,7 @@ class MaskedAutoencoder(ProductModel):
     """
 
     product_file = "inpainter.safetensors"
+    map_network: Inpainter
 
     @configurable
     def __init__(

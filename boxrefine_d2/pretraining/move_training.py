@@ -42,6 +42,7 @@ class MoveTraining(ProductModel):
     """
 
     product_file = "map_network.safetensors"
+    map_network: MoveSegmenter
 
     @configurable
     def __init__(

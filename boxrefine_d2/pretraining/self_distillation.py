@@ -6,7 +6,7 @@ import torch
 from detectron2.config import CfgNode, configurable
 from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.utils.events import get_event_storage
-from timm.layers import DropPath
+from timm.layers.drop import DropPath
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
@@ -34,6 +34,7 @@ class SelfDistillation(ProductModel):
     """
 
     product_file = "map_network.safetensors"
+    map_network: VisionTransformer
 
     @configurable
     def __init__(
@@ -131,7 +132,7 @@ class SelfDistillation(ProductModel):
         """
         if not self.training:
             return self.inference(batched_inputs)
-        losses = {}
+        losses: dict[str, Tensor] = {}
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
             if self.distillation is not None:
                 losses |= self._distil(self.distillation, batched_inputs)

@@ -21,6 +21,8 @@ class SetCriterion(nn.Module):
         no_object_weight: weight of unmatched predictions in the cross-entropy (DETR's eos_coef).
     """
 
+    logit_weights: Tensor
+
     def __init__(
         self,
         *,

@@ -81,7 +81,7 @@ def _build_unpooled(
             f"MODEL.MAP_DETECTOR.INPUT {name!r} shows a transformer's tokens, and f has none; use heatmap_as_image"
         )
     if name in TOKEN_INPUTS:
-        return lambda reading: TOKEN_INPUTS[name](reading.last, with_cls)
+        return lambda reading: TOKEN_INPUTS[name](reading.tokens, with_cls)
     if name not in RULE_INPUTS:
         known = ", ".join([*TOKEN_INPUTS, *RULE_INPUTS])
         raise UserError(f"MODEL.MAP_DETECTOR.INPUT {name!r} is unknown; known: {known}")

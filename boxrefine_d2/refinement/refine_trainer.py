@@ -1,5 +1,6 @@
 """The main job: h learns from the boxes of f's map, then refines f."""
 
+from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 
@@ -49,7 +50,8 @@ class RefineTrainer(PhasedTrainer):
         main process only)."""
         records = self.train_loader.dataset.records
         wanted = self.cfg.REFINE.RECORD_IMAGES
-        measured_on = list(islice(filter(_is_readable, records), wanted)) if wanted else records
+        readable = filter(_is_readable, records)
+        measured_on = list(islice(readable, wanted)) if wanted else records
         evaluator = RefinementEvaluator(self.cfg.DISCOVERY.NAME)
         measured = inference_on_dataset(
             self.network, whole_image_loader(self.cfg, measured_on), evaluator
@@ -72,7 +74,7 @@ def _is_readable(record: dict[str, Any]) -> bool:
     return True
 
 
-def check_targets(targets: str, records: list[dict[str, Any]]) -> None:
+def check_targets(targets: str, records: Sequence[dict[str, Any]]) -> None:
     """REFINE.TARGETS against what the training images hold.
 
     Raises: UserError for an unknown value, or annotations that some or all images have not.

@@ -2,7 +2,7 @@
 
 import logging
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -279,7 +279,7 @@ def _without_tracebacks_of_expected_ends() -> Iterator[None]:
         loop.removeFilter(is_ours)
 
 
-def whole_image_loader(cfg: CfgNode, records: list[dict[str, Any]]) -> WholeImageLoader:
+def whole_image_loader(cfg: CfgNode, records: Sequence[dict[str, Any]]) -> WholeImageLoader:
     """This rank's share of whole images, in batches of one padded size."""
     mapper = WholeImageMapper(cfg.INPUT.MAX_SIDE)
     multiple = padding_multiple(cfg.MODEL.MAP_NETWORK.NAME)

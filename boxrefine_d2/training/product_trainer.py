@@ -13,6 +13,7 @@ from detectron2.solver.build import maybe_add_gradient_clipping
 from detectron2.utils import comm
 
 from boxrefine_d2.data import ImageReadError, read_image
+from boxrefine_d2.data.loaders import TrainMapper
 from boxrefine_d2.data.mappers import SquareMapper
 from boxrefine_d2.errors import UserError
 
@@ -56,7 +57,7 @@ class ProductTrainer(Trainer):
         return optimizer(model.parameter_groups(), lr=cfg.SOLVER.BASE_LR, fused=True)
 
     @classmethod
-    def build_mapper(cls, cfg: CfgNode) -> SquareMapper:
+    def build_mapper(cls, cfg: CfgNode) -> TrainMapper:
         """Crops squeezed to a square."""
         return SquareMapper(cfg)
 
