@@ -85,7 +85,8 @@ def _mask(entry: Annotation, size: tuple[int, int]) -> np.ndarray | None:
     if not entry.get("segmentation"):
         return None
     try:
-        return mask_codec.decode(checked_rle(entry["segmentation"], size)).astype(bool)
+        mask: np.ndarray = mask_codec.decode(checked_rle(entry["segmentation"], size)).astype(bool)
+        return mask
     except ValueError as error:
         raise UserError(f"annotation {entry.get('id')!r} of the detections: {error}") from error
 

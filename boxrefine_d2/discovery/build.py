@@ -84,4 +84,5 @@ def _entry(name: str) -> type[DiscoveryRule]:
     if name not in DISCOVERY_REGISTRY:
         known = ", ".join(sorted(key for key, _ in DISCOVERY_REGISTRY))
         raise UserError(f"unknown discovery method {name!r}; known: {known}")
-    return DISCOVERY_REGISTRY.get(name)
+    entry: type[DiscoveryRule] = DISCOVERY_REGISTRY.get(name)
+    return entry

@@ -12,7 +12,8 @@ def component_of(mask: np.ndarray, cell: tuple[int, int]) -> np.ndarray:
     component_ids, _ = ndimage.label(mask)
     component_id = component_ids[cell]
     if component_id:
-        return component_ids == component_id
-    component = np.zeros_like(mask, dtype=bool)
-    component[cell] = True
+        component: np.ndarray = component_ids == component_id
+    else:
+        component = np.zeros_like(mask, dtype=bool)
+        component[cell] = True
     return component

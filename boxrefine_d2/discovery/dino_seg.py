@@ -71,7 +71,8 @@ class DinoSeg(DiscoveryRule):
             chosen = 1 + int(areas[1:count].argmax()) if count > 1 else 0
         else:
             chosen = 1 + int(areas[1:].argmax())
-        return component_ids == chosen
+        component: np.ndarray = component_ids == chosen
+        return component
 
 
 def strongest(shares: Tensor, mass: float) -> Tensor:

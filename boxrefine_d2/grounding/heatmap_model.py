@@ -108,12 +108,14 @@ class HeatmapModel(nn.Module):
         relevance = self._targets.relevance(images, phrases, input_names(batched_inputs))
         text = self._targets.text(phrases)
         with self._mixed():
-            return self.losses(self.clip, images, text, heatmaps, relevance)
+            losses: dict[str, Tensor] = self.losses(self.clip, images, text, heatmaps, relevance)
+            return losses
 
     def learnt_heatmaps(self, images: Tensor, text: Tensor) -> Tensor:
         """(B, 1, S, S) of g while it learns, float32."""
         with self._mixed():
-            return self.map_network(images, text).float()
+            heatmaps: Tensor = self.map_network(images, text).float()
+            return heatmaps
 
     def _mixed(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast)

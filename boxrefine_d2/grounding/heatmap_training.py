@@ -4,6 +4,7 @@ from typing import Any
 
 from detectron2.config import CfgNode, configurable
 from detectron2.modeling import META_ARCH_REGISTRY
+from torch import Tensor
 
 from boxrefine_d2.networks.text_heatmap import TextHeatmap, build_untrained_heatmap
 from boxrefine_d2.training.product_model import ProductModel
@@ -41,7 +42,9 @@ class HeatmapTraining(ProductModel, HeatmapModel):
         """All of g; CLIP stands still."""
         return [{"params": self.map_network.parameters(), "weight_decay": self.weight_decay}]
 
-    def forward(self, batched_inputs: list[dict[str, Any]]) -> Any:
+    def forward(
+        self, batched_inputs: list[dict[str, Any]]
+    ) -> dict[str, Tensor] | list[dict[str, Any]]:
         """Detectron2's contract.
 
         Args: batched_inputs: in training as `PhraseMapper` gives them; in eval see `answer`.

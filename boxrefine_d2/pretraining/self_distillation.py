@@ -122,7 +122,9 @@ class SelfDistillation(ProductModel):
         self.map_network.eval()
         return self
 
-    def forward(self, batched_inputs: list[dict[str, Any]]) -> Any:
+    def forward(
+        self, batched_inputs: list[dict[str, Any]]
+    ) -> dict[str, Tensor] | list[dict[str, Any]]:
         """Detectron2's contract.
 
         Args: batched_inputs: in training what `ViewsMapper` returns; in eval dicts with "image" (3, H, W) of one
@@ -147,6 +149,7 @@ class SelfDistillation(ProductModel):
             key: [self._batch(views) for views in zip(*(x[key] for x in batched_inputs))]
             for key in ("global_crops", "local_crops")
         }
+        losses: dict[str, Tensor]
         losses, self.teacher_outputs = distillation(self.student, self.map_network, **crops)
         storage = get_event_storage()
         storage.put_scalar("teacher_entropy", self.teacher_outputs.entropy)

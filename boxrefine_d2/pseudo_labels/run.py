@@ -181,7 +181,7 @@ def _entry(
 @contextmanager
 def _progress(
     images: int, journal: Journal, batches: list[list[Record]], part: Share
-) -> Iterator[tqdm]:
+) -> Iterator["tqdm[Any]"]:
     bar = tqdm(
         total=images,
         initial=sum(len(batch) for index, batch in enumerate(batches) if index in journal),

@@ -43,7 +43,8 @@ class RefineTrainer(PhasedTrainer):
     @classmethod
     def build_mapper(cls, cfg: CfgNode) -> SquareMapper:
         """Crops squeezed to a square."""
-        return SquareMapper(cfg)
+        mapper: SquareMapper = SquareMapper(cfg)
+        return mapper
 
     def record(self) -> dict[str, Any]:
         """What the run did, measured on the first REFINE.RECORD_IMAGES training images that can be read (means on the
@@ -56,7 +57,7 @@ class RefineTrainer(PhasedTrainer):
         measured = inference_on_dataset(
             self.network, whole_image_loader(self.cfg, measured_on), evaluator
         )
-        return measured | {
+        record: dict[str, Any] = measured | {
             "weight_distance": self.network.weight_distance(),
             "seconds": {phase: round(s, 1) for phase, s in self.phase_hook.seconds.items()},
             "gradient_norm_first_block": self.phase_hook.first_block_gradient,
@@ -64,6 +65,7 @@ class RefineTrainer(PhasedTrainer):
             "stopped": self.drift_hook.stopped,
             "unreadable_images": self.unreadable_images(),
         }
+        return record
 
 
 def _is_readable(record: dict[str, Any]) -> bool:

@@ -18,4 +18,5 @@ def mask_of(box: LabelledBox, image: LabelledImage) -> np.ndarray:
         rle = checked_rle(box.segmentation, (image.height, image.width))
     except ValueError as error:
         raise UserError(f"image {image.file_name!r}: {error}") from error
-    return mask_codec.decode(rle).astype(bool)
+    mask: np.ndarray = mask_codec.decode(rle).astype(bool)
+    return mask
