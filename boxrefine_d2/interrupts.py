@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
@@ -97,7 +97,7 @@ def _installed(handler: Any) -> dict[signal.Signals, Any]:
     return replaced
 
 
-def _raise_once() -> Any:
+def _raise_once() -> Callable[[int, FrameType | None], None]:
     first: list[float] = []
 
     def handler(number: int, frame: FrameType | None) -> None:

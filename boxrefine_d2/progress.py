@@ -4,7 +4,7 @@ A terminal shows one line. Elsewhere, as in a log, a line is written now and the
 """
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
 from typing import Any, TextIO, TypeAlias, TypeVar
 
 from tqdm import tqdm
@@ -67,7 +67,7 @@ def with_progress(
     shown: bool = True,
 ) -> Iterable[T]:
     """Yield the items behind a bar that counts them. Args: as those of `progress_bar`; total: `len(items)` if there is one."""
-    if total is None and hasattr(items, "__len__"):
+    if total is None and isinstance(items, Sized):
         total = len(items)
     with progress_bar(what, total=total, unit=unit, shown=shown) as bar:
         for item in items:

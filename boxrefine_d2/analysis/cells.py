@@ -24,7 +24,8 @@ def cells_in_box(centres: np.ndarray, box: tuple[float, float, float, float]) ->
     """(N,) bool, the centres (N, 2) in a box XYXY, half-open."""
     x1, y1, x2, y2 = box
     x, y = centres.T
-    return (x1 <= x) & (x < x2) & (y1 <= y) & (y < y2)
+    inside: np.ndarray = (x1 <= x) & (x < x2) & (y1 <= y) & (y < y2)
+    return inside
 
 
 def cells_in_image(centres: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:

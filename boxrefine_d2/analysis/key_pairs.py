@@ -28,11 +28,15 @@ class Measure:
 
 
 def _dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return np.einsum("pc,pc->p", a, b)
+    products: np.ndarray = np.einsum("pc,pc->p", a, b)
+    return products
 
 
 def _cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return _dot(a, b) / np.maximum(np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1), 1e-12)
+    cosines: np.ndarray = _dot(a, b) / np.maximum(
+        np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1), 1e-12
+    )
+    return cosines
 
 
 MEASURES = {

@@ -171,4 +171,5 @@ def _foreground(
         (2 * np.arange(cells) + 1) * fine // (2 * cells)
         for cells, fine in zip(grid_size, covered.shape, strict=True)
     )
-    return covered[rows[:, None], columns]
+    foreground: np.ndarray = covered[rows[:, None], columns]
+    return foreground

@@ -53,4 +53,5 @@ def _photograph(axes: Axes, points: Points, x: float) -> np.ndarray:
 def _colours(points: Points) -> np.ndarray:
     """(n, 4) RGBA, around the middle of the points: their direction is the hue."""
     x, y = (points.centres - points.centres.mean(axis=0)).T
-    return colormaps["hsv"](np.arctan2(y, x) / (2 * np.pi) % 1)
+    colours: np.ndarray = colormaps["hsv"](np.arctan2(y, x) / (2 * np.pi) % 1)
+    return colours

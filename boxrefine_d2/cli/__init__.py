@@ -51,7 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         verb, rest = " ".join(words[:length]), words[length:]
         if verb in VERBS:
             sys.argv[0] = f"boxrefine {verb}"  # by which the verb's help calls it
-            return import_module(f"{__name__}.{VERBS[verb][0]}").main(rest)
+            status: int = import_module(f"{__name__}.{VERBS[verb][0]}").main(rest)
+            return status
     return run_command(lambda: _refuse(words))
 
 

@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 TrainMapper = Callable[[Record, int], Record]
 
 
-class _Draws(Sampler):
+class _Draws(Sampler[tuple[int, int]]):
     """This rank's positions of the endless stream, with the record drawn at each.
 
     The stream is a chain of permutations of the data set, each from (seed, number of the pass). Position p is of
@@ -47,7 +47,7 @@ class _Draws(Sampler):
             position += self.ranks
 
 
-class _GroupedDraws(Sampler):
+class _GroupedDraws(Sampler[tuple[int, int]]):
     """This rank's part of batches of one shape, upright or not, so that less is padded.
 
     A draw of the stream waits until it and the next ones of its shape are a batch; batches come in the order in which
@@ -76,7 +76,7 @@ class _GroupedDraws(Sampler):
                 queue.clear()
 
 
-class _TrainDataset(Dataset):
+class _TrainDataset(Dataset[Record]):
     """Mapped samples by (position, index). A file that cannot be read gives way to the next record."""
 
     def __init__(self, records: Sequence[Record], mapper: TrainMapper):
@@ -151,7 +151,7 @@ class TrainLoader:
                 self._report(sample.pop("unreadable"), found=bool(sample))
             yield batch
 
-    def _draws(self) -> Sampler:
+    def _draws(self) -> Sampler[tuple[int, int]]:
         share = self.rank, self.ranks
         if not self.by_shape:
             start = self.start_iteration * self.batch_size
@@ -208,7 +208,7 @@ def equal_size_batches(
     return [[record for _, record in batch] for batch in batches]
 
 
-class _BatchDataset(Dataset):
+class _BatchDataset(Dataset[list[Record | UnreadableImage]]):
     def __init__(self, batches: Sequence[list[Record]], mapper: ImageMapper):
         self.batches, self.mapper = batches, mapper
 

@@ -51,14 +51,16 @@ class CADTrainer(Trainer):
     def build_model(cls, cfg: CfgNode) -> nn.Module:
         """As MODEL says, on its device; `weights_info` says what it starts from."""
         check_parts(cfg)
-        model: Any = build_detector(cfg)
-        model.weights_info = _start(cfg, model)
+        model = build_detector(cfg)
+        marked: Any = model  # a class of Detectron2 has no such attribute
+        marked.weights_info = _start(cfg, model)
         return model
 
     @classmethod
     def weights_info(cls, model: Any) -> WeightsInfo:
         """The file in MODEL.WEIGHTS, or the seed."""
-        return model.weights_info
+        info: WeightsInfo = model.weights_info
+        return info
 
     @classmethod
     def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
@@ -69,7 +71,8 @@ class CADTrainer(Trainer):
     @classmethod
     def build_mapper(cls, cfg: CfgNode) -> DetectorMapper:
         """Images by their shorter edge."""
-        return DetectorMapper(cfg)
+        mapper: DetectorMapper = DetectorMapper(cfg)
+        return mapper
 
     @classmethod
     def training_records(cls, cfg: CfgNode) -> list[dict[str, Any]]:

@@ -35,10 +35,11 @@ class ClassAgnosticRCNN(GeneralizedRCNN):
         node = cfg.INPUT.COPY_PASTE
         if node.ENABLED and not cfg.MODEL.MASK_ON:
             raise UserError("INPUT.COPY_PASTE.ENABLED: it pastes masks; set MODEL.MASK_ON True")
-        return super().from_config(cfg) | {
+        parts: dict[str, Any] = super().from_config(cfg) | {
             "copy_paste": CopyPaste(cfg) if node.ENABLED else None,
             "autocast": cfg.SOLVER.AMP.ENABLED,
         }
+        return parts
 
     def forward(self, batched_inputs: list[dict[str, Any]]) -> Any:
         """Detectron2's contract: losses in training, [{"instances"}] in eval."""

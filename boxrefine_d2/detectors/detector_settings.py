@@ -41,7 +41,8 @@ def build_detector(cfg: CfgNode) -> nn.Module:
     Raises: UserError with Detectron2's reason where its parts do not fit together, or one is unknown.
     """
     try:
-        return build_model(with_local_norms(cfg))
+        detector: nn.Module = build_model(with_local_norms(cfg))
+        return detector
     except UserError:
         raise
     except _OF_PARTS_THAT_DO_NOT_FIT as error:

@@ -55,10 +55,11 @@ class DropLossOutputLayers(FastRCNNOutputLayers):
     def from_config(cls, cfg: CfgNode, input_shape: ShapeSpec) -> dict[str, Any]:
         """The parent's settings, and those of MODEL.ROI_HEADS.DROP_LOSS."""
         settings = cfg.MODEL.ROI_HEADS.DROP_LOSS
-        return super().from_config(cfg, input_shape) | {
+        parts: dict[str, Any] = super().from_config(cfg, input_shape) | {
             "iou_thresh": settings.IOU_THRESH,
             "targets": settings.TARGETS,
         }
+        return parts
 
     @contextmanager
     def given_targets(self, targets: Sequence[Instances]) -> Iterator[None]:
@@ -74,7 +75,7 @@ class DropLossOutputLayers(FastRCNNOutputLayers):
 
         Raises: RuntimeError outside `given_targets`, if all boxes of an image are needed.
         """
-        losses = super().losses(predictions, proposals)
+        losses: dict[str, Tensor] = super().losses(predictions, proposals)
         target_boxes = self._target_boxes(proposals)
         if target_boxes is None:
             return losses
@@ -127,7 +128,10 @@ class _GivesTargets(StandardROIHeads):
             for layers in self.box_predictor.modules():
                 if isinstance(layers, DropLossOutputLayers) and targets is not None:
                     stack.enter_context(layers.given_targets(targets))
-            return super().forward(images, features, proposals, targets)
+            found: tuple[list[Instances], dict[str, Tensor]] = super().forward(
+                images, features, proposals, targets
+            )
+            return found
 
 
 @ROI_HEADS_REGISTRY.register()
@@ -137,7 +141,10 @@ class DropLossROIHeads(_GivesTargets):
     @classmethod
     def _init_box_head(cls, cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict[str, Any]:
         parts = super()._init_box_head(cfg, input_shape)
-        return parts | {"box_predictor": _with_drop_loss(cfg, parts["box_predictor"])}
+        heads: dict[str, Any] = parts | {
+            "box_predictor": _with_drop_loss(cfg, parts["box_predictor"])
+        }
+        return heads
 
 
 @ROI_HEADS_REGISTRY.register()
@@ -148,4 +155,5 @@ class DropLossCascadeROIHeads(_GivesTargets, CascadeROIHeads):
     def _init_box_head(cls, cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict[str, Any]:
         parts = super()._init_box_head(cfg, input_shape)
         layers = [_with_drop_loss(cfg, stock) for stock in parts["box_predictors"]]
-        return parts | {"box_predictors": layers}
+        heads: dict[str, Any] = parts | {"box_predictors": layers}
+        return heads

@@ -104,10 +104,11 @@ def _outside(record: Record, annotation: dict[str, Any]) -> bool:
 
 
 def _corners(annotation: dict[str, Any]) -> list[float]:
-    box, mode = annotation["bbox"], annotation["bbox_mode"]
-    if mode == BoxMode.XYXY_ABS:
-        return box
-    return BoxMode.convert(box, mode, BoxMode.XYXY_ABS)  # of one of Detectron2's own loaders
+    mode = annotation["bbox_mode"]
+    corners: list[float] = annotation["bbox"]
+    if mode != BoxMode.XYXY_ABS:  # of one of Detectron2's own loaders
+        corners = BoxMode.convert(corners, mode, BoxMode.XYXY_ABS)
+    return corners
 
 
 def _refuse(bad: Iterable[Record], of: int, what: str, remedy: str, where: str) -> None:

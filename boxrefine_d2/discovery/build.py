@@ -82,4 +82,5 @@ def rule_parameters(name: str, cfg: CfgNode | None = None, **changes: Any) -> di
 
 def _entry(name: str) -> type[DiscoveryRule]:
     check_choice("discovery method", name, sorted(key for key, _ in DISCOVERY_REGISTRY))
-    return DISCOVERY_REGISTRY.get(name)
+    entry: type[DiscoveryRule] = DISCOVERY_REGISTRY.get(name)
+    return entry

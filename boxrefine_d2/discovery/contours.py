@@ -125,8 +125,10 @@ class Contours(DiscoveryRule):
             return np.zeros(levels.shape, dtype=bool)
         if self.quantise:
             grey = np.rint(levels * (_LEVELS - 1))
-            return grey > int(self.threshold * grey.max())
-        return levels >= self.threshold * high
+            bright: np.ndarray = grey > int(self.threshold * grey.max())
+        else:
+            bright = levels >= self.threshold * high
+        return bright
 
     def _best(self, boxes: Tensor, scores: Tensor, size: tuple[int, int]) -> PseudoBoxes:
         """What is left of (N, 4) boxes and (N,) scores, N >= 1, best first."""
@@ -151,4 +153,7 @@ def cubehelix_grey() -> np.ndarray:
     colours = np.clip(np.stack([red, green, blue]), 0, 1).astype(np.float32) * np.float32(255)
     red, green, blue = colours.astype(np.uint8).astype(np.int64)
     # 0.299, 0.587 and 0.114 in units of 2 ** -15, rounded
-    return ((9798 * red + 19235 * green + 3735 * blue + (1 << 14)) >> 15).astype(np.float32)
+    levels: np.ndarray = ((9798 * red + 19235 * green + 3735 * blue + (1 << 14)) >> 15).astype(
+        np.float32
+    )
+    return levels

@@ -70,7 +70,9 @@ class DinoSeg(DiscoveryRule):
             return largest_component(foreground)
         component_ids, count = ndimage.label(foreground)
         areas = np.bincount(component_ids.ravel())
-        return component_ids == (1 + int(areas[1:count].argmax()) if count > 1 else 0)
+        chosen = 1 + int(areas[1:count].argmax()) if count > 1 else 0
+        component: np.ndarray = component_ids == chosen
+        return component
 
 
 def strongest(shares: Tensor, mass: float) -> Tensor:

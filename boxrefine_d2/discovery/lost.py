@@ -87,7 +87,8 @@ class Lost(DiscoveryRule):
         """
         summed = self.maps(features).summed
         scale = summed.square().mean(dim=1, keepdim=True).sqrt().clamp(min=1e-12)
-        return torch.sigmoid(summed / scale).unflatten(1, features.grid_size)
+        heatmap: Tensor = torch.sigmoid(summed / scale).unflatten(1, features.grid_size)
+        return heatmap
 
     def inverse_degree(self, features: FeatureMap) -> Tensor:
         """The share of cells that each cell is unlike, (B, h, w) in [0, 1], differentiable; high at the seed.
@@ -100,7 +101,8 @@ class Lost(DiscoveryRule):
         similarity = tokens @ tokens.transpose(1, 2)
         scale = similarity.square().mean(dim=(1, 2), keepdim=True).sqrt().clamp(min=1e-12)
         like = torch.sigmoid(2 * similarity / scale.detach())
-        return (1 - like.mean(dim=2)).unflatten(1, features.grid_size)
+        degree: Tensor = (1 - like.mean(dim=2)).unflatten(1, features.grid_size)
+        return degree
 
     def _tokens(self, features: FeatureMap) -> Tensor:
         tokens = features.tokens().float()

@@ -117,7 +117,8 @@ class TokenCut(DiscoveryRule):
             weight = (eigenvector - eigenvector.mean(dim=1, keepdim=True)).to(unit)
         summed = torch.einsum("bnc,bmc,bm->bn", unit, unit, weight)
         scale = summed.square().mean(dim=1, keepdim=True).sqrt().clamp(min=1e-12)
-        return torch.sigmoid(summed / scale).unflatten(1, features.grid_size)
+        heatmap: Tensor = torch.sigmoid(summed / scale).unflatten(1, features.grid_size)
+        return heatmap
 
     @torch.no_grad()
     def __call__(self, features: FeatureMap) -> list[PseudoBoxes]:

@@ -97,7 +97,8 @@ def outcome(found: Detections | None, objects: Objects, *, of_masks: bool) -> Im
 
 
 def _xywh(boxes: FloatArray) -> FloatArray:
-    return box_convert(torch.from_numpy(boxes), "xyxy", "xywh").double().numpy()
+    converted: FloatArray = box_convert(torch.from_numpy(boxes), "xyxy", "xywh").double().numpy()
+    return converted
 
 
 def _areas(regions: Regions) -> FloatArray:

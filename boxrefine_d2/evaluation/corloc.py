@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
@@ -28,6 +28,8 @@ from .results import MetricResult, write_json
 from .sources import DETECTOR
 
 logger = logging.getLogger(__name__)
+
+Id = TypeVar("Id", bound=ImageId)
 
 
 @dataclass(frozen=True)
@@ -50,9 +52,7 @@ class CorLoc:
         return 100.0 * sum(self.hits.values()) / len(self.hits)
 
 
-def corloc(
-    top_boxes: Mapping[ImageId, Sequence[float] | None], gt_boxes: Mapping[ImageId, Tensor]
-) -> CorLoc:
+def corloc(top_boxes: Mapping[Id, Sequence[float] | None], gt_boxes: Mapping[Id, Tensor]) -> CorLoc:
     """CorLoc of one box per image. Predictions on images that are not in `gt_boxes` play no part.
 
     Two hits among three images with ground truth; image 4 has none and is left out:

@@ -152,7 +152,8 @@ def _has_mask(record: Mapping[str, Any]) -> bool:
 
 
 def _name(record: Mapping[str, Any]) -> str:
-    return record.get("relative_name", record["file_name"])
+    name: str = record.get("relative_name", record["file_name"])
+    return name
 
 
 def _entries(image_id: Any, instances: Instances) -> list[dict[str, Any]]:

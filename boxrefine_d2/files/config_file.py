@@ -74,7 +74,8 @@ def _mapping(path: Path) -> Content:
     if not isinstance(content, dict):
         kind = "a list" if isinstance(content, list) else f"{str(content)[:_SHOWN]!r}"
         _refuse(path, f"it holds no KEY: VALUE lines but {kind}")
-    return _unshared(content, path)
+    mapping: Content = _unshared(content, path)
+    return mapping
 
 
 def _unshared(value: Any, path: Path) -> Any:

@@ -3,7 +3,9 @@
 import pickle
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable
-from typing import Any
+from typing import Any, TypeVar
+
+Kind = TypeVar("Kind")
 
 MISFIT = "its instructions do not fit one another"
 _MAX_KEY_PARTS = 16
@@ -45,7 +47,8 @@ def checked_key(key: Any) -> Hashable:
         len(key) <= _MAX_KEY_PARTS and all(isinstance(part, _PLAIN) for part in key)
     ):
         raise pickle.UnpicklingError("a key of it is nested")
-    return key
+    checked: Hashable = key
+    return checked
 
 
 def with_items(target: dict[Any, Any], pairs: Any) -> Any:
@@ -62,7 +65,7 @@ def in_pairs(values: list[Any]) -> list[tuple[Any, Any]]:
     return list(zip(values[::2], values[1::2], strict=True))
 
 
-def of_kind(kind: type, value: Any) -> Any:
+def of_kind(kind: type[Kind], value: Any) -> Kind:
     """Return the value. Raises: UnpicklingError if it is of another kind."""
     if not isinstance(value, kind):
         raise pickle.UnpicklingError(MISFIT)

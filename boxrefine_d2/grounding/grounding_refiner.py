@@ -160,7 +160,9 @@ class GroundingRefiner(PhasedRefiner, HeatmapModel):
         """The one before and the refined one."""
         return {BEFORE: self.reference_network, REFINED: self.map_network}
 
-    def from_heatmaps(self, maps: dict[str, list[Tensor]], sizes: list[tuple[int, int]]) -> Any:
+    def from_heatmaps(
+        self, maps: dict[str, list[Tensor]], sizes: list[tuple[int, int]]
+    ) -> dict[str, list[list[PhraseLocalisation]]]:
         """{"h": per image its boxes on each refined heatmap}: their union where it is an object with a probability above
         one half."""
         answers = []

@@ -46,7 +46,8 @@ class PhraseTrainer(Trainer):
     @classmethod
     def build_mapper(cls, cfg: CfgNode) -> PhraseMapper:
         """Squares with a phrase."""
-        return PhraseMapper(cfg)
+        mapper: PhraseMapper = PhraseMapper(cfg)
+        return mapper
 
     @classmethod
     def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> WholeImageLoader:
@@ -86,15 +87,16 @@ class HeatmapTrainer(PhraseTrainer, ProductTrainer):
     record_of = G_SOURCE
 
     @classmethod
-    def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
+    def build_optimizer(cls, cfg: CfgNode, model: HeatmapTraining) -> torch.optim.Optimizer:
         """SGD, as the papers' code has it."""
         optimizer = maybe_add_gradient_clipping(cfg, torch.optim.SGD)
-        return optimizer(
+        built: torch.optim.Optimizer = optimizer(
             model.parameter_groups(),
             lr=cfg.SOLVER.BASE_LR,
             momentum=cfg.SOLVER.MOMENTUM,
             fused=True,
         )
+        return built
 
 
 class GroundingRefineTrainer(PhraseTrainer, PhasedTrainer):
@@ -135,4 +137,5 @@ class WhatIsWhereTrainer(PhraseTrainer):
     @classmethod
     def missing(cls, cfg: CfgNode) -> str:
         """Of images in which nothing was found."""
-        return cfg.LOOKING.MISSING
+        missing: str = cfg.LOOKING.MISSING
+        return missing

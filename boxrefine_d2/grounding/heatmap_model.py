@@ -109,12 +109,14 @@ class HeatmapModel(nn.Module):
         relevance = self._targets.relevance(images, phrases, input_names(batched_inputs))
         text = self._targets.text(phrases)
         with self._mixed():
-            return self.losses(self.clip, images, text, heatmaps, relevance)
+            losses: dict[str, Tensor] = self.losses(self.clip, images, text, heatmaps, relevance)
+            return losses
 
     def learnt_heatmaps(self, images: Tensor, text: Tensor) -> Tensor:
         """(B, 1, S, S) of g while it learns, float32."""
         with self._mixed():
-            return self.map_network(images, text).float()
+            heatmaps: Tensor = self.map_network(images, text).float()
+            return heatmaps
 
     def _mixed(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast)
@@ -219,7 +221,7 @@ def _without_clip(model: nn.Module, state: dict[str, Any], prefix: str, _: Any) 
         del state[key]
 
 
-def _with_own_clip(model: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+def _with_own_clip(model: HeatmapModel, state: dict[str, Any], prefix: str, *_: Any) -> None:
     for name, value in model.clip.state_dict().items():
         state.setdefault(f"{prefix}clip.{name}", value)
 

@@ -4,8 +4,9 @@ from typing import Any
 
 from detectron2.config import CfgNode, configurable
 from detectron2.modeling import META_ARCH_REGISTRY
+from torch import Tensor
 
-from boxrefine_d2.networks.text_heatmap import build_untrained_heatmap
+from boxrefine_d2.networks.text_heatmap import TextHeatmap, build_untrained_heatmap
 from boxrefine_d2.training.product_model import ProductModel
 
 from .heatmap_model import HeatmapModel
@@ -19,6 +20,7 @@ class HeatmapTraining(ProductModel, HeatmapModel):
     """
 
     product_file = "heatmap.safetensors"
+    map_network: TextHeatmap
 
     @configurable
     def __init__(self, *, name: str, weight_decay: float, **parts: Any):
@@ -40,7 +42,9 @@ class HeatmapTraining(ProductModel, HeatmapModel):
         """All of g; CLIP stands still."""
         return [{"params": self.map_network.parameters(), "weight_decay": self.weight_decay}]
 
-    def forward(self, batched_inputs: list[dict[str, Any]]) -> Any:
+    def forward(
+        self, batched_inputs: list[dict[str, Any]]
+    ) -> dict[str, Tensor] | list[dict[str, Any]]:
         """Detectron2's contract.
 
         Args: batched_inputs: in training as `PhraseMapper` gives them; in eval see `answer`.

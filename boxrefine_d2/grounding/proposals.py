@@ -5,6 +5,7 @@ Boxes are XYXY, half-open, whole pixels of the square picture of side S.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -48,7 +49,7 @@ def _searched(picture: np.ndarray, search_input: str) -> np.ndarray:
     return found[np.lexsort((x2, y2, x1, y1))]
 
 
-def require_selective_search() -> Callable[[], object]:
+def require_selective_search() -> Callable[[], Any]:
     """OpenCV's constructor. Raises: UserError where it is missing."""
     try:
         from cv2 import ximgproc  # optional, and in OpenCV's further modules only

@@ -60,7 +60,7 @@ def found_in_heatmaps(
         raise UserError(
             "a heatmap holds numbers that are not finite: the weights of MODEL.HEATMAP or MODEL.CLIP are damaged"
         )
-    side = tuple(heatmaps.shape[1:])
+    side = (heatmaps.shape[1], heatmaps.shape[2])
     maps = FeatureMap(heatmaps[:, None], 1, [side] * len(heatmaps), "heatmap")
     points = brightest_pixels(heatmaps, size)
     return [

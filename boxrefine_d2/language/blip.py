@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 import torchvision.transforms.v2.functional as T
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.transforms.v2 import InterpolationMode
 from transformers import AutoTokenizer, BlipForConditionalGeneration, PreTrainedTokenizerBase
 
@@ -27,13 +28,15 @@ class BlipCaptioner(Captioner):
     """Beam search from a prompt that the captions do not show."""
 
     def __init__(self, model: BlipForConditionalGeneration, tokenizer: PreTrainedTokenizerBase):
-        self._model = model.requires_grad_(False).eval()
+        self._model: BlipForConditionalGeneration = model.requires_grad_(False).eval()
         self._tokenizer = tokenizer
-        self._side = model.config.vision_config.image_size
+        vision: Any = model.config.vision_config  # the library has read it: no dictionary, not None
+        self._side: int = vision.image_size
 
     def to(self, device: torch.device, dtype: torch.dtype) -> "BlipCaptioner":
         """Itself, on a device and in a precision."""
-        self._model.to(device, dtype)
+        model: nn.Module = self._model
+        model.to(device, dtype)
         return self
 
     def read(self, crops: Sequence[Tensor]) -> list[str]:
@@ -55,7 +58,8 @@ class BlipCaptioner(Captioner):
         """(3, side, side), squeezed."""
         size = [self._side, self._side]
         resized = T.resize(crop, size, InterpolationMode.BICUBIC, antialias=True)
-        return T.normalize(resized.float() / 255, MEAN, STD)
+        normalised: Tensor = T.normalize(resized.float() / 255, MEAN, STD)
+        return normalised
 
 
 def build_blip(weights: str | Path | None = None) -> BlipCaptioner:

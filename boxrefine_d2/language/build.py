@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 
@@ -98,9 +99,10 @@ def _spec(name: str) -> ClipSpec:
 def random_clip(config: CLIPConfig, seed: int, tokenizer: CLIPTokenizer | None = None) -> Clip:
     """One with weights drawn at random. Args: tokenizer: by default one that knows single bytes."""
     tokenizer = tokenizer or byte_tokenizer()
-    config.text_config.vocab_size = max(config.text_config.vocab_size, len(tokenizer))
-    config.text_config.bos_token_id = tokenizer.bos_token_id
-    config.text_config.eos_token_id = tokenizer.eos_token_id
+    text: Any = config.text_config  # the library has read it, so it is no dictionary and not None
+    text.vocab_size = max(text.vocab_size, len(tokenizer))
+    text.bos_token_id = tokenizer.bos_token_id
+    text.eos_token_id = tokenizer.eos_token_id
     clip = Clip(build_seeded(lambda: CLIPModel(config), seed), tokenizer)
     clip.weights_info = WeightsInfo(f"random:{seed}", module_sha256(clip.model))
     return clip

@@ -6,6 +6,7 @@ Shapes: B images, P phrases, D dimensions of the common space, H x W pixels.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -41,18 +42,21 @@ class Clip(nn.Module):
 
     def __init__(self, model: CLIPModel, tokenizer: CLIPTokenizer):
         super().__init__()
-        self.model = model.requires_grad_(False).eval()
+        self.model: CLIPModel = model.requires_grad_(False).eval()
         self.tokenizer = tokenizer
         # the tower reads a text at the end's place; 2, of old files, lets it look for the highest number
-        end = model.config.text_config.eos_token_id
+        # by its type the library's settings may be dictionaries or None; those of a network are not
+        config: Any = model.config
+        text, vision = config.text_config, config.vision_config
+        end = text.eos_token_id
         if end not in (2, tokenizer.eos_token_id):
             raise UserError(
                 f"this CLIP's texts end with the token {end}, and its tokenizer's with {tokenizer.eos_token_id}: the "
                 "files are not of one CLIP"
             )
-        self.side: int = model.config.vision_config.image_size
-        self.context: int = model.config.text_config.max_position_embeddings
-        self.dim: int = model.config.projection_dim
+        self.side: int = vision.image_size
+        self.context: int = text.max_position_embeddings
+        self.dim: int = config.projection_dim
 
     def train(self, mode: bool = True) -> "Clip":
         """It stays in eval mode."""
@@ -61,7 +65,8 @@ class Clip(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where the parameters are."""
-        return self.model.logit_scale.device
+        device: torch.device = self.model.logit_scale.device
+        return device
 
     def tokens(self, phrases: Sequence[str], *, cut: bool = True) -> tuple[Tensor, list[int]]:
         """(P, L) ids, padded with the end's, and which phrases were longer than the context.

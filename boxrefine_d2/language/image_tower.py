@@ -8,11 +8,19 @@ Shapes: B images, N patches, h heads, D channels; CLS is row 0 of 1 + N.
 """
 
 from copy import deepcopy
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import CLIPModel
+from transformers.models.clip.modeling_clip import CLIPEncoderLayer
+
+
+def layers_of(model: CLIPModel) -> list[CLIPEncoderLayer]:
+    """Return the layers of the image tower, the first one first."""
+    layers: Any = model.vision_model.encoder.layers  # by its type, of any modules
+    return list(layers)
 
 
 def embedded(model: CLIPModel, images: Tensor) -> Tensor:
@@ -24,17 +32,19 @@ def embedded(model: CLIPModel, images: Tensor) -> Tensor:
     patches = F.linear(tiles.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2), weight.flatten(1))
     cls = of.class_embedding.to(patches.dtype).expand(len(images), 1, -1)
     hidden = torch.cat([cls, patches], dim=1) + of.position_embedding.weight
-    return model.vision_model.pre_layrnorm(hidden)
+    normed: Tensor = model.vision_model.pre_layrnorm(hidden)
+    return normed
 
 
-def attend(layer: nn.Module, hidden: Tensor, *, cls_only: bool) -> tuple[Tensor, Tensor]:
+def attend(layer: CLIPEncoderLayer, hidden: Tensor, *, cls_only: bool) -> tuple[Tensor, Tensor]:
     """What a layer makes of (B, 1 + N, D), and its attention (B, h, R, 1 + N): of all rows, or of that of CLS (R = 1)."""
     of = layer.self_attn
     normed = layer.layer_norm1(hidden)
     asking = normed[:, :1] if cls_only else normed
 
     def heads(projected: Tensor) -> Tensor:
-        return projected.unflatten(2, (of.num_heads, of.head_dim)).transpose(1, 2)
+        split: Tensor = projected.unflatten(2, (of.num_heads, of.head_dim))
+        return split.transpose(1, 2)
 
     scaled = of.q_proj(asking) * of.scale
     attention = (heads(scaled) @ heads(of.k_proj(normed)).transpose(2, 3)).softmax(dim=3)
@@ -51,7 +61,7 @@ def projected(model: CLIPModel, cls: Tensor) -> Tensor:
 
 def encoded(model: CLIPModel, images: Tensor) -> Tensor:
     """All of the tower: (B, dimensions of the common space) of length 1, of (B, 3, side, side)."""
-    *layers, last = model.vision_model.encoder.layers
+    *layers, last = layers_of(model)
     hidden = embedded(model, images)
     for layer in layers:
         hidden, _ = attend(layer, hidden, cls_only=False)

@@ -16,7 +16,7 @@ from .model_folder import check_files, check_whole, read_model
 
 
 def read_pretrained(
-    network: type[PreTrainedModel], tokenizer: type, place: str, *, what: str
+    network: type[PreTrainedModel], tokenizer: type[Any], place: str, *, what: str
 ) -> tuple[Any, Any]:
     """The network in float32 on the CPU, and its tokenizer.
 
@@ -32,7 +32,8 @@ def read_pretrained(
             model = read_model(network, Path(place), what=what)
             check_files(Path(place))
         else:
-            model, found = network.from_pretrained(place, dtype="float32", output_loading_info=True)
+            load: Any = network.from_pretrained  # its type knows nothing of the second value
+            model, found = load(place, dtype="float32", output_loading_info=True)
             check_whole([*found["missing_keys"], *found["mismatched_keys"]], place, what)
             check_numbers(model.state_dict(), place)
         words = tokenizer.from_pretrained(place, local_files_only=local, trust_remote_code=False)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
-from transformers.utils import CHAT_TEMPLATE_DIR
+from transformers.utils.hub import CHAT_TEMPLATE_DIR
 
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.files.inputs import check_regular_file, read_json
@@ -51,11 +51,14 @@ def read_model(network: type[PreTrainedModel], folder: Path, *, what: str) -> Pr
     state = _read_weights(folder, what)
     raw = read_json(folder / CONFIG, "configuration")
     _check_sizes(raw, len(state), folder)
-    config = network.config_class.from_dict(_plain(raw))
+    kind: Any = network.config_class  # a network has one
+    config = kind.from_dict(_plain(raw))
     with torch.device("meta"):
         expected = network(config).state_dict()
     _check_shapes(expected, state, folder, what)
-    model, found = network.from_pretrained(
+    load: Any = network.from_pretrained  # its type knows nothing of the second value
+    model: PreTrainedModel
+    model, found = load(
         None, config=config, state_dict=state, dtype="float32", output_loading_info=True
     )
     check_whole([*found["missing_keys"], *found["mismatched_keys"]], folder, what)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from typing import Any
 
 from tokenizers import Tokenizer, models, trainers
 from transformers import CLIPTokenizer
@@ -41,6 +42,7 @@ def learn_tokenizer(phrases: Iterable[str], size: int) -> CLIPTokenizer:
     known = dict.fromkeys([*single, *(first + second for first, second in merges)])
     kept = list(known)[: size - 2]
     kept += [f"<|unused{number}|>" for number in range(size - 2 - len(kept))]
-    usable = [pair for pair in merges if "".join(pair) in set(kept)]
+    # the library announces strings and reads pairs
+    usable: Any = [pair for pair in merges if "".join(pair) in set(kept)]
     vocabulary = {token: number for number, token in enumerate([*kept, START, END])}
     return CLIPTokenizer(vocab=vocabulary, merges=usable)

@@ -5,6 +5,7 @@ Shapes: B images, P pairs of an image and a phrase, N patches, h heads, D channe
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +14,7 @@ from torch import Tensor
 from boxrefine_d2.errors import UserError
 
 from .clip import Clip
-from .image_tower import attend, embedded, projected
+from .image_tower import attend, embedded, layers_of, projected
 
 
 def relevance_maps(
@@ -56,7 +57,7 @@ def relevance_grids(
     """
     if image_of is None:
         image_of = range(len(images))
-    layers = clip.model.vision_model.encoder.layers
+    layers = layers_of(clip.model)
     start = start_layer + len(layers) if start_layer < 0 else start_layer
     if not 0 <= start < len(layers):
         raise UserError(
@@ -78,12 +79,15 @@ def relevance_grids(
         gradients = torch.autograd.grad(logits.sum(), attentions)
     with torch.no_grad():
         relevance = _rollout(attentions, gradients)
-        return relevance.unflatten(1, _grid(clip))
+        grids: Tensor = relevance.unflatten(1, _grid(clip))
+        return grids
 
 
 def _grid(clip: Clip) -> tuple[int, int]:
-    config = clip.model.config.vision_config
-    side = config.image_size // config.patch_size
+    config: Any = (
+        clip.model.config.vision_config
+    )  # the library has read it: no dictionary, not None
+    side: int = config.image_size // config.patch_size
     return side, side
 
 

@@ -49,7 +49,8 @@ class BilateralGrid:
 
     def slice(self, values: np.ndarray) -> np.ndarray:
         """(H * W,) the value of each pixel's vertex; values (V,)."""
-        return values[self.vertex]
+        sliced: np.ndarray = values[self.vertex]
+        return sliced
 
 
 def bilateral_grid(
@@ -228,4 +229,5 @@ def region_of(mask: np.ndarray, region: Region) -> np.ndarray:
     if region == "largest_object":
         areas[0] = 0
     by_area = np.argsort(areas, kind="stable")  # of equals the later one, as in the code
-    return component_ids == by_area[-1 if region == "largest_object" else -2]
+    chosen: np.ndarray = component_ids == by_area[-1 if region == "largest_object" else -2]
+    return chosen

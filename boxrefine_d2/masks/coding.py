@@ -30,4 +30,5 @@ def decode_mask(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
     Returns: (H, W) bool.
     Raises:  ValueError for what cannot be decoded, or is of another size; see `checked_rles`.
     """
-    return mask_codec.decode(checked_rle(segmentation, size)).astype(bool)
+    mask: np.ndarray = mask_codec.decode(checked_rle(segmentation, size)).astype(bool)
+    return mask

@@ -16,9 +16,10 @@ def component_of(mask: np.ndarray, cell: tuple[int, int]) -> np.ndarray:
     component_ids, _ = ndimage.label(mask)
     component_id = component_ids[cell]
     if component_id:
-        return component_ids == component_id
-    component = np.zeros_like(mask, dtype=bool)
-    component[cell] = True
+        component: np.ndarray = component_ids == component_id
+    else:
+        component = np.zeros_like(mask, dtype=bool)
+        component[cell] = True
     return component
 
 
@@ -30,4 +31,6 @@ def largest_component(mask: np.ndarray) -> np.ndarray:
     component_ids, count = ndimage.label(mask)
     if count == 0:
         return np.zeros_like(mask, dtype=bool)
-    return component_ids == 1 + int(np.bincount(component_ids.ravel())[1:].argmax())
+    largest = 1 + int(np.bincount(component_ids.ravel())[1:].argmax())
+    component: np.ndarray = component_ids == largest
+    return component

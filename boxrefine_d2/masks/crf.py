@@ -73,13 +73,15 @@ class DenseCRF:
         """The pixels (H, W) bool that are rather object than background, given a mask (H, W) bool."""
         self._crf.setUnaryEnergy(unary_energy(mask))
         marginals = np.array(self._crf.inference(self.iterations)).reshape(2, *self.size)
-        return marginals[1] > marginals[0]
+        foreground: np.ndarray = marginals[1] > marginals[0]
+        return foreground
 
 
 def unary_energy(mask: np.ndarray) -> np.ndarray:
     """(2, H * W) float32: minus the log of the softmax of (1 - mask, mask), background first."""
     logits = np.stack([~mask.ravel(), mask.ravel()]).astype(np.float64)
-    return (np.log(np.exp(logits).sum(axis=0)) - logits).astype(np.float32)
+    energy: np.ndarray = (np.log(np.exp(logits).sum(axis=0)) - logits).astype(np.float32)
+    return energy
 
 
 def crf_masks(image: np.ndarray, masks: np.ndarray, *, min_iou: float, **crf: Any) -> np.ndarray:

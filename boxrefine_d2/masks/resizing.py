@@ -50,7 +50,8 @@ def input_mask_to_image(
         return _nearest(mask, image_size)
     grey = Image.fromarray(mask.astype(np.uint8) * 255)
     resized = np.asarray(grey.resize(image_size[::-1], Image.Resampling.BICUBIC))
-    return 2 * resized.astype(np.int64) > resized.max()
+    in_image: np.ndarray = 2 * resized.astype(np.int64) > resized.max()
+    return in_image
 
 
 def _nearest(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -59,4 +60,5 @@ def _nearest(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     So with whole strides the way over the input is the way from the grid to the image.
     """
     rows, columns = (np.arange(new) * old // new for new, old in zip(size, mask.shape, strict=True))
-    return mask[rows[:, None], columns]
+    nearest: np.ndarray = mask[rows[:, None], columns]
+    return nearest

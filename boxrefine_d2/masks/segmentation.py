@@ -40,13 +40,16 @@ def compressed_rle(segmentation: Any, size: tuple[int, int]) -> Rle:
     plain = plain_segmentation(segmentation)
     if plain is None:
         raise ValueError("it is neither RLE nor polygons of at least three corners")
+    rle: Rle
     if isinstance(plain, list):
-        return mask_codec.merge(mask_codec.frPyObjects(plain, *size))
-    if isinstance(plain["counts"], list):
+        rle = mask_codec.merge(mask_codec.frPyObjects(plain, *size))
+    elif isinstance(plain["counts"], list):
         if sum(plain["counts"]) != plain["size"][0] * plain["size"][1]:
             raise ValueError(_NOT_FILLED)
-        return mask_codec.frPyObjects(plain, *plain["size"])
-    return plain
+        rle = mask_codec.frPyObjects(plain, *plain["size"])
+    else:
+        rle = plain
+    return rle
 
 
 def checked_rle(segmentation: Any, size: tuple[int, int]) -> Rle:

@@ -12,7 +12,7 @@ from boxrefine_d2.errors import UserError, check_choice
 from .build_network import build_network
 from .cnn import VGG16, ResNet50
 from .found_head import FoundSegmenter, read_found
-from .map_network import MapNetwork
+from .map_network import MapNetwork, require_kind
 from .move_segmenter import MoveSegmenter, lacks_extractor, our_names
 from .presets import PRESETS, Preset, announce
 from .segmenter import Segmenter
@@ -184,13 +184,14 @@ def build_segmenter(name: str, weights: str, *, seed: int) -> Segmenter:
     Raises: UserError as `build_backbone` does, and for a name that is no segmenter's.
     """
     spec = _spec(name)
+    known = ", ".join(key for key, value in BACKBONES.items() if value.extractor)
+    said = f"{name} is no segmenter, whose head could be trained; known: {known}"
     if spec.extractor is None:
-        known = ", ".join(key for key, value in BACKBONES.items() if value.extractor)
-        raise UserError(f"{name} is no segmenter, whose head could be trained; known: {known}")
+        raise UserError(said)
     if weights:
-        return build_backbone(name, weights)
+        return require_kind(build_backbone(name, weights), Segmenter, said)
     path = _local(spec.extractor)
-    segmenter = build_seeded(spec.build, seed)
+    segmenter = require_kind(build_seeded(spec.build, seed), Segmenter, said)
     load_into(segmenter.extractor, read_state_dict(path), name=f"{name}'s extractor", path=path)
     segmenter.weights_info = WeightsInfo(f"{path.name} + random:{seed}", module_sha256(segmenter))
     return segmenter.requires_grad_(True).eval()

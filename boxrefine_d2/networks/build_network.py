@@ -4,9 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from .weights import (
+    SourcedNetwork,
     WeightsInfo,
     build_empty,
     build_seeded,
@@ -17,7 +18,7 @@ from .weights import (
     read_state_dict,
 )
 
-Network = TypeVar("Network", bound=nn.Module)
+Network = TypeVar("Network", bound=SourcedNetwork)
 StateDict = dict[str, Tensor]
 
 

@@ -74,4 +74,5 @@ class VGG16(ConvolutionalBackbone):
 
     def trunk(self, images: Tensor) -> Tensor:
         """conv5_3 after its ReLU."""
-        return self.features(images)
+        after: Tensor = self.features(images)
+        return after

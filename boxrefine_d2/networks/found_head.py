@@ -8,13 +8,17 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from boxrefine_d2.structures import FeatureMap
+
+from .checkpoint_file import read_checkpoint
 from .segmenter import Segmenter
 from .vit import VisionTransformer
-from .weights import read_checkpoint
 
 
 class FoundSegmenter(Segmenter):
     """A soft mask on the grid of patches, stride = patch size; the head is a 1 x 1 convolution of the keys as they are."""
+
+    head: nn.Conv2d
 
     def __init__(self, extractor: VisionTransformer):
         super().__init__(extractor)
@@ -24,11 +28,13 @@ class FoundSegmenter(Segmenter):
     @torch.no_grad()
     def share(self, images: Tensor) -> Tensor:
         """The keys."""
-        return self.extractor(images, "key").data.contiguous()
+        keys: FeatureMap = self.extractor(images, "key")
+        return keys.data.contiguous()
 
     def logits(self, extracted: Tensor) -> Tensor:
         """One number a patch, (B, 1, h, w)."""
-        return self.head(extracted).float()
+        logits: Tensor = self.head(extracted)
+        return logits.float()
 
 
 def read_found(path: Path) -> dict[str, Tensor]:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.structures import FeatureMap
 
-from .weights import WeightsInfo
+from .weights import SourcedNetwork
 
 Kind = TypeVar("Kind", bound=nn.Module)
 Sizes = Sequence[tuple[int, int]]
@@ -47,8 +47,14 @@ class Reading:
     map: FeatureMap
     last: LastBlock | None = None
 
+    @property
+    def tokens(self) -> LastBlock:
+        """`last`, of a network that has tokens."""
+        assert self.last is not None
+        return self.last
 
-class RefinableNetwork(nn.Module):
+
+class RefinableNetwork(SourcedNetwork):
     """A network that learns beside a frozen copy of itself."""
 
     @property
@@ -96,12 +102,10 @@ class MapNetwork(RefinableNetwork, ABC):
         padding: how inputs are padded to such sides, "zeros" or "reflect".
         holds: the names of `preservation.HELD` by which the network can be held near its frozen copy.
         has_tokens: whether `Reading.last` is there.
-        weights_info: the source of the weights, of a network from `build_network`.
     """
 
     facets: tuple[str, ...]
     stride: int
-    weights_info: WeightsInfo
     padding: str = "zeros"
     holds: tuple[str, ...] = ("map",)
     has_tokens: bool = False
@@ -125,7 +129,8 @@ class MapNetwork(RefinableNetwork, ABC):
 
     def map_of(self, shared: Tensor, image_sizes: Sizes | None = None) -> FeatureMap:
         """Return the map that refinement reads, and compute nothing behind it. Args: shared: the result of `share`."""
-        return self(shared, None, image_sizes)
+        features: FeatureMap = self(shared, None, image_sizes)
+        return features
 
     def read(self, shared: Tensor) -> Reading:
         """Return everything that refinement reads of images without padding. Args: shared: the result of `share`."""
@@ -141,5 +146,6 @@ def require_kind(network: nn.Module, kind: type[Kind], said: str) -> Kind:
 
 def trained_state(network: nn.Module) -> dict[str, Tensor]:
     """Return `RefinableNetwork.trained_state` of a network, or the whole state of any other module."""
-    is_refinable = isinstance(network, RefinableNetwork)
-    return network.trained_state() if is_refinable else network.state_dict()
+    if isinstance(network, RefinableNetwork):
+        return network.trained_state()
+    return network.state_dict()

@@ -82,17 +82,16 @@ class MoveSegmenter(Segmenter):
     def share(self, images: Tensor) -> Tensor:
         """The patches as the block leaves them, before the norm. Raises: ValueError for a size that does not fit."""
         tokens, grid_size = self.extractor.tokens_after(images, self.block)
-        return (
-            tokens[:, self.extractor.prefix_tokens :]
-            .transpose(1, 2)
-            .unflatten(2, torch.Size(grid_size))
-        )
+        patches = tokens[:, self.extractor.prefix_tokens :].transpose(1, 2)
+        extracted: Tensor = patches.unflatten(2, torch.Size(grid_size))
+        return extracted
 
     def logits(self, extracted: Tensor) -> Tensor:
         """One number a pixel, (B, 1, H, W)."""
         patches = self.norm(extracted.movedim(1, 3)).movedim(3, 1)
         # convolutions on CPUs are faster with the channels last
-        return self.head(patches.contiguous(memory_format=torch.channels_last)).float()
+        logits: Tensor = self.head(patches.contiguous(memory_format=torch.channels_last))
+        return logits.float()
 
 
 def our_names(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -34,7 +34,7 @@ def normalise_and_pad(
     """
     if padding not in PADDINGS:
         raise ValueError(f"unknown padding {padding!r}; known: {', '.join(PADDINGS)}")
-    sizes = {padded_size(tuple(image.shape[-2:]), multiple) for image in images}
+    sizes = {padded_size((image.shape[-2], image.shape[-1]), multiple) for image in images}
     if len(sizes) != 1:
         raise ValueError(f"images of different padded sizes in one batch: {sorted(sizes)}")
     height, width = sizes.pop()

@@ -19,7 +19,7 @@ from .torch_tensors import TorchUnpickler
 _MAX_DEPTH = 100  # of modules in modules
 
 
-class _StandIn(Unfinished, Maker, dict):  # type: ignore[type-arg]
+class _StandIn(Unfinished, Maker, dict[Any, Any]):
     """In place of any class, function or instance: takes whatever it is made from and given, and runs nothing."""
 
     def __init__(self, *_: Any, **__: Any):
@@ -36,7 +36,7 @@ class _StandIn(Unfinished, Maker, dict):  # type: ignore[type-arg]
             self.attributes.update(state)
         return self
 
-    __hash__ = object.__hash__
+    __hash__ = object.__hash__  # type: ignore[assignment]  # unlike other dictionaries it may be a key
 
 
 class _ModuleUnpickler(TorchUnpickler):

@@ -28,9 +28,9 @@ def read_map(images: Sequence[Tensor], network: MapNetwork, facet: str) -> Featu
     Raises: NotFiniteMapError if a number in it is not finite: no rule would notice.
     """
     device = next(network.parameters()).device
-    sizes = [tuple(image.shape[-2:]) for image in images]
+    sizes = [(image.shape[-2], image.shape[-1]) for image in images]
     inputs = normalise_and_pad(images, network.stride, network.padding, device)
-    features = network(inputs, facet, image_sizes=sizes)
+    features: FeatureMap = network(inputs, facet, image_sizes=sizes)
     finite = features.data.isfinite().flatten(1).all(dim=1)
     if not finite.all():
         raise NotFiniteMapError((~finite).nonzero().flatten().tolist(), len(images))

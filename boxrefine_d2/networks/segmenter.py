@@ -1,6 +1,6 @@
 """What the segmenters share: a frozen extractor below the part that learns."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
@@ -99,8 +99,9 @@ class Segmenter(MapNetwork):
 
         def reset() -> None:
             for module in self.head.modules():
-                if hasattr(module, "reset_parameters"):
-                    module.reset_parameters()
+                forget: Callable[[], None] | None = getattr(module, "reset_parameters", None)
+                if forget is not None:
+                    forget()
 
         build_seeded(reset, seed)
 

@@ -64,7 +64,8 @@ class TextHeatmap(RefinableNetwork):
 
     def read(self, images: Tensor) -> Tensor:
         """(B, C, h, w), what the phrases of an image share."""
-        return self.bottleneck(self.encoder(images))
+        features: Tensor = self.bottleneck(self.encoder(images))
+        return features
 
     def draw(self, features: Tensor, text: Tensor, size: tuple[int, int]) -> Tensor:
         """(P, 1, H, W) in (0, 1) of (P, C, h, w) and (P, C).
@@ -132,7 +133,8 @@ class _ToOneChannel(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(P, 1, 2 h, 2 w) of (P, C, h, w)."""
-        return self.conv2(F.relu(self.norm1(convolved_doubled(self.conv1, x))))
+        logits: Tensor = self.conv2(F.relu(self.norm1(convolved_doubled(self.conv1, x))))
+        return logits
 
 
 def _doubled(x: Tensor) -> Tensor:

@@ -1,11 +1,14 @@
 """Transformers after DINO: DINOv2 with and without registers, and DINOv3, made of timm's parts."""
 
+from typing import cast
+
 import timm
 import torch
 from torch import nn
 
 from boxrefine_d2.errors import UserError
 
+from .timm_parts import NetworkParts, block_parts
 from .vit import TableResize, VisionTransformer
 
 
@@ -26,7 +29,7 @@ class TimmTransformer(VisionTransformer):
         super().__init__(
             patch_size=parts.patch_embed.patch_size[0],
             dim=parts.embed_dim,
-            num_heads=parts.blocks[0].attn.num_heads,
+            num_heads=block_parts(parts.blocks[0]).attn.num_heads,
             registers=parts.num_prefix_tokens - 1,
             table_cells=parts.patch_embed.num_patches if resize else 0,
             **({"resize": resize} if resize else {}),
@@ -38,14 +41,15 @@ class TimmTransformer(VisionTransformer):
         if resize is None:
             self.rope = parts.rope
             # the official files hold the periods, rounded: a part of the weights
-            self.rope.register_buffer("periods", self.rope.periods)
+            parts.rope.register_buffer("periods", parts.rope.periods)
             for block in self.blocks:  # the bias in one piece, as in the official files
-                block.attn.qkv.bias = nn.Parameter(torch.zeros(3 * parts.embed_dim))
+                block_parts(block).attn.qkv.bias = nn.Parameter(torch.zeros(3 * parts.embed_dim))
 
 
-def _timm_model(name: str) -> nn.Module:
+def _timm_model(name: str) -> NetworkParts:
     if not timm.is_model(name):
         raise UserError(
             f"timm {timm.__version__} has no {name}: python -m pip install --upgrade timm"
         )
-    return timm.create_model(name, num_classes=0, dynamic_img_size=True)
+    model = timm.create_model(name, num_classes=0, dynamic_img_size=True)
+    return cast(NetworkParts, model)

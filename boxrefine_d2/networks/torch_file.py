@@ -99,7 +99,7 @@ def _read_entry(archive: zipfile.ZipFile, name: str, dtype: torch.dtype, count: 
 
 def _filled(tensor: Tensor, source: Any) -> Tensor:
     """Return the tensor with its bytes read from the source. Raises: UnpicklingError if there are too few."""
-    if tensor.numel() and not _fill(memoryview(tensor.view(torch.uint8).numpy()), source):
+    if tensor.numel() and not _fill(tensor.view(torch.uint8).numpy().data, source):
         raise pickle.UnpicklingError("it is cut short")
     return tensor
 

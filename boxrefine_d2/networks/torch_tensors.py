@@ -60,9 +60,11 @@ def view_of(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> Tenso
         raise pickle.UnpicklingError(
             f"a tensor of shape {size} is expanded from {len(storage)} numbers"
         )
-    if not count:
-        return storage.new_empty(0).expand(0).reshape(size)
-    return storage.as_strided(size, stride, offset)
+    if count:
+        view: Tensor = storage.as_strided(size, stride, offset)
+    else:
+        view = storage.new_empty(0).expand(0).reshape(size)
+    return view
 
 
 def _typed_view(storage: Any, offset: Any, size: Any, stride: Any, *rest: Any) -> Tensor:

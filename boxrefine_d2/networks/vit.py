@@ -5,18 +5,17 @@ C channels.
 """
 
 from collections.abc import Callable, Iterator
-from functools import partial
 
 import torch
 import torch.nn.functional as F
-from timm.layers import apply_rot_embed_cat
-from timm.models.vision_transformer import Block
+from timm.layers.pos_embed_sincos import apply_rot_embed_cat
 from torch import Tensor, nn
 
 from boxrefine_d2.structures import FeatureMap
 
 from .attention import FasterAttention
 from .map_network import LastBlock, MapNetwork, Reading, Sizes
+from .timm_parts import RotationParts, block_parts, plain_blocks
 
 TABLE_SIDE_PIXELS = 224  # every official table of DINO's was trained at 224 x 224
 
@@ -50,7 +49,8 @@ class PatchEmbed(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) to (B, N, C)."""
-        return self.proj(images).flatten(2).transpose(1, 2)
+        patches: Tensor = self.proj(images)
+        return patches.flatten(2).transpose(1, 2)
 
 
 def patch_grid(images: Tensor, stride: int) -> tuple[int, int]:
@@ -76,8 +76,8 @@ class VisionTransformer(MapNetwork):
     holds = ("cls", "keys")
     has_tokens = True
     blocks: nn.ModuleList
-    norm: nn.Module
-    rope: nn.Module | None
+    norm: nn.LayerNorm
+    rope: RotationParts | None
 
     def __init__(
         self,
@@ -152,7 +152,8 @@ class VisionTransformer(MapNetwork):
     ) -> Tensor:
         """Return all tokens (B, T, C) after the final norm, for pre-training. Args: as of `tokens_of_blocks`."""
         *_, tokens = self.tokens_of_blocks(images, masked, mask_token)
-        return self.norm(tokens)
+        normed: Tensor = self.norm(tokens)
+        return normed
 
     def tokens_after(self, images: Tensor, block: int) -> tuple[Tensor, tuple[int, int]]:
         """All tokens (B, T, C) as a block leaves them, without a norm, and the grid (h, w).
@@ -189,15 +190,15 @@ class VisionTransformer(MapNetwork):
         if facet not in self.facets:
             raise ValueError(f"unknown facet {facet!r}; known: {', '.join(self.facets)}")
         tokens, rotation, grid_size = self._through(images, len(self.blocks) - 1)
-        block, first = self.blocks[-1], self.prefix_tokens
+        block, first = block_parts(self.blocks[-1]), self.prefix_tokens
         if facet == "output":
-            patches = self.norm(_run(block, tokens, rotation))[:, first:]
+            patches = self.norm(_run(self.blocks[-1], tokens, rotation))[:, first:]
         elif facet == "attention":
             patches = self._cls_attention(block.norm1(tokens), rotation)[:, first:]
         else:
             normed = block.norm1(tokens)[:, first:]
             patches = torch.cat([self._project(normed, part) for part in QKV_ORDER[facet]], dim=2)
-        sizes = image_sizes or [tuple(images.shape[-2:])] * len(images)
+        sizes = image_sizes or [(images.shape[-2], images.shape[-1])] * len(images)
         return FeatureMap.from_tokens(patches.float(), grid_size, self.stride, sizes, facet)
 
     def _cls_attention(self, normed: Tensor, rotation: Tensor | None) -> Tensor:
@@ -205,15 +206,15 @@ class VisionTransformer(MapNetwork):
         query = self._project(normed[:, :1], 0).unflatten(2, (self.num_heads, -1))
         key = self._project(normed, 1).unflatten(2, (self.num_heads, -1))
         if rotation is not None:
-            first, half = self.prefix_tokens, self.blocks[-1].attn.rotate_half
+            first, half = self.prefix_tokens, block_parts(self.blocks[-1]).attn.rotate_half
             turned = apply_rot_embed_cat(key[:, first:].transpose(1, 2), rotation, half=half)
             key = torch.cat([key[:, :first], turned.transpose(1, 2).to(key.dtype)], dim=1)
-        scores = (query * key).sum(dim=3).float() * key.shape[3] ** -0.5
+        scores: Tensor = (query * key).sum(dim=3).float() * key.shape[3] ** -0.5
         return scores.softmax(dim=1)
 
     def _project(self, normed: Tensor, part: int) -> Tensor:
         """One of q, k, v: a slice of the qkv layer's rows (spec of DINO: axis order q, k, v)."""
-        qkv = self.blocks[-1].attn.qkv
+        qkv = block_parts(self.blocks[-1]).attn.qkv
         rows = slice(part * normed.shape[2], (part + 1) * normed.shape[2])
         return F.linear(normed, qkv.weight[rows], qkv.bias[rows])
 
@@ -228,10 +229,10 @@ class VisionTransformer(MapNetwork):
         The CLS output needs the last block's attention and MLP for one query only; the other tokens' are left out.
         """
         tokens, rotation, grid_size = self._through(images, len(self.blocks) - 1)
-        block = self.blocks[-1]
+        block = block_parts(self.blocks[-1])
         qkv = block.attn.qkv(block.norm1(tokens)).unflatten(2, (3, -1)).transpose(1, 2)
         if rotation is not None:
-            cls = _run(block, tokens, rotation)[:, :1]
+            cls = _run(self.blocks[-1], tokens, rotation)[:, :1]
         else:
             query, key, value = (
                 part.unflatten(2, (self.num_heads, -1)).transpose(1, 2) for part in qkv.unbind(1)
@@ -255,15 +256,14 @@ class VisionTransformer(MapNetwork):
 class DinoTransformer(VisionTransformer):
     """DINO's ViT (arXiv:2104.14294); parameter names are those of the official files, so they load as they are."""
 
+    pos_embed: nn.Parameter
+
     def __init__(self, *, patch_size: int, dim: int, depth: int, num_heads: int):
         side = TABLE_SIDE_PIXELS // patch_size
         super().__init__(
             patch_size=patch_size, dim=dim, num_heads=num_heads, table_cells=side * side
         )
-        self.blocks = nn.ModuleList(
-            Block(dim, num_heads, qkv_bias=True, norm_layer=partial(nn.LayerNorm, eps=1e-6))
-            for _ in range(depth)
-        )
+        self.blocks = plain_blocks(depth, dim, num_heads)
         self.norm = nn.LayerNorm(dim, eps=1e-6)
         self._initialise()
 
@@ -278,4 +278,5 @@ class DinoTransformer(VisionTransformer):
 
 
 def _run(block: nn.Module, tokens: Tensor, rotation: Tensor | None) -> Tensor:
-    return block(tokens) if rotation is None else block(tokens, rope=rotation)
+    after: Tensor = block(tokens) if rotation is None else block(tokens, rope=rotation)
+    return after

@@ -20,7 +20,7 @@ from boxrefine_d2.errors import UserError
 
 from .checkpoint_file import read_checkpoint
 
-Built = TypeVar("Built", bound=nn.Module)
+Built = TypeVar("Built")
 
 NETWORK_TIMEOUT_SECONDS = 30.0
 
@@ -41,6 +41,15 @@ class WeightsInfo:
 
     source: str
     sha256: str
+
+
+class SourcedNetwork(nn.Module):
+    """A network that knows the source of its weights.
+
+    Attributes: weights_info: there in a network from `build_network`.
+    """
+
+    weights_info: WeightsInfo
 
 
 _SEED_DIGITS = 18  # what PyTorch takes

@@ -46,7 +46,8 @@ class ClipTrainer(ProductTrainer):
     @classmethod
     def build_mapper(cls, cfg: CfgNode) -> PhraseMapper:
         """Crops squeezed to a square, with a phrase."""
-        return PhraseMapper(cfg)
+        mapper: PhraseMapper = PhraseMapper(cfg)
+        return mapper
 
     def record(self) -> dict[str, Any]:
         """How long it took and how many images it saw; writes the product."""

@@ -17,9 +17,11 @@ from torch import Tensor, nn
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.language.build import clip_config, random_clip
 from boxrefine_d2.language.clip import Clip
+from boxrefine_d2.language.image_tower import layers_of
 from boxrefine_d2.language.phrase_vocabulary import learn_tokenizer
 from boxrefine_d2.networks import IMAGENET_MEAN, IMAGENET_STD, build_backbone
 from boxrefine_d2.networks.map_network import require_kind
+from boxrefine_d2.networks.timm_parts import block_parts
 from boxrefine_d2.networks.vit import DinoTransformer
 from boxrefine_d2.training.product_model import ProductModel
 
@@ -37,6 +39,7 @@ class ClipTraining(ProductModel):
     """
 
     product_file = "clip"
+    map_network: Clip
 
     @configurable
     def __init__(
@@ -131,10 +134,12 @@ def start_from(clip: Clip, backbone: nn.Module) -> None:
     Raises: UserError for a network of another shape.
     """
     vision = clip.model.vision_model
-    config = clip.model.config.vision_config
+    config: Any = (
+        clip.model.config.vision_config
+    )  # the library has read it: no dictionary, not None
     said = "MODEL.MAP_NETWORK.NAME: CLIP's image tower starts from a DINO transformer"
     backbone = require_kind(backbone, DinoTransformer, said)
-    blocks = backbone.blocks
+    blocks = [block_parts(block) for block in backbone.blocks]
     tokens, dim = backbone.pos_embed.shape[1:]
     shape = (backbone.stride, tokens, dim, len(blocks), backbone.num_heads)
     wanted = (
@@ -152,6 +157,7 @@ def start_from(clip: Clip, backbone: nn.Module) -> None:
     # x in [-1, 1] is (0.5 x + 0.5 - mean) / std for the backbone
     mean, std = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
     weight, bias = backbone.patch_embed.proj.weight, backbone.patch_embed.proj.bias
+    assert bias is not None  # of `PatchEmbed`
     shift = torch.einsum("oiyx,i->o", weight, (0.5 - mean) / std) + bias
     positions = backbone.pos_embed[0].clone()
     positions[1:] += shift
@@ -160,7 +166,7 @@ def start_from(clip: Clip, backbone: nn.Module) -> None:
     embeddings.class_embedding.copy_(backbone.cls_token.flatten())
     embeddings.position_embedding.weight.copy_(positions)
     vision.post_layernorm.load_state_dict(backbone.norm.state_dict())
-    for layer, block in zip(vision.encoder.layers, blocks, strict=True):
+    for layer, block in zip(layers_of(clip.model), blocks, strict=True):
         layer.layer_norm1.load_state_dict(block.norm1.state_dict())
         layer.layer_norm2.load_state_dict(block.norm2.state_dict())
         layer.self_attn.out_proj.load_state_dict(block.attn.proj.state_dict())

@@ -130,13 +130,14 @@ class Distillation(nn.Module):
         # lightly's blocks have 4 patches or more, which small crops may not have to give
         low = max(low, 1 / side**2)
         smallest = min(4, int(low * side**2))
-        return self._random_block_mask(
+        masks: Tensor = self._random_block_mask(
             (crops, side, side),
             batch_mask_ratio=self.masked_images,
             min_image_mask_ratio=low,
             max_image_mask_ratio=max(low, high),
             min_num_masks_per_block=smallest,
         ).to(device)
+        return masks
 
     def _patch_loss(self, teacher_tokens: Tensor, student_tokens: Tensor, masks: Tensor) -> Tensor:
         hidden = masks.flatten(1)
@@ -146,7 +147,8 @@ class Distillation(nn.Module):
             targets = self.teacher_head(teacher_tokens[:, 1:][hidden]).float()
         outputs = self.student_head(student_tokens[:, 1:][hidden]).float()
         loss = self.patch_loss(targets, outputs, masks, self.teacher_temperature)
-        return self.patch_weight * loss
+        weighted: Tensor = self.patch_weight * loss
+        return weighted
 
     def freeze_last_layer(self) -> None:
         """Drops the gradients of the student's last layer, between backward and the optimizer's step."""

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from boxrefine_d2.masks.bilateral import BilateralSolver
-from boxrefine_d2.networks.vit import LastBlock
+from boxrefine_d2.networks.map_network import LastBlock
 
 _EPS = 1e-10  # of FOUND's code: a head that looks at nothing weighs much, but not infinitely
 
@@ -21,7 +21,8 @@ def cls_attention(last: LastBlock, num_heads: int) -> Tensor:
     """(B, nh, N): how much CLS looks at each patch; the share that goes to CLS itself is left out."""
     query, key, _ = (part.unflatten(2, (num_heads, -1)) for part in last.qkv.unbind(1))
     scores = torch.einsum("bhc,bthc->bht", query[:, 0].float(), key.float())
-    return (scores * key.shape[-1] ** -0.5).softmax(dim=2)[:, :, 1:]
+    attention: Tensor = (scores * key.shape[-1] ** -0.5).softmax(dim=2)[:, :, 1:]
+    return attention
 
 
 def head_weights(attention: Tensor) -> Tensor:
@@ -81,4 +82,5 @@ class SolvedMasks:
         (h, w), patch = mask.shape, picture.shape[0] // mask.shape[0]
         pixels = mask.repeat(patch, axis=0).repeat(patch, axis=1)
         solved = BilateralSolver(np.ascontiguousarray(picture), **self.solver)(pixels) > 0.5
-        return solved.reshape(h, patch, w, patch).mean(axis=(1, 3)) > 0.5
+        foreground: np.ndarray = solved.reshape(h, patch, w, patch).mean(axis=(1, 3)) > 0.5
+        return foreground

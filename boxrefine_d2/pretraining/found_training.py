@@ -36,6 +36,7 @@ class FoundTraining(ProductModel):
     """
 
     product_file = "map_network.safetensors"
+    map_network: FoundSegmenter
 
     @configurable
     def __init__(
@@ -119,7 +120,9 @@ class FoundTraining(ProductModel):
         head = list(self.map_network.head.parameters())
         return [{"params": head, "weight_decay": self.weight_decay}]
 
-    def forward(self, batched_inputs: list[dict[str, Any]]) -> Any:
+    def forward(
+        self, batched_inputs: list[dict[str, Any]]
+    ) -> dict[str, Tensor] | list[dict[str, Any]]:
         """Detectron2's contract.
 
         Args: batched_inputs: dicts with "image" (3, H, W) uint8 RGB; in training all S x S.

@@ -9,22 +9,25 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
 from boxrefine_d2.errors import UserError, check_choice
 from boxrefine_d2.networks.build_network import build_network
+from boxrefine_d2.networks.timm_parts import plain_blocks
 from boxrefine_d2.networks.vit import PatchEmbed
-from boxrefine_d2.networks.weights import fetch
+from boxrefine_d2.networks.weights import SourcedNetwork, fetch
 
 MAE_HOST = "https://dl.fbaipublicfiles.com/mae/visualize/"
 
 
-class Inpainter(nn.Module):
+class Inpainter(SourcedNetwork):
     """Encoder and decoder of a masked autoencoder for squares of one size; names are those of the official files.
 
     Images go in and come out in ImageNet's normalisation.
     """
+
+    pos_embed: Tensor
+    decoder_pos_embed: Tensor
 
     def __init__(
         self,
@@ -44,12 +47,12 @@ class Inpainter(nn.Module):
         self.patch_embed = PatchEmbed(patch_size, dim)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, dim))
         self.register_buffer("pos_embed", sinusoids(self.side, dim))
-        self.blocks = _blocks(depth, dim, num_heads)
+        self.blocks = plain_blocks(depth, dim, num_heads)
         self.norm = nn.LayerNorm(dim, eps=1e-6)
         self.decoder_embed = nn.Linear(dim, decoder_dim)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, decoder_dim))
         self.register_buffer("decoder_pos_embed", sinusoids(self.side, decoder_dim))
-        self.decoder_blocks = _blocks(decoder_depth, decoder_dim, decoder_heads)
+        self.decoder_blocks = plain_blocks(decoder_depth, decoder_dim, decoder_heads)
         self.decoder_norm = nn.LayerNorm(decoder_dim, eps=1e-6)
         self.decoder_pred = nn.Linear(decoder_dim, patch_size**2 * 3)
         self._initialise()
@@ -79,7 +82,8 @@ class Inpainter(nn.Module):
         tokens = torch.cat([cls, patches], dim=1)
         for block in self.blocks:
             tokens = block(tokens)
-        return self.norm(tokens)
+        normed: Tensor = self.norm(tokens)
+        return normed
 
     def decode(self, embedded: Tensor, kept: Tensor | None = None) -> Tensor:
         """Pictures of tokens, some of them hidden.
@@ -115,14 +119,8 @@ class Inpainter(nn.Module):
         """(B, N, P * P * 3), rows, columns, colours, to (B, 3, S, S)."""
         p = self.patch_size
         tiles = pixels.unflatten(1, (self.side, self.side)).unflatten(3, (p, p, 3))
-        return tiles.permute(0, 5, 1, 3, 2, 4).flatten(4).flatten(2, 3)
-
-
-def _blocks(depth: int, dim: int, num_heads: int) -> nn.ModuleList:
-    norm = partial(nn.LayerNorm, eps=1e-6)
-    return nn.ModuleList(
-        Block(dim, num_heads, qkv_bias=True, norm_layer=norm) for _ in range(depth)
-    )
+        pictures: Tensor = tiles.permute(0, 5, 1, 3, 2, 4).flatten(4).flatten(2, 3)
+        return pictures
 
 
 def sinusoids(side: int, dim: int) -> Tensor:

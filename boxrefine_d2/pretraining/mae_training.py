@@ -26,6 +26,7 @@ class MaskedAutoencoder(ProductModel):
     """
 
     product_file = "inpainter.safetensors"
+    map_network: Inpainter
 
     @configurable
     def __init__(
@@ -94,7 +95,7 @@ class MaskedAutoencoder(ProductModel):
             {"params": others, "betas": self.betas, "weight_decay": 0.0},
         ]
 
-    def forward(self, batched_inputs: list[dict[str, Any]]) -> Any:
+    def forward(self, batched_inputs: list[dict[str, Any]]) -> dict[str, Tensor]:
         """Detectron2's contract.
 
         Args: batched_inputs: dicts with "image" (3, S, S) RGB in [0, 255].

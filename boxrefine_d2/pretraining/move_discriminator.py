@@ -77,6 +77,9 @@ def vary_colours(images: Tensor) -> Tensor:
 class ProjectedDiscriminator(nn.Module):
     """Says of images how real they look. The heads learn; the rest is frozen and stays in eval mode."""
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(
         self,
         features: TimmFeatures | TransformerFeatures,

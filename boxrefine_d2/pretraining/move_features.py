@@ -5,6 +5,7 @@ Shapes: B images of S x S pixels in [-1, 1]; the maps are (B, C_i, S / r, S / r)
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
@@ -16,7 +17,7 @@ from boxrefine_d2.networks import BACKBONES, IMAGENET_MEAN, IMAGENET_STD, build_
 from boxrefine_d2.networks.build_network import build_network
 from boxrefine_d2.networks.map_network import require_kind
 from boxrefine_d2.networks.vit import VisionTransformer, patch_grid
-from boxrefine_d2.networks.weights import fetch, read_state_dict
+from boxrefine_d2.networks.weights import SourcedNetwork, fetch, read_state_dict
 
 STRIDES = (4, 8, 16, 32)
 
@@ -24,7 +25,7 @@ STRIDES = (4, 8, 16, 32)
 _HEADS = ("conv_head.", "bn2.", "classifier.", "head.", "fc.")
 
 
-class TimmFeatures(nn.Module):
+class TimmFeatures(SourcedNetwork):
     """Maps of a CNN of timm, as Projected GAN and MOVE use it.
 
     Attributes: channels: of each map.
@@ -33,15 +34,17 @@ class TimmFeatures(nn.Module):
     def __init__(self, name: str):
         super().__init__()
         self.network = timm.create_model(name, features_only=True, out_indices=(1, 2, 3, 4))
-        if tuple(self.network.feature_info.reduction()) != STRIDES:
+        info: Any = self.network.feature_info
+        if tuple(info.reduction()) != STRIDES:
             raise UserError(
                 f"PRETRAIN.MOVE.DISCRIMINATOR.FEATURES {name} has no maps of strides {STRIDES}"
             )
-        self.channels = tuple(self.network.feature_info.channels())
+        self.channels: tuple[int, ...] = tuple(info.channels())
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """(B, 3, S, S) in [-1, 1] to four maps."""
-        return self.network(images)
+        maps: list[Tensor] = self.network(images)
+        return maps
 
 
 class TransformerFeatures(nn.Module):
@@ -49,6 +52,9 @@ class TransformerFeatures(nn.Module):
 
     Attributes: channels: of each map.
     """
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, network: VisionTransformer):
         super().__init__()
@@ -103,7 +109,14 @@ def build_features(name: str, weights: str) -> TimmFeatures | TransformerFeature
 
 def _build_timm(name: str, weights: str) -> TimmFeatures:
     def own() -> Path:
-        return fetch(timm.get_pretrained_cfg(name).url)
+        known = timm.get_pretrained_cfg(name)
+        address = known.url if known else None
+        if not isinstance(address, str) or not address:
+            raise UserError(
+                f"PRETRAIN.MOVE.DISCRIMINATOR.FEATURES {name}: timm knows no address of its weights; give a file as "
+                "PRETRAIN.MOVE.DISCRIMINATOR.WEIGHTS, or random:0 for untrained ones"
+            )
+        return fetch(address)
 
     def read(path: Path) -> tuple[dict[str, Tensor], list[Path]]:
         state = read_state_dict(path)

@@ -1,6 +1,7 @@
 """MOVE's losses (arXiv:2210.07920, code): what the discriminator says, and what a mask must be like."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -47,7 +48,7 @@ class MaskLosses:
         soft = sum(scale.minimum(1 - scale).mean() for scale in scales)
         missing = sum(F.relu(self.min_area - area).mean() for area in areas)
         beyond = sum(F.relu(area - self.max_area).mean() for area in areas)
-        weighted = {
+        weighted: dict[str, tuple[float, Any]] = {  # sums of tensors, which could be of none
             "loss_binarise": (self.binarise_weight, warm * soft),
             "loss_min_area": (self.min_area_weight, missing),
             "loss_max_area": (self.max_area_weight, beyond),

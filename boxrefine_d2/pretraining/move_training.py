@@ -42,6 +42,7 @@ class MoveTraining(ProductModel):
     """
 
     product_file = "map_network.safetensors"
+    map_network: MoveSegmenter
 
     @configurable
     def __init__(
@@ -143,7 +144,9 @@ class MoveTraining(ProductModel):
         self.inpainter.eval()
         return self
 
-    def forward(self, batched_inputs: list[dict[str, Any]]) -> Any:
+    def forward(
+        self, batched_inputs: list[dict[str, Any]]
+    ) -> dict[str, Tensor] | list[dict[str, Any]]:
         """Detectron2's contract.
 
         Args: batched_inputs: dicts with "image" (3, H, W) RGB in [0, 255]; in training all S x S.

@@ -31,7 +31,8 @@ class PretrainTrainer(ProductTrainer):
         """AdamW; no weight decay on biases, norms and single vectors, as DINO's code has it."""
         groups = decay_of_matrices(model, cfg.SOLVER.WEIGHT_DECAY)
         optimizer = maybe_add_gradient_clipping(cfg, torch.optim.AdamW)
-        return optimizer(groups, lr=cfg.SOLVER.BASE_LR, fused=True)
+        built: torch.optim.Optimizer = optimizer(groups, lr=cfg.SOLVER.BASE_LR, fused=True)
+        return built
 
     @classmethod
     def build_mapper(cls, cfg: CfgNode) -> ViewsMapper:

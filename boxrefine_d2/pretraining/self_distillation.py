@@ -6,7 +6,7 @@ import torch
 from detectron2.config import CfgNode, configurable
 from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.utils.events import get_event_storage
-from timm.layers import DropPath
+from timm.layers.drop import DropPath
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
@@ -34,6 +34,7 @@ class SelfDistillation(ProductModel):
     """
 
     product_file = "map_network.safetensors"
+    map_network: VisionTransformer
 
     @configurable
     def __init__(
@@ -121,7 +122,9 @@ class SelfDistillation(ProductModel):
         self.map_network.eval()
         return self
 
-    def forward(self, batched_inputs: list[dict[str, Any]]) -> Any:
+    def forward(
+        self, batched_inputs: list[dict[str, Any]]
+    ) -> dict[str, Tensor] | list[dict[str, Any]]:
         """Detectron2's contract.
 
         Args: batched_inputs: in training what `ViewsMapper` returns; in eval dicts with "image" (3, H, W) of one
@@ -131,7 +134,7 @@ class SelfDistillation(ProductModel):
         """
         if not self.training:
             return self.inference(batched_inputs)
-        losses = {}
+        losses: dict[str, Tensor] = {}
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
             if self.distillation is not None:
                 losses |= self._distil(self.distillation, batched_inputs)
@@ -146,6 +149,7 @@ class SelfDistillation(ProductModel):
             key: [self._batch(views) for views in zip(*(x[key] for x in batched_inputs))]
             for key in ("global_crops", "local_crops")
         }
+        losses: dict[str, Tensor]
         losses, self.teacher_outputs = distillation(self.student, self.map_network, **crops)
         storage = get_event_storage()
         storage.put_scalar("teacher_entropy", self.teacher_outputs.entropy)

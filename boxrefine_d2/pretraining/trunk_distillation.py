@@ -99,7 +99,7 @@ class TrunkDistillation(ProductModel):
         """AdamW's; no weight decay on biases and norms."""
         return decay_of_matrices(self, self.weight_decay)
 
-    def forward(self, batched_inputs: list[dict[str, Any]]) -> Any:
+    def forward(self, batched_inputs: list[dict[str, Any]]) -> dict[str, Tensor]:
         """Detectron2's contract.
 
         Args: batched_inputs: dicts with "image" (3, S, S) RGB in [0, 255].

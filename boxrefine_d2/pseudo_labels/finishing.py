@@ -60,20 +60,24 @@ def _annotations_of_batch(work: Work, steps: MaskSteps) -> list[list[Annotation]
     return [annotations_of(image_id, found, steps) for image_id, found in work]
 
 
+# a batch's annotations, or the promise of them
+_Done = Future[list[list[Annotation]]] | list[list[Annotation]]
+
+
 class Finisher:
     """Finishes batches in the order in which they were given, perhaps while later ones are being computed."""
 
     def __init__(self, steps: MaskSteps, pool: ProcessPoolExecutor | None):
         self.steps = steps
         self._pool = pool
-        self._waiting: deque[tuple[Any, Future | list[list[Annotation]]]] = deque()
+        self._waiting: deque[tuple[Any, _Done]] = deque()
 
     def add(self, batch: Any, work: Work) -> Iterator[tuple[Any, list[list[Annotation]]]]:
         """Take a batch in; yield those that are finished, at the latest once too many wait.
 
         Args: batch: what comes back beside the annotations.
         """
-        done: Future | list[list[Annotation]]
+        done: _Done
         if self._pool is None:
             done = _annotations_of_batch(work, self.steps)
         else:

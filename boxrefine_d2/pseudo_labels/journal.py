@@ -163,7 +163,8 @@ class Journal:
             raise UserError(
                 f"{place.path} changed while this ran; what is whole is kept, run the same command again"
             )
-        return json.loads(line[9:])[1]
+        held: Entry = json.loads(line[9:])[1]
+        return held
 
     def entries(self) -> Iterator[tuple[int, Entry]]:
         """Iterate over all finished batches, by index."""

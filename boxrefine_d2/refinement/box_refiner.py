@@ -141,7 +141,8 @@ class BoxRefiner(PhasedRefiner):
         """The losses of h's boxes on (B, 3, H, W), which teach h, or f behind the pictures."""
         outputs = self.map_detector.predict(pictures)
         self._log_match(outputs, targets)
-        return self.map_detector.criterion(outputs, targets)
+        losses: dict[str, Tensor] = self.map_detector.criterion(outputs, targets)
+        return losses
 
     @torch.no_grad()
     def _boxes(self, features: FeatureMap) -> list[Tensor]:

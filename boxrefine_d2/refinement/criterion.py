@@ -21,6 +21,8 @@ class SetCriterion(nn.Module):
         no_object_weight: weight of unmatched predictions in the cross-entropy (DETR's eos_coef).
     """
 
+    logit_weights: Tensor
+
     def __init__(
         self,
         *,
@@ -79,4 +81,5 @@ def _mean_over_ranks(values: Tensor) -> Tensor:
     if comm.get_world_size() == 1:
         return values
     torch.distributed.all_reduce(values)
-    return values / comm.get_world_size()
+    means: Tensor = values / comm.get_world_size()
+    return means

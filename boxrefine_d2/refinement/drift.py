@@ -18,7 +18,8 @@ from boxrefine_d2.structures import FeatureMap, PseudoBoxes
 def weight_distance(network: nn.Module, reference: nn.Module) -> float:
     """The L2 distance of a network's parameters to those of its frozen copy."""
     pairs = zip(network.parameters(), reference.parameters(), strict=True)
-    return torch.stack([(ours - theirs).norm() for ours, theirs in pairs]).norm().item()
+    distance: float = torch.stack([(ours - theirs).norm() for ours, theirs in pairs]).norm().item()
+    return distance
 
 
 @dataclass(frozen=True)
@@ -118,4 +119,5 @@ class DriftProbe:
 def relative_shift(ours: FeatureMap, reference: FeatureMap) -> Tensor:
     """(B,) L2 distance of two maps of the same images, in units of the length of the second."""
     distance = (ours.data - reference.data).flatten(1).norm(dim=1)
-    return distance / reference.data.flatten(1).norm(dim=1)
+    shift: Tensor = distance / reference.data.flatten(1).norm(dim=1)
+    return shift

@@ -32,7 +32,7 @@ class DriftHook(HookBase):
         stopped: why and where it stopped, or None.
     """
 
-    def __init__(self, model: BoxRefiner, cfg: CfgNode, records: list[dict[str, Any]]):
+    def __init__(self, model: BoxRefiner, cfg: CfgNode, records: Sequence[dict[str, Any]]):
         self.model = model
         self.checks: list[dict[str, float]] = []
         self.stopped: str | None = None

@@ -33,7 +33,8 @@ class MapDetector(nn.Module):
         """Args: trunk: pictures (B, 3, H, W) of any size to (B, 6 * num_boxes)."""
         super().__init__()
         # convolutions on CPUs are faster with the channels last, as `predict` gives them, and copy weights that are not
-        self.trunk = trunk.to(memory_format=torch.channels_last)
+        to: Any = trunk.to  # its type leaves this argument out
+        self.trunk: nn.Module = to(memory_format=torch.channels_last)
         self.num_boxes = num_boxes
         self.criterion = criterion
 

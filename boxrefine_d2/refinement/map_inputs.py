@@ -37,7 +37,8 @@ def affinity_as_image(last: LastBlock, with_cls: bool = False) -> Tensor:
     """(B, 3, T, T): cosine similarities of the keys, repeated on three channels (ours, not published)."""
     keys = keys_as_image(last, with_cls)[:, :1]
     keys = keys / keys.norm(dim=3, keepdim=True).clamp(min=1e-6)
-    return (keys @ keys.transpose(2, 3)).expand(-1, 3, -1, -1)
+    affinity: Tensor = (keys @ keys.transpose(2, 3)).expand(-1, 3, -1, -1)
+    return affinity
 
 
 TOKEN_INPUTS: dict[str, Callable[[LastBlock, bool], Tensor]] = {
@@ -81,7 +82,7 @@ def _build_unpooled(
             f"MODEL.MAP_DETECTOR.INPUT {name!r} shows a transformer's tokens, and f has none; use heatmap_as_image"
         )
     if name in TOKEN_INPUTS:
-        return lambda reading: TOKEN_INPUTS[name](reading.last, with_cls)
+        return lambda reading: TOKEN_INPUTS[name](reading.tokens, with_cls)
     check_choice("MODEL.MAP_DETECTOR.INPUT", name, [*TOKEN_INPUTS, *RULE_INPUTS])
     names, known_maps = RULE_INPUTS[name], rule.soft_maps
     if not known_maps.keys() >= set(names):

@@ -46,4 +46,5 @@ class HungarianMatcher:
         l1 = torch.cdist(boxes.flatten(0, 1), targets, p=1).unflatten(0, boxes.shape[:2])
         giou = generalized_box_iou(to_xyxy(boxes).flatten(0, 1), to_xyxy(targets))
         giou = giou.unflatten(0, boxes.shape[:2])
-        return self.l1_cost * l1 - self.class_cost * p_object - self.giou_cost * giou
+        costs: Tensor = self.l1_cost * l1 - self.class_cost * p_object - self.giou_cost * giou
+        return costs

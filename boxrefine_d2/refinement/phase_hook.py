@@ -44,7 +44,8 @@ class PhaseHook(HookBase):
         self.seconds[phase] = self.seconds.get(phase, 0.0) + elapsed
         storage.put_scalar("phase_refine", float(phase == REFINE), smoothing_hint=False)
         if phase == REFINE:
-            gradients = [p.grad.norm() for p in self.model.map_network.first_learner.parameters()]
+            learners = self.model.map_network.first_learner.parameters()
+            gradients = [p.grad.norm() for p in learners if p.grad is not None]
             norm = torch.stack(gradients).norm().item()
             storage.put_scalar("gradient_norm_first_block", norm)
             seen = self.first_block_gradient or [norm]

@@ -3,12 +3,12 @@
 import torch
 from detectron2.config import CfgNode
 from detectron2.engine import HookBase
-from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 
 from boxrefine_d2.training.loop import Trainer
 
 from .phase_hook import PhaseHook
+from .phased_refiner import PhasedRefiner
 from .phases import PhaseSchedule
 from .polynomial_decay import FirstGroupDecay
 
@@ -36,7 +36,7 @@ class PhasedTrainer(Trainer):
         return f"{super().position_text()} (phase {self.network.phase})"
 
     @classmethod
-    def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
+    def build_optimizer(cls, cfg: CfgNode, model: PhasedRefiner) -> torch.optim.Optimizer:
         """Adam with f and h in groups of their own; the idle one has no gradients and is passed over."""
         of_f = {
             "lr": cfg.SOLVER.MAP_NETWORK_LR,

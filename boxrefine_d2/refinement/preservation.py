@@ -9,8 +9,8 @@ from boxrefine_d2.networks.map_network import Reading
 
 # what is held -> (B, ..., channels) of a reading
 HELD: dict[str, Callable[[Reading], Tensor]] = {
-    "cls": lambda reading: reading.last.cls,
-    "keys": lambda reading: reading.last.qkv[:, 1, 1:],
+    "cls": lambda reading: reading.tokens.cls,
+    "keys": lambda reading: reading.tokens.qkv[:, 1, 1:],
     "mask": lambda reading: reading.map.data.movedim(1, -1),
     "map": lambda reading: reading.map.data.movedim(1, -1),
 }

@@ -1,5 +1,6 @@
 """The main job: h learns from the boxes of f's map, then refines f."""
 
+from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 
@@ -42,19 +43,21 @@ class RefineTrainer(PhasedTrainer):
     @classmethod
     def build_mapper(cls, cfg: CfgNode) -> SquareMapper:
         """Crops squeezed to a square."""
-        return SquareMapper(cfg)
+        mapper: SquareMapper = SquareMapper(cfg)
+        return mapper
 
     def record(self) -> dict[str, Any]:
         """What the run did, measured on the first REFINE.RECORD_IMAGES training images that can be read (means on the
         main process only)."""
         records = self.train_loader.dataset.records
         wanted = self.cfg.REFINE.RECORD_IMAGES
-        measured_on = list(islice(filter(_is_readable, records), wanted)) if wanted else records
+        readable = filter(_is_readable, records)
+        measured_on = list(islice(readable, wanted)) if wanted else records
         evaluator = RefinementEvaluator(self.cfg.DISCOVERY.NAME)
         measured = inference_on_dataset(
             self.network, whole_image_loader(self.cfg, measured_on, "measure the run"), evaluator
         )
-        return measured | {
+        record: dict[str, Any] = measured | {
             "weight_distance": self.network.weight_distance(),
             "seconds": {phase: round(s, 1) for phase, s in self.phase_hook.seconds.items()},
             "gradient_norm_first_block": self.phase_hook.first_block_gradient,
@@ -62,6 +65,7 @@ class RefineTrainer(PhasedTrainer):
             "stopped": self.drift_hook.stopped,
             "unreadable_images": self.unreadable_images(),
         }
+        return record
 
 
 def _is_readable(record: dict[str, Any]) -> bool:
@@ -72,7 +76,7 @@ def _is_readable(record: dict[str, Any]) -> bool:
     return True
 
 
-def check_targets(targets: str, records: list[dict[str, Any]]) -> None:
+def check_targets(targets: str, records: Sequence[dict[str, Any]]) -> None:
     """REFINE.TARGETS against what the training images hold.
 
     Raises: UserError for an unknown value, or annotations that some or all images have not.

@@ -37,7 +37,10 @@ class SmallCNN(nn.Module):
 
         def conv(inputs: int, outputs: int, size: int = 3, stride: int = 1) -> nn.Module:
             padding = 0 if size == stride else size // 2
-            return Conv2dNormActivation(inputs, outputs, size, stride, padding, norm_layer=norm)
+            layer: nn.Module = Conv2dNormActivation(
+                inputs, outputs, size, stride, padding, norm_layer=norm
+            )
+            return layer
 
         self.features = nn.Sequential(
             conv(3, 32, size=4, stride=4),
@@ -57,7 +60,8 @@ class SmallCNN(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         """(B, 3, H, W) to (B, outputs)."""
-        return self.head(self.features(pictures))
+        outputs: Tensor = self.head(self.features(pictures))
+        return outputs
 
 
 def build_trunk(name: str, *, outputs: int, norm: str, weights: str) -> nn.Module:

@@ -15,6 +15,8 @@ INTERVAL = (2.5, 97.5)  # percentiles: the middle 95 % of the draws
 
 _VALUES_AT_ONCE = 10_000_000
 
+Hits = Sequence[Sequence[float] | np.ndarray] | np.ndarray  # (S, N)
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -30,8 +32,8 @@ class Estimate:
 
 
 def paired_gain(
-    before: Sequence[Sequence[float]] | np.ndarray,
-    after: Sequence[Sequence[float]] | np.ndarray,
+    before: Hits,
+    after: Hits,
     *,
     images: Sequence[int] | None = None,
     draws: int = DRAWS,
@@ -53,7 +55,7 @@ def paired_gain(
 
 
 def mean_with_interval(
-    values: Sequence[Sequence[float]] | np.ndarray,
+    values: Hits,
     *,
     images: Sequence[int] | None = None,
     draws: int = DRAWS,

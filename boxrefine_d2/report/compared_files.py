@@ -51,7 +51,8 @@ class ComparedImage:
     @property
     def name(self) -> str:
         """The file, below the data set's folder."""
-        return self.record["relative_name"]
+        name: str = self.record["relative_name"]
+        return name
 
     @property
     def score(self) -> float | None:

@@ -13,7 +13,7 @@ MEAN_OF = 9  # points
 _MOST = 1e300  # of a value; no axis reaches further
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 8, 8, 24
 
-Series = Sequence[tuple[int, float]]  # (iteration, value), in order
+Series = Sequence[tuple[float, float]]  # (iteration, value), in order
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def nice_ticks(low: float, high: float) -> list[float]:
     return [round(k * step, 12) for k in range(first, last + 1)]
 
 
-def running_mean(line: Series, phases: Sequence[Phase]) -> list[tuple[int, float]]:
+def running_mean(line: Series, phases: Sequence[Phase]) -> list[tuple[float, float]]:
     """Each value replaced by the mean of the `MEAN_OF` points around it that are of its phase.
 
     >>> running_mean([(0, 1.0), (1, 9.0), (2, 2.0), (3, 50.0)], [Phase("a", 0, 3), Phase("b", 3, 4)])

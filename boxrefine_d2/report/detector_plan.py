@@ -57,7 +57,8 @@ def _training_images(cfg: CfgNode) -> str:
             f"DATASETS.TRAIN {specs[0]!r} brings boxes of its own, and detectors are trained on those of the rule; "
             "leave --detectors out"
         )
-    return specs[0]
+    images: str = specs[0]
+    return images
 
 
 def _rule_settings(rule: str, cfg: CfgNode) -> list[str]:

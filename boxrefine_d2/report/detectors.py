@@ -1,6 +1,6 @@
 """What detectors trained on a run's boxes found: CAD on those before refinement, and on those after it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ class Detector:
 
     labels: str
     steps: int
-    best_boxes: dict[ImageId, Sequence[float]]
+    best_boxes: Mapping[ImageId, Sequence[float]]
     hits: np.ndarray
     average_precision: dict[str, float]
 
@@ -75,7 +75,8 @@ def detector_summary(
     if not detectors:
         return {}
     before = next(iter(run.hits.values())).by_source
-    sources, gain = {}, {}
+    sources: dict[str, dict[str, Any]] = {}
+    gain: dict[str, dict[str, Any]] = {}
     for detector in detectors:
         learnt_from = before[detector.labels]
         sources[detector.labels] = {"corloc": mean_with_interval([learnt_from]).to_json()}

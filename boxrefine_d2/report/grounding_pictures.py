@@ -17,10 +17,11 @@ from boxrefine_d2.data import read_image, register_spec
 from boxrefine_d2.data.mappers.phrase import QueryMapper
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.evaluation.grounding import GroundedPhrase, UnitId, grounded_phrases
+from boxrefine_d2.evaluation.sources import CLIP
 from boxrefine_d2.structures import PhraseLocalisation, union_box
 from boxrefine_d2.training.jobs import trainer_for
 
-from .grounding_kinds import BOX, CLIP, METRICS, POINTING, GroundingKind
+from .grounding_kinds import BOX, METRICS, POINTING, GroundingKind
 from .grounding_run import GroundingRun
 from .pictures import CellMap, choose, load_model
 

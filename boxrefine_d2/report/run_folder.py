@@ -52,7 +52,8 @@ class FinishedRun:
     @property
     def seed(self) -> int:
         """SEED of the configuration."""
-        return self.cfg.SEED
+        seed: int = self.cfg.SEED
+        return seed
 
     def check_tested(self) -> None:
         """Raises: UserError if it was tested on nothing."""
@@ -93,7 +94,8 @@ class Run(FinishedRun):
     @property
     def rule(self) -> str:
         """The discovery rule, which is also the source name of its boxes before refinement."""
-        return self.cfg.DISCOVERY.NAME
+        rule: str = self.cfg.DISCOVERY.NAME
+        return rule
 
     def gt_boxes(self, dataset: str) -> dict[Any, Tensor]:
         """Image id -> (N, 4) XYXY, half-open, in image pixels: what the boxes on a test data set are scored against."""

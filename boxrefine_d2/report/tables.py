@@ -1,6 +1,6 @@
 """The tables of the page. All text that comes from a run is escaped here."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from boxrefine_d2.evaluation.sources import DETECTOR, REFINED
@@ -160,7 +160,7 @@ def _each_seed(values: Sequence[str], seeds: Sequence[int]) -> str:
     )
 
 
-def _percent(name: str) -> Any:
+def _percent(name: str) -> Callable[[dict[str, Any]], str]:
     return lambda record: f"{number(record[name])} %" if name in record else "–"
 
 
@@ -169,7 +169,7 @@ def _gradient(record: dict[str, Any]) -> str:
     return " to ".join(map(_significant, norms)) or "–"
 
 
-def _plain(name: str) -> Any:
+def _plain(name: str) -> Callable[[dict[str, Any]], str]:
     return lambda record: _significant(record[name]) if name in record else "–"
 
 
@@ -178,7 +178,7 @@ def _significant(value: float) -> str:
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-def _seconds(phase: str) -> Any:
+def _seconds(phase: str) -> Callable[[dict[str, Any]], str]:
     return lambda record: (
         f"{record['seconds'][phase]:.0f} s" if phase in record.get("seconds", {}) else "–"
     )

@@ -69,7 +69,7 @@ class SafeCheckpointer(DetectionCheckpointer):
 
     def resume_or_load(self, path: str, *, resume: bool = True) -> dict[str, Any]:
         """Detectron2's. Raises: UserError, see `load`, and for a file to continue from that holds weights alone."""
-        rest = super().resume_or_load(path, resume=resume)
+        rest: dict[str, Any] = super().resume_or_load(path, resume=resume)
         missing = [name for name in self.checkpointables if name not in self._held]
         if resume and self.has_checkpoint() and missing:
             raise UserError(
@@ -83,11 +83,14 @@ class SafeCheckpointer(DetectionCheckpointer):
 
         Raises: UserError for a file of another architecture, with numbers that are not finite, or of another job.
         """
+        loaded: dict[str, Any]
         if not path:
-            return super().load(path, *args, **kwargs)
+            loaded = super().load(path, *args, **kwargs)
+            return loaded
         self._path = str(self.local(path))
         try:
-            return super().load(self._path, *args, **kwargs)
+            loaded = super().load(self._path, *args, **kwargs)
+            return loaded
         except UserError:
             raise
         except (

@@ -2,7 +2,7 @@
 
 import logging
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -100,7 +100,8 @@ class Trainer(DefaultTrainer):
     @classmethod
     def weights_info(cls, model: Any) -> WeightsInfo:
         """What the model started from."""
-        return model.map_network.weights_info
+        info: WeightsInfo = model.map_network.weights_info
+        return info
 
     def stream_record(self, steps: TimedSteps) -> dict[str, Any]:
         """Return what the record of every job on images has: their number, how many were drawn, and the seconds."""
@@ -126,7 +127,8 @@ class Trainer(DefaultTrainer):
 
         def test() -> dict[str, Any]:
             self._last_eval_results = self.test(cfg, self.network)
-            return self._last_eval_results
+            results: dict[str, Any] = self._last_eval_results
+            return results
 
         every = [*self.job_hooks(), hooks.IterationTimer(), hooks.LRScheduler()]
         if comm.is_main_process():
@@ -186,7 +188,10 @@ class Trainer(DefaultTrainer):
 
     def state_dict(self) -> dict[str, Any]:
         """Iteration, hooks and the optimizer, which Detectron2 0.6 leaves out of its checkpoints."""
-        return TrainerBase.state_dict(self) | {"optimizer": self.optimizer.state_dict()}
+        state: dict[str, Any] = TrainerBase.state_dict(self) | {
+            "optimizer": self.optimizer.state_dict()
+        }
+        return state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """What `state_dict` gave. Raises: ValueError for an optimizer of other parameters."""
@@ -216,7 +221,8 @@ class Trainer(DefaultTrainer):
         reached = cfg.clone()
         reached.defrost()
         reached.SOLVER.STEPS = tuple(x for x in cfg.SOLVER.STEPS if x < cfg.SOLVER.MAX_ITER)
-        return build_lr_scheduler(reached, optimizer)
+        scheduler: LRScheduler = build_lr_scheduler(reached, optimizer)
+        return scheduler
 
     @classmethod
     def build_train_loader(cls, cfg: CfgNode) -> TrainLoader:
@@ -281,7 +287,7 @@ def _without_tracebacks_of_expected_ends() -> Iterator[None]:
 
 
 def whole_image_loader(
-    cfg: CfgNode, records: list[dict[str, Any]], what: str = ""
+    cfg: CfgNode, records: Sequence[dict[str, Any]], what: str = ""
 ) -> WholeImageLoader:
     """Return a loader of this rank's share of whole images, in batches of one padded size. Args: what: for a progress bar."""
     mapper = WholeImageMapper(cfg.INPUT.MAX_SIDE)

@@ -13,6 +13,7 @@ from detectron2.solver.build import maybe_add_gradient_clipping
 from detectron2.utils import comm
 
 from boxrefine_d2.data import ImageReadError, read_image
+from boxrefine_d2.data.loaders import TrainMapper
 from boxrefine_d2.data.mappers import SquareMapper
 from boxrefine_d2.errors import UserError
 
@@ -53,12 +54,16 @@ class ProductTrainer(Trainer):
     def build_optimizer(cls, cfg: CfgNode, model: Any) -> torch.optim.Optimizer:
         """AdamW with the model's groups; one that rests in a step has no gradients and is passed over."""
         optimizer = maybe_add_gradient_clipping(cfg, torch.optim.AdamW)
-        return optimizer(model.parameter_groups(), lr=cfg.SOLVER.BASE_LR, fused=True)
+        built: torch.optim.Optimizer = optimizer(
+            model.parameter_groups(), lr=cfg.SOLVER.BASE_LR, fused=True
+        )
+        return built
 
     @classmethod
-    def build_mapper(cls, cfg: CfgNode) -> SquareMapper:
+    def build_mapper(cls, cfg: CfgNode) -> TrainMapper:
         """Crops squeezed to a square."""
-        return SquareMapper(cfg)
+        mapper: TrainMapper = SquareMapper(cfg)
+        return mapper
 
     def job_hooks(self) -> list[HookBase]:
         """The step's."""

@@ -80,4 +80,5 @@ def _seed_in_place_of_none(folder: Path, *, begins: bool) -> int:
     if not begins:
         with suppress(UserError):  # no run began there
             seed = load_config(str(folder / CONFIG_FILE), []).SEED
-    return comm.all_gather(seed if seed >= 0 else secrets.randbelow(2**31))[0]
+    shared: int = comm.all_gather(seed if seed >= 0 else secrets.randbelow(2**31))[0]
+    return shared

@@ -48,6 +48,12 @@ def test_a_verb_runs_with_its_words(tmp_path, capsys):
     assert capsys.readouterr().out == f"boxrefine {__version__}\n"
 
 
+def test_the_room_runs_as_a_module():
+    command = [sys.executable, "-m", "boxrefine_d2.cli", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == f"boxrefine {__version__}\n"
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

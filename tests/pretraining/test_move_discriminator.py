@@ -140,6 +140,13 @@ def test_unknown_features(name, message):
         build_features(name, "random:0")
 
 
+def test_features_whose_weights_have_no_address():
+    name = "mobilenetv4_conv_small"
+    assert not timm.get_pretrained_cfg(name).url
+    with pytest.raises(UserError, match=f"FEATURES {name}: timm knows no address of its weights"):
+        build_features(name, "")
+
+
 @pytest.mark.parametrize("size", [32, 72])
 def test_sizes_that_four_scales_cannot_share(size):
     with pytest.raises(UserError, match=f"INPUT_SIZE {size}: a multiple of 32 pixels, 64 or more"):

@@ -109,7 +109,8 @@ def _box_of(mask: Any, where: str) -> list[float]:
     try:
         if not isinstance(plain, dict):
             raise ValueError("it is no RLE")
-        return mask_codec.toBbox(checked_rle(plain, tuple(plain["size"]))).tolist()
+        box: list[float] = mask_codec.toBbox(checked_rle(plain, tuple(plain["size"]))).tolist()
+        return box
     except ValueError as error:
         raise UserError(f"{where} has a segmentation without a box to it: {error}") from error
 

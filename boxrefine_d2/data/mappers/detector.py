@@ -126,7 +126,8 @@ class ShortEdgeMapper:
         if not self.short_edge:
             return height, width
         shape = T.ResizeShortestEdge.get_output_shape
-        return shape(height, width, self.short_edge, self.max_side)
+        size: tuple[int, int] = shape(height, width, self.short_edge, self.max_side)
+        return size
 
     def __call__(self, record: dict[str, Any]) -> dict[str, Any]:
         """See `ImageMapper`; resized bilinearly, as Detectron2 does."""

@@ -46,4 +46,5 @@ def _region(size: int, area: tuple[float, float], rng: np.random.Generator) -> n
     for frequency in range(2, 8):
         height = wave * rng.standard_normal() / frequency**0.8
         outline += height * np.cos(frequency * angle + rng.uniform(0, 2 * math.pi))
-    return distance < outline.clip(0.25, 2)
+    region: np.ndarray = distance < outline.clip(0.25, 2)
+    return region

@@ -92,7 +92,10 @@ class SquareMapper:
         return np.array(self._squeeze(picture, (0, 0, picture.height, picture.width)))
 
     def _squeeze(self, picture: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:
-        return TF.resized_crop(picture, *box, [self.size, self.size], self.interpolation)
+        squeezed: Image.Image = TF.resized_crop(
+            picture, *box, [self.size, self.size], self.interpolation
+        )
+        return squeezed
 
 
 def _seen_boxes(

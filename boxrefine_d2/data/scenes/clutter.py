@@ -66,7 +66,8 @@ def _oval_outlines(
     turned = np.stack(
         [c * local[..., 0] - s * local[..., 1], s * local[..., 0] + c * local[..., 1]], -1
     )
-    return centre[:, None] + turned
+    outlines: np.ndarray = centre[:, None] + turned
+    return outlines
 
 
 def grass(rng: np.random.Generator, size: Size, tint: Colour, top: float) -> list[Piece]:

@@ -190,7 +190,8 @@ def _draw_corner(rng: np.random.Generator, size: tuple[int, int], extent: np.nda
     slack = 0.3 * extent if rng.random() < _CUT_OFF else np.full(2, -3.0)
     room = np.array(size[::-1]) - extent
     # Beta(0.8, 0.8): spread to the sides a little more than evenly, so that no fixed box explains many pictures.
-    return -slack + (room + 2 * slack) * rng.beta(0.8, 0.8, 2)
+    corner: np.ndarray = -slack + (room + 2 * slack) * rng.beta(0.8, 0.8, 2)
+    return corner
 
 
 def _dress(

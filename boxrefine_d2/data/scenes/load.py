@@ -4,6 +4,7 @@ import copy
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from detectron2.structures import BoxMode
@@ -38,7 +39,9 @@ class Scene:
     phrases: tuple[str, ...]
 
 
-def load_scenes(split: str, limit: int | None = None) -> tuple[list[dict], tuple[str, ...]]:
+def load_scenes(
+    split: str, limit: int | None = None
+) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
     """The annotations of a split as Detectron2 dataset dicts, without painting.
 
     Args:   split: "train" (2 000 scenes) or "val" (500).  limit: only the first so many.
@@ -105,7 +108,7 @@ def _layout(split: str, index: int) -> Layout:
 
 
 @lru_cache(maxsize=sum(SPLIT_SIZES.values()))
-def _record(split: str, index: int) -> dict:
+def _record(split: str, index: int) -> dict[str, Any]:
     """The record of one scene; shared, so hand out copies."""
     layout = _layout(split, index)
     height, width = layout.size

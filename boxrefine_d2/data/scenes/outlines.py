@@ -53,7 +53,8 @@ def curve(points: Iterable[Sequence[float]]) -> np.ndarray:
     control = polygon(points)
     count = len(control)
     index = np.arange(count)[:, None] + np.arange(-1, 3)[None, :]
-    return (_SPLINE @ control[index % count]).reshape(count * _STEPS, 2)
+    smooth: np.ndarray = (_SPLINE @ control[index % count]).reshape(count * _STEPS, 2)
+    return smooth
 
 
 def ellipse(x: float, y: float, rx: float, ry: float, angle: float = 0.0) -> np.ndarray:

@@ -8,7 +8,8 @@ from PIL import Image, ImageDraw
 from scipy.ndimage import gaussian_filter, uniform_filter
 
 from .clutter import BEHIND, Piece
-from .layout import Backdrop, Layout, Material, PlacedObject, Shape, Window
+from .layout import Backdrop, Layout, PlacedObject, Shape, Window
+from .materials import Material
 from .outlines import SUPERSAMPLING, Part, bounding_window, coverage, to_subpixels
 from .palette import GROUNDS, Colour, Ground, mix
 from .textures import natural_fields, pattern_share, step, structure_field
@@ -77,7 +78,8 @@ def _paint_backdrop(
 def _lightness_axis(colour: Colour) -> np.ndarray:
     """The direction in which shading moves a colour: along itself, with a part of grey; mean 1."""
     own = np.array(colour) + 60
-    return own / own.mean()
+    axis: np.ndarray = own / own.mean()
+    return axis
 
 
 def _chroma_axis(rng: np.random.Generator) -> np.ndarray:
@@ -169,7 +171,8 @@ def _relief(placed: PlacedObject, light: float) -> np.ndarray:
     slope_y, slope_x = np.gradient(cushion)
     # The gradient points inwards; a flank that faces the light is bright.
     facing = -(slope_x * np.float32(np.cos(light)) + slope_y * np.float32(np.sin(light)))
-    return 1 + np.clip(facing * np.float32(0.45 * blur), -0.35, 0.3)
+    relief: np.ndarray = 1 + np.clip(facing * np.float32(0.45 * blur), -0.35, 0.3)
+    return relief
 
 
 def _roundness(part: Part, window: Window, light: float) -> np.ndarray:
@@ -181,7 +184,8 @@ def _roundness(part: Part, window: Window, light: float) -> np.ndarray:
     y = ((np.arange(top, bottom) + 0.5 - centre[1]) / radius[1]).astype(np.float32)[:, None]
     c, s = np.float32(np.cos(light) * 0.22), np.float32(np.sin(light) * 0.22)
     ball = x * c + y * s - np.float32(0.16) * (x * x + y * y) + np.float32(0.06)
-    return np.clip(ball * np.float32(part.relief), -0.5, 0.35)
+    roundness: np.ndarray = np.clip(ball * np.float32(part.relief), -0.5, 0.35)
+    return roundness
 
 
 def _part_colour(shape: Shape, material: Material, window: Window, fields: Fields) -> np.ndarray:
@@ -199,7 +203,8 @@ def _part_colour(shape: Shape, material: Material, window: Window, fields: Field
     u, v = (x * c + y * s) * shape.mirror, y * c - x * s
     share = pattern_share(material.pattern, u, v, smooth, rough, material.pitch, material.angle)
     second = np.array(material.second, dtype=np.float32)
-    return grain[..., None] * (base + share[..., None] * (second - base))
+    colour: np.ndarray = grain[..., None] * (base + share[..., None] * (second - base))
+    return colour
 
 
 def _photograph(canvas: np.ndarray, light: float, rng: np.random.Generator) -> np.ndarray:

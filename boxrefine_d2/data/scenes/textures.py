@@ -15,7 +15,7 @@ def _amplitudes(size: tuple[int, int], slope: float, stretch: float) -> np.ndarr
     across = (np.fft.fftfreq(height) * diagonal) ** 2 / stretch
     # Levelled off below about two cycles per diagonal, so that the slowest waves do not drown the rest.
     energy = along.astype(np.float32)[None, :] + (across + 3.0).astype(np.float32)[:, None]
-    amplitudes = energy ** np.float32(-slope / 2)
+    amplitudes: np.ndarray = energy ** np.float32(-slope / 2)
     amplitudes[0, 0] = 0
     # Scaled so that a field of `natural_fields` has deviation 1 (numbers in [-1/2, 1/2) have variance 1/12).
     power = np.square(amplitudes).sum(dtype=np.float64)
@@ -43,7 +43,8 @@ def natural_fields(
 
 def step(value: np.ndarray, softness: float) -> np.ndarray:
     """A soft step from 0 to 1 around value 0, linear over `softness` either side."""
-    return np.clip(value * np.float32(0.5 / softness) + np.float32(0.5), 0, 1)
+    share: np.ndarray = np.clip(value * np.float32(0.5 / softness) + np.float32(0.5), 0, 1)
+    return share
 
 
 def pattern_share(

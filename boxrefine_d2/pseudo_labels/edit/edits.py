@@ -19,7 +19,8 @@ class EditedLabels:
 
 def score_of(label: Entry) -> float:
     """1 where the file has none."""
-    return label.get("score", 1.0)
+    score: float = label.get("score", 1.0)
+    return score
 
 
 def merge(

@@ -50,7 +50,8 @@ def largest_iou(
         sides: Any = [[mask_rle(label, image) for label in side] for side in (labels, others)]
     else:
         sides = [np.array([label["bbox"] for label in side], float) for side in (labels, others)]
-    return mask_codec.iou(*sides, [0] * len(others)).max(axis=1)
+    largest: NDArray[np.float64] = mask_codec.iou(*sides, [0] * len(others)).max(axis=1)
+    return largest
 
 
 def boxes_overlap(labels: Sequence[Entry]) -> NDArray[np.bool_]:

@@ -55,7 +55,8 @@ def _document(image: LabelledImage) -> bytes:
     for box in image.boxes:
         root.append(_object(box))
     ElementTree.indent(root, "\t")
-    return ElementTree.tostring(root, encoding="utf-8") + b"\n"
+    document: bytes = ElementTree.tostring(root, encoding="utf-8") + b"\n"
+    return document
 
 
 def _object(box: LabelledBox) -> ElementTree.Element:
