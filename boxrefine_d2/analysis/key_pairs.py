@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import rankdata
+from scipy.stats import mannwhitneyu
 
 CHUNK = 8192  # pairs whose keys are gathered at a time
 
@@ -82,11 +82,12 @@ def measured(keys: np.ndarray, pairs: np.ndarray, measure: Measure) -> np.ndarra
 
 
 def roc_auc(same: np.ndarray, different: np.ndarray, *, grows: bool) -> float:
-    """The share of all (same, different) in which the measure finds the same more alike; ties count a half.
+    """Return the share of all (same, different) in which the measure finds the same more alike; ties count a half.
 
-    That is the area under the ROC curve, from the sum of ranks (Mann and Whitney). 0.5 is chance.
+    That is the area under the ROC curve, from the ranks (Mann and Whitney). 0.5 is chance.
     """
-    ranks = rankdata(np.concatenate([same, different]))
-    wins = ranks[: len(same)].sum() - len(same) * (len(same) + 1) / 2
+    # SciPy ranks in the format of its input, which float32 is too coarse for
+    one, other = (np.asarray(values, np.float64) for values in (same, different))
+    wins = mannwhitneyu(one, other, method="asymptotic").statistic
     share = float(wins / (len(same) * len(different)))
     return share if grows else 1 - share

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from tabulate import tabulate
 
 import boxrefine_d2
 from boxrefine_d2.data import load_spec
@@ -62,15 +63,19 @@ class KeySimilarity:
         return asdict(self)
 
     def to_text(self) -> str:
-        """A table for the terminal: a line a measure, then every count."""
-        lines = [f"{'measure':<20}{'AUC':>8}{'mean, same class':>20}{'mean, different':>20}"]
-        for name, found in self.measures.items():
-            means = f"{found.same_mean:>20.4g}{found.different_mean:>20.4g}"
-            lines.append(f"{MEASURES[name].title:<20}{found.auc:>8.3f}{means}")
-        width = max(map(len, self.counts))
-        lines += [f"{what.replace('_', ' '):<{width}}  {n}" for what, n in self.counts.items()]
+        """Return a table for the terminal: a line a measure, then every count."""
+        rows = [
+            (MEASURES[name].title, f"{x.auc:.3f}", f"{x.same_mean:.4g}", f"{x.different_mean:.4g}")
+            for name, x in self.measures.items()
+        ]
+        heads = ("measure", "AUC", "mean, same class", "mean, different")
+        measures = tabulate(
+            rows, heads, "plain", disable_numparse=True, colalign=("left", *["right"] * 3)
+        )
+        counts = [(name.replace("_", " "), n) for name, n in self.counts.items()]
         failed = self.info["images_failed"]
-        return "\n".join(lines + [f"failed: {image['reason']}" for image in failed])
+        parts = [measures, tabulate(counts, tablefmt="plain", numalign="left")]
+        return "\n".join(parts + [f"failed: {image['reason']}" for image in failed])
 
 
 def key_similarity(

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tabulate import tabulate
+
 from boxrefine_d2.files.atomic import atomic_text_file
 
 
@@ -30,10 +32,8 @@ class MetricResult:
         """A table for the terminal: the warnings first, then values in percent and every denominator."""
         rows = [(name, f"{value:.2f} %") for name, value in self.values.items()]
         rows += [(name.replace("_", " "), str(count)) for name, count in self.counts.items()]
-        name_width = max(len(name) for name, _ in rows)
-        value_width = max(len(value) for _, value in rows)
-        lines = [f"{name:<{name_width}}  {value:>{value_width}}" for name, value in rows]
-        return "\n".join([f"warning: {text}" for text in self.warnings] + lines)
+        table = tabulate(rows, tablefmt="plain", disable_numparse=True, colalign=("left", "right"))
+        return "\n".join([*(f"warning: {text}" for text in self.warnings), table])
 
 
 def write_json(path: str | Path, value: Any) -> None:

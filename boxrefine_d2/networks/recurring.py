@@ -1,8 +1,10 @@
 """Results for inputs that come back unchanged, computed once."""
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
+from cachetools import FIFOCache
 from torch import Tensor
 
 Row = tuple[Tensor, ...]
@@ -19,14 +21,11 @@ class RecurringInputs:
     """
 
     def __init__(self, limit_bytes: int = CACHE_BYTES):
-        self._limit = limit_bytes
-        self._bytes = 0
-        self._rows: dict[Hashable, Row] = {}
+        self._rows: FIFOCache[Hashable, Row] = FIFOCache(limit_bytes, getsizeof=_size)
 
     def clear(self) -> None:
         """Forgets all, when the network has changed."""
         self._rows.clear()
-        self._bytes = 0
 
     def rows(
         self,
@@ -37,9 +36,12 @@ class RecurringInputs:
         """One row an input; `compute` makes the row of an input whose name is new."""
         found = []
         for name, thing in zip(names, inputs, strict=True):
-            if name not in self._rows:
-                self._keep(name, compute(thing))
-            found.append(self._rows[name])
+            row = self._rows.get(name)
+            if row is None:
+                row = compute(thing)
+                with suppress(ValueError):  # it alone is above the limit
+                    self._rows[name] = row
+            found.append(row)
         return found
 
     def batch(
@@ -55,12 +57,6 @@ class RecurringInputs:
         if any(name is None for name in names):
             return compute(inputs)
         return self.rows(names, inputs, lambda one: compute([one])[0])
-
-    def _keep(self, name: Hashable, row: Row) -> None:
-        self._rows[name] = row
-        self._bytes += _size(row)
-        while self._bytes > self._limit and len(self._rows) > 1:
-            self._bytes -= _size(self._rows.pop(next(iter(self._rows))))
 
 
 def input_names(batched_inputs: Sequence[dict[str, Any]]) -> list[Hashable | None]:

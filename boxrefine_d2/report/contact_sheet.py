@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from markupsafe import Markup
 
 from boxrefine_d2.data import ImageReadError, load_spec, read_image
 from boxrefine_d2.errors import UserError, check_choice
@@ -13,10 +14,8 @@ from boxrefine_d2.progress import with_progress
 from boxrefine_d2.pseudo_labels.export import LabelledImage
 
 from .compared_files import SORTS, ComparedFile, ComparedImage, compare, read_label_file
-from .frame import framed, section
-from .page_text import escape
-from .sheet_tiles import LETTERS, legend, tile
-from .tables import fact_table
+from .rendering import render
+from .sheet_tiles import LETTERS, tile
 
 TITLE = "Pseudo labels at a glance"
 SHOWN_IMAGES = 200
@@ -98,7 +97,7 @@ def write_contact_sheet(
     for value, what in ((shown, "images"), (columns, "columns")):
         if value is not None and value < 1:
             raise UserError(f"{value} {what} were asked for; give 1 or more")
-    tiles: list[str] = []
+    tiles: list[Markup] = []
     problems: dict[str, str] = {}
     for image in with_progress(sheet.images[:shown], "draw"):
         try:
@@ -129,28 +128,32 @@ def _picture(image: ComparedImage) -> np.ndarray:
 
 
 def _page(
-    sheet: ContactSheet, tiles: Sequence[str], problems: Mapping[str, str], columns: int | None
-) -> str:
+    sheet: ContactSheet, tiles: Sequence[Markup], problems: Mapping[str, str], columns: int | None
+) -> Markup:
     before = {name: reason for file in sheet.files for name, reason in file.failed.items()}
-    left_out = {**before, **problems}
     found = [image for compared in sheet.images for image in compared.found if image]
-    style = f"--frame:{_frame(found):.3f}" + (f";--columns:{columns}" if columns else "")
-    layout = f'class="tiles{" fixed" if columns else ""}" style="{style}"'
-    key = legend(
-        _names(sheet.files),
-        any(len(image.boxes) > 1 for image in found),
-        any(box.segmentation for image in found for box in image.boxes),
-    )
-    return framed(
-        TITLE,
-        _verdict(sheet, len(tiles)),
-        _notes(sheet, len(tiles) + len(problems), len(left_out)),
-        [
-            section("files", "Files", _file_table(sheet.files)),
-            section("images", "Images", f"{key}<div {layout}>{''.join(tiles)}</div>"),
-            _problem_section(left_out),
-        ],
-        "contact_sheet.css",
+    listed = {image.record["image_id"] for image in sheet.images}
+    return render(
+        "sheet/page.html",
+        title=TITLE,
+        verdict=_verdict(sheet, len(tiles)),
+        files=len(sheet.files),
+        images=len(sheet.images),
+        tried=len(tiles) + len(problems),
+        strangers=len({image_id for file in sheet.files for image_id in file.images} - listed),
+        unlisted=sheet.records - len(listed),
+        left_out={**before, **problems},
+        file_table=_file_table(sheet.files),
+        legend=render(
+            "sheet/legend.html",
+            names=[Path(file.path).name for file in sheet.files],
+            letters=LETTERS,
+            has_further=any(len(image.boxes) > 1 for image in found),
+            has_masks=any(box.segmentation for image in found for box in image.boxes),
+        ),
+        columns=columns,
+        frame=_frame(found),
+        tiles=tiles,
     )
 
 
@@ -160,79 +163,26 @@ def _frame(images: Sequence[LabelledImage]) -> float:
     return min(max(usual, _FRAMES[0]), _FRAMES[1])
 
 
-def _verdict(sheet: ContactSheet, drawn: int) -> str:
-    share = "All" if drawn == len(sheet.images) else f"<b>{drawn}</b> of"
-    text = f"{share} <b>{len(sheet.images)}</b> images of <code>{escape(sheet.data)}</code>, {_ORDERS[sheet.order]}."
+def _verdict(sheet: ContactSheet, drawn: int) -> Markup:
     apart = [image.disagreement for image in sheet.images if image.disagreement is not None]
-    if not apart:
-        return text
-    differing = sum(value > 1 - _HIT_IOU for value in apart)
-    return (
-        f"{text} On <b>{differing}</b> of the {len(apart)} images in two files or more, disagreement is above "
-        f"{1 - _HIT_IOU}: their top boxes are hardly the same object."
+    return render(
+        "sheet/verdict.html",
+        drawn=drawn,
+        images=len(sheet.images),
+        data=sheet.data,
+        order=_ORDERS[sheet.order],
+        compared=len(apart),
+        differing=sum(value > 1 - _HIT_IOU for value in apart),
+        limit=1 - _HIT_IOU,
     )
 
 
-def _notes(sheet: ContactSheet, tried: int, left_out: int) -> str:
-    notes = []
-    if len(sheet.files) > 1:
-        notes.append(
-            "Disagreement, the number at the right of a name, is 1 − IoU of the files' top boxes, the mean over pairs "
-            "of files: 0 where they are the same box, 1 where they do not meet or only one file has a box. Scores are "
-            "comparable within one method only."
-        )
-    else:
-        notes.append("The number at the right of a name is the score of the top box.")
-    if tried < len(sheet.images):
-        notes.append(
-            "The first images in this order are shown; <code>--images N</code> shows more."
-        )
-    listed = {image.record["image_id"] for image in sheet.images}
-    strangers = len({image_id for file in sheet.files for image_id in file.images} - listed)
-    if strangers:
-        notes.append(f"{strangers} images in the files are not in this data set and not here.")
-    if sheet.records > len(listed):
-        where = "in none of the files" if sheet.files[1:] else "not in the file"
-        notes.append(f"{sheet.records - len(listed)} images of the data set are {where}.")
-    text = f'<p class="soft">{" ".join(notes)}</p>'
-    if left_out:
-        counted = "1 image" if left_out == 1 else f"{left_out} images"
-        text += f'<p class="warning">{counted} could not be read; <a href="#problems">the reasons</a> are at the end.</p>'
-    return text
-
-
-def _names(files: Sequence[ComparedFile]) -> list[str]:
-    if len(files) == 1:
-        return ["top box"]
-    return [
-        f'<span><span class="chip file-{index}">{LETTERS[index]}</span> {escape(Path(file.path).name)}</span>'
-        for index, file in enumerate(files)
-    ]
-
-
-def _file_table(files: Sequence[ComparedFile]) -> str:
-    heads = ("images", "boxes", "without box", "failed")
+def _file_table(files: Sequence[ComparedFile]) -> Markup:
     rows = []
-    for index, file in enumerate(files):
+    for file in files:
         boxes = [len(image.boxes) for image in file.images.values()]
         made = " ".join(str(file.info.get(key, "")) for key in ("method", "backbone")).strip()
         numbers = (len(boxes), sum(boxes), boxes.count(0), len(file.failed))
-        cells = "".join(
-            f'<td class="num seed" data-seed="{head}">{value}</td>'
-            for head, value in zip(heads, numbers, strict=True)
-        )
-        chip = f'<span class="chip file-{index}">{LETTERS[index]}</span> ' if files[1:] else ""
-        rows.append(
-            f'<tr><th scope="row">{chip}{escape(file.path)}<span class="why">{escape(made)}</span></th>{cells}</tr>'
-        )
-    columns = "".join(f'<th scope="col" class="num">{head}</th>' for head in heads)
-    return (
-        f'<div class="scroll"><table class="stack record"><thead><tr><th scope="col">file</th>{columns}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table></div>"
-    )
-
-
-def _problem_section(problems: Mapping[str, str]) -> str:
-    if not problems:
-        return ""
-    return section("problems", "Images that could not be read", fact_table(problems))
+        rows.append({"path": file.path, "made": made, "numbers": numbers})
+    heads = ("images", "boxes", "without box", "failed")
+    return render("sheet/files.html", files=rows, heads=heads, letters=LETTERS)

@@ -4,14 +4,18 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
+from typing import Any
 
-from .page_text import escape
+from markupsafe import Markup
+
+from .rendering import render
 
 WIDTH, HEIGHT = 320, 176
 SMOOTHED_FROM = 15  # lines of more points are drawn pale, with their running mean
 MEAN_OF = 9  # points
 _MOST = 1e300  # of a value; no axis reaches further
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 8, 8, 24
+_PLOT = {"left": _LEFT, "right": WIDTH - _RIGHT, "top": _TOP, "bottom": HEIGHT - _BOTTOM}
 
 Series = Sequence[tuple[float, float]]  # (iteration, value), in order
 
@@ -27,19 +31,19 @@ class Phase:
 
 def chart(
     title: str, series: Mapping[int, Series], phases: Sequence[Phase], iterations: int
-) -> str:
+) -> Markup:
     """The chart of one quantity.
 
     Args:
         title: for screen readers; the page writes it above.
         series: seed -> points; values that are not finite, or too large to be drawn, are left out.
         phases: bands in the background.  iterations: where the axis ends.
-    Returns: an <svg> element; "" if there is no point to draw.
+    Returns: an <svg> element; nothing if there is no point to draw.
     """
     finite = {seed: [p for p in line if abs(p[1]) < _MOST] for seed, line in series.items()}
     values = [value for line in finite.values() for _, value in line]
     if not values:
-        return ""
+        return Markup()
     ticks = nice_ticks(min(0.0, *values), max(values))
     low, high = ticks[0], ticks[-1]
 
@@ -49,34 +53,20 @@ def chart(
     def y(value: float) -> float:
         return _TOP + (high - value) / (high - low) * (HEIGHT - _TOP - _BOTTOM)
 
-    bands = [
-        f'<rect class="phase-{escape(p.name)}" x="{x(p.first):.1f}" y="{_TOP}" '
-        f'width="{x(p.last) - x(p.first):.1f}" height="{HEIGHT - _TOP - _BOTTOM}"/>'
-        for p in phases
-    ]
-    grid = [
-        f'<line class="grid" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y(t):.1f}" y2="{y(t):.1f}"/>'
-        f'<text class="tick" x="{_LEFT - 6}" y="{y(t) + 3.5:.1f}" text-anchor="end">{t:g}</text>'
-        for t in ticks
-    ]
-    axis = [
-        f'<text class="tick" x="{x(at):.1f}" y="{HEIGHT - 7}" text-anchor="{anchor}">{at}</text>'
-        for at, anchor in _iteration_ticks(phases, iterations)
-    ]
-    lines = []
-    for number, line in enumerate(finite.values()):
-        if not line:
-            continue
-        many = len(line) > SMOOTHED_FROM
-        shown = running_mean(line, phases) if many else line
-        raw = _path(line, x, y, "raw") if many else ""
-        dots = "".join(f'<circle cx="{x(i):.1f}" cy="{y(v):.1f}" r="2"/>' for i, v in line)
-        path = _path(shown, x, y, "mid")
-        lines.append(f'<g class="run run-{number % 5}">{raw}{path}{"" if many else dots}</g>')
-    return (
-        f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">'
-        + "".join([*bands, *grid, *axis, *lines])
-        + "</svg>"
+    return render(
+        "shared/chart.html",
+        title=title,
+        width=WIDTH,
+        height=HEIGHT,
+        plot=_PLOT,
+        bands=[(p.name, x(p.first), x(p.last) - x(p.first)) for p in phases],
+        grid=[(y(t), f"{t:g}") for t in ticks],
+        axis=[(x(at), at, anchor) for at, anchor in _iteration_ticks(phases, iterations)],
+        lines=[
+            _drawn(line, number % 5, phases, x, y)
+            for number, line in enumerate(finite.values())
+            if line
+        ],
     )
 
 
@@ -110,11 +100,23 @@ def running_mean(line: Series, phases: Sequence[Phase]) -> list[tuple[float, flo
     return found
 
 
-def _path(
-    line: Series, x: Callable[[float], float], y: Callable[[float], float], style: str
-) -> str:
-    points = " ".join(f"{x(i):.1f},{y(v):.1f}" for i, v in line)
-    return f'<polyline class="{style}" points="{points}"/>'
+def _drawn(
+    line: Series,
+    colour: int,
+    phases: Sequence[Phase],
+    x: Callable[[float], float],
+    y: Callable[[float], float],
+) -> dict[str, Any]:
+    """Return a line as the template takes it: few points with dots, many as a pale line with its running mean."""
+
+    def path(points: Series) -> str:
+        return " ".join(f"{x(i):.1f},{y(v):.1f}" for i, v in points)
+
+    if len(line) > SMOOTHED_FROM:
+        mean = path(running_mean(line, phases))
+        return {"colour": colour, "raw": path(line), "mid": mean, "dots": []}
+    dots = [(x(i), y(v)) for i, v in line]
+    return {"colour": colour, "raw": "", "mid": path(line), "dots": dots}
 
 
 def _iteration_ticks(phases: Sequence[Phase], iterations: int) -> list[tuple[int, str]]:

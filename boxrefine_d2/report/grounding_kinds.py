@@ -45,7 +45,7 @@ class GroundingKind:
         title: of the page.
         before, after: the sources that are compared.
         sources: name -> source, in the order of the table; controls last.
-        story: what was done, a sentence or two, HTML.
+        story: the template that says what was done, in a sentence or two.
         profile: the configuration of the paper.
         phased: whether h learnt in turn with g.
     """
@@ -87,11 +87,7 @@ GROUNDING_KINDS = {
             ),
             **_CONTROLS,
         },
-        story=(
-            "A network <i>g</i> draws a heatmap of a phrase in an image. It learnt from images and phrases alone: CLIP's "
-            "relevance map says where, and how well CLIP matches the phrase with what <i>g</i> shows and hides says "
-            "how much."
-        ),
+        story="grounding/trained.html",
         profile="configs/grounding_train.yaml",
         phased=False,
     ),
@@ -115,10 +111,7 @@ GROUNDING_KINDS = {
             ),
             **_CONTROLS,
         },
-        story=(
-            "A network <i>g</i> draws a heatmap of a phrase in an image. A detector <i>h</i> is fitted to the boxes of "
-            "<i>g</i>'s own heatmaps, and through it <i>g</i> is refined."
-        ),
+        story="grounding/refined.html",
         profile="configs/grounding_refine.yaml",
         phased=True,
     ),

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from tabulate import tabulate
 from torch import Tensor
 
 from boxrefine_d2.data import ImageReadError, load_spec
@@ -164,16 +165,20 @@ def _text(
     names: Sequence[str],
     picture: Path,
 ) -> str:
-    columns = ("norm: mean", "std", "min", "max", "outliers", "cosine", "edges")
+    heads = ("facet", "norm: mean", "std", "min", "max", "outliers", "cosine", "edges")
+    table = [
+        (
+            facet,
+            *(f"{x:.4g}" for x in (row.norm_mean, row.norm_std, row.norm_min, row.norm_max)),
+            f"{row.outliers:.2%}",
+            f"{row.cosine:.3f}",
+            f"{row.edges:.1%}",
+        )
+        for facet, row in rows.items()
+    ]
     lines = [
         f"{settings.backbone}, {settings.method}, {len(names)} images: {', '.join(names)}",
-        f"{'facet':<10}" + "".join(f"{column:>11}" for column in columns),
-    ]
-    for facet, row in rows.items():
-        norms = (row.norm_mean, row.norm_std, row.norm_min, row.norm_max)
-        shares = f"{row.outliers:>11.2%}{row.cosine:>11.3f}{row.edges:>11.1%}"
-        lines.append(f"{facet:<10}" + "".join(f"{norm:>11.4g}" for norm in norms) + shares)
-    lines += [
+        tabulate(table, heads, "plain", disable_numparse=True, colalign=("left", *["right"] * 7)),
         f"outliers: cells whose norm is {OUTLIER_DEVIATIONS:g} robust standard deviations above the image's median",
         f"cosine: mean over pairs of cells; edges: pairs with a cosine above {tau:g}. Near 0 % or 100 % of edges",
         "a rule cannot tell object from background",

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from detectron2.config import CfgNode
+from tabulate import tabulate
 
 import boxrefine_d2
 from boxrefine_d2.errors import UserError
@@ -137,39 +138,45 @@ def detector_titles(rule: str) -> dict[str, str]:
 
 def _detector_block(summary: dict[str, Any]) -> str:
     found, titles = summary["detectors"], detector_titles(summary["rule"])
-    width = max(map(len, titles.values()))
-    lines = [
-        f"Detectors trained on these boxes, {found['steps']} steps, of seed {found['seed']} only; CorLoc, percent",
-        f"{'':{width}}{'CorLoc':>9}{'interval':>18}{'gain':>9}{'interval':>18}{'AP50':>9}",
-    ]
+    rows = []
     for source, title in titles.items():
         scores, gain = found["sources"][cad_source(source)], found["gain"][gain_name(source)]
-        (low, high), (least, most) = scores["corloc"]["ci95"], gain["ci95"]
-        lines.append(
-            f"{title:{width}}{scores['corloc']['mean']:9.1f}{f'[{low:.1f}, {high:.1f}]':>18}"
-            f"{gain['mean']:+9.1f}{f'[{least:+.1f}, {most:+.1f}]':>18}{scores['ap50']:9.1f}"
+        rows.append(
+            (
+                title,
+                f"{scores['corloc']['mean']:.1f}",
+                _interval(scores["corloc"]["ci95"], ".1f"),
+                f"{gain['mean']:+.1f}",
+                _interval(gain["ci95"], "+.1f"),
+                f"{scores['ap50']:.1f}",
+            )
         )
-    return "\n".join(lines)
+    return (
+        f"Detectors trained on these boxes, {found['steps']} steps, of seed {found['seed']} only; CorLoc, percent\n"
+        + _table(rows, ("", "CorLoc", "interval", "gain", "interval", "AP50"))
+    )
 
 
 def _block(name: str, found: dict[str, Any], summary: dict[str, Any]) -> str:
     rule, seeds = summary["rule"], summary["seeds"]
-    width = max(len(label) for label in labels(rule).values())
-    titles = "".join(f"{f'seed {seed}':>10}" for seed in seeds)
-    lines = [
-        f"CorLoc on {name}, {found['images']} images, percent",
-        f"{'':{width}}{'mean':>9}{'interval':>18}{titles}",
-    ]
-    for source, label in labels(rule).items():
-        value = found["corloc"][source]
-        low, high = value["ci95"]
-        each = "".join(f"{x:10.1f}" for x in value["per_seed"])
-        lines.append(f"{label:{width}}{value['mean']:9.1f}{f'[{low:.1f}, {high:.1f}]':>18}{each}")
-    gain = found["gain"][f"{REFINED}_minus_{rule}"]
-    low, high = gain["ci95"]
-    each = "".join(f"{x:+10.1f}" for x in gain["per_seed"])
-    lines.append(f"{'gain':{width}}{gain['mean']:+9.1f}{f'[{low:+.1f}, {high:+.1f}]':>18}{each}")
-    return "\n".join(lines)
+    rows = [_row(label, found["corloc"][source], ".1f") for source, label in labels(rule).items()]
+    rows.append(_row("gain", found["gain"][f"{REFINED}_minus_{rule}"], "+.1f"))
+    heads = ("", "mean", "interval", *(f"seed {seed}" for seed in seeds))
+    return f"CorLoc on {name}, {found['images']} images, percent\n{_table(rows, heads)}"
+
+
+def _row(title: str, value: dict[str, Any], form: str) -> tuple[str, ...]:
+    each = (f"{x:{form}}" for x in value["per_seed"])
+    return (title, f"{value['mean']:{form}}", _interval(value["ci95"], form), *each)
+
+
+def _interval(ends: Sequence[float], form: str) -> str:
+    return f"[{ends[0]:{form}}, {ends[1]:{form}}]"
+
+
+def _table(rows: Sequence[Sequence[str]], heads: Sequence[str]) -> str:
+    sides = ("left", *["right"] * (len(heads) - 1))
+    return tabulate(rows, heads, "plain", disable_numparse=True, colalign=sides)
 
 
 def _of_dataset(runs: Sequence[Run], dataset: str) -> dict[str, Any]:

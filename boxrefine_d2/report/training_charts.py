@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 
+from markupsafe import Markup
+
 from boxrefine_d2.refinement.phases import PhaseSchedule
 
 from .curves import MEAN_OF, Phase, chart
+from .rendering import render
 from .run_folder import FinishedRun, read_metrics
 
 # name in metrics.json -> title, explanation; {f} is the network that is refined
@@ -31,7 +34,9 @@ CHARTS = {
 }
 
 
-def training_charts(runs: Sequence[FinishedRun], network: str = "f", *, phased: bool = True) -> str:
+def training_charts(
+    runs: Sequence[FinishedRun], network: str = "f", *, phased: bool = True
+) -> Markup:
     """A chart for each quantity that the runs logged, and their legend.
 
     Args: network: what the network that learns is called.  phased: whether h learnt in turn with it.
@@ -40,7 +45,7 @@ def training_charts(runs: Sequence[FinishedRun], network: str = "f", *, phased: 
     iterations = runs[0].cfg.SOLVER.MAX_ITER
     schedule = PhaseSchedule.from_config(runs[0].cfg)
     phases = phase_bands(schedule, iterations) if phased else []
-    figures = []
+    charts = []
     for name, texts in CHARTS.items():
         title, why = (text.format(f=network) for text in texts)
         series = {
@@ -49,21 +54,15 @@ def training_charts(runs: Sequence[FinishedRun], network: str = "f", *, phased: 
         }
         drawing = chart(title, series, phases, iterations)
         if drawing:
-            figures.append(
-                f"<figure><figcaption><b>{title}</b> {why}</figcaption>{drawing}</figure>"
-            )
-    seeds = "".join(
-        f'<li class="run-{number % 5}"><i class="bar"></i>seed {run.seed}</li>'
-        for number, run in enumerate(runs)
-    )
-    keys = (
-        f'<li><i class="band"></i>phase refine: {network} learns, h is fixed</li>'
-        "<li>before it, phase detector: h learns</li>"
-    )
-    return (
-        f'<p class="soft small">By iteration; logged every {runs[0].cfg.LOG_PERIOD}. Each value is of one '
-        f"batch; where there are many, they are pale and the line is the running mean of {MEAN_OF}.</p>"
-        f'<ul class="keys">{seeds}{keys if phased else ""}</ul><div class="charts">{"".join(figures)}</div>'
+            charts.append((title, why, drawing))
+    return render(
+        "shared/charts.html",
+        period=runs[0].cfg.LOG_PERIOD,
+        mean_of=MEAN_OF,
+        seeds=[run.seed for run in runs],
+        phased=phased,
+        network=network,
+        charts=charts,
     )
 
 

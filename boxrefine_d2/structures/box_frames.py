@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torchvision.ops import box_convert
 
 
 def mask_to_box(mask: Tensor) -> Tensor:
@@ -75,12 +76,11 @@ def to_xywh(box: Sequence[float]) -> list[float]:
 def normalise(boxes: Tensor, size: tuple[int, int]) -> Tensor:
     """(..., 4) XYXY in pixels of an image of `size` (H, W) to (cx, cy, w, h) in [0, 1]."""
     scaled = boxes / boxes.new_tensor([size[1], size[0], size[1], size[0]])
-    (x1, y1), (x2, y2) = scaled[..., :2].unbind(-1), scaled[..., 2:].unbind(-1)
-    return torch.stack([(x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1], dim=-1)
+    converted: Tensor = box_convert(scaled, "xyxy", "cxcywh")
+    return converted
 
 
 def to_xyxy(boxes: Tensor, size: tuple[int, int] = (1, 1)) -> Tensor:
     """(..., 4) normalised (cx, cy, w, h) to XYXY in pixels of `size` (H, W); the default stays in [0, 1]."""
-    centre, half = boxes[..., :2], boxes[..., 2:] / 2
-    corners = torch.cat([centre - half, centre + half], dim=-1)
+    corners: Tensor = box_convert(boxes, "cxcywh", "xyxy")
     return corners * boxes.new_tensor([size[1], size[0], size[1], size[0]])

@@ -12,7 +12,8 @@ from boxrefine_d2.config import boxrefine_cfg
 from boxrefine_d2.data import load_spec
 from boxrefine_d2.data.mappers.phrase import QueryMapper
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.report.grounding_cards import phrase_cards, point_drawing
+from boxrefine_d2.report.drawing import drawn_point
+from boxrefine_d2.report.grounding_cards import phrase_cards
 from boxrefine_d2.report.grounding_kinds import GROUNDING_KINDS
 from boxrefine_d2.report.grounding_page import _verdict, write_grounding_page
 from boxrefine_d2.report.grounding_pictures import (
@@ -23,7 +24,7 @@ from boxrefine_d2.report.grounding_pictures import (
     phrase_examples,
 )
 from boxrefine_d2.report.grounding_run import GroundingRun, PhraseHits, read_grounding_run
-from boxrefine_d2.report.tables import number
+from boxrefine_d2.report.rendering import number
 from boxrefine_d2.training.jobs import trainer_for
 from boxrefine_d2.training.results_file import write_results
 from boxrefine_d2.training.setup import setup
@@ -139,18 +140,19 @@ def test_the_training_is_drawn_as_it_was(written, run):
 
 
 def test_the_tables_have_both_accuracies_of_every_source(written, run):
-    tables = re.findall(r'<table class="stack record accuracy">(.*?)</table>', written)
+    tables = re.findall(r'(?s)<table class="stack record accuracy">(.*?)</table>', written)
     assert len(tables) == 2
     for dataset, table in zip(DATASETS, tables, strict=True):
         found = run.results["datasets"][dataset]
         counts = found["phrases"]
         assert f"{counts['evaluated']} phrases of {counts['images']} images" in table
         rows = {}
-        for row in re.findall(r"<tr.*?</tr>", table)[1:]:
-            cells = re.findall(r'<td class="num seed" data-seed="(.*?)">(.*?)</td>', row)
+        for row in re.findall(r"(?s)<tr.*?</tr>", table)[1:]:
+            cells = re.findall(r'(?s)<td class="num seed" data-seed="(.*?)">(.*?)</td>', row)
             title = re.sub(r"<span.*?</span>", "", re.findall(r"<th.*?>(.*?)</th>", row)[0])
             rows[unescape(title)] = {
-                head: re.sub(r'.*class="big">([−+\d.]+)<.*', r"\1", text) for head, text in cells
+                head: re.sub(r'(?s).*class="big">([−+\d.]+)<.*', r"\1", text)
+                for head, text in cells
             }
         sources = run.kind.sources
         assert set(rows) == {source.title for source in sources.values()} | {"gain, points"}
@@ -182,7 +184,7 @@ def test_badges_say_what_the_run_recorded(written, run):
             for metric, of in hits.items()
         }
         found = {}
-        for card in re.findall(r"<article.*?</article>", text):
+        for card in re.findall(r"(?s)<article.*?</article>", text):
             phrase = re.findall(r"<h3>“(.*?)”</h3>", card)[0]
             file = re.findall(r'small file">(.*?)</p>', card)[0]
             found[file, phrase] = re.findall(r'class="badge c-.*?>(.*?)</span>', card)
@@ -369,8 +371,8 @@ def test_a_heatmap_is_stretched_and_a_constant_one_is_dark():
 
 def test_a_point_at_the_border_is_drawn_whole():
     middle, corner = (
-        point_drawing("before", point, (40, 30), half=3.0) for point in ((20, 10), (39, 0))
+        drawn_point("before", point, (40, 30), half=3.0).path for point in ((20, 10), (39, 0))
     )
-    assert 'd="M20.5,7.5L23.5,10.5L20.5,13.5L17.5,10.5Z' in middle
-    assert 'd="M37.0,0.0L40.0,3.0L37.0,6.0L34.0,3.0Z' in corner
-    assert point_drawing("after", (20, 10), (40, 30), half=3.0) != middle
+    assert middle.startswith("M20.5,7.5L23.5,10.5L20.5,13.5L17.5,10.5Z")
+    assert corner.startswith("M37.0,0.0L40.0,3.0L37.0,6.0L34.0,3.0Z")
+    assert drawn_point("after", (20, 10), (40, 30), half=3.0).path != middle

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,8 +16,8 @@ from boxrefine_d2.report.contact_sheet import load_sheet, write_contact_sheet
 from boxrefine_d2.report.detector_section import detector_section
 from boxrefine_d2.report.grounding_cards import phrase_cards
 from boxrefine_d2.report.grounding_kinds import GROUNDING_KINDS
-from boxrefine_d2.report.page_text import escape
 from boxrefine_d2.report.pictures import Example
+from boxrefine_d2.report.rendering import render
 
 from .parsed_page import Page
 from .test_grounding_page import example as phrase_example
@@ -43,11 +44,20 @@ def check(text, times=1):
     return page
 
 
+def shown(text):
+    """A text in the cell of a table, as it is written there."""
+    return re.search("(?s)<td>(.*)</td>", render("shared/facts.html", facts={"name": text}))[1]
+
+
 def test_a_text_is_shown_as_it_is():
-    assert escape("a <b> & \"c\" 'd'") == "a &lt;b&gt; &amp; &quot;c&quot; &#x27;d&#x27;"
-    assert escape("\x00\x1b\u202e\ud800\udce9") == r"\x00\x1b\u202e\ud800\xe9"
-    assert escape("Ärger 中 שלום") == "Ärger 中 שלום"
-    assert escape(["<"]) == "[&#x27;&lt;&#x27;]"
+    assert shown("a <b> & \"c\" 'd'") == "a &lt;b&gt; &amp; &#34;c&#34; &#39;d&#39;"
+    assert shown("\x00\x1b\u202e\ud800\udce9") == r"\x00\x1b\u202e\ud800\xe9"
+    assert shown("Ärger 中 שלום") == "Ärger 中 שלום"
+    assert shown(["<"]) == "[&#39;&lt;&#39;]"
+
+
+def test_what_a_template_gave_goes_into_another_as_it_is():
+    assert shown(render("shared/facts.html", facts={})).startswith('<table class="facts">')
 
 
 @pytest.mark.parametrize("files", [1, 2])
@@ -110,9 +120,13 @@ def test_the_card_of_a_phrase():
 
 
 def test_every_page_escapes_in_one_way():
-    """The standard library's escape leaves bytes that are no text, on which a page cannot be written."""
-    folder = os.path.dirname(boxrefine_d2.report.__file__)
-    for name in os.listdir(folder):
-        if name.endswith(".py") and name != "page_text.py":
-            with open(os.path.join(folder, name), encoding="utf-8") as file:
-                assert not re.search(r"(import|from) html\b", file.read()), name
+    """Markup is in templates alone, where all values are escaped; one function says that a text is markup."""
+    folder = Path(boxrefine_d2.report.__file__).parent
+    templates = list(folder.glob("templates/**/*.html"))
+    assert len(templates) > 20
+    for path in templates:
+        assert not re.search(r"\|\s*safe|autoescape", path.read_text(encoding="utf-8")), path
+    for path in folder.glob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"</\w|(import|from) html\b", text), path
+        assert path.name == "rendering.py" or not re.search(r"Markup\([^)]", text), path

@@ -12,7 +12,8 @@ from boxrefine_d2.report import (
     write_page,
 )
 from boxrefine_d2.report.page import _verdict
-from boxrefine_d2.report.tables import headline_table, number
+from boxrefine_d2.report.rendering import number
+from boxrefine_d2.report.tables import headline_table
 
 from .parsed_page import Page
 

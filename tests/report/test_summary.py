@@ -46,11 +46,11 @@ def test_table(two_runs):
     lines = summary_table(summarise(two_runs)).splitlines()
     assert lines[0] == "CorLoc on scenes:val+first=4, 4 images, percent"
     assert lines[1].split() == ["mean", "interval", "seed", "0", "seed", "1"]
-    assert lines[2].startswith("LOST before     50.0      [0.0, 100.0]")
+    assert lines[2].split()[:5] == ["LOST", "before", "50.0", "[0.0,", "100.0]"]
     assert lines[3].split()[:4] == ["h,", "best", "box", "12.5"]
-    assert lines[4].endswith("75.0      50.0")
+    assert lines[4].split()[-2:] == ["75.0", "50.0"]
     assert lines[5].startswith("gain")
-    assert lines[5].endswith("+25.0      +0.0")
+    assert lines[5].split()[-2:] == ["+25.0", "+0.0"]
     assert "images and seeds" in lines[-1]
     assert "one seed" in summary_table(summarise(two_runs[:1])).splitlines()[-1]
     assert len({len(line) for line in lines[1:6]}) == 1
