@@ -10,7 +10,7 @@ PIP := $(PY) -m pip --disable-pip-version-check --quiet
 STAMP := $(VENV)/.boxrefine_d2_stamp
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: setup lint format test demo bench fuzz clean distclean
+.PHONY: setup lint format test docs demo bench fuzz clean distclean
 .DELETE_ON_ERROR:
 
 setup: $(STAMP)
@@ -41,6 +41,11 @@ format: $(STAMP)
 test: lint
 	$(ONE_THREAD) $(PY) -m pytest --numprocesses $(TEST_JOBS)
 
+# Needs no network; a warning is an error.
+docs: $(STAMP)
+	$(PY) -m sphinx -b html -W --keep-going -q docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
 demo: $(STAMP)
 	$(PY) tools/run_demo.py --detectors --seeds 0,1,2
 
@@ -52,7 +57,7 @@ fuzz: $(STAMP)
 	$(ONE_THREAD) $(PY) -m fuzz.run --seed $(FUZZ_SEED) --minutes $(FUZZ_MINUTES) --jobs $(TEST_JOBS)
 
 clean:
-	rm -rf build dist output *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf build dist docs/_build output *.egg-info .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 distclean: clean

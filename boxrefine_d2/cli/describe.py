@@ -19,6 +19,7 @@ from boxrefine_d2.grounding.grounding_command import (
     named_files,
     squeezed_sample,
 )
+from boxrefine_d2.networks.command_line import DEVICE_HELP
 from boxrefine_d2.networks.device import default_device
 from boxrefine_d2.structures import DescribedObject, to_xywh
 
@@ -52,7 +53,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--config-file", type=user_name, default=SMALL, metavar="FILE", help="networks and settings"
     )
-    parser.add_argument("--device", default=default_device())
+    parser.add_argument("--device", default=default_device(), help=DEVICE_HELP)
     parser.add_argument(
         "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help=SET_HELP
     )

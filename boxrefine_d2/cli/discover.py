@@ -20,6 +20,8 @@ EXAMPLES = (
     "boxrefine discover --method maskcut --set crf=false --data coco:labels.json:images --output masks.json",
 )
 
+NUM_WORKERS_HELP = "processes that decode images; default: the number of cores, at most 4"
+
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
@@ -34,7 +36,10 @@ def parser() -> argparse.ArgumentParser:
     add_network_arguments(parser, defaults.backbone, defaults.max_side)
     parser.add_argument("--batch-size", type=int, default=defaults.batch_size, metavar="B")
     parser.add_argument("--precision", default=defaults.precision, choices=PRECISIONS)
-    parser.add_argument("--num-workers", type=int, default=min(4, os.cpu_count() or 1), metavar="W")
+    workers = min(4, os.cpu_count() or 1)
+    parser.add_argument(
+        "--num-workers", type=int, default=workers, metavar="W", help=NUM_WORKERS_HELP
+    )
     parser.add_argument(
         "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="k_patches=50"
     )

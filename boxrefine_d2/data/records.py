@@ -27,13 +27,13 @@ Record = dict[str, Any]
 class LoadedDataset:
     """Records and what is known about all of them together.
 
-    category_names: names in the order of `category_id`; empty for data without labels.
-    category_ids:   the source's own id of each category, in the same order.
-    labelled:       whether the records have `annotations`.
-    corloc_rounds_boxes: whether the data set's CorLoc protocol rounds ground-truth coordinates to
-                    integers, ties to even (COCO20k). The boxes here are never rounded, because
-                    average precision is not.
-    other_files:    suffix -> how many files beside the images are not read, of a folder that was searched.
+    Attributes:
+        category_names: names in the order of `category_id`; empty for data without labels.
+        category_ids: the source's own id of each category, in the same order.
+        labelled: whether the records have `annotations`.
+        corloc_rounds_boxes: whether the data set's CorLoc protocol rounds ground-truth coordinates to integers, ties to
+            even (COCO20k). The boxes here are never rounded, because average precision is not.
+        other_files: suffix -> how many files beside the images are not read, of a folder that was searched.
     """
 
     records: list[Record]

@@ -47,7 +47,7 @@ _PURPOSE = {
     "opencv": "comparisons with published code, in the tests",
     "pretrain": "training a network without labels",
 }
-_NOT_FOR_USERS = ("dev",)
+_NOT_FOR_USERS = ("dev", "docs")
 
 
 def required_findings() -> list[Finding]:

@@ -172,7 +172,11 @@ def test_each_extra_that_is_not_there_is_named_with_its_purpose_and_its_fix(hide
 
 
 def test_extras_come_from_the_metadata(monkeypatch):
-    lines = ['pydensecrf>=1.0; extra == "crf"', 'ruff; extra == "dev"']
+    lines = [
+        'pydensecrf>=1.0; extra == "crf"',
+        'ruff; extra == "dev"',
+        'furo; extra == "docs"',
+    ]
     monkeypatch.setattr(metadata, "requires", lambda name: lines)
     monkeypatch.setitem(sys.modules, "pydensecrf", None)
     findings = by_name(optional_findings())

@@ -13,9 +13,18 @@ from boxrefine_d2.training.setup import load_config
 ROOT = Path(__file__).parents[2]
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 FOLDERS = ("docs", "datasets", "boxrefine_d2")
+BUILT = ROOT / "docs" / "_build"
 PAGES = sorted(
-    {*ROOT.glob("*.md"), *(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.md"))}
+    page
+    for page in {
+        *ROOT.glob("*.md"),
+        *(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.md")),
+    }
+    if not page.is_relative_to(BUILT)
 )
+WITH_COMMANDS = [ROOT / "README.md", *sorted((ROOT / "docs/guides").glob("*.md"))]
+# alone, with variables before it, or started by torchrun
+COMMAND = re.compile(r"^(?:[A-Z_]+=\S+ |torchrun .*)*boxrefine (.+)")
 
 
 def headings(page: Path) -> set[str]:
@@ -49,8 +58,9 @@ def test_every_page_is_linked_from_the_readme_or_from_a_page():
         for target in LINK.findall(page.read_text())
         if "://" not in target
     }
-    for page in set((ROOT / "docs").rglob("*.md")):
-        assert page.resolve() in linked, page
+    for page in PAGES:
+        if page.is_relative_to(ROOT / "docs"):
+            assert page.resolve() in linked, page
 
 
 def test_verbs_that_the_pages_name_are_there():
@@ -60,15 +70,16 @@ def test_verbs_that_the_pages_name_are_there():
             assert verb in first_words, f"{page.name}: boxrefine {verb}"
 
 
-def test_the_commands_of_the_readme_are_accepted():
+@pytest.mark.parametrize("page", WITH_COMMANDS, ids=lambda path: path.name)
+def test_the_commands_of_a_page_are_accepted(page):
     """Each is parsed by its verb, and its configuration is read."""
-    blocks = re.findall(
-        r"^```\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL
-    )
-    lines = "".join(blocks).replace("\\\n", " ").splitlines()
-    commands = [shlex.split(line, comments=True) for line in lines if line.startswith("boxrefine ")]
-    assert len(commands) >= 5
-    for _, verb, *words in commands:
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    commands = "".join(text for language, text in blocks if language in ("", "sh"))
+    lines = commands.replace("\\\n", " ").splitlines()
+    found = [COMMAND.search(line) for line in lines]
+    commands = [shlex.split(command[1], comments=True) for command in found if command]
+    assert commands
+    for verb, *words in commands:
         args = import_module(f"boxrefine_d2.cli.{VERBS[verb][0]}").parser().parse_args(words)
         if verb == "train":
             load_config(args.config_file, args.opts)
