@@ -15,7 +15,7 @@ from torch import Tensor
 from boxrefine_d2.errors import UserError, check_choice
 from boxrefine_d2.evaluation.sources import BEFORE, REFINED
 from boxrefine_d2.evaluation.sources import DETECTOR as DETECTOR_SOURCE
-from boxrefine_d2.networks.recurring import Row, input_names, pair_names
+from boxrefine_d2.networks.recurring import OncePerInput, input_names, pair_names
 from boxrefine_d2.networks.text_heatmap import TextHeatmap, build_heatmap
 from boxrefine_d2.refinement import MapDetector
 from boxrefine_d2.refinement.criterion import OBJECT
@@ -77,6 +77,7 @@ class GroundingRefiner(PhasedRefiner, HeatmapModel):
             shuffle_boxes=shuffle_boxes,
             reference_targets=reference_targets,
         )
+        self.lessons = OncePerInput(self.heatmaps_of)
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
@@ -104,17 +105,14 @@ class GroundingRefiner(PhasedRefiner, HeatmapModel):
         """
         if not self.training:
             return self.answer(batched_inputs)
-        images = self.pictures(batched_inputs)
-        phrases = [x["phrase"] for x in batched_inputs]
         if self.phase == DETECTOR:
-            heatmaps = self._fixed_heatmaps(batched_inputs, images, phrases)
+            heatmaps = self._lessons_of(batched_inputs)
             targets = self.for_h(self._targets_of(heatmaps))
             return self.map_detector.criterion(self._predict(heatmaps), targets)
-        text = self._targets.text(phrases)
+        images = self.pictures(batched_inputs)
+        text = self._targets.text([x["phrase"] for x in batched_inputs])
         heatmaps = self.learnt_heatmaps(images, text)
-        with torch.no_grad():
-            theirs = self.reference_network(images, text) if self.reference_targets else heatmaps
-            targets = self._targets_of(theirs.detach(), unite=True)
+        targets = self._targets_of(self._teacher(heatmaps, images, text), unite=True)
         losses = self.map_detector.criterion(self._predict(heatmaps), targets)
         return losses | self.text_losses(batched_inputs, images, heatmaps)
 
@@ -122,20 +120,19 @@ class GroundingRefiner(PhasedRefiner, HeatmapModel):
         """Of h, which reads (B, 1, S, S) as a picture of three equal channels."""
         return self.map_detector.predict(heatmaps.expand(-1, 3, -1, -1))
 
-    @torch.no_grad()
-    def _fixed_heatmaps(
-        self, batched_inputs: list[dict[str, Any]], images: Tensor, phrases: list[str]
-    ) -> Tensor:
-        """(B, 1, S, S) while g stands still; of inputs that come back it is computed once."""
-
-        def compute(pairs: Sequence[tuple[Tensor, str]]) -> list[Row]:
-            of_pairs = torch.stack([image for image, _ in pairs])
-            text = self._targets.text([phrase for _, phrase in pairs])
-            return [(heatmap,) for heatmap in self.learnt_heatmaps(of_pairs, text)]
-
+    def _lessons_of(self, batched_inputs: Sequence[dict[str, Any]]) -> Tensor:
+        """Return the heatmaps that h reads while g stands still, (B, 1, S, S)."""
+        phrases = [x["phrase"] for x in batched_inputs]
         names = pair_names(input_names(batched_inputs), phrases)
-        rows = self.fixed_maps.batch(names, list(zip(images, phrases, strict=True)), compute)
-        return torch.stack([row for (row,) in rows])
+        return torch.stack([row for (row,) in self.lessons(batched_inputs, names)])
+
+    @torch.no_grad()
+    def _teacher(self, heatmaps: Tensor, images: Tensor, text: Tensor) -> Tensor:
+        """Return the heatmaps (B, 1, S, S) whose boxes are the targets while g learns, without gradient."""
+        if not self.reference_targets:
+            return heatmaps.detach()
+        theirs: Tensor = self.reference_network(images, text)
+        return theirs
 
     @torch.no_grad()
     def _targets_of(self, heatmaps: Tensor, *, unite: bool = False) -> list[Tensor]:

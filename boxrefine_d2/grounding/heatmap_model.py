@@ -20,7 +20,7 @@ from boxrefine_d2.language.clip import Clip, check_phrase
 from boxrefine_d2.language.localisation_losses import LocalisationLosses
 from boxrefine_d2.language.phrase_targets import PhraseTargets
 from boxrefine_d2.language.relevance import relevance_maps
-from boxrefine_d2.networks.recurring import input_names
+from boxrefine_d2.networks.recurring import Row, input_names
 from boxrefine_d2.networks.text_heatmap import TextHeatmap, build_heatmap
 from boxrefine_d2.structures import DescribedObject, PhraseLocalisation
 
@@ -117,6 +117,13 @@ class HeatmapModel(nn.Module):
         with self._mixed():
             heatmaps: Tensor = self.map_network(images, text).float()
             return heatmaps
+
+    @torch.no_grad()
+    def heatmaps_of(self, batched_inputs: Sequence[dict[str, Any]]) -> list[Row]:
+        """Return (the heatmap (1, S, S),) of each input with its phrase, of a g that stands still."""
+        text = self._targets.text([x["phrase"] for x in batched_inputs])
+        heatmaps = self.learnt_heatmaps(self.pictures(batched_inputs), text)
+        return [(heatmap,) for heatmap in heatmaps]
 
     def _mixed(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast)

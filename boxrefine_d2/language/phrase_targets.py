@@ -5,7 +5,7 @@ from collections.abc import Hashable, Sequence
 import torch
 from torch import Tensor
 
-from boxrefine_d2.networks.recurring import RecurringInputs, Row, pair_names
+from boxrefine_d2.networks.recurring import OncePerInput, Row, pair_names
 
 from .clip import Clip
 from .relevance import relevance_grids, stretched
@@ -22,15 +22,12 @@ class PhraseTargets:
     def __init__(self, clip: Clip, start_layer: int):
         self._clip = clip
         self._start_layer = start_layer
-        self._texts = RecurringInputs(TEXT_BYTES)
-        self._grids = RecurringInputs()
+        self._texts = OncePerInput(self._texts_of, TEXT_BYTES)
+        self._grids = OncePerInput(self._grids_of)
 
     def text(self, phrases: Sequence[str]) -> Tensor:
         """(P, D) of length 1. Raises: UserError for an empty phrase."""
-        rows = self._texts.rows(
-            phrases, phrases, lambda phrase: (self._clip.encode_text([phrase])[0],)
-        )
-        return torch.stack([row for (row,) in rows])
+        return torch.stack([row for (row,) in self._texts(phrases, phrases)])
 
     def relevance(
         self,
@@ -46,8 +43,11 @@ class PhraseTargets:
         """
         names = pair_names(image_names or [None] * len(images), phrases)
         pairs = list(zip(images, phrases, strict=True))
-        rows = self._grids.batch(names, pairs, self._grids_of)
-        return stretched(torch.stack([row for (row,) in rows]), self._clip.side)
+        grids = torch.stack([row for (row,) in self._grids(pairs, names)])
+        return stretched(grids, self._clip.side)
+
+    def _texts_of(self, phrases: Sequence[str]) -> list[Row]:
+        return [(text,) for text in self._clip.encode_text(phrases)]
 
     def _grids_of(self, pairs: Sequence[tuple[Tensor, str]]) -> list[Row]:
         images = torch.stack([image for image, _ in pairs])

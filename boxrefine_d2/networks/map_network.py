@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.structures import FeatureMap
 
+from .padding import normalise_and_pad
 from .weights import SourcedNetwork
 
 Kind = TypeVar("Kind", bound=nn.Module)
@@ -122,6 +123,15 @@ class MapNetwork(RefinableNetwork, ABC):
             image_sizes: (H, W) of each image before padding; the padded size when not given.
         Raises: ValueError for another facet or another size.
         """
+
+    def prepare(self, images: Sequence[Tensor]) -> Tensor:
+        """Return the input (B, 3, H', W'), normalised and padded as the network wants it, on its device.
+
+        Args: images: (3, H, W) RGB in [0, 255], of any number type, whose padded sizes are equal.
+        Raises: ValueError if the padded sizes differ.
+        """
+        device = next(self.parameters()).device
+        return normalise_and_pad(images, self.stride, self.padding, device)
 
     def share(self, images: Tensor) -> Tensor:
         """Return what the network and its frozen copy have in common of (B, 3, H, W), computed once for both."""

@@ -8,7 +8,6 @@ from boxrefine_d2.errors import UserError
 from boxrefine_d2.structures import FeatureMap
 
 from .map_network import MapNetwork
-from .padding import normalise_and_pad
 
 
 class NotFiniteMapError(UserError):
@@ -27,10 +26,8 @@ def read_map(images: Sequence[Tensor], network: MapNetwork, facet: str) -> Featu
 
     Raises: NotFiniteMapError if a number in it is not finite: no rule would notice.
     """
-    device = next(network.parameters()).device
     sizes = [(image.shape[-2], image.shape[-1]) for image in images]
-    inputs = normalise_and_pad(images, network.stride, network.padding, device)
-    features: FeatureMap = network(inputs, facet, image_sizes=sizes)
+    features: FeatureMap = network(network.prepare(images), facet, image_sizes=sizes)
     finite = features.data.isfinite().flatten(1).all(dim=1)
     if not finite.all():
         raise NotFiniteMapError((~finite).nonzero().flatten().tolist(), len(images))

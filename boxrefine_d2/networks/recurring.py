@@ -1,8 +1,8 @@
 """Results for inputs that come back unchanged, computed once."""
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from cachetools import FIFOCache
 from torch import Tensor
@@ -13,50 +13,41 @@ T = TypeVar("T")
 CACHE_BYTES = 256 * 2**20
 
 
-class RecurringInputs:
-    """Keeps what a fixed network made of each input, up to a number of bytes; the oldest go first.
+class OncePerInput(Generic[T]):
+    """A function of inputs that keeps its row of each input that comes back, up to a number of bytes; the oldest go first.
 
-    An input is always computed alone, so that no number depends on the batch that came first: a resumed run gets the
-    same bits.
+    An input with a name is always computed alone, so that no number depends on the batch that came first: a resumed run
+    gets the same bits.
+
+    Attributes: function: what is wrapped, inputs to one row each. Its rows may not change, or `forget` must be called.
     """
 
-    def __init__(self, limit_bytes: int = CACHE_BYTES):
+    def __init__(
+        self, function: Callable[[Sequence[T]], Sequence[Row]], limit_bytes: int = CACHE_BYTES
+    ):
+        self.function = function
         self._rows: FIFOCache[Hashable, Row] = FIFOCache(limit_bytes, getsizeof=_size)
 
-    def clear(self) -> None:
-        """Forgets all, when the network has changed."""
-        self._rows.clear()
+    def __call__(self, inputs: Sequence[T], names: Sequence[Hashable | None]) -> list[Row]:
+        """Return one row an input.
 
-    def rows(
-        self,
-        names: Iterable[Hashable],
-        inputs: Iterable[T],
-        compute: Callable[[T], Row],
-    ) -> list[Row]:
-        """One row an input; `compute` makes the row of an input whose name is new."""
-        found = []
-        for name, thing in zip(names, inputs, strict=True):
-            row = self._rows.get(name)
-            if row is None:
-                row = compute(thing)
-                with suppress(ValueError):  # it alone is above the limit
-                    self._rows[name] = row
-            found.append(row)
-        return found
-
-    def batch(
-        self,
-        names: Sequence[Hashable | None],
-        inputs: Sequence[T],
-        compute: Callable[[Sequence[T]], list[Row]],
-    ) -> list[Row]:
-        """Return one row an input; `compute` makes the rows of several inputs.
-
-        Where an input has no name, all are computed together, and nothing is kept.
+        Args: names: of the inputs. Where one is None, all are computed together, and nothing is kept.
         """
         if any(name is None for name in names):
-            return compute(inputs)
-        return self.rows(names, inputs, lambda one: compute([one])[0])
+            return list(self.function(inputs))
+        return [self._row(name, one) for name, one in zip(names, inputs, strict=True)]
+
+    def forget(self) -> None:
+        """Drop all rows: the function has changed."""
+        self._rows.clear()
+
+    def _row(self, name: Hashable, one: T) -> Row:
+        row = self._rows.get(name)
+        if row is None:
+            [row] = self.function([one])
+            with suppress(ValueError):  # it alone is above the limit
+                self._rows[name] = row
+        return row
 
 
 def input_names(batched_inputs: Sequence[dict[str, Any]]) -> list[Hashable | None]:

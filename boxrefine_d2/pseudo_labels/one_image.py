@@ -4,14 +4,14 @@ from typing import Any
 
 import torch
 
+from boxrefine_d2.data.mappers import ImageMapper, SqueezedImageMapper, WholeImageMapper
 from boxrefine_d2.discovery import build_rule
-from boxrefine_d2.discovery.rule import ObservingRule
+from boxrefine_d2.discovery.rule import DiscoveryRule, ObservingRule
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.networks import build_backbone, read_map
 from boxrefine_d2.networks.device import check_device, precision_of
 
 from .finishing import annotations_of, grid_masks
-from .run import image_mapper
 from .settings import DiscoverySettings
 
 
@@ -42,3 +42,10 @@ def discover_image(
     features = read_map([sample["image"]], backbone, facet)
     [boxes] = rule(features)
     return annotations_of(image, grid_masks(sample, boxes, features, steps), steps)
+
+
+def image_mapper(settings: DiscoverySettings, rule: DiscoveryRule) -> ImageMapper:
+    """How the rule's network gets its image: squeezed to a square, or whole, reduced above `max_side`."""
+    if rule.input_side:
+        return SqueezedImageMapper(rule.input_side)
+    return WholeImageMapper(settings.max_side)

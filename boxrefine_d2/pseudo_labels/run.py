@@ -15,7 +15,6 @@ from detectron2.utils import comm
 from boxrefine_d2.data.dataset_spec import files_of_spec, load_spec
 from boxrefine_d2.data.frames import with_pixel_sizes
 from boxrefine_d2.data.loaders import UnreadableImage, WholeImageLoader
-from boxrefine_d2.data.mappers import ImageMapper, SqueezedImageMapper, WholeImageMapper
 from boxrefine_d2.data.records import Record
 from boxrefine_d2.discovery import build_rule
 from boxrefine_d2.discovery.rule import DiscoveryRule, ObservingRule
@@ -30,6 +29,7 @@ from .finishing import finisher, grid_masks
 from .finite_maps import read_finite_maps
 from .journal import Entry, Journal
 from .observing import observe
+from .one_image import image_mapper
 from .planning import failure, plan_batches
 from .settings import DiscoverySettings
 from .sharing import Share, claim
@@ -102,13 +102,6 @@ def _check_device(device: str, precision: str) -> None:
         logger.warning(
             "bf16 is fast on CPUs with instructions for it (AVX512-BF16, AMX); on others fp32 is many times faster"
         )
-
-
-def image_mapper(settings: DiscoverySettings, rule: DiscoveryRule) -> ImageMapper:
-    """How the rule's network gets its image: squeezed to a square, or whole, reduced above `max_side`."""
-    if rule.input_side:
-        return SqueezedImageMapper(rule.input_side)
-    return WholeImageMapper(settings.max_side)
 
 
 @torch.no_grad()

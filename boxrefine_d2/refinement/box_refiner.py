@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from detectron2.config import CfgNode, configurable
 from detectron2.modeling import META_ARCH_REGISTRY
+from detectron2.structures import Instances
 from detectron2.utils.events import get_event_storage
 from torch import Tensor
 from torchvision.ops import box_iou
@@ -19,13 +20,13 @@ from boxrefine_d2.discovery.rule import DiscoveryRule, ObservingRule
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.evaluation.sources import REFINED
 from boxrefine_d2.networks import build_backbone
-from boxrefine_d2.networks.map_network import MapNetwork
-from boxrefine_d2.networks.padding import normalise_and_pad
-from boxrefine_d2.networks.recurring import RecurringInputs, Row, input_names
-from boxrefine_d2.structures import FeatureMap, normalise, to_xyxy
+from boxrefine_d2.networks.map_network import MapNetwork, Reading
+from boxrefine_d2.networks.recurring import OncePerInput, input_names
+from boxrefine_d2.structures import PseudoBoxes, to_xyxy
 
 from .criterion import OBJECT
 from .drift import relative_shift
+from .lessons import FrozenFeatures, Lessons, boxes_of, given_boxes
 from .map_detector import MapDetector, to_instances
 from .map_inputs import MapInput, build_map_input
 from .phased_refiner import DETECTOR, PhasedRefiner
@@ -74,7 +75,6 @@ class BoxRefiner(PhasedRefiner):
         self.map_input = map_input
         self.preservation = preservation
         self.square_size = square_size
-        self._of_reference = RecurringInputs()
         self.start_phases(
             map_network,
             map_detector,
@@ -83,6 +83,12 @@ class BoxRefiner(PhasedRefiner):
             reference_batch_statistics=reference_batch_statistics,
             head_alone=head_alone,
         )
+        reference = self.reference_network
+        lessons = Lessons(
+            map_network, discovery, map_input, reference if reference_targets else None
+        )
+        frozen = FrozenFeatures(reference, discovery, preservation, with_boxes=reference_targets)
+        self.lessons, self._frozen = OncePerInput(lessons), OncePerInput(frozen)
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
@@ -126,74 +132,48 @@ class BoxRefiner(PhasedRefiner):
         if not self.training:
             return self.inference(batched_inputs)
         if self.phase == DETECTOR:
-            pictures, targets = self._fixed_maps(batched_inputs)
+            pictures, targets = self._lessons_of(batched_inputs)
             return self._losses_of_h(pictures, self.for_h(targets))
-        shared = self.map_network.share(self._batch(batched_inputs))
+        shared = self.map_network.share(self._prepared(batched_inputs))
         reading = self.map_network.read(shared)
-        held, theirs = self._of_frozen_copy(shared, batched_inputs)
-        targets = _given_boxes(batched_inputs, self.device) or theirs or self._boxes(reading.map)
+        held, theirs = self._frozen_features(shared, batched_inputs)
+        given = given_boxes(batched_inputs, shared.device)
+        targets = given or theirs or boxes_of(self.discovery, reading.map)
         losses = self._losses_of_h(self.map_input(reading), targets)
         if held is not None:
             losses["loss_preservation"] = self.preservation(reading, held)
         return losses
 
+    def _lessons_of(self, batched_inputs: Sequence[dict[str, Any]]) -> tuple[Tensor, list[Tensor]]:
+        """Return what h reads while f stands still, (B, 3, H, W), and the boxes that it learns, normalised."""
+        rows = self.lessons(batched_inputs, input_names(batched_inputs))
+        pictures, targets = zip(*rows, strict=True)
+        return torch.stack(pictures), list(targets)
+
+    def _frozen_features(
+        self, shared: Tensor, batched_inputs: Sequence[dict[str, Any]]
+    ) -> tuple[Tensor | None, list[Tensor] | None]:
+        """Return what is held of the frozen copy, and its boxes where they are the targets; None for what is not wanted."""
+        if not (self.preservation.weight or self.reference_targets):
+            return None, None
+        # the statistics of a batch are of all its images
+        by_batch = self.reference_network.training
+        names = [None] * len(shared) if by_batch else input_names(batched_inputs)
+        held, boxes = zip(*self._frozen(list(shared), names), strict=True)
+        return (
+            torch.stack(held) if self.preservation.weight else None,
+            list(boxes) if self.reference_targets else None,
+        )
+
     def _losses_of_h(self, pictures: Tensor, targets: list[Tensor]) -> dict[str, Tensor]:
-        """The losses of h's boxes on (B, 3, H, W), which teach h, or f behind the pictures."""
+        """Return the losses of h's boxes on (B, 3, H, W), which teach h, or f behind the pictures."""
         outputs = self.map_detector.predict(pictures)
         self._log_match(outputs, targets)
         losses: dict[str, Tensor] = self.map_detector.criterion(outputs, targets)
         return losses
 
-    @torch.no_grad()
-    def _boxes(self, features: FeatureMap) -> list[Tensor]:
-        """The rule's boxes, normalised, (N, 4) an image."""
-        return [normalise(b.boxes, b.input_size) for b in self.discovery(features.detach())]
-
-    @torch.no_grad()
-    def _fixed_maps(self, batched_inputs: list[dict[str, Any]]) -> tuple[Tensor, list[Tensor]]:
-        """What h reads while f stands still, (B, 3, H, W), and the boxes that it learns, normalised, (N, 4) an image."""
-
-        def compute(inputs: Sequence[dict[str, Any]]) -> list[Row]:
-            shared = self.map_network.share(self._batch(inputs))
-            reading = self.map_network.read(shared)
-            targets = _given_boxes(inputs, self.device)
-            if targets is None:
-                theirs = self.reference_targets
-                of = self.reference_network.map_of(shared) if theirs else reading.map
-                targets = self._boxes(of)
-            return list(zip(self.map_input(reading), targets, strict=True))
-
-        rows = self.fixed_maps.batch(input_names(batched_inputs), batched_inputs, compute)
-        pictures, targets = zip(*rows, strict=True)
-        return torch.stack(pictures), list(targets)
-
-    @torch.no_grad()
-    def _of_frozen_copy(
-        self, shared: Tensor, batched_inputs: list[dict[str, Any]]
-    ) -> tuple[Tensor | None, list[Tensor] | None]:
-        """What is held of the frozen copy, and its boxes where they are the targets; each None where it is not wanted."""
-        wants_held, wants_boxes = bool(self.preservation.weight), self.reference_targets
-        if not (wants_held or wants_boxes):
-            return None, None
-
-        def compute(parts: Sequence[Tensor]) -> list[Row]:
-            reading = self.reference_network.read(torch.stack(list(parts)))
-            nothing = [shared.new_empty(0, 4)] * len(parts)
-            boxes = self._boxes(reading.map) if wants_boxes else nothing
-            held = self.preservation.held(reading) if wants_held else shared.new_empty(len(parts))
-            return list(zip(held.clone(), boxes, strict=True))  # a copy lets go of what is not held
-
-        # the statistics of a batch are of all its images
-        by_batch = self.reference_network.training
-        names = [None] * len(shared) if by_batch else input_names(batched_inputs)
-        rows = self._of_reference.batch(names, list(shared), compute)
-        held, boxes = zip(*rows, strict=True)
-        return torch.stack(held) if wants_held else None, list(boxes) if wants_boxes else None
-
-    def _batch(self, batched_inputs: Sequence[dict[str, Any]]) -> Tensor:
-        f = self.map_network
-        images = [x["image"] for x in batched_inputs]
-        return normalise_and_pad(images, f.stride, f.padding, self.device)
+    def _prepared(self, batched_inputs: Sequence[dict[str, Any]]) -> Tensor:
+        return self.map_network.prepare([x["image"] for x in batched_inputs])
 
     @torch.no_grad()
     def _log_match(self, outputs: dict[str, Tensor], targets: list[Tensor]) -> None:
@@ -220,43 +200,46 @@ class BoxRefiner(PhasedRefiner):
             the frozen copy, "refined": on f}; "detector_target", the rule's boxes on f at S x S, which h is fitted
             to unless it was given others; "feature_shift", the relative L2 distance of f's map to the frozen copy's.
         """
-        images = self._batch(batched_inputs)
+        images = self._prepared(batched_inputs)
         input_sizes = [tuple(x["image"].shape[-2:]) for x in batched_inputs]
         image_sizes = [(x["height"], x["width"]) for x in batched_inputs]
         shared = self.map_network.share(images)
         reference = self.reference_network.map_of(shared, input_sizes)
         refined = self.map_network.map_of(shared, input_sizes)
-        shift = relative_shift(refined, reference)
-        squares = [
-            self._squeeze(image[:, :height, :width])
-            for image, (height, width) in zip(images, input_sizes, strict=True)
-        ]
-        reading = self.map_network.read(self.map_network.share(torch.cat(squares)))
-        outputs = self.map_detector.predict(self.map_input(reading))
-        columns = (
-            to_instances(outputs, image_sizes),
-            self.discovery(reference),
-            self.discovery(refined),
-            self.discovery(reading.map),
-            shift.tolist(),
-            image_sizes,
-        )
-        return [
-            {
-                "instances": instances.to("cpu"),
-                "pseudo_boxes": {
-                    self.discovery_name: before.resized(size).to("cpu"),
-                    REFINED: after.resized(size).to("cpu"),
-                },
-                "detector_target": target.resized(size).to("cpu"),
-                "feature_shift": distance,
-            }
-            for instances, before, after, target, distance, size in zip(*columns, strict=True)
-        ]
+        squares = self._read_squeezed(images, input_sizes)
+        found = to_instances(self.map_detector.predict(self.map_input(squares)), image_sizes)
+        maps = (reference, refined, squares.map)
+        boxes = zip(*(self.discovery(features) for features in maps), strict=True)
+        shifts = relative_shift(refined, reference).tolist()
+        columns = zip(found, boxes, shifts, image_sizes, strict=True)
+        return [self._answer(*of_image) for of_image in columns]
 
-    def _squeeze(self, image: Tensor) -> Tensor:
-        size = (self.square_size, self.square_size)
-        return F.interpolate(image[None], size=size, mode="bilinear", align_corners=True)
+    def _read_squeezed(self, images: Tensor, sizes: Sequence[tuple[int, int]]) -> Reading:
+        """Return f's reading of the (H, W) that each image has without its padding, squeezed to S x S."""
+        side = (self.square_size, self.square_size)
+        squares = [
+            F.interpolate(
+                image[None, :, :height, :width], size=side, mode="bilinear", align_corners=True
+            )
+            for image, (height, width) in zip(images, sizes, strict=True)
+        ]
+        return self.map_network.read(self.map_network.share(torch.cat(squares)))
+
+    def _answer(
+        self,
+        instances: Instances,
+        boxes: tuple[PseudoBoxes, PseudoBoxes, PseudoBoxes],
+        shift: float,
+        size: tuple[int, int],
+    ) -> dict[str, Any]:
+        """Return what is said of an image of (H, W). Args: boxes: on the frozen copy, on f, and on f at S x S."""
+        before, after, target = (found.resized(size).to("cpu") for found in boxes)
+        return {
+            "instances": instances.to("cpu"),
+            "pseudo_boxes": {self.discovery_name: before, REFINED: after},
+            "detector_target": target,
+            "feature_shift": shift,
+        }
 
 
 def _check_parts(
@@ -275,12 +258,3 @@ def _check_parts(
         )
     if head_alone and network.fresh_part is None:
         raise UserError("REFINE.FRESH_HEAD: f has no head; use a segmenter, such as move_vits8")
-
-
-def _given_boxes(
-    batched_inputs: Sequence[dict[str, Any]], device: torch.device
-) -> list[Tensor] | None:
-    """The boxes that come with the images, if any do."""
-    if "target_boxes" not in batched_inputs[0]:
-        return None
-    return [x["target_boxes"].to(device) for x in batched_inputs]

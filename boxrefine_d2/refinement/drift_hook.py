@@ -13,7 +13,6 @@ from torch import Tensor
 from boxrefine_d2.data.images import ImageReadError
 from boxrefine_d2.data.mappers import SquareMapper
 from boxrefine_d2.evaluation import corloc
-from boxrefine_d2.networks.padding import normalise_and_pad
 from boxrefine_d2.structures import to_xyxy
 from boxrefine_d2.training.hooks import StopTraining
 
@@ -101,10 +100,8 @@ class DriftHook(HookBase):
                 continue  # the stream reports it
             pictures.append(sample["image"])
             self._labels.append(to_xyxy(sample["target_boxes"], (side, side)))
-        f = self.model.map_network
-        batch = normalise_and_pad(pictures, f.stride, f.padding, self.model.device)
         return DriftProbe(
-            batch,
+            self.model.map_network.prepare(pictures),
             self.model.reference_network,
             self.model.discovery,
             cfg.TEST.IMS_PER_BATCH,

@@ -1,12 +1,12 @@
 """What every refinement shares: a network, its frozen copy and the detector h, of which one learns at a time."""
 
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import torch
 from torch import nn
 
 from boxrefine_d2.networks.map_network import RefinableNetwork
-from boxrefine_d2.networks.recurring import RecurringInputs
+from boxrefine_d2.networks.recurring import OncePerInput
 
 from .drift import weight_distance
 from .map_detector import MapDetector
@@ -18,14 +18,17 @@ T = TypeVar("T")
 class PhasedRefiner(nn.Module):
     """Base of refiners. In phase "detector" h learns from the boxes of the map; in phase "refine" the network learns.
 
-    A subclass calls `start_phases` at the end of its `__init__`.
+    A subclass calls `start_phases` in its `__init__`, and sets `lessons`.
 
-    Attributes: map_network: the network that is refined.  reference_network: its frozen copy.  map_detector: h.
+    Attributes:
+        map_network: the network that is refined.  reference_network: its frozen copy.  map_detector: h.
+        lessons: inputs to what h reads and learns of each while the network stands still, one row an input.
     """
 
     map_network: RefinableNetwork
     reference_network: RefinableNetwork
     map_detector: MapDetector
+    lessons: OncePerInput[dict[str, Any]]
 
     def start_phases(
         self,
@@ -52,9 +55,6 @@ class PhasedRefiner(nn.Module):
         self.reference_targets = reference_targets
         self.reference_batch_statistics = reference_batch_statistics
         self.head_alone = head_alone
-        self.fixed_maps = (
-            RecurringInputs()
-        )  # what h reads and learns while the network stands still
         self.phase = DETECTOR
 
     @property
@@ -67,7 +67,7 @@ class PhasedRefiner(nn.Module):
         if phase not in (DETECTOR, REFINE):
             raise ValueError(f"unknown phase {phase!r}; known: {DETECTOR}, {REFINE}")
         self.phase = phase
-        self.fixed_maps.clear()  # the network may have changed
+        self.lessons.forget()  # the network may have changed
         network = self.map_network
         network.requires_grad_(phase == REFINE and not self.head_alone)
         if self.head_alone and network.fresh_part is not None:

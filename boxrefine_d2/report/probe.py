@@ -24,7 +24,7 @@ from boxrefine_d2.files.outputs import check_output_file
 from boxrefine_d2.networks import build_backbone, read_map
 from boxrefine_d2.networks.device import check_device, precision_of
 from boxrefine_d2.pseudo_labels import DiscoverySettings
-from boxrefine_d2.pseudo_labels.run import image_mapper
+from boxrefine_d2.pseudo_labels.one_image import image_mapper
 from boxrefine_d2.structures import FeatureMap
 
 from .probe_picture import ProbedImage, draw

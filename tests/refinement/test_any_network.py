@@ -7,6 +7,7 @@ from torch import nn
 
 from boxrefine_d2.discovery import build_rule
 from boxrefine_d2.networks.map_network import MapNetwork
+from boxrefine_d2.networks.padding import normalise_and_pad
 from boxrefine_d2.refinement import BoxRefiner, MapDetector, SetCriterion
 from boxrefine_d2.refinement.map_inputs import build_map_input
 from boxrefine_d2.refinement.preservation import PreservationLoss
@@ -86,3 +87,14 @@ def test_its_boxes_before_and_after(refiner):
     assert found["pseudo_boxes"].keys() == {"lost", "refined"}
     assert found["pseudo_boxes"]["refined"].input_size == (80, 112)
     assert found["feature_shift"] == 0
+
+
+@pytest.mark.parametrize("padding", ["zeros", "reflect"])
+def test_it_prepares_images_by_its_own_stride_and_padding(padding):
+    network = ToyCNN()
+    network.padding = padding
+    images = [torch.full((3, 13, 17), 255, dtype=torch.uint8), torch.zeros(3, 16, 20)]
+    prepared = network.prepare(images)
+    assert prepared.shape == (2, 3, 16, 24)
+    assert prepared.equal(normalise_and_pad(images, 8, padding))
+    assert prepared[0, :, 13:].any() == (padding == "reflect")

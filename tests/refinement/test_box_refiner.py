@@ -5,7 +5,7 @@ from torch.testing import assert_close
 
 from boxrefine_d2.discovery import build_rule
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.networks.recurring import RecurringInputs
+from boxrefine_d2.networks.recurring import OncePerInput
 from boxrefine_d2.networks.vit import DinoTransformer, VisionTransformer
 from boxrefine_d2.refinement import BoxRefiner, MapDetector, SetCriterion
 from boxrefine_d2.refinement.map_inputs import RULE_INPUTS, TOKEN_INPUTS, build_map_input
@@ -260,23 +260,26 @@ def test_while_h_learns_f_meets_an_input_that_comes_back_once(monkeypatch):
 
 
 def test_the_oldest_results_go_when_the_limit_is_reached():
-    recurring, computed = RecurringInputs(limit_bytes=3 * 16), []
+    computed = []
 
-    def compute(image):
-        computed.append(image.mean().item())
-        return (image.flatten()[:4].clone(),)
+    def function(inputs):
+        computed.append([image.mean().item() for image in inputs])
+        return [(image.flatten()[:4].clone(),) for image in inputs]
 
+    recurring = OncePerInput(function, limit_bytes=3 * 16)
     images = torch.arange(4.0)[:, None, None, None].expand(4, 3, 2, 2)
-    recurring.rows("abc", images[:3], compute)
-    recurring.rows("abc", images[:3], compute)
-    assert computed == [0, 1, 2]
-    recurring.rows("d", images[3:], compute)  # a goes
-    rows = recurring.rows("bcda", images[[1, 2, 3, 0]], compute)
-    assert computed == [0, 1, 2, 3, 0]
+    recurring(images[:3], "abc")
+    recurring(images[:3], "abc")
+    assert computed == [[0], [1], [2]]
+    recurring(images[3:], "d")  # a goes
+    rows = recurring(images[[1, 2, 3, 0]], "bcda")
+    assert computed == [[0], [1], [2], [3], [0]]
     assert [row[0][0].item() for row in rows] == [1, 2, 3, 0]
-    recurring.clear()
-    recurring.rows("b", images[1:2], compute)
-    assert computed[-1] == 1
+    recurring.forget()
+    recurring(images[1:2], "b")
+    assert computed[-1] == [1]
+    recurring(images[1:3], ["b", None])
+    assert computed[-1] == [1, 2]  # together, where one has no name
 
 
 def test_without_preservation_the_term_is_absent():

@@ -133,7 +133,7 @@ def test_preservation_of_masks_is_the_mean_over_pixels():
     assert step(model, batch())["loss_preservation"] == 0
     with torch.no_grad():
         model.map_network.head[-1].bias += 1
-    images = model._batch(batch())
+    images = model._prepared(batch())
     with torch.no_grad():
         ours, theirs = model.map_network(images).data, model.reference_network(images).data
     expected = (ours - theirs).square().mean()
@@ -182,7 +182,7 @@ def test_the_release_reads_the_batch_and_our_copy_keeps_its_averages():
         step(model, batch(named=True))
     assert release.reference_network.training and not plain.reference_network.training
     assert not release.reference_network.extractor.training
-    shared = release.map_network.share(release._batch(batch()))
+    shared = release.map_network.share(release._prepared(batch()))
     with torch.no_grad():
         masks = [m.reference_network.map_of(shared).data for m in (plain, release)]
     assert (masks[0] - masks[1]).abs().max() > 0.01

@@ -1,0 +1,135 @@
+"""The files that a reader opens to follow one datum through the package, traced while it goes.
+
+A walk begins at a function of the package and ends when that returns. Its *spine* is the files of all its calls, except
+those below a leaf: a *leaf* is a file behind a contract, whose name, types and docstring say enough. A *climb* is a call
+of a file that still waits for a file below it: A calls B, and B calls back into A through a closure, a hook or an
+override.
+"""
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import Any
+
+import boxrefine_d2
+
+PACKAGE = Path(boxrefine_d2.__file__).parent
+
+# (files, the contract that they stand behind or None); the first pattern that fits counts
+LEAVES: tuple[tuple[str, str | None], ...] = (
+    ("discovery/mask_*.py", None),
+    ("discovery/*", "DiscoveryRule"),
+    ("networks/read_map.py", None),
+    ("networks/padding.py", None),
+    ("networks/recurring.py", None),
+    ("networks/*", "MapNetwork, build_network"),
+    ("refinement/phased_refiner.py", "PhasedRefiner"),
+    ("refinement/map_inputs.py", "MapDetector: what it reads"),
+    ("refinement/map_detector.py", "MapDetector: what it predicts"),
+    ("refinement/criterion.py", "MapDetector: its losses"),
+    ("refinement/preservation.py", "PreservationLoss"),
+    ("language/*", "CLIP: its embeddings, its relevance, its losses"),
+    ("data/loaders.py", "the batch"),
+    ("structures/*", "structures"),
+    ("config*", "the configuration"),
+    ("errors.py", "a user's mistake"),
+)
+
+
+@dataclass
+class Walk:
+    """What was opened.
+
+    Attributes:
+        opened: every file of the package that a call was in, in order.
+        spine: of them those that are no leaf and below none, in order.
+        climbs: (file below, file above that it calls) on the spine, in order.
+        entries: file on the spine -> calls of it from another file.
+    """
+
+    opened: list[str] = field(default_factory=list)
+    spine: list[str] = field(default_factory=list)
+    climbs: list[tuple[str, str]] = field(default_factory=list)
+    entries: Counter[str] = field(default_factory=Counter)
+
+    def __str__(self) -> str:
+        return (
+            f"{len(self.opened)} files opened, {len(self.spine)} on the spine, {len(self.climbs)} climbs\n"
+            f"  spine: {', '.join(f'{file} ({self.entries[file]})' for file in self.spine)}\n"
+            f"  climbs: {', '.join(f'{below} > {above}' for below, above in self.climbs) or 'none'}\n"
+            f"  opened: {', '.join(self.opened)}"
+        )
+
+
+@contextmanager
+def walked(entry: Callable[..., Any]) -> Iterator[Walk]:
+    """Trace what `entry`, a function of the package, calls while the context is open."""
+    walk, code = Walk(), entry.__code__
+
+    def on_call(frame: FrameType, event: str, _: Any) -> None:
+        if event == "call" and _file(frame) is not None:
+            files = _waiting_files(frame, code)
+            if files:
+                _note(walk, files, _caller(frame) == files[-1])
+
+    before = sys.gettrace()
+    sys.settrace(on_call)
+    try:
+        yield walk
+    finally:
+        sys.settrace(before)
+
+
+def leaf(file: str) -> str | None:
+    """The contract that a file stands behind, or None."""
+    return next((contract for pattern, contract in LEAVES if fnmatch(file, pattern)), None)
+
+
+def _note(walk: Walk, files: list[str], from_itself: bool) -> None:
+    """Args: files: from the entry down to the file that was called.  from_itself: whether it called itself."""
+    called = files[-1]
+    if called not in walk.opened:
+        walk.opened.append(called)
+    if any(leaf(file) for file in files):
+        return
+    if called not in walk.spine:
+        walk.spine.append(called)
+    if not from_itself:
+        walk.entries[called] += 1
+    if called in files[:-1] and (files[-2], called) not in walk.climbs:
+        walk.climbs.append((files[-2], called))
+
+
+def _waiting_files(frame: FrameType, entry: CodeType) -> list[str]:
+    """The files of the calls that wait for a frame, from the entry down to its own, neighbours that are equal once.
+
+    Empty for what the entry did not call, and for an import.
+    """
+    files: list[str] = []
+    at: FrameType | None = frame
+    while at is not None and at.f_code.co_name != "<module>":
+        file = _file(at)
+        if file is not None and files[-1:] != [file]:
+            files.append(file)
+        if at.f_code is entry:
+            return files[::-1]
+        at = at.f_back
+    return []
+
+
+def _caller(frame: FrameType) -> str | None:
+    """The file of the package from which a frame was called, perhaps through a library."""
+    at = frame.f_back
+    while at is not None and _file(at) is None:
+        at = at.f_back
+    return None if at is None else _file(at)
+
+
+def _file(frame: FrameType) -> str | None:
+    path = Path(frame.f_code.co_filename)
+    return str(path.relative_to(PACKAGE)) if path.is_relative_to(PACKAGE) else None
