@@ -3,7 +3,6 @@
 import ast
 import inspect
 import textwrap
-from pathlib import Path
 
 import pytest
 
@@ -12,7 +11,6 @@ from boxrefine_d2.refinement import BoxRefiner
 from tests.design.routes import ROUTES
 from tests.design.walks import leaf
 
-PAGE = Path(__file__).parents[2] / "docs/design/architecture.md"
 STEPS = ("step of f", "step of h on f", "step of g", "step of h on g")
 REFINERS = {"f": "refinement/box_refiner.py", "g": "grounding/grounding_refiner.py"}
 
@@ -55,15 +53,6 @@ def test_a_walk_opens_leaves_and_stops_there(walks, name):
     walk = walks[name]
     assert set(walk.spine) < set(walk.opened)
     assert not [file for file in walk.spine if leaf(file)]
-
-
-@pytest.mark.parametrize("name", ROUTES)
-def test_the_page_has_the_numbers_of_today(walks, name):
-    walk = walks[name]
-    [row] = [
-        x for x in PAGE.read_text(encoding="utf-8").splitlines() if x.startswith(f"| {name} |")
-    ]
-    assert row.split("|")[-2].strip() == f"{len(walk.spine)}, {len(walk.climbs)}", walk
 
 
 @pytest.mark.parametrize("refiner", [BoxRefiner, GroundingRefiner])
