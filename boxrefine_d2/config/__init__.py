@@ -1,8 +1,8 @@
 """The configuration: Detectron2's keys and ours, with every default, unit, limit and source.
 
-The defaults are the paper profile: what "Box-based Refinement for Weakly Supervised and Unsupervised Localization
-Tasks" (ICCV 2023) and the methods it builds on state, completed from their code where they are silent. Each section of
-ours is a file of `sections`; `python -m boxrefine_d2.config.reference` writes them as one page.
+The defaults are the paper profile. They come from "Box-based Refinement for Weakly Supervised
+and Unsupervised Localization Tasks" (ICCV 2023) and from the methods that it builds on; where a paper is
+silent, they come from its code. `sections` has one file for each subject.
 """
 
 from functools import cache
@@ -35,7 +35,7 @@ def add_boxrefine_config(cfg: CfgNode) -> None:
 
 
 def add_section(section: Section) -> None:
-    """Give every configuration from now on a section of yours: that of your rule, or of your task.
+    """Add a section of another package to every later configuration.
 
     Raises: ValueError for a name that one of our own sections has.
     """
@@ -44,7 +44,7 @@ def add_section(section: Section) -> None:
 
 
 def boxrefine_cfg() -> CfgNode:
-    """Return Detectron2's configuration with our keys. It is the complete paper profile, and may be changed."""
+    """Return Detectron2's configuration with our keys: the paper profile, to be changed."""
     cfg = get_cfg()
     add_boxrefine_config(cfg)
     return cfg

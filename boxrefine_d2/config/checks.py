@@ -1,4 +1,4 @@
-"""A value of the configuration against its key: the type of its default, finite numbers, and its limit."""
+"""The check of a value of the configuration: its type, finite numbers, the limit of its key."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -25,8 +25,10 @@ _WORDS: dict[type, str] = {
 def check_value(name: str, value: Any, default: Any, *, said: str = "") -> None:
     """Refuse a value that a key cannot have.
 
-    Args:   name: of the key, in full.  default: whose type the value has; None is any.  said: how the user named the
-            key, for messages; else `name`.
+    Args:
+        name: the key, in full.
+        default: its default, whose type the value must have; None allows every type.
+        said: the key as the user named it, for messages; "" is `name`.
     Raises: UserError that names the key, the value and what is allowed.
     """
     reason = _wrong_type(value, default) or _wrong_number(value)
@@ -47,7 +49,7 @@ def leaves(section: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 
 
 def _wrong_type(value: Any, default: Any) -> str | None:
-    """What is wrong with the type of a value, or of the parts of a list; None if nothing is."""
+    """Return the fault in the type of a value, or in the parts of a list; None if there is none."""
     if default is None:
         return None if value is None or isinstance(value, _SCALARS) else "must be a number or None"
     kind = type(default)
@@ -63,7 +65,10 @@ def _wrong_type(value: Any, default: Any) -> str | None:
 
 
 def _fits(part: Any, kinds: set[type]) -> bool:
-    """Whether a part of a list is like those of its default. Whole numbers are numbers; lists in lists hold numbers."""
+    """Return whether a part of a list is like those of its default.
+
+    A whole number is a number. A list in a list holds numbers.
+    """
     if not kinds:
         return isinstance(part, (*_SCALARS, list, tuple))
     if kinds & {list, tuple}:
@@ -72,7 +77,7 @@ def _fits(part: Any, kinds: set[type]) -> bool:
 
 
 def _wrong_number(value: Any) -> str | None:
-    """What is wrong with the numbers and texts in a value; None if nothing is."""
+    """Return the fault in the numbers and texts of a value; None if there is none."""
     if isinstance(value, list | tuple):
         return next((reason for part in value if (reason := _wrong_number(part))), None)
     if isinstance(value, float) and not math.isfinite(value):

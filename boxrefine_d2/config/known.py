@@ -17,14 +17,20 @@ def known_sections() -> Iterator[Section]:
 
 
 def know(section: Section) -> None:
-    """Add a section of another package, or replace it. Raises: ValueError for a name that one of our sections has."""
+    """Add or replace a section of another package.
+
+    Raises: ValueError for the name of one of our sections.
+    """
     if section.name in {ours.name for ours in OUR_SECTIONS}:
         raise ValueError(f"{section.name} is a section of boxrefine_d2; choose another name")
     _added[section.name] = section
 
 
 def limit_of(name: str) -> Limit | None:
-    """Return what a key may hold besides the type of its default; None if that is all. Args: name: in full."""
+    """Return the limit of a key; None if every value of its type is allowed.
+
+    Args: name: the key, in full.
+    """
     for section in known_sections():
         for full_name, key in section.full_keys():
             if full_name == name:

@@ -1,4 +1,4 @@
-"""What a key of the configuration may hold: in words for messages and the reference page, and as a test."""
+"""Limits of the keys of the configuration: in words for messages and pages, and as a test."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -14,7 +14,8 @@ class Limit:
     Attributes:
         allowed: the values in words that follow "must be".
         holds: whether a value is one of them; a TypeError means no.
-        registries: names in this package of the tables that know the values, such as "networks.build.BACKBONES".
+        registries: tables of this package that know the values, such as
+            "networks.build.BACKBONES".
     """
 
     allowed: str
@@ -23,28 +24,28 @@ class Limit:
 
 
 def whole(least: int, most: int = _MOST_WHOLE) -> Limit:
-    """Whole numbers from `least` to `most`."""
+    """Allow whole numbers from `least` to `most`."""
     upper = f" and at most {most}" if most < _MOST_WHOLE else ""
     return Limit(f"at least {least}{upper}", lambda value: least <= value <= most)
 
 
 def between(least: float, most: float) -> Limit:
-    """Numbers of a closed range."""
+    """Allow the numbers of a closed range."""
     return Limit(f"from {least:g} to {most:g}", lambda value: least <= value <= most)
 
 
 def above(bound: float) -> Limit:
-    """Numbers greater than a bound."""
+    """Allow numbers greater than a bound."""
     return Limit(f"greater than {bound:g}", lambda value: value > bound)
 
 
 def one_of(*known: Any) -> Limit:
-    """One of a few values."""
+    """Allow a few values."""
     return Limit(f"one of {', '.join(map(repr, known))}", lambda value: value in known)
 
 
 def entry_of(*registries: str) -> Limit:
-    """A name that a registry of another room knows. That registry refuses an unknown name.
+    """Allow any text: a registry of another room refuses an unknown name.
 
     Args: registries: their names in this package, such as "networks.build.BACKBONES".
     """
@@ -52,17 +53,25 @@ def entry_of(*registries: str) -> Limit:
 
 
 def text(allowed: str = "a text") -> Limit:
-    """Text that is checked where it is used. Args: allowed: what it may be, in words."""
+    """Allow any text: the room that uses it checks it. Args: allowed: the texts, in words."""
     return Limit(allowed, lambda value: True)
 
 
 def weights(default: str) -> Limit:
-    """A file of weights, weights drawn at random, or "" for a default file. Args: default: that file, in words."""
+    """Allow a file of weights, "random[:SEED]", or "" for a default file.
+
+    Args: default: the default file, in words.
+    """
     return text(f'a file, "random[:SEED]", or "" for {default}')
 
 
 def several(each: Limit, least: int = 0, most: int = 1000, *, order: str = "") -> Limit:
-    """A number of values of which each keeps to a limit. Args: order: "" for any, "rising", or "strictly rising"."""
+    """Allow a list of values that each keep to a limit.
+
+    Args:
+        least, most: its length.
+        order: "" for any, "rising", or "strictly rising".
+    """
     count = (
         str(least) if least == most else f"{least} or more" if most == 1000 else f"{least}-{most}"
     )
@@ -76,17 +85,17 @@ def several(each: Limit, least: int = 0, most: int = 1000, *, order: str = "") -
 
 
 def pair(each: Limit) -> Limit:
-    """A range: its start, and its end, which is no smaller."""
+    """Allow a range: its start, and an end that is no smaller."""
     return several(each, 2, 2, order="rising")
 
 
 def maybe(limit: Limit) -> Limit:
-    """None, or what `limit` allows."""
+    """Allow None beside the values of `limit`."""
     return Limit(f"None or {limit.allowed}", lambda value: value is None or limit.holds(value))
 
 
 def maybe_empty(limit: Limit) -> Limit:
-    """Nothing, (), or what `limit` allows."""
+    """Allow the empty list beside the values of `limit`."""
     return Limit(f"() or {limit.allowed}", lambda value: not len(value) or limit.holds(value))
 
 

@@ -1,4 +1,4 @@
-"""The keys of the configuration for readers: a few lines for a key, a Markdown page for all of them."""
+"""The keys of the configuration for readers: some lines for a key, a Markdown page for all."""
 
 import textwrap
 from collections.abc import Callable, Iterable
@@ -14,15 +14,16 @@ NamesIn = Callable[[str], Iterable[str]]
 _INTRODUCTION = """\
 # Configuration
 
-The keys of boxrefine_d2, beside those of [Detectron2](https://detectron2.readthedocs.io/modules/config.html). The defaults
-are the paper profile. A YAML file changes keys, and so do `KEY VALUE` pairs at the end of a command line:
+The keys that boxrefine_d2 adds to those of
+[Detectron2](https://detectron2.readthedocs.io/modules/config.html). The defaults are the paper
+profile. A YAML file changes keys, and so do `KEY VALUE` pairs at the end of a command line:
 
 ```
 boxrefine train --config-file configs/lost_refine.yaml REFINE.WARMUP_ITERS 500 SOLVER.MAX_ITER 1500
 ```
 
-`boxrefine config REFINE` prints a section and `boxrefine config REFINE.REG_ON` a key. `boxrefine config --markdown` writes
-this page.
+`boxrefine config REFINE` prints a section, and `boxrefine config REFINE.REG_ON` prints a key.
+`boxrefine config --markdown` prints this page.
 """
 
 
@@ -88,7 +89,7 @@ def _key_text(name: str, key: Key, source: str, names_in: NamesIn) -> str:
 
 
 def _allowed(key: Key, names_in: NamesIn) -> str:
-    """The values that a key may hold, in words, with the names that its registries know."""
+    """Return the values that a key may hold, in words, or the names that its registries know."""
     if key.allowed is None:
         return "True or False"
     names = [name for registry in key.allowed.registries for name in names_in(registry)]
@@ -96,5 +97,5 @@ def _allowed(key: Key, names_in: NamesIn) -> str:
 
 
 def _cell(text: str) -> str:
-    """A text as a cell of a Markdown table."""
+    """Return a text as a cell of a Markdown table."""
     return text.replace("|", "\\|").replace("*", "\\*").replace("[", "\\[").replace("_", "\\_")

@@ -1,4 +1,4 @@
-"""A section of the configuration: its keys, each with default, meaning, unit, allowed values and source."""
+"""Sections of the configuration, and their keys: default, meaning, unit, values and source."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

@@ -11,14 +11,16 @@ DETECTOR_SOLVER = Section(
     {
         "REFERENCE_BATCH": Key(
             0,
-            "Batch that SOLVER.BASE_LR is meant for. Another SOLVER.IMS_PER_BATCH scales the rate linearly, and the log "
+            "Batch that SOLVER.BASE_LR is meant for. Another SOLVER.IMS_PER_BATCH scales the rate "
+            "linearly, and the log "
             "says so; 0: never.",
             COUNT,
             "images",
         ),
         "PREDICTOR_LR_FACTOR": Key(
             1.0,
-            "Factor of the learning rate of the layers that tell classes apart, which start anew on a detector without "
+            "Factor of the learning rate of the layers that tell classes apart, which start anew "
+            "on a detector without "
             "classes.",
             NOT_NEGATIVE,
         ),
@@ -49,7 +51,8 @@ SELF_TRAINING = Section(
     {
         "MIN_SCORES": Key(
             (0.7, 0.65),
-            "Smallest score of a prediction that becomes a label, one value for each round; the last value serves all "
+            "Smallest score of a prediction that becomes a label, one value for each round; the "
+            "last value serves all "
             "further rounds.",
             several(SHARE, 1),
         ),

@@ -1,4 +1,4 @@
-"""The rules that draw pseudo-boxes from a map, one section each. `mask_refinement.py` has those of their masks."""
+"""The rules that draw pseudo-boxes from a map; `mask_refinement.py` has the steps on masks."""
 
 from ..limits import (
     COSINE,
@@ -15,7 +15,10 @@ from ..section import OURS, Key, Section
 
 
 def max_objects(of: str) -> Key:
-    """The key MAX_OBJECTS of a rule whose source knows one object. Args: of: what further objects are components of."""
+    """Return the key MAX_OBJECTS of a rule whose source knows one object.
+
+    Args: of: what further objects are components of.
+    """
     return Key(
         1,
         f"Largest number of objects in an image; more than 1 adds further components of {of}.",
@@ -25,7 +28,7 @@ def max_objects(of: str) -> Key:
 
 
 def min_area(of: str = "grid") -> Key:
-    """The key MIN_AREA of a rule with several objects."""
+    """Return the key MIN_AREA of a rule with several objects."""
     return Key(
         0.01,
         f"Smallest share of the {of} that a further object covers.",
@@ -35,10 +38,11 @@ def min_area(of: str = "grid") -> Key:
 
 
 def tie_tolerance() -> Key:
-    """The key TIE_TOLERANCE of the rules that read an eigenvector."""
+    """Return the key TIE_TOLERANCE of a rule that reads an eigenvector."""
     return Key(
         1e-6,
-        "Cells whose |eigenvector| is within this share of the largest one tie, and the first is the seed; 0 is argmax.",
+        "Cells whose |eigenvector| is within this share of the largest one tie, and the first is "
+        "the seed; 0 is argmax.",
         SHARE,
         source=OURS,
     )
@@ -52,14 +56,16 @@ DISCOVERY = Section(
 
 LOST = Section(
     "DISCOVERY.LOST",
-    "LOST: the seed is the key with the fewest similar patches; similar patches near it are the object.",
+    "LOST: the seed is the key with the fewest similar patches; similar patches near it are the "
+    "object.",
     {
         "K_PATCHES": Key(
             100, "Number of candidates for seed expansion.", ONE_OR_MORE, unit="patches"
         ),
         "CENTRE": Key(
             False,
-            "Whether the image's mean key is subtracted first. It helps untrained networks, and DINO's little.",
+            "Whether the image's mean key is subtracted first. It helps untrained networks, and "
+            "DINO's little.",
             source=OURS,
         ),
         "MAX_OBJECTS": max_objects("the foreground"),
@@ -79,7 +85,8 @@ TOKENCUT = Section(
         "TIE_TOLERANCE": tie_tolerance(),
         "BILATERAL": Key(
             False,
-            "Whether the image refines the masks, with the parameters of DISCOVERY.BILATERAL, as TokenCut's saliency "
+            "Whether the image refines the masks, with the parameters of DISCOVERY.BILATERAL, as "
+            "TokenCut's saliency "
             "does.",
         ),
         "MAX_OBJECTS": max_objects("the foreground"),
@@ -161,22 +168,26 @@ MASKCUT = Section(
         ),
         "FLIP_ON_TWO_CORNERS": Key(
             False,
-            "Whether two corners are enough for the background, as a thesis on MaskCut has it. False is the code.",
+            "Whether two corners are enough for the background, as a thesis on MaskCut has it. "
+            "False is the code.",
         ),
         "MAX_IOU": Key(0.5, "Largest IoU with the mask of the round before.", SHARE),
         "MIN_AREA": Key(0.01, "Smallest share of the grid that a mask covers.", SHARE),
         "REPEAT_REJECTED": Key(
             True,
-            "Whether a rejected mask is cut again and then emitted, as in the code. False: it ends the rounds.",
+            "Whether a rejected mask is cut again and then emitted, as in the code. False: it "
+            "ends the rounds.",
         ),
         "MASK_AFFINITY": Key(
             False,
-            "Whether affinities of found objects are 0, so that they leave the graph, as the same thesis has it. "
+            "Whether affinities of found objects are 0, so that they leave the graph, as the same "
+            "thesis has it. "
             "False is the code: their features are 0, and their affinities eps.",
         ),
         "CRF": Key(
             True,
-            "Whether the image refines the masks, with the parameters of DISCOVERY.CRF. Needs the extra `crf`.",
+            "Whether the image refines the masks, with the parameters of DISCOVERY.CRF. Needs the "
+            "extra `crf`.",
         ),
     },
     source="CutLER (arXiv:2301.11320) and its code",
@@ -205,7 +216,8 @@ MOVE = Section(
         ),
         "FALLBACK": Key(
             "image",
-            "The box where there is no component. The release's is the square [0, 0, H - 1, H - 1].",
+            "The box where there is no component. The release's is the square [0, 0, H - 1, H - "
+            "1].",
             one_of("image", "square"),
         ),
         "MAX_OBJECTS": max_objects("the mask"),
@@ -227,7 +239,8 @@ FOUND = Section(
 
 CONTOURS = Section(
     "DISCOVERY.CONTOURS",
-    "The contours of a heatmap. The release sets NORMALISE and QUANTISE True, SCORE thresholded, NMS_FORMAT xywh and "
+    "The contours of a heatmap. The release sets NORMALISE and QUANTISE True, SCORE thresholded, "
+    "NMS_FORMAT xywh and "
     "FALLBACK pixels.",
     {
         "NORMALISE": Key(False, "Whether the heatmap is scaled to [0, 1]."),
@@ -235,13 +248,15 @@ CONTOURS = Section(
         "THRESHOLD": Key(0.5, "Share of the maximum from which a pixel is bright.", SHARE),
         "MIN_AREA": Key(
             0.05,
-            "A box covers more than this share of the image. The paper's numbers use it and its text does not state it; "
+            "A box covers more than this share of the image. The paper's numbers use it and its "
+            "text does not state it; "
             "WWbL's code has 0.",
             SHARE,
         ),
         "SCORE": Key(
             "heatmap",
-            "The score is the mean of the heatmap in the box; thresholded: pixels that are not bright count as 0.",
+            "The score is the mean of the heatmap in the box; thresholded: pixels that are not "
+            "bright count as 0.",
             one_of("heatmap", "thresholded"),
         ),
         "NMS_IOU": Key(0.05, "Of two boxes that overlap by more, the better one is kept.", SHARE),

@@ -1,4 +1,4 @@
-"""Training of FOUND's head. The parameters of the bilateral solver are those of DISCOVERY.BILATERAL."""
+"""Training of FOUND's head. DISCOVERY.BILATERAL has the parameters of the bilateral solver."""
 
 from ..limits import COSINE, COUNT, NOT_NEGATIVE, one_of
 from ..section import Key, Section
@@ -9,7 +9,8 @@ FOUND = Section(
     {
         "SEED_BY": Key(
             "attention",
-            "The patch that starts the background: the one with the least attention of CLS, or (similarity, ours) the "
+            "The patch that starts the background: the one with the least attention of CLS, or "
+            "(similarity, ours) the "
             "one most like all others, for networks whose CLS token learnt nothing.",
             one_of("attention", "similarity"),
         ),

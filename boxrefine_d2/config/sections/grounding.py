@@ -5,7 +5,8 @@ from ..section import Key, Section
 
 GROUNDING = Section(
     "GROUNDING",
-    "Training and refinement of g, the heatmap of a phrase. When g learns alone, each localisation loss has a quarter "
+    "Training and refinement of g, the heatmap of a phrase. When g learns alone, each "
+    "localisation loss has a quarter "
     "of its weight.",
     {
         "PROMPT": Key("image of ", "Text before each phrase.", text(), source="the papers' code"),
@@ -17,7 +18,8 @@ GROUNDING = Section(
         ),
         "START_LAYER": Key(
             -1,
-            "First layer of CLIP's image tower that the relevance map counts; -1 is the last one alone, 0 is all.",
+            "First layer of CLIP's image tower that the relevance map counts; -1 is the last one "
+            "alone, 0 is all.",
             whole(-1, 1000),
             source="arXiv:2103.15679, code",
         ),
@@ -27,7 +29,8 @@ GROUNDING = Section(
         "BACKGROUND_WEIGHT": Key(2.0, "Weight of the similarity to the background.", NOT_NEGATIVE),
         "UNION_PROBABILITY": Key(
             0.5,
-            "Probability with which the boxes of a heatmap are replaced by their union while g is refined.",
+            "Probability with which the boxes of a heatmap are replaced by their union while g is "
+            "refined.",
             SHARE,
         ),
         "UNION_PER": Key(
@@ -43,7 +46,8 @@ GROUNDING = Section(
         ),
         "SIMILARITY": Key(
             "matched",
-            "Which pairs of images and phrases are compared. The equations compare matched pairs, the release all pairs.",
+            "Which pairs of images and phrases are compared. The equations compare matched pairs, "
+            "the release all pairs.",
             one_of("matched", "all_pairs"),
         ),
     },
@@ -67,12 +71,14 @@ LOOKING = Section(
         "MIN_SIZE": Key(2, "Smallest number of captions in a community.", ONE_OR_MORE),
         "OVERLAP": Key(
             "discard",
-            "What happens to communities that share captions: discard as sentence-transformers 2.2.0, trim as 2.2.2.",
+            "What happens to communities that share captions: discard as sentence-transformers "
+            "2.2.0, trim as 2.2.2.",
             one_of("discard", "trim"),
         ),
         "MISSING": Key(
             "miss",
-            "How phrases of an image count in which nothing was found: as a miss, or not at all (skip, the release).",
+            "How phrases of an image count in which nothing was found: as a miss, or not at all "
+            "(skip, the release).",
             one_of("miss", "skip"),
         ),
     },

@@ -20,7 +20,8 @@ RUN = Section(
     {
         "SEED": Key(
             0,
-            "Seed of all random numbers. With -1, Detectron2's default, a run draws one; its config.yaml and "
+            "Seed of all random numbers. With -1, Detectron2's default, a run draws one; its "
+            "config.yaml and "
             "results.json state it.",
             whole(-1),
         ),
@@ -40,7 +41,8 @@ INPUT = Section(
         ),
         "CROP_AREA": Key(
             (0.9, 1.0),
-            "Range of the area of the random crop while training; () switches the crop off. The paper is silent.",
+            "Range of the area of the random crop while training; () switches the crop off. The "
+            "paper is silent.",
             maybe_empty(AREA),
             "share of the image",
             "release",

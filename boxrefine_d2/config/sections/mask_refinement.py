@@ -21,7 +21,8 @@ BILATERAL = Section(
         ),
         "REGION": Key(
             "second_largest",
-            "Which region is the object. The code's second largest counts the background; largest_object is ours.",
+            "Which region is the object. The code's second largest counts the background; "
+            "largest_object is ours.",
             one_of("second_largest", "largest_object"),
         ),
         "MIN_IOU": Key(0.5, _MIN_IOU, SHARE),

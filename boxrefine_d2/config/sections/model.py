@@ -37,7 +37,8 @@ CLIP = Section(
             "",
             "Weights.",
             text(
-                'a folder as transformers writes it, "random[:SEED]", or "" for the shipped or official one'
+                'a folder as transformers writes it, "random[:SEED]", '
+                'or "" for the shipped or official one'
             ),
         ),
     },
@@ -53,12 +54,14 @@ CAPTIONER = Section(
             "",
             "Weights of blip, or the list of phrases.",
             text(
-                'for blip a folder as transformers writes it, for phrases a text file; "" for the official or shipped one'
+                "for blip a folder as transformers writes it, for phrases a text file; "
+                '"" for the official or shipped one'
             ),
         ),
         "PRECISION": Key(
             "fp32",
-            "Number format of the matrix products. With bf16 a region may get the other one of two captions that fit "
+            "Number format of the matrix products. With bf16 a region may get the other one of "
+            "two captions that fit "
             "equally well.",
             one_of("fp32", "bf16"),
             source=OURS,
@@ -83,18 +86,21 @@ MAP_DETECTOR = Section(
         "NUM_BOXES": Key(10, "Number k of boxes that h predicts for an image.", whole(1, 10_000)),
         "INPUT": Key(
             "qkv_as_image",
-            "How the map becomes the image that h reads. The release uses qkv_as_image; keys_as_image is the paper's "
+            "How the map becomes the image that h reads. The release uses qkv_as_image; "
+            "keys_as_image is the paper's "
             "literal F.",
             entry_of("refinement.map_inputs.TOKEN_INPUTS", "refinement.map_inputs.RULE_INPUTS"),
         ),
         "INPUT_CLS": Key(
             False,
-            "Whether the rows of tokens include the CLS token. The release includes it for TokenCut, not for LOST.",
+            "Whether the rows of tokens include the CLS token. The release includes it for "
+            "TokenCut, not for LOST.",
             source="release",
         ),
         "INPUT_POOL": Key(
             1,
-            "Side of the squares over which the image that h reads is averaged. A small h reads a mask equally well "
+            "Side of the squares over which the image that h reads is averaged. A small h reads a "
+            "mask equally well "
             "at a quarter of its size.",
             whole(1, 1024),
             unit="pixels",

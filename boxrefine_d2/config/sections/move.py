@@ -34,7 +34,8 @@ INPAINTER = Section(
         ),
         "VISIBLE_WEIGHT": Key(
             0.0,
-            "Weight of the error on visible patches. MAE has none, and then a small one does not return the image that "
+            "Weight of the error on visible patches. MAE has none, and then a small one does not "
+            "return the image that "
             "it reads.",
             NOT_NEGATIVE,
             source=OURS,
@@ -46,7 +47,8 @@ INPAINTER = Section(
 
 MOVE = Section(
     "PRETRAIN.MOVE",
-    "The losses of MOVE's head. SOLVER.BASE_LR is the rate of segmenter and discriminator; SOLVER.WEIGHT_DECAY is not "
+    "The losses of MOVE's head. SOLVER.BASE_LR is the rate of segmenter and discriminator; "
+    "SOLVER.WEIGHT_DECAY is not "
     "read.",
     {
         "SHIFT": Key(
@@ -54,11 +56,13 @@ MOVE = Section(
         ),
         "COPY_REAL": Key(
             False,
-            "True: pixels that are not inpainted are the image's own. False: all images go through the autoencoder.",
+            "True: pixels that are not inpainted are the image's own. False: all images go "
+            "through the autoencoder.",
         ),
         "POOL": Key(
             16,
-            "Side of a tile. Mask losses are taken on the mask, its means over tiles and its maxima.",
+            "Side of a tile. Mask losses are taken on the mask, its means over tiles and its "
+            "maxima.",
             SIDE,
             "pixels",
         ),
@@ -94,13 +98,15 @@ DISCRIMINATOR = Section(
         "INPUT_SIZE": Key(224, "Side of the images that it reads.", SIDE, "pixels"),
         "MIX_CHANNELS": Key(
             64,
-            "Width of the finest scale after the random mixing; each coarser scale is twice as wide.",
+            "Width of the finest scale after the random mixing; each coarser scale is twice as "
+            "wide.",
             WIDTH,
             "channels",
         ),
         "HEAD_CHANNELS": Key(
             (64, 512),
-            "Width of a head's first convolution. It doubles with each halving of the grid, up to the second value.",
+            "Width of a head's first convolution. It doubles with each halving of the grid, up to "
+            "the second value.",
             pair(WIDTH),
             "channels",
             OURS,

@@ -27,7 +27,8 @@ PRETRAIN = Section(
         ),
         "WEIGHT_DECAY_END": Key(
             0.4,
-            "Weight decay at the end of a cosine that starts at SOLVER.WEIGHT_DECAY. Biases and norms have none.",
+            "Weight decay at the end of a cosine that starts at SOLVER.WEIGHT_DECAY. Biases and "
+            "norms have none.",
             NOT_NEGATIVE,
         ),
         "DROP_PATH": Key(
@@ -68,7 +69,8 @@ DINO = Section(
         ),
         "COLLAPSE_NATS": Key(
             0.01,
-            "Training has collapsed if the teacher's outputs tell the crops of a batch apart by less than this.",
+            "Training has collapsed if the teacher's outputs tell the crops of a batch apart by "
+            "less than this.",
             NOT_NEGATIVE,
             "nats",
             OURS,

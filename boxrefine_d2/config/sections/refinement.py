@@ -23,7 +23,8 @@ REFINE = Section(
         ),
         "REG_ON": Key(
             "cls",
-            "What feature preservation holds: of a transformer the CLS token after the final norm, or the keys; of a "
+            "What feature preservation holds: of a transformer the CLS token after the final "
+            "norm, or the keys; of a "
             "segmenter the mask; of any other network the map.",
             one_of("cls", "keys", "mask", "map"),
         ),
@@ -41,19 +42,23 @@ REFINE = Section(
         ),
         "TARGETS": Key(
             "rule",
-            "What h and f learn from: the rule's boxes on the current map of the square input (rule, the release), on "
-            "the map of f before refinement (reference, the release of MOVE), or the boxes of DATASETS.TRAIN such as "
+            "What h and f learn from: the rule's boxes on the current map of the square input "
+            "(rule, the release), on "
+            "the map of f before refinement (reference, the release of MOVE), or the boxes of "
+            "DATASETS.TRAIN such as "
             "+pseudo=FILE (annotations, the paper's boxes 'extracted from I by f').",
             one_of("rule", "reference", "annotations"),
         ),
         "FRESH_HEAD": Key(
             False,
-            "Whether the head of a segmenter starts anew when f begins to learn, and learns alone. The release refines "
+            "Whether the head of a segmenter starts anew when f begins to learn, and learns "
+            "alone. The release refines "
             "no segmenter of MOVE's.",
         ),
         "REFERENCE_BATCH_STATISTICS": Key(
             False,
-            "Whether the batch norms of the frozen copy read the batch while f learns, as the release of MOVE leaves "
+            "Whether the batch norms of the frozen copy read the batch while f learns, as the "
+            "release of MOVE leaves "
             "them by oversight.",
         ),
         "SHUFFLE_BOXES": Key(
@@ -63,7 +68,8 @@ REFINE = Section(
         ),
         "STOP_ON_DRIFT": Key(
             False,
-            "Whether f goes back to the check before and training ends once f drifts off. False: drift is logged.",
+            "Whether f goes back to the check before and training ends once f drifts off. False: "
+            "drift is logged.",
             source=OURS,
         ),
     },
@@ -109,7 +115,8 @@ MAP_NETWORK_SOLVER = Section(
 
 MAP_NETWORK_DECAY = Section(
     "SOLVER.MAP_NETWORK_DECAY",
-    "The learning rate of f falls as (1 - t / ITERS) ** POWER. t counts from the end of REFINE.WARMUP_ITERS.",
+    "The learning rate of f falls as (1 - t / ITERS) ** POWER. t counts from the end of "
+    "REFINE.WARMUP_ITERS.",
     {
         "POWER": Key(0.0, "Exponent; 0: the rate does not fall.", NOT_NEGATIVE),
         "ITERS": Key(10000, "Iterations until the rate is 0.", ONE_OR_MORE, "iterations"),
