@@ -46,12 +46,13 @@ def progress_bar(
         "miniters": 1,
         "bar_format": f"{{desc}}: {line}" if what else line,
         "leave": False,
+        "position": 0,  # no escapes that move to another line
     }
     return tqdm(
         desc=what or None,
         total=total,
         initial=done,
-        unit=f" {unit}",
+        unit=unit if total is not None else f" {unit}",  # "1.3s/img", "7 files"
         delay=delay,
         disable=not shown,
         **({} if sys.stderr.isatty() else plain),

@@ -19,7 +19,7 @@ def test_lines_name_the_work_and_its_rate(capsys):
         bar.update()
     first, second, third = capsys.readouterr().err.splitlines()
     assert first.startswith("search:   0 %, 0 of 2 [")
-    assert re.fullmatch(r"search:  50 %, 1 of 2 \[[\d:]+<[\d:]+, .* files/s\]", second)
+    assert re.fullmatch(r"search:  50 %, 1 of 2 \[[\d:]+<[\d:]+, .*files/s\]", second)
     assert third.startswith("search: 100 %, 2 of 2 [")
 
 
@@ -64,3 +64,13 @@ def test_a_silent_process_writes_nothing(capsys):
 
 def test_items_pass_through_a_generator_with_a_total(capsys):
     assert list(with_progress((n for n in range(3)), "count", 3)) == [0, 1, 2]
+
+
+def test_a_bar_within_another_has_lines_without_escapes(capsys):
+    with progress_bar("outer", total=2, delay=0, seconds=0) as outer:
+        outer.update()
+        with progress_bar("inner", total=1, delay=0, seconds=0) as inner:
+            inner.update()
+    said = capsys.readouterr().err
+    assert "inner: 100 %" in said and "\x1b" not in said
+    assert all(line.startswith(("outer: ", "inner: ")) for line in said.splitlines())

@@ -1,8 +1,8 @@
 """The configuration: Detectron2's keys and ours, with every default, unit, limit and source.
 
 The defaults are the paper profile. They come from "Box-based Refinement for Weakly Supervised
-and Unsupervised Localization Tasks" (ICCV 2023) and from the methods that it builds on; where a paper is
-silent, they come from its code. `sections` has one file for each subject.
+and Unsupervised Localization Tasks" (ICCV 2023) and from the methods that it builds on; where a
+paper is silent, they come from its code. `sections` has one file for each subject.
 """
 
 from functools import cache
