@@ -233,8 +233,8 @@ def _orientation(image: Image.Image, path: str | os.PathLike[str]) -> int:
 
 def _orientation_applied(image: Image.Image) -> int:
     """Return the orientation (1..8) that the reader of the format applied itself, or 1."""
-    orientation = getattr(image, "tag_v2", {}).get(ExifTags.Base.Orientation)  # of TIFF
-    orientation = orientation or image.info.get("original_orientation")  # of HEIC
+    orientation = getattr(image, "tag_v2", {}).get(ExifTags.Base.Orientation)  # TIFF
+    orientation = orientation or image.info.get("original_orientation")  # HEIC
     return orientation if isinstance(orientation, int) else 1
 
 

@@ -160,7 +160,7 @@ class TrainLoader:
         )
         for batch in loader:
             for sample in batch:
-                self._report(sample.pop("unreadable"), found=bool(sample))
+                self._report(sample.pop("unreadable"), readable=bool(sample))
             yield batch
 
     def _draws(self) -> Sampler[tuple[int, int]]:
@@ -171,8 +171,8 @@ class TrainLoader:
         upright = [(r["height"] or 0) > (r["width"] or 0) for r in self.dataset.records]
         return _GroupedDraws(upright, self.seed, self.start_iteration, self.batch_size, *share)
 
-    def _report(self, unreadable: list[tuple[str, str]], found: bool) -> None:
-        if not found:
+    def _report(self, unreadable: list[tuple[str, str]], readable: bool) -> None:
+        if not readable:
             raise UserError(f"no training image can be read; first: {unreadable[0][1]}")
         for file_name, reason in unreadable:
             if file_name not in self.unreadable:

@@ -109,15 +109,15 @@ def folder(tmp_path):
     return tmp_path
 
 
-def of_json(text, seed):
+def damaged_json_text(text, seed):
     return damaged_json(json.loads(text), seed, most=300)
 
 
-def of_words(text, seed):
+def damaged_words(text, seed):
     return damaged_table(text, seed, " ")
 
 
-def of_columns(text, seed):
+def damaged_columns(text, seed):
     return damaged_table(text, seed, ",")
 
 
@@ -131,29 +131,29 @@ SENTENCES = "flickr30k_entities/Sentences/a.txt"
 REGIONS = "VG_Annotations/region_descriptions.json"
 CLASSES = "annotations/class-descriptions-boxable.csv"
 BOXES = "annotations/validation-annotations-bbox.csv"
-OF_FLICKR, OF_OPENIMAGES = (
+LOAD_FLICKR, LOAD_OPENIMAGES = (
     in_folder(load_flickr30k, "test"),
     in_folder(load_openimages, "validation"),
 )
-OF_GENOME, OF_VOC = in_folder(load_visual_genome, "test"), in_folder(load_voc_dataset, "val")
+LOAD_GENOME, LOAD_VOC = in_folder(load_visual_genome, "test"), in_folder(load_voc_dataset, "val")
 
 # Name -> path of the file, valid content, function that damages it, and its reader.
 READERS = {
-    "coco": ("x.json", json.dumps(coco()), of_json, load_coco),
-    "lvis": ("x.json", json.dumps(coco()), of_json, load_lvis),
-    "captions": ("x.json", json.dumps(captions()), of_json, load_coco_captions),
-    "uvo": ("x.json", json.dumps(videos()), of_json, load_uvo_dense),
-    "pseudo-labels": ("x.json", json.dumps(pseudo_labels()), of_json, load_every_layout),
-    "visual genome": (REGIONS, json.dumps(regions()), of_json, OF_GENOME),
-    "voc": ("Annotations/a.xml", VOC_XML, damaged_xml, OF_VOC),
-    "voc list": ("ImageSets/Main/val.txt", "a\nb\n", of_words, OF_VOC),
-    "flickr30k": ("flickr30k_entities/Annotations/a.xml", ENTITIES_XML, damaged_xml, OF_FLICKR),
-    "flickr30k list": ("test.txt", "a\n", of_words, OF_FLICKR),
-    "flickr30k sentences": (SENTENCES, SENTENCE, of_words, OF_FLICKR),
-    "kitti": ("label_2/a.txt", KITTI_TXT, of_words, in_folder(load_kitti)),
-    "open images": (BOXES, BOXES_CSV, of_columns, OF_OPENIMAGES),
-    "open images classes": (CLASSES, "/m/1,Tortoise\n/m/2,Cat\n", of_columns, OF_OPENIMAGES),
-    "phrases": ("x.txt", "a dog\n# no\na cat\n", of_words, load_lists),
+    "coco": ("x.json", json.dumps(coco()), damaged_json_text, load_coco),
+    "lvis": ("x.json", json.dumps(coco()), damaged_json_text, load_lvis),
+    "captions": ("x.json", json.dumps(captions()), damaged_json_text, load_coco_captions),
+    "uvo": ("x.json", json.dumps(videos()), damaged_json_text, load_uvo_dense),
+    "pseudo-labels": ("x.json", json.dumps(pseudo_labels()), damaged_json_text, load_every_layout),
+    "visual genome": (REGIONS, json.dumps(regions()), damaged_json_text, LOAD_GENOME),
+    "voc": ("Annotations/a.xml", VOC_XML, damaged_xml, LOAD_VOC),
+    "voc list": ("ImageSets/Main/val.txt", "a\nb\n", damaged_words, LOAD_VOC),
+    "flickr30k": ("flickr30k_entities/Annotations/a.xml", ENTITIES_XML, damaged_xml, LOAD_FLICKR),
+    "flickr30k list": ("test.txt", "a\n", damaged_words, LOAD_FLICKR),
+    "flickr30k sentences": (SENTENCES, SENTENCE, damaged_words, LOAD_FLICKR),
+    "kitti": ("label_2/a.txt", KITTI_TXT, damaged_words, in_folder(load_kitti)),
+    "open images": (BOXES, BOXES_CSV, damaged_columns, LOAD_OPENIMAGES),
+    "open images classes": (CLASSES, "/m/1,Tortoise\n/m/2,Cat\n", damaged_columns, LOAD_OPENIMAGES),
+    "phrases": ("x.txt", "a dog\n# no\na cat\n", damaged_words, load_lists),
 }  # fmt: skip
 
 

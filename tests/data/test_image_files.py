@@ -24,7 +24,7 @@ def folder_with(path, *names):
 
 
 @pytest.mark.parametrize(
-    ("there", "name", "found"),
+    ("existing", "name", "expected"),
     [
         (["a.jpg", "a.JPG"], "a.jpg", "a.jpg"),
         (["a.JPG"], "a.jpg", "a.JPG"),
@@ -47,12 +47,12 @@ def folder_with(path, *names):
         ([], "x" * 5000, "x" * 5000),
     ],
 )
-def test_the_only_file_that_differs_in_spelling_alone_is_found(tmp_path, there, name, found):
-    assert ImageFinder(folder_with(tmp_path, *there)).find(name) == found
+def test_the_only_file_that_differs_in_spelling_alone_is_found(tmp_path, existing, name, expected):
+    assert ImageFinder(folder_with(tmp_path, *existing)).find(name) == expected
 
 
 @pytest.mark.parametrize(
-    ("there", "names", "found"),
+    ("existing", "names", "expected"),
     [
         (["b.JPG"], ["b.jpg"], "b.JPG"),
         (["c.png"], ["c.jpg"], "c.png"),
@@ -64,8 +64,8 @@ def test_the_only_file_that_differs_in_spelling_alone_is_found(tmp_path, there, 
         (["c.png"], ["000.jpg", "c.v2"], "000.jpg"),
     ],
 )
-def test_names_without_a_suffix_match_by_stem(tmp_path, there, names, found):
-    assert ImageFinder(folder_with(tmp_path, *there), by_stem=True).find(*names) == found
+def test_names_without_a_suffix_match_by_stem(tmp_path, existing, names, expected):
+    assert ImageFinder(folder_with(tmp_path, *existing), by_stem=True).find(*names) == expected
 
 
 def test_a_folder_is_listed_once_and_only_when_an_image_is_missing(tmp_path, monkeypatch):

@@ -23,8 +23,8 @@ def load_openimages(root: str | os.PathLike[str], split: str) -> LoadedDataset:
 
     The image id is the name of the file ("0001eeaf4aed83f9"). The table states boxes as fractions
     of the image. The size in the image header converts them to pixels, neither rounded nor clipped.
-    A box around a group (IsGroupOf 1) is a crowd. The line of a category's name is its number. An
-    image without a box has an empty list of annotations.
+    A box around a group (IsGroupOf 1) is a crowd. Categories are numbered from 0 in the order of
+    their names in the file. An image without a box has an empty list of annotations.
 
     Args:   root: folder that holds SPLIT and `annotations`, with SPLIT-annotations-bbox.csv and
             class-descriptions-boxable.csv.  split: "validation".

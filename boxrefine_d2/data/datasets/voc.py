@@ -36,8 +36,8 @@ def load_voc(
     A box is [xmin - 1, ymin - 1, xmax, ymax] of the XML: VOC counts pixels from 1 and includes the
     last one. Objects marked difficult or truncated are included, as in the CorLoc that the papers
     report. The booleans `difficult` and `truncated` keep the marks, and an evaluator can leave such
-    objects out. `image_id` is the name in the list ("000005"). The loader searches an image in this
-    order: JPEGImages/NAME.jpg, the only file NAME with another suffix, the file that the XML names.
+    objects out. `image_id` is the name in the list ("000005"). The loader tries in this order:
+    JPEGImages/NAME.jpg, the only file NAME with another suffix, the file that the XML names.
 
     Args:   root: folder that holds ImageSets (VOC2007), or a folder above it (VOCdevkit, or its
             parent) if only one tree below has this split.

@@ -40,9 +40,9 @@ def read_xml(path: str | os.PathLike[str], description: str) -> ElementTree.Elem
     """Return the root element of an XML file.
 
     A byte order mark decides the encoding. Without a mark, it is the declared encoding if the bytes
-    are valid in it, and otherwise UTF-8 if they are valid in UTF-8. UTF-8 also replaces a declared
-    encoding with one byte per character, in which all bytes are valid: text in another encoding is
-    not valid UTF-8 by chance.
+    are valid in it, and otherwise UTF-8 if they are valid in UTF-8. There is one exception: any
+    bytes are valid in an encoding with one byte per character. If such an encoding is declared and
+    the bytes are valid UTF-8, they are read as UTF-8: no other text is valid UTF-8 by chance.
 
     Args:   description: expected kind of file, for messages ("VOC annotation").
     Raises: UserError that names the file, if it is not a regular file, is larger than 16 MiB, has

@@ -152,11 +152,11 @@ def draw_decoys(records: Sequence[dict[str, Any]], seed: int) -> dict[Any, list[
     known = set(every)
     decoys: dict[Any, list[str]] = {}
     for record in records:
-        mine = [phrases[0] for _, phrases in queries_of(record)]
+        drawn = [phrases[0] for _, phrases in queries_of(record)]
         own = {phrase for _, phrases in queries_of(record) for phrase in phrases}
         if not known <= own:
-            mine = [_draw_another(every, own, generator) for _ in mine]
-        decoys[record["image_id"]] = mine
+            drawn = [_draw_another(every, own, generator) for _ in drawn]
+        decoys[record["image_id"]] = drawn
     return decoys
 
 

@@ -121,7 +121,7 @@ def scene_layout(split_number: int, index: int) -> Layout:
 def _draw_layout(rng: np.random.Generator) -> Layout:
     size = SIZES[int(rng.integers(len(SIZES)))]
     backdrop = _draw_backdrop(rng)
-    light = float(rng.uniform(-2.5, -0.6))  # from above, left to right
+    light = float(rng.uniform(-2.5, -0.6))  # radians: from above, between left and right
     objects = _draw_objects(rng, size, backdrop)
     front: list[Piece] = []
     if rng.random() < _FRONT_CLUTTER:
