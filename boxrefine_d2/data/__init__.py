@@ -1,9 +1,9 @@
-"""Data: dataset specs, the loaders behind them, pictures of any kind, and the pseudo-label file.
+"""Data: dataset specs, the loaders behind them, the image reader, and the pseudo-label file.
 
-Everything starts from a spec, one string: `load_spec("voc_2007_trainval+agnostic")` gives records
-(Detectron2 dataset dicts) and category names, and `register_spec` makes the same string a name of
-Detectron2's catalogs. The box frame everywhere is the original image after EXIF orientation: XYXY,
-half-open, pixels.
+A dataset spec is one string. `load_spec("voc_2007_trainval+agnostic")` returns records (Detectron2
+dataset dicts) and category names. `register_spec` registers the same string as a name in
+Detectron2's catalogs. All boxes are in the frame of the original image after EXIF orientation:
+XYXY, half-open, pixels.
 """
 
 from .dataset_spec import DatasetSpec, escape_path, load_spec, parse_spec, register_spec

@@ -1,5 +1,4 @@
-"""What a dataset spec starts with: the loaders behind scenes:, folder:, coco:, voc: and the
-registered names."""
+"""Bases of a dataset spec: loaders of scenes:, folder:, coco:, voc: and registered names."""
 
 from .datasets.coco import load_coco
 from .datasets.folder import load_folder
@@ -15,15 +14,15 @@ BASE_FORMS = {
     "coco": "coco:JSON:DIR",
     "voc": "voc:ROOT:SPLIT",
 }
-NAMED = "name"  # the kind of a base that is one registered name
+NAMED = "name"  # kind of a base that consists of one registered name
 
 
 def load_base(kind: str, arguments: tuple[str, ...], limit: int | None = None) -> LoadedDataset:
-    """The data set of a base, before any modifier.
+    """Return the data set of a base, before any modifier is applied.
 
-    Args:   kind: a key of `BASE_FORMS`, or `NAMED`.  arguments: what follows it, unescaped.
-            limit: no more than so many images are needed; a loader that can spare itself work
-            returns the first so many.
+    Args:   kind: key of `BASE_FORMS`, or `NAMED`.  arguments: unescaped parts that follow the kind.
+            limit: number of images that the caller needs. A loader that saves work by it returns
+            only that many first images; the other loaders return all images.
     Raises: UserError from the loaders.
     """
     if kind == "scenes":
@@ -39,7 +38,7 @@ def load_base(kind: str, arguments: tuple[str, ...], limit: int | None = None) -
 
 
 def _load_scenes(split: str, limit: int | None) -> LoadedDataset:
-    from .scenes import load_scenes  # here, because its module is not small
+    from .scenes import load_scenes  # imported here because the module is large
 
     records, names = load_scenes(split, limit)
     for record in records:

@@ -1,19 +1,19 @@
-"""Dataset specs: one string that says which images and which labels.
+"""Dataset specs: strings that name the images and the labels of a data set.
 
     BASE[+MODIFIER[=VALUE]]...        modifiers apply from left to right
 
     BASE        scenes:SPLIT, folder:DIR, coco:JSON:DIR, voc:ROOT:SPLIT, or a registered name:
-                voc_2007_trainval, coco20k, ..., and any in Detectron2's DatasetCatalog
+                voc_2007_trainval, coco20k, ..., or any name in Detectron2's DatasetCatalog
     MODIFIER    agnostic      one category, "object"
                 first=N       the first N images
-                every=N       each Nth image, from the first on
-                not_every=N   all others
-                overlapping   images in which two boxes overlap (IoU > 0), crowds aside
+                every=N       every Nth image, starting with the first
+                not_every=N   the images that every=N leaves out
+                overlapping   images in which two boxes overlap (IoU > 0); crowds do not count
                 separate      all other labelled images
                 pseudo=FILE   labels from a pseudo-label file; an image without any there has none
 
-Inside a path "+" is written %2B, ":" %3A and, before one of these codes or 25, "%" %25. Relative
-paths are relative to the working directory.
+Inside a path, write "+" as %2B and ":" as %3A. Write "%" as %25 where 2B, 3A or 25 follows it.
+Relative paths start at the working directory.
 """
 
 import difflib
@@ -57,7 +57,10 @@ _registered_here: set[str] = set()
 
 @dataclass(frozen=True)
 class Modifier:
-    """One step after the base: `value` is an integer for first, every and not_every, a path for pseudo, else None."""
+    """One step after the base.
+
+    The value is an integer for first, every and not_every, a path for pseudo, and otherwise None.
+    """
 
     name: str
     value: int | str | None = None
@@ -72,8 +75,8 @@ class Modifier:
 class DatasetSpec:
     """A parsed spec.
 
-    `kind` is a key of `BASE_FORMS` with its `arguments` unescaped, or "name" with the one
-    registered name. `str(spec)` is a spec that parses to the same.
+    `kind` is a key of `BASE_FORMS`, and `arguments` are its unescaped parts. For a registered name,
+    `kind` is "name" and `arguments` holds that one name. `parse_spec(str(spec))` equals `spec`.
     """
 
     kind: str
@@ -87,16 +90,16 @@ class DatasetSpec:
 
 
 def escape_path(path: str | os.PathLike[str]) -> str:
-    """A path as it is written inside a spec."""
+    """Return a path as it is written inside a spec."""
     escaped = re.sub(r"%(?=25|2[Bb]|3[Aa])", "%25", os.fspath(path))
     return escaped.replace("+", "%2B").replace(":", "%3A")
 
 
 def parse_spec(text: str) -> DatasetSpec:
-    """The parts of a spec. Nothing on disk is looked at.
+    """Return the parts of a spec without reading anything from disk.
 
-    Raises: UserError for an unknown name, kind or modifier, listing the known ones, and for a part
-            that is missing, surplus or of the wrong form.
+    Raises: UserError for an unknown name, kind or modifier (the message lists the known ones), and
+            for a part that is missing, surplus or of the wrong form.
     """
     base, *modifiers = text.strip().split("+")
     kind, arguments = _parse_base(base, text)
@@ -104,7 +107,7 @@ def parse_spec(text: str) -> DatasetSpec:
 
 
 def load_spec(text: str) -> LoadedDataset:
-    """Records and categories of a spec, every record with its `relative_name`.
+    """Return the records and categories of a spec. Every record has its `relative_name`.
 
     Raises: UserError for a spec that does not parse, a missing or damaged file, or labels that do
             not fit the images.
@@ -122,9 +125,11 @@ def load_spec(text: str) -> LoadedDataset:
 
 
 def files_of_spec(text: str) -> list[str]:
-    """Return the files and folders that a spec reads, so that no output takes the place of one.
+    """Return the files and folders that a spec reads, for checks that no output overwrites one.
 
-    Of a name in `NAMED_DATASETS` these are its `needed_paths`. Scenes, and names that only Detectron2 knows, give none.
+    A name in `NAMED_DATASETS` gives its `needed_paths`. Scenes give no path, and neither do names
+    that are only in Detectron2's catalog.
+
     Raises: UserError for a spec that does not parse.
     """
     spec = parse_spec(text)
@@ -143,15 +148,17 @@ def _paths_of_base(spec: DatasetSpec) -> list[str]:
 
 
 def register_spec(text: str) -> str:
-    """Make Detectron2's catalogs know a spec, and return the name under which they do: the text itself.
+    """Register a spec with Detectron2's catalogs and return its registered name.
 
-    Only a data set that the user's code registered has another, `NAME (checked)`, as its own name stays what the user
-    made it. The names of `NAMED_DATASETS` are read by this package from then on, also those that Detectron2 ships a
-    loader for (voc_2007_trainval, ...). Registering twice changes nothing.
+    The registered name is the text itself, with one exception: a data set that the user's code
+    registered keeps its entry unchanged, and its spec gets the name `NAME (checked)`. From then on
+    this package loads the names of `NAMED_DATASETS`, including those for which Detectron2 ships a
+    loader (voc_2007_trainval, ...). A second registration changes nothing.
 
-    The spec is parsed now and loaded when the catalog is asked for it; what uses the catalog joins labels to pixels, so
-    they are held against each other then (`in_pixel_frame`). `thing_classes` is in the MetadataCatalog from now on where
-    it is known without loading, otherwise, like `thing_dataset_id_to_contiguous_id`, from the first loading on.
+    This function parses the spec. The catalog loads the data set on request. Users of the catalog
+    join labels to pixels, and therefore the load compares the two (`in_pixel_frame`).
+    The MetadataCatalog holds `thing_classes` at once if the names are known without loading.
+    Otherwise it holds them after the first load, as it does `thing_dataset_id_to_contiguous_id`.
 
     Raises: UserError for a spec that does not parse.
     """
@@ -188,7 +195,7 @@ def _catalog_function(text: str, name: str) -> Callable[[], list[Record]]:
 
 
 def _describe(name: str, **values: Any) -> None:
-    """Sets metadata; what Detectron2 says otherwise about a name that it ships gives way."""
+    """Set metadata of a name, and replace other values that Detectron2 ships for it."""
     before = MetadataCatalog.get(name).as_dict()
     if any(key in before and before[key] != value for key, value in values.items()):
         MetadataCatalog.remove(name)
@@ -207,8 +214,11 @@ def _names_without_loading(spec: DatasetSpec) -> list[str] | None:
 
 
 def _limit_of_base(spec: DatasetSpec) -> int | None:
-    """How many images the base needs to give. A +pseudo is checked against all images that come to
-    it, and +overlapping and +separate choose from them, so only a +first before these counts."""
+    """Return the number of images that the base has to load, or None for all of them.
+
+    +pseudo is checked against all images before it, and +overlapping and +separate choose among
+    them. Therefore only a +first before these modifiers limits the base.
+    """
     limits = []
     for modifier in spec.modifiers:
         if modifier.name not in ("agnostic", "first"):
@@ -247,7 +257,8 @@ def _unknown_base(base: str, kind: str, text: str) -> str:
     elif close:
         parts.append(f"did you mean {BASE_FORMS.get(close[0], close[0])}")
     parts.append(
-        f"known: {', '.join([*NAMED_DATASETS, *BASE_FORMS.values()])}, and the names in Detectron2's DatasetCatalog"
+        f"known: {', '.join([*NAMED_DATASETS, *BASE_FORMS.values()])}, "
+        "and the names in Detectron2's DatasetCatalog"
     )
     if ":" in base:
         parts.append(_ESCAPE_HINT)

@@ -1,8 +1,9 @@
-"""The frame of labels held against the pixels of their images: the one place for every command that joins the two.
+"""Comparison of the frame of labels with the pixels of their images.
 
-Boxes and masks are in pixels of the image as a viewer shows it, after EXIF orientation. Labels of pixels as they are
-stored, or of resized copies, lie elsewhere. The size that labels give for their image tells; where width and height are
-only exchanged in the file and the boxes prove it, the size is corrected.
+Every command that joins labels to pixels uses this module. Boxes and masks are in pixels of the
+image as a viewer shows it, after EXIF orientation. Labels of the stored pixels or of a resized copy
+are in another frame. The image size in the label file reveals this. If a file only exchanges width
+and height and the boxes prove it, the size is corrected.
 """
 
 import logging
@@ -18,8 +19,8 @@ from .records import LoadedDataset, Record
 
 logger = logging.getLogger(__name__)
 
-SLACK_PIXELS = 1.0  # that a box may leave its image by: tools round
-FEW_SHARE = 0.01  # of a data set's images, whose width and height are exchanged by a slip
+SLACK_PIXELS = 1.0  # a box may exceed its image by this much, because tools round coordinates
+FEW_SHARE = 0.01  # up to this share of a data set's images, exchanged sides count as a slip
 
 FITS, EXCHANGED, STORED, RESIZED = "fits", "exchanged", "stored", "resized"
 _REASONS = {
@@ -27,14 +28,20 @@ _REASONS = {
     STORED: "the labels are of the pixels as stored, before EXIF orientation",
     RESIZED: "the labels are of a resized copy or of another image",
 }
-_REMEDY = "label the images as a viewer shows them, or turn and resize the files themselves; images alone are folder:DIR"
+_REMEDY = (
+    "label the images as a viewer shows them, or turn and resize the files themselves; "
+    "to use the images without labels, write folder:DIR"
+)
 
 
 @dataclass(frozen=True)
 class Misfit:
-    """An image whose labels are of another frame.
+    """An image whose labels are in another frame.
 
-    Attributes: labelled, pixels: (H, W).  kind: `EXCHANGED`, `STORED` or `RESIZED`.
+    Attributes:
+        labelled: (H, W) that the labels state.
+        pixels: (H, W) of the image, upright.
+        kind: `EXCHANGED`, `STORED` or `RESIZED`.
     """
 
     file_name: str
@@ -44,17 +51,21 @@ class Misfit:
 
     def __str__(self) -> str:
         sizes = [f"{width} x {height}" for height, width in (self.labelled, self.pixels)]
-        return f"{self.file_name!r} has {sizes[1]} pixels and labels of {sizes[0]}: {_REASONS[self.kind]}"
+        return (
+            f"{self.file_name!r} has {sizes[1]} pixels and labels of {sizes[0]}: "
+            f"{_REASONS[self.kind]}"
+        )
 
 
 def in_pixel_frame(dataset: LoadedDataset, where: str) -> LoadedDataset:
-    """Return the data set with every size that of its image's pixels, for a command that uses the labels.
+    """Return the data set with the pixel size of every image, for a command that uses the labels.
 
-    The header of each image is read once, with a progress bar. An image whose header cannot be read stays as it is:
-    whoever reads the image reports it. Of an image without labels only the size is corrected.
+    The function reads the header of each image once and shows a progress bar. A record stays
+    unchanged if its header cannot be read; the reader of the image reports that error. The size of
+    an image without labels is corrected.
 
-    Args:   where: the dataset spec, for messages.
-    Raises: UserError if the labels of any image are of another frame.
+    Args:   where: dataset spec, for messages.
+    Raises: UserError if the labels of any image are in another frame.
     """
     records, misfits = _compared(dataset.records, where)
     if misfits:
@@ -63,14 +74,16 @@ def in_pixel_frame(dataset: LoadedDataset, where: str) -> LoadedDataset:
 
 
 def with_pixel_sizes(dataset: LoadedDataset, where: str) -> LoadedDataset:
-    """Return the data set with every size that of its image's pixels, for a command that reads images alone.
+    """Return the data set with the pixel size of every image, for a command that uses no labels.
 
-    A warning counts the images whose labels are of another frame: what is found is in the frame of the pixels.
+    A warning counts the images whose labels are in another frame. Such a command finds boxes in the
+    frame of the pixels.
     """
     records, misfits = _compared(dataset.records, where)
     if misfits:
         logger.warning(
-            "%s: %s; boxes are found in the frame of the pixels, and scores against these labels would be wrong",
+            "%s: %s; boxes are found in the frame of the pixels, "
+            "and scores against these labels would be wrong",
             *(where, _counted(misfits, len(records))),
         )
         sizes = {misfit.file_name: misfit.pixels for misfit in misfits}
@@ -79,13 +92,13 @@ def with_pixel_sizes(dataset: LoadedDataset, where: str) -> LoadedDataset:
 
 
 def boxes_fit(boxes: Sequence[Sequence[float]], size: tuple[int, int]) -> bool:
-    """Whether all boxes (N, 4) XYXY lie within an image of the size (H, W), rounding allowed."""
+    """Return True if all boxes (N, 4) XYXY lie within (H, W), up to `SLACK_PIXELS`."""
     height, width = size
     return all(x2 <= width + SLACK_PIXELS and y2 <= height + SLACK_PIXELS for _, _, x2, y2 in boxes)
 
 
 def _compared(records: Sequence[Record], where: str) -> tuple[list[Record], list[Misfit]]:
-    """The records with sizes that are wrong for certain corrected, and the images whose labels do not fit."""
+    """Return the records, with provably wrong sizes corrected, and the images that do not fit."""
     kinds: list[str] = []
     headers: list[ImageHeader | None] = []
     for record in with_progress(records, "read headers"):
@@ -101,20 +114,21 @@ def _compared(records: Sequence[Record], where: str) -> tuple[list[Record], list
     corrected = _boxes_tell_exchange(exchanged, few=few)
     if exchanged and corrected:
         logger.warning(
-            "%s: %d images have width and height exchanged, by their pixels and boxes; read the right way",
+            "%s: %d images have width and height exchanged, as their pixels and boxes show; "
+            "the sizes are corrected",
             *(where, len(exchanged)),
         )
-    found, misfits = [], []
+    checked, misfits = [], []
     for record, header, kind in zip(records, headers, kinds, strict=True):
         if header is None or kind == FITS:
-            found.append(record)
+            checked.append(record)
         elif not record.get("annotations") or (kind == EXCHANGED and corrected):
-            found.append(_sized(record, header.upright))
+            checked.append(_sized(record, header.upright))
         else:
-            found.append(record)
+            checked.append(record)
             labelled = record["height"], record["width"]
             misfits.append(Misfit(record["file_name"], labelled, header.upright, kind))
-    return found, misfits
+    return checked, misfits
 
 
 def _kind(record: Record, header: ImageHeader) -> str:
@@ -127,9 +141,11 @@ def _kind(record: Record, header: ImageHeader) -> str:
 
 
 def _boxes_tell_exchange(records: Sequence[Record], *, few: bool) -> bool:
-    """Whether every box fits the image with its sides the other way round, and one of them only so.
+    """Return True if the boxes prove that width and height of the records are exchanged.
 
-    Args: few: they are so few of a data set that it is a slip, and it is enough that every box fits.
+    Every box must fit the image with exchanged sides, and at least one box must not fit otherwise.
+
+    Args: few: the records are so few that a slip is likely. Then the first condition suffices.
     """
     boxes = [([a["bbox"] for a in r["annotations"]], r) for r in records]
     right = all(boxes_fit(own, (r["width"], r["height"])) for own, r in boxes)
@@ -139,7 +155,10 @@ def _boxes_tell_exchange(records: Sequence[Record], *, few: bool) -> bool:
 def _counted(misfits: Sequence[Misfit], images: int) -> str:
     kinds = Counter(misfit.kind for misfit in misfits)
     more = f" ({', '.join(f'{n} {kind}' for kind, n in kinds.items())})" if len(kinds) > 1 else ""
-    return f"the labels of {len(misfits)} of {images} images{more} are of another frame, first: {misfits[0]}"
+    return (
+        f"the labels of {len(misfits)} of {images} images{more} are in another frame, "
+        f"first: {misfits[0]}"
+    )
 
 
 def _sized(record: Record, size: tuple[int, int] | None) -> Record:
@@ -147,7 +166,11 @@ def _sized(record: Record, size: tuple[int, int] | None) -> Record:
 
 
 def _header(record: Record) -> ImageHeader | None:
-    """None for a rendered scene, whose labels are its own, for an unknown size and a header that cannot be read."""
+    """Return the header of an image, or None if there is nothing to compare.
+
+    That is the case for a rendered scene, whose labels always fit, for a record of unknown size,
+    and for a header that cannot be read.
+    """
     is_rendered = record["file_name"].startswith(SCENES_PREFIX)
     if is_rendered or not (record["height"] and record["width"]):
         return None

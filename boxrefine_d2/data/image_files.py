@@ -1,4 +1,4 @@
-"""Names of images in label files, and where the image lies: under its exact name, or one that only is written otherwise."""
+"""Finder of the images that a label file names, under the exact name or another spelling."""
 
 import logging
 import os
@@ -16,15 +16,16 @@ from .images import image_suffixes
 logger = logging.getLogger(__name__)
 
 
-def read_image_list(path: str | os.PathLike[str], what: str) -> list[str]:
-    """Return the names in a list of images, one a line, in the order of the file.
+def read_image_list(path: str | os.PathLike[str], description: str) -> list[str]:
+    """Return the names in a list of images, one name per line, in the order of the file.
 
-    Args:   what: what the file is to be, for messages ("VOC list").
-    Raises: UserError for a file that cannot be read or names no image, for a name that occurs twice, and for one that no
-            file can have or that leads out of the folder of images.
+    Args:   description: expected kind of file, for messages ("VOC list").
+    Raises: UserError for a file that cannot be read or names no image, for a name that occurs
+            twice, for a name that no file can have, and for a name that leads out of the image
+            folder.
     """
-    names = read_lines(path, what)
-    shown = f"{what} {os.fspath(path)!r}"
+    names = read_lines(path, description)
+    shown = f"{description} {os.fspath(path)!r}"
     if not names:
         raise UserError(f"{shown} names no image")
     seen = set()
@@ -35,7 +36,8 @@ def read_image_list(path: str | os.PathLike[str], what: str) -> list[str]:
             raise UserError(f"{shown} has the line {shown_value(name)}, which no file can have")
         if os.path.isabs(name) or ".." in parts:
             raise UserError(
-                f"{shown} has the line {shown_value(name)}, which leads out of the tree; write names below it"
+                f"{shown} has the line {shown_value(name)}, which leads out of the tree; "
+                "write names below it"
             )
         if name in seen:
             raise UserError(f"{shown} names {shown_value(name)} twice")
@@ -44,17 +46,17 @@ def read_image_list(path: str | os.PathLike[str], what: str) -> list[str]:
 
 
 class _Pair(NamedTuple):
-    wanted: str
-    there: str
+    wanted: str  # name in the label file
+    existing: str  # name on disk
 
 
 class ImageFinder:
-    """Finds the images of one folder by their names in a label file.
+    """Finder of the images of one folder by their names in a label file.
 
-    The exact name comes first and costs one look. Where no file has it, the folder is listed once, and the one file is
-    taken whose name differs only in this: backslashes between folders (files made on Windows), the Unicode form of
-    accents (NFC or NFD), upper or lower case of the suffix, and, `by_stem`, the kind of image. Where several files
-    would do, none is taken.
+    The exact name is tried first; this takes one check. If no file has that name, the folder is
+    listed once. Then a file is accepted if its name differs only in: backslashes between folders
+    (files made on Windows), the Unicode form of accents (NFC or NFD), upper or lower case of the
+    suffix, and, with `by_stem`, the image format. If several files match, none is accepted.
 
     Args: by_stem: the label files name images without their suffix, as VOC's lists and KITTI do.
     """
@@ -63,45 +65,47 @@ class ImageFinder:
         self.folder = Path(folder)
         self._by_stem = by_stem
         self._listings: dict[str, _Listing] = {}
-        self._found: list[_Pair] = []  # under another name
-        self._near: list[_Pair] = []  # not found, though a file has nearly the name
+        self._respelled: list[_Pair] = []  # found under another spelling
+        self._similar: list[_Pair] = []  # not found, but a file has a similar name
 
     def find(self, *names: str) -> str:
-        """Return the path below the folder, POSIX, of the first of these names that leads to a file.
+        """Return the POSIX path below the folder of the first of these names that matches a file.
 
-        Where none does, it is the first name as it was given: whoever reads the image reports it.
+        If no name matches, return the first name as it was given. The reader of the image then
+        reports the missing file.
         """
         for name in names:
-            if self._is_there(name):
+            if self._exists(name):
                 return Path(name).as_posix()
         for name in names:
-            found = self._otherwise_written(name)
-            if found is not None:
-                self._found.append(_Pair(names[0], found))
-                return found
-        near = self._nearly(names[0])
-        if near is not None:
-            self._near.append(_Pair(names[0], near))
+            respelled = self._respelled_path(name)
+            if respelled is not None:
+                self._respelled.append(_Pair(names[0], respelled))
+                return respelled
+        similar = self._similar_name(names[0])
+        if similar is not None:
+            self._similar.append(_Pair(names[0], similar))
         return Path(names[0]).as_posix()
 
     def report(self, source: object) -> None:
-        """Say in one line each how many names were found otherwise written, and how many were nearly found.
+        """Log the numbers of images with another spelling, and of missing ones with a similar name.
 
-        Args: source: the label file, for messages.
+        Args: source: label file, for messages.
         """
-        if self._found:
+        if self._respelled:
             logger.log(
                 logging.INFO if self._by_stem else logging.WARNING,
-                "%s: %d images were found under names that are written otherwise (backslashes, Unicode form, suffix), %s",
-                *(source, len(self._found), _example(self._found[0])),
+                "%s: %d images were found under names that differ in backslashes, Unicode form or "
+                "suffix, %s",
+                *(source, len(self._respelled), _example(self._respelled[0])),
             )
-        if self._near:
+        if self._similar:
             logger.warning(
-                "%s: %d images are not in %s, where other files have nearly their names, %s",
-                *(source, len(self._near), self.folder, _example(self._near[0])),
+                "%s: %d images are not in %s, but other files there have similar names, %s",
+                *(source, len(self._similar), self.folder, _example(self._similar[0])),
             )
 
-    def _is_there(self, name: str) -> bool:
+    def _exists(self, name: str) -> bool:
         return os.path.exists(os.path.join(self.folder, name))
 
     def _listing(self, below: str) -> "_Listing":
@@ -109,7 +113,7 @@ class ImageFinder:
             self._listings[below] = _Listing(self.folder / below)
         return self._listings[below]
 
-    def _otherwise_written(self, name: str) -> str | None:
+    def _respelled_path(self, name: str) -> str | None:
         *folders, last = name.replace("\\", "/").split("/")
         if os.path.isabs(name) or ".." in folders or not last:
             return None
@@ -117,20 +121,20 @@ class ImageFinder:
         for folder in folders:
             if folder in ("", "."):
                 continue
-            found = self._listing(below).same(folder)
-            if found is None:
+            existing = self._listing(below).same(folder)
+            if existing is None:
                 return None
-            below = _joined(below, found)
+            below = _joined(below, existing)
         file = self._listing(below).image(last, by_stem=self._by_stem)
         return None if file is None else _joined(below, file)
 
-    def _nearly(self, name: str) -> str | None:
-        """A file in the folder itself whose name, without folders, case and suffix, is that of `name`."""
-        return self._listing("").near(name.replace("\\", "/").rsplit("/", 1)[-1])
+    def _similar_name(self, name: str) -> str | None:
+        """Return a file directly in the folder with the stem of `name` in any case, or None."""
+        return self._listing("").similar(name.replace("\\", "/").rsplit("/", 1)[-1])
 
 
 class _Listing:
-    """The names in a folder, by what is the same however it is written."""
+    """Names in a folder, indexed by their parts that do not depend on spelling."""
 
     def __init__(self, folder: Path):
         try:
@@ -150,21 +154,21 @@ class _Listing:
                 self._by_stem.setdefault(_stem(form), []).append(name)
 
     def same(self, name: str) -> str | None:
-        """The name itself, or the one that is equal in NFC."""
+        """Return the name itself, or the only name that is equal in NFC."""
         if name in self._names:
             return name
         return _only(self._by_form.get(unicodedata.normalize("NFC", name), []))
 
     def image(self, name: str, *, by_stem: bool) -> str | None:
-        """The one file that the name means."""
+        """Return the only file that matches the name, or None."""
         form = unicodedata.normalize("NFC", name)
-        found = self.same(name) or _only(self._by_suffix.get(_lower_suffix(form), []))
-        if found is None and by_stem:
+        match = self.same(name) or _only(self._by_suffix.get(_lower_suffix(form), []))
+        if match is None and by_stem:
             return _only(self._by_stem.get(_stem(form), []))
-        return found
+        return match
 
-    def near(self, name: str) -> str | None:
-        """The first file of that stem in any case."""
+    def similar(self, name: str) -> str | None:
+        """Return the first file with this stem, in any case."""
         return self._by_any_case.get(_stem(unicodedata.normalize("NFC", name)).casefold())
 
 
@@ -182,10 +186,10 @@ def _lower_suffix(name: str) -> str:
 
 
 def _stem(name: str) -> str:
-    """Without the suffix of an image; other dots belong to the name."""
+    """Return the name without an image suffix. Other dots belong to the name."""
     stem, suffix = os.path.splitext(name)
     return stem if suffix.lower() in image_suffixes() else name
 
 
 def _example(pair: _Pair) -> str:
-    return f"for example {shown_name(pair.there)!r} for {shown_name(pair.wanted)!r}"
+    return f"for example {shown_name(pair.existing)!r} for {shown_name(pair.wanted)!r}"

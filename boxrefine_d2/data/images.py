@@ -1,8 +1,10 @@
-"""Reading images: any file Pillow can open becomes upright RGB, or a one-line `ImageReadError`.
+"""The image reader: it returns upright RGB for any file that Pillow can open.
 
-Formats that Pillow hands to other programs (EPS) or only identifies (MPEG, WMF, ...) are not opened, whatever a file is
-called. HEIC needs the extra `heic`. Animated files give their first frame, and `data.pixels` says how pixels of other kinds
-become RGB. The EXIF orientation is applied last; sizes here and in all records are sizes after it.
+A file that cannot be read raises a one-line `ImageReadError`. Formats that Pillow passes to other
+programs (EPS) or only identifies (MPEG, WMF, ...) are not opened, whatever the file name is. HEIC
+needs the extra `heic`. An animated file gives its first frame. `data.pixels` documents how other
+pixel formats become RGB. The EXIF orientation is applied last. Sizes in this module and in all
+records are sizes after it.
 """
 
 import logging
@@ -25,7 +27,7 @@ from boxrefine_d2.files.values import MAX_IMAGE_PIXELS as MAX_PIXELS
 from .pixels import rgb_pixels, upright
 
 SCENES_PREFIX = "scenes:"
-# Pillow starts Ghostscript for EPS, and has no pixels of the others
+# Pillow starts Ghostscript for EPS, and cannot decode the others
 _NOT_OPENED = {"EPS", "WMF", "MPEG", "BUFR", "GRIB", "HDF5"}
 HEIC_SUFFIXES = (".heic", ".heif", ".hif")
 HEIC_REMEDY = "HEIC needs pip install 'boxrefine_d2[heic]'"
@@ -38,11 +40,11 @@ logger = logging.getLogger(__name__)
 
 
 class ImageHeader(NamedTuple):
-    """What a file says of its image before it is decoded.
+    """Sizes in the header of an image file, known before the image is decoded.
 
     Attributes:
-        upright: (H, W) after EXIF orientation: the frame of every box and mask.
-        stored: (H, W) of the pixels as they lie in the file, which some tools label.
+        upright: (H, W) after EXIF orientation, the frame of every box and mask.
+        stored: (H, W) of the pixels as the file stores them. Some tools label this frame.
     """
 
     upright: tuple[int, int]
@@ -51,7 +53,7 @@ class ImageHeader(NamedTuple):
 
 @cache
 def image_formats() -> tuple[str, ...]:
-    """Names of the formats that are opened, as Pillow has them."""
+    """Return the names of the formats that the reader opens, as Pillow spells them."""
     with suppress(ImportError):
         import pillow_heif  # the extra `heic`
 
@@ -62,13 +64,13 @@ def image_formats() -> tuple[str, ...]:
 
 @cache
 def image_suffixes() -> frozenset[str]:
-    """Suffixes of the formats that are opened, in lower case with their dot."""
+    """Return the suffixes of the formats that the reader opens, in lower case with their dot."""
     formats = set(image_formats())
     return frozenset(x for x, name in Image.registered_extensions().items() if name in formats)
 
 
 def is_image_name(path: str | os.PathLike[str]) -> bool:
-    """Whether a file is an image by its suffix, in any case, or, where it has none, by its first bytes."""
+    """Return True if the suffix, in any case, or without one the first bytes, show an image."""
     suffix = PurePath(path).suffix.lower()
     if suffix:
         return suffix in image_suffixes()
@@ -78,8 +80,10 @@ def is_image_name(path: str | os.PathLike[str]) -> bool:
 
 
 class ImageReadError(UserError):
-    """One image cannot be read. `path` and `reason` are the two halves of the message; it
-    survives pickling."""
+    """Error for one image that cannot be read.
+
+    `path` and `reason` are the two halves of the message. The error can be pickled.
+    """
 
     def __init__(self, message: str, *, path: str = "", reason: str = ""):
         super().__init__(message)
@@ -88,9 +92,9 @@ class ImageReadError(UserError):
 
 
 def read_image(path: str | os.PathLike[str]) -> np.ndarray:
-    """The pixels of one picture, upright.
+    """Return the pixels of one image, upright.
 
-    Args:   path: a file, or the name of a rendered scene such as "scenes:train/000012".
+    Args:   path: file, or name of a rendered scene such as "scenes:train/000012".
     Returns: (H, W, 3) uint8, RGB, writable, after EXIF orientation.
     Raises: ImageReadError for a missing, empty, truncated, damaged, oversized or non-image file.
     """
@@ -101,25 +105,26 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
         try:
             image.load()
             pixels = rgb_pixels(image)
-        except Exception as error:  # Pillow's decoders raise nearly anything on a damaged file
+        except Exception as error:  # Pillow's decoders raise many error types on a damaged file
             raise _unreadable(path, _reason(error)) from error
     return upright(pixels, orientation)
 
 
 class CachedReader:
-    """A reader that keeps what it read, until so many bytes are held; the rest is read anew each time.
+    """Image reader that caches images up to a limit in bytes, and reads the others at each call.
 
-    For training sets that fit: nothing is evicted, since in a shuffled stream every picture is as likely as another.
+    It serves training sets that fit into memory. Nothing is evicted, because a shuffled stream
+    requests every image equally often.
     """
 
     def __init__(self, limit_bytes: float, read: Callable[[str], np.ndarray] = read_image):
-        """Args: read: of a file's name, to (H, W, 3) uint8."""
+        """Create an empty cache. Args: read: function from a file name to (H, W, 3) uint8."""
         self._free = limit_bytes
         self._read = read
         self._kept: dict[str, np.ndarray] = {}
 
     def __call__(self, path: str | os.PathLike[str]) -> np.ndarray:
-        """What `read` returns; not to be written to."""
+        """Return the image that `read` returns. The caller must not write to it."""
         name = os.fspath(path)
         if name in self._kept:
             return self._kept[name]
@@ -131,10 +136,10 @@ class CachedReader:
 
 
 def image_header(path: str | os.PathLike[str]) -> ImageHeader:
-    """Both sizes of an image, from its header alone (a scene has none and is rendered).
+    """Return both sizes of an image from its header alone. A scene has no header and is rendered.
 
-    Raises: ImageReadError for a file whose header cannot be read, or that `read_image` would refuse
-            for its size.
+    Raises: ImageReadError for a file whose header cannot be read, or whose size `read_image`
+            refuses.
     """
     if os.fspath(path).startswith(SCENES_PREFIX):
         height, width = _render(os.fspath(path)).shape[:2]
@@ -150,14 +155,14 @@ def image_header(path: str | os.PathLike[str]) -> ImageHeader:
 
 
 def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
-    """(H, W) after EXIF orientation, from the header alone. Raises: ImageReadError as `image_header`."""
+    """Return the upright (H, W) of `image_header`. Raises: ImageReadError, as `image_header`."""
     return image_header(path).upright
 
 
 def header_or_none(path: str | os.PathLike[str]) -> ImageHeader | None:
-    """Return `image_header`, or None where it cannot be read: whoever reads the image reports it.
+    """Return `image_header`, or None on an error, which the reader of the image reports.
 
-    The headers of files that have not changed are kept, since several parts of a command ask for them.
+    The headers of unchanged files are cached, because several parts of a command request them.
     """
     name = os.fspath(path)
     try:
@@ -173,19 +178,18 @@ def header_or_none(path: str | os.PathLike[str]) -> ImageHeader | None:
 
 @lru_cache(maxsize=1 << 20)
 def _kept_header(name: str, version: tuple[int, int, int]) -> ImageHeader:
-    """Args: version: what changes when the file does."""
+    """Return `image_header`, cached by `version`: inode, size in bytes and modification time."""
     return image_header(name)
 
 
 def header_size(path: str | os.PathLike[str]) -> tuple[int | None, int | None]:
-    """Return (H, W) of `header_or_none`, upright, or (None, None)."""
+    """Return the upright (H, W) of `header_or_none`, or (None, None)."""
     header = header_or_none(path)
     return header.upright if header else (None, None)
 
 
 def _open(path: str | os.PathLike[str]) -> tuple[Image.Image, int]:
-    """The picture before decoding, and the EXIF orientation (1..8) that is still to be applied to
-    it."""
+    """Return the image before decoding, and the EXIF orientation (1..8) yet to be applied."""
     try:
         status = os.stat(path)
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
@@ -211,42 +215,41 @@ def _open(path: str | os.PathLike[str]) -> tuple[Image.Image, int]:
 
 
 def _orientation(image: Image.Image, path: str | os.PathLike[str]) -> int:
-    if (
-        image.format == "TIFF"
-    ):  # Pillow turns TIFF files itself, and gives the turned size before loading
+    # Pillow turns TIFF files itself, and states the turned size before loading.
+    if image.format == "TIFF":
         return 1
     try:
         if image.format == "PNG" and "exif" not in image.info:
-            # Pillow would decode the whole picture to look for EXIF data behind it.
+            # Pillow would decode the whole image to look for EXIF data behind it.
             late = _exif_behind_pixels(path)
             if late is not None:
                 image.info["exif"] = b"Exif\x00\x00" + late
-        # The base class's method: the one for PNG decodes.
+        # The method of the base class, because the method for PNG decodes the image.
         return int(Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1))
-    except Exception as error:  # noqa: BLE001 - a broken EXIF block does not make a picture unreadable
+    except Exception as error:  # noqa: BLE001 - an image with a broken EXIF block is readable
         logger.debug("ignoring the EXIF data of %s: %s", os.fspath(path), error)
         return 1
 
 
 def _orientation_applied(image: Image.Image) -> int:
-    """The orientation of a file whose reader turns the pixels by itself, 1..8; 1 for any other."""
-    orientation = getattr(image, "tag_v2", {}).get(ExifTags.Base.Orientation)  # of TIFF
-    orientation = orientation or image.info.get("original_orientation")  # of HEIC
+    """Return the orientation (1..8) that the reader of the format applied itself, or 1."""
+    orientation = getattr(image, "tag_v2", {}).get(ExifTags.Base.Orientation)  # TIFF
+    orientation = orientation or image.info.get("original_orientation")  # HEIC
     return orientation if isinstance(orientation, int) else 1
 
 
 def _missing_reader(path: str | os.PathLike[str]) -> str | None:
-    """The extra that would open this file; None if no extra would."""
+    """Return the remedy that names the extra for this file, or None if no extra opens it."""
     if "HEIF" in image_formats():
         return None
     head = b""
-    with suppress(OSError), open(path, "rb") as file:  # why it cannot be opened is said already
+    with suppress(OSError), open(path, "rb") as file:  # the caller reports why it cannot be opened
         head = file.read(12)
     return HEIC_REMEDY if head[4:8] == b"ftyp" and head[8:] in _HEIC_BRANDS else None
 
 
 def _exif_behind_pixels(path: str | os.PathLike[str]) -> bytes | None:
-    """The content of the first eXIf chunk of a PNG file, hopping from chunk to chunk."""
+    """Return the content of the first eXIf chunk of a PNG file. It skips the other chunks."""
     with open(path, "rb") as file:
         if file.read(8) != _PNG_SIGNATURE:
             return None
@@ -259,7 +262,7 @@ def _exif_behind_pixels(path: str | os.PathLike[str]) -> bytes | None:
 
 
 def _render(name: str) -> np.ndarray:
-    # here, because a scene is rare and its module is not small
+    # imported here because scenes are rare and their module is large
     from .scenes import render_file
 
     try:
@@ -269,8 +272,8 @@ def _render(name: str) -> np.ndarray:
 
 
 def _silence_size_warning() -> None:
-    # Sizes are checked here, with an error. Not `warnings.catch_warnings`: it would make Python
-    # forget which warnings it has shown, and every later picture would bring them all back.
+    # This module checks sizes itself and raises an error. `warnings.catch_warnings` would make
+    # Python forget which warnings it has shown, and every later image would repeat them all.
     if not any(entry[2] is Image.DecompressionBombWarning for entry in warnings.filters):
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 

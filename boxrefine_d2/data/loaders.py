@@ -1,4 +1,4 @@
-"""Streams of batches: an endless one for training that can start anywhere, and one of equal sizes for testing."""
+"""Loaders of batches: an endless stream for training, and batches of equal sizes for testing."""
 
 import logging
 from collections import defaultdict
@@ -21,15 +21,16 @@ from .records import Record
 
 logger = logging.getLogger(__name__)
 
-# (record, position in the stream) -> sample; a pure function of both
+# From (record, position in the stream) to a sample; a pure function of both.
 TrainMapper = Callable[[Record, int], Record]
 
 
 class _Draws(Sampler[tuple[int, int]]):
-    """This rank's positions of the endless stream, with the record drawn at each.
+    """Positions of one rank in the endless stream, with the index of the record drawn at each.
 
-    The stream is a chain of permutations of the data set, each from (seed, number of the pass). Position p is of
-    rank p % ranks, so all ranks together draw what one process draws.
+    The stream is a chain of permutations of the data set. Seed and number of the pass determine
+    each permutation. Position p belongs to rank p % ranks. Therefore all ranks together draw the
+    same records as one process.
     """
 
     def __init__(self, images: int, seed: int, start: int, rank: int, ranks: int):
@@ -48,16 +49,20 @@ class _Draws(Sampler[tuple[int, int]]):
 
 
 class _GroupedDraws(Sampler[tuple[int, int]]):
-    """This rank's part of batches of one shape, upright or not, so that less is padded.
+    """One rank's share of batches of one shape, upright or not, which need less padding.
 
-    A draw of the stream waits until it and the next ones of its shape are a batch; batches come in the order in which
-    they are full.
+    A draw of the stream waits until enough draws of its shape fill a batch. Batches appear in the
+    order in which they become full.
     """
 
     def __init__(
         self, upright: Sequence[bool], seed: int, start: int, batch_size: int, rank: int, ranks: int
     ):
-        """Args: upright: of each record.  start: number of the first batch.  batch_size: over all ranks."""
+        """Create the sampler.
+
+        Args:   upright: for each record, True if its image is higher than wide.
+                start: number of the first batch.  batch_size: images per batch over all ranks.
+        """
         self.upright, self.seed = upright, seed
         self.start, self.batch_size = start, batch_size
         self.rank, self.ranks = rank, ranks
@@ -77,7 +82,7 @@ class _GroupedDraws(Sampler[tuple[int, int]]):
 
 
 class _TrainDataset(Dataset[Record]):
-    """Mapped samples by (position, index). A file that cannot be read gives way to the next record."""
+    """Mapped samples by (position, index). The next record replaces a file that cannot be read."""
 
     def __init__(self, records: Sequence[Record], mapper: TrainMapper):
         self.records, self.mapper = records, mapper
@@ -98,11 +103,14 @@ class _TrainDataset(Dataset[Record]):
 
 
 class TrainLoader:
-    """Batches for ever, a pure function of (records, settings, iteration); nothing is read before the first one.
+    """Endless stream of batches, a pure function of records, settings and iteration.
+
+    The loader reads no file before the first batch is requested.
 
     Attributes:
-        start_iteration: where the stream begins; set it before the first batch is asked for (resume).
-        unreadable: file name -> reason, of all files that were replaced so far.
+        start_iteration: first iteration of the stream. To resume, set it before the first batch is
+            requested.
+        unreadable: file name -> reason, for all files replaced so far.
     """
 
     def __init__(
@@ -117,13 +125,17 @@ class TrainLoader:
         num_workers: int,
         by_shape: bool = False,
     ):
-        """Args: batch_size: over all ranks.  by_shape: upright images come in batches of their own.
+        """Create the loader without reading a file.
 
-        Raises: UserError if the ranks cannot share a batch equally or there are fewer images than a batch holds.
+        Args:   batch_size: images per batch over all ranks.
+                by_shape: upright images form batches of their own.
+        Raises: UserError if the ranks cannot share a batch equally, or if there are fewer images
+                than a batch holds.
         """
         if batch_size % ranks:
             raise UserError(
-                f"SOLVER.IMS_PER_BATCH {batch_size} is no multiple of the {ranks} processes"
+                f"SOLVER.IMS_PER_BATCH {batch_size} is no multiple of the {ranks} processes; "
+                f"choose a multiple of {ranks}"
             )
         if len(records) < batch_size:
             raise UserError(
@@ -144,11 +156,11 @@ class TrainLoader:
             sampler=self._draws(),
             num_workers=self.num_workers,
             collate_fn=_as_is,
-            generator=torch.Generator(),  # else it draws from the caller's, once a start or resume
+            generator=torch.Generator(),  # by default, each start draws from the caller's generator
         )
         for batch in loader:
             for sample in batch:
-                self._report(sample.pop("unreadable"), found=bool(sample))
+                self._report(sample.pop("unreadable"), readable=bool(sample))
             yield batch
 
     def _draws(self) -> Sampler[tuple[int, int]]:
@@ -159,8 +171,8 @@ class TrainLoader:
         upright = [(r["height"] or 0) > (r["width"] or 0) for r in self.dataset.records]
         return _GroupedDraws(upright, self.seed, self.start_iteration, self.batch_size, *share)
 
-    def _report(self, unreadable: list[tuple[str, str]], found: bool) -> None:
-        if not found:
+    def _report(self, unreadable: list[tuple[str, str]], readable: bool) -> None:
+        if not readable:
             raise UserError(f"no training image can be read; first: {unreadable[0][1]}")
         for file_name, reason in unreadable:
             if file_name not in self.unreadable:
@@ -174,7 +186,7 @@ def _as_is(batch: list[Any]) -> list[Any]:
 
 @dataclass(frozen=True)
 class UnreadableImage:
-    """Takes the place of a sample whose file could not be read."""
+    """Placeholder for a sample whose file could not be read."""
 
     record: Record
     reason: str
@@ -186,11 +198,13 @@ def equal_size_batches(
     padded: Callable[[tuple[int, int]], tuple[int, int]],
     batch_size: int,
 ) -> list[list[Record]]:
-    """Batches of images whose padded inputs have one size, fixed by data and settings alone.
+    """Group records into batches whose padded inputs have one size.
 
-    Args: padded: (H, W) of an input to the size it is padded to.
-    Returns: lists of at most `batch_size` records, in order of each list's first record. A record of unknown size
-        (its header could not be read) comes alone.
+    The batches depend on data and settings alone.
+
+    Args: padded: function from (H, W) of an input to its padded size.
+    Returns: lists of at most `batch_size` records, in the order of each list's first record. A
+        record of unknown size, whose header could not be read, forms a batch of its own.
     """
     groups: dict[Any, list[tuple[int, Record]]] = defaultdict(list)
     for index, record in enumerate(records):
@@ -226,19 +240,19 @@ class _BatchDataset(Dataset[list[Record | UnreadableImage]]):
         expected = (record["height"], record["width"])
         size = (sample["height"], sample["width"])
         if all(expected) and size != expected:
-            # the batch was put together by the size the header told
+            # The batch was formed by the size in the header.
             return UnreadableImage(
                 record,
-                f"{record['file_name']!r} is {size[1]} x {size[0]} pixels now and was {expected[1]} x {expected[0]}: "
-                "it changed while this ran",
+                f"{record['file_name']!r} is {size[1]} x {size[0]} pixels now and was "
+                f"{expected[1]} x {expected[0]}: the file changed during the run",
             )
         return sample
 
 
 class WholeImageLoader:
-    """Loads each batch in order, ahead of its use in worker processes.
+    """Loader of test batches in their order. Worker processes load ahead of use.
 
-    Attributes: unreadable: file name -> reason, of all files that had to be left out so far.
+    Attributes: unreadable: file name -> reason, for all files left out so far.
     """
 
     def __init__(
@@ -249,7 +263,10 @@ class WholeImageLoader:
         *,
         what: str = "",
     ):
-        """Args: what: the work, for a progress bar of the first process; "" for none."""
+        """Create the loader without reading a file.
+
+        Args: what: label of the progress bar that the first process shows; "" for no bar.
+        """
         self._what, self._images = what, sum(map(len, batches))
         self._loader = DataLoader(
             _BatchDataset(batches, mapper),
@@ -263,7 +280,7 @@ class WholeImageLoader:
         return len(self._loader)
 
     def __iter__(self) -> Iterator[list[Record]]:
-        """The readable images; what could not be read is logged and kept in `unreadable`."""
+        """Yield the readable images. The others are logged and listed in `unreadable`."""
         shown = bool(self._what) and comm.is_main_process()
         with progress_bar(self._what, total=self._images, shown=shown) as bar:
             for batch in self.with_unreadable():
@@ -273,7 +290,7 @@ class WholeImageLoader:
                 bar.update(len(batch))
 
     def with_unreadable(self) -> Iterator[list[Record | UnreadableImage]]:
-        """Every batch whole, with an `UnreadableImage` in the place of a file that could not be read."""
+        """Yield every batch whole, with an `UnreadableImage` for each file that cannot be read."""
         for batch in self._loader:
             for sample in batch:
                 if isinstance(sample, UnreadableImage):

@@ -1,5 +1,8 @@
-"""What a dataset spec can change about its base: +agnostic, +first=N, +every=N, +not_every=N, +overlapping, +separate,
-+pseudo=FILE. Each returns a new data set."""
+"""Modifiers of a dataset spec, each a function that returns a new data set.
+
+The modifiers are +agnostic, +first=N, +every=N, +not_every=N, +overlapping, +separate and
++pseudo=FILE.
+"""
 
 import logging
 import os
@@ -27,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 
 def agnostic(dataset: LoadedDataset) -> LoadedDataset:
-    """Every category becomes the one category "object"."""
+    """Replace every category by the one category "object"."""
     records = []
     for record in dataset.records:
         if "annotations" in record:
@@ -40,17 +43,22 @@ def agnostic(dataset: LoadedDataset) -> LoadedDataset:
 
 
 def first(dataset: LoadedDataset, count: int) -> LoadedDataset:
-    """The first `count` images, or all if there are fewer."""
+    """Return the first `count` images, or all if there are fewer."""
     return replace(dataset, records=dataset.records[:count])
 
 
 def every(dataset: LoadedDataset, step: int) -> LoadedDataset:
-    """Each `step`th image from the first on: every=100 is 1 % of a data set whose order means nothing."""
+    """Return every `step`th image, starting with the first.
+
+    +every=100 keeps 1 % of the images, a fair sample if their order carries no meaning.
+    """
     return replace(dataset, records=dataset.records[::step])
 
 
 def not_every(dataset: LoadedDataset, step: int) -> LoadedDataset:
-    """What `every` leaves out, so that the two share no image: one to learn from, one to look at meanwhile.
+    """Return the images that `every` leaves out.
+
+    The two parts share no image. A training can use one part and evaluate on the other.
 
     Raises: UserError if no image is left.
     """
@@ -61,7 +69,7 @@ def not_every(dataset: LoadedDataset, step: int) -> LoadedDataset:
 
 
 def overlapping(dataset: LoadedDataset) -> LoadedDataset:
-    """The images in which any two boxes, crowds aside, share some area.
+    """Return the images in which any two boxes share some area. Crowds do not count.
 
     Raises: UserError for data without labels, or if no image is left.
     """
@@ -69,7 +77,9 @@ def overlapping(dataset: LoadedDataset) -> LoadedDataset:
 
 
 def separate(dataset: LoadedDataset) -> LoadedDataset:
-    """All other labelled images, those with one object or none included.
+    """Return the labelled images that `overlapping` leaves out.
+
+    Images with one object or none are among them.
 
     Raises: UserError for data without labels, or if no image is left.
     """
@@ -80,14 +90,15 @@ def _part(dataset: LoadedDataset, name: str, *, overlap: bool) -> LoadedDataset:
     labelled = [record for record in dataset.records if "annotations" in record]
     if not labelled:
         raise UserError(
-            f"+{name} asks which labelled boxes overlap, and the data set has no labels; put +pseudo=FILE before it, or "
-            "name a labelled data set"
+            f"+{name} asks which labelled boxes overlap, and the data set has no labels; "
+            "put +pseudo=FILE before it, or name a labelled data set"
         )
     records = [record for record in labelled if _boxes_overlap(record) == overlap]
     if not records:
         quantity = "none" if overlap else "each"
         raise UserError(
-            f"+{name} leaves no image: in {quantity} of the {len(labelled)} labelled images two boxes overlap"
+            f"+{name} leaves no image: in {quantity} of the {len(labelled)} labelled images "
+            "two boxes overlap"
         )
     return replace(dataset, records=records)
 
@@ -98,13 +109,14 @@ def _boxes_overlap(record: Record) -> bool:
 
 
 def with_pseudo_labels(dataset: LoadedDataset, path: str | os.PathLike[str]) -> LoadedDataset:
-    """The images of `dataset` with the boxes of a pseudo-label file as their only labels.
+    """Return the images of `dataset` with the boxes of a pseudo-label file as their only labels.
 
-    An image without pseudo labels has none; one that the file does not list is counted in a
-    warning, too. The size of an image is the file's where it has one: that is the frame of its boxes.
+    An image without pseudo labels gets an empty list. A warning counts the images that the file
+    does not list. If the file states the size of an image, the record takes that size, because it
+    is the frame of the file's boxes.
 
-    Raises: UserError for a file that is not a pseudo-label file, or was made from other images: an
-            id that `dataset` does not have, or one that belongs to an image of another name.
+    Raises: UserError for a file that is not a pseudo-label file, or that was made from other
+            images: `dataset` lacks one of its ids, or has another file name for an id.
     """
     labels = read_pseudo_labels(path)
     _check_same_images(dataset.records, labels, os.fspath(path))
@@ -115,14 +127,14 @@ def with_pseudo_labels(dataset: LoadedDataset, path: str | os.PathLike[str]) -> 
     records = []
     for record in dataset.records:
         image_id = record["image_id"]
-        # an image whose own size is not known cannot be read, and whoever reads it reports it
+        # An image of unknown size cannot be read, and the reader of the image reports it.
         size = sizes.get(image_id, {}) if record["height"] and record["width"] else {}
         records.append({**record, **size, "annotations": by_image[image_id]})
     return LoadedDataset(records, [OBJECT_NAME], [OBJECT_ID], other_files=dataset.other_files)
 
 
 def _size(image: dict[str, Any]) -> dict[str, int]:
-    """Height and width, or nothing where the file does not give both."""
+    """Return height and width in pixels, or {} if the file does not state both."""
     sides = known_size(image)
     return {"height": sides[0], "width": sides[1]} if sides else {}
 
@@ -132,9 +144,10 @@ def _check_same_images(records: list[Record], labels: PseudoLabels, path: str) -
     strangers = [image for image in labels.images if image["id"] not in known]
     if strangers:
         raise UserError(
-            f"{len(strangers)} of the {len(labels.images)} images in pseudo-label file {path!r} are not in the data set: "
-            f"ids {_examples(image['id'] for image in strangers)}, while the data set has {len(records)} images with ids "
-            f"{_examples(known)}; was it made from another data set, or should +first come after +pseudo?"
+            f"{len(strangers)} of the {len(labels.images)} images in pseudo-label file {path!r} "
+            f"are not in the data set: ids {_examples(image['id'] for image in strangers)}, "
+            f"while the data set has {len(records)} images with ids {_examples(known)}; "
+            "was it made from another data set, or should +first come after +pseudo?"
         )
     names = NameCheck(f"pseudo-label file {path!r}", "the data set")
     for image in labels.images:

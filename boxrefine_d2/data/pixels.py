@@ -1,10 +1,16 @@
-"""Pixels of any kind as upright RGB, converted strip by strip so that large images need little memory beside themselves.
+"""Conversion of all pixel formats to upright RGB.
 
-Colour profiles (ICC) are not applied. 16-bit grey is divided by 257, so that 65535 becomes 255. 32-bit integers and floats
-have no natural range: integers within 0..255 stay, within 0..65535 are divided by 257; floats within 0..1 are multiplied by
-255, within 0..255 stay; everything else is stretched from its smallest to its largest finite value. Not-a-number becomes
-the smallest value. Transparency (an alpha channel, or a transparent palette entry or colour) is laid over the grey
-`BACKGROUND`, which favours neither dark nor bright objects.
+The conversion runs strip by strip, and large images therefore need little extra memory. Colour
+profiles (ICC) are not applied. 16-bit grey is divided by 257: 65535 becomes 255. 32-bit integers
+and floats have no natural range and follow these rules:
+
+- Integers within 0..255 stay. Integers within 0..65535 are divided by 257.
+- Floats within 0..1 are multiplied by 255. Floats within 0..255 stay.
+- All other values are stretched from the smallest to the largest finite value.
+- Not-a-number becomes the smallest value.
+
+Transparent pixels (an alpha channel, or a transparent palette entry or colour) are blended with
+the grey `BACKGROUND`, which favours neither dark nor bright objects.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,8 +19,8 @@ import numpy as np
 from PIL import Image
 
 BACKGROUND = (128, 128, 128)
-_STRIP_PIXELS = 2**24  # that are converted at a time
-# by EXIF orientation, of (H, W, 3)
+_STRIP_PIXELS = 2**24  # pixels converted at a time
+# EXIF orientation -> function that turns (H, W, 3) pixels upright
 _UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     2: lambda pixels: pixels[:, ::-1],
     3: lambda pixels: pixels[::-1, ::-1],
@@ -27,14 +33,17 @@ _UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
 
 
 def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Return (H, W, 3) turned by an EXIF orientation, contiguous; any but 2..8 leaves the pixels as they are."""
+    """Return (H, W, 3) pixels turned upright by an EXIF orientation, contiguous.
+
+    Orientations other than 2..8 leave the pixels unchanged.
+    """
     if orientation not in _UPRIGHT:
         return pixels
     return np.ascontiguousarray(_UPRIGHT[orientation](pixels))
 
 
 def rgb_pixels(image: Image.Image) -> np.ndarray:
-    """Return (H, W, 3) uint8 of a decoded image, not yet turned.
+    """Return the (H, W, 3) uint8 pixels of a decoded image, not yet turned upright.
 
     Raises: ValueError for an image without any finite pixel value.
     """
@@ -58,14 +67,17 @@ def _strip_to_rgb(image: Image.Image) -> np.ndarray:
 
 
 def _holds_numbers(image: Image.Image) -> bool:
-    """Whether its pixels are numbers of more than eight bits."""
+    """Return True if the pixels are numbers of more than eight bits."""
     return image.mode.startswith("I") or image.mode == "F"
 
 
 def _number_converter(
     image: Image.Image, strips: Sequence[tuple[int, int]]
 ) -> Callable[[Image.Image], np.ndarray]:
-    """From a strip of numbers to (H, W, 1) uint8, by the range of the whole image and the rules in the module's docstring."""
+    """Return a function from a strip of numbers to (H, W, 1) uint8.
+
+    It applies the rules in the module's docstring to the value range of the whole image.
+    """
     sixteen = image.mode.startswith("I;16")
     low, high = np.inf, -np.inf
     for start, end in strips:

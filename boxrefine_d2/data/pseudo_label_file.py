@@ -1,10 +1,10 @@
-"""The pseudo-label file: one COCO data set file with the boxes that a discovery rule found.
+"""The pseudo-label file: a COCO data set file with the boxes that a discovery rule found.
 
     info         method, its parameters, backbone, SHA-256 of the weights, package version,
-                 images asked for and failed, ...
+                 images requested and failed, ...
     images       id, file_name (relative to the data set's folder), width, height: as in the source
     annotations  id (1..n), image_id, category_id 1, bbox [x, y, w, h], area, iscrowd 0, score,
-                 segmentation (compressed RLE) where the rule has masks
+                 segmentation (compressed RLE) if the rule returns masks
     categories   [{"id": 1, "name": "object"}]
 
 Boxes are in pixels of the original image. Equal content gives equal bytes.
@@ -38,7 +38,7 @@ from .records import Record
 OBJECT_ID, OBJECT_NAME = 1, "object"
 _OBJECT_CATEGORY = {"id": OBJECT_ID, "name": OBJECT_NAME}
 _IMAGE_KEYS = ("id", "file_name", "width", "height")
-_MAX_INFO_BYTES = 2**28  # it lists the images that failed
+_MAX_INFO_BYTES = 2**28  # `info` is long if many images failed, because it lists them
 _ANNOTATION_KEYS = (
     "id",
     "image_id",
@@ -67,21 +67,21 @@ def write_pseudo_labels(
     annotations: Iterable[Mapping[str, Any]],
     info: Mapping[str, Any],
 ) -> None:
-    """Writes a pseudo-label file, whole or not at all.
+    """Write a pseudo-label file, whole or not at all.
 
-    Images are written by ascending id, annotations in the order of their images and, within one, in
-    the order given (best box first); annotation ids are numbered 1..n here, whatever was given.
-    Keys besides those of the format follow them, sorted. Numbers and arrays of NumPy and torch are
-    accepted everywhere.
+    Images are sorted by ascending id. Annotations follow the order of their images; the annotations
+    of one image keep the given order (best box first). This function numbers the annotation ids
+    1..n and ignores given ids. Keys outside the format follow the keys of the format, sorted.
+    Numbers and arrays of NumPy and torch are accepted everywhere.
 
     Args:   images: mappings with id, file_name, width, height.
             annotations: mappings with image_id, bbox [x, y, w, h], score, and optionally
-            segmentation (RLE, counts str or bytes) and area, which is otherwise that of the
-            segmentation, or of the box.
-            info: anything JSON can hold, written with sorted keys.
+            segmentation (RLE, counts str or bytes) and area. The default area is that of the
+            segmentation, or of the box if there is no segmentation.
+            info: any value that JSON can hold; its keys are sorted.
     Raises: ValueError for content that is not a pseudo-label file (an unknown image_id, a box
-            without area, a number that is not finite); UserError if the operating system refuses to
-            write. Whatever was at `path` then stays as it was.
+            without area, a number that is not finite). UserError if the operating system refuses to
+            write. In both cases an earlier file at `path` stays unchanged.
     """
     image_entries = sorted(
         (_plain(image) for image in images), key=lambda image: id_order(image["id"])
@@ -106,9 +106,12 @@ def write_ordered_pseudo_labels(
     annotations: Iterable[Mapping[str, Any]],
     info: Mapping[str, Any],
 ) -> None:
-    """`write_pseudo_labels` of what is in order already: each is gone through once, and nothing is held in memory.
+    """Write a pseudo-label file, as `write_pseudo_labels` does, from ordered content.
 
-    Args:   images: by `id_order` of their ids, no id twice.  annotations: in the order of their images.
+    The function reads each iterable once and keeps none of it in memory.
+
+    Args:   images: sorted by `id_order` of their unique ids.
+            annotations: in the order of their images.
     """
     with atomic_text_file(path) as file:
         file.write('{"info": ' + json.dumps(_plain(info), sort_keys=True, allow_nan=False))
@@ -124,7 +127,10 @@ def write_ordered_pseudo_labels(
 
 
 def read_info(path: str | os.PathLike[str]) -> dict[str, Any] | None:
-    """Return the `info` of a file that `write_pseudo_labels` wrote, which is its first line; None for any other."""
+    """Return the `info` of a file that `write_pseudo_labels` wrote, or None for any other file.
+
+    Such a file has its `info` on the first line, and only that line is read.
+    """
     try:
         with open(path, "rb") as file:
             line = file.readline(_MAX_INFO_BYTES)
@@ -135,11 +141,11 @@ def read_info(path: str | os.PathLike[str]) -> dict[str, Any] | None:
 
 
 def read_pseudo_labels(path: str | os.PathLike[str]) -> PseudoLabels:
-    """The content of a pseudo-label file, checked.
+    """Return the checked content of a pseudo-label file.
 
-    Raises: UserError, in one line, for anything that is not a pseudo-label file: not JSON, other
-            categories than the one "object", an annotation without a proper box or of an unknown
-            image, ids that occur twice.
+    Raises: UserError with a one-line message for any other file: a file that is not JSON,
+            categories other than the one "object", an annotation without a valid box or with an
+            unknown image, or an id that occurs twice.
     """
     source = Path(path)
     document = read_coco_document(source, "pseudo-label file")
@@ -147,8 +153,8 @@ def read_pseudo_labels(path: str | os.PathLike[str]) -> PseudoLabels:
         raise UserError(f"pseudo-label file {str(source)!r} has no 'annotations'")
     if [category.get("id") for category in document.get("categories", [])] != [OBJECT_ID]:
         raise UserError(
-            f"{str(source)!r} is not a pseudo-label file: its categories must be the one [{{id 1, name 'object'}}]; "
-            "ground truth with its own categories is read by coco:JSON:DIR"
+            f"{str(source)!r} is not a pseudo-label file: its categories must be the one "
+            "[{id 1, name 'object'}]; for ground truth with its own categories, write coco:JSON:DIR"
         )
     where = f"pseudo-label file {str(source)!r}"
     for image in document["images"]:
@@ -171,8 +177,10 @@ def read_pseudo_labels(path: str | os.PathLike[str]) -> PseudoLabels:
 
 
 def to_detectron2(annotation: Mapping[str, Any]) -> Record:
-    """One annotation of a pseudo-label file as a Detectron2 annotation: XYXY, category 0, score and
-    segmentation kept."""
+    """Convert one annotation of a pseudo-label file to a Detectron2 annotation.
+
+    The result has an XYXY box and category 0, and keeps score and segmentation.
+    """
     converted: Record = {
         "bbox": xyxy_of(annotation["bbox"]),
         "bbox_mode": BoxMode.XYXY_ABS,
@@ -186,7 +194,7 @@ def to_detectron2(annotation: Mapping[str, Any]) -> Record:
 
 
 def image_problem(image: dict[str, Any]) -> str | None:
-    """What is wrong with an image of a pseudo-label file; None if nothing is. Its size may be unknown."""
+    """Return the problem with an image entry, or None if it is valid. Its size may be unknown."""
     image_id, name = image.get("id"), image.get("file_name")
     if not is_id(image_id):
         return f"an image has the id {shown_value(image_id)}; it must be an integer or a string"
@@ -199,16 +207,21 @@ def image_problem(image: dict[str, Any]) -> str | None:
 
 
 def label_problem(entry: dict[str, Any], known: set[int | str]) -> str | None:
-    """What is wrong with an annotation of a file whose images have the `known` ids; None if nothing is.
+    """Return the problem with an annotation, or None if it is valid.
 
-    Whether a mask is sound is looked at where it is used.
+    This function does not decode masks. The users of a mask check it.
+
+    Args: known: ids of the images of the file.
     """
     image_id = entry.get("image_id")
     if not is_id(image_id) or image_id not in known:
         return f"has image_id {shown_value(image_id)}, and no image has this id"
     box = xyxy_of(entry.get("bbox"))
     if box is None or box[2] <= box[0] or box[3] <= box[1]:
-        return f"has the bbox {shown_value(entry.get('bbox'))}; it must be [x, y, w, h] with w and h above 0"
+        return (
+            f"has the bbox {shown_value(entry.get('bbox'))}; "
+            "it must be [x, y, w, h] with w and h above 0"
+        )
     category_id = entry.get("category_id", OBJECT_ID)
     if not is_whole(category_id) or category_id != OBJECT_ID:
         return f"has category_id {shown_value(category_id)}; it must be 1"
@@ -251,8 +264,10 @@ def _annotation_entry(annotation: dict[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """JSON values of the same meaning: NumPy and torch numbers and arrays, tuples and bytes (of RLE
-    counts) become plain."""
+    """Return a value as plain JSON values.
+
+    NumPy and torch numbers and arrays, tuples, and bytes (of RLE counts) are converted.
+    """
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -281,5 +296,5 @@ def _comma_separated(lines: Iterator[str]) -> Iterator[str]:
 
 
 def id_order(image_id: int | str) -> tuple[bool, int | str]:
-    """The key that image ids are sorted by: numbers, then strings."""
+    """Return the sort key of an image id: numbers come before strings."""
     return isinstance(image_id, str), image_id

@@ -1,19 +1,20 @@
-"""The record of one image, as every loader of this room returns it.
+"""The record of one image, as every loader in `data` returns it.
 
 A record is a Detectron2 dataset dict:
 
-    file_name      str   where the picture is (absolute or relative to the working directory),
+    file_name      str   path of the image (absolute or relative to the working directory),
                          or "scenes:train/000012"
-    relative_name  str   the same below the data set's folder, POSIX; what a pseudo-label file
-                         calls `file_name`
+    relative_name  str   POSIX path below the data set's folder; a pseudo-label file stores it
+                         as `file_name`
     image_id       int | str
-    height, width  int   after EXIF orientation; None where not even the header can be read
-    annotations    list  absent for data without labels, [] for an image that was labelled and
-                         holds nothing
+    height, width  int   pixels after EXIF orientation; None if the header cannot be read
+    annotations    list  absent for data without labels; [] for an image that was labelled and
+                         shows no object
 
-and an annotation has `bbox` ([x1, y1, x2, y2] floats, half-open, pixels of the original image),
-`bbox_mode` (BoxMode.XYXY_ABS), `category_id` (contiguous from 0), `iscrowd` (0 or 1) and, where the
-source has them, `segmentation`, `area` (of the object), `phrase`, `score`, `annotation_id`, `difficult`, `truncated`.
+An annotation has `bbox` ([x1, y1, x2, y2] floats, half-open, pixels of the original image),
+`bbox_mode` (BoxMode.XYXY_ABS), `category_id` (contiguous from 0) and `iscrowd` (0 or 1). If the
+source provides them, it also has `segmentation`, `area` (of the object, in pixels), `phrase`,
+`score`, `annotation_id`, `difficult` and `truncated`.
 """
 
 from collections.abc import Mapping
@@ -25,15 +26,17 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True)
 class LoadedDataset:
-    """Records and what is known about all of them together.
+    """Records of a data set and the properties that they share.
 
     Attributes:
+        records: one record per image.
         category_names: names in the order of `category_id`; empty for data without labels.
-        category_ids: the source's own id of each category, in the same order.
-        labelled: whether the records have `annotations`.
-        corloc_rounds_boxes: whether the data set's CorLoc protocol rounds ground-truth coordinates to integers, ties to
-            even (COCO20k). The boxes here are never rounded, because average precision is not.
-        other_files: suffix -> how many files beside the images are not read, of a folder that was searched.
+        category_ids: id of each category in the source, in the same order.
+        labelled: True if the records have `annotations`.
+        corloc_rounds_boxes: True if the data set's CorLoc protocol rounds ground-truth coordinates
+            to integers, ties to even (COCO20k). The boxes in the records are never rounded, because
+            average precision uses them as they are.
+        other_files: suffix -> number of files in a searched folder that are not images.
     """
 
     records: list[Record]

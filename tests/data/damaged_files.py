@@ -1,6 +1,8 @@
-"""Damage to label and prediction files, seeded: each function takes a sound document and yields (name, bytes of a damaged one).
+"""Seeded damage to label and prediction files.
 
-The same seed gives the same damage. Nothing here needs pytest; `make fuzz` uses it too.
+Each function takes a valid document and yields pairs (name of the damage, bytes of the damaged
+file). The same seed gives the same damage. This module does not need pytest, and `make fuzz` uses
+it too.
 """
 
 import codecs
@@ -12,9 +14,10 @@ from typing import Any
 
 Damaged = tuple[str, bytes]
 
-_MARK = "\u241f"  # stands where a value is to be replaced in the text
+_MARK = "\u241f"  # placeholder in the text for a value to replace
 
-# Values as JSON text, each by a name: of another type, beyond what numbers hold, no text, of no sense as a mask or box.
+# Name -> JSON text of an odd value: a wrong type, a number out of range, a string that is not valid
+# text, or an invalid mask or box.
 ODD_VALUES = {
     "null": "null",
     "true": "true",
@@ -73,15 +76,17 @@ ODD_VALUES = {
 }  # fmt: skip
 
 ODD_WORDS = [
-    "", "x", "nan", "inf", "-inf", "1e400", "-1", "0", "0.5", "1e300", "1" + "0" * 400, "9" * 5000, "\uff11\uff12", "1_0",
-    "0x10", "\x00", "caf\u00e9", "\u2028", '"', "a b", "../../x", "/etc/passwd", "<b>", "x" * 5000,
+    "", "x", "nan", "inf", "-inf", "1e400", "-1", "0", "0.5", "1e300", "1" + "0" * 400, "9" * 5000,
+    "\uff11\uff12", "1_0", "0x10", "\x00", "caf\u00e9", "\u2028", '"', "a b", "../../x",
+    "/etc/passwd", "<b>", "x" * 5000,
 ]  # fmt: skip
 
 
 def damaged_json(document: Any, seed: int, most: int | None = None) -> Iterator[Damaged]:
-    """Yield texts of a JSON document with one value replaced, left out or given twice, and damaged texts of all of it.
+    """Yield JSON documents with one value replaced, left out or repeated, and damaged whole texts.
 
-    Args: most: no more than so many of the replacements, chosen by the seed; None: each odd value at each place.
+    Args: most: largest number of replacements, drawn by the seed; None: each odd value at each
+        place of the document.
     """
     rng = random.Random(seed)
     places = list(_places(document))
@@ -105,7 +110,7 @@ def damaged_json(document: Any, seed: int, most: int | None = None) -> Iterator[
 
 
 def damaged_xml(text: str, seed: int) -> Iterator[Damaged]:
-    """Yield an XML document with odd words for its texts, elements left out, other encodings, and entities that grow."""
+    """Yield XML with odd words, without an element, in other encodings or with growing entities."""
     rng = random.Random(seed)
     for match in re.finditer(r">([^<>]+)<", text):
         for word in rng.sample(ODD_WORDS, k=8):
@@ -165,7 +170,7 @@ def damaged_xml(text: str, seed: int) -> Iterator[Damaged]:
 
 
 def damaged_table(text: str, seed: int, separator: str) -> Iterator[Damaged]:
-    """Yield a table of text with odd words, and lines that are missing, doubled, longer or shorter."""
+    """Yield text tables with odd words, or with a missing, repeated, longer or shorter line."""
     rng = random.Random(seed)
     lines = text.splitlines()
     for number, line in enumerate(lines):
@@ -175,21 +180,21 @@ def damaged_table(text: str, seed: int, separator: str) -> Iterator[Damaged]:
                 odd = separator.join([*words[:place], word, *words[place + 1 :]])
                 changed = "\n".join([*lines[:number], odd, *lines[number + 1 :]]) + "\n"
                 yield f"line {number + 1}, word {place + 1} is {word[:20]!r}", _utf8(changed)
-        for what, new in (
+        for damage, new in (
             ("left out", []),
             ("twice", [line, line]),
             ("cut", [separator.join(words[:-1])]),
             ("longer", [line + separator + "1"]),
         ):
             yield (
-                f"line {number + 1} {what}",
+                f"line {number + 1} {damage}",
                 _utf8("\n".join([*lines[:number], *new, *lines[number + 1 :]]) + "\n"),
             )
     yield from damaged_bytes(text, rng)
 
 
 def damaged_bytes(text: str, rng: random.Random) -> Iterator[Damaged]:
-    """Yield a text cut short, with bytes changed, in other encodings, and things that lie in its place."""
+    """Yield a text cut short, with bytes changed or in other encodings, and unrelated contents."""
     data = text.encode()
     for _ in range(12):
         end = rng.randrange(len(data) + 1)
@@ -219,7 +224,10 @@ def _utf8(text: str) -> bytes:
 
 
 def _places(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """The paths of all values in a document, the document itself first; of a long list of numbers the first and last."""
+    """Yield the paths of all values in a document, starting with the document itself.
+
+    Of a list with more than two plain values, only the first and the last get a path.
+    """
     yield at
     if isinstance(value, dict):
         for key in value:
@@ -231,7 +239,7 @@ def _places(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 
 def _with(document: Any, place: tuple[Any, ...], value: Any) -> Any:
-    """A copy of a document that has another value at a place."""
+    """Return a copy of a document with another value at a place."""
     if not place:
         return value
     copy = dict(document) if isinstance(document, dict) else list(document)

@@ -1,4 +1,7 @@
-"""Sound label files of every kind, small, and what is true of whatever a reader makes of one; for tests of damaged ones."""
+"""Small valid label files of every format, and checks of every data set that a reader returns.
+
+The tests of damaged files use them.
+"""
 
 import math
 from itertools import chain
@@ -10,7 +13,7 @@ POLYGON = [[1, 2, 8, 2, 8, 15, 1.5, 15]]
 
 
 def coco():
-    """Two images, one a mask of either kind; every field that is read."""
+    """Return a COCO document of two images, with a polygon and an RLE mask and every read field."""
     entry = {"category_id": 3, "iscrowd": 0, "area": 50.0, "score": 0.5, "phrase": "a red bird"}
     boxes = (
         {"bbox": [1, 2, 7.5, 13], "segmentation": POLYGON},
@@ -53,11 +56,12 @@ def videos():
         "bboxes": [None, [1, 2, 3, 4]],
     }
     video = {"id": 7, "file_names": ["b/0.png", "b/1.png"], "height": 20, "width": 10}
-    return {"videos": [video], "annotations": [track], "categories": [{"id": 1, "name": "object"}]}  # fmt: skip
+    categories = [{"id": 1, "name": "object"}]
+    return {"videos": [video], "annotations": [track], "categories": categories}
 
 
 def results():
-    """A results list that has the fields of every metric."""
+    """Return a results list with the fields of every metric."""
     return [
         {"image_id": a["image_id"], "annotation_id": a["id"], "category_id": 3, "point": [3, 4], **{
             key: a[key] for key in ("bbox", "segmentation", "score", "phrase")}}
@@ -71,11 +75,16 @@ def regions():
 
 
 VOC_XML = (
-    '<?xml version="1.0"?><annotation><filename>a.png</filename><size><width>10</width><height>20</height></size>'
-    "<object><name>dog</name><difficult>0</difficult><truncated>1</truncated><bndbox><xmin>1</xmin><ymin>2</ymin>"
-    "<xmax>9</xmax><ymax>15</ymax></bndbox></object></annotation>"
+    '<?xml version="1.0"?><annotation><filename>a.png</filename>'
+    "<size><width>10</width><height>20</height></size>"
+    "<object><name>dog</name><difficult>0</difficult><truncated>1</truncated>"
+    "<bndbox><xmin>1</xmin><ymin>2</ymin><xmax>9</xmax><ymax>15</ymax></bndbox>"
+    "</object></annotation>"
 )
-KITTI_TXT = "Car 0.00 0 -1.58 1.5 2.5 9.5 15.5 1.5 1.6 4.0 1.0 1.5 8.4 -1.5\nDontCare -1 -1 -10 0 0 5 5 -1 -1 -1 -1000 -1000 -1000 -10\n"
+KITTI_TXT = (
+    "Car 0.00 0 -1.58 1.5 2.5 9.5 15.5 1.5 1.6 4.0 1.0 1.5 8.4 -1.5\n"
+    "DontCare -1 -1 -10 0 0 5 5 -1 -1 -1 -1000 -1000 -1000 -10\n"
+)
 BOXES_CSV = (
     "ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax,IsGroupOf\n"
     "a,xclick,/m/1,1,0.1,0.5,0.2,0.9,0\na,xclick,/m/1,1,0,1,0,1,1\n"
@@ -83,7 +92,7 @@ BOXES_CSV = (
 
 
 def problems_of_message(message):
-    """A message is one line of a readable length that can be printed."""
+    """Yield the problems of a message, if it is not one printable line of a readable length."""
     if "\n" in message or len(message) > 1500:
         yield f"a message of {len(message)} characters"
     try:

@@ -1,7 +1,7 @@
-"""Damaged files of labels and predictions: every reader says what is wrong in one line, or gives something sound.
+"""Damaged label files: every reader raises a one-line error or returns valid data.
 
-`damaged_files` makes the damage; a reader that raises anything but `UserError`, or lets a number pass that is not
-finite or a text that cannot be written, fails.
+`damaged_files` generates the damage. A reader fails a test if it raises an error other than
+`UserError`, or if it returns a number that is not finite or a text that cannot be encoded.
 """
 
 import csv
@@ -44,7 +44,7 @@ from tests.data.sound_files import (
 
 
 def load_every_layout(path, folder):
-    """Pseudo-labels through both readers, which must agree whether the file is one."""
+    """Read pseudo-labels with both readers, which must accept the same files."""
     labels = read_pseudo_labels(path)
     opened = open_label_file(path)
     assert opened.image_count == len(labels.images)
@@ -67,7 +67,7 @@ def load_every_layout(path, folder):
 
 
 def load_lists(path, folder):
-    """The file as a list of phrases."""
+    """Read the file as a list of phrases."""
     records = [
         {
             "image_id": 1,
@@ -82,7 +82,7 @@ def load_lists(path, folder):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Where images, a VOC tree, a KITTI tree and the others lie, sound before the damage."""
+    """Write images and a valid tree of every format into one folder."""
     for name in (
         "a.png",
         "sub/b.png",
@@ -109,15 +109,15 @@ def folder(tmp_path):
     return tmp_path
 
 
-def of_json(text, seed):
+def damaged_json_text(text, seed):
     return damaged_json(json.loads(text), seed, most=300)
 
 
-def of_words(text, seed):
+def damaged_words(text, seed):
     return damaged_table(text, seed, " ")
 
 
-def of_columns(text, seed):
+def damaged_columns(text, seed):
     return damaged_table(text, seed, ",")
 
 
@@ -128,36 +128,37 @@ def in_folder(load, *split):
 ENTITIES_XML = VOC_XML.replace("dog", "1")
 SENTENCE = "[/EN#1/people A man] runs .\n"
 SENTENCES = "flickr30k_entities/Sentences/a.txt"
+REGIONS = "VG_Annotations/region_descriptions.json"
 CLASSES = "annotations/class-descriptions-boxable.csv"
 BOXES = "annotations/validation-annotations-bbox.csv"
-OF_FLICKR, OF_OPENIMAGES = (
+LOAD_FLICKR, LOAD_OPENIMAGES = (
     in_folder(load_flickr30k, "test"),
     in_folder(load_openimages, "validation"),
 )
-OF_GENOME, OF_VOC = in_folder(load_visual_genome, "test"), in_folder(load_voc_dataset, "val")
+LOAD_GENOME, LOAD_VOC = in_folder(load_visual_genome, "test"), in_folder(load_voc_dataset, "val")
 
-# name -> where the file lies, a sound one, how it is damaged, and what reads it
+# Name -> path of the file, valid content, function that damages it, and its reader.
 READERS = {
-    "coco": ("x.json", json.dumps(coco()), of_json, load_coco),
-    "lvis": ("x.json", json.dumps(coco()), of_json, load_lvis),
-    "captions": ("x.json", json.dumps(captions()), of_json, load_coco_captions),
-    "uvo": ("x.json", json.dumps(videos()), of_json, load_uvo_dense),
-    "pseudo-labels": ("x.json", json.dumps(pseudo_labels()), of_json, load_every_layout),
-    "visual genome": ("VG_Annotations/region_descriptions.json", json.dumps(regions()), of_json, OF_GENOME),
-    "voc": ("Annotations/a.xml", VOC_XML, damaged_xml, OF_VOC),
-    "voc list": ("ImageSets/Main/val.txt", "a\nb\n", of_words, OF_VOC),
-    "flickr30k": ("flickr30k_entities/Annotations/a.xml", ENTITIES_XML, damaged_xml, OF_FLICKR),
-    "flickr30k list": ("test.txt", "a\n", of_words, OF_FLICKR),
-    "flickr30k sentences": (SENTENCES, SENTENCE, of_words, OF_FLICKR),
-    "kitti": ("label_2/a.txt", KITTI_TXT, of_words, in_folder(load_kitti)),
-    "open images": (BOXES, BOXES_CSV, of_columns, OF_OPENIMAGES),
-    "open images classes": (CLASSES, "/m/1,Tortoise\n/m/2,Cat\n", of_columns, OF_OPENIMAGES),
-    "phrases": ("x.txt", "a dog\n# no\na cat\n", of_words, load_lists),
+    "coco": ("x.json", json.dumps(coco()), damaged_json_text, load_coco),
+    "lvis": ("x.json", json.dumps(coco()), damaged_json_text, load_lvis),
+    "captions": ("x.json", json.dumps(captions()), damaged_json_text, load_coco_captions),
+    "uvo": ("x.json", json.dumps(videos()), damaged_json_text, load_uvo_dense),
+    "pseudo-labels": ("x.json", json.dumps(pseudo_labels()), damaged_json_text, load_every_layout),
+    "visual genome": (REGIONS, json.dumps(regions()), damaged_json_text, LOAD_GENOME),
+    "voc": ("Annotations/a.xml", VOC_XML, damaged_xml, LOAD_VOC),
+    "voc list": ("ImageSets/Main/val.txt", "a\nb\n", damaged_words, LOAD_VOC),
+    "flickr30k": ("flickr30k_entities/Annotations/a.xml", ENTITIES_XML, damaged_xml, LOAD_FLICKR),
+    "flickr30k list": ("test.txt", "a\n", damaged_words, LOAD_FLICKR),
+    "flickr30k sentences": (SENTENCES, SENTENCE, damaged_words, LOAD_FLICKR),
+    "kitti": ("label_2/a.txt", KITTI_TXT, damaged_words, in_folder(load_kitti)),
+    "open images": (BOXES, BOXES_CSV, damaged_columns, LOAD_OPENIMAGES),
+    "open images classes": (CLASSES, "/m/1,Tortoise\n/m/2,Cat\n", damaged_columns, LOAD_OPENIMAGES),
+    "phrases": ("x.txt", "a dog\n# no\na cat\n", damaged_words, load_lists),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("reader", READERS)
-def test_a_damaged_file_is_refused_in_one_line_or_read_soundly(folder, reader):
+def test_a_damaged_file_gives_a_one_line_error_or_valid_data(folder, reader):
     place, text, damaged, load = READERS[reader]
     wrong, read, refused = [], 0, 0
     for name, content in damaged(text, list(READERS).index(reader)):
@@ -168,10 +169,10 @@ def test_a_damaged_file_is_refused_in_one_line_or_read_soundly(folder, reader):
         except UserError as error:
             refused += 1
             wrong += [f"{name}: {problem}" for problem in problems_of_message(str(error))]
-        except Exception as error:  # noqa: BLE001 - of any kind is what is looked for
+        except Exception as error:  # noqa: BLE001 - the test searches for any other error
             wrong.append(f"{name}: {type(error).__name__}: {str(error)[:100]}")
     assert wrong == []
-    assert read and refused  # or the damage does not reach the reader
+    assert read and refused  # otherwise the damage does not reach the reader
 
 
 @pytest.mark.parametrize("reader", READERS)
@@ -187,7 +188,7 @@ def test_byte_order_marks_and_line_ends_change_nothing(folder, reader):
 
 
 @pytest.mark.parametrize("reader", READERS)
-def test_what_is_no_regular_file_is_refused_and_never_waited_for(folder, reader):
+def test_a_pipe_in_place_of_a_file_is_refused_without_blocking(folder, reader):
     place, _, _, load = READERS[reader]
     (folder / place).unlink(missing_ok=True)
     os.mkfifo(folder / place)
@@ -195,20 +196,24 @@ def test_what_is_no_regular_file_is_refused_and_never_waited_for(folder, reader)
         load(folder / place, folder)
 
 
-# what a pickle of plain data may hold in the place of queries
+# Contents of a pickle of plain data that may stand in place of ReferIt's queries.
 QUERIES = [
-    None, 3, [], {}, {"5": None}, {"5": {}}, {"5": {"annotations": None}}, {"x": {"annotations": []}}, {None: {"annotations": []}},
-    {"5": {"annotations": []}, 5: {"annotations": []}}, {"9" * 5000: {"annotations": []}}, {10**400: {"annotations": []}},
+    None, 3, [], {}, {"5": None}, {"5": {}}, {"5": {"annotations": None}},
+    {"x": {"annotations": []}}, {None: {"annotations": []}},
+    {"5": {"annotations": []}, 5: {"annotations": []}},
+    {"9" * 5000: {"annotations": []}}, {10**400: {"annotations": []}},
     *({"5": {"annotations": [query]}} for query in (
-        None, {}, {"query": 3, "bbox": [[0, 0, 9, 9]]}, {"query": "a"}, {"query": "a", "bbox": []}, {"query": "a", "bbox": [[0, 0, 9]]},
-        {"query": "a", "bbox": [[0, 0, 9, "9"]]}, {"query": "a", "bbox": [[0, 0, 9, float("nan")]]}, {"query": "a", "bbox": [[0, 0, 9, 10**400]]},
+        None, {}, {"query": 3, "bbox": [[0, 0, 9, 9]]}, {"query": "a"}, {"query": "a", "bbox": []},
+        {"query": "a", "bbox": [[0, 0, 9]]}, {"query": "a", "bbox": [[0, 0, 9, "9"]]},
+        {"query": "a", "bbox": [[0, 0, 9, float("nan")]]},
+        {"query": "a", "bbox": [[0, 0, 9, 10**400]]},
         {"query": "\ud800", "bbox": [[0, 0, 9, 9]]}, {"query": "a", "bbox": [[0, 0, 9, 9]]},
     )),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("content", QUERIES, ids=lambda content: repr(content)[:60])
-def test_damaged_queries(folder, content):
+def test_damaged_queries_give_a_one_line_error_or_valid_data(folder, content):
     with (folder / "annotations/test.pickle").open("wb") as file:
         pickle.dump(content, file)
     try:
@@ -217,7 +222,7 @@ def test_damaged_queries(folder, content):
         assert list(problems_of_message(str(error))) == []
 
 
-def test_a_table_with_quotes_that_never_end(folder):
+def test_a_table_with_an_unclosed_quote_is_refused(folder):
     out = io.StringIO()
     csv.writer(out).writerow(["/m/1", "x" * 200_000])
     (folder / CLASSES).write_text(out.getvalue())

@@ -1,4 +1,4 @@
-"""Dataset specs: parsing, loading, modifiers, registration, and every error's line."""
+"""Dataset specs: parsing, loading, modifiers, registration and error messages."""
 
 import json
 import logging
@@ -26,7 +26,7 @@ from boxrefine_d2.errors import UserError
 
 @pytest.fixture(autouse=True)
 def catalogs():
-    """Every test leaves Detectron2's catalogs as it found them."""
+    """Restore Detectron2's catalogs after every test."""
     data, metadata = dict(DatasetCatalog.data), dict(MetadataCatalog.data)
     registered = set(dataset_spec._registered_here)
     yield
@@ -40,7 +40,7 @@ def catalogs():
 
 @pytest.fixture
 def folder(tmp_path):
-    """Four pictures of 6 x 4 in a folder whose name needs escapes."""
+    """Write four images of 6 x 4 pixels into a folder whose name needs escapes."""
     path = tmp_path / "a+b:c"
     for name in ("1.png", "2.png", "sub/3.png", "sub/4.png"):
         (path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -50,7 +50,10 @@ def folder(tmp_path):
 
 @pytest.fixture
 def coco(tmp_path):
-    """A spec of a COCO file: three images, two categories, the third image without labels."""
+    """Return the spec of a COCO file with three images and two categories.
+
+    The third image has no labels.
+    """
     (tmp_path / "images").mkdir()
     document = {
         "images": [{"id": i, "file_name": f"{i}.png", "height": 4, "width": 6} for i in (1, 2, 3)],
@@ -77,7 +80,7 @@ def _pseudo(path, names, boxes, first_id=1):
     ("text", "expected"),
     [
         ("voc_2007_trainval", DatasetSpec("name", ("voc_2007_trainval",))),
-        ("coco_2014_val", DatasetSpec("name", ("coco_2014_val",))),  # Detectron2's own
+        ("coco_2014_val", DatasetSpec("name", ("coco_2014_val",))),  # also a name of Detectron2
         ("scenes:train", DatasetSpec("scenes", ("train",))),
         ("folder:../x/y", DatasetSpec("folder", ("../x/y",))),
         ("coco:a.json:b", DatasetSpec("coco", ("a.json", "b"))),
@@ -131,7 +134,8 @@ def test_any_path_survives_escaping(path):
         ("folder:a:b", "more than 1 ':'.*%3A"),
         (
             "folder:a+b/c",
-            r"unknown modifier '\+b/c'.*known: \+agnostic, \+first=N, \+every=N, \+not_every=N, \+pseudo=FILE.*%2B",
+            r"unknown modifier '\+b/c'.*known: \+agnostic, \+first=N, \+every=N, "
+            r"\+not_every=N, \+pseudo=FILE.*%2B",
         ),
         ("scenes:train+agnstic", r"did you mean \+agnostic\?"),
         ("scenes:train+", r"unknown modifier '\+'"),
@@ -155,7 +159,7 @@ def test_a_wrong_spec_is_a_one_line_error(text, message):
         assert "\n" not in str(caught.value)
 
 
-def test_a_bare_folder_is_told_how_to_be_written(folder):
+def test_the_error_for_a_bare_folder_shows_its_spec(folder):
     with pytest.raises(UserError, match="write folder:.*a%2Bb%3Ac;"):
         parse_spec(escape_path(folder))
 
@@ -211,7 +215,7 @@ def test_agnostic(coco):
 
 @pytest.fixture
 def crowded(tmp_path):
-    """A spec of a COCO file whose seven images are named for what their boxes do."""
+    """Return the spec of a COCO file with seven images, named after the layout of their boxes."""
     boxes = {
         "overlap": [[0, 0, 3, 3], [5, 0, 1, 1], [2, 2, 2, 2]],
         "touch": [[0, 0, 2, 2], [2, 0, 2, 2]],
@@ -223,8 +227,8 @@ def crowded(tmp_path):
     }
     annotations = [
         {"image_id": name, "category_id": 1, "bbox": box, "iscrowd": int(name == "crowd" and i)}
-        for name, of_image in boxes.items()
-        for i, box in enumerate(of_image)
+        for name, image_boxes in boxes.items()
+        for i, box in enumerate(image_boxes)
     ]
     images = [{"id": n, "file_name": f"{n}.png", "height": 4, "width": 6} for n in boxes]
     document = {"images": images, "annotations": annotations}
@@ -233,7 +237,7 @@ def crowded(tmp_path):
     return f"coco:{tmp_path}/crowded.json:{tmp_path}"
 
 
-def test_overlapping_and_separate_are_two_parts_of_the_labelled_images(crowded):
+def test_overlapping_and_separate_divide_the_labelled_images(crowded):
     def ids(spec):
         return [record["image_id"] for record in load_spec(spec).records]
 
@@ -241,12 +245,12 @@ def test_overlapping_and_separate_are_two_parts_of_the_labelled_images(crowded):
     assert together == ["overlap", "twice"]
     assert sorted(apart) == ["crowd", "no area", "none", "one", "touch"]
     assert load_spec(crowded + "+separate").category_names == ["cup"]
-    # Left to right: the first image of the part, the part of the first image.
+    # Modifiers apply from left to right.
     assert ids(crowded + "+overlapping+first=1") == together[:1]
     assert ids(crowded + "+first=2+separate") == ids(crowded)[:2] == ["crowd", "no area"]
 
 
-def test_a_part_is_chosen_by_the_labels_that_it_has(coco, folder, tmp_path):
+def test_overlapping_and_separate_use_the_pseudo_labels_before_them(coco, folder, tmp_path):
     boxes = [(1, [0, 0, 2, 2]), (1, [1, 1, 2, 2]), (2, [0, 0, 2, 2])]
     path = _pseudo(tmp_path / "p.json", ["1.png", "2.png", "3.png"], boxes)
     records = load_spec(f"{coco}+pseudo={path}+separate").records
@@ -264,7 +268,7 @@ def test_a_part_is_chosen_by_the_labels_that_it_has(coco, folder, tmp_path):
         load_spec(f"{coco}+pseudo={path}+first=1+separate")
 
 
-def test_a_part_of_scenes_is_chosen_from_all(monkeypatch):
+def test_overlapping_and_separate_choose_among_all_scenes(monkeypatch):
     asked = []
 
     def load_scenes(split, limit=None):
@@ -282,7 +286,7 @@ def test_a_part_of_scenes_is_chosen_from_all(monkeypatch):
     assert asked == [None, 8]
 
 
-def test_every_takes_the_first_and_each_nth_after_it(coco):
+def test_every_keeps_the_first_image_and_every_nth_after_it(coco):
     def ids(spec):
         return [record["image_id"] for record in load_spec(coco + spec).records]
 
@@ -328,7 +332,7 @@ def test_pseudo_gives_a_folder_labels(folder, tmp_path):
         1,
         0,
     ]
-    # Left to right: the file is checked against all images, then the first two are taken.
+    # From left to right: the file is checked against all images, then the first two are kept.
     assert len(load_spec(f"{spec}+first=2").records) == 2
     with pytest.raises(
         UserError, match="2 of the 4 images .* ids 3, 4, .*2 images with ids 1, 2; .*after"
@@ -343,7 +347,7 @@ def test_pseudo_from_other_images(coco, folder, tmp_path):
         match="2 of the 2 images in pseudo-label file .*p.json.* ids 7, 8, while .* ids 1, 2, 3",
     ):
         load_spec(f"{coco}+pseudo={path}")
-    # A picture was added to the folder since: ids are the same, names are not.
+    # An image was added to the folder later: the ids are the same, but the names differ.
     path = _pseudo(tmp_path / "p.json", ["2.png", "sub/3.png", "sub/4.png"], [])
     with pytest.raises(
         UserError, match="3 of the 3 images .* other names .* id 1: '2.png' there, '1.png' here"
@@ -360,7 +364,7 @@ def test_pseudo_names_may_start_one_folder_higher(coco, tmp_path):
     assert len(load_spec(f"{coco}+pseudo={path}").records[0]["annotations"]) == 1
 
 
-def test_the_size_of_an_image_is_that_of_the_frame_of_its_pseudo_labels(coco, tmp_path):
+def test_the_pseudo_label_file_sets_the_size_of_an_image(coco, tmp_path):
     images = [{"id": i, "file_name": f"{i}.png", "width": 60, "height": 40} for i in (1, 2, 3)]
     write_pseudo_labels(tmp_path / "p.json", images=images, annotations=[], info={})
     records = load_spec(f"{coco}+pseudo={tmp_path}/p.json").records
@@ -392,15 +396,15 @@ def test_registration_is_lazy_and_idempotent(coco, monkeypatch):
         ("voc_2007_val+first=3", list(dataset_spec.VOC_CLASS_NAMES)),
     ],
 )
-def test_known_names_are_described_at_once(text, names):
+def test_known_class_names_are_registered_without_loading(text, names):
     assert MetadataCatalog.get(register_spec(text)).thing_classes == names
 
 
-def test_a_tree_in_voc_s_layout_may_have_classes_of_its_own():
+def test_a_voc_tree_may_have_its_own_classes():
     assert "thing_classes" not in MetadataCatalog.get(register_spec("voc:nowhere:val")).as_dict()
 
 
-def test_names_that_detectron2_ships_are_read_by_us(tmp_path, monkeypatch):
+def test_our_loader_replaces_that_of_detectron2(tmp_path, monkeypatch):
     monkeypatch.setenv("DETECTRON2_DATASETS", str(tmp_path))
     register_spec("voc_2007_trainval")
     register_spec("voc_2007_trainval")
@@ -410,7 +414,7 @@ def test_names_that_detectron2_ships_are_read_by_us(tmp_path, monkeypatch):
     assert metadata.evaluator_type == "pascal_voc" and len(metadata.thing_classes) == 20
 
 
-def test_other_categories_than_detectron2_says(tmp_path, monkeypatch, coco):
+def test_our_class_names_replace_those_of_detectron2(tmp_path, monkeypatch, coco):
     monkeypatch.setenv("DETECTRON2_DATASETS", str(tmp_path))
     (tmp_path / "coco" / "annotations").mkdir(parents=True)
     (tmp_path / "images").rename(tmp_path / "coco" / "val2017")
@@ -465,8 +469,8 @@ def test_a_user_name_without_class_names(folder):
     assert load_spec("my_things").category_names == ["category 0", "category 1"]
 
 
-def test_a_user_name_is_held_against_the_pixels(folder, tmp_path):
-    """A training reads the checked name; the user's own says what it said."""
+def test_labels_of_a_registered_data_set_are_compared_with_the_pixels(folder, tmp_path):
+    """A training reads the checked name. The user's own name stays unchanged."""
     records = _own_records(folder)
     Image.new("RGB", (6, 4)).save(folder / "1.png")
     records[0] |= {"height": 8, "width": 12}
@@ -476,8 +480,8 @@ def test_a_user_name_is_held_against_the_pixels(folder, tmp_path):
     assert DatasetCatalog.get("my_resized") is records
 
 
-def test_what_a_user_name_leaves_out(folder):
-    """Sizes are those of the pixels, ids the positions, and paths may be of any kind."""
+def test_missing_fields_of_a_registered_data_set_are_filled_in(folder):
+    """Sizes come from the pixels, ids are positions, and paths may have any path type."""
     source = _own_records(folder)
     Image.new("RGB", (6, 4)).save(folder / "1.png")
     for key in ("height", "width", "image_id"):
@@ -504,7 +508,7 @@ def test_what_a_user_name_leaves_out(folder):
         ({"annotations": [{"bbox_mode": 0, "category_id": 0}]}, "without a proper bbox"),
     ],
 )
-def test_mistakes_in_a_user_name(folder, change, reason):
+def test_errors_of_a_registered_data_set(folder, change, reason):
     name = f"my_{reason}"
     DatasetCatalog.register(name, lambda: [_own_records(folder)[0] | change])
     with pytest.raises(UserError, match=re.escape(reason)):
@@ -533,13 +537,13 @@ def test_voc_spec(tmp_path):
 @pytest.mark.parametrize(
     "base", ["folder:{}", "voc:{}:val", "coco:{}:.", "kitti_trainval", "uvo_sparse_val"]
 )
-def test_a_name_longer_than_any_file_is_one_that_is_not_there(base, monkeypatch):
+def test_a_name_too_long_for_a_file_is_reported_as_missing(base, monkeypatch):
     monkeypatch.setenv("DETECTRON2_DATASETS", "d" * 300)
     with pytest.raises(UserError, match="does not exist|not there|too long"):
         load_spec(base.format("a" * 300))
 
 
-def test_the_home_folder_is_filled_in_behind_a_colon(coco, tmp_path, monkeypatch):
+def test_a_tilde_after_a_colon_is_the_home_folder(coco, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     names = [f"{i}.png" for i in (1, 2, 3)]
     for name in names:
@@ -553,8 +557,11 @@ def test_the_home_folder_is_filled_in_behind_a_colon(coco, tmp_path, monkeypatch
         assert len(load_spec(spec).records) == 3
 
 
-def test_what_the_catalog_gives_is_held_against_the_pixels(coco, tmp_path):
-    """The catalog is what training and its evaluation read; a spec that is only scored is not looked at."""
+def test_labels_in_the_catalog_are_compared_with_the_pixels(coco, tmp_path):
+    """Training and its evaluation read the catalog, which compares labels with pixels.
+
+    `load_spec` alone does not compare them.
+    """
     for number in (1, 2, 3):
         Image.new("RGB", (6, 4)).save(tmp_path / "images" / f"{number}.png")
     labels = json.loads((tmp_path / "labels.json").read_text())
@@ -575,7 +582,9 @@ def test_files_of_a_spec():
     assert files_of_spec("folder:x") == ["x"]
 
 
-def test_a_name_is_no_file_but_that_of_a_tree_stands_for_its_files(tmp_path, monkeypatch):
+def test_a_registered_name_gives_the_files_of_its_tree_and_other_names_give_none(
+    tmp_path, monkeypatch
+):
     monkeypatch.setenv("DETECTRON2_DATASETS", str(tmp_path))
     assert files_of_spec("scenes:val") == []
     assert files_of_spec("scenes:val+pseudo=val") == ["val"]
@@ -619,8 +628,11 @@ def test_boxes_of_a_registered_data_set_are_checked(annotation):
         DatasetCatalog.remove("made_up_set")
 
 
-def test_boxes_that_meet_at_a_border_are_separate_as_in_the_editing_of_labels(folder, tmp_path):
-    """0.1 + 0.2 is more than 0.3: a file that has x and width cannot say the border any better."""
+def test_boxes_that_share_a_border_are_separate(folder, tmp_path):
+    """0.1 + 0.2 is more than 0.3, and a file with x and width cannot state the border more exactly.
+
+    The editing of labels treats such boxes alike.
+    """
     annotations = [
         {"id": 1, "image_id": 1, "category_id": 1, "bbox": [0.1, 0, 0.2, 2]},
         {"id": 2, "image_id": 1, "category_id": 1, "bbox": [0.3, 0, 1, 2]},

@@ -1,4 +1,4 @@
-"""Labels are held against the pixels of their images, in one place."""
+"""Comparison of the frame of labels with the pixels of their images."""
 
 import logging
 
@@ -12,7 +12,10 @@ from boxrefine_d2.errors import UserError
 
 @pytest.fixture
 def dataset(tmp_path):
-    """Builds a data set of one image an entry: the pixels stored as (W, H), how they are turned, what labels say."""
+    """Return a function that builds a data set with one image per entry.
+
+    An entry is (stored (W, H), EXIF orientation, (W, H) that the labels state, boxes ...).
+    """
 
     def build(*entries):
         records = []
@@ -40,7 +43,10 @@ def test_labels_of_the_image_as_it_is_seen_pass(dataset):
 
 def test_labels_of_the_stored_pixels_are_refused_with_the_reason(dataset):
     data = dataset(((30, 20), 6, (30, 20), (0, 0, 30, 20)), ((30, 20), 1, (30, 20), (0, 0, 5, 5)))
-    reason = r"labels of 1 of 2 images .* '.*0.png' has 20 x 30 pixels and labels of 30 x 20: .*before EXIF orientation"
+    reason = (
+        r"labels of 1 of 2 images .* '.*0.png' has 20 x 30 pixels and labels of 30 x 20: "
+        r".*before EXIF orientation"
+    )
     with pytest.raises(UserError, match=reason):
         in_pixel_frame(data, "x")
 
@@ -67,7 +73,10 @@ def test_exchanged_sides_are_refused_where_no_box_proves_it(dataset, box):
 
 @pytest.mark.parametrize(("others", "read"), [(99, True), (98, False)])
 def test_one_image_of_a_hundred_is_a_slip_of_the_file(dataset, caplog, others, read):
-    """Its boxes fit both ways, and its pixels are a fact: one image does not stop a run over thousands."""
+    """The boxes of the image fit both ways, and the size of its pixels is certain.
+
+    Therefore one such image does not stop a run over thousands of images.
+    """
     fine = ((9, 9), 1, (9, 9), (0, 0, 9, 9))
     data = dataset(((30, 20), 1, (20, 30), (0, 0, 5, 5)), *[fine] * others)
     if read:
@@ -91,9 +100,9 @@ def test_images_that_cannot_be_read_are_left_to_their_reader(dataset, tmp_path):
     assert in_pixel_frame(data, "x").records == data.records
 
 
-def test_where_labels_play_no_part_the_pixels_decide_and_a_warning_counts(dataset, caplog):
+def test_without_use_of_the_labels_the_pixels_decide_and_a_warning_counts(dataset, caplog):
     data = dataset(((30, 20), 6, (30, 20), (0, 0, 30, 20)), ((9, 9), 1, (9, 9), (0, 0, 9, 9)))
     with caplog.at_level(logging.WARNING):
         assert sizes(with_pixel_sizes(data, "x")) == [(20, 30), (9, 9)]
-    assert "the labels of 1 of 2 images are of another frame" in caplog.text
+    assert "the labels of 1 of 2 images are in another frame" in caplog.text
     assert "before EXIF orientation" in caplog.text

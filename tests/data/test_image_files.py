@@ -1,4 +1,4 @@
-"""Where an image lies whose name a label file writes otherwise."""
+"""Search for images whose names a label file spells differently."""
 
 import json
 import logging
@@ -24,14 +24,14 @@ def folder_with(path, *names):
 
 
 @pytest.mark.parametrize(
-    ("there", "name", "found"),
+    ("existing", "name", "expected"),
     [
         (["a.jpg", "a.JPG"], "a.jpg", "a.jpg"),
         (["a.JPG"], "a.jpg", "a.JPG"),
         (["a.jpg"], "a.JPG", "a.jpg"),
-        (["a.JPG", "a.Jpg"], "a.jpg", "a.jpg"),  # two would do: none is taken
-        (["A.jpg"], "a.jpg", "a.jpg"),  # another name
-        (["a.png"], "a.jpg", "a.jpg"),  # another image, it may be
+        (["a.JPG", "a.Jpg"], "a.jpg", "a.jpg"),  # two files match, and none is accepted
+        (["A.jpg"], "a.jpg", "a.jpg"),  # a different name
+        (["a.png"], "a.jpg", "a.jpg"),  # perhaps a different image
         (["sub/a.jpg"], "sub\\a.jpg", "sub/a.jpg"),
         (["sub\\a.jpg", "sub/a.jpg"], "sub\\a.jpg", "sub\\a.jpg"),
         (["sub/a.JPG"], ".\\sub\\a.jpg", "sub/a.JPG"),
@@ -47,12 +47,12 @@ def folder_with(path, *names):
         ([], "x" * 5000, "x" * 5000),
     ],
 )
-def test_the_one_file_that_differs_only_in_how_it_is_written(tmp_path, there, name, found):
-    assert ImageFinder(folder_with(tmp_path, *there)).find(name) == found
+def test_the_only_file_that_differs_in_spelling_alone_is_found(tmp_path, existing, name, expected):
+    assert ImageFinder(folder_with(tmp_path, *existing)).find(name) == expected
 
 
 @pytest.mark.parametrize(
-    ("there", "names", "found"),
+    ("existing", "names", "expected"),
     [
         (["b.JPG"], ["b.jpg"], "b.JPG"),
         (["c.png"], ["c.jpg"], "c.png"),
@@ -64,8 +64,8 @@ def test_the_one_file_that_differs_only_in_how_it_is_written(tmp_path, there, na
         (["c.png"], ["000.jpg", "c.v2"], "000.jpg"),
     ],
 )
-def test_names_without_a_suffix(tmp_path, there, names, found):
-    assert ImageFinder(folder_with(tmp_path, *there), by_stem=True).find(*names) == found
+def test_names_without_a_suffix_match_by_stem(tmp_path, existing, names, expected):
+    assert ImageFinder(folder_with(tmp_path, *existing), by_stem=True).find(*names) == expected
 
 
 def test_a_folder_is_listed_once_and_only_when_an_image_is_missing(tmp_path, monkeypatch):
@@ -82,19 +82,19 @@ def test_a_folder_is_listed_once_and_only_when_an_image_is_missing(tmp_path, mon
     assert len(listed) == 1
 
 
-def test_it_is_said_once_with_a_count(tmp_path, caplog):
+def test_one_warning_counts_the_respelled_names_and_one_the_similar_names(tmp_path, caplog):
     folder_with(tmp_path, "a.JPG", "b.JPG", "C.jpg", "d.jpg")
     finder = ImageFinder(tmp_path)
     for name in ("a.jpg", "b.jpg", "c.jpg", "d.jpg", "e.jpg"):
         finder.find(name)
     with caplog.at_level(logging.WARNING):
         finder.report("labels.json")
-    otherwise, near = caplog.messages
-    assert "labels.json: 2 images were found" in otherwise and "'a.JPG' for 'a.jpg'" in otherwise
-    assert "1 images are not in" in near and "'C.jpg' for 'c.jpg'" in near
+    respelled, similar = caplog.messages
+    assert "labels.json: 2 images were found" in respelled and "'a.JPG' for 'a.jpg'" in respelled
+    assert "1 images are not in" in similar and "'C.jpg' for 'c.jpg'" in similar
 
 
-def test_nothing_is_said_of_images_that_are_there_or_nowhere(tmp_path, caplog):
+def test_images_under_their_exact_name_and_missing_images_are_not_logged(tmp_path, caplog):
     finder = ImageFinder(folder_with(tmp_path, "a.jpg"))
     finder.find("a.jpg")
     finder.find("b.jpg")
@@ -102,7 +102,7 @@ def test_nothing_is_said_of_images_that_are_there_or_nowhere(tmp_path, caplog):
     assert caplog.messages == []
 
 
-def test_records_have_the_name_that_the_file_has(tmp_path):
+def test_records_have_the_name_of_the_file_on_disk(tmp_path):
     (tmp_path / "images").mkdir()
     Image.new("RGB", (30, 20)).save(tmp_path / "images" / NFD)
     image = {"id": 1, "file_name": f"images\\{NFC}"}
@@ -113,7 +113,7 @@ def test_records_have_the_name_that_the_file_has(tmp_path):
     assert (record["height"], record["width"]) == (20, 30)
 
 
-def test_kitti_in_another_kind_of_image(tmp_path):
+def test_kitti_with_another_image_format(tmp_path):
     folder_with(tmp_path, "label_2/000000.txt")
     (tmp_path / "image_2").mkdir()
     Image.new("RGB", (30, 20)).save(tmp_path / "image_2/000000.JPEG")

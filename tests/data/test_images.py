@@ -1,4 +1,4 @@
-"""Pictures of every mode, upright, and one-line errors for what is none."""
+"""The image reader: images of every mode become upright RGB, other files give one-line errors."""
 
 import errno
 import io
@@ -144,7 +144,8 @@ def test_animation_gives_its_first_frame(tmp_path):
         np.testing.assert_array_equal(read_image(tmp_path / name), np.full((4, 5, 3), (255, 0, 0)))
 
 
-# The stored picture for each EXIF orientation of the same upright one, by hand: what a camera held that way would store.
+# EXIF orientation -> function from the upright image to the pixels that a camera in this
+# orientation stores, derived by hand.
 STORED = {
     1: lambda a: a,
     2: lambda a: a[:, ::-1],
@@ -176,7 +177,7 @@ def test_exif_orientation_is_undone(tmp_path, suffix, orientation):
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_orientation_of_a_jpeg(tmp_path, orientation):
     upright = np.zeros((16, 32, 3), np.uint8)
-    upright[:8, :16] = (250, 0, 0)  # red above left, blue below right
+    upright[:8, :16] = (250, 0, 0)  # red in the upper left, blue in the lower right
     upright[8:, 16:] = (0, 0, 250)
     _save_turned(tmp_path / "a.jpg", upright, orientation, quality=95)
     np.testing.assert_allclose(
@@ -216,7 +217,7 @@ def _bad_files(folder):
         stored = io.BytesIO()
         Image.fromarray(noise).save(stored, Image.registered_extensions()[f".{suffix}"])
         (folder / f"cut.{suffix}").write_bytes(stored.getvalue()[: len(stored.getvalue()) // 2])
-    (folder / "text.jpg").write_text("this is no picture\n")
+    (folder / "text.jpg").write_text("this is not an image\n")
     (folder / "empty.png").write_bytes(b"")
     (folder / "folder.jpg").mkdir()
 
@@ -255,15 +256,14 @@ def test_header_size_of_a_bad_file_is_none(tmp_path):
 
 
 def _announcing(path, width: int, height: int) -> None:
-    """A PNG file of a few bytes whose header announces a picture of any size."""
+    """Write a PNG file of a few bytes whose header states an image of the given size."""
     header = _png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
     pixels = _png_chunk(b"IDAT", zlib.compress(b""))
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + pixels + _png_chunk(b"IEND", b""))
 
 
-@pytest.mark.parametrize(
-    "side", [14000, 100_000]
-)  # beyond our limit; the second also beyond Pillow's refusal
+# Both sides exceed our limit. The second also exceeds the limit above which Pillow raises an error.
+@pytest.mark.parametrize("side", [14000, 100_000])
 def test_too_many_pixels_are_an_error(tmp_path, side):
     _announcing(tmp_path / "bomb.png", side, side)
     for function in (read_image, image_size):
@@ -271,7 +271,7 @@ def test_too_many_pixels_are_an_error(tmp_path, side):
             function(tmp_path / "bomb.png")
 
 
-def test_the_pixel_limit_is_ours_and_no_warning(tmp_path, monkeypatch):
+def test_our_pixel_limit_applies_and_pillow_does_not_warn(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     monkeypatch.setattr(images, "MAX_PIXELS", 150)
     _announcing(tmp_path / "a.png", 14, 10)
@@ -323,40 +323,40 @@ def test_an_image_read_in_strips_is_the_same(tmp_path, monkeypatch, mode):
     np.testing.assert_array_equal(read_image(path), whole)
 
 
-def _upside(path, **options):
+def _saved_colours(path, **options):
     Image.fromarray(COLOURS).save(path, **options)
     return path
 
 
-def test_a_header_tells_the_frame_that_is_seen_and_the_one_that_is_stored(tmp_path):
+def test_a_header_states_the_upright_and_the_stored_size(tmp_path):
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = 6
-    turned = _upside(tmp_path / "a.jpg", exif=exif)
+    turned = _saved_colours(tmp_path / "a.jpg", exif=exif)
     assert image_header(turned) == ((3, 2), (2, 3))
-    tiff = _upside(tmp_path / "a.tif", tiffinfo={ExifTags.Base.Orientation.value: 8})
+    tiff = _saved_colours(tmp_path / "a.tif", tiffinfo={ExifTags.Base.Orientation.value: 8})
     assert image_header(tiff) == ((3, 2), (2, 3))
-    assert image_header(_upside(tmp_path / "a.png")) == ((2, 3), (2, 3))
+    assert image_header(_saved_colours(tmp_path / "a.png")) == ((2, 3), (2, 3))
 
 
-def test_heic_is_turned_by_its_own_marks_and_not_again_by_exif(tmp_path):
+def test_heic_is_turned_by_its_own_orientation_and_not_again_by_exif(tmp_path):
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = 6
-    path = _upside(tmp_path / "a.heic", exif=exif, quality=-1)
+    path = _saved_colours(tmp_path / "a.heic", exif=exif, quality=-1)
     assert image_size(path) == read_image(path).shape[:2] == (2, 3)
 
 
-def test_without_the_extra_heic_names_its_remedy(tmp_path, monkeypatch):
-    path = _upside(tmp_path / "a.heic")
+def test_without_the_extra_the_error_for_heic_names_the_remedy(tmp_path, monkeypatch):
+    path = _saved_colours(tmp_path / "a.heic")
     monkeypatch.setattr(images, "image_formats", lambda: ("JPEG", "PNG"))
     with pytest.raises(ImageReadError, match=r"pip install 'boxrefine_d2\[heic\]'"):
         read_image(path)
 
 
-def test_without_the_extra_an_image_that_cannot_be_opened_has_its_own_reason(tmp_path, monkeypatch):
+def test_without_the_extra_other_errors_keep_their_reason(tmp_path, monkeypatch):
     def refused(*args, **kwargs):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
-    path = _upside(tmp_path / "a.png")
+    path = _saved_colours(tmp_path / "a.png")
     monkeypatch.setattr(images, "image_formats", lambda: ("JPEG", "PNG"))
     monkeypatch.setattr(Image, "open", refused)
     monkeypatch.setattr("builtins.open", refused)
@@ -364,19 +364,19 @@ def test_without_the_extra_an_image_that_cannot_be_opened_has_its_own_reason(tmp
         read_image(path)
 
 
-def test_eps_is_not_opened_since_another_program_would_run_it(tmp_path):
+def test_eps_is_not_opened_because_pillow_would_start_another_program(tmp_path):
     path = tmp_path / "a.jpg"
-    _upside(tmp_path / "a.eps")
+    _saved_colours(tmp_path / "a.eps")
     (tmp_path / "a.eps").rename(path)
     with pytest.raises(ImageReadError, match="it is not an image, or of a kind"):
         read_image(path)
     assert ".eps" not in image_suffixes()
 
 
-def test_an_image_is_known_by_its_suffix_or_without_one_by_its_first_bytes(tmp_path):
-    _upside(tmp_path / "0a1b2c", format="JPEG")
+def test_the_suffix_or_without_one_the_first_bytes_identify_an_image(tmp_path):
+    _saved_colours(tmp_path / "0a1b2c", format="JPEG")
     (tmp_path / "README").write_text("no image")
-    _upside(tmp_path / "a.jpg.bak", format="JPEG")
+    _saved_colours(tmp_path / "a.jpg.bak", format="JPEG")
     names = ("0a1b2c", "README", "a.jpg.bak", "missing.JPE", "scan.jp2")
     assert [is_image_name(tmp_path / name) for name in names] == [True, False, False, True, True]
 

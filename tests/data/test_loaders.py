@@ -20,16 +20,17 @@ from boxrefine_d2.structures import to_xyxy
 
 @pytest.fixture
 def records(tmp_path):
-    """Ten images; number 4 cannot be read."""
-    found = []
+    """Write ten images, of which number 4 cannot be read, and return their records."""
+    records = []
     for index in range(10):
         height, width = ((40, 60), (41, 63), (60, 40))[index % 3]
         path = tmp_path / f"{index}.png"
         pixels = np.random.default_rng(index).integers(0, 256, (height, width, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(path)
-        found.append({"file_name": str(path), "image_id": index, "height": height, "width": width})
+        record = {"file_name": str(path), "image_id": index, "height": height, "width": width}
+        records.append(record)
     (tmp_path / "4.png").write_text("broken")
-    return found
+    return records
 
 
 def square(size=32, crop_area=(0.9, 1.0), flip=True, seed=0):
@@ -63,7 +64,7 @@ def same(first, second):
 def test_each_pass_draws_every_image_once(records):
     ids = [x["image_id"] for batch in stream(records, 5) for x in batch]  # two passes over ten
     for half in (ids[:10], ids[10:]):
-        # 4 cannot be read: the next record stands in for it
+        # Image 4 cannot be read, and the next record replaces it.
         assert sorted(half) == [0, 1, 2, 3, 5, 5, 6, 7, 8, 9]
     assert ids[:10] != ids[10:]
 
@@ -87,7 +88,7 @@ def test_workers_change_nothing(records):
 
 
 def test_batches_by_shape_are_of_one_shape_each(records):
-    """Three of nine are upright; what waits for a batch comes in a later one, and nothing is lost."""
+    """Three of nine images are upright. Every draw appears in some batch, and none is lost."""
     readable = [record for record in records if record["image_id"] != 4]
     upright = {record["image_id"] for record in readable if record["height"] > record["width"]}
     assert len(upright) == 3
@@ -109,13 +110,13 @@ def test_batches_by_shape_start_anywhere_and_are_shared_by_ranks(records):
         assert same(batch[0::2], first) and same(batch[1::2], second)
 
 
-def test_images_of_one_shape_come_as_without_groups(records):
+def test_images_of_one_shape_come_in_the_same_order_as_without_groups(records):
     wide = [record for record in records if record["height"] <= record["width"]]
     plain, grouped = stream(wide, 6), stream(wide, 6, by_shape=True)
     assert all(same(a, b) for a, b in zip(plain, grouped, strict=True))
 
 
-def test_seeds_differ(records):
+def test_different_seeds_give_different_batches(records):
     assert not same(stream(records, 1)[0], stream(records, 1, seed=1)[0])
 
 
@@ -126,7 +127,7 @@ def test_an_unreadable_image_is_reported_by_name(records, caplog):
     assert caplog.text.count("image replaced by the next one") == 1
 
 
-def test_when_nothing_can_be_read_it_says_so(records):
+def test_training_stops_if_no_image_can_be_read(records):
     for record in records:
         record["file_name"] = record["file_name"].replace(".png", ".gone")
     with pytest.raises(UserError, match="no training image can be read; first: .*gone"):
@@ -140,7 +141,7 @@ def test_batches_that_cannot_be_filled_are_refused(records):
         stream(records, 1, ranks=3)
 
 
-def test_an_input_that_comes_back_has_a_name(records):
+def test_an_input_that_recurs_has_a_key(records):
     plain = square(crop_area=(), flip=False)
     first, again = plain(records[0], 0), plain(records[0], 99)
     assert first["input_key"] == again["input_key"]
@@ -163,7 +164,7 @@ def test_flip_mirrors_about_half_of_the_draws(records):
 
 
 def bright_rectangle(tmp_path):
-    """A white rectangle on black, 100 wide and 80 high, and its record."""
+    """Write a white rectangle on a black image, 100 x 80 pixels, and return its record."""
     pixels = np.zeros((80, 100, 3), np.uint8)
     pixels[20:60, 10:50] = 255
     Image.fromarray(pixels).save(tmp_path / "white.png")
@@ -183,10 +184,12 @@ def test_boxes_follow_the_crop_and_the_mirror(tmp_path):
     sides = set()
     for position in range(12):
         sample = mapper(record, position)
-        (box,) = to_xyxy(sample["target_boxes"], (100, 100))  # one: the crowd is left out
+        (box,) = to_xyxy(
+            sample["target_boxes"], (100, 100)
+        )  # only one box, because the crowd is left out
         white = (sample["image"][0] > 127).nonzero()
-        seen = torch.cat([white.amin(0).flip(0), white.amax(0).flip(0) + 1])
-        assert_close(box, seen.float(), atol=1.5, rtol=0)
+        visible = torch.cat([white.amin(0).flip(0), white.amax(0).flip(0) + 1])
+        assert_close(box, visible.float(), atol=1.5, rtol=0)
         sides.add(bool(box[0] + box[2] > 100))
     assert sides == {False, True}  # mirrored and not
 
@@ -221,7 +224,7 @@ def test_batches_hold_one_padded_size_and_every_image_once(records):
     records[7]["height"] = records[7]["width"] = None  # a header that could not be read
     batches = equal_size_batches(records, mapper, lambda size: padded_size(size, 16), 3)
     ids = [[record["image_id"] for record in batch] for batch in batches]
-    # 40 x 60 and 41 x 63 are both padded to 48 x 64
+    # 40 x 60 and 41 x 63 are both padded to 48 x 64.
     assert ids == [[0, 1, 3], [2, 5, 8], [4, 6, 9], [7]]
 
 

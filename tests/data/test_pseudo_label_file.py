@@ -1,4 +1,4 @@
-"""The pseudo-label file, written and read."""
+"""The pseudo-label file: writing, reading and errors."""
 
 import errno
 import json
@@ -35,7 +35,7 @@ def _write(path, images=IMAGES, annotations=ANNOTATIONS, info=INFO):
     return path
 
 
-def test_content_is_the_contract(tmp_path):
+def test_the_content_follows_the_format(tmp_path):
     document = json.loads(_write(tmp_path / "a.json").read_text())
     assert document["categories"] == [{"id": 1, "name": "object"}]
     assert document["info"] == INFO
@@ -84,7 +84,7 @@ def test_bytes_depend_on_neither_order_nor_number_type(tmp_path):
     assert other.read_bytes() == path.read_bytes()
 
 
-def test_masks(tmp_path):
+def test_masks_survive_a_round_trip(tmp_path):
     mask = np.zeros((30, 40), np.uint8, order="F")
     mask[2:6, 1:3] = 1
     annotation = {
@@ -131,13 +131,13 @@ def test_as_detectron2_annotation():
         {"score": float("inf")},
     ],
 )
-def test_what_must_not_be_written(tmp_path, change):
+def test_invalid_labels_are_not_written(tmp_path, change):
     with pytest.raises(ValueError, match="pseudo label"):
         _write(tmp_path / "a.json", annotations=[{**ANNOTATIONS[0], **change}])
     assert os.listdir(tmp_path) == []
 
 
-def test_equal_image_ids_must_not_be_written(tmp_path):
+def test_equal_image_ids_are_not_written(tmp_path):
     with pytest.raises(ValueError, match="same id"):
         _write(tmp_path / "a.json", images=[IMAGES[0], IMAGES[0]])
 
@@ -180,7 +180,7 @@ def _first_annotation(**change):
         (_first_annotation(segmentation=3), "neither RLE nor polygons"),
     ],
 )
-def test_what_is_not_a_pseudo_label_file(tmp_path, change, message):
+def test_other_files_are_refused_in_one_line(tmp_path, change, message):
     path = _write(tmp_path / "a.json")
     document = json.loads(path.read_text())
     change(document)

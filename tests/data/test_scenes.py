@@ -1,4 +1,4 @@
-"""The rendered data set: what the issue promises of its scenes, and that pictures and annotations tell the same story."""
+"""The rendered data set: properties of its scenes, and agreement of images and annotations."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from boxrefine_d2.data.scenes.palette import OBJECT_COLOURS, PATTERNS
 from boxrefine_d2.data.scenes.textures import natural_fields, pattern_share
 from boxrefine_d2.errors import UserError
 
-VAL_SHOWN = 120  # scenes of the validation split that the slower tests look at
+VAL_SHOWN = 120  # number of validation scenes that the slower tests use
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def val_records():
 
 
 @pytest.mark.parametrize(("split", "index"), [("train", 7), ("val", 7)])
-def test_a_scene_has_the_same_bits_whatever_came_before(split, index):
+def test_a_scene_has_the_same_bits_after_other_scenes(split, index):
     first = render_scene(split, index)
     render_scene("train", 3)
     second = render_scene(split, index)
@@ -32,21 +32,21 @@ def test_a_scene_has_the_same_bits_whatever_came_before(split, index):
 
 
 def test_scenes_differ_within_and_between_splits():
-    pictures = [render_scene(split, index).image for split in ("train", "val") for index in (0, 1)]
-    for i, one in enumerate(pictures):
-        for other in pictures[:i]:
-            assert one.shape != other.shape or (one != other).mean() > 0.5
+    images = [render_scene(split, index).image for split in ("train", "val") for index in (0, 1)]
+    for i, image in enumerate(images):
+        for other in images[:i]:
+            assert image.shape != other.shape or (image != other).mean() > 0.5
 
 
 def test_layouts_of_the_two_splits_never_coincide():
     train = {tuple(a["phrase"] for a in r["annotations"]) for r in load_scenes("train", 40)[0]}
     val = [scene_layout(1, index) for index in range(40)]
     same = sum(tuple(placed.phrase for placed in layout.objects) in train for layout in val)
-    assert same < 4  # two pictures with one object may have the same words by chance
+    assert same < 4  # two images with one object may have the same phrase by chance
 
 
 def test_split_sizes():
-    # The sizes, without laying out 2 500 scenes.
+    # This checks the sizes without the layout of all 2 500 scenes.
     assert render_scene("train", 1999).image.ndim == render_scene("val", 499).image.ndim == 3
     for split, beyond in (("train", 2000), ("val", 500)):
         with pytest.raises(UserError, match=f"{beyond - 1}"):
@@ -108,12 +108,15 @@ def test_records_agree_with_the_rendered_scenes(val_records):
 
 
 def test_phrases_are_true_of_the_pixels():
-    """Where a main material shows, its colour is the named one: of plain objects almost exactly, else of most pixels."""
+    """The main material has the colour that the phrase names.
+
+    This holds almost exactly for plain objects, and for most pixels of objects with a pattern.
+    """
     ranks, shares = [], []
     for index in range(36):
         layout, scene = scene_layout(1, index), render_scene("val", index)
         for placed, mask in zip(layout.objects, scene.masks):
-            pixels = scene.image[mask & _main_material_seen(placed, mask)].astype(float)
+            pixels = scene.image[mask & _main_material_visible(placed, mask)].astype(float)
             if len(pixels) < 50:
                 continue
             main = placed.materials["main"]
@@ -130,13 +133,16 @@ def test_phrases_are_true_of_the_pixels():
     assert len(shares) >= 40 and min(shares) > 0.2 and np.mean(shares) > 0.55
 
 
-def _main_material_seen(placed, mask):
-    """(H, W) bool: where no part of another material covers it; a car's wheels are black whatever its colour."""
-    seen = np.zeros_like(mask)
+def _main_material_visible(placed, mask):
+    """Return the pixels (H, W) of the main material that no part of another material covers.
+
+    The wheels of a car, for example, are black for every colour of the car.
+    """
+    visible = np.zeros_like(mask)
     for part in placed.shape.parts:
         covered = coverage([part.outline], (0, 0, mask.shape[1], mask.shape[0])) >= 128
-        seen = (seen | covered) if part.slot == "main" else (seen & ~covered)
-    return seen
+        visible = (visible | covered) if part.slot == "main" else (visible & ~covered)
+    return visible
 
 
 def test_no_centred_box_explains_the_validation_split(val_records):
@@ -178,18 +184,21 @@ def test_limit_gives_the_first_records_and_the_caller_owns_them(val_records):
         (lambda: render_file("scenes:val/000500"), "500"),
     ],
 )
-def test_a_wrong_request_is_one_line_that_says_what_is_allowed(call, named):
+def test_a_wrong_request_gives_a_one_line_error_with_the_allowed_values(call, named):
     with pytest.raises(UserError) as caught:
         call()
     assert named in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_scene_files_are_told_from_paths():
+def test_scene_files_are_distinguished_from_paths():
     assert is_scene_file("scenes:val/000000") and not is_scene_file("scenes/val/000000.jpg")
 
 
 def test_coverage_is_the_area_to_a_quarter_of_a_pixel():
-    """A 3 x 2 rectangle from (1, 1): its pixels are full, those beyond the neighbours empty; a disc has its area."""
+    """A 3 x 2 rectangle at (1, 1) covers its own pixels, and none beyond their neighbours.
+
+    A disc has the area and the centre of its outline.
+    """
     rectangle = coverage([polygon([(1, 1), (4, 1), (4, 3), (1, 3)])], (-2, -2, 7, 6))
     assert rectangle.shape == (8, 9) and rectangle.dtype == np.uint8
     assert rectangle[3:5, 3:6].min() == 255
@@ -202,7 +211,7 @@ def test_coverage_is_the_area_to_a_quarter_of_a_pixel():
     np.testing.assert_allclose([x.mean() + 0.5, y.mean() + 0.5], [20.3, 19.6], atol=0.2)
 
 
-def test_outlines_are_where_their_numbers_say():
+def test_outlines_pass_through_the_points_of_their_numbers():
     corners = [(0, 0), (4, 0), (4, 4), (0, 4)]
     np.testing.assert_allclose(curve(corners)[::6], corners, atol=1e-12)
     circle = ellipse(2.0, 3.0, 1.5, 0.5)
@@ -214,7 +223,7 @@ def test_outlines_are_where_their_numbers_say():
 
 
 @pytest.mark.parametrize("slope", [0.8, 1.8])
-def test_natural_fields_fall_off_as_asked(slope):
+def test_natural_fields_have_the_requested_slope(slope):
     size = (256, 256)
     fields = [
         f for seed in range(4) for f in natural_fields(np.random.default_rng(seed), size, slope)

@@ -1,1 +1,1 @@
-"""The loaders of data sets, one format or publisher a file. Each gives a `LoadedDataset`."""
+"""Loaders of data sets, one format or publisher per file, each returning a `LoadedDataset`."""

@@ -1,5 +1,7 @@
-"""COCO files: one JSON object with `images`, `annotations` and `categories`, read with nothing but
-the standard library."""
+"""Loader of COCO files, JSON objects with `images`, `annotations` and `categories`.
+
+The standard library alone reads the JSON.
+"""
 
 import logging
 import os
@@ -36,15 +38,15 @@ logger = logging.getLogger(__name__)
 def load_coco(
     json_path: str | os.PathLike[str], image_dir: str | os.PathLike[str]
 ) -> LoadedDataset:
-    """Records of a COCO file, by ascending image id.
+    """Return the records of a COCO file by ascending image id.
 
-    Boxes [x, y, w, h] become [x, y, x + w, y + h]; they are neither rounded nor clipped, and boxes
-    without area are kept and counted in a warning. `iscrowd`, `area`, `segmentation`, `phrase`, `score` and
-    the annotation's id (`annotation_id`) are kept where present, uncompressed RLE as compressed
-    RLE. Categories are numbered from 0 by ascending id. A file without `annotations` is data
-    without labels. In the files of MaskCut's release width and height of the images stand in each
-    other's place, in others those of the masks: `correct_exchanged_sizes` reads both the right way.
-    Pictures are not looked at, except for the header of one whose size the file does not give.
+    Boxes [x, y, w, h] become [x, y, x + w, y + h]. They are neither rounded nor clipped. Boxes
+    without area are kept, and a warning counts them. The fields `iscrowd`, `area`, `segmentation`,
+    `phrase`, `score` and the annotation's id (`annotation_id`) are kept if present; uncompressed
+    RLE becomes compressed RLE. Categories are numbered from 0 by ascending id. A file without
+    `annotations` is data without labels. The files of MaskCut's release exchange width and height
+    of the images, and other files exchange those of the masks: `correct_exchanged_sizes` corrects
+    both. An image is not opened unless the file lacks its size; then its header is read.
 
     Raises: UserError for a missing file or folder, for JSON that is not a COCO object, and for an
             annotation that names an image or a category that does not exist.
@@ -54,9 +56,10 @@ def load_coco(
 
 
 def dataset_of_document(document: dict[str, Any], path: Path, folder: Path) -> LoadedDataset:
-    """What `load_coco` makes of a file with this content.
+    """Return the data set that `load_coco` returns for a file with this content.
 
-    Args:   path: the file it comes from, for messages.  folder: where `file_name` of an image starts.
+    Args:   document: content of the file.  path: path of the file, for messages.
+            folder: folder to which the `file_name` of an image is relative.
     Raises: UserError, as `load_coco`.
     """
     if not os.path.isdir(folder):
@@ -78,31 +81,36 @@ def dataset_of_document(document: dict[str, Any], path: Path, folder: Path) -> L
     )
 
 
-def read_coco_document(path: Path, what: str = "COCO file") -> dict[str, Any]:
-    """The JSON object of a COCO file, with `images` (and, where present, `annotations` and
-    `categories`) known to be lists of objects. Raises: UserError otherwise, in one line that calls
-    the file `what`."""
-    document = read_json(path, what)
+def read_coco_document(path: Path, description: str = "COCO file") -> dict[str, Any]:
+    """Return the JSON object of a COCO file.
+
+    `images` and, if present, `annotations` and `categories` are lists of objects.
+
+    Args:   description: expected kind of file, for messages.
+    Raises: UserError with a one-line message for any other content.
+    """
+    document = read_json(path, description)
     if isinstance(document, list):
         raise UserError(
-            f"{str(path)!r} is a JSON list (COCO results?); expected a COCO data set file, an object with images"
+            f"{str(path)!r} is a JSON list (COCO results?); "
+            "expected a COCO data set file, an object with images"
         )
     if not isinstance(document, dict):
         raise UserError(f"{str(path)!r} is JSON but not an object; expected a COCO data set file")
     if "images" not in document:
         keys = ", ".join(map(shown_value, list(document)[:8])) or "nothing"
-        raise UserError(f"{what} {str(path)!r} has no 'images'; it has {keys}")
+        raise UserError(f"{description} {str(path)!r} has no 'images'; it has {keys}")
     for key in ("images", "annotations", "categories"):
         entries = document.get(key, [])
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-            raise UserError(f"{what} {str(path)!r}: {key!r} must be a list of objects")
+            raise UserError(f"{description} {str(path)!r}: {key!r} must be a list of objects")
     if not document["images"]:
-        raise UserError(f"{what} {str(path)!r} lists no image")
+        raise UserError(f"{description} {str(path)!r} lists no image")
     return document
 
 
 def _categories(document: dict[str, Any], path: Path) -> dict[int, str]:
-    """Category id -> name, by ascending id."""
+    """Return category id -> name by ascending id."""
     if "categories" not in document and document.get("annotations"):
         raise UserError(f"COCO file {str(path)!r} has annotations but no 'categories'")
     names: dict[int, str] = {}
@@ -110,7 +118,8 @@ def _categories(document: dict[str, Any], path: Path) -> dict[int, str]:
         category_id = entry.get("id")
         if not is_whole(category_id):
             raise UserError(
-                f"COCO file {str(path)!r}: a category has the id {shown_value(category_id)}; it must be an integer"
+                f"COCO file {str(path)!r}: a category has the id {shown_value(category_id)}; "
+                "it must be an integer"
             )
         if category_id in names:
             raise UserError(f"COCO file {str(path)!r}: two categories have the id {category_id}")
@@ -128,7 +137,8 @@ def _image_records(
         image_id, name = entry.get("id"), entry.get("file_name")
         if not is_id(image_id):
             raise UserError(
-                f"COCO file {str(path)!r}: an image has the id {shown_value(image_id)}; it must be an integer or a string"
+                f"COCO file {str(path)!r}: an image has the id {shown_value(image_id)}; "
+                "it must be an integer or a string"
             )
         if image_id in records:
             raise UserError(f"COCO file {str(path)!r}: two images have the id {image_id!r}")
@@ -136,7 +146,8 @@ def _image_records(
             raise UserError(f"COCO file {str(path)!r}: image {image_id!r} has no 'file_name'")
         if not is_file_name(name):
             raise UserError(
-                f"COCO file {str(path)!r}: image {image_id!r} has the file_name {shown_value(name)}, which no file can have"
+                f"COCO file {str(path)!r}: image {image_id!r} has the file_name "
+                f"{shown_value(name)}, which no file can have"
             )
         relative = finder.find(name)
         file_name = os.path.join(folder, relative)
@@ -167,7 +178,7 @@ def _attach(
     categories: dict[int, str],
     path: Path,
 ) -> None:
-    """Adds the annotations to their images' records, in the order of the file."""
+    """Add the annotations to the records of their images, in the order of the file."""
     contiguous = {category_id: index for index, category_id in enumerate(categories)}
     for record in records.values():
         record["annotations"] = []
@@ -193,7 +204,7 @@ def _attach(
             seen.add(annotation_id)
             converted["annotation_id"] = annotation_id
         elif "id" in entry:
-            odd["annotation ids are no whole number and no text; they are left out"] += 1
+            odd["annotation ids are neither integers nor strings; they are left out"] += 1
         if entry.get("phrase") is not None:
             converted["phrase"] = encodable_text(entry["phrase"])
         if entry.get("score") is not None:
@@ -208,22 +219,28 @@ def _attach(
                 converted["segmentation"] = segmentation
         records[entry["image_id"]]["annotations"].append(converted)
     odd.update(correct_exchanged_sizes(records.values(), f"COCO file {str(path)!r}"))
-    for what, count in odd.items():
+    for problem, count in odd.items():
         if count:
-            logger.warning("%s: %d %s", path, count, what)
+            logger.warning("%s: %d %s", path, count, problem)
 
 
 def _problem(
     entry: dict[str, Any], records: dict[int | str, Record], categories: dict[int, int]
 ) -> str | None:
-    """What is wrong with an annotation; None if nothing is."""
+    """Return the problem with an annotation, or None if it is valid."""
     image_id, category_id = entry.get("image_id"), entry.get("category_id")
     if not is_id(image_id) or image_id not in records:
         known = next(iter(records))
-        return f"has image_id {shown_value(image_id)}, and no image has this id (first of {len(records)}: {known!r})"
+        return (
+            f"has image_id {shown_value(image_id)}, and no image has this id "
+            f"(first of {len(records)}: {known!r})"
+        )
     if not is_whole(category_id) or category_id not in categories:
         ids = ", ".join(map(str, list(categories)[:8])) or "none"
-        return f"has category_id {shown_value(category_id)}, and no category has this id (there are: {ids})"
+        return (
+            f"has category_id {shown_value(category_id)}, and no category has this id "
+            f"(there are: {ids})"
+        )
     bbox, phrase, score = entry.get("bbox"), entry.get("phrase"), entry.get("score")
     if xyxy_of(bbox) is None:
         return f"has the bbox {shown_value(bbox)}; it must be four finite numbers [x, y, w, h]"
@@ -235,7 +252,7 @@ def _problem(
 
 
 def xyxy_of(bbox: Any) -> list[float] | None:
-    """[x, y, w, h] -> [x, y, x + w, y + h] as floats; None if it is not four finite numbers."""
+    """Convert [x, y, w, h] to [x, y, x + w, y + h] floats; None if not four finite numbers."""
     if not isinstance(bbox, (list, tuple)) or len(bbox) != 4:
         return None
     if not all(is_number(number, MAX_COORDINATE) for number in bbox):
@@ -245,7 +262,7 @@ def xyxy_of(bbox: Any) -> list[float] | None:
 
 
 def _segmentation(value: Any) -> Any:
-    """Polygons of at least three points, or compressed RLE; None for anything else."""
+    """Return polygons of at least three points, or compressed RLE; None for any other value."""
     plain = plain_segmentation(value)
     if not isinstance(plain, dict) or isinstance(plain["counts"], str):
         return plain

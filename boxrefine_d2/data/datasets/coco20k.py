@@ -1,5 +1,7 @@
-"""COCO20k: the 19 817 images of COCO train2014 on which unsupervised object discovery is evaluated
-(LOST, arXiv:2109.14279)."""
+"""Loader of COCO20k, a subset of COCO train2014 with 19 817 images.
+
+Unsupervised object discovery is evaluated on it (LOST, arXiv:2109.14279).
+"""
 
 import hashlib
 import os
@@ -13,19 +15,19 @@ from ..records import LoadedDataset
 from .coco import load_coco
 
 LIST_NAME = "coco20k.txt"
-# The list that LOST and TokenCut ship, byte for byte the same.
+# LOST and TokenCut ship the same list, byte for byte.
 LIST_LENGTH = 19817
 LIST_MD5 = "133cea5ffcea93dccbaeb62c38b24e7c"
 
 
 def load_coco20k(coco_root: str | os.PathLike[str]) -> LoadedDataset:
-    """Records of COCO20k by ascending image id, with all their annotations in COCO train2014.
+    """Return the records of COCO20k by ascending image id, with all their annotations.
 
     The published protocol drops crowd annotations and rounds ground-truth coordinates to integers,
-    ties to even. Both belong to the evaluator: crowd annotations are here with `iscrowd` 1, the
-    boxes are not rounded, and `corloc_rounds_boxes` is set.
+    ties to even. The evaluator does both. Therefore the records contain crowd annotations with
+    `iscrowd` 1, the boxes are not rounded, and `corloc_rounds_boxes` is set.
 
-    Args:   coco_root: the folder with `coco20k.txt` (lines
+    Args:   coco_root: folder with `coco20k.txt` (lines
             "train2014/COCO_train2014_000000123456.jpg"), `train2014` and
             `annotations/instances_train2014.json`.
     Raises: UserError for a missing file or folder, a list that is not the published one, or a
@@ -50,14 +52,15 @@ def load_coco20k(coco_root: str | os.PathLike[str]) -> LoadedDataset:
 def _read_list(path: Path) -> list[str]:
     if not os.path.lexists(path):
         raise UserError(
-            f"the list of COCO20k, {str(path)!r}, does not exist; it is datasets/coco_20k_filenames.txt of the LOST repository"
+            f"the list of COCO20k, {str(path)!r}, does not exist; "
+            "it is datasets/coco_20k_filenames.txt of the LOST repository"
         )
-    text = read_text(path, "list of COCO20k")  # whose line ends are those of the original
+    text = read_text(path, "list of COCO20k")  # line ends stay as in the original
     names = text.split()
     digest = hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
     if len(names) != LIST_LENGTH or digest != LIST_MD5:
         raise UserError(
-            f"{str(path)!r} is not the list of COCO20k: {len(names)} lines, md5 {digest}, expected {LIST_LENGTH} lines, "
-            f"md5 {LIST_MD5}; for other subsets use coco:JSON:DIR"
+            f"{str(path)!r} is not the list of COCO20k: {len(names)} lines, md5 {digest}, "
+            f"expected {LIST_LENGTH} lines, md5 {LIST_MD5}; for other subsets use coco:JSON:DIR"
         )
     return names

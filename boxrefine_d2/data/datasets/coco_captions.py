@@ -1,4 +1,4 @@
-"""MS-COCO's captions, to train a heatmap of phrases on: images and what is said of them, no boxes.
+"""Loader of MS-COCO's captions: images with captions and without boxes, for training heatmaps.
 
 coco/annotations/captions_{train,val}2014.json, coco/{train,val}2014/
 """
@@ -14,12 +14,12 @@ from .coco import dataset_of_document, read_coco_document
 
 
 def load_coco_captions(json_path: str | Path, image_dir: str | Path) -> LoadedDataset:
-    """One record an image, by ascending id, with its `captions` in the order of the file; data without boxes.
+    """Return one record per image by ascending id, with `captions` in the order of the file.
 
-    All images are kept, as in the code of "What is Where by Looking"; that of box-based refinement leaves out those
-    without an object.
+    The records have no boxes. All images are kept, as in the code of "What is Where by Looking".
+    The code of box-based refinement leaves out images without an object.
 
-    Raises: UserError for a missing or damaged file, or a caption of an image that there is not.
+    Raises: UserError for a missing or damaged file, or a caption of an unknown image.
     """
     path = Path(json_path)
     document = read_coco_document(path, "caption file")
@@ -29,10 +29,11 @@ def load_coco_captions(json_path: str | Path, image_dir: str | Path) -> LoadedDa
         image_id, caption = entry.get("image_id"), entry.get("caption")
         if not is_id(image_id) or image_id not in captions or not isinstance(caption, str):
             raise UserError(
-                f"caption file {str(path)!r}: annotation {shown_value(entry.get('id'))} is no caption of an image of the file"
+                f"caption file {str(path)!r}: annotation {shown_value(entry.get('id'))} "
+                "is no caption of an image of the file"
             )
         captions[image_id].append(encodable_text(caption).strip())
-    without = sum(not of_image for of_image in captions.values())
+    without = sum(not texts for texts in captions.values())
     if without == len(captions):
         raise UserError(f"caption file {str(path)!r}: none of its {without} images has a caption")
     for record in dataset.records:

@@ -1,8 +1,8 @@
-"""Flickr30k Entities: phrases of five captions an image, and the boxes of what they name.
+"""Loader of Flickr30k Entities: phrases of five captions per image, with boxes of the entities.
 
 flickr30k/{train,val,test}.txt                                  ids of a split
 flickr30k/flickr30k_entities/{Annotations,Sentences}/ID.{xml,txt}
-flickr30k/flickr30k_images/flickr30k_images/ID.jpg              the folder's name twice, as it is unpacked
+flickr30k/flickr30k_images/flickr30k_images/ID.jpg              two folders, as in the archive
 """
 
 import re
@@ -23,19 +23,21 @@ from .xml_file import read_xml
 
 ENTITIES = "flickr30k_entities"
 IMAGES = "flickr30k_images/flickr30k_images"
-MIN_AREA = 0.05  # share of the image that the first box of an entity covers more than; the papers' protocol
+# The first box of an entity must cover more than this share of the image (the papers' protocol).
+MIN_AREA = 0.05
 
 _PHRASE = re.compile(r"\[/EN#(\d+)/\S+((?:\s+[^\[\]]+)?)\]")
 
 
 def load_flickr30k(root: str | Path, split: str) -> LoadedDataset:
-    """One record an image, one annotation an entity: `phrases`, all its phrasings in lower case; `boxes`, and their union
-    as `bbox`; its id as `annotation_id`.
+    """Return one record per image, with one annotation per entity.
 
-    Entities without a box, without a phrase or with a small first box are left out, as in the papers' protocol; an image
-    may have none left. Coordinates are those of the files less 1. `captions` are the five sentences.
+    An annotation has `phrases` (all phrasings of the entity in lower case), `boxes`, `bbox` (the
+    union of the boxes) and `annotation_id` (the id of the entity). The papers' protocol leaves out
+    entities without a box, without a phrase or with a small first box; an image may have no entity
+    left. Coordinates are the files' coordinates minus 1. `captions` are the five sentences.
 
-    Raises: UserError for a missing list or file, or an XML file that is damaged.
+    Raises: UserError for a missing list or file, or a damaged XML file.
     """
     folder = Path(root)
     ids = read_image_list(folder / f"{split}.txt", "list of images")
@@ -46,18 +48,18 @@ def load_flickr30k(root: str | Path, split: str) -> LoadedDataset:
 
 
 def parse_sentence(sentence: str) -> tuple[str, list[tuple[str, str]]]:
-    """The sentence without its marks, and (entity id, phrase) of each marked phrase.
+    """Return the sentence without its marks, and (entity id, phrase) of each marked phrase.
 
     >>> parse_sentence("[/EN#1/people A man] throws [/EN#2/other a ball] .")
     ('A man throws a ball .', [('1', 'A man'), ('2', 'a ball')])
     """
-    found = [
+    phrases = [
         (match[1], " ".join(match[2].split()))
         for match in _PHRASE.finditer(sentence)
         if match[2].strip()
     ]
     bare = _PHRASE.sub(lambda match: match[2].strip(), sentence)
-    return " ".join(bare.split()), found
+    return " ".join(bare.split()), phrases
 
 
 def _record(root: Path, name: str, finder: ImageFinder) -> Record:
@@ -68,57 +70,57 @@ def _record(root: Path, name: str, finder: ImageFinder) -> Record:
     captions = []
     phrases: dict[str, dict[str, None]] = {}
     for line in read_lines(root / ENTITIES / "Sentences" / f"{name}.txt", "sentences"):
-        caption, found = parse_sentence(line)
+        caption, marked = parse_sentence(line)
         captions.append(caption)
-        for entity, phrase in found:
+        for entity, phrase in marked:
             phrases.setdefault(entity, {})[phrase.lower()] = None
     entities = [
         {
             "annotation_id": entity,
             "phrases": list(phrases[entity]),
-            "boxes": of_entity,
-            "bbox": _union(of_entity),
+            "boxes": entity_boxes,
+            "bbox": _union(entity_boxes),
             "bbox_mode": BoxMode.XYXY_ABS,
             "category_id": 0,
             "iscrowd": 0,
         }
-        for entity, of_entity in boxes.items()
-        if entity in phrases and _area(of_entity[0]) > MIN_AREA * width * height
+        for entity, entity_boxes in boxes.items()
+        if entity in phrases and _area(entity_boxes[0]) > MIN_AREA * width * height
     ]
     file_name = str(finder.folder / relative)
-    found_height, found_width = header_size(file_name)
+    image_height, image_width = header_size(file_name)
     return {
         "file_name": file_name,
         "relative_name": relative,
         "image_id": name,
-        "height": found_height,
-        "width": found_width,
+        "height": image_height,
+        "width": image_width,
         "captions": captions,
         "annotations": entities,
     }
 
 
 def _size(tree: ElementTree.Element, path: Path) -> tuple[float, float]:
-    """(W, H)."""
+    """Return (W, H) of the image in pixels."""
     sides = coordinates_of_words(tree.findtext(f"size/{side}", "") for side in ("width", "height"))
     if sides is None:
-        raise UserError(f"cannot read {str(path)!r}: its size is no width and height in pixels")
+        raise UserError(f"cannot read {str(path)!r}: its size must be width and height in pixels")
     return sides[0], sides[1]
 
 
 def _boxes(tree: ElementTree.Element, path: Path) -> dict[str, list[list[float]]]:
-    """Entity id -> its boxes, XYXY, in the order of the file."""
+    """Return entity id -> XYXY boxes, in the order of the file."""
     boxes: dict[str, list[list[float]]] = {}
-    for thing in tree.iter("object"):
-        corners = thing.find("bndbox")
-        if corners is None:  # marked as a scene or as not to be seen
+    for element in tree.iter("object"):
+        corners = element.find("bndbox")
+        if corners is None:  # the object is marked as a scene or as invisible
             continue
         box = coordinates_of_words(
             corners.findtext(key, "") for key in ("xmin", "ymin", "xmax", "ymax")
         )
         if box is None:
             raise UserError(f"cannot read {str(path)!r}: an object has no complete bndbox")
-        for entity in thing.iter("name"):
+        for entity in element.iter("name"):
             boxes.setdefault(str(entity.text), []).append([side - 1 for side in box])
     return boxes
 

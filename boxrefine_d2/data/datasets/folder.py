@@ -1,4 +1,4 @@
-"""A folder of images without labels."""
+"""Loader of a folder of images without labels."""
 
 import logging
 import os
@@ -17,19 +17,20 @@ NO_SUFFIX = "no suffix"
 
 
 def load_folder(folder: str | os.PathLike[str], limit: int | None = None) -> LoadedDataset:
-    """Records of every image below a folder, sorted by relative POSIX path, with image ids 1..n.
+    """Return a record of every image below a folder, sorted by relative POSIX path, with ids 1..n.
 
-    `is_image_name` decides what an image is. Hidden files and folders are left out. Links to folders are followed, each
-    folder once. An image whose header cannot be read is kept, with `height` and `width` None, so that the reader counts
-    and reports it. Other files are counted by suffix, in `other_files` and in one warning. There is no `annotations` key.
+    `is_image_name` decides which files are images. Hidden files and folders are left out. Links to
+    folders are followed; each folder is searched once. An image whose header cannot be read is kept
+    with `height` and `width` None, and the reader counts and reports it. `other_files` and one
+    warning count the other files by suffix. The records have no `annotations` key.
 
-    Args:   limit: only the first so many; the headers of the others are not read.
+    Args:   limit: number of first images to return; the headers of the others are not read.
     Raises: UserError if the folder does not exist, cannot be listed, or has no image below it.
     """
     root = Path(folder)
-    if not os.path.isdir(root):  # unlike Path.is_dir, it answers for a name too long
-        what = "is a file, not a folder" if os.path.exists(root) else "does not exist"
-        raise UserError(f"image folder {str(root)!r} {what}")
+    if not os.path.isdir(root):  # unlike Path.is_dir, it does not raise if the name is too long
+        problem = "is a file, not a folder" if os.path.exists(root) else "does not exist"
+        raise UserError(f"image folder {str(root)!r} {problem}")
     names, others = _image_names(root)
     if not names:
         suffixes = " ".join(sorted(suffix.removeprefix(".") for suffix in image_suffixes()))
@@ -59,7 +60,10 @@ def _record(root: Path, name: str, image_id: int) -> Record:
 
 
 def _by_suffix(others: Counter[str]) -> str:
-    """ ": 3 .heic, 1 .txt", with the remedy where there is one; "" for none."""
+    """Return counts such as ": 3 .heic, 1 .txt", or "" if there are no other files.
+
+    For HEIC files the text ends with the remedy.
+    """
     if not others:
         return ""
     counts = ", ".join(f"{count} {suffix}" for suffix, count in others.most_common())
@@ -68,10 +72,13 @@ def _by_suffix(others: Counter[str]) -> str:
 
 
 def _image_names(root: Path) -> tuple[list[str], Counter[str]]:
-    """Relative POSIX paths of the images below `root`, sorted, and the visible files that are none, by suffix."""
+    """Return the sorted relative POSIX paths of the images below `root`, and the other files.
+
+    The other files are the visible files that are not images, counted by suffix.
+    """
     names: list[str] = []
     others: Counter[str] = Counter()
-    # Real folders come before links, so that a folder reachable both ways goes by its own name.
+    # Real folders are searched before links. A folder reachable both ways keeps its real name.
     pending, seen = [""], set()
     links: list[str] = []
     with progress_bar("search", unit="files") as bar:
@@ -83,17 +90,17 @@ def _image_names(root: Path) -> tuple[list[str], Counter[str]]:
                     continue
                 seen.add((status.st_dev, status.st_ino))
                 with os.scandir(root / below) as entries:
-                    found = sorted(entries, key=lambda entry: entry.name)
+                    listed = sorted(entries, key=lambda entry: entry.name)
             except OSError as error:
                 raise UserError(
                     f"cannot list folder {str(root / below)!r}: {error.strerror}"
                 ) from error
-            for entry in found:
+            for entry in listed:
                 if entry.name.startswith("."):
                     continue
                 bar.update()
                 name = f"{below}/{entry.name}" if below else entry.name
-                # not entry.is_dir(), which raises on a link that points to itself
+                # entry.is_dir() would raise on a link that points to itself.
                 if os.path.isdir(entry.path):
                     (links if entry.is_symlink() else pending).append(name)
                 elif is_image_name(entry.path):

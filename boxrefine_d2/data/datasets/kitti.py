@@ -1,4 +1,4 @@
-"""The object benchmark of KITTI (Geiger et al., CVPR 2012): label_2/*.txt beside image_2/*.png."""
+"""Loader of KITTI's object benchmark (Geiger et al., CVPR 2012): label_2/*.txt, image_2/*.png."""
 
 import logging
 import os
@@ -23,15 +23,16 @@ logger = logging.getLogger(__name__)
 
 
 def load_kitti(root: str | os.PathLike[str]) -> LoadedDataset:
-    """Records of all labelled images, by name. `image_id` is the name ("000000").
+    """Return the records of all labelled images, by name. `image_id` is the name ("000000").
 
-    A label's left, top, right and bottom are coordinates from 0 in pixels with decimals; KITTI's
-    own evaluation takes right - left as the width, so they are kept as they are. A DontCare region
-    is a crowd (`iscrowd` 1): what lies there was not labelled, so detections in it are neither
-    right nor wrong. It is its own, last category, and with +agnostic a crowd of "object". All other
-    types are objects, Misc too, however far they are hidden or cut off.
+    A label states left, top, right and bottom in pixels from 0, with decimals. KITTI's own
+    evaluation takes right - left as the width, and therefore the coordinates are not changed. A
+    DontCare region is a crowd (`iscrowd` 1): objects in it were not labelled, and detections in it
+    count neither as right nor as wrong. DontCare is the last category; with +agnostic it is a crowd
+    of "object". All other types are objects, including Misc and objects that are mostly occluded or
+    truncated.
 
-    Args:   root: the folder `training` of the benchmark.
+    Args:   root: folder `training` of the benchmark.
     Raises: UserError for a missing folder, a line that is not a label, or an unknown type.
     """
     labels, images = Path(root) / "label_2", Path(root) / "image_2"
@@ -69,7 +70,11 @@ def _load_record(path: Path, finder: ImageFinder) -> Record:
 
 
 def _annotation(words: list[str], where: str) -> Record:
-    """type, truncated, occluded, alpha, left, top, right, bottom, and seven numbers in space."""
+    """Return the annotation of one label line.
+
+    Its words are type, truncated, occluded, alpha, left, top, right, bottom and seven numbers of
+    the object in 3-D space.
+    """
     if len(words) != 15:
         raise UserError(f"{where} has {len(words)} words; a label has 15")
     if words[0] not in KITTI_TYPES:

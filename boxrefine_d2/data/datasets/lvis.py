@@ -1,4 +1,4 @@
-"""LVIS files (Gupta et al., arXiv:1908.03195): COCO files that name their images by `coco_url`."""
+"""Loader of LVIS files (Gupta et al., arXiv:1908.03195), COCO files with a `coco_url` per image."""
 
 import os
 from pathlib import Path
@@ -11,14 +11,15 @@ from .coco import dataset_of_document, read_coco_document
 def load_lvis(
     json_path: str | os.PathLike[str], coco_root: str | os.PathLike[str]
 ) -> LoadedDataset:
-    """Records of an LVIS file, by ascending image id, as `load_coco` gives them.
+    """Return the records of an LVIS file by ascending image id, in the form of `load_coco`.
 
-    The images are COCO's of 2017. The validation set of LVIS has images of train2017 too, so an
-    image is found by the last two parts of its `coco_url` ("val2017/000000000139.jpg"), or by its
-    `file_name` where it has no `coco_url`. LVIS marks no crowds. Which categories of an image were
-    labelled exhaustively is not kept: class-agnostic evaluation takes every box as ground truth.
+    The images are those of COCO 2017. The validation set of LVIS also has images of train2017.
+    Therefore an image is found by the last two parts of its `coco_url`
+    ("val2017/000000000139.jpg"), or by its `file_name` if it has no `coco_url`. LVIS marks no
+    crowds. The records do not state which categories of an image were labelled exhaustively,
+    because class-agnostic evaluation takes every box as ground truth.
 
-    Args:   coco_root: the folder with `train2017` and `val2017`.
+    Args:   coco_root: folder with `train2017` and `val2017`.
     Raises: UserError, as `load_coco`.
     """
     path = Path(json_path)

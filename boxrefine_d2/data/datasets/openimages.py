@@ -1,4 +1,4 @@
-"""Boxes of Open Images (Kuznetsova et al., arXiv:1811.00982), as the official tables give them."""
+"""Loader of the official box tables of Open Images (Kuznetsova et al., arXiv:1811.00982)."""
 
 import csv
 import os
@@ -19,29 +19,30 @@ _COLUMNS = ("ImageID", "LabelName", "XMin", "XMax", "YMin", "YMax", "IsGroupOf")
 
 
 def load_openimages(root: str | os.PathLike[str], split: str) -> LoadedDataset:
-    """Records of every picture SPLIT/*.jpg, by image id, which is the name ("0001eeaf4aed83f9").
+    """Return a record of every image SPLIT/*.jpg, sorted by image id.
 
-    The table gives boxes in fractions of the image; they become pixels, neither rounded nor
-    clipped, by the size in the picture's header. A box around a group (IsGroupOf 1) is a crowd.
-    Categories are numbered by the line of their name. A picture without a box has no annotation.
+    The image id is the name of the file ("0001eeaf4aed83f9"). The table states boxes as fractions
+    of the image. The size in the image header converts them to pixels, neither rounded nor clipped.
+    A box around a group (IsGroupOf 1) is a crowd. Categories are numbered from 0 in the order of
+    their names in the file. An image without a box has an empty list of annotations.
 
-    Args:   root: the folder that holds SPLIT and `annotations`, with SPLIT-annotations-bbox.csv and
+    Args:   root: folder that holds SPLIT and `annotations`, with SPLIT-annotations-bbox.csv and
             class-descriptions-boxable.csv.  split: "validation".
-    Raises: UserError for a missing file or folder, a table without the columns, a line that is not
-            a box, or boxes of pictures that are not there or cannot be read.
+    Raises: UserError for a missing file or folder, a table without the required columns, a line
+            that is not a box, or boxes of images that are missing or cannot be read.
     """
-    tables, pictures = Path(root) / "annotations", Path(root) / split
-    if not os.path.isdir(pictures):
-        raise UserError(f"Open Images folder {str(pictures)!r} does not exist")
+    tables, image_folder = Path(root) / "annotations", Path(root) / split
+    if not os.path.isdir(image_folder):
+        raise UserError(f"Open Images folder {str(image_folder)!r} does not exist")
     names = _class_names(tables / CLASSES_NAME)
     table = tables / f"{split}-annotations-bbox.csv"
     boxes = _boxes(table, {label: index for index, label in enumerate(names)})
-    paths = {path.stem: path for path in pictures.glob("*.[jJ][pP][gG]")}
+    paths = {path.stem: path for path in image_folder.glob("*.[jJ][pP][gG]")}
     missing = sorted(set(boxes) - set(paths))
     if missing:
         raise UserError(
-            f"{len(missing)} of the {len(boxes)} images in {str(table)!r} are not in {str(pictures)!r}, "
-            f"first {shown_value(missing[0] + '.jpg')}"
+            f"{len(missing)} of the {len(boxes)} images in {str(table)!r} are not in "
+            f"{str(image_folder)!r}, first {shown_value(missing[0] + '.jpg')}"
         )
     records = [_record(paths[name], boxes.get(name, [])) for name in sorted(paths)]
     return LoadedDataset(records, list(names.values()), list(range(1, len(names) + 1)))
@@ -57,7 +58,7 @@ def _rows(path: Path) -> Iterator[list[str]]:
 
 
 def _class_names(path: Path) -> dict[str, str]:
-    """Label ("/m/011k07") -> name ("Tortoise"), in the order of the file."""
+    """Return label ("/m/011k07") -> name ("Tortoise"), in the order of the file."""
     names = {}
     for number, row in enumerate(_rows(path), start=1):
         if len(row) != 2:
@@ -71,14 +72,14 @@ def _class_names(path: Path) -> dict[str, str]:
 
 
 def _boxes(path: Path, classes: dict[str, int]) -> dict[str, list[Record]]:
-    """Image id -> its annotations, with boxes still in fractions."""
+    """Return image id -> annotations with boxes in fractions of the image."""
     rows = _rows(path)
     header = next(rows, [])
     lacking = [column for column in _COLUMNS if column not in header]
     if lacking:
         raise UserError(f"Open Images table {str(path)!r} has no column {', '.join(lacking)}")
     places = [header.index(column) for column in _COLUMNS]
-    found: dict[str, list[Record]] = {}
+    annotations: dict[str, list[Record]] = {}
     for number, row in enumerate(rows, start=2):
         where = f"{str(path)!r}, line {number}"
         if len(row) != len(header):
@@ -95,8 +96,8 @@ def _boxes(path: Path, classes: dict[str, int]) -> dict[str, list[Record]]:
             "category_id": classes[label],
             "iscrowd": int(group == "1"),
         }
-        found.setdefault(image_id, []).append(annotation)
-    return found
+        annotations.setdefault(image_id, []).append(annotation)
+    return annotations
 
 
 def _fractions(numbers: list[str], where: str) -> list[float]:
@@ -106,15 +107,15 @@ def _fractions(numbers: list[str], where: str) -> list[float]:
     return values
 
 
-def _record(picture: Path, annotations: list[Record]) -> Record:
-    height, width = image_size(picture)
+def _record(path: Path, annotations: list[Record]) -> Record:
+    height, width = image_size(path)
     for annotation in annotations:
         x1, y1, x2, y2 = annotation["bbox"]
         annotation["bbox"] = [x1 * width, y1 * height, x2 * width, y2 * height]
     return {
-        "file_name": str(picture),
-        "relative_name": picture.name,
-        "image_id": picture.stem,
+        "file_name": str(path),
+        "relative_name": path.name,
+        "image_id": path.stem,
         "height": height,
         "width": width,
         "annotations": annotations,

@@ -1,9 +1,10 @@
-"""ReferIt (RefClef, split of UNC), as MultiGrounding (Akbari et al., CVPR 2019) keeps it.
+"""Loader of ReferIt (RefClef, UNC split) as stored by MultiGrounding (Akbari et al., CVPR 2019).
 
     referit/annotations/{train,val,test}.pickle
-    referit/ReferIt_Images/NN/images/ID.jpg          NN is the id divided by 1 000, in two digits
+    referit/ReferIt_Images/NN/images/ID.jpg          NN: id // 1 000 in two digits
 
-A pickle maps an image id, as text, to {"annotations": [{"query", "bbox": [[x1, y1, x2, y2]], "ref_id", ...}], ...}.
+A pickle maps an image id, as a string, to
+{"annotations": [{"query", "bbox": [[x1, y1, x2, y2]], "ref_id", ...}], ...}.
 """
 
 from pathlib import Path
@@ -23,13 +24,15 @@ from ..images import header_size
 from ..records import LoadedDataset, Record
 
 ANNOTATIONS, IMAGES = "annotations", "ReferIt_Images"
-MIN_AREA = 0.05  # share of the image that a query's box covers more than; the papers' protocol
+# The box of a query must cover more than this share of the image (the papers' protocol).
+MIN_AREA = 0.05
 
 
 def load_referit(root: str | Path, split: str) -> LoadedDataset:
-    """One record an image, by ascending id, one annotation a query: `phrase`, `annotation_id`.
+    """Return one record per image by ascending id, with one annotation per query.
 
-    Queries of small boxes are left out; an image may have none left.
+    An annotation has `phrase` and `annotation_id` (the position of the query). Queries with small
+    boxes are left out; an image may have no query left.
 
     Raises: UserError for a missing or damaged file.
     """
@@ -46,20 +49,20 @@ def load_referit(root: str | Path, split: str) -> LoadedDataset:
 
 
 def _queries_of_images(images: Any, path: str) -> dict[int, list[Any]]:
-    """Image id -> its queries, unchecked."""
+    """Return image id -> unchecked queries."""
     if not isinstance(images, dict):
         raise UserError(f"{path!r} does not hold ReferIt's annotations: it is no mapping of images")
-    found: dict[int, list[Any]] = {}
+    by_id: dict[int, list[Any]] = {}
     for key, image in images.items():
         image_id = int(key) if isinstance(key, str) and key.isdecimal() and len(key) < 19 else key
         queries = image.get("annotations") if isinstance(image, dict) else None
-        if not is_whole(image_id) or image_id in found or not isinstance(queries, list):
+        if not is_whole(image_id) or image_id in by_id or not isinstance(queries, list):
             raise UserError(
-                f"{path!r} does not hold ReferIt's annotations: image {shown_value(key)} needs a number of its own and "
-                "a list of annotations"
+                f"{path!r} does not hold ReferIt's annotations: image {shown_value(key)} needs "
+                "a unique number and a list of annotations"
             )
-        found[image_id] = queries
-    return found
+        by_id[image_id] = queries
+    return by_id
 
 
 def _record(finder: ImageFinder, image_id: int, queries: list[Any], path: str) -> Record:
@@ -72,8 +75,9 @@ def _record(finder: ImageFinder, image_id: int, queries: list[Any], path: str) -
         box = _first_box(query)
         if box is None:
             raise UserError(
-                f"{path!r} does not hold ReferIt's annotations: annotation {place} of image {image_id} is "
-                f"{shown_value(query)}; it must have a query and a bbox [[x1, y1, x2, y2]]"
+                f"{path!r} does not hold ReferIt's annotations: annotation {place} of image "
+                f"{image_id} is {shown_value(query)}; "
+                "it must have a query and a bbox [[x1, y1, x2, y2]]"
             )
         x1, y1, x2, y2 = box
         if (x2 - x1) * (y2 - y1) > least:
@@ -98,7 +102,7 @@ def _record(finder: ImageFinder, image_id: int, queries: list[Any], path: str) -
 
 
 def _first_box(query: Any) -> list[float] | None:
-    """XYXY; None if the query has no text or no box."""
+    """Return the first XYXY box of a query; None if it has no text or no valid box."""
     if not isinstance(query, dict) or not isinstance(query.get("query"), str):
         return None
     boxes = query.get("bbox")

@@ -1,7 +1,7 @@
-"""Data sets that have a name, in the trees of their publishers below `$DETECTRON2_DATASETS`.
+"""Registered data sets, read from their publishers' folder trees below `$DETECTRON2_DATASETS`.
 
-datasets/README.md says what each tree holds and where it comes from. Class-agnostic evaluation, as
-CutLER's over eleven of these sets, is NAME+agnostic.
+datasets/README.md documents the content and the source of each tree. The spec NAME+agnostic serves
+class-agnostic evaluation, such as CutLER's over eleven of these data sets.
 """
 
 import os
@@ -29,9 +29,11 @@ from .voc_splits import SIX_CLASS_NAMES, load_voc_splits
 class NamedDataset(NamedTuple):
     """One entry of `NAMED_DATASETS`.
 
-    tree:  its folder below the folder of all data sets.
-    load:  takes that folder.
-    needs: files and folders that `load` opens, relative to the tree; "../" leads to a neighbour.
+    Attributes:
+        tree: folder of the data set, relative to `datasets_root`.
+        load: function from the path of that folder to the data set.
+        needs: files and folders that `load` opens, relative to the tree; "../" leads to another
+            tree.
     """
 
     tree: str
@@ -40,24 +42,30 @@ class NamedDataset(NamedTuple):
 
 
 def datasets_root() -> Path:
-    """The folder of all named data sets: `$DETECTRON2_DATASETS`, read at each call, or `datasets`."""
+    """Return the folder of all registered data sets.
+
+    It is `$DETECTRON2_DATASETS`, read at each call, or `datasets` if that is not set.
+    """
     return Path(os.path.expanduser(os.environ.get("DETECTRON2_DATASETS") or "datasets"))
 
 
 def load_named(name: str) -> LoadedDataset:
-    """A data set of `NAMED_DATASETS`. Raises: UserError, with the path looked for, if its tree is
-    not there."""
+    """Return a data set of `NAMED_DATASETS`.
+
+    Raises: UserError if its tree is missing; the message names the expected path.
+    """
     root = datasets_root() / NAMED_DATASETS[name].tree
     if not os.path.isdir(root):
         raise UserError(
             f"data set {name!r} is not there: looked for the folder {str(root)!r}; "
-            "put it there, or set DETECTRON2_DATASETS to the folder that holds it; datasets/README.md says where it comes from"
+            "put it there, or set DETECTRON2_DATASETS to the folder that holds it; "
+            "datasets/README.md says where it comes from"
         )
     return NAMED_DATASETS[name].load(root)
 
 
 def needed_paths(name: str) -> list[Path]:
-    """The tree of a named data set, and all that its loader opens before any picture."""
+    """Return the tree of a registered data set, and the paths its loader opens before images."""
     root = datasets_root() / NAMED_DATASETS[name].tree
     needs = NAMED_DATASETS[name].needs
     return [root, *(Path(os.path.normpath(root / part)) for part in needs)]

@@ -1,4 +1,4 @@
-"""Data sets that the user's code, or Detectron2, registered in the DatasetCatalog, as records of this package."""
+"""Loader of data sets that the user's code or Detectron2 registered in the DatasetCatalog."""
 
 import os
 from pathlib import Path
@@ -17,24 +17,28 @@ from ..records import LoadedDataset, Record
 
 
 def load_user_catalog(name: str) -> LoadedDataset:
-    """Return a data set of the DatasetCatalog. What the catalog gives stays as it is: the records are copies.
+    """Return a data set of the DatasetCatalog.
 
-    Boxes of any mode become XYXY. A size that a record lacks is read from its image's header, and a missing `image_id` is
-    the record's position, from 1.
+    The records are copies; those of the catalog stay unchanged. Boxes of any mode become XYXY. If a
+    record lacks a size, the header of its image provides it. If it lacks an `image_id`, the
+    position of the record, counted from 1, takes its place.
 
-    Raises: UserError for a catalog function that finds no file or gives no image, and for a record without a file name,
-        with a size that is none, or with an annotation without box, mode or category.
+    Raises: UserError for a catalog function that finds no file or returns no image, and for a
+        record without a file name, with an invalid size, or with an annotation without box, mode
+        or category.
     """
     metadata = MetadataCatalog.get(name)
     try:
         source = DatasetCatalog.get(name)
     except OSError as error:
-        raise UserError(f"{_set(name)} cannot be loaded: {error}") from error
+        raise UserError(f"{_shown_name(name)} cannot be loaded: {error}") from error
     if not source:
-        raise UserError(f"{_set(name)} has no image")
+        raise UserError(f"{_shown_name(name)} has no image")
     for record in source:
         if not isinstance(record, dict) or not record.get("file_name"):
-            raise UserError(f"{_set(name)} has a record without a file_name: {shown_value(record)}")
+            raise UserError(
+                f"{_shown_name(name)} has a record without a file_name: {shown_value(record)}"
+            )
     root = metadata.get("image_root") or metadata.get("dirname")
     folder = _common_folder([os.fspath(record["file_name"]) for record in source], root)
     records = [
@@ -59,12 +63,12 @@ def load_user_catalog(name: str) -> LoadedDataset:
     )
 
 
-def _set(name: str) -> str:
+def _shown_name(name: str) -> str:
     return f"data set {name!r}, registered with Detectron2,"
 
 
 def _common_folder(file_names: list[str], root: str | None) -> str:
-    """`root` if every file is below it, else the deepest folder that holds all of them."""
+    """Return `root` if every file is below it, otherwise the deepest folder with all files."""
     paths = [os.path.abspath(name) for name in file_names]
     if root is not None:
         above = os.path.join(os.path.abspath(root), "")
@@ -77,7 +81,7 @@ def _converted(record: Record, folder: str, name: str) -> Record:
     file_name = os.fspath(record["file_name"])
     sizes = {side: _plain(record.get(side)) for side in ("height", "width")}
     if problem := size_problem(sizes):
-        raise UserError(f"{_set(name)}: {file_name!r} {problem}")
+        raise UserError(f"{_shown_name(name)}: {file_name!r} {problem}")
     if not all(sizes.values()):
         sizes = dict(zip(sizes, header_size(file_name), strict=True))
     relative = os.path.relpath(os.path.abspath(file_name), folder)
@@ -101,11 +105,13 @@ def _xyxy(annotation: dict[str, Any], name: str) -> dict[str, Any]:
         category = int(annotation["category_id"])
     except (KeyError, TypeError, ValueError, OverflowError, AssertionError) as error:
         raise UserError(
-            f"{_set(name)} has an annotation without a proper bbox, bbox_mode and category_id: {shown_value(annotation)}"
+            f"{_shown_name(name)} has an annotation without a proper bbox, bbox_mode and "
+            f"category_id: {shown_value(annotation)}"
         ) from error
     if not all(is_number(number, MAX_COORDINATE) for number in plain):
         raise UserError(
-            f"{_set(name)} has the bbox {shown_value(plain)}; it must be finite numbers of pixels"
+            f"{_shown_name(name)} has the bbox {shown_value(plain)}; "
+            "it must be finite numbers of pixels"
         )
     return {
         "iscrowd": 0,

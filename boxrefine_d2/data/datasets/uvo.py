@@ -1,7 +1,7 @@
-"""The densely annotated videos of UVO (Wang et al., arXiv:2104.04691), frame by frame.
+"""Loader of the densely annotated videos of UVO (Wang et al., arXiv:2104.04691), frame by frame.
 
-UVO's frames annotated once a second (FrameSet/UVO_frame_val.json) are an ordinary COCO file; the
-dense set (VideoDenseSet) is one of videos, with a list over frames in every annotation.
+UVO also has frames annotated once per second (FrameSet/UVO_frame_val.json), an ordinary COCO file.
+The dense set (VideoDenseSet) describes videos: every annotation has a list over frames.
 """
 
 import os
@@ -24,13 +24,13 @@ Document = dict[str, Any]
 def load_uvo_dense(
     json_path: str | os.PathLike[str], frames_dir: str | os.PathLike[str]
 ) -> LoadedDataset:
-    """A record for each frame of each video, in the order of the file.
+    """Return a record for each frame of each video, in the order of the file.
 
-    Frames have no ids of their own: they are numbered 1..n, and so are their annotations. An object
-    has an annotation in every frame where it has a mask or a box; a box that the file lacks is that
-    of the mask.
+    The file has no ids of frames. This function numbers the frames and their annotations 1..n. An
+    object has an annotation in every frame in which it has a mask or a box. If the file lacks the
+    box, the bounding box of the mask takes its place.
 
-    Args:   frames_dir: where `file_names` of a video start ("VIDEO/0.png").
+    Args:   frames_dir: folder to which the `file_names` of a video are relative ("VIDEO/0.png").
     Raises: UserError for a missing or damaged file, or an annotation that does not fit its video.
     """
     path = Path(json_path)
@@ -44,20 +44,22 @@ def _read_videos(path: Path) -> Document:
         _is_list_of_objects(document.get(k)) for k in keys
     ):
         raise UserError(
-            f"{str(path)!r} is not a file of UVO's videos: {', '.join(keys)} must be lists of objects"
+            f"{str(path)!r} is not a file of UVO's videos: {', '.join(keys)} must be lists of "
+            "objects"
         )
     return document
 
 
 def _by_frame(document: Document, path: Path) -> Document:
-    """The COCO document of all frames."""
+    """Return the COCO document of all frames."""
     images: list[Document] = []
     frames: dict[Any, list[int]] = {}  # video id -> image ids
     for video in document["videos"]:
         names, video_id = video.get("file_names"), video.get("id")
         if not is_id(video_id):
             raise UserError(
-                f"UVO file {str(path)!r}: a video has the id {shown_value(video_id)}; it must be an integer or a string"
+                f"UVO file {str(path)!r}: a video has the id {shown_value(video_id)}; "
+                "it must be an integer or a string"
             )
         if not isinstance(names, list) or not names:
             raise UserError(f"UVO file {str(path)!r}: video {video_id!r} has no file_names")
@@ -71,14 +73,14 @@ def _by_frame(document: Document, path: Path) -> Document:
     for track in document["annotations"]:
         video_id = track.get("video_id")
         image_ids = frames.get(video_id) if is_id(video_id) else None
-        annotations += _of_track(track, image_ids, path)
+        annotations += _track_annotations(track, image_ids, path)
     for number, annotation in enumerate(annotations, start=1):
         annotation["id"] = number
     return {"images": images, "annotations": annotations, "categories": document["categories"]}
 
 
-def _of_track(track: Document, image_ids: list[int] | None, path: Path) -> list[Document]:
-    """The annotations of one object, one for each frame that shows it."""
+def _track_annotations(track: Document, image_ids: list[int] | None, path: Path) -> list[Document]:
+    """Return the annotations of one object, one for each frame that shows it."""
     where = f"UVO file {str(path)!r}: annotation {shown_value(track.get('id'))}"
     if image_ids is None:
         raise UserError(
@@ -89,13 +91,14 @@ def _of_track(track: Document, image_ids: list[int] | None, path: Path) -> list[
     for name, values in (("segmentations", masks), ("bboxes", boxes)):
         if not isinstance(values, list) or len(values) != len(image_ids):
             raise UserError(
-                f"{where}: its video has {len(image_ids)} frames, {name} must be as many"
+                f"{where}: its video has {len(image_ids)} frames; "
+                f"{name} must have one entry for each"
             )
     shared = {"category_id": track.get("category_id"), "iscrowd": track.get("iscrowd", 0)}
     return [
         {
             "image_id": image_id,
-            "bbox": _box_of(mask, where) if box is None else box,
+            "bbox": _mask_box(mask, where) if box is None else box,
             "segmentation": mask,
             **shared,
         }
@@ -104,7 +107,7 @@ def _of_track(track: Document, image_ids: list[int] | None, path: Path) -> list[
     ]
 
 
-def _box_of(mask: Any, where: str) -> list[float]:
+def _mask_box(mask: Any, where: str) -> list[float]:
     plain = plain_segmentation(mask)
     try:
         if not isinstance(plain, dict):
@@ -112,7 +115,7 @@ def _box_of(mask: Any, where: str) -> list[float]:
         box: list[float] = mask_codec.toBbox(checked_rle(plain, tuple(plain["size"]))).tolist()
         return box
     except ValueError as error:
-        raise UserError(f"{where} has a segmentation without a box to it: {error}") from error
+        raise UserError(f"{where} has a segmentation without a valid box: {error}") from error
 
 
 def _is_list_of_objects(value: Any) -> bool:

@@ -1,10 +1,11 @@
-"""Visual Genome's region descriptions, in the split of MultiGrounding (Akbari et al., CVPR 2019).
+"""Loader of Visual Genome's regions, split as in MultiGrounding (Akbari et al., CVPR 2019).
 
     visual_genome/VG_Images/ID.jpg
     visual_genome/VG_Annotations/{region_descriptions.json,data_splits.pickle}
 
-data_splits.pickle holds the ids of "train" (90 599) and "test" (17 478); the test images are those in COCO's validation part.
-The paper of box-based refinement states 77 398, 5 000 and 5 000, and no list of these is public.
+data_splits.pickle holds the image ids of "train" (90 599) and "test" (17 478). The test images are
+those in COCO's validation part. The paper of box-based refinement states 77 398, 5 000 and 5 000
+images, and no list of them is public.
 """
 
 from itertools import pairwise
@@ -27,16 +28,18 @@ from ..records import LoadedDataset, Record
 REGIONS = "VG_Annotations/region_descriptions.json"
 SPLITS = "VG_Annotations/data_splits.pickle"
 IMAGES = "VG_Images"
-MIN_AREA = 0.05  # share of the image that a region covers more than; the papers' protocol
+# A region must cover more than this share of the image (the papers' protocol).
+MIN_AREA = 0.05
 _BOX_KEYS = ("x", "y", "width", "height")
-MAX_WORDS = 80  # regions with as many or more, split at single spaces, are left out
+MAX_WORDS = 80  # a phrase must have fewer words, split at single spaces
 
 
 def load_visual_genome(root: str | Path, split: str) -> LoadedDataset:
-    """One record an image of the split, by ascending id, one annotation a region: `phrase` in lower case, `annotation_id`.
+    """Return one record per image of the split by ascending id, with one annotation per region.
 
-    Regions that are too long or too small are left out; an image may have none left. Boxes are whole pixels and are not
-    clipped.
+    An annotation has `phrase` in lower case and `annotation_id`. Regions with too long a phrase or
+    too small a box are left out; an image may have no region left. Boxes are whole pixels and are
+    not clipped.
 
     Raises: UserError for a missing or damaged file, or an unknown split.
     """
@@ -46,7 +49,8 @@ def load_visual_genome(root: str | Path, split: str) -> LoadedDataset:
     images = read_json(path, "region descriptions")
     if not isinstance(images, list) or not all(map(_is_image, images)):
         raise UserError(
-            f"{str(path)!r} is no list of region descriptions: each image needs an id and a list of regions"
+            f"{str(path)!r} is no list of region descriptions: "
+            "each image needs an id and a list of regions"
         )
     kept = sorted((i for i in images if i["id"] in wanted), key=lambda i: i["id"])
     twice = next((i["id"] for i, j in pairwise(kept) if i["id"] == j["id"]), None)
@@ -86,8 +90,8 @@ def _record(finder: ImageFinder, image: dict[str, Any], path: str) -> Record:
     for place, region in enumerate(image["regions"]):
         if not _is_region(region):
             raise UserError(
-                f"{path!r}: region {place} of image {image['id']} is {shown_value(region)}; it must have a phrase, and "
-                "x, y, width and height in pixels"
+                f"{path!r}: region {place} of image {image['id']} is {shown_value(region)}; "
+                "it must have a phrase, and x, y, width and height in pixels"
             )
         x, y, region_width, region_height = (int(region[key]) for key in _BOX_KEYS)
         if len(region["phrase"].split(" ")) < MAX_WORDS and region_width * region_height > least:

@@ -1,4 +1,4 @@
-"""PASCAL VOC trees: ImageSets/Main/SPLIT.txt, Annotations/*.xml, JPEGImages."""
+"""Loader of PASCAL VOC trees: ImageSets/Main/SPLIT.txt, Annotations/*.xml, JPEGImages."""
 
 import logging
 import os
@@ -35,15 +35,17 @@ def load_voc(
 
     A box is [xmin - 1, ymin - 1, xmax, ymax] of the XML: VOC counts pixels from 1 and includes the
     last one. Objects marked difficult or truncated are included, as in the CorLoc that the papers
-    report; the marks are kept as the booleans `difficult` and `truncated`, so that an evaluator can
-    leave them out. `image_id` is the name in the list ("000005"). An image is JPEGImages/NAME.jpg,
-    else the one file NAME of any other suffix, else the one that the XML names.
+    report. The booleans `difficult` and `truncated` keep the marks, and an evaluator can leave such
+    objects out. `image_id` is the name in the list ("000005"). The loader tries in this order:
+    JPEGImages/NAME.jpg, the only file NAME with another suffix, the file that the XML names.
 
-    Args:   root: the folder that holds ImageSets (VOC2007), or one above it (VOCdevkit, or its
-            parent) if only one tree below has this split.  split: name of a list in ImageSets/Main,
-            without ".txt".  class_names: those there may be; `category_id` is the place among them.
-            None: any, and each annotation has its name as `class_name` in place of `category_id`.
-    Raises: UserError for a missing tree, list or XML file, a damaged XML file, or another class.
+    Args:   root: folder that holds ImageSets (VOC2007), or a folder above it (VOCdevkit, or its
+            parent) if only one tree below has this split.
+            split: name of a list in ImageSets/Main, without ".txt".
+            class_names: allowed class names; `category_id` is the position in this list. None
+            allows any class, and each annotation has `class_name` in place of `category_id`.
+    Raises: UserError for a missing tree, list or XML file, a damaged XML file, or a class that is
+            not allowed.
     """
     tree = _find_tree(Path(root), split)
     finder = ImageFinder(tree / "JPEGImages", by_stem=True)
@@ -69,9 +71,9 @@ def load_voc(
 def number_classes(
     records: Sequence[Record], class_names: Sequence[str], root: str | os.PathLike[str]
 ) -> None:
-    """Give each annotation a `category_id`, its place among the names, for its `class_name`.
+    """Replace each `class_name` by the `category_id`, its position in `class_names`.
 
-    Raises: UserError, naming the image, for a class that is not among them.
+    Raises: UserError for a class that is not in `class_names`; the message names the image.
     """
     places = {name: place for place, name in enumerate(class_names)}
     for record in records:
@@ -79,19 +81,20 @@ def number_classes(
             name = annotation.pop("class_name")
             if name not in places:
                 raise UserError(
-                    f"VOC tree {os.fspath(root)!r}: image {record['image_id']!r} has the class {shown_value(name)}, "
-                    f"which is not one of {', '.join(class_names)}; trees with classes of their own are named voc:ROOT:SPLIT"
+                    f"VOC tree {os.fspath(root)!r}: image {record['image_id']!r} has the class "
+                    f"{shown_value(name)}, which is not one of {', '.join(class_names)}; "
+                    "for a tree with its own classes, write voc:ROOT:SPLIT"
                 )
             annotation["category_id"] = places[name]
 
 
 def classes_of_tree(root: str | os.PathLike[str], split: str) -> list[str]:
-    """Return the names of all classes in the annotations of the tree that has this split, sorted."""
+    """Return the sorted names of all classes annotated in the tree that has this split."""
     folder = _find_tree(Path(root), split) / "Annotations"
     names: set[str] = set()
     for path in sorted(folder.rglob("[!.]*.xml")):
-        found = read_xml(path, "VOC annotation").findall("object")
-        names.update(_class_name(item, path) for item in found)
+        objects = read_xml(path, "VOC annotation").findall("object")
+        names.update(_class_name(item, path) for item in objects)
     return sorted(names)
 
 
@@ -102,13 +105,14 @@ def _find_tree(root: Path, split: str) -> Path:
     trees = [tree for tree in candidates if os.path.isdir(tree / "ImageSets" / "Main")]
     if trees and trees[0] == root:
         trees = trees[:1]
-    found = [tree for tree in trees if os.path.isfile(tree / "ImageSets" / "Main" / f"{split}.txt")]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        names = ", ".join(str(tree) for tree in found)
+    matches = [t for t in trees if os.path.isfile(t / "ImageSets" / "Main" / f"{split}.txt")]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        names = ", ".join(str(tree) for tree in matches)
         raise UserError(
-            f"VOC folder {str(root)!r} holds several trees with a split {split!r}; name one of {names}"
+            f"VOC folder {str(root)!r} holds several trees with a split {split!r}; "
+            f"name one of {names}"
         )
     if not trees:
         raise UserError(
@@ -128,8 +132,8 @@ def _read_list(path: Path, tree: Path) -> list[str]:
     for name in names:
         if name.split()[1:] and not os.path.isfile(_annotation_path(tree, name)):
             raise UserError(
-                f"VOC list {str(path)!r} has the line {shown_value(name)}: lists of one class (NAME_SPLIT.txt, two columns) "
-                "are not splits; use train, val, trainval or test"
+                f"VOC list {str(path)!r} has the line {shown_value(name)}: lists of one class "
+                "(NAME_SPLIT.txt, two columns) are not splits; use train, val, trainval or test"
             )
     return names
 
@@ -142,7 +146,8 @@ def _load_record(tree: Path, name: str, finder: ImageFinder) -> Record:
     path = _annotation_path(tree, name)
     if not os.path.lexists(path):
         raise UserError(
-            f"VOC annotation {shown_value(str(path))} does not exist, but {shown_value(name)} is in the list"
+            f"VOC annotation {shown_value(str(path))} does not exist, "
+            f"but {shown_value(name)} is in the list"
         )
     root = read_xml(path, "VOC annotation")
     image = finder.folder / finder.find(f"{name}.jpg", *_named_in(root, posixpath.dirname(name)))
@@ -158,13 +163,16 @@ def _load_record(tree: Path, name: str, finder: ImageFinder) -> Record:
 
 
 def _named_in(root: ElementTree.Element, below: str) -> list[str]:
-    """The places of the image that the XML names: beside the name in the list, and in the folder of all images."""
+    """Return the possible paths of the image that the XML names.
+
+    The first is in the subfolder of the name in the list, the second directly in JPEGImages.
+    """
     name = root.findtext("filename", "").strip().replace("\\", "/").rsplit("/", 1)[-1]
     return list(dict.fromkeys([posixpath.join(below, name), name])) if name else []
 
 
 def _size(root: ElementTree.Element, image: Path) -> tuple[int | None, int | None]:
-    """(H, W) of the XML, or of the picture's header where the XML has none or zeros."""
+    """Return (H, W) of the XML, or of the image header if the XML has no size or zeros."""
     try:
         height, width = (
             int(float(root.findtext("size/height", "0"))),
@@ -192,7 +200,8 @@ def _annotation(item: ElementTree.Element, path: Path) -> Record:
     corners = coordinates_of_words(item.findtext(f"bndbox/{side}", "") for side in sides)
     if corners is None:
         raise UserError(
-            f"VOC annotation {str(path)!r} has a {shown_value(class_name)} without a complete bndbox"
+            f"VOC annotation {str(path)!r} has a {shown_value(class_name)} "
+            "without a complete bndbox"
         )
     x1, y1, x2, y2 = corners
     return {

@@ -1,4 +1,4 @@
-"""VOC trees as data sets: several splits taken as one, and class lists that are not VOC's."""
+"""Loaders of VOC trees with several splits, or with classes other than VOC's."""
 
 import logging
 import os
@@ -16,11 +16,12 @@ logger = logging.getLogger(__name__)
 
 
 def load_voc_dataset(root: str | os.PathLike[str], split: str) -> LoadedDataset:
-    """Return one split of a VOC tree with VOC's twenty classes, or with its own.
+    """Return one split of a VOC tree with VOC's twenty classes, or with the classes of the tree.
 
-    A split whose classes are all among the twenty has these twenty. Otherwise the classes are those in all annotations
-    of the tree, sorted, so that every such split of it numbers them alike; a warning says so where some are VOC's, since
-    one may be a slip of the pen. The categories' own ids are 1.., as VOC has none.
+    If all classes of the split are among the twenty, the data set has these twenty. Otherwise its
+    classes are the sorted classes of all annotations in the tree, and every such split of the tree
+    numbers them alike. If some of them are VOC's, a warning lists the others, because one of them
+    may be a typing error. VOC has no category ids; this loader numbers them from 1.
 
     Raises: UserError, as `load_voc`.
     """
@@ -32,7 +33,8 @@ def load_voc_dataset(root: str | os.PathLike[str], split: str) -> LoadedDataset:
         foreign = [name for name in names if name not in VOC_CLASS_NAMES]
         if len(foreign) < len(names):
             logger.warning(
-                "%s: %d of its %d classes are not VOC's (%s): its categories are its own, sorted",
+                "%s: %d of its %d classes are not VOC's (%s): the categories are the sorted "
+                "classes of the tree",
                 *(root, len(foreign), len(names), ", ".join(foreign[:5])),
             )
     number_classes(records, names, root)
@@ -44,9 +46,10 @@ def load_voc_splits(
     splits: Sequence[str],
     class_names: Sequence[str] = VOC_CLASS_NAMES,
 ) -> LoadedDataset:
-    """`load_voc` of each split, one after the other.
+    """Return the concatenated records that `load_voc` returns for each split.
 
-    Args:   class_names: the position is the `category_id`, and the category's own id is one more, as VOC has none.
+    Args:   class_names: class names; the position is the `category_id`. VOC has no category ids;
+            this loader takes the position plus 1.
     Raises: UserError from `load_voc`, and for an image that is in two of the splits.
     """
     records = [record for split in splits for record in load_voc(root, split, class_names)]
@@ -54,7 +57,8 @@ def load_voc_splits(
     for record in records:
         if record["image_id"] in seen:
             raise UserError(
-                f"VOC tree {os.fspath(root)!r}: {record['image_id']!r} is in more than one of the splits {', '.join(splits)}"
+                f"VOC tree {os.fspath(root)!r}: {record['image_id']!r} is in more than one of the "
+                f"splits {', '.join(splits)}"
             )
         seen.add(record["image_id"])
     return _numbered_from_one(records, class_names)

@@ -1,4 +1,7 @@
-"""XML of annotation tools: its text by what it declares and by what it is, its structure without entities."""
+"""Reader of XML files from annotation tools.
+
+It derives the encoding from the declaration and the bytes, and refuses entities.
+"""
 
 import codecs
 import os
@@ -8,22 +11,22 @@ from xml.etree import ElementTree
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.files.inputs import check_regular_file, text_stand_in
 
-MAX_BYTES = (
-    16 * 2**20
-)  # an image's annotations take a few thousand; elements take some thirty times as much memory
+# The annotations of one image take a few thousand bytes. Parsed elements take about thirty times as
+# much memory as the text.
+MAX_BYTES = 16 * 2**20
 _DECLARATION = re.compile(
     rb"""^\s*<\?xml[^>]*?\sencoding\s*=\s*["']([A-Za-z0-9._:-]+)["'][^>]*\?>"""
 )
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark is its start
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark is a prefix of this one
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
     (b"<\0", "utf-16-le"),
     (b"\0<", "utf-16-be"),
 )
-# what tools write under these names holds more characters than the standards of these names
+# Encodings that tools write under these names; they have more characters than the standards.
 _WIDER = {
     "gb2312": "gb18030",
     "gbk": "gb18030",
@@ -33,19 +36,21 @@ _WIDER = {
 }
 
 
-def read_xml(path: str | os.PathLike[str], what: str) -> ElementTree.Element:
-    """Return the root of an XML file.
+def read_xml(path: str | os.PathLike[str], description: str) -> ElementTree.Element:
+    """Return the root element of an XML file.
 
-    The encoding is that of the byte order mark; else the declared one, if the bytes agree with it; else UTF-8, if they
-    agree with that. UTF-8 also takes the place of a declared encoding of one byte a character, with which all bytes
-    agree: no other text looks like UTF-8 by chance.
+    A byte order mark decides the encoding. Without a mark, it is the declared encoding if the bytes
+    are valid in it, and otherwise UTF-8 if they are valid in UTF-8. There is one exception: any
+    bytes are valid in an encoding with one byte per character. If such an encoding is declared and
+    the bytes are valid UTF-8, they are read as UTF-8: no other text is valid UTF-8 by chance.
 
-    Args:   what: what the file is to be, for messages ("VOC annotation").
-    Raises: UserError, naming the file, for what is no regular file, has more than 16 MiB, is of no known encoding, is
-            damaged, or defines entities (which can grow without bound, or stand for other files).
+    Args:   description: expected kind of file, for messages ("VOC annotation").
+    Raises: UserError that names the file, if it is not a regular file, is larger than 16 MiB, has
+            no known encoding, is damaged, or defines entities (which can grow without bound, or
+            stand for other files).
     """
-    shown = f"{what} {os.fspath(path)!r}"
-    check_regular_file(path, what, MAX_BYTES)
+    shown = f"{description} {os.fspath(path)!r}"
+    check_regular_file(path, description, MAX_BYTES)
     try:
         with open(path, "rb") as file:
             data = file.read(MAX_BYTES + 1)
@@ -57,12 +62,13 @@ def read_xml(path: str | os.PathLike[str], what: str) -> ElementTree.Element:
     text = _text(data, shown)
     if "<!ENTITY" in text:
         raise UserError(
-            f"cannot read {shown}: it defines XML entities, which annotations do not need; remove its <!ENTITY ...>"
+            f"cannot read {shown}: it defines XML entities, which annotations do not need; "
+            "remove its <!ENTITY ...>"
         )
     try:
-        # the parser takes a text for what it is, whatever encoding it declares
+        # The parser ignores the declared encoding of a string.
         return ElementTree.fromstring(text)
-    except (ElementTree.ParseError, ValueError) as error:  # ValueError: half a character
+    except (ElementTree.ParseError, ValueError) as error:  # ValueError: a lone surrogate
         raise UserError(f"cannot read {shown}: {error}") from error
 
 
@@ -90,7 +96,10 @@ def _text(data: bytes, shown: str) -> str:
 
 
 def _in_declared(data: bytes, name: str) -> str | None:
-    """The text, if the bytes agree with an encoding in which the declaration itself can be read."""
+    """Return the text in the declared encoding, or None.
+
+    The bytes must be valid in the encoding, and the decoded text must start with the declaration.
+    """
     try:
         known = codecs.lookup(name).name
     except (LookupError, ValueError):
@@ -105,5 +114,5 @@ def _in_declared(data: bytes, name: str) -> str | None:
 def _decoded(data: bytes, encoding: str) -> str | None:
     try:
         return data.decode(encoding)
-    except (LookupError, ValueError):  # LookupError: a codec, but of no text ("hex")
+    except (LookupError, ValueError):  # LookupError: a codec that does not decode text ("hex")
         return None

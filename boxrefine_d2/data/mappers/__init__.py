@@ -1,6 +1,6 @@
-"""From a record of a data set to a model's input, one kind of input a file.
+"""Mappers from a record of a data set to the input of a model, one kind of input per file.
 
-What a training mapper draws depends on the seed and the position in the stream of samples alone.
+The random draws of a training mapper depend only on the seed and the position in the stream.
 """
 
 from .square import SquareMapper

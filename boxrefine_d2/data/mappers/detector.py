@@ -1,4 +1,4 @@
-"""From a record to what Detectron2's detectors read: images by their shorter edge, boxes and masks as instances."""
+"""Inputs of Detectron2's detectors: images resized by the shorter edge, with boxes and masks."""
 
 from typing import Any
 
@@ -15,13 +15,13 @@ from ..images import CachedReader, ImageReadError
 from .draws import numpy_draws
 from .whole_image import image_tensor, resized_sample
 
-SAMPLINGS = ("choice", "range")  # of lengths of the shorter edge
+SAMPLINGS = ("choice", "range")  # ways to draw the length of the shorter edge
 
 
 class DetectorMapper:
-    """Training input: the shorter edge takes one of several lengths, perhaps mirrored.
+    """Training input: an image with a drawn length of the shorter edge, perhaps mirrored.
 
-    What is drawn depends on the seed and the position in the stream of samples alone, never on workers or ranks.
+    The draws depend only on the seed and the position in the stream, never on workers or ranks.
     """
 
     @configurable
@@ -36,14 +36,22 @@ class DetectorMapper:
         seed: int,
         cache_bytes: float = 0.0,
     ):
-        """Args: short_edges: pixels.  sampling: "choice" of them or "range".  max_side: limit of the longer edge, pixels.
+        """Create the mapper.
 
-        Raises: UserError for a sampling that is neither, or a range that is not two lengths.
+        Args:   short_edges: lengths of the shorter edge in pixels.
+                sampling: "choice" among these lengths, or "range" from the first to the second.
+                max_side: limit of the longer edge in pixels.
+                flip: mirror half of the images.
+                masks: keep the masks of the annotations.
+                seed: seed of all draws.
+                cache_bytes: largest total size of the cached images in bytes.
+        Raises: UserError for an unknown sampling, or a range that does not have two lengths.
         """
         check_choice("INPUT.MIN_SIZE_TRAIN_SAMPLING", sampling, SAMPLINGS)
         if sampling == "range" and len(short_edges) != 2:
             raise UserError(
-                f"INPUT.MIN_SIZE_TRAIN {short_edges}: MIN_SIZE_TRAIN_SAMPLING range needs two lengths, (MIN, MAX)"
+                f"INPUT.MIN_SIZE_TRAIN {short_edges}: "
+                "MIN_SIZE_TRAIN_SAMPLING range needs two lengths, (MIN, MAX)"
             )
         self._read = CachedReader(cache_bytes)
         self._transforms = [T.ResizeShortestEdge(short_edges, max_side, sampling)]
@@ -54,7 +62,7 @@ class DetectorMapper:
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
-        """Detectron2's settings under INPUT."""
+        """Return the arguments of `__init__` from Detectron2's settings under INPUT."""
         return {
             "short_edges": tuple(cfg.INPUT.MIN_SIZE_TRAIN),
             "sampling": cfg.INPUT.MIN_SIZE_TRAIN_SAMPLING,
@@ -66,11 +74,13 @@ class DetectorMapper:
         }
 
     def __call__(self, record: dict[str, Any], position: int) -> dict[str, Any]:
-        """{"image" (3, H, W) uint8 RGB, "instances", "file_name", "image_id"}; crowds are left out.
+        """Return {"image" (3, H, W) uint8 RGB, "instances", "file_name", "image_id"}.
 
-        Instances have gt_boxes, gt_classes and perhaps gt_masks (bitmaps).
+        Instances have gt_boxes, gt_classes and, with `masks`, gt_masks (bitmaps). Crowds are left
+        out.
 
-        Raises: ImageReadError for a bad file, or one that is not of the size that its labels are of.
+        Raises: ImageReadError for a file that cannot be read, or whose size differs from the size
+                that its labels state.
         """
         view = T.AugInput(self._read(record["file_name"]))
         whole = view.image.shape[:2]
@@ -86,9 +96,8 @@ class DetectorMapper:
             if not annotation.get("iscrowd", 0)
         ]
         for annotation in annotations:
-            if (
-                "segmentation" in annotation
-            ):  # mirrored, it runs backwards, which torch refuses if it is one pixel wide
+            # A mirrored mask has negative strides. Torch refuses them for a mask one pixel wide.
+            if "segmentation" in annotation:
                 annotation["segmentation"] = annotation["segmentation"].copy()
         instances = detection_utils.annotations_to_instances(annotations, size, "bitmask")
         return {
@@ -106,7 +115,10 @@ class DetectorMapper:
 
 
 def _check_size(record: dict[str, Any], size: tuple[int, int]) -> None:
-    """Args: size: (H, W) of the picture."""
+    """Refuse an image whose size differs from the size that its labels state.
+
+    Args: size: (H, W) of the image.
+    """
     expected = record["height"], record["width"]
     if all(expected) and expected != size:
         name, [height, width] = record["file_name"], expected
@@ -115,14 +127,21 @@ def _check_size(record: dict[str, Any], size: tuple[int, int]) -> None:
 
 
 class ShortEdgeMapper:
-    """Test input: the shorter edge is brought to one length, unless the longer one would exceed its limit."""
+    """Test input: an image with one length of the shorter edge.
+
+    If the longer edge would exceed its limit, the limit decides the size.
+    """
 
     def __init__(self, short_edge: int, max_side: int):
-        """Args: pixels. Short edge 0: images stay as they are."""
+        """Create the mapper.
+
+        Args:   short_edge: length of the shorter edge in pixels; 0 keeps the size of the images.
+                max_side: limit of the longer edge in pixels.
+        """
         self.short_edge, self.max_side = short_edge, max_side
 
     def input_size(self, height: int, width: int) -> tuple[int, int]:
-        """(H, W) of the input made from an image of that size."""
+        """Return (H, W) of the input for an image of this size in pixels."""
         if not self.short_edge:
             return height, width
         shape = T.ResizeShortestEdge.get_output_shape
@@ -130,5 +149,5 @@ class ShortEdgeMapper:
         return size
 
     def __call__(self, record: dict[str, Any]) -> dict[str, Any]:
-        """See `ImageMapper`; resized bilinearly, as Detectron2 does."""
+        """Return the input that `ImageMapper` documents, resized bilinearly as in Detectron2."""
         return resized_sample(record, self.input_size, Image.Resampling.BILINEAR)

@@ -1,4 +1,7 @@
-"""Draws of a mapper that depend on what it is given alone, and leave the caller's random numbers as they were."""
+"""Random draws of a mapper that depend only on its arguments.
+
+The state of the caller's random generators stays unchanged.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +12,7 @@ import torch
 
 @contextmanager
 def torch_draws(entropy: np.random.SeedSequence) -> Iterator[None]:
-    """Inside, torch draws what `entropy` says; outside nothing has changed."""
+    """Seed torch from `entropy` inside the context, and restore its state afterwards."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(entropy.generate_state(1)[0]))
         yield
@@ -17,7 +20,10 @@ def torch_draws(entropy: np.random.SeedSequence) -> Iterator[None]:
 
 @contextmanager
 def numpy_draws(entropy: np.random.SeedSequence) -> Iterator[None]:
-    """Inside, NumPy's global generator, which Detectron2's transforms use, draws what `entropy` says."""
+    """Seed NumPy's global generator from `entropy` inside the context, and restore it afterwards.
+
+    Detectron2's transforms draw from this generator.
+    """
     before = np.random.get_state()  # noqa: NPY002
     np.random.seed(entropy.generate_state(1)[0])  # noqa: NPY002
     try:

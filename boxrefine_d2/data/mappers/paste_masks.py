@@ -1,6 +1,6 @@
 """Random regions to paste: smooth blobs and rounded boxes of any size, place and softness.
 
-Shapes and places are drawn without looking at any picture.
+Shapes and places are drawn without knowledge of any image.
 """
 
 import math
@@ -12,10 +12,12 @@ MAX_REGIONS = 2
 
 
 def paste_masks(size: int, area: tuple[float, float], rng: np.random.Generator) -> np.ndarray:
-    """Masks of the regions to paste on one picture; 40 % of pictures get a second one.
+    """Draw the masks of the regions to paste on one image. 40 % of the images get a second region.
 
-    Args: size: side in pixels.  area: smallest and largest share of the picture before the picture's border cuts.
-    Returns: (MAX_REGIONS, size, size) uint8, 0 to 255; an absent region is empty.
+    Args:   size: side of the image in pixels.
+            area: smallest and largest share of the image that a region covers, before the border
+            cuts it.
+    Returns: (MAX_REGIONS, size, size) uint8, 0 to 255; the mask of an absent region is empty.
     """
     masks = np.zeros((MAX_REGIONS, size, size), np.uint8)
     for mask in masks[: 1 + (rng.random() < 0.4)]:
@@ -27,11 +29,15 @@ def paste_masks(size: int, area: tuple[float, float], rng: np.random.Generator) 
 
 
 def _region(size: int, area: tuple[float, float], rng: np.random.Generator) -> np.ndarray:
-    """(size, size) bool: a turned ellipse with a wavy outline, or (30 %) a turned box with round corners."""
+    """Draw one region, (size, size) bool.
+
+    It is a rotated ellipse with a wavy outline or, in 30 % of the draws, a rotated box with round
+    corners.
+    """
     radius = math.sqrt(4 / math.pi * math.exp(rng.uniform(*np.log(area))))
     stretch = math.exp(rng.uniform(-0.35, 0.35))
     radii = radius * stretch, radius / stretch
-    # large regions near the middle, small ones anywhere
+    # Large regions lie near the middle, small regions anywhere.
     centre = [rng.uniform(-1, 1) * max(0.05, 1 - 0.7 * r) for r in radii]
     turn = rng.uniform(0, math.pi)
     y, x = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j]

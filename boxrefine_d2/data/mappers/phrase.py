@@ -1,4 +1,4 @@
-"""Input of a network that reads images and phrases, for training and for testing."""
+"""Inputs of a network that reads images and phrases, for training and for testing."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,11 +15,14 @@ from .draws import torch_draws
 from .square import SquareMapper
 from .whole_image import resized_sample
 
-_WORDS = 1  # keeps the draws of words apart from those of the picture
+_WORDS = 1  # separates the draws of words from the draws of the crop
 
 
 def phrases_of(record: dict[str, Any]) -> list[str]:
-    """What an image is said to show: its captions, or else the phrases of its annotations, each once."""
+    """Return the texts that describe an image, each once.
+
+    These are its captions or, if it has none, the phrases of its annotations.
+    """
     captions = record.get("captions")
     if captions:
         return list(dict.fromkeys(captions))
@@ -33,13 +36,20 @@ def _phrasings(annotation: dict[str, Any]) -> list[str]:
 
 
 class PhraseMapper:
-    """A square picture and one of its phrases, drawn by the seed and the position in the stream alone."""
+    """Training input: a square image and one of its phrases.
+
+    The draws depend only on the seed and the position in the stream.
+    """
 
     @configurable
     def __init__(self, *, squares: SquareMapper, prompt: str, word_drop: float, seed: int):
-        """Args:
-        prompt: what stands before each phrase.
-        word_drop: the chance of each word to be left out, as for captions of COCO in the papers' code.
+        """Create the mapper.
+
+        Args:   squares: mapper of the image.
+                prompt: text before each phrase.
+                word_drop: probability that a word is left out, as the papers' code does for COCO's
+                captions.
+                seed: seed of all draws.
         """
         self.squares = squares
         self.prompt = prompt
@@ -48,9 +58,9 @@ class PhraseMapper:
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
-        """The settings under INPUT and GROUNDING."""
+        """Return the arguments of `__init__` from the settings under INPUT and GROUNDING."""
         return {
-            # as the papers' code resizes
+            # The papers' code resizes bilinearly.
             "squares": SquareMapper(cfg, interpolation=InterpolationMode.BILINEAR),
             "prompt": cfg.GROUNDING.PROMPT,
             "word_drop": cfg.GROUNDING.WORD_DROP,
@@ -58,8 +68,14 @@ class PhraseMapper:
         }
 
     def __call__(self, record: dict[str, Any], position: int) -> dict[str, Any]:
-        """What `SquareMapper` gives, with "phrase", as CLIP is to read it, and "phrases", all of the image's without the
-        prompt. Raises: ImageReadError for a bad file."""
+        """Return the sample of `SquareMapper` with "phrase", "drawn" and "phrases".
+
+        "phrase" is the text for CLIP, with the prompt and perhaps without some words. "drawn" is
+        the whole phrase without the prompt. "phrases" are all phrases of the image without the
+        prompt.
+
+        Raises: ImageReadError for a file that cannot be read.
+        """
         phrases = phrases_of(record)
         with torch_draws(np.random.SeedSequence([self.seed, position, _WORDS])):
             phrase = phrases[int(torch.randint(len(phrases), ()))]
@@ -77,24 +93,31 @@ class PhraseMapper:
 
 
 class QueryMapper:
-    """Test input: the whole image squeezed to a square (bilinear, antialiased), with the phrases that are asked of it."""
+    """Test input: the whole image resized to a square, with its query phrases.
+
+    The resizing is bilinear and antialiased, and does not keep the aspect.
+    """
 
     def __init__(self, side: int, prompt: str, decoys: dict[Any, list[str]] | None = None):
-        """Args:
-        side: pixels.
-        prompt: what stands before each phrase.
-        decoys: of each image id a phrase of another image for each query, a control.
+        """Create the mapper.
+
+        Args:   side: side of the square in pixels.
+                prompt: text before each phrase.
+                decoys: image id -> a phrase of another image for each query; a control.
         """
         self.side = side
         self.prompt = prompt
         self.decoys = decoys
 
     def input_size(self, height: int, width: int) -> tuple[int, int]:
-        """The square, whatever the image."""
+        """Return (side, side) for every image."""
         return self.side, self.side
 
     def __call__(self, record: dict[str, Any]) -> dict[str, Any]:
-        """See `ImageMapper`; with "queries", [(annotation id, phrasings), ...], and "decoys" if there are."""
+        """Return the input that `ImageMapper` documents, with "queries" and perhaps "decoys".
+
+        "queries" is [(annotation id, phrasings), ...]. "decoys" has one phrase for each query.
+        """
         sample = resized_sample(record, self.input_size, Image.Resampling.BILINEAR)
         sample["queries"] = [
             (key, [self.prompt + phrase for phrase in phrases])
@@ -106,27 +129,34 @@ class QueryMapper:
 
 
 def queries_of(record: dict[str, Any]) -> list[tuple[int | str, list[str]]]:
-    """(annotation id, phrasings) of the annotations that have any, crowds left out; one without an id goes by its place."""
-    found = []
+    """Return (annotation id, phrasings) of each annotation with a phrase. Crowds are left out.
+
+    The position in the record takes the place of a missing annotation id.
+    """
+    queries = []
     for place, annotation in enumerate(record.get("annotations", ())):
         phrases = _phrasings(annotation)
         if phrases and not annotation.get("iscrowd", 0):
-            found.append((annotation.get("annotation_id", place), phrases))
-    return found
+            queries.append((annotation.get("annotation_id", place), phrases))
+    return queries
 
 
 def draw_decoys(records: Sequence[dict[str, Any]], seed: int) -> dict[Any, list[str]]:
-    """Image id -> for each query a phrase of some other image which is none of its own, where there is one."""
+    """Draw a phrase of another image for each query, as image id -> phrases.
+
+    The drawn phrase is none of the image's own phrases. If all phrases of the data set belong to
+    the image, its own phrases are returned.
+    """
     generator = np.random.default_rng(seed)
     every = [phrases[0] for record in records for _, phrases in queries_of(record)]
     known = set(every)
     decoys: dict[Any, list[str]] = {}
     for record in records:
-        mine = [phrases[0] for _, phrases in queries_of(record)]
+        drawn = [phrases[0] for _, phrases in queries_of(record)]
         own = {phrase for _, phrases in queries_of(record) for phrase in phrases}
         if not known <= own:
-            mine = [_draw_another(every, own, generator) for _ in mine]
-        decoys[record["image_id"]] = mine
+            drawn = [_draw_another(every, own, generator) for _ in drawn]
+        decoys[record["image_id"]] = drawn
     return decoys
 
 
@@ -137,10 +167,14 @@ def _draw_another(phrases: list[str], own: set[str], generator: np.random.Genera
 
 
 def check_phrases(records: Sequence[dict[str, Any]], names: Sequence[str]) -> None:
-    """Raises: UserError if a training image has nothing that is said of it."""
+    """Refuse training images that have neither captions nor phrases.
+
+    Raises: UserError if there is such an image.
+    """
     without = [record["file_name"] for record in records if not phrases_of(record)]
     if without:
         raise UserError(
-            f"DATASETS.TRAIN {', '.join(names)}: {len(without)} of {len(records)} images have neither captions nor "
-            f"phrases (first: {without[0]}); use data sets such as cutouts_train or scenes:train"
+            f"DATASETS.TRAIN {', '.join(names)}: {len(without)} of {len(records)} images have "
+            f"neither captions nor phrases (first: {without[0]}); "
+            "use data sets such as cutouts_train or scenes:train"
         )

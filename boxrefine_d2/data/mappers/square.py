@@ -18,9 +18,10 @@ from .whole_image import image_tensor
 
 
 class SquareMapper:
-    """Training input: a random crop squeezed to a square, perhaps mirrored (release: area 0.9-1, aspect 3/4-4/3).
+    """Training input: a random crop resized to a square, perhaps mirrored.
 
-    What is drawn depends on the seed and the position in the stream of samples alone, never on workers or ranks.
+    The released code draws areas from 0.9 to 1 and aspects from 3/4 to 4/3. The draws depend only
+    on the seed and the position in the stream, never on workers or ranks.
     """
 
     @configurable
@@ -36,12 +37,21 @@ class SquareMapper:
         with_boxes: bool = False,
         interpolation: InterpolationMode = InterpolationMode.BICUBIC,
     ):
-        """Args:
-        crop_area: range of shares of the image; empty: the whole image is squeezed.
-        with_boxes: the record's annotations come along as "target_boxes".
+        """Create the mapper.
+
+        Args:   size: side of the square in pixels.
+                crop_area: smallest and largest share of the image that a crop covers; empty: the
+                whole image is resized.
+                crop_aspect: smallest and largest aspect (width / height) of a crop.
+                flip: mirror half of the images.
+                seed: seed of all draws.
+                cache_bytes: largest total size of the cached images in bytes.
+                with_boxes: add the record's annotations as "target_boxes".
+                interpolation: filter of the resizing.
         """
-        # what never changes is kept squeezed, which costs most of the time and holds the fewest bytes
-        self._read = CachedReader(cache_bytes, read_image if crop_area else self._squeezed)
+        # Without crops, the cache holds resized images: resizing takes most of the time, and they
+        # take the fewest bytes.
+        self._read = CachedReader(cache_bytes, read_image if crop_area else self._read_resized)
         self.size = size
         self.crop_area = crop_area
         self.crop_aspect = crop_aspect
@@ -52,7 +62,7 @@ class SquareMapper:
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
-        """The settings under INPUT."""
+        """Return the arguments of `__init__` from the settings under INPUT."""
         return {
             "size": cfg.INPUT.SQUARE_SIZE,
             "crop_area": tuple(cfg.INPUT.CROP_AREA),
@@ -64,44 +74,48 @@ class SquareMapper:
         }
 
     def __call__(self, record: dict[str, Any], position: int) -> dict[str, Any]:
-        """{"image" (3, S, S) uint8, "file_name", "image_id"[, "input_key"][, "target_boxes"]}.
+        """Return {"image", "file_name", "image_id"[, "input_key"][, "target_boxes"]}.
 
-        The key names an input that recurs; the boxes are (M, 4) normalised (cx, cy, w, h) of what of them is seen.
+        "image" is (3, S, S) uint8 RGB. "input_key" identifies an input that recurs; it is absent
+        for random crops. "target_boxes" are (M, 4) normalised (cx, cy, w, h), clipped to the crop.
 
-        Raises: ImageReadError for a bad file.
+        Raises: ImageReadError for a file that cannot be read.
         """
-        picture = Image.fromarray(self._read(record["file_name"]))
+        image = Image.fromarray(self._read(record["file_name"]))
         sample = {"file_name": record["file_name"], "image_id": record["image_id"]}
         with torch_draws(np.random.SeedSequence([self.seed, position])):
             if self.crop_area:
-                box = RandomResizedCrop.get_params(picture, self.crop_area, self.crop_aspect)
-                picture = self._squeeze(picture, box)
+                box = RandomResizedCrop.get_params(image, self.crop_area, self.crop_aspect)
+                image = self._resized(image, box)
             else:
                 box = (0, 0, record["height"], record["width"])
             mirrored = self.flip and bool(torch.rand(()) < 0.5)
         if mirrored:
-            picture = TF.hflip(picture)
+            image = TF.hflip(image)
         if self.with_boxes:
-            sample["target_boxes"] = _seen_boxes(record["annotations"], box, mirrored)
+            sample["target_boxes"] = _visible_boxes(record["annotations"], box, mirrored)
         if not self.crop_area:
             sample["input_key"] = (record["file_name"], mirrored)
-        return sample | {"image": image_tensor(np.array(picture))}
+        return sample | {"image": image_tensor(np.array(image))}
 
-    def _squeezed(self, path: str) -> np.ndarray:
-        picture = Image.fromarray(read_image(path))
-        return np.array(self._squeeze(picture, (0, 0, picture.height, picture.width)))
+    def _read_resized(self, path: str) -> np.ndarray:
+        image = Image.fromarray(read_image(path))
+        return np.array(self._resized(image, (0, 0, image.height, image.width)))
 
-    def _squeeze(self, picture: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:
-        squeezed: Image.Image = TF.resized_crop(
-            picture, *box, [self.size, self.size], self.interpolation
+    def _resized(self, image: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:
+        resized: Image.Image = TF.resized_crop(
+            image, *box, [self.size, self.size], self.interpolation
         )
-        return squeezed
+        return resized
 
 
-def _seen_boxes(
+def _visible_boxes(
     annotations: list[dict[str, Any]], crop: tuple[int, int, int, int], mirrored: bool
 ) -> torch.Tensor:
-    """(M, 4) normalised boxes in a crop (top, left, height, width); crowds and what lies outside are left out."""
+    """Return the normalised boxes (M, 4) in a crop (top, left, height, width).
+
+    Crowds and boxes outside the crop are left out.
+    """
     top, left, height, width = crop
     corners = [a["bbox"] for a in annotations if not a.get("iscrowd", 0)]
     boxes = torch.tensor(corners, dtype=torch.float32).reshape(-1, 4)

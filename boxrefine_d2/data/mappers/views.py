@@ -1,4 +1,4 @@
-"""Training input of self-distillation: views of one photograph, and where to paste others on it."""
+"""Training inputs of self-distillation: views of one image, and masks for pasting other images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,13 @@ from .whole_image import image_tensor
 
 @dataclass(frozen=True)
 class PasteSettings:
-    """Side of the view in pixels; shares of the photograph that it shows; shares of the view that a region covers."""
+    """Settings of a view and of the regions pasted on it.
+
+    Attributes:
+        size: side of the view in pixels.
+        view_area: smallest and largest share of the image that the view shows.
+        region_area: smallest and largest share of the view that a region covers.
+    """
 
     size: int
     view_area: tuple[float, float]
@@ -28,7 +34,13 @@ class PasteSettings:
 
 @dataclass(frozen=True)
 class MultiCropSettings:
-    """Sides of global and local crops in pixels, the shares of the photograph that they show, and how many local."""
+    """Settings of DINO's global and local crops.
+
+    Attributes:
+        global_size, local_size: side of a crop in pixels.
+        global_area, local_area: smallest and largest share of the image that a crop shows.
+        local_crops: number of local crops.
+    """
 
     global_size: int
     global_area: tuple[float, float]
@@ -38,9 +50,9 @@ class MultiCropSettings:
 
 
 class ViewsMapper:
-    """Everything that the terms of the pre-training loss need of one photograph.
+    """Training input: the views of one image that the terms of the pre-training loss need.
 
-    What is drawn depends on the seed and the position in the stream of samples alone, never on workers or ranks.
+    The draws depend only on the seed and the position in the stream, never on workers or ranks.
     """
 
     def __init__(
@@ -51,7 +63,13 @@ class ViewsMapper:
         seed: int,
         cache_bytes: float = 0.0,
     ):
-        """Args: crops: of DINO's multi-crop, None for none.  paste: of composites, None for none."""
+        """Create the mapper.
+
+        Args:   crops: settings of DINO's multi-crop; None: no crops.
+                paste: settings of composites; None: no composites.
+                seed: seed of all draws.
+                cache_bytes: largest total size of the cached images in bytes.
+        """
         self.seed = seed
         self._read = CachedReader(cache_bytes)
         self.crops = crops
@@ -75,7 +93,7 @@ class ViewsMapper:
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> "ViewsMapper":
-        """The views that the weighted terms under PRETRAIN need."""
+        """Return a mapper of the views that the terms under PRETRAIN with a weight need."""
         node, crops, paste = cfg.PRETRAIN, None, None
         if node.DINO.WEIGHT or node.PATCH.WEIGHT:
             crops = MultiCropSettings(
@@ -95,10 +113,12 @@ class ViewsMapper:
         return cls(crops=crops, paste=paste, seed=cfg.SEED, cache_bytes=cache_bytes)
 
     def __call__(self, record: dict[str, Any], position: int) -> dict[str, Any]:
-        """{"file_name", "image_id"} and, as far as asked for, "global_crops" and "local_crops" (lists of (3, S, S)
-        uint8), "view" (3, S, S) uint8 and "paste_masks" (M, S, S) uint8.
+        """Return {"file_name", "image_id"} and the requested views.
 
-        Raises: ImageReadError for a bad file.
+        With `crops`, the sample has "global_crops" and "local_crops", lists of (3, S, S) uint8.
+        With `paste`, it has "view" (3, S, S) uint8 and "paste_masks" (M, S, S) uint8.
+
+        Raises: ImageReadError for a file that cannot be read.
         """
         image = Image.fromarray(self._read(record["file_name"]))
         sample = {"file_name": record["file_name"], "image_id": record["image_id"]}
@@ -127,7 +147,10 @@ def _resized_crop(size: int, area: tuple[float, float]) -> T.RandomResizedCrop:
 def _dino_view(
     size: int, area: tuple[float, float], *, blur: float, solarize: float
 ) -> T.Transform:
-    """DINO's augmentation (arXiv:2104.14294, appendix, and its code); probabilities of blur and solarisation."""
+    """Return DINO's augmentation (arXiv:2104.14294, appendix, and its code).
+
+    Args: size: side in pixels.  area: range of shares of the image.  blur, solarize: probabilities.
+    """
     jitter = T.ColorJitter(brightness=0.4, contrast=0.4, saturation=0.2, hue=0.1)
     return T.Compose(
         [

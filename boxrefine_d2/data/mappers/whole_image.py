@@ -1,4 +1,4 @@
-"""Test input: a whole image at the size that a network reads."""
+"""Test inputs: whole images at the size that a network reads."""
 
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -11,50 +11,64 @@ from ..images import read_image
 
 
 def image_tensor(image: np.ndarray) -> torch.Tensor:
-    """(H, W, 3) uint8 to (3, H, W) uint8."""
+    """Convert (H, W, 3) uint8 to (3, H, W) uint8."""
     return torch.from_numpy(image).permute(2, 0, 1).contiguous()
 
 
 class ImageMapper(Protocol):
-    """From a record to a test input, whose size the size of the image tells."""
+    """Mapper from a record to a test input, whose size depends on the image size alone."""
 
     def input_size(self, height: int, width: int) -> tuple[int, int]:
-        """(H, W) of the input made from an image of that size."""
+        """Return (H, W) of the input for an image of this size in pixels."""
         ...
 
     def __call__(self, record: dict[str, Any]) -> dict[str, Any]:
-        """{"image" (3, H, W) uint8, "height", "width" of the original, "file_name", "relative_name", "image_id"}.
+        """Return {"image", "height", "width", "file_name", "relative_name", "image_id"}.
 
-        Raises: ImageReadError for a bad file.
+        "image" is (3, H, W) uint8. "height" and "width" are those of the original image in pixels.
+
+        Raises: ImageReadError for a file that cannot be read.
         """
         ...
 
 
 class SqueezedImageMapper:
-    """Test input: the whole image squeezed to a square (LANCZOS), its aspect lost; MaskCut's."""
+    """MaskCut's test input: the whole image resized to a square (Lanczos), aspect not kept."""
 
     def __init__(self, side: int):
-        """Args: side: pixels."""
+        """Create the mapper.
+
+        Args: side: side of the square in pixels.
+        """
         self.side = side
 
     def input_size(self, height: int, width: int) -> tuple[int, int]:
-        """The square, whatever the image."""
+        """Return (side, side) for every image."""
         return self.side, self.side
 
     def __call__(self, record: dict[str, Any]) -> dict[str, Any]:
-        """See `ImageMapper`."""
+        """Return the input that `ImageMapper` documents."""
         return resized_sample(record, self.input_size, Image.Resampling.LANCZOS)
 
 
 class WholeImageMapper:
-    """Test input: the whole image, reduced (antialiased bicubic) when its longer side exceeds a limit."""
+    """Test input: the whole image, reduced if its longer side exceeds a limit.
+
+    The resizing is bicubic and antialiased.
+    """
 
     def __init__(self, max_side: int):
-        """Args: max_side: pixels; 0 is no limit."""
+        """Create the mapper.
+
+        Args: max_side: limit of the longer side in pixels; 0: no limit.
+        """
         self.max_side = max_side
 
     def input_size(self, height: int, width: int) -> tuple[int, int]:
-        """(H, W) of the input made from an image of that size, aspect kept, at least one pixel a side."""
+        """Return (H, W) of the input for an image of this size in pixels.
+
+        The aspect is kept, and each side has at least one pixel.
+        """
         longest = max(height, width)
         if not self.max_side or longest <= self.max_side:
             return height, width
@@ -62,7 +76,7 @@ class WholeImageMapper:
         return max(1, round(height * scale)), max(1, round(width * scale))
 
     def __call__(self, record: dict[str, Any]) -> dict[str, Any]:
-        """See `ImageMapper`."""
+        """Return the input that `ImageMapper` documents."""
         return resized_sample(record, self.input_size, Image.Resampling.BICUBIC)
 
 
@@ -71,7 +85,10 @@ def resized_sample(
     input_size: Callable[[int, int], tuple[int, int]],
     filter: Image.Resampling,
 ) -> dict[str, Any]:
-    """What an `ImageMapper` returns. Raises: ImageReadError for a bad file."""
+    """Return the sample that `ImageMapper` documents, resized with a filter.
+
+    Raises: ImageReadError for a file that cannot be read.
+    """
     image = read_image(record["file_name"])
     height, width = image.shape[:2]
     target = input_size(height, width)

@@ -12,7 +12,11 @@ from .outlines import Part
 
 @dataclass(frozen=True)
 class Category:
-    """How to build an object of this kind from a generator, and how far it may be turned (degrees either way)."""
+    """One kind of object.
+
+    Attributes: build: function that draws the parts of an object.  tilt: largest rotation in
+        degrees, in either direction.
+    """
 
     build: Callable[[np.random.Generator], list[Part]]
     tilt: float
@@ -27,7 +31,7 @@ _TILTS = {
     "bird": 25.0,
     "cup": 25.0,
 }
-_UPRIGHT = 12.0  # what stands on the ground
+_UPRIGHT = 12.0  # degrees, for objects that stand on the ground
 
 CATEGORIES: dict[str, Category] = {
     name: Category(build, _TILTS.get(name, _UPRIGHT)) for name, build in (LIVING | MADE).items()

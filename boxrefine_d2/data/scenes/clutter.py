@@ -1,7 +1,9 @@
-"""Clutter: things in a picture that are not objects, as coloured outlines in pixels, farthest first.
+"""Clutter: coloured outlines in an image that are not objects, in pixels, farthest first.
 
-The same makers serve behind the objects (grass, pebbles, cracks) and in front of them (blades, a branch, rods). Each
-takes (generator, (H, W), tint), those behind also the share of the height above which nothing lies, and is vectorised over its pieces, for a scene holds hundreds of them.
+Some makers draw clutter behind the objects (grass, pebbles, cracks), others in front of them
+(blades, a branch, rods). Each maker takes (generator, (H, W), tint). A maker of clutter behind the
+objects also takes `top`, a share of the height; it places nothing above this line. The makers are
+vectorised over their pieces, because a scene has hundreds of them.
 """
 
 from collections.abc import Callable
@@ -26,7 +28,7 @@ GroundMaker = Callable[[np.random.Generator, Size, Colour, float], list[Piece]]
 
 
 def _shades(rng: np.random.Generator, tint: Colour, count: int, spread: float) -> np.ndarray:
-    """Variants of a colour, (count, 3): lighter and darker, with a little hue."""
+    """Draw variants of a colour, (count, 3): lighter, darker and slightly different in hue."""
     light = 1 + spread * rng.uniform(-1, 1, (count, 1))
     return np.clip(np.array(tint) * light + 18 * spread * rng.normal(size=(count, 3)), 4, 250)
 
@@ -36,7 +38,7 @@ def _pieces(outlines: np.ndarray, colours: np.ndarray) -> list[Piece]:
 
 
 def _scattered(rng: np.random.Generator, size: Size, count: int, top: float) -> np.ndarray:
-    """Positions (count, 2) anywhere below the line `top`."""
+    """Draw positions (count, 2) anywhere below the line `top`."""
     height, width = size
     return rng.uniform((0.0, top * height), (width, height), (count, 2))
 
@@ -44,7 +46,10 @@ def _scattered(rng: np.random.Generator, size: Size, count: int, top: float) -> 
 def _blade_outlines(
     root: np.ndarray, length: np.ndarray, width: np.ndarray, angle: np.ndarray, bend: np.ndarray
 ) -> np.ndarray:
-    """Tapered bent strokes from their roots, (n, 8, 2); angle 0 points up, bend is the turn on the way."""
+    """Return tapered bent strokes from their roots, (n, 8, 2).
+
+    Angles are in radians, and angle 0 points up. `bend` is the change of angle along the stroke.
+    """
     along = np.array([0.0, 0.35, 0.7, 1.0])
     turn = angle[:, None] + bend[:, None] * along
     spine = root[:, None] + length[:, None, None] * along[:, None] * np.stack(
@@ -58,7 +63,7 @@ def _blade_outlines(
 def _oval_outlines(
     centre: np.ndarray, radii: np.ndarray, angle: np.ndarray, pointed: float
 ) -> np.ndarray:
-    """Ellipses (n, 12, 2), drawn out to a tip at both ends when pointed is near 1."""
+    """Return ellipses (n, 12, 2). If `pointed` is near 1, they have a tip at both ends."""
     t = np.arange(12) * (2 * np.pi / 12)
     x, y = np.cos(t), np.sin(t) * (1 - pointed * np.cos(t) ** 2)
     local = radii[:, None] * np.stack([x, y], -1)
@@ -71,7 +76,7 @@ def _oval_outlines(
 
 
 def grass(rng: np.random.Generator, size: Size, tint: Colour, top: float) -> list[Piece]:
-    """Short strokes, all over the lower part, longer towards the bottom."""
+    """Draw short strokes all over the lower part, longer towards the bottom."""
     height, width = size
     count = int(rng.integers(120, 260))
     y = np.sort(rng.uniform(top + 0.02, 1.05, count)) * height
@@ -84,7 +89,7 @@ def grass(rng: np.random.Generator, size: Size, tint: Colour, top: float) -> lis
 
 
 def blades(rng: np.random.Generator, size: Size, tint: Colour) -> list[Piece]:
-    """Long leaves of grass that rise from the lower edge."""
+    """Draw long leaves of grass that rise from the lower edge."""
     height, width = size
     count = int(rng.integers(5, 22))
     middle, spread = rng.uniform(0, width), rng.uniform(0.1, 0.35) * width
@@ -98,7 +103,7 @@ def blades(rng: np.random.Generator, size: Size, tint: Colour) -> list[Piece]:
 
 
 def pebbles(rng: np.random.Generator, size: Size, tint: Colour, top: float) -> list[Piece]:
-    """Stones with a dark underside and a lighter top."""
+    """Draw stones with a dark underside and a lighter top."""
     height, width = size
     count = int(rng.integers(25, 70))
     y = np.sort(rng.uniform(top + 0.04, 1.0, count)) * height
@@ -117,7 +122,7 @@ def pebbles(rng: np.random.Generator, size: Size, tint: Colour, top: float) -> l
 
 
 def leaves(rng: np.random.Generator, size: Size, tint: Colour, top: float) -> list[Piece]:
-    """Scattered leaves, each of two halves, one of them in the shade."""
+    """Draw scattered leaves, each with a bright and a shaded half."""
     height, width = size
     count = int(rng.integers(25, 60))
     centre = _scattered(rng, size, count, top)
@@ -136,7 +141,7 @@ def _leaf_pieces(
 
 
 def leaf_cluster(rng: np.random.Generator, size: Size, tint: Colour) -> list[Piece]:
-    """Leaves that hang into the picture from somewhere on its border."""
+    """Draw leaves that hang into the image from a point on its border."""
     height, width = size
     at = _border_point(rng, size)
     count = int(rng.integers(10, 28))
@@ -145,7 +150,7 @@ def leaf_cluster(rng: np.random.Generator, size: Size, tint: Colour) -> list[Pie
 
 
 def twigs(rng: np.random.Generator, size: Size, tint: Colour, top: float) -> list[Piece]:
-    """Thin dry sticks lying about, each with its shadow."""
+    """Draw thin dry sticks on the ground, each with its shadow."""
     height, width = size
     count = int(rng.integers(8, 24))
     root = _scattered(rng, size, count, top)
@@ -158,7 +163,7 @@ def twigs(rng: np.random.Generator, size: Size, tint: Colour, top: float) -> lis
 
 
 def cracks(rng: np.random.Generator, size: Size, tint: Colour, top: float) -> list[Piece]:
-    """Dark jagged lines."""
+    """Draw dark jagged lines."""
     height, width = size
     pieces = []
     for _ in range(int(rng.integers(2, 6))):
@@ -176,7 +181,7 @@ def cracks(rng: np.random.Generator, size: Size, tint: Colour, top: float) -> li
 
 
 def stripes(rng: np.random.Generator, size: Size, tint: Colour, top: float) -> list[Piece]:
-    """A few parallel bars of strong contrast: road marks, a printed cloth."""
+    """Draw a few parallel bars of strong contrast: road marks, a printed cloth."""
     height, width = size
     count, angle = int(rng.integers(2, 6)), rng.uniform(-0.9, 0.9)
     pitch, half = rng.uniform(0.06, 0.16) * width, rng.uniform(0.01, 0.03) * width
@@ -193,7 +198,7 @@ def stripes(rng: np.random.Generator, size: Size, tint: Colour, top: float) -> l
 
 
 def blotches(rng: np.random.Generator, size: Size, tint: Colour, top: float) -> list[Piece]:
-    """Stains, worn places, lichen."""
+    """Draw stains, worn spots and lichen."""
     height, width = size
     count = int(rng.integers(6, 20))
     centre = _scattered(rng, size, count, top)
@@ -204,7 +209,7 @@ def blotches(rng: np.random.Generator, size: Size, tint: Colour, top: float) -> 
 
 
 def branch(rng: np.random.Generator, size: Size, tint: Colour) -> list[Piece]:
-    """A branch that crosses a part of the picture from its border, with a lit side, side twigs and leaves."""
+    """Draw a branch from the border, with a lit side, twigs and in most draws leaves."""
     height, width = size
     start = _border_point(rng, size)
     aim = rng.uniform(0.2, 0.8, 2) * (width, height) - start
@@ -233,7 +238,7 @@ def branch(rng: np.random.Generator, size: Size, tint: Colour) -> list[Piece]:
 
 
 def rods(rng: np.random.Generator, size: Size, tint: Colour) -> list[Piece]:
-    """One to three straight bars across the picture: a fence, a post, a wire."""
+    """Draw one to three straight bars across the image: a fence, a post, a wire."""
     height, width = size
     steep = rng.random() < 0.6
     half, metal = rng.uniform(1.5, 5.0), rng.uniform(50, 210) * np.array(rng.uniform(0.85, 1.1, 3))

@@ -1,7 +1,7 @@
-"""What a scene contains and where: geometry, materials and words, without painting a pixel.
+"""Layout of a scene: its objects with geometry, materials and phrases, before any painting.
 
-A layout is a pure function of (split number, index). It decides everything that the annotations say; `painting` decides
-only what they do not.
+A layout is a pure function of (split number, index). It determines all annotations. `painting`
+determines only properties that the annotations do not state.
 """
 
 from dataclasses import dataclass
@@ -19,32 +19,40 @@ Window = tuple[int, int, int, int]
 SEED = 0xB0C5
 SIZES = ((240, 320), (320, 240), (264, 352), (352, 264), (280, 280), (270, 330))  # (H, W)
 
-_OBJECT_COUNTS = (0.36, 0.32, 0.2, 0.12)  # chances of one, two, three, four
-_LARGEST_SIDE = (0.22, 0.75)  # of the object, over the geometric mean of the picture's sides
+_OBJECT_COUNTS = (0.36, 0.32, 0.2, 0.12)  # probabilities of one, two, three and four objects
+# Range of an object's longer side, as a share of the geometric mean of the image's sides.
+_LARGEST_SIDE = (0.22, 0.75)
 _CUT_OFF = 0.12  # share of objects that may reach beyond the border
-_FRONT_CLUTTER = 0.45  # share of scenes with something in front of the objects
-_LEAST_VISIBLE = 0.35  # of an object's whole area, else it is left out
-_LEAST_AREA = 0.006  # of the picture
-_PLACES_TRIED = 7  # for an object before it is given up
-_MOST_OVERLAP = 0.15  # of the smaller box, between two objects
+_FRONT_CLUTTER = 0.45  # share of scenes with clutter in front of the objects
+_LEAST_VISIBLE = (
+    0.35  # smallest visible share of an object's area; below it, the object is left out
+)
+_LEAST_AREA = 0.006  # smallest visible area of an object, as a share of the image
+_PLACES_TRIED = 7  # attempts to place an object before it is left out
+_MOST_OVERLAP = 0.15  # largest overlap of two objects, as a share of the smaller box
 
 
 @dataclass(frozen=True)
 class Shape:
-    """The geometry of an object in the picture: parts in pixels, back to front, and how its own frame was laid there."""
+    """Geometry of an object in the image: its parts in pixels, back to front, and its own frame."""
 
     category_id: int
     parts: tuple[Part, ...]
-    origin: tuple[float, float]  # (x, y), where the frame's (0, 0) lies
+    origin: tuple[float, float]  # (x, y) of the frame's (0, 0) in pixels
     scale: float  # pixels per unit of the frame
     angle: float  # radians
-    mirror: int  # -1 if it looks to the left
+    mirror: int  # -1 if the object looks to the left, otherwise 1
     window: Window
 
 
 @dataclass(frozen=True)
 class PlacedObject:
-    """A shape with its materials by slot, its phrase and its coverage in the shape's window, (h, w) uint8."""
+    """A shape with its phrase and its materials.
+
+    Attributes:
+        materials: slot -> material.
+        silhouette: (h, w) uint8 coverage in the shape's window.
+    """
 
     shape: Shape
     phrase: str
@@ -54,7 +62,10 @@ class PlacedObject:
 
 @dataclass(frozen=True)
 class Backdrop:
-    """Setting and the colours of its two grounds; the second lies below the line y = edge + tilt * x (of H, W)."""
+    """Setting of a scene, with the colours of its two grounds.
+
+    The second ground lies below the line y = edge + tilt * x, with x and y as shares of W and H.
+    """
 
     setting: Setting
     colours: tuple[Colour, Colour]
@@ -63,11 +74,11 @@ class Backdrop:
 
     @property
     def ground_top(self) -> float:
-        """Where the ground that things lie on begins, in shares of the height."""
+        """Top of the ground on which clutter lies, as a share of the height."""
         return 0.0 if self.setting.composition == "single" else self.edge + max(self.tilt, 0.0)
 
     def colour_at(self, x: float, y: float) -> Colour:
-        """The ground's base colour at a position in shares of the width and height."""
+        """Return the ground's base colour at a position, given as shares of width and height."""
         if self.setting.composition == "single":
             return self.colours[0]
         return self.colours[int(y > self.edge + self.tilt * x)]
@@ -75,18 +86,30 @@ class Backdrop:
 
 @dataclass(frozen=True)
 class Layout:
-    """A whole scene: (H, W), backdrop, light (radians it comes from), objects back to front, pieces in front, masks."""
+    """A whole scene.
+
+    Attributes:
+        size: (H, W) in pixels.
+        backdrop: setting and grounds.
+        light: direction from which the light comes, in radians.
+        objects: objects, back to front.
+        front: clutter in front of the objects.
+        masks: (n, H, W) bool, visible pixels of each object.
+    """
 
     size: tuple[int, int]
     backdrop: Backdrop
     light: float
     objects: tuple[PlacedObject, ...]
     front: tuple[Piece, ...]
-    masks: np.ndarray  # (n, H, W) bool, what is visible of each object
+    masks: np.ndarray
 
 
 def scene_layout(split_number: int, index: int) -> Layout:
-    """The layout of one scene; drawn again, with the next seed, while it has no object that can be seen well."""
+    """Return the layout of one scene.
+
+    It is drawn again with the next seed until it has a well visible object.
+    """
     attempt = 0
     while True:
         layout = _draw_layout(np.random.default_rng((SEED, split_number, index, attempt)))
@@ -98,7 +121,7 @@ def scene_layout(split_number: int, index: int) -> Layout:
 def _draw_layout(rng: np.random.Generator) -> Layout:
     size = SIZES[int(rng.integers(len(SIZES)))]
     backdrop = _draw_backdrop(rng)
-    light = float(rng.uniform(-2.5, -0.6))  # from above, left to right
+    light = float(rng.uniform(-2.5, -0.6))  # radians: from above, between left and right
     objects = _draw_objects(rng, size, backdrop)
     front: list[Piece] = []
     if rng.random() < _FRONT_CLUTTER:
@@ -123,7 +146,7 @@ def _draw_backdrop(rng: np.random.Generator) -> Backdrop:
         first, second = (choices[int(i)] for i in rng.integers(len(choices), size=2))
         gain = rng.uniform(0.8, 1.1)
         colours.append(tuple(min(c * gain, 245.0) for c in mix(first, second, rng.uniform(0, 1))))
-    if setting.composition == "single":  # what shows through is dusted with the ground around it
+    if setting.composition == "single":  # the second ground takes on some colour of the first
         colours[1] = mix(colours[1], colours[0], rng.uniform(0.1, 0.6))
     if setting.composition == "split":
         edge, tilt = rng.uniform(0.35, 0.75), rng.uniform(-0.3, 0.3)
@@ -144,7 +167,7 @@ def _draw_objects(
     smallest, largest = _LARGEST_SIDE
     objects: list[PlacedObject] = []
     for number in range(count):
-        # Several objects share the picture, so the later ones are smaller on average.
+        # Several objects share the image, and the later ones are therefore smaller on average.
         top = largest if number == 0 else largest * 0.75
         share = smallest * (top / smallest) ** rng.uniform(0, 1) ** (0.6 if number == 0 else 0.9)
         shape = _place_shape(rng, size, share, [other.shape.window for other in objects])
@@ -156,9 +179,12 @@ def _draw_objects(
 def _place_shape(
     rng: np.random.Generator, size: tuple[int, int], share: float, taken: list[Window]
 ) -> Shape | None:
-    """Some object, its larger side about `share` of the picture's, where it covers little of the places taken.
+    """Draw an object and a place where it overlaps the `taken` windows little.
 
-    It shrinks from try to try; None if there was no room.
+    The object shrinks with each attempt.
+
+    Args: share: longer side of the object, as a share of the geometric mean of the image's sides.
+    Returns: the placed shape, or None if there was no room.
     """
     category_id = int(rng.integers(len(CATEGORY_NAMES)))
     category = CATEGORIES[CATEGORY_NAMES[category_id]]
@@ -186,10 +212,14 @@ def _place_shape(
 
 
 def _draw_corner(rng: np.random.Generator, size: tuple[int, int], extent: np.ndarray) -> np.ndarray:
-    """Where the upper left corner of a box of the given (width, height) goes, (x, y); some boxes reach beyond the border."""
+    """Draw the upper left corner (x, y) of a box with the given (width, height) in pixels.
+
+    Some boxes reach beyond the border.
+    """
     slack = 0.3 * extent if rng.random() < _CUT_OFF else np.full(2, -3.0)
     room = np.array(size[::-1]) - extent
-    # Beta(0.8, 0.8): spread to the sides a little more than evenly, so that no fixed box explains many pictures.
+    # Beta(0.8, 0.8) favours the sides a little over a uniform draw. Therefore no fixed box fits the
+    # objects of many images.
     corner: np.ndarray = -slack + (room + 2 * slack) * rng.beta(0.8, 0.8, 2)
     return corner
 
@@ -197,7 +227,7 @@ def _draw_corner(rng: np.random.Generator, size: tuple[int, int], extent: np.nda
 def _dress(
     rng: np.random.Generator, size: tuple[int, int], backdrop: Backdrop, shape: Shape
 ) -> PlacedObject:
-    """The shape with materials chosen against the ground at its middle, and with its words."""
+    """Return the shape with its phrase and with materials drawn for the ground at its centre."""
     x1, y1, x2, y2 = shape.window
     ground = backdrop.colour_at((x1 + x2) / (2 * size[1]), (y1 + y2) / (2 * size[0]))
     colour_name, materials = draw_materials(rng, ground)
@@ -211,7 +241,7 @@ def _dress(
 
 
 def _box_overlap(first: Window, second: Window) -> float:
-    """Intersection over the smaller of two boxes."""
+    """Return the intersection of two boxes, as a share of the smaller box."""
     wide = min(first[2], second[2]) - max(first[0], second[0])
     high = min(first[3], second[3]) - max(first[1], second[1])
     smaller = min((w[2] - w[0]) * (w[3] - w[1]) for w in (first, second))
@@ -221,7 +251,7 @@ def _box_overlap(first: Window, second: Window) -> float:
 def _visible_masks(
     size: tuple[int, int], objects: list[PlacedObject], front: list[Piece]
 ) -> np.ndarray:
-    """(n, H, W) bool: each object without what lies in front of it."""
+    """Return the visible pixels of each object, (n, H, W) bool."""
     height, width = size
     masks = np.zeros((len(objects), height, width), dtype=bool)
     free = np.ones((height, width), dtype=bool)
@@ -238,12 +268,12 @@ def _visible_masks(
 
 
 def _well_visible(placed: PlacedObject, mask: np.ndarray) -> bool:
-    seen, whole = int(mask.sum()), int((placed.silhouette >= 128).sum())
-    return seen >= _LEAST_VISIBLE * whole and seen >= _LEAST_AREA * mask.size
+    visible, whole = int(mask.sum()), int((placed.silhouette >= 128).sum())
+    return visible >= _LEAST_VISIBLE * whole and visible >= _LEAST_AREA * mask.size
 
 
 def visible_boxes(masks: np.ndarray) -> np.ndarray:
-    """Tight half-open XYXY boxes of (n, H, W) masks, none of them empty: (n, 4) float32."""
+    """Return the tight half-open XYXY boxes of non-empty masks (n, H, W), as (n, 4) float32."""
     boxes = np.zeros((len(masks), 4), dtype=np.float32)
     for box, mask in zip(boxes, masks, strict=True):
         rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))

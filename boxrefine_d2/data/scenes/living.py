@@ -1,4 +1,7 @@
-"""Animals and plants as parts, from back to front, in a frame of about [-1, 1] squared; they look to the right."""
+"""Animals and plants, built from parts in back-to-front order.
+
+Their frame is about [-1, 1] x [-1, 1], and they look to the right.
+"""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Scenes as Detectron2 records and as pictures."""
+"""Scenes as Detectron2 records and as rendered images."""
 
 import copy
 import re
@@ -20,15 +20,20 @@ SPLIT_SIZES: dict[str, int] = {"train": 2000, "val": 500}
 
 _FILE_NAME = re.compile(r"scenes:([a-z]+)/(\d{6})")
 _FIRST_IMAGE_ID = {"train": 1, "val": 1_000_001}
-_PAINTING = 1  # keeps the seeds of the painting apart from those of the layout
+_PAINTING = 1  # separates the seeds of the painting from those of the layout
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One picture with everything that is known about it.
+    """One rendered image with its ground truth, for 1 <= n <= 4 objects.
 
-    image (H, W, 3) uint8 RGB; boxes (n, 4) float32 XYXY half-open and masks (n, H, W) bool, both of the visible part
-    of each object, the masks disjoint; category_ids (n,) int64 from 0; n category names and n phrases. 1 <= n <= 4.
+    Attributes:
+        image: (H, W, 3) uint8 RGB.
+        boxes: (n, 4) float32 XYXY, half-open, pixels, of the visible part of each object.
+        masks: (n, H, W) bool, disjoint, of the visible part of each object.
+        category_ids: (n,) int64 from 0.
+        category_names: n names.
+        phrases: n phrases.
     """
 
     image: np.ndarray
@@ -42,11 +47,12 @@ class Scene:
 def load_scenes(
     split: str, limit: int | None = None
 ) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
-    """The annotations of a split as Detectron2 dataset dicts, without painting.
+    """Return the annotations of a split as Detectron2 dataset dicts, without painting.
 
-    Args:   split: "train" (2 000 scenes) or "val" (500).  limit: only the first so many.
-    Returns: the records, which the caller may change, and the category names. Boxes are XYXY_ABS, half-open, floats,
-             around the visible part; the segmentation is a compressed RLE with string counts.
+    Args:   split: "train" (2 000 scenes) or "val" (500).  limit: number of first scenes to return.
+    Returns: the records, which the caller may change, and the category names. Boxes are XYXY_ABS,
+             half-open floats around the visible part. The segmentation is a compressed RLE with
+             string counts.
     Raises: UserError if the split is unknown or the limit below 1.
     """
     count = _split_size(split)
@@ -58,7 +64,7 @@ def load_scenes(
 
 
 def render_scene(split: str, index: int) -> Scene:
-    """One scene, painted; the same bits at every call.
+    """Paint one scene. Every call returns the same bits.
 
     Raises: UserError if there is no such split or index.
     """
@@ -76,14 +82,18 @@ def render_scene(split: str, index: int) -> Scene:
 
 
 def is_scene_file(file_name: str) -> bool:
-    """Whether the `file_name` of a record names a scene ("scenes:train/000012") and no file on disk."""
+    """Return True if the `file_name` of a record names a scene ("scenes:train/000012").
+
+    Other names are files on disk.
+    """
     return file_name.startswith("scenes:")
 
 
 def render_file(file_name: str) -> np.ndarray:
-    """The picture that the `file_name` of a record names: (H, W, 3) uint8 RGB.
+    """Return the image that the `file_name` of a record names, (H, W, 3) uint8 RGB.
 
-    Raises: UserError if the name is not of the form "scenes:SPLIT/NUMBER" or there is no such scene.
+    Raises: UserError if the name does not have the form "scenes:SPLIT/NUMBER", or if there is no
+            such scene.
     """
     match = _FILE_NAME.fullmatch(file_name)
     if match is None:
@@ -109,7 +119,7 @@ def _layout(split: str, index: int) -> Layout:
 
 @lru_cache(maxsize=sum(SPLIT_SIZES.values()))
 def _record(split: str, index: int) -> dict[str, Any]:
-    """The record of one scene; shared, so hand out copies."""
+    """Return the cached record of one scene. Callers must copy it before they pass it on."""
     layout = _layout(split, index)
     height, width = layout.size
     boxes = visible_boxes(layout.masks).tolist()

@@ -1,4 +1,7 @@
-"""Things that people make, as parts from back to front, in a frame of about [-1, 1] squared, standing upright."""
+"""Man-made objects, built from parts in back-to-front order.
+
+Their frame is about [-1, 1] x [-1, 1], and they stand upright.
+"""
 
 import numpy as np
 

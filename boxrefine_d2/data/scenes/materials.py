@@ -1,4 +1,4 @@
-"""What an object is made of: colours chosen against the ground it lies on, and the pattern of its main material."""
+"""Materials of an object: colours drawn for the ground, and the pattern of the main material."""
 
 from dataclasses import dataclass
 
@@ -7,13 +7,22 @@ import numpy as np
 from .palette import OBJECT_COLOURS, PATTERNS, Colour, distance, mix
 
 _CAMOUFLAGED = 0.12  # share of objects whose colour is drawn near the ground's
-# Patterns that leave most of the main colour, so that the phrase is true even if the second is another hue.
+# Patterns that leave most of the main colour visible. The phrase is true of them even if the second
+# colour has another hue.
 _SPARSE_PATTERNS = ("spotted", "netted", "speckled")
 
 
 @dataclass(frozen=True)
 class Material:
-    """Colour, and for the main material of an object its pattern with the second colour, repeats per unit, angle."""
+    """Colour and pattern of one slot. Only the main material of an object has a pattern.
+
+    Attributes:
+        colour: main colour.
+        second: second colour of the pattern.
+        pattern: one of `palette.PATTERNS`.
+        pitch: repeats per unit of the object's frame.
+        angle: rotation of the pattern in radians.
+    """
 
     colour: Colour
     second: Colour = (0, 0, 0)
@@ -23,7 +32,10 @@ class Material:
 
 
 def draw_materials(rng: np.random.Generator, ground: Colour) -> tuple[str, dict[str, Material]]:
-    """The name of the main colour and the material of each slot, for an object on ground of the given base colour."""
+    """Draw the name of the main colour and the material of each slot.
+
+    Args: ground: base colour of the ground below the object.
+    """
     camouflaged = rng.random() < _CAMOUFLAGED
     main_name = _pick_colour(rng, list(OBJECT_COLOURS), ground, -20 if camouflaged else 13)
     main = _vary(rng, OBJECT_COLOURS[main_name])
@@ -46,7 +58,11 @@ def draw_materials(rng: np.random.Generator, ground: Colour) -> tuple[str, dict[
 
 
 def _pick_colour(rng: np.random.Generator, names: list[str], ground: Colour, unit: float) -> str:
-    """One of the names, e times as likely for every `unit` of distance from the ground; nearer ones if it is negative."""
+    """Draw one of the names.
+
+    A name is e times as likely for each `unit` of colour distance from the ground. A negative unit
+    favours near colours.
+    """
     wish = np.array([min(distance(OBJECT_COLOURS[name], ground), 135.0) for name in names]) / unit
     chance = np.exp(wish - wish.max())
     return names[int(rng.choice(len(names), p=chance / chance.sum()))]
@@ -55,9 +71,10 @@ def _pick_colour(rng: np.random.Generator, names: list[str], ground: Colour, uni
 def _second_colour(
     rng: np.random.Generator, main: Colour, accent: Colour | None, ground: Colour
 ) -> Colour:
-    """What a pattern shows beside the main colour: an accent where one is given, else lighter or darker.
+    """Draw the second colour of a pattern: the accent, or a lighter or darker main colour.
 
-    More often it goes away from the ground, so that the object as a whole stands out.
+    The accent is drawn only if it is given. Of the lighter and the darker colour, the one farther
+    from the ground is drawn more often, because it makes the whole object stand out.
     """
     lighter = mix(main, (250, 248, 240), rng.uniform(0.5, 0.85))
     darker = mix(main, (16, 14, 18), rng.uniform(0.45, 0.75))

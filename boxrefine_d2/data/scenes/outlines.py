@@ -1,7 +1,8 @@
-"""Closed outlines from which objects and clutter are built: points (k, 2) as (x, y), y pointing down.
+"""Closed outlines of objects and clutter: points (k, 2) as (x, y), with y pointing down.
 
-Everything here is exact geometry in the frame of the caller; `coverage` alone turns it into pixels. A curve is a
-closed Catmull-Rom spline: it passes through its control points, so a shape can be read off its numbers.
+The functions return exact geometry in the frame of the caller. Only `coverage` converts it to
+pixels. A curve is a closed Catmull-Rom spline. It passes through its control points, and the code
+therefore shows the shape in numbers.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,17 +11,19 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw
 
-SUPERSAMPLING = (
-    2  # sub-pixels per pixel side; a pixel belongs to a mask when at least half of them do
-)
+# Sub-pixels per pixel side. A pixel belongs to a mask if at least half of its sub-pixels do.
+SUPERSAMPLING = 2
 _STEPS = 6  # points drawn per control point of a curve
 
 
 class Part(NamedTuple):
-    """One piece of an object: outline (k, 2), material slot, roundness of the shading (0 flat, 1 round).
+    """One part of an object.
 
-    Slots: "main" (carries the colour and pattern that the phrase names), "accent", "dark", "light", "glass", "wood",
-    "leaf".
+    Attributes:
+        outline: (k, 2) points.
+        slot: material slot: "main" (with the colour and pattern that the phrase names), "accent",
+            "dark", "light", "glass", "wood" or "leaf".
+        relief: roundness of the shading, from 0 (flat) to 1 (round).
     """
 
     outline: np.ndarray
@@ -29,7 +32,8 @@ class Part(NamedTuple):
 
 
 _TIMES = np.arange(_STEPS, dtype=np.float64) / _STEPS
-# Rows: weights of the previous, own, next and second next control point at each step (Catmull-Rom, tension 1/2).
+# Row: one step. Columns: weights of the previous, own, next and second next control point
+# (Catmull-Rom, tension 1/2).
 _SPLINE = 0.5 * np.stack(
     [
         -_TIMES + 2 * _TIMES**2 - _TIMES**3,
@@ -44,12 +48,12 @@ _CIRCLE = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=1)
 
 
 def polygon(points: Iterable[Sequence[float]]) -> np.ndarray:
-    """Straight edges between the points, (k, 2)."""
+    """Return an outline with straight edges between the points, (k, 2)."""
     return np.array(list(points), dtype=np.float64)
 
 
 def curve(points: Iterable[Sequence[float]]) -> np.ndarray:
-    """Smooth closed curve through the points, (6 k, 2)."""
+    """Return a smooth closed curve through the points, (6 k, 2)."""
     control = polygon(points)
     count = len(control)
     index = np.arange(count)[:, None] + np.arange(-1, 3)[None, :]
@@ -58,7 +62,7 @@ def curve(points: Iterable[Sequence[float]]) -> np.ndarray:
 
 
 def ellipse(x: float, y: float, rx: float, ry: float, angle: float = 0.0) -> np.ndarray:
-    """Ellipse with centre (x, y) and half-axes (rx, ry), turned by angle (radians), (28, 2)."""
+    """Return an ellipse with centre (x, y), half-axes (rx, ry) and angle in radians, (28, 2)."""
     points = _CIRCLE * (rx, ry)
     if angle:
         c, s = np.cos(angle), np.sin(angle)
@@ -67,7 +71,10 @@ def ellipse(x: float, y: float, rx: float, ry: float, angle: float = 0.0) -> np.
 
 
 def limb(points: Iterable[Sequence[float]]) -> np.ndarray:
-    """A stroke through points (x, y, half_width), as one outline of 2 k points: leg, stem, blade of grass."""
+    """Return a stroke through k points (x, y, half_width), as one outline of 2 k points.
+
+    Legs, stems and blades of grass are such strokes.
+    """
     spine = polygon(points)
     along = np.empty((len(spine), 2))
     along[1:-1] = spine[2:, :2] - spine[:-2, :2]
@@ -80,7 +87,7 @@ def limb(points: Iterable[Sequence[float]]) -> np.ndarray:
 def arc_band(
     x: float, y: float, rx: float, ry: float, start: float, stop: float, thickness: float
 ) -> np.ndarray:
-    """The part of an elliptic ring between two angles: a handle."""
+    """Return the part of an elliptic ring between two angles in radians, such as a handle."""
     angles = np.linspace(start, stop, 14)
     ring = np.stack([np.cos(angles), np.sin(angles)], axis=1)
     inner = ring * (max(rx - thickness, 0.01), max(ry - thickness, 0.01))
@@ -88,10 +95,12 @@ def arc_band(
 
 
 def coverage(outlines: Iterable[np.ndarray], window: tuple[int, int, int, int]) -> np.ndarray:
-    """Share of each pixel that the union of the outlines covers, in quarters; the border itself counts as inside.
+    """Return the share of each pixel that the union of the outlines covers, in quarters.
+
+    The border of an outline counts as inside.
 
     Args:   outlines: (k, 2) points in pixels, pixel i spanning [i, i + 1).
-            window: (x1, y1, x2, y2), half-open, in the same frame; it may reach outside of the image.
+            window: (x1, y1, x2, y2), half-open, in the same frame; it may leave the image.
     Returns: (y2 - y1, x2 - x1) uint8, 0 to 255.
     """
     x1, y1, x2, y2 = window
@@ -104,13 +113,14 @@ def coverage(outlines: Iterable[np.ndarray], window: tuple[int, int, int, int]) 
 
 
 def to_subpixels(outline: np.ndarray, x1: float = 0, y1: float = 0) -> list[float]:
-    """The outline as PIL's flat list x, y, x, y, ... on a canvas whose origin is (x1, y1)."""
-    # PIL cuts vertices to whole numbers, which are the centres of its pixels: choose the sub-pixel that holds the vertex.
+    """Return the outline as PIL's flat list x, y, x, y, ... on a canvas with origin (x1, y1)."""
+    # PIL truncates vertices to integers and takes them for pixel centres. `floor` selects the
+    # sub-pixel that contains the vertex.
     return np.floor((outline - (x1, y1)) * SUPERSAMPLING).ravel().tolist()
 
 
 def bounding_window(points: np.ndarray) -> tuple[int, int, int, int]:
-    """Half-open window (x1, y1, x2, y2) of whole pixels around points (k, 2)."""
+    """Return the half-open window (x1, y1, x2, y2) of whole pixels around points (k, 2)."""
     x1, y1 = np.floor(points.min(axis=0)).astype(int).tolist()
     x2, y2 = np.ceil(points.max(axis=0)).astype(int).tolist()
     return x1, y1, x2 + 1, y2 + 1

@@ -1,6 +1,6 @@
-"""Paint a layout: backdrop, clutter, shadows, objects, what lies in front, and the camera.
+"""Painting of a layout: backdrop, clutter, shadows, objects, front clutter and camera effects.
 
-Colours are floats of 0 to 255 until the last step. Randomness here changes no annotation.
+Colours are floats from 0 to 255 until the last step. The random draws here change no annotation.
 """
 
 import numpy as np
@@ -18,7 +18,7 @@ Fields = tuple[np.ndarray, np.ndarray]  # a smooth and a rough natural field
 
 
 def paint_scene(layout: Layout, rng: np.random.Generator) -> np.ndarray:
-    """The picture of a layout: (H, W, 3) uint8 RGB."""
+    """Paint a layout, as an (H, W, 3) uint8 RGB image."""
     upper, lower = (GROUNDS[name] for name in layout.backdrop.setting.grounds)
     first = natural_fields(rng, layout.size, upper.slope, upper.stretch)
     second = natural_fields(rng, layout.size, lower.slope, lower.stretch)
@@ -34,7 +34,7 @@ def paint_scene(layout: Layout, rng: np.random.Generator) -> np.ndarray:
             )
         elif rng.random() < 0.75:
             canvas = draw_pieces(canvas, BEHIND[kind](rng, layout.size, tint, top))
-    # The mirrored fields are as good as fresh ones for what the objects wear.
+    # The patterns of the objects use mirrored fields, which serve as well as new ones.
     fields = smooth[0][::-1, ::-1], second[0][::-1, ::-1]
     for placed in layout.objects:
         _cast_shadow(canvas, placed, layout.light, rng.uniform(0.25, 0.55))
@@ -51,10 +51,14 @@ def _paint_backdrop(
     smooth: Fields,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Both grounds, each with lightness and a weaker chroma texture, joined along the setting's border."""
+    """Paint both grounds, joined along the setting's border.
+
+    Each ground has a texture of lightness and a weaker texture of chroma.
+    """
     height, width = size = smooth[0].shape
     share = _lower_share(backdrop, smooth[0])
-    # Sums written out, channel by channel: a matrix product would round by the number of threads.
+    # The sums are written out per channel, because the rounding of a matrix product depends on the
+    # number of threads.
     canvas = np.zeros((height, width, 3), dtype=np.float32)
     for ground, colour, (light, chroma), cover in zip(
         grounds, backdrop.colours, fields, (1 - share, share)
@@ -69,27 +73,33 @@ def _paint_backdrop(
         for channel, gain in enumerate(contrast * _lightness_axis(colour)):
             tone = light * np.float32(gain) + chroma * np.float32(hue[channel])
             canvas[..., channel] += cover * (tone + np.float32(colour[channel]))
-    # A slow change of brightness from top to bottom: distance, sky, falling light.
+    # Brightness changes slowly from top to bottom, as with distance, sky or falling light.
     fall = rng.uniform(-0.1, 0.1)
     canvas *= (1 + fall * np.linspace(-1, 1, height, dtype=np.float32))[:, None, None]
     return canvas
 
 
 def _lightness_axis(colour: Colour) -> np.ndarray:
-    """The direction in which shading moves a colour: along itself, with a part of grey; mean 1."""
+    """Return the direction in which shading changes a colour, with mean 1.
+
+    It is the colour itself, mixed with grey.
+    """
     own = np.array(colour) + 60
     axis: np.ndarray = own / own.mean()
     return axis
 
 
 def _chroma_axis(rng: np.random.Generator) -> np.ndarray:
-    """A direction of hue alone: natural surfaces vary between warm and cold more than between green and purple."""
+    """Draw a direction of hue alone.
+
+    Natural surfaces vary more between warm and cold than between green and purple.
+    """
     warm, green = rng.normal(0, 1.0), rng.normal(0, 0.35)
     return warm * np.array((1.0, 0.1, -1.1)) + green * np.array((-0.5, 1.0, -0.5))
 
 
 def _lower_share(backdrop: Backdrop, field: np.ndarray) -> np.ndarray:
-    """How much of the second ground shows at each pixel, (H, W) float32."""
+    """Return the share of the second ground at each pixel, (H, W) float32."""
     height, width = field.shape
     if backdrop.setting.composition == "single":
         return step(field - np.float32(0.9 + backdrop.edge), 0.25)
@@ -100,16 +110,14 @@ def _lower_share(backdrop: Backdrop, field: np.ndarray) -> np.ndarray:
 
 
 def draw_pieces(canvas: np.ndarray, pieces: tuple[Piece, ...] | list[Piece]) -> np.ndarray:
-    """The canvas (H, W, 3) with the pieces filled in, in order, edges smoothed; float32."""
+    """Draw the pieces on a canvas (H, W, 3) in their order, with smooth edges; float32."""
     height, width = canvas.shape[:2]
-    picture = Image.fromarray(np.clip(canvas, 0, 255).astype(np.uint8))
-    picture = picture.resize(
-        (width * SUPERSAMPLING, height * SUPERSAMPLING), Image.Resampling.NEAREST
-    )
-    draw = ImageDraw.Draw(picture)
+    image = Image.fromarray(np.clip(canvas, 0, 255).astype(np.uint8))
+    image = image.resize((width * SUPERSAMPLING, height * SUPERSAMPLING), Image.Resampling.NEAREST)
+    draw = ImageDraw.Draw(image)
     for outline, colour in pieces:
         draw.polygon(to_subpixels(outline), fill=tuple(int(c) for c in colour))
-    return np.asarray(picture.reduce(SUPERSAMPLING)).astype(np.float32)
+    return np.asarray(image.reduce(SUPERSAMPLING)).astype(np.float32)
 
 
 def _clip(window: Window, canvas: np.ndarray) -> Window:
@@ -118,7 +126,10 @@ def _clip(window: Window, canvas: np.ndarray) -> Window:
 
 
 def _cast_shadow(canvas: np.ndarray, placed: PlacedObject, light: float, depth: float) -> None:
-    """Darken the ground away from the light, in place: the silhouette, moved and blurred."""
+    """Darken the canvas in place by the shadow of an object.
+
+    The shadow is the silhouette, moved away from the light and blurred.
+    """
     x1, y1, x2, y2 = placed.shape.window
     extent = max(x2 - x1, y2 - y1)
     blur, reach = max(extent // 9, 2), 0.09 * extent
@@ -134,10 +145,11 @@ def _cast_shadow(canvas: np.ndarray, placed: PlacedObject, light: float, depth: 
 
 
 def _paint_object(canvas: np.ndarray, placed: PlacedObject, light: float, fields: Fields) -> None:
-    """All parts of an object, back to front, in place."""
+    """Paint all parts of an object on the canvas in place, back to front."""
     relief = _relief(placed, light)
     x1, y1, x2, y2 = _clip(placed.shape.window, canvas)
-    # Their means and deviations over the object are taken out, so that a pattern shows on it as it does at large.
+    # The fields are standardised over the object. A pattern then looks the same on the object as
+    # over a large area.
     levels = [_level(field[y1:y2, x1:x2]) for field in fields]
     for part in placed.shape.parts:
         window = _clip(bounding_window(part.outline), canvas)
@@ -158,25 +170,31 @@ def _paint_object(canvas: np.ndarray, placed: PlacedObject, light: float, fields
 
 
 def _level(field: np.ndarray) -> tuple[np.float32, np.float32]:
-    """Mean and deviation of a crop of a field; the latter not too small, for a crop of a few pixels is flat."""
+    """Return the mean and the standard deviation of a crop of a field.
+
+    The deviation is at least 0.2, because a crop of a few pixels is flat.
+    """
     return field.mean(), np.maximum(field.std(), np.float32(0.2))
 
 
 def _relief(placed: PlacedObject, light: float) -> np.ndarray:
-    """Brightness over the object's window as if its silhouette were a cushion under the light, about 1."""
+    """Return the brightness over the object's window, about 1.
+
+    The silhouette is shaded as a cushion under the light.
+    """
     x1, y1, x2, y2 = placed.shape.window
     blur = max(min(x2 - x1, y2 - y1) // 4, 3)
     cushion = placed.silhouette.astype(np.float32) / np.float32(255)
     cushion = uniform_filter(uniform_filter(cushion, blur, mode="constant"), blur, mode="constant")
     slope_y, slope_x = np.gradient(cushion)
-    # The gradient points inwards; a flank that faces the light is bright.
+    # The gradient points inwards. A flank that faces the light is bright.
     facing = -(slope_x * np.float32(np.cos(light)) + slope_y * np.float32(np.sin(light)))
     relief: np.ndarray = 1 + np.clip(facing * np.float32(0.45 * blur), -0.35, 0.3)
     return relief
 
 
 def _roundness(part: Part, window: Window, light: float) -> np.ndarray:
-    """Change of brightness over the window of a part shaded as a ball, (h, w)."""
+    """Return the change of brightness over the window of a part shaded as a ball, (h, w)."""
     low, high = part.outline.min(axis=0), part.outline.max(axis=0)
     centre, radius = (low + high) / 2, np.maximum((high - low) / 2, 1.0)
     left, top, right, bottom = window
@@ -189,7 +207,10 @@ def _roundness(part: Part, window: Window, light: float) -> np.ndarray:
 
 
 def _part_colour(shape: Shape, material: Material, window: Window, fields: Fields) -> np.ndarray:
-    """Unshaded colour of a part over its window, (h, w, 3) float32: material, pattern and fine grain."""
+    """Return the unshaded colour of a part over its window, (h, w, 3) float32.
+
+    It combines material, pattern and fine grain.
+    """
     smooth, rough = fields
     grain = 1 + np.float32(0.05) * rough + np.float32(0.03) * smooth
     base = np.array(material.colour, dtype=np.float32)
@@ -208,7 +229,10 @@ def _part_colour(shape: Shape, material: Material, window: Window, fields: Field
 
 
 def _photograph(canvas: np.ndarray, light: float, rng: np.random.Generator) -> np.ndarray:
-    """Uneven light, vignette, exposure, lens blur and sensor noise; (H, W, 3) uint8."""
+    """Return the canvas as an (H, W, 3) uint8 photograph.
+
+    It adds uneven light, vignette, exposure, lens blur and sensor noise.
+    """
     height, width = canvas.shape[:2]
     y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
     x = np.linspace(-1, 1, width, dtype=np.float32)[None, :]
@@ -219,7 +243,8 @@ def _photograph(canvas: np.ndarray, light: float, rng: np.random.Generator) -> n
     canvas = canvas * gain[..., None] * cast.astype(np.float32)
     sigma = rng.uniform(0.25, 0.8)
     canvas = gaussian_filter(canvas, (sigma, sigma, 0), truncate=2.5)
-    # The difference of two uniform numbers is close enough to a Gaussian (deviation 0.41) for sensor noise.
+    # For sensor noise, the difference of two uniform numbers is close enough to a Gaussian
+    # (standard deviation 0.41).
     noise = rng.random(canvas.shape, dtype=np.float32)
     noise -= rng.random(canvas.shape, dtype=np.float32)
     canvas += noise * np.float32(rng.uniform(1.5, 8.0))

@@ -1,11 +1,11 @@
-"""Colours and the words for them; the grounds (textured areas) and settings that a scene's background is made of."""
+"""Colours and their names, and the grounds (textured areas) and settings of a background."""
 
 import math
 from dataclasses import dataclass
 
 Colour = tuple[float, ...]  # red, green, blue, 0 to 255
 
-# The colours that a phrase can name, RGB 0 to 255.
+# Colours that a phrase can name, RGB 0 to 255.
 OBJECT_COLOURS: dict[str, Colour] = {
     "red": (192, 42, 38),
     "orange": (230, 126, 36),
@@ -21,7 +21,7 @@ OBJECT_COLOURS: dict[str, Colour] = {
     "black": (34, 32, 38),
 }
 
-# The patterns of an object's main material; the word in the phrase is the key.
+# Patterns of an object's main material. The phrase contains this word.
 PATTERNS = (
     "plain",
     "striped",
@@ -36,7 +36,15 @@ PATTERNS = (
 
 @dataclass(frozen=True)
 class Ground:
-    """A textured area: base colours to mix, contrast (share of 255), 1/f slope, stretch of the grain, structure."""
+    """A textured area.
+
+    Attributes:
+        colours: base colours to mix.
+        contrast: contrast as a share of 255.
+        slope: exponent of the 1/f^slope amplitude.
+        stretch: length of the grain in rows over that in columns.
+        structure: name of a built structure (`textures.structure_field`), or "none".
+    """
 
     colours: tuple[Colour, ...]
     contrast: float
@@ -70,11 +78,20 @@ GROUNDS: dict[str, Ground] = {
 
 @dataclass(frozen=True)
 class Setting:
-    """Where a scene plays: how often, its two grounds, how they meet, and the clutter behind and in front."""
+    """The surroundings of a scene.
+
+    Attributes:
+        weight: relative frequency.
+        grounds: names of the two grounds.
+        composition: "horizon" (a wavy, nearly level border), "split" (a straight edge) or "single"
+            (the second ground shows through the first in blotches).
+        clutter: kinds of clutter behind the objects.
+        front: kinds of clutter in front of the objects.
+    """
 
     weight: float
     grounds: tuple[str, str]
-    composition: str  # "horizon", "single" (the second ground shows through in blotches) or "split" (straight edge)
+    composition: str
     clutter: tuple[str, ...]
     front: tuple[str, ...]
 
@@ -108,12 +125,15 @@ SETTINGS: dict[str, Setting] = {
 
 
 def mix(first: Colour, second: Colour, share: float) -> Colour:
-    """The colour between two others; share 0 is the first."""
+    """Return the colour between two others. Share 0 gives the first."""
     return tuple(float(a + share * (b - a)) for a, b in zip(first, second, strict=True))
 
 
 def distance(first: Colour, second: Colour) -> float:
-    """How different two colours look, roughly: root mean square, with the lightness counted again."""
+    """Return the approximate visual distance of two colours.
+
+    It is the root mean square difference, with additional weight on the lightness.
+    """
     red, green, blue = (a - b for a, b in zip(first, second, strict=True))
     lightness = (red + green + blue) / 3
     return math.sqrt((red**2 + green**2 + blue**2) / 3 + 2 * lightness**2)

@@ -1,4 +1,4 @@
-"""Fields with the statistics of natural surfaces, and the patterns that objects wear."""
+"""Fields with the statistics of natural surfaces, and the patterns of objects."""
 
 from functools import lru_cache
 
@@ -8,16 +8,21 @@ import scipy.fft
 
 @lru_cache(maxsize=48)
 def _amplitudes(size: tuple[int, int], slope: float, stretch: float) -> np.ndarray:
-    """1/f^slope over the frequencies of an (H, W) picture in FFT order, float32; 0 for the mean."""
+    """Return 1/f^slope over the frequencies of an (H, W) image in FFT order, float32.
+
+    The amplitude of the mean is 0.
+    """
     height, width = size
     diagonal = np.hypot(height, width)
     along = (np.fft.fftfreq(width) * diagonal) ** 2 * stretch
     across = (np.fft.fftfreq(height) * diagonal) ** 2 / stretch
-    # Levelled off below about two cycles per diagonal, so that the slowest waves do not drown the rest.
+    # The amplitudes level off below about two cycles per diagonal. Otherwise the slowest waves
+    # would dominate.
     energy = along.astype(np.float32)[None, :] + (across + 3.0).astype(np.float32)[:, None]
     amplitudes: np.ndarray = energy ** np.float32(-slope / 2)
     amplitudes[0, 0] = 0
-    # Scaled so that a field of `natural_fields` has deviation 1 (numbers in [-1/2, 1/2) have variance 1/12).
+    # This scale gives a field of `natural_fields` the standard deviation 1 (uniform numbers in
+    # [-1/2, 1/2) have variance 1/12).
     power = np.square(amplitudes).sum(dtype=np.float64)
     amplitudes *= np.float32(height * width * np.sqrt(12 / power))
     amplitudes.flags.writeable = False
@@ -27,12 +32,15 @@ def _amplitudes(size: tuple[int, int], slope: float, stretch: float) -> np.ndarr
 def natural_fields(
     rng: np.random.Generator, size: tuple[int, int], slope: float, stretch: float = 1.0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Two independent fields whose amplitude falls as 1/f^slope (natural images: about 1; clouds: nearly 2).
+    """Return two independent fields whose amplitude falls as 1/f^slope.
 
-    Args:   size: (H, W).  stretch: how much longer the grain is in rows than in columns.
-    Returns: two (H, W) float32 arrays, mean 0, deviation 1 on average, as good as Gaussian.
+    The slope of natural images is about 1, that of clouds nearly 2.
+
+    Args:   size: (H, W).  stretch: length of the grain in rows over that in columns.
+    Returns: two (H, W) float32 arrays, mean 0, standard deviation 1 on average, nearly Gaussian.
     """
-    # Uniform numbers do: a pixel is a sum over all frequencies. They are several times faster to draw.
+    # Uniform numbers suffice, because a pixel is a sum over all frequencies. They are several times
+    # faster to draw than Gaussian numbers.
     spectrum = rng.random((*size, 2), dtype=np.float32)
     spectrum -= np.float32(0.5)
     waves = spectrum.view(np.complex64)[..., 0]
@@ -42,7 +50,7 @@ def natural_fields(
 
 
 def step(value: np.ndarray, softness: float) -> np.ndarray:
-    """A soft step from 0 to 1 around value 0, linear over `softness` either side."""
+    """Return a soft step from 0 to 1 around value 0, linear from -softness to +softness."""
     share: np.ndarray = np.clip(value * np.float32(0.5 / softness) + np.float32(0.5), 0, 1)
     return share
 
@@ -56,10 +64,14 @@ def pattern_share(
     pitch: float,
     angle: float,
 ) -> np.ndarray:
-    """How much of the second colour shows at each pixel, 0 to 1, never more than about half on average.
+    """Return the share of the second colour at each pixel, (h, w), from 0 to 1.
 
-    Args:   name: one of `palette.PATTERNS`.  u, v: the object's own coordinates, about [-1, 1], (h, w) each.
-            field, grain: a smooth and a rough natural field, (h, w).  pitch: repeats per unit.  angle: radians.
+    The average share is never more than about one half.
+
+    Args:   name: one of `palette.PATTERNS`.
+            u, v: coordinates in the object's own frame, about [-1, 1], (h, w) each.
+            field, grain: smooth and rough natural field, (h, w) each.
+            pitch: repeats per unit of the frame.  angle: rotation in radians.
     """
     c, s = np.float32(np.cos(angle)), np.float32(np.sin(angle))
     a, b = (u * c + v * s) * np.float32(pitch), (v * c - u * s) * np.float32(pitch)
@@ -94,7 +106,10 @@ def pattern_share(
 
 
 def structure_field(name: str, size: tuple[int, int], pitch: float, warp: np.ndarray) -> np.ndarray:
-    """Built structure of a ground, (H, W) about [-1, 1]: courses of bricks, planks, folds of cloth."""
+    """Return the structure of a ground, (H, W), about [-1, 1].
+
+    The structures are courses of bricks, planks and folds of cloth.
+    """
     height, width = size
     y = (np.arange(height, dtype=np.float32)[:, None] + np.float32(0.6) * warp) / np.float32(pitch)
     x = (np.arange(width, dtype=np.float32)[None, :] + np.float32(0.6) * warp) / np.float32(pitch)

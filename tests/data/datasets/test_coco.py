@@ -1,4 +1,4 @@
-"""COCO files, whole and broken."""
+"""COCO files, valid and damaged."""
 
 import json
 import logging
@@ -15,7 +15,7 @@ from boxrefine_d2.errors import UserError
 
 
 def small_coco():
-    """Two images in descending order, three boxes, categories 7 and 3."""
+    """Return a document with two images in descending order, three boxes and categories 7 and 3."""
     return {
         "images": [
             {"id": 20, "file_name": "sub/b.png", "height": 30, "width": 40},
@@ -121,7 +121,7 @@ def test_missing_size_is_read_from_the_header(tmp_path):
         (("5", 7), "has the width 7 and the height '5'; they must be whole numbers of pixels"),
     ],
 )
-def test_why_a_size_is_read_from_the_header_is_said(tmp_path, caplog, size, reason):
+def test_the_log_gives_the_reason_for_a_size_read_from_the_header(tmp_path, caplog, size, reason):
     image = {"id": 1, "file_name": "x.png", "height": size[0], "width": size[1]}
     path, images = write_coco(tmp_path, {"images": [image]})
     Image.new("RGB", (7, 5)).save(images / "x.png")
@@ -163,7 +163,7 @@ def test_segmentations(tmp_path):
     assert all("segmentation" not in annotation for annotation in rest)
 
 
-def test_what_is_odd_is_counted(tmp_path, caplog):
+def test_odd_content_is_counted_in_warnings(tmp_path, caplog):
     document = small_coco()
     document["annotations"][0]["bbox"] = [1, 2, 0, 4]
     document["annotations"][1]["bbox"] = [1, 2, 3, -4]
@@ -178,7 +178,10 @@ def test_what_is_odd_is_counted(tmp_path, caplog):
 
 
 def masked_document(size):
-    """One image of 10 x 20 (width x height) with an RLE mask of `size`, a square one, one without masks."""
+    """Return a document with an image of 10 x 20 pixels (width x height) and an RLE mask of `size`.
+
+    A square image with a mask and an image without masks follow.
+    """
     mask = mask_codec.encode(np.ones(size, np.uint8, order="F"))
     square = mask_codec.encode(np.ones((6, 6), np.uint8, order="F"))
     rles = [
@@ -200,19 +203,19 @@ def masked_document(size):
 
 
 def sizes(dataset):
-    """(height, width) of each image."""
+    """Return (height, width) of each image."""
     return [(record["height"], record["width"]) for record in dataset.records]
 
 
-def test_exchanged_width_and_height_of_maskcut_files_are_read_the_right_way(tmp_path, caplog):
+def test_exchanged_width_and_height_of_maskcut_files_are_corrected(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         dataset = load_coco(*write_coco(tmp_path, masked_document((10, 20))))
     assert sizes(dataset) == [(10, 20), (6, 6), (30, 40)]
     assert "3 images have width and height exchanged" in caplog.text
 
 
-def test_masks_with_their_own_sides_exchanged_are_read_the_right_way(tmp_path, caplog):
-    """The image is right; the mask of it was encoded as (20, 10) and written down as (10, 20)."""
+def test_exchanged_sides_of_masks_are_corrected(tmp_path, caplog):
+    """The size of the image is right. Its mask was encoded as (20, 10) and stored as (10, 20)."""
     document = masked_document((20, 10))
     document["annotations"][0]["segmentation"]["size"] = [10, 20]
     with caplog.at_level(logging.WARNING):
@@ -222,14 +225,14 @@ def test_masks_with_their_own_sides_exchanged_are_read_the_right_way(tmp_path, c
     assert "1 masks have height and width exchanged" in caplog.text
 
 
-def test_exchanged_sizes_of_which_boxes_do_not_tell_which_is_right_are_refused(tmp_path):
+def test_exchanged_sizes_are_refused_if_the_boxes_fit_neither(tmp_path):
     document = masked_document((10, 20))
     document["annotations"][0]["bbox"] = [3, 3, 2, 2]
     with pytest.raises(UserError, match="the boxes fit neither"):
         load_coco(*write_coco(tmp_path, document))
 
 
-def test_masks_that_none_can_decode_prove_nothing_about_exchanged_sizes(tmp_path):
+def test_exchanged_sizes_are_refused_if_no_mask_can_be_decoded(tmp_path):
     document = masked_document((10, 20))
     for annotation in document["annotations"]:
         annotation["segmentation"]["counts"] = "!"
@@ -237,7 +240,7 @@ def test_masks_that_none_can_decode_prove_nothing_about_exchanged_sizes(tmp_path
         load_coco(*write_coco(tmp_path, document))
 
 
-def test_sizes_that_the_masks_confirm_or_contradict_otherwise_stay(tmp_path, caplog):
+def test_other_sizes_of_masks_change_nothing(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         for size in ((20, 10), (10, 19)):
             dataset = load_coco(*write_coco(tmp_path, masked_document(size)))
@@ -291,7 +294,7 @@ def _changed(change):
         ),
     ],
 )
-def test_broken_file_is_a_one_line_error(tmp_path, document, message):
+def test_a_damaged_file_gives_a_one_line_error(tmp_path, document, message):
     path, images = write_coco(tmp_path, document)
     with pytest.raises(UserError, match=message) as caught:
         load_coco(path, images)

@@ -1,4 +1,4 @@
-"""Captions of a made-up COCO tree."""
+"""COCO captions in a small made-up tree."""
 
 import json
 
@@ -17,7 +17,8 @@ def captions(tmp_path, monkeypatch):
     (tmp_path / "coco/annotations").mkdir()
     Image.new("RGB", (9, 8)).save(tmp_path / "coco/train2014/b.jpg")
     path = tmp_path / "coco/annotations/captions_train2014.json"
-    images = [{"id": i, "file_name": n, "width": 9, "height": 8} for i, n in ((2, "b.jpg"), (1, "a.jpg"))]  # fmt: skip
+    names = ((2, "b.jpg"), (1, "a.jpg"))
+    images = [{"id": i, "file_name": n, "width": 9, "height": 8} for i, n in names]
     annotations = [
         {"id": 7, "image_id": 2, "caption": "A dog runs.\n"},
         {"id": 8, "image_id": 2, "caption": "A dog runs."},
@@ -40,7 +41,7 @@ def test_captions_of_each_image(captions):
     assert second["captions"] == ["A dog runs."] * 2 and phrases_of(second) == ["A dog runs."]
 
 
-def test_mistakes_are_named(captions):
+def test_errors_name_the_caption(captions):
     for entry in ({"id": 1, "image_id": 3, "caption": "x"}, {"id": 1, "image_id": 2}):
         captions([entry])
         with pytest.raises(UserError, match="annotation 1 is no caption of an image of the file"):

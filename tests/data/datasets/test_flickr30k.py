@@ -1,4 +1,4 @@
-"""Flickr30k Entities on a tree of two images."""
+"""Flickr30k Entities in a tree of two images."""
 
 import pytest
 from PIL import Image
@@ -13,7 +13,7 @@ SENTENCES = """[/EN#1/people A Man] in [/EN#2/clothing a red shirt] throws [/EN#
 """
 
 
-def thing(names, box=None, flag="nobndbox"):
+def object_xml(names, box=None, flag="nobndbox"):
     corners = (
         "".join(
             f"<{k}>{v}</{k}>" for k, v in zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True)
@@ -28,19 +28,24 @@ def thing(names, box=None, flag="nobndbox"):
 @pytest.fixture
 def tree(tmp_path, monkeypatch):
     root = tmp_path / "flickr30k"
-    for folder in ("flickr30k_entities/Annotations", "flickr30k_entities/Sentences", "flickr30k_images/flickr30k_images"):  # fmt: skip
+    for folder in (
+        "flickr30k_entities/Annotations",
+        "flickr30k_entities/Sentences",
+        "flickr30k_images/flickr30k_images",
+    ):
         (root / folder).mkdir(parents=True)
     (root / "test.txt").write_text("77\n88\n")
     objects = [
-        thing(["1", "4"], (11, 21, 61, 71)),
-        thing(["4"], (61, 1, 91, 41)),
-        thing(["3"], (1, 1, 11, 11)),  # 100 of 8000 pixels
-        thing(["2"], flag="scene"),
-        thing(["9"], (1, 1, 99, 79)),  # no phrase
+        object_xml(["1", "4"], (11, 21, 61, 71)),
+        object_xml(["4"], (61, 1, 91, 41)),
+        object_xml(["3"], (1, 1, 11, 11)),  # 100 of 8000 pixels
+        object_xml(["2"], flag="scene"),
+        object_xml(["9"], (1, 1, 99, 79)),  # no phrase
     ]
     size = "<size><width>100</width><height>80</height><depth>3</depth></size>"
     entities = root / "flickr30k_entities"
-    (entities / "Annotations" / "77.xml").write_text(f"<annotation>{size}{''.join(objects)}</annotation>")  # fmt: skip
+    xml = f"<annotation>{size}{''.join(objects)}</annotation>"
+    (entities / "Annotations" / "77.xml").write_text(xml)
     (entities / "Annotations" / "88.xml").write_text(f"<annotation>{size}</annotation>")
     (entities / "Sentences" / "77.txt").write_text(SENTENCES)
     (entities / "Sentences" / "88.txt").write_text("Nothing is marked here .\n")

@@ -1,4 +1,4 @@
-"""Folders of pictures."""
+"""Folders of images."""
 
 import os
 
@@ -9,15 +9,15 @@ from boxrefine_d2.data.datasets.folder import load_folder
 from boxrefine_d2.errors import UserError
 
 
-def _picture(path, size=(6, 4)):
+def _write_image(path, size=(6, 4)):
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", size).save(path)
 
 
-def test_every_picture_at_any_depth_in_order(tmp_path):
+def test_every_image_at_any_depth_in_order(tmp_path):
     for name in ("b.png", "a/z.JPG", "a/deep/er/x.jpeg", "a.png", "C.bmp"):
-        _picture(tmp_path / name)
-    (tmp_path / "notes.txt").write_text("no picture")
+        _write_image(tmp_path / name)
+    (tmp_path / "notes.txt").write_text("not an image")
     (tmp_path / "labels.json").write_text("{}")
     records = load_folder(tmp_path).records
     names = [record["relative_name"] for record in records]
@@ -35,19 +35,19 @@ def test_every_picture_at_any_depth_in_order(tmp_path):
 def test_hidden_files_and_folders_are_left_out(tmp_path):
     root = tmp_path / ".hidden_root"
     for name in ("a.png", ".b.png", ".thumbs/c.png"):
-        _picture(root / name)
+        _write_image(root / name)
     assert [record["relative_name"] for record in load_folder(root).records] == ["a.png"]
 
 
 def test_relative_folder_gives_absolute_names(tmp_path, monkeypatch):
-    _picture(tmp_path / "images/a.png")
+    _write_image(tmp_path / "images/a.png")
     monkeypatch.chdir(tmp_path)
     assert load_folder("images").records[0]["file_name"] == str(tmp_path / "images/a.png")
 
 
-def test_unreadable_pictures_stay_in_the_list(tmp_path):
-    _picture(tmp_path / "a.png")
-    (tmp_path / "b.png").write_text("no picture")
+def test_unreadable_images_stay_in_the_list(tmp_path):
+    _write_image(tmp_path / "a.png")
+    (tmp_path / "b.png").write_text("not an image")
     (tmp_path / "c.png").symlink_to(tmp_path / "nowhere.png")
     (tmp_path / "d.png").symlink_to(tmp_path / "d.png")
     sizes = [
@@ -58,7 +58,7 @@ def test_unreadable_pictures_stay_in_the_list(tmp_path):
 
 def test_limit_reads_no_further_header(tmp_path, monkeypatch):
     for name in ("a.png", "b.png", "c.png"):
-        _picture(tmp_path / name)
+        _write_image(tmp_path / name)
     seen = []
     monkeypatch.setattr(
         "boxrefine_d2.data.datasets.folder.header_size", lambda path: seen.append(path) or (1, 1)
@@ -71,8 +71,8 @@ def test_limit_reads_no_further_header(tmp_path, monkeypatch):
 
 
 def test_links_are_followed_once(tmp_path):
-    _picture(tmp_path / "root/z/a.png")
-    _picture(tmp_path / "elsewhere/b.png")
+    _write_image(tmp_path / "root/z/a.png")
+    _write_image(tmp_path / "elsewhere/b.png")
     (tmp_path / "root/z/up").symlink_to(tmp_path / "root")  # a loop
     (tmp_path / "root/b_link").symlink_to(tmp_path / "root/z")  # a second way to z
     (tmp_path / "root/other").symlink_to(tmp_path / "elsewhere")
@@ -94,7 +94,7 @@ def test_errors_name_the_folder(tmp_path):
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may list any folder")
 def test_folder_that_cannot_be_listed(tmp_path):
-    _picture(tmp_path / "closed/a.png")
+    _write_image(tmp_path / "closed/a.png")
     (tmp_path / "closed").chmod(0)
     try:
         with pytest.raises(UserError, match="cannot list folder .*closed"):

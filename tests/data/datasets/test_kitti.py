@@ -1,4 +1,4 @@
-"""A KITTI tree of three images, and what can be wrong with one."""
+"""KITTI trees, valid and damaged."""
 
 import logging
 
@@ -9,7 +9,7 @@ from PIL import Image
 from boxrefine_d2.data.datasets.kitti import KITTI_TYPES, load_kitti
 from boxrefine_d2.errors import UserError
 
-# Two lines as KITTI writes them, and the region that nobody labelled.
+# Two labels in KITTI's format, and a region that was not labelled.
 LINES = """\
 Car 0.00 0 -1.59 5.50 2.00 20.25 9.00 1.36 1.69 3.38 0.28 2.08 17.74 -1.58
 Person_sitting 0.30 2 0.15 0.00 1.00 4.00 9.00 1.97 0.64 0.65 -3.21 1.97 11.22 -0.13
@@ -18,7 +18,10 @@ DontCare -1 -1 -10 21.00 0.00 29.00 3.00 -1 -1 -1 -1000 -1000 -1000 -10
 
 
 def write_kitti(root):
-    """000000: the lines above; 000001: nothing; 000007: not there as a picture."""
+    """Write a tree of three labels.
+
+    000000 has the lines above, 000001 has no object, and 000007 has no image.
+    """
     for folder in ("label_2", "image_2"):
         (root / folder).mkdir(parents=True)
     for name, content in (("000007", LINES), ("000000", LINES), ("000001", "\n")):
@@ -51,7 +54,7 @@ def test_records(tmp_path):
     assert (third["height"], third["width"]) == (None, None)
 
 
-def test_pictures_without_a_label_are_counted(tmp_path, caplog):
+def test_images_without_a_label_file_are_counted(tmp_path, caplog):
     write_kitti(tmp_path)
     Image.new("RGB", (30, 10)).save(tmp_path / "image_2" / "000009.png")
     with caplog.at_level(logging.WARNING):
@@ -64,11 +67,12 @@ def test_pictures_without_a_label_are_counted(tmp_path, caplog):
     [
         ("Car 0 0 0 1 2 3 4", "000000.txt', line 2 has 8 words; a label has 15"),
         (LINES.splitlines()[0].replace("Car", "Bus"), "type 'Bus'; known: Car, Van"),
-        (LINES.splitlines()[0].replace("20.25", "inf"), "box '5.50 2.00 inf 9.00'; it must be four"),
+        (LINES.splitlines()[0].replace("20.25", "inf"),
+         "box '5.50 2.00 inf 9.00'; it must be four"),
         (LINES.splitlines()[0].replace("20.25", "x"), "must be four numbers"),
     ],
 )  # fmt: skip
-def test_lines_that_are_no_label(tmp_path, line, message):
+def test_lines_that_are_not_labels_are_refused(tmp_path, line, message):
     write_kitti(tmp_path)
     (tmp_path / "label_2" / "000000.txt").write_text(LINES.splitlines()[0] + "\n" + line + "\n")
     with pytest.raises(UserError, match=message):

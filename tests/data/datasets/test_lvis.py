@@ -1,4 +1,4 @@
-"""LVIS files: images named by URL, in two folders of COCO."""
+"""LVIS files: images named by URL, in two of COCO's folders."""
 
 import json
 
@@ -11,7 +11,10 @@ URL = "http://images.example/{}/{:012d}.jpg"
 
 
 def write_lvis(root, **first_image):
-    """Image 9 of train2017, image 4 of val2017; a polygon each, category ids 1 and 1203."""
+    """Write a file with image 9 of train2017 and image 4 of val2017.
+
+    Each image has one polygon. The category ids are 1203 and 1.
+    """
     for split in ("train2017", "val2017"):
         (root / "coco" / split).mkdir(parents=True)
     (root / "lvis").mkdir()
@@ -23,8 +26,10 @@ def write_lvis(root, **first_image):
             {"id": 4, "coco_url": URL.format("val2017", 4), **size},
         ],
         "annotations": [
-            {"id": 1, "image_id": 9, "category_id": 1203, "bbox": [2.0, 3.0, 10.5, 6.0], "area": 31.5, "segmentation": polygon},
-            {"id": 2, "image_id": 4, "category_id": 1, "bbox": [0, 0, 30, 20], "area": 600, "segmentation": polygon},
+            {"id": 1, "image_id": 9, "category_id": 1203, "bbox": [2.0, 3.0, 10.5, 6.0],
+             "area": 31.5, "segmentation": polygon},
+            {"id": 2, "image_id": 4, "category_id": 1, "bbox": [0, 0, 30, 20],
+             "area": 600, "segmentation": polygon},
         ],
         "categories": [
             {"id": 1203, "name": "zucchini", "synset": "zucchini.n.02", "frequency": "c"},
@@ -52,7 +57,7 @@ def test_images_are_found_by_their_url(tmp_path):
     assert dataset.labelled
 
 
-def test_a_url_goes_before_a_file_name_which_serves_alone_too(tmp_path):
+def test_the_url_is_preferred_and_a_file_name_alone_suffices(tmp_path):
     path, coco = write_lvis(tmp_path, file_name="000000000009.jpg")
     assert load_lvis(path, coco).records[1]["relative_name"] == "train2017/000000000009.jpg"
     document = json.loads(path.read_text())
@@ -61,7 +66,7 @@ def test_a_url_goes_before_a_file_name_which_serves_alone_too(tmp_path):
     assert load_lvis(path, coco).records[1]["relative_name"] == "val2017/9.jpg"
 
 
-def test_mistakes(tmp_path):
+def test_errors_name_the_file_or_folder(tmp_path):
     path, coco = write_lvis(tmp_path, coco_url=None)
     with pytest.raises(UserError, match="image 9 has no 'file_name'"):
         load_lvis(path, coco)

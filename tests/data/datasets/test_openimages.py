@@ -1,4 +1,4 @@
-"""An Open Images tree of three pictures, and what can be wrong with one."""
+"""Open Images trees, valid and damaged."""
 
 import pytest
 from PIL import Image
@@ -6,8 +6,11 @@ from PIL import Image
 from boxrefine_d2.data.datasets.openimages import load_openimages
 from boxrefine_d2.errors import UserError
 
-# All columns of the official table, in its order: XMax comes before YMin.
-HEADER = "ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax,IsOccluded,IsTruncated,IsGroupOf,IsDepiction,IsInside"
+# All columns of the official table in their order: XMax comes before YMin.
+HEADER = (
+    "ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax,"
+    "IsOccluded,IsTruncated,IsGroupOf,IsDepiction,IsInside"
+)
 CLASSES = '/m/011k07,Tortoise\n/m/01g317,"Person, standing"\n'
 LINES = """\
 0001eeaf4aed83f9,xclick,/m/01g317,1,0.25,0.75,0.1,0.5,0,0,0,0,0
@@ -46,18 +49,18 @@ def test_records(tmp_path):
     assert (group["category_id"], group["iscrowd"]) == (0, 1)
     assert second["annotations"] == []
     assert third["annotations"][0]["bbox"] == pytest.approx([40.0, 8.0, 50.0, 12.0])
-    assert third["annotations"][0]["iscrowd"] == 0  # -1: nobody said
+    assert third["annotations"][0]["iscrowd"] == 0  # -1: unknown
     assert dataset.category_names == ["Tortoise", "Person, standing"]
     assert dataset.category_ids == [1, 2]
 
 
-def test_pictures_that_are_missing_or_damaged(tmp_path):
+def test_missing_and_damaged_images_are_refused(tmp_path):
     write_openimages(tmp_path)
-    picture = tmp_path / "validation" / "ffff21932da3ed01.jpg"
-    picture.write_bytes(b"not a picture")
+    image = tmp_path / "validation" / "ffff21932da3ed01.jpg"
+    image.write_bytes(b"not an image")
     with pytest.raises(UserError, match="ffff21932da3ed01.jpg"):
         load_openimages(tmp_path, "validation")
-    picture.unlink()
+    image.unlink()
     with pytest.raises(
         UserError, match="1 of the 2 images .*bbox.csv.*first 'ffff21932da3ed01.jpg'"
     ):
@@ -78,7 +81,7 @@ def test_pictures_that_are_missing_or_damaged(tmp_path):
         ("", "", "has no column ImageID, LabelName"),
     ],
 )
-def test_tables_of_another_kind(tmp_path, lines, header, message):
+def test_other_tables_are_refused(tmp_path, lines, header, message):
     write_openimages(tmp_path, lines, header)
     with pytest.raises(UserError, match=message):
         load_openimages(tmp_path, "validation")
@@ -92,7 +95,7 @@ def test_missing_tables(tmp_path, part):
         load_openimages(tmp_path, "validation")
 
 
-def test_other_mistakes(tmp_path):
+def test_errors_name_the_folder_or_the_table(tmp_path):
     write_openimages(tmp_path)
     with pytest.raises(UserError, match="folder .*/test' does not exist"):
         load_openimages(tmp_path, "test")

@@ -1,4 +1,4 @@
-"""Visual Genome and ReferIt on made-up trees; pickles that would run code."""
+"""Visual Genome and ReferIt in small made-up trees, and pickles that would run code."""
 
 import json
 import pickle
@@ -16,7 +16,7 @@ def root(tmp_path, monkeypatch):
     return tmp_path
 
 
-def picture(path):
+def write_image(path):
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", (100, 80)).save(path)
 
@@ -29,14 +29,14 @@ def region(number, phrase, x, y, width, height):
 def genome(root):
     folder = root / "visual_genome"
     for name in (5, 7, 9):
-        picture(folder / "VG_Images" / f"{name}.jpg")
+        write_image(folder / "VG_Images" / f"{name}.jpg")
     regions = [
         {"id": 9, "regions": [region(1, "A Red bird", 10, 20, 30, 40)]},
         {
             "id": 5,
             "regions": [
                 region(3, "Sky", 0, 0, 100, 80),
-                region(4, "a dot", 0, 0, 20, 20),  # 400 of 8000: not more than a twentieth
+                region(4, "a dot", 0, 0, 20, 20),  # 400 of 8000 pixels are not more than 5 %
                 region(5, "word " * 79 + "word", 0, 0, 90, 80),
                 region(6, "word " * 78 + "word", 0, 0, 90, 80),
             ],
@@ -63,7 +63,7 @@ def test_regions_of_a_split(genome):
 def test_queries_of_a_split(root):
     folder = root / "referit"
     for path in ("02/images/2001.jpg", "38/images/38014.jpg"):
-        picture(folder / "ReferIt_Images" / path)
+        write_image(folder / "ReferIt_Images" / path)
     images = {
         "38014": {"annotations": [{"query": "man on the left", "bbox": [[0, 0, 50, 80]]}]},
         "2001": {

@@ -1,4 +1,4 @@
-"""Named data sets, found below $DETECTRON2_DATASETS."""
+"""Registered data sets below $DETECTRON2_DATASETS."""
 
 import hashlib
 import json
@@ -48,7 +48,7 @@ def test_root_is_read_from_the_environment(monkeypatch):
 
 
 @pytest.mark.parametrize("name", NAMED_DATASETS)
-def test_missing_tree_names_the_folder(root, name):
+def test_the_error_for_a_missing_tree_names_the_folder(root, name):
     with pytest.raises(
         UserError,
         match=f"'{name}' is not there: looked for the folder '{root}.*DETECTRON2_DATASETS",
@@ -106,7 +106,7 @@ def test_voc_trees(root):
         ("comic_test", "comic", ("test",), 6),
     ],
 )
-def test_voc_splits_taken_together(root, name, tree, splits, classes):
+def test_several_voc_splits_form_one_data_set(root, name, tree, splits, classes):
     for split in splits:
         _write_voc(root / tree, split, f"of_{split}")
     dataset = load_named(name)
@@ -126,7 +126,7 @@ def test_voc_splits_taken_together(root, name, tree, splits, classes):
         ("lvis_v1_val_cocofied", "coco/annotations/lvis1.0_cocofied_val_cls_agnostic.json"),
     ],
 )
-def test_lvis_reads_the_pictures_of_coco(root, name, json_name):
+def test_lvis_reads_the_images_of_coco(root, name, json_name):
     (root / "coco/val2017").mkdir(parents=True)
     (root / json_name).parent.mkdir(parents=True)
     image = {"id": 3, "coco_url": "x/val2017/3.jpg", "height": 4, "width": 5}
@@ -137,8 +137,8 @@ def test_lvis_reads_the_pictures_of_coco(root, name, json_name):
     assert [path for path in needed_paths(name) if not path.exists()] == [root / "coco/train2017"]
 
 
-def test_needs_are_what_a_loader_opens(root):
-    """A file or folder of any other name would be missed here or by the loader."""
+def test_needed_paths_are_the_paths_that_a_loader_opens(root):
+    """The error of a loader names one of its needed paths while these are missing."""
     assert needed_paths("uvo_dense_val") == [
         root / "uvo",
         root / "uvo/VideoDenseSet/UVO_video_val_dense.json",
@@ -148,7 +148,7 @@ def test_needs_are_what_a_loader_opens(root):
         (root / dataset.tree).mkdir(parents=True, exist_ok=True)
         with pytest.raises(UserError) as caught:
             load_named(name)
-        # A VOC tree without lists is told by the folder of the lists.
+        # For a VOC tree without lists, the message names the folder of the lists.
         quoted = str(caught.value).split("'")
         needed = needed_paths(name)[1:]
         assert {str(path) for path in (*needed, needed[0].parent)} & set(quoted), name
@@ -156,7 +156,7 @@ def test_needs_are_what_a_loader_opens(root):
 
 @pytest.fixture
 def coco20k_tree(root, monkeypatch):
-    """Three images of train2014, of which the list has two."""
+    """Write a tree with three images of train2014, two of them in the list."""
     _write_coco(root / "coco", "annotations/instances_train2014.json", "train2014", ids=(3, 2, 1))
     content = (
         b"train2014/COCO_train2014_000000000003.jpg\ntrain2014/COCO_train2014_000000000001.jpg\n"
@@ -173,7 +173,7 @@ def test_coco20k(coco20k_tree):
     first = dataset.records[0]
     assert first["relative_name"] == "train2014/COCO_train2014_000000000001.jpg"
     assert first["file_name"] == str(coco20k_tree / "train2014/COCO_train2014_000000000001.jpg")
-    assert first["annotations"][0]["iscrowd"] == 1  # kept, the evaluator drops it
+    assert first["annotations"][0]["iscrowd"] == 1  # kept here; the evaluator drops it
     assert first["annotations"][0]["bbox"] == [0.4, 0.0, 1.6, 2.0]  # not rounded
     assert dataset.corloc_rounds_boxes
 

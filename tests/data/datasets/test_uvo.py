@@ -1,4 +1,4 @@
-"""UVO's dense videos, taken frame by frame."""
+"""UVO's dense videos, loaded frame by frame."""
 
 import json
 
@@ -11,7 +11,7 @@ from boxrefine_d2.errors import UserError
 
 
 def rle(rows, columns):
-    """A filled rectangle in a frame of 6 x 8 pixels."""
+    """Encode a filled rectangle in a frame of 6 x 8 (H x W) pixels."""
     mask = np.zeros((6, 8), np.uint8, order="F")
     mask[rows, columns] = 1
     encoded = mask_codec.encode(mask)
@@ -19,7 +19,10 @@ def rle(rows, columns):
 
 
 def small_document():
-    """Video 7 of two frames, video 3 of one; an object that leaves, one without boxes, a crowd."""
+    """Return a document with video 7 of two frames and video 3 of one frame.
+
+    One object leaves after the first frame, one has no boxes, and one is a crowd.
+    """
     masks = [rle(slice(1, 3), slice(2, 6)), rle(slice(0, 6), slice(0, 1))]
     return {
         "videos": [
@@ -52,7 +55,8 @@ def test_a_record_for_each_frame(tmp_path):
     assert dataset.records[1]["file_name"] == str(frames / "b/1.png")
     assert (dataset.records[2]["height"], dataset.records[2]["width"]) == (6, 8)
     boxes = [[a["bbox"] for a in r["annotations"]] for r in dataset.records]
-    # The second object has no boxes in the file: rows 1-2, columns 2-5, then column 0 alone.
+    # The second object has no boxes in the file. Its masks cover rows 1-2 and columns 2-5, then
+    # column 0 alone.
     assert boxes == [[[2, 1, 6, 3], [2, 1, 6, 3]], [[0, 0, 1, 6]], [[0, 0, 8, 6]]]
     assert [a["iscrowd"] for r in dataset.records for a in r["annotations"]] == [0, 0, 0, 1]
     assert [a["annotation_id"] for r in dataset.records for a in r["annotations"]] == [1, 2, 3, 4]
@@ -66,22 +70,25 @@ def test_a_record_for_each_frame(tmp_path):
     ("part", "changes", "message"),
     [
         ("annotations", {"video_id": 8}, "annotation 50 is of video 8, which does not exist"),
-        ("annotations", {"bboxes": [[2, 1, 4, 2]]}, "50: its video has 2 frames, bboxes must be as many"),
-        ("annotations", {"segmentations": 5}, "2 frames, segmentations must be"),
-        ("annotations", {"bboxes": None, "segmentations": [{"size": [6, 8], "counts": [47]}, None]}, "a segmentation without a box"),
+        ("annotations", {"bboxes": [[2, 1, 4, 2]]},
+         "50: its video has 2 frames; bboxes must have one entry for each"),
+        ("annotations", {"segmentations": 5}, "2 frames; segmentations must have"),
+        ("annotations",
+         {"bboxes": None, "segmentations": [{"size": [6, 8], "counts": [47]}, None]},
+         "a segmentation without a valid box"),
         ("annotations", {"category_id": 2}, "category_id 2, and no category"),
         ("videos", {"file_names": []}, "video 7 has no file_names"),
         ("videos", {"id": 3}, "two videos have the id 3"),
     ],
 )  # fmt: skip
-def test_labels_that_do_not_fit(tmp_path, part, changes, message):
+def test_labels_that_do_not_fit_their_video_are_refused(tmp_path, part, changes, message):
     document = small_document()
     document[part][0].update(changes)
     with pytest.raises(UserError, match=message):
         load_uvo_dense(*write_uvo(tmp_path, document))
 
 
-def test_files_of_another_kind(tmp_path):
+def test_other_files_are_refused(tmp_path):
     path, frames = write_uvo(tmp_path, {"images": [], "annotations": [], "categories": []})
     with pytest.raises(UserError, match="not a file of UVO's videos: videos, annotations"):
         load_uvo_dense(path, frames)

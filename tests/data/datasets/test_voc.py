@@ -1,4 +1,4 @@
-"""A VOC tree of three images, and what can be wrong with one."""
+"""VOC trees, valid and damaged."""
 
 import logging
 
@@ -20,7 +20,11 @@ def _object(name, box, flags=""):
 
 
 def write_voc(tree):
-    """000005: a hard dog and a plain cat; 000007: no object, no size in the XML; 000009: a boat given with decimals."""
+    """Write a tree of three images.
+
+    000005 has a difficult dog and a cat. 000007 has no object, and no size in the XML. 000009 has a
+    boat whose box has decimals.
+    """
     for folder in ("ImageSets/Main", "Annotations", "JPEGImages"):
         (tree / folder).mkdir(parents=True)
     (tree / "ImageSets/Main/trainval.txt").write_text("000005\n000007\n000009\n")
@@ -94,7 +98,7 @@ def test_root_may_be_above_the_tree(tmp_path):
     with pytest.raises(UserError, match="several trees.*VOC2007.*VOC2012"):
         load_voc(tmp_path, "trainval")
     (tmp_path / "VOCdevkit" / "VOC2012" / "ImageSets/Main/val.txt").unlink()
-    assert len(load_voc(tmp_path, "val")) == 1  # only one tree has it
+    assert len(load_voc(tmp_path, "val")) == 1  # only one tree has this split
 
 
 def test_another_suffix_is_found_by_the_name_in_the_xml(tmp_path):
@@ -135,7 +139,7 @@ def _break(tree, part, text):
         ("ImageSets/Main/val.txt", "000006\n", "000006.xml' does not exist"),
     ],
 )
-def test_damaged_tree(tmp_path, part, text, message):
+def test_a_damaged_tree_gives_a_one_line_error(tmp_path, part, text, message):
     tree = write_voc(tmp_path)
     _break(tree, part, text)
     with pytest.raises(UserError, match=message) as caught:
@@ -164,4 +168,4 @@ def test_boxes_without_area_are_counted(tmp_path, caplog):
     )
     with caplog.at_level(logging.WARNING):
         assert len(load_voc(tree, "val")[0]["annotations"]) == 2
-    assert "1 boxes have no area" in caplog.text  # (1, 1, 1, 1) is one pixel
+    assert "1 boxes have no area" in caplog.text  # the box (1, 1, 1, 1) covers one pixel

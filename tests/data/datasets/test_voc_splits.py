@@ -1,4 +1,4 @@
-"""VOC trees of several splits, and with fewer classes."""
+"""VOC trees with several splits, or with fewer classes."""
 
 import pytest
 from PIL import Image
@@ -11,7 +11,7 @@ BOX = "<bndbox><xmin>1</xmin><ymin>2</ymin><xmax>10</xmax><ymax>8</ymax></bndbox
 
 
 def write_tree(tree, splits, class_name="dog"):
-    """Splits of single images; every image is 12 x 9 pixels and has one object, marked difficult."""
+    """Write splits of images with 12 x 9 pixels and one object each, marked difficult."""
     for folder in ("ImageSets/Main", "Annotations", "JPEGImages"):
         (tree / folder).mkdir(parents=True)
     for split, names in splits.items():
@@ -34,14 +34,14 @@ def test_splits_follow_each_other(tmp_path):
     assert dataset.category_ids == list(range(1, 21))
 
 
-def test_classes_are_counted_in_their_own_list(tmp_path):
+def test_categories_are_positions_in_the_list_of_class_names(tmp_path):
     dataset = load_voc_splits(write_tree(tmp_path, {"train": ["1"]}), ("train",), SIX_CLASS_NAMES)
     assert dataset.category_names == ["bicycle", "bird", "car", "cat", "dog", "person"]
     assert dataset.records[0]["annotations"][0]["category_id"] == 4
     assert dataset.category_ids == [1, 2, 3, 4, 5, 6]
 
 
-def test_mistakes(tmp_path):
+def test_errors_name_the_image_or_the_split(tmp_path):
     tree = write_tree(tmp_path / "comic", {"train": ["1", "2"], "test": ["2"]}, "sofa")
     with pytest.raises(
         UserError, match="comic': '2' is in more than one of the splits train, test"

@@ -1,4 +1,4 @@
-"""XML by its true encoding, and without entities."""
+"""The XML reader: encodings, and refusal of entities."""
 
 import resource
 
@@ -19,7 +19,7 @@ def name_in(path, content):
     ("declared", "written", "text"),
     [
         ("gb2312", "gb2312", "\u6c7d\u8f66"),
-        ("gb2312", "gb18030", "\u9555"),  # beyond GB2312, as tools write it under that name
+        ("gb2312", "gb18030", "\u9555"),  # not in GB2312, but tools write it under that name
         ("gbk", "gbk", "\u6c7d\u8f66"),
         ("shift_jis", "shift_jis", "\u8eca"),
         ("Shift_JIS", "cp932", "\u2460"),
@@ -30,7 +30,7 @@ def name_in(path, content):
         ("utf-16", "utf-16-le", "\u8eca"),
         ("utf-8", "utf-8-sig", "\u8eca"),
         ("gb2312", "utf-8-sig", "\u8eca"),
-        # declared one way, written another, and certain all the same
+        # The declared encoding is wrong, but the bytes determine the true one.
         ("utf-16", "utf-8", "\u6c7d\u8f66 \u00e9"),
         ("utf8mb4", "utf-8", "\u8eca"),
         ("iso-8859-1", "utf-8", "caf\u00e9"),
@@ -39,12 +39,12 @@ def name_in(path, content):
         ("undefined", "utf-8", "a"),
     ],
 )
-def test_text_is_read_as_it_was_written(tmp_path, declared, written, text):
+def test_text_is_read_in_its_true_encoding(tmp_path, declared, written, text):
     whole = f'<?xml version="1.0" encoding="{declared}"?>' + BODY.format(text)
     assert name_in(tmp_path / "a.xml", whole.encode(written)) == text
 
 
-def test_without_a_declaration_it_is_utf8_or_utf16_with_its_mark(tmp_path):
+def test_without_a_declaration_text_is_utf8_or_utf16_with_its_mark(tmp_path):
     assert name_in(tmp_path / "a.xml", BODY.format("\u8eca").encode()) == "\u8eca"
     assert name_in(tmp_path / "a.xml", BODY.format("\u8eca").encode("utf-16")) == "\u8eca"
 
@@ -66,7 +66,7 @@ def test_without_a_declaration_it_is_utf8_or_utf16_with_its_mark(tmp_path):
         (b"", "no element found"),
     ],
 )  # fmt: skip
-def test_what_is_not_certain_is_refused_with_the_files_name(tmp_path, content, message):
+def test_an_uncertain_encoding_is_refused_with_the_name_of_the_file(tmp_path, content, message):
     with pytest.raises(UserError, match=message) as caught:
         name_in(tmp_path / "a.xml", content)
     assert "a.xml" in str(caught.value) and "\n" not in str(caught.value)
@@ -86,7 +86,7 @@ def test_entities_are_refused_before_they_grow(tmp_path):
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # KiB
 
 
-def test_a_document_type_that_names_a_file_reads_nothing(tmp_path):
+def test_a_file_named_by_the_document_type_is_not_read(tmp_path):
     assert (
         name_in(
             tmp_path / "a.xml",

@@ -1,4 +1,4 @@
-"""Inputs of image detectors: by hand, and against Detectron2's own mapper."""
+"""Inputs of image detectors, checked by hand and against Detectron2's own mapper."""
 
 import copy
 
@@ -19,7 +19,7 @@ from boxrefine_d2.data.mappers.draws import numpy_draws
 from boxrefine_d2.errors import UserError
 
 HEIGHT, WIDTH = 20, 40
-BOX = (4, 2, 14, 10)  # of the object, bright on dark
+BOX = (4, 2, 14, 10)  # XYXY of the object, which is bright on a dark ground
 
 
 def rectangle(height=HEIGHT, width=WIDTH) -> np.ndarray:
@@ -29,20 +29,20 @@ def rectangle(height=HEIGHT, width=WIDTH) -> np.ndarray:
 
 
 def rle(mask) -> dict:
-    found = mask_codec.encode(np.asfortranarray(mask))
-    return found | {"counts": found["counts"].decode()}
+    encoded = mask_codec.encode(np.asfortranarray(mask))
+    return encoded | {"counts": encoded["counts"].decode()}
 
 
 def annotation(box=BOX, **more):
-    found = {"bbox": list(map(float, box)), "bbox_mode": BoxMode.XYXY_ABS, "category_id": 0}
-    return found | {"iscrowd": 0, "segmentation": rle(rectangle())} | more
+    base = {"bbox": list(map(float, box)), "bbox_mode": BoxMode.XYXY_ABS, "category_id": 0}
+    return base | {"iscrowd": 0, "segmentation": rle(rectangle())} | more
 
 
 @pytest.fixture
 def record(tmp_path):
     Image.fromarray(np.stack([rectangle() * 255] * 3, axis=2)).save(tmp_path / "a.png")
-    found = {"file_name": str(tmp_path / "a.png"), "image_id": "a", "annotations": [annotation()]}
-    return found | {"height": HEIGHT, "width": WIDTH}
+    base = {"file_name": str(tmp_path / "a.png"), "image_id": "a", "annotations": [annotation()]}
+    return base | {"height": HEIGHT, "width": WIDTH}
 
 
 def mapper(**changes) -> DetectorMapper:
@@ -50,8 +50,11 @@ def mapper(**changes) -> DetectorMapper:
     return DetectorMapper(**settings | {"masks": True, "seed": 0} | changes)
 
 
-def test_flip_and_resize_move_picture_boxes_and_masks_together(record):
-    """Twice the size: (4, 2, 14, 10) is (8, 4, 28, 20), and mirrored in 80 pixels (52, 4, 72, 20)."""
+def test_flip_and_resize_move_image_boxes_and_masks_together(record):
+    """The size doubles: (4, 2, 14, 10) becomes (8, 4, 28, 20).
+
+    Mirrored in 80 pixels, that is (52, 4, 72, 20).
+    """
     seen = set()
     for position in range(12):
         sample = mapper()(record, position)
@@ -62,14 +65,14 @@ def test_flip_and_resize_move_picture_boxes_and_masks_together(record):
         expected = torch.zeros(40, 80, dtype=torch.bool)
         expected[int(y1) : int(y2), int(x1) : int(x2)] = True
         assert instances.gt_masks.tensor[0].equal(expected)
-        # the middle of a pixel's edge: what is above half is the object
+        # Interpolation blurs the border of the object; pixels above one half belong to it.
         assert ((image[0] > 127) == expected).all()
         seen.add((x1, y1, x2, y2))
     assert seen == {(8, 4, 28, 20), (52, 4, 72, 20)}
 
 
 def test_an_image_one_pixel_wide_is_mirrored_with_its_mask(tmp_path, record):
-    """Such a mask runs backwards and counts as contiguous all the same."""
+    """A mirrored mask has negative strides, but NumPy still reports such a mask as contiguous."""
     Image.new("RGB", (1, 20)).save(tmp_path / "thin.png")
     thin = annotation((0, 2, 1, 10), segmentation=rle(np.ones((20, 1), np.uint8)))
     record |= {"file_name": str(tmp_path / "thin.png"), "width": 1, "annotations": [thin]}
@@ -108,7 +111,7 @@ def test_the_callers_numpy_state_is_untouched(record):
     assert_close(np.random.random(3), expected, rtol=0, atol=0)  # noqa: NPY002
 
 
-def test_the_record_and_the_cached_picture_stay_as_they_were(record):
+def test_the_record_and_the_cached_image_stay_unchanged(record):
     before = copy.deepcopy(record)
     keeps = mapper(short_edges=(HEIGHT,), cache_bytes=1e6)
     samples = [keeps(record, position) for position in range(12)]
@@ -180,26 +183,26 @@ def test_lengths_are_a_choice_or_a_range(record):
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"sampling": "any"}, "SAMPLING 'any' is unknown; known: choice, range"),
         ({"sampling": "range"}, r"INPUT.MIN_SIZE_TRAIN \(40,\): .* needs two lengths"),
     ],
 )
-def test_a_wrong_sampling_is_named(changes, said):
-    with pytest.raises(UserError, match=said):
+def test_the_error_for_a_wrong_sampling_names_it(changes, message):
+    with pytest.raises(UserError, match=message):
         mapper(**changes)
 
 
-def test_a_picture_of_another_size_than_its_labels_is_not_learnt_from(record):
+def test_an_image_of_another_size_than_its_labels_is_refused(record):
     Image.new("RGB", (HEIGHT, WIDTH)).save(record["file_name"])
-    said = "it is 20 x 40 pixels, and its labels are of 40 x 20"
-    with pytest.raises(ImageReadError, match=said) as caught:
+    reason = "it is 20 x 40 pixels, and its labels are of 40 x 20"
+    with pytest.raises(ImageReadError, match=reason) as caught:
         mapper()(record, 0)
-    assert caught.value.path == record["file_name"] and caught.value.reason == said
+    assert caught.value.path == record["file_name"] and caught.value.reason == reason
 
 
-def test_a_picture_whose_size_was_not_known_is_read(record):
+def test_an_image_of_unknown_size_is_read(record):
     known = mapper()(record, 0)
     assert same(mapper()(record | {"height": None, "width": None}, 0), known)
 
@@ -213,20 +216,20 @@ def detectron2_cfg(short=(40,), limit=1000):
 
 
 @pytest.mark.parametrize("seed", [0, 5])
-def test_a_training_input_is_that_of_detectron2(record, seed):
+def test_a_training_input_equals_that_of_detectron2(record, seed):
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
     Image.fromarray(noise).save(record["file_name"])
     record["annotations"].append(annotation((20.3, 5.1, 31.7, 15.2), category_id=4))
-    theirs = DatasetMapper(detectron2_cfg((33, 47, 50), 90), is_train=True)
+    reference = DatasetMapper(detectron2_cfg((33, 47, 50), 90), is_train=True)
     ours = mapper(short_edges=(33, 47, 50), max_side=90, seed=seed)
     for position in range(6):
         with numpy_draws(np.random.SeedSequence([seed, position])):
-            expected = theirs(record)
-        found = ours(record, position)
-        assert found["image"].equal(expected["image"])
+            expected = reference(record)
+        sample = ours(record, position)
+        assert sample["image"].equal(expected["image"])
         for name, values in expected["instances"].get_fields().items():
-            field = found["instances"].get(name)
+            field = sample["instances"].get(name)
             assert_close(getattr(field, "tensor", field), getattr(values, "tensor", values))
 
 
@@ -234,27 +237,27 @@ def test_a_training_input_is_that_of_detectron2(record, seed):
     "size", [(20, 40), (40, 20), (33, 33), (37, 91), (500, 375), (8, 300), (801, 1201)]
 )
 @pytest.mark.parametrize("limits", [(40, 1000), (40, 60), (800, 1333)])
-def test_test_sizes_are_those_of_detectron2(size, limits):
+def test_test_sizes_equal_those_of_detectron2(size, limits):
     short, longest = limits
-    mine = ShortEdgeMapper(short, longest).input_size(*size)
+    ours = ShortEdgeMapper(short, longest).input_size(*size)
     [augmentation] = DatasetMapper(
         detectron2_cfg((short,), longest), is_train=False
     ).augmentations.augs
     transform = augmentation.get_transform(np.zeros((*size, 3), np.uint8))
-    assert mine == (transform.new_h, transform.new_w)
+    assert ours == (transform.new_h, transform.new_w)
 
 
-def test_a_test_input_is_that_of_detectron2(tmp_path):
+def test_a_test_input_equals_that_of_detectron2(tmp_path):
     rng = np.random.default_rng(1)
     path = tmp_path / "b.png"
     Image.fromarray(rng.integers(0, 256, (37, 51, 3), dtype=np.uint8)).save(path)
     record = {"file_name": str(path), "image_id": 5, "height": 37, "width": 51}
     for short, longest in ((64, 1000), (24, 1000), (64, 70)):
         expected = DatasetMapper(detectron2_cfg((short,), longest), is_train=False)(record)
-        found = ShortEdgeMapper(short, longest)(record)
-        assert found["image"].equal(expected["image"])
-        assert [found[key] for key in ("height", "width", "image_id")] == [37, 51, 5]
+        sample = ShortEdgeMapper(short, longest)(record)
+        assert sample["image"].equal(expected["image"])
+        assert [sample[key] for key in ("height", "width", "image_id")] == [37, 51, 5]
 
 
-def test_a_short_edge_of_nothing_leaves_the_image():
+def test_a_short_edge_of_zero_keeps_the_size():
     assert ShortEdgeMapper(0, 10).input_size(37, 51) == (37, 51)

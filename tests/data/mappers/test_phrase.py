@@ -1,4 +1,4 @@
-"""Phrases of images, drawn by seed and position alone."""
+"""Phrases of images, drawn from seed and position alone."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,8 @@ def mapper(**changes):
     squares = SquareMapper(
         size=32, crop_area=(), crop_aspect=(0.75, 1.33), flip=True, seed=changes.get("seed", 0)
     )
-    return PhraseMapper(**{"squares": squares, "prompt": "image of ", "word_drop": 0.0, "seed": 0} | changes)  # fmt: skip
+    settings = {"squares": squares, "prompt": "image of ", "word_drop": 0.0, "seed": 0}
+    return PhraseMapper(**settings | changes)
 
 
 def test_captions_come_before_phrases_and_each_counts_once():
@@ -31,7 +32,7 @@ def test_captions_come_before_phrases_and_each_counts_once():
     assert phrases_of({}) == []
 
 
-def test_the_position_says_which_phrase():
+def test_the_position_determines_the_phrase():
     record = next(r for r in load_spec("scenes:train").records if len(phrases_of(r)) > 2)
     draws = [mapper()(record, position) for position in range(40)]
     again = [mapper()(record, position) for position in range(40)]
@@ -52,7 +53,7 @@ def test_words_are_left_out_and_all_of_them_may_be():
     assert mapper(word_drop=0.5)(record, 0)["drawn"] == "one two three four"
 
 
-def test_images_of_which_nothing_is_said_are_refused_before_training():
+def test_images_without_captions_and_phrases_are_refused_before_training():
     records = load_spec("scenes:train+first=2").records
     check_phrases(records, ["scenes:train+first=2"])
     bare = [records[0], {**records[1], "annotations": []}]
@@ -83,11 +84,11 @@ def test_decoys_are_phrases_of_other_images():
     assert decoys == draw_decoys(records, seed=0) != draw_decoys(records, seed=1)
     every = {phrase for record in records for phrase in phrases_of(record)}
     for record in records:
-        of = decoys[record["image_id"]]
-        assert len(of) == len(queries_of(record))
-        assert set(of) <= every - set(phrases_of(record))
+        drawn = decoys[record["image_id"]]
+        assert len(drawn) == len(queries_of(record))
+        assert set(drawn) <= every - set(phrases_of(record))
     sample = QueryMapper(48, "image of ", decoys)(records[0])
     assert sample["decoys"] == ["image of " + text for text in decoys[records[0]["image_id"]]]
-    # with one image alone there is nothing else to say
+    # A data set of one image has no other phrases.
     alone = draw_decoys(records[:1], seed=0)
     assert alone[records[0]["image_id"]] == [p[0] for _, p in queries_of(records[0])]

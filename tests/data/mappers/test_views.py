@@ -25,7 +25,7 @@ def tensors(sample):
     return [*sample["global_crops"], *sample["local_crops"], sample["view"], sample["paste_masks"]]
 
 
-def test_a_sample_holds_what_was_asked_for(record):
+def test_a_sample_holds_the_requested_views(record):
     sample = ViewsMapper(crops=CROPS, paste=PASTE, seed=0)(record, 0)
     shapes = [tuple(t.shape) for t in tensors(sample)]
     assert shapes == [(3, 32, 32)] * 2 + [(3, 16, 16)] * 3 + [(3, 48, 48), (MAX_REGIONS, 48, 48)]
@@ -50,7 +50,7 @@ def test_seed_and_position_alone_decide(record):
         assert not any(a.equal(b) for a, b in zip(first, tensors(other), strict=True))
 
 
-def test_regions_are_of_the_sizes_asked_for_and_partly_soft():
+def test_regions_have_the_requested_sizes_and_some_soft_borders():
     small, large, second, soft = [], [], 0, 0
     for seed in range(60):
         rng = np.random.default_rng(seed)
@@ -65,12 +65,12 @@ def test_regions_are_of_the_sizes_asked_for_and_partly_soft():
     assert 30 <= soft <= 54  # 70 %
 
 
-def test_the_cache_keeps_pictures_up_to_its_limit(tmp_path):
+def test_the_cache_keeps_images_up_to_its_limit(tmp_path):
     paths = [tmp_path / f"{index}.png" for index in range(2)]
     for index, path in enumerate(paths):
         Image.new("RGB", (10, 10), (index, 0, 0)).save(path)
     reader = CachedReader(400)
     first = [reader(path) for path in paths]
     assert all(np.array_equal(a, read_image(p)) for a, p in zip(first, paths, strict=True))
-    assert reader(paths[0]) is first[0]  # 300 of 400 bytes
+    assert reader(paths[0]) is first[0]  # one image takes 300 of the 400 bytes
     assert reader(paths[1]) is not first[1]
