@@ -20,17 +20,17 @@ MAX_TEXT_BYTES = 2 * 2**30  # of a file that is read into memory as a whole
 _HEAD_BYTES = 512
 
 
-def check_regular_file(path: FilePath, what: str, max_bytes: int | None = None) -> int:
+def check_regular_file(path: FilePath, kind: str, max_bytes: int | None = None) -> int:
     """Return the size of a regular file in bytes, without reading it.
 
     Args:
         path: the file.
-        what: kind of the file, for messages ("COCO file").
+        kind: name of the kind of file, for messages ("COCO file").
         max_bytes: largest size accepted; None accepts any.
     Raises: UserError for a path that does not exist, is a folder, a pipe, a socket or a device, or
         holds more bytes.
     """
-    shown = f"{what} {os.fspath(path)!r}"
+    shown = f"{kind} {os.fspath(path)!r}"
     try:
         status = os.stat(path)
     except FileNotFoundError as error:
@@ -54,30 +54,30 @@ def _shown_size(size: int) -> str:
     return f"{size / 2**30:.1f} GiB" if size >= 2**29 else f"{size / 2**20:.1f} MiB"
 
 
-def read_text(path: FilePath, what: str, max_bytes: int = MAX_TEXT_BYTES) -> str:
+def read_text(path: FilePath, kind: str, max_bytes: int = MAX_TEXT_BYTES) -> str:
     """Return the text of a UTF-8 file without its byte order mark, with line ends as "\\n".
 
     Raises: UserError for a file that `check_regular_file` refuses, that cannot be read, or that is
         no UTF-8 text.
     """
-    check_regular_file(path, what, max_bytes)
+    check_regular_file(path, kind, max_bytes)
     try:
         return Path(path).read_text(encoding=text_encoding(path))
     except OSError as error:
-        raise UserError(f"cannot read {what} {os.fspath(path)!r}: {error.strerror}") from error
+        raise UserError(f"cannot read {kind} {os.fspath(path)!r}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise UserError(
-            f"{what} {os.fspath(path)!r} is no UTF-8 text (byte {error.start}); save it as UTF-8"
+            f"{kind} {os.fspath(path)!r} is no UTF-8 text (byte {error.start}); save it as UTF-8"
         ) from error
 
 
-def read_lines(path: FilePath, what: str) -> list[str]:
+def read_lines(path: FilePath, kind: str) -> list[str]:
     """Return the lines of a text file that are not empty, without blanks at their ends.
 
     Raises: UserError, as `read_text`.
     """
     # str.splitlines would also split at characters that a file name may hold
-    return [line.strip() for line in read_text(path, what).split("\n") if line.strip()]
+    return [line.strip() for line in read_text(path, kind).split("\n") if line.strip()]
 
 
 def text_encoding(path: FilePath) -> str:
@@ -87,13 +87,13 @@ def text_encoding(path: FilePath) -> str:
     return "utf-16" if head in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
 
 
-def read_json(path: FilePath, what: str) -> Any:
+def read_json(path: FilePath, kind: str) -> Any:
     """Return the content of a JSON file.
 
     Raises: UserError for a file that `read_text` refuses, for text that is no JSON (with its real
         kind if that is known), for numbers of too many digits, and for parts nested too deep.
     """
-    text, shown = read_text(path, what), f"{what} {os.fspath(path)!r}"
+    text, shown = read_text(path, kind), f"{kind} {os.fspath(path)!r}"
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:

@@ -40,10 +40,7 @@ class ByteSource(Protocol):
 
 
 class PickleMachine:
-    """Reader of one pickle after another from a source; `load` returns the value of the next.
-
-    Args: source: bytes, which are read strictly forward.
-    """
+    """Reader of one pickle after another from a source, which is read strictly forward."""
 
     makers: Mapping[tuple[str, str], Any] = {}
 

@@ -34,13 +34,13 @@ _TUPLE = "tag:yaml.org,2002:python/tuple"
 _SHOWN = 100  # longest quotation in a message, in characters
 
 
-def read_yaml(path: str | os.PathLike[str], what: str) -> Any:
+def read_yaml(path: str | os.PathLike[str], kind: str) -> Any:
     """Return the content of a YAML file: mappings, lists, texts, numbers.
 
     Raises: UserError for a file that `read_text` refuses, for text that is no YAML, and for a tag
         that YAML itself does not define.
     """
-    text, shown = read_text(path, what, MAX_YAML_BYTES), f"{what} {os.fspath(path)!r}"
+    text, shown = read_text(path, kind, MAX_YAML_BYTES), f"{kind} {os.fspath(path)!r}"
     instead = text_stand_in(text[:_SHOWN].encode(errors="replace"))
     if instead:
         raise UserError(f"{shown} is {instead}")
