@@ -1,6 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP: a command and its workers end at once, and the command prints one
-line.
-"""
+"""Ctrl-C, SIGTERM and SIGHUP: a command and its workers end at once, with one printed line."""
 
 import multiprocessing
 import os

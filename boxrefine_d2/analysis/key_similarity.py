@@ -161,7 +161,10 @@ def compare(
             "keys of two classes are compared"
         )
     if not all_same:
-        raise UserError(f"each of the {len(classes)} keys is of another class, so no pair is alike")
+        raise UserError(
+            f"each of the {len(classes)} keys has a class of its own; "
+            "pairs of one class are compared"
+        )
     counts = counts | {
         "keys": len(classes),
         "classes": len(labels),

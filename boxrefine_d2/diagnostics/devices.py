@@ -45,9 +45,9 @@ def cuda_findings(fix: str) -> list[Finding]:
             value = "no NVIDIA driver found: everything runs on the CPU, as --device cpu"
             return [Finding("devices", "CUDA", MISSING, value)]
         if built_for is None:
-            value = f"torch {torch.__version__} is built without it; driver {driver} is there"
+            value = f"torch {torch.__version__} is built without CUDA; driver {driver} is installed"
             return [Finding("devices", "CUDA", BROKEN, value, fix)]
-        value = f"torch is built for CUDA {built_for}, which driver {driver} does not offer"
+        value = f"torch is built for CUDA {built_for}, which driver {driver} does not support"
         return [Finding("devices", "CUDA", BROKEN, value, "install a newer NVIDIA driver")]
     return [
         _gpu_finding(index, driver, built_for, fix) for index in range(torch.cuda.device_count())

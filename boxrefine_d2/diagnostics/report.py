@@ -38,7 +38,7 @@ def verdict(findings: Sequence[Finding]) -> str:
     if broken:
         parts.append(f"broken: {', '.join(broken)}")
     if lacking:
-        parts.append(f"optional, not there: {', '.join(lacking)}")
+        parts.append(f"optional, missing: {', '.join(lacking)}")
     return "; ".join(parts)
 
 
@@ -60,16 +60,16 @@ def to_text(findings: Sequence[Finding]) -> str:
         if of_section:
             lines += [_headed(section, title), *map(_row, of_section), ""]
         else:
-            lines += [f"{title}: not looked at before the required packages work", ""]
+            lines += [f"{title}: not checked until the required packages work", ""]
     lines += _remedies(findings)
     return "\n".join([*lines, verdict(findings)])
 
 
 def _headed(section: str, title: str) -> str:
     if section == "weights":
-        return f"{title}, looked for in {cache_folder()}"
+        return f"{title}, searched in {cache_folder()}"
     if section == "data":
-        return f"{title}, looked for in {data_folder()} (DETECTRON2_DATASETS)"
+        return f"{title}, searched in {data_folder()} (DETECTRON2_DATASETS)"
     return title
 
 

@@ -1,11 +1,11 @@
-"""Phrase grounding: pointing accuracy and box accuracy (protocol of the box-refinement paper,
-ICCV 2023).
+"""Phrase grounding: pointing accuracy and box accuracy.
 
-The unit is an annotation with a phrase. Pointing is right if the brightest pixel of the phrase's
-heatmap lies in any box of the annotation, borders included. The box is right if the union of the
-predicted boxes and the union of the annotation's boxes have IoU >= 0.5. An annotation without a
-prediction is a miss, and the number of these is returned. Boxes are XYXY, half-open, in pixels of
-the original image; a point (x, y) is the column and the row of a pixel.
+The protocol is that of the box-refinement paper (ICCV 2023). Its unit is an annotation with a
+phrase. Pointing is right if the brightest pixel of the phrase's heatmap lies in any box of the
+annotation, borders included. The box is right if the union of the predicted boxes and the union of
+the annotation's boxes have IoU >= 0.5. An annotation without a prediction is a miss, and the number
+of these is returned. Boxes are XYXY, half-open, in pixels of the original image; a point (x, y) is
+the column and the row of a pixel.
 """
 
 from collections import Counter

@@ -122,9 +122,7 @@ class GroundingEvaluator(DatasetEvaluator):
                 phrase for phrase in phrases if phrase.unit_id in predictions[self._record_of]
             ]
             if not phrases:
-                raise UserError(
-                    f"{self._name}: nothing was found in any image, so nothing is scored"
-                )
+                raise UserError(f"{self._name}: no phrase has a prediction; nothing can be scored")
         scored = {
             source: grounding_accuracy(phrases, of_source)
             for source, of_source in {**predictions, **self._controls()}.items()

@@ -59,7 +59,9 @@ def check_predictions(
     _check_categories(predictions, ground_truth)
     unscored = sum("score" not in entry for entry in predictions.entries)
     if unscored and len(set(table.image_ids)) < len(table):
-        warnings.append(f"{unscored} boxes have no score and count as 1; of equals the first wins")
+        warnings.append(
+            f"{unscored} boxes have no score and count as 1; the first among equals is taken"
+        )
     return warnings
 
 
@@ -221,7 +223,7 @@ def _of_exchanged_size(
         reason = (
             "and boxes fit both ways" if fits_file else "and boxes fit the ground truth's alone"
         )
-        return [f"{message}, {reason}: taken as a slip of the file"]
+        return [f"{message}, {reason}: the file is taken to be wrong"]
     if len(exchanged) >= WRONG_FRAME_SHARE * total:
         raise UserError(
             f"{path}: {message}, and boxes leave those images: one of the two is of the pixels as "

@@ -66,7 +66,7 @@ class _Reading:
         merged: Content = {}
         for base in _bases(bases, path):
             if os.path.realpath(base) in map(os.path.realpath, (*path_to_base, path)):
-                _refuse(path, f"its {BASE} {str(base)[:_SHOWN]!r} is based on it in turn")
+                _refuse(path, f"its {BASE} {str(base)[:_SHOWN]!r} is based on this file")
             if not os.path.lexists(base):
                 self.files.append(base)
                 _refuse(path, f"its {BASE} {str(base)[:_SHOWN]!r} does not exist")

@@ -92,7 +92,9 @@ class NameCheck:
                 "was it made before files were added or removed, or from another data set?"
             )
         warnings = [
-            self._counted(len(pairs), f"{finding}: ids decide", next(iter(pairs.values())))
+            self._counted(
+                len(pairs), f"{finding}; they are matched by id", next(iter(pairs.values()))
+            )
             for pairs, finding in (
                 (self._different, "have names that no image of the other has"),
                 (self._other_case, "have their suffix in another case"),
@@ -103,7 +105,7 @@ class NameCheck:
         if unclear:
             warnings.append(
                 f"{unclear} file names in {self._there} fit several images of {self._here} "
-                "by their end: ids decide"
+                "by their end; they are matched by id"
             )
         return warnings
 

@@ -85,7 +85,7 @@ class PickleMachine:
             else:
                 step = _STEPS.get(name)
                 if step is None:
-                    raise pickle.UnpicklingError(f"its instruction {name} is none of data")
+                    raise pickle.UnpicklingError(f"data does not need its instruction {name}")
                 step(self, argument)
         raise EOFError("it ends before its value")
 

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 Kind = TypeVar("Kind")
 
-MISFIT = "its instructions do not fit one another"
+MISFIT = "its instructions contradict each other"
 _MAX_KEY_PARTS = 16
 _PLAIN = (str, bytes, int, float, bool, type(None))
 
@@ -52,7 +52,7 @@ def checked_key(key: Any) -> Hashable:
     if isinstance(key, tuple | frozenset) and not (
         len(key) <= _MAX_KEY_PARTS and all(isinstance(part, _PLAIN) for part in key)
     ):
-        raise pickle.UnpicklingError("a key of it is nested")
+        raise pickle.UnpicklingError("one of its keys is nested")
     checked: Hashable = key
     return checked
 
@@ -70,7 +70,7 @@ def in_pairs(values: list[Any]) -> list[tuple[Any, Any]]:
     Raises: UnpicklingError if the last key has no value.
     """
     if len(values) % 2:
-        raise pickle.UnpicklingError("a key of it has no value")
+        raise pickle.UnpicklingError("one of its keys has no value")
     return list(zip(values[::2], values[1::2], strict=True))
 
 

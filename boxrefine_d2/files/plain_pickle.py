@@ -70,7 +70,7 @@ def _array(content: Any, dtype: Any, shape: Any, order: Any) -> np.ndarray:
     count = 1
     for side in shape:
         if type(side) is not int or side < 0:
-            raise pickle.UnpicklingError("it has an array of a side that is no number")
+            raise pickle.UnpicklingError("it has an array with a side that is no whole number")
         count *= side
     if count * dtype.dtype.itemsize != len(content):
         raise pickle.UnpicklingError(

@@ -87,7 +87,7 @@ def test_the_table_names_every_measure_count_and_failure():
 def test_pairs_of_one_kind_only_are_refused():
     with pytest.raises(UserError, match="all 2 keys are of one class, 'dog'"):
         compared([[1.0], [2.0]], [1, 1])
-    with pytest.raises(UserError, match="each of the 3 keys is of another class"):
+    with pytest.raises(UserError, match="each of the 3 keys has a class of its own"):
         compared([[1.0], [2.0], [3.0]], [0, 1, 2])
 
 

@@ -54,7 +54,7 @@ def test_it_starts_without_torch_or_detectron2_and_names_the_fix(tmp_path, hidde
     fix = "build_detectron2" if hidden == "detectron2" else "-m pip install"
     assert "hidden by a test" in line or "missing" in line
     assert fix in line.partition("fix: ")[2]
-    assert "Weights: not looked at" in done.stdout
+    assert "Weights: not checked" in done.stdout
     content = json.loads((tmp_path / "out.json").read_text())
     assert not content["ready"]
 

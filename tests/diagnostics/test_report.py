@@ -36,7 +36,7 @@ def test_remedies_name_the_part_and_the_command():
     assert after.startswith("  lightly: not installed; for training\n    pip install lightly\n")
     assert "\n  https://host/dino.pth\n" in after
     assert "datasets/README.md" in after
-    assert text.splitlines()[-1] == ("ready: all required parts work; optional, not there: lightly")
+    assert text.splitlines()[-1] == ("ready: all required parts work; optional, missing: lightly")
 
 
 def test_no_remedies_are_printed_if_everything_works():
@@ -44,7 +44,7 @@ def test_no_remedies_are_printed_if_everything_works():
 
 
 def test_sections_that_were_not_checked_are_named():
-    assert "Weights: not looked at before the required packages work" in to_text([BAD])
+    assert "Weights: not checked until the required packages work" in to_text([BAD])
 
 
 @pytest.mark.parametrize("broken", [False, True])

@@ -71,7 +71,7 @@ def test_phrases_outside_their_image_are_counted_and_reported(build, monkeypatch
 def test_evaluation_without_any_prediction_is_refused(build):
     evaluator = build("skip")
     evaluator.process(*right_answers(0))
-    with pytest.raises(UserError, match="nothing was found in any image"):
+    with pytest.raises(UserError, match="no phrase has a prediction"):
         evaluator.evaluate()
     with pytest.raises(UserError, match="LOOKING.MISSING 'drop' is unknown; known: miss, skip"):
         build("drop")

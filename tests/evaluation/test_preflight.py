@@ -210,7 +210,7 @@ def test_odd_parts_are_counted_and_do_not_stop(score):
     assert warnings == [
         "1 boxes lie far outside their image",
         "1 boxes have no area",
-        "2 boxes have no score and count as 1; of equals the first wins",
+        "2 boxes have no score and count as 1; the first among equals is taken",
     ]
 
 

@@ -89,7 +89,7 @@ def test_a_byte_order_mark_and_tuples_of_yaml_dump_are_read(tmp_path):
 @pytest.mark.parametrize("bases", ["a.yaml", "./b.yaml", "[c.yaml, b.yaml]"])
 def test_a_base_that_leads_back_is_refused_in_one_line(write, bases):
     path = write(a=f"_BASE_: {bases}", b="_BASE_: a.yaml", c="X: 1")
-    with pytest.raises(UserError, match=r"its _BASE_ '.*' is based on it in turn"):
+    with pytest.raises(UserError, match=r"its _BASE_ '.*' is based on this file"):
         read_config(path)
 
 
