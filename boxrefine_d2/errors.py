@@ -1,4 +1,4 @@
-"""What a user got wrong, said in one line, and the exit code that goes with it."""
+"""Errors of the user as one line each, and the exit codes of commands."""
 
 import argparse
 import errno
@@ -18,32 +18,36 @@ from typing import Any, NoReturn
 
 from boxrefine_d2.interrupts import NOTHING_HALF, Interrupted, interruptible, say
 
-_SECONDS_OF_A_POOL = 5.0  # to notice that its processes are gone
+_SECONDS_OF_A_POOL = 5.0  # time for a pool to notice that its processes are gone
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 
 
 class UserError(ValueError):
-    """Something the user gave is wrong. The message is one line: the value, why, and the remedy."""
+    """Error for a wrong value from the user; one line with the value, the reason and the remedy."""
 
     def __init__(self, message: str):
         super().__init__(" ".join(message.split()))
 
 
-def check_choice(what: str, value: object, known: Iterable[object]) -> None:
-    """Refuse a value that is not among the known ones. Args: what: the key, flag or kind of thing that has the value.
+def check_choice(subject: str, value: object, known: Iterable[object]) -> None:
+    """Refuse a value that is not among the known ones.
 
+    Args:
+        subject: key, flag or kind of thing that has the value.
+        value: the value.
+        known: the values that are accepted.
     Raises: UserError, naming the value and the known ones.
     """
     names = list(known)
     if value not in names:
         shown = ", ".join(map(str, names))
-        raise UserError(f"{what} {str(value)[:200]!r} is unknown; known: {shown}")
+        raise UserError(f"{subject} {str(value)[:200]!r} is unknown; known: {shown}")
 
 
 class CommandParser(argparse.ArgumentParser):
-    """argparse, whose complaints become a `UserError`.
+    """argparse parser that raises a `UserError` for wrong arguments.
 
-    Args: examples: command lines that the help shows at its end.
+    Args: examples: command lines shown at the end of the help text.
     """
 
     def __init__(self, *args: Any, examples: Sequence[str] = (), **kwargs: Any):
@@ -53,12 +57,15 @@ class CommandParser(argparse.ArgumentParser):
         super().__init__(*args, **kwargs)
 
     def error(self, message: str) -> NoReturn:
-        """Instead of a usage text and an exit."""
+        """Raise a `UserError` in place of printing the usage and exiting."""
         raise UserError(f"{message}; see --help")
 
 
 def key_values(flag: str, pairs: Sequence[str]) -> dict[str, str]:
-    """{"k_patches": "50"} from ["k_patches=50"]. Raises: UserError, naming the flag, for anything else."""
+    """Return {"k_patches": "50"} from ["k_patches=50"].
+
+    Raises: UserError, naming the flag, for a pair of another form.
+    """
     changes = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
@@ -68,33 +75,39 @@ def key_values(flag: str, pairs: Sequence[str]) -> dict[str, str]:
     return changes
 
 
-def require_grounding(what: str) -> None:
-    """Raises: UserError without the extra that CLIP needs. Args: what: that asks for it."""
+def require_grounding(feature: str) -> None:
+    """Refuse to go on without the extra that CLIP needs.
+
+    Args: feature: name of the feature that needs it.
+    Raises: UserError, with the install command.
+    """
     if importlib.util.find_spec("transformers") is None:
-        raise UserError(f"{what} needs transformers: pip install 'boxrefine_d2[grounding]'")
+        raise UserError(f"{feature} needs transformers: pip install 'boxrefine_d2[grounding]'")
 
 
 def run_command(main: Callable[[], int | None], kept: str = NOTHING_HALF) -> int:
-    """Run a command and turn what is no bug of ours into one line on stderr.
+    """Run a command; an error that is no bug becomes one line on stderr.
 
-    Args:    kept: what is left of a run that is cut short, and how to go on; said in the line.
-    Returns: 0 or what `main` returns; 2 for a user's mistake, a full disk or a killed worker; 128 + number for
-        SIGINT, SIGTERM and SIGHUP; 141, as the shell has it, where nobody reads the output any more (`| head`).
-        Any other exception is our bug and passes.
+    Args:
+        main: the command.
+        kept: remaining files of an interrupted run, and the way to continue it; part of the line.
+    Returns: 0 or the value of `main`; 2 for a user's mistake, a full disk or a killed worker; 128 +
+        number for SIGINT, SIGTERM and SIGHUP; 141, as in a shell, if nobody reads the output any
+        more (`| head`). Any other exception is a bug of this package and is not caught.
     """
     _open_closed_streams()
-    # names of files may hold bytes that are no text: shown as escapes, never an error of their own
+    # names of files may hold undecodable bytes; these are printed as escapes and raise no error
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    # a log that cannot be written is no traceback on the terminal for each of its lines
+    # without this, logging would print a traceback for each line that cannot be written
     raises, logging.raiseExceptions = logging.raiseExceptions, False
     try:
         with interruptible(kept):
             return _code_of(main, kept)
     except Interrupted as interrupted:
         _end_workers()
-        if os.environ.get("RANK", "0") == "0":  # of torchrun's processes one speaks
+        if os.environ.get("RANK", "0") == "0":  # one of torchrun's processes writes the line
             sys.stderr.flush()
             say(interrupted.line)
         return 128 + interrupted.number
@@ -106,7 +119,8 @@ def run_command(main: Callable[[], int | None], kept: str = NOTHING_HALF) -> int
 def expected_end(error: BaseException) -> str | None:
     """Return the line for an error that is no bug; None for a bug.
 
-    It is none if it is a `UserError`, a full disk, a folder that was removed meanwhile, or a killed worker.
+    A `UserError`, a full disk, a folder that was removed meanwhile, and a killed worker are no
+    bugs.
     """
     if isinstance(error, UserError):
         return str(error)
@@ -124,7 +138,7 @@ def expected_end(error: BaseException) -> str | None:
 
 
 def _close_bars() -> None:
-    """End progress bars that are still open, so that what is said next has a line of its own."""
+    """Close open progress bars; the next message then starts on its own line."""
     if "tqdm" in sys.modules:
         from tqdm import tqdm
 
@@ -144,7 +158,7 @@ def _code_of(main: Callable[[], int | None], kept: str) -> int:
     except BrokenPipeError:
         return 128 + signal.SIGPIPE
     except Exception as error:
-        if isinstance(error.__context__, Interrupted):  # a library made its own error of it
+        if isinstance(error.__context__, Interrupted):  # a library replaced it by its own error
             raise error.__context__ from None
         line = expected_end(error)
         if line is None:
@@ -158,10 +172,10 @@ def _code_of(main: Callable[[], int | None], kept: str) -> int:
 
 
 def _end_workers() -> None:
-    """Kill what multiprocessing started in this process, without a word of any library about it.
+    """Kill the processes that multiprocessing started here, without messages of any library.
 
-    The thread that manages a pool of processes is waited for: where it still closes its pipes while Python ends, Python
-    shows a traceback.
+    The function waits for the thread that manages a pool: if that thread still closes its pipes
+    while Python ends, Python prints a traceback.
     """
     if threading.current_thread() is not threading.main_thread():
         return
@@ -178,7 +192,7 @@ def _end_workers() -> None:
 
 
 def _open_closed_streams() -> None:
-    """Where a standard stream is closed (`2>&-`), give it to nobody, lest the next file take its place."""
+    """Open closed standard streams (`2>&-`) on /dev/null; a new file would get their number."""
     for handle, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(handle)
@@ -190,7 +204,10 @@ def _open_closed_streams() -> None:
 
 
 def _flush_or_give_up() -> None:
-    """What cannot be written to a stream any more goes nowhere; else Python complains of it at its end."""
+    """Flush all streams; a stream that cannot be written to is sent to /dev/null.
+
+    Otherwise Python would print an error at its end.
+    """
     loggers = [logging.root, *logging.root.manager.loggerDict.values()]
     handlers = [handler for logger in loggers for handler in getattr(logger, "handlers", ())]
     logs = [handler.stream for handler in handlers if isinstance(handler, logging.StreamHandler)]
@@ -200,5 +217,5 @@ def _flush_or_give_up() -> None:
         except AttributeError:  # a handler without a stream
             continue
         except (OSError, ValueError):
-            with suppress(OSError, ValueError):  # of a closed one nothing is left to be written
+            with suppress(OSError, ValueError):  # a closed stream has nothing left to write
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP: a command and its workers end at once, with one line from the command alone."""
+"""Ctrl-C, SIGTERM and SIGHUP: a command and its workers end at once, with one printed line."""
 
 import multiprocessing
 import os
@@ -13,19 +13,20 @@ from types import FrameType
 from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-SAME_PRESS_SECONDS = (
-    1.0  # a terminal, torchrun and a pipeline may each send one for the same Ctrl-C
-)
+# a terminal, torchrun and a pipeline may each send a signal for the same Ctrl-C
+SAME_PRESS_SECONDS = 1.0
 NOTHING_HALF = "no file was left half written"
 
-_kept: list[str] = []  # of the command at work in this process: what its line says
-_said: list[str] = []
+_kept: list[str] = []  # for each running command of this process: the remaining files, in words
+_written: list[str] = []  # the line of an interruption, once it is written
 
 
 class Interrupted(KeyboardInterrupt):
-    """Raised in the main thread by a signal that asks a command to end.
+    """Interruption of a command by a signal, raised in the main thread.
 
-    Attributes: number: of the signal.  line: what the command says.
+    Attributes:
+        number: number of the signal.
+        line: line that the command prints.
     """
 
     def __init__(self, number: int):
@@ -36,14 +37,16 @@ class Interrupted(KeyboardInterrupt):
 
 @contextmanager
 def interruptible(kept: str = NOTHING_HALF) -> Iterator[None]:
-    """Let the signals raise `Interrupted` in this block; a signal that is ignored (nohup) stays ignored.
+    """Let the signals raise `Interrupted` in this block; an ignored signal (nohup) stays ignored.
 
-    A second one, if the first is not heeded, ends the process on the spot. Args: kept: what the line says is kept.
+    A second signal ends the process at once, if the first has not ended it.
+
+    Args: kept: remaining files of an interrupted run, in words; part of the line.
     """
     before = _installed(_raise_once())
     hook, sys.unraisablehook = sys.unraisablehook, _end_if_swallowed
     _kept.append(kept)
-    _said.clear()
+    _written.clear()
     try:
         yield
     finally:
@@ -54,9 +57,9 @@ def interruptible(kept: str = NOTHING_HALF) -> Iterator[None]:
 
 
 def say(line: str) -> None:
-    """Write a line to stderr, once in the life of this process: Ctrl-C pressed twice is one interruption."""
-    if not _said:
-        _said.append(line)
+    """Write a line to stderr, once per process: pressing Ctrl-C twice is one interruption."""
+    if not _written:
+        _written.append(line)
         with suppress(OSError):
             start = "\n" if os.isatty(2) else ""  # after ^C, or a progress bar
             os.write(2, f"{start}{line}\n".encode(errors="backslashreplace"))
@@ -68,9 +71,12 @@ def _line_of(number: int) -> str:
 
 
 def end_quietly_while_loading(package: Path) -> None:
-    """Until its main function runs, a command of ours ends at a signal in a line; another program is left alone."""
+    """Make a signal end this process with one line until its main function runs.
+
+    This applies to commands of this package only; other programs are left alone.
+    """
     if multiprocessing.current_process().name != "MainProcess":
-        return  # a worker, which its parent ends
+        return  # a worker; its parent ends it
     program = Path(sys.argv[0] if getattr(sys, "argv", None) else "")
     ours = program.resolve().parent in (package.parent / "tools", package / "tools")
     if ours or program.name == "boxrefine":
@@ -79,7 +85,7 @@ def end_quietly_while_loading(package: Path) -> None:
 
 @contextmanager
 def sigint_blocked() -> Iterator[None]:
-    """Start processes in this block: they never see a SIGINT. Here it waits for the end of the block."""
+    """Block SIGINT; processes started in this block never see it, and here it waits for the end."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -88,9 +94,10 @@ def sigint_blocked() -> Iterator[None]:
 
 
 def _installed(handler: Any) -> dict[signal.Signals, Any]:
-    """Install a handler where Python's own or none is; return those that it replaces."""
+    """Install a handler for every signal that is not ignored; return the replaced handlers."""
     replaced: dict[signal.Signals, Any] = {}
-    if threading.current_thread() is threading.main_thread():  # others are never interrupted
+    # only the main thread is ever interrupted
+    if threading.current_thread() is threading.main_thread():
         for number in SIGNALS:
             if signal.getsignal(number) not in (None, signal.SIG_IGN):
                 replaced[number] = signal.signal(number, handler)
@@ -117,17 +124,17 @@ def _end_at_once(number: int, frame: FrameType | None) -> None:
 
 
 def _end_if_swallowed(unraisable: Any) -> None:
-    """An interruption inside a destructor or callback is lost to Python, not to us."""
+    """End the process at an interruption inside a destructor or callback, which Python drops."""
     if isinstance(unraisable.exc_value, Interrupted):
         _end_at_once(unraisable.exc_value.number, None)
     sys.__unraisablehook__(unraisable)
 
 
 def _leave_it_to_the_parent() -> None:
-    """In a forked worker of a command: Ctrl-C is its parent's, which ends it; SIGTERM ends it without a word.
+    """Leave interruptions of a forked worker to its parent.
 
-    Where the parent was killed, or lets go of a connection since it is interrupted, nobody wants to know what the worker
-    was doing.
+    The parent ends the worker at Ctrl-C, and SIGTERM ends it without a message. The worker reports
+    no error after its parent was killed, and no lost connection to an interrupted parent.
     """
     if not _kept:
         return

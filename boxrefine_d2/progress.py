@@ -1,6 +1,6 @@
-"""Progress bars of all long work: amount, rate and time left, on stderr.
+"""Progress bars of all long work: amount, rate and remaining time, on stderr.
 
-A terminal shows one line. Elsewhere, as in a log, a line is written now and then.
+A terminal shows one line that is updated. A log gets a new line from time to time.
 """
 
 import sys
@@ -19,7 +19,7 @@ _LINE_WITHOUT_TOTAL = "{n_fmt}{unit} [{elapsed}, {rate_fmt}{postfix}]"
 
 
 def progress_bar(
-    what: str = "",
+    work: str = "",
     *,
     total: int | None = None,
     unit: str = "img",
@@ -28,28 +28,28 @@ def progress_bar(
     shown: bool = True,
     seconds: float = SECONDS_BETWEEN_LINES,
 ) -> Bar:
-    """Return a bar that its caller moves with `update` and closes, best by `with`.
+    """Return a bar; its caller moves it with `update` and closes it, preferably by `with`.
 
     Args:
-        what: the work, a word or two.
-        total: the amount of work; None if it is not known.
-        unit: of the amount.
-        done: the part of `total` that was done before; the rate does not count it.
-        delay: seconds of silence before the bar appears.
+        work: name of the work, a word or two.
+        total: amount of work; None if it is not known.
+        unit: unit of the amount.
+        done: part of `total` that was done before; the rate does not count it.
+        delay: seconds before the bar appears.
         shown: False for a process that stays silent, such as all but the first of several.
-        seconds: between two lines where stderr is no terminal.
+        seconds: seconds between two lines if stderr is no terminal.
     """
     line = _LINE if total is not None else _LINE_WITHOUT_TOTAL
     plain: dict[str, Any] = {
         "file": _Lines(sys.stderr),
         "mininterval": seconds,
         "miniters": 1,
-        "bar_format": f"{{desc}}: {line}" if what else line,
+        "bar_format": f"{{desc}}: {line}" if work else line,
         "leave": False,
         "position": 0,  # no escapes that move to another line
     }
     return tqdm(
-        desc=what or None,
+        desc=work or None,
         total=total,
         initial=done,
         unit=unit if total is not None else f" {unit}",  # "1.3s/img", "7 files"
@@ -61,23 +61,26 @@ def progress_bar(
 
 def with_progress(
     items: Iterable[T],
-    what: str,
+    work: str,
     total: int | None = None,
     *,
     unit: str = "img",
     shown: bool = True,
 ) -> Iterable[T]:
-    """Yield the items behind a bar that counts them. Args: as those of `progress_bar`; total: `len(items)` if there is one."""
+    """Yield the items behind a bar that counts them.
+
+    Args: see `progress_bar`; the default of `total` is `len(items)`, if it is known.
+    """
     if total is None and isinstance(items, Sized):
         total = len(items)
-    with progress_bar(what, total=total, unit=unit, shown=shown) as bar:
+    with progress_bar(work, total=total, unit=unit, shown=shown) as bar:
         for item in items:
             yield item
             bar.update()
 
 
 class _Lines:
-    """A stream on which a bar writes lines, not over its own line, for logs."""
+    """Stream on which a bar writes new lines in place of updating one, for logs."""
 
     def __init__(self, file: TextIO):
         self._file = file

@@ -1,4 +1,4 @@
-"""What several rooms look at: a CLIP and a g of a few thousand parameters, and a job small enough to run whole."""
+"""Fixtures of several rooms: a CLIP and a g of a few thousand parameters, and a small whole job."""
 
 import sys
 from pathlib import Path
@@ -13,8 +13,8 @@ TOOLS = Path(__file__).parents[1] / "tools"
 
 @pytest.fixture(scope="session")
 def tiny_config():
-    """Two layers, a grid of 4 x 4 patches of 8 pixels."""
-    from transformers import CLIPConfig  # most tests do without it
+    """A function that returns a CLIP config of two layers and 4 x 4 patches of 8 pixels."""
+    from transformers import CLIPConfig  # imported here, because most tests do without it
 
     def build():
         tower = {
@@ -41,7 +41,7 @@ def clip(tiny_config):
 
 @pytest.fixture(scope="session")
 def tiny_heatmap():
-    """Builds a g with cells of 8 pixels; the same at each call."""
+    """A function that returns a g with cells of 8 pixels, the same at each call."""
     from torch import nn
 
     from boxrefine_d2.networks.text_heatmap import TextHeatmap
@@ -56,21 +56,24 @@ def tiny_heatmap():
 
 @pytest.fixture(scope="session")
 def photographs(tmp_path_factory) -> Path:
-    """Twelve pictures of two sizes, each with a bright rectangle on noise."""
+    """A folder of twelve images of two sizes, each with a bright rectangle on noise."""
     folder = tmp_path_factory.mktemp("photographs")
     rng = np.random.default_rng(0)
     for index in range(12):
         height, width = ((70, 90), (64, 64))[index % 2]
-        picture = rng.integers(0, 120, (height, width, 3), dtype=np.uint8)
+        image = rng.integers(0, 120, (height, width, 3), dtype=np.uint8)
         y, x = rng.integers(4, 30, 2)
-        picture[y : y + 24, x : x + 28] = (220, 200, 40 + 10 * index)
-        Image.fromarray(picture).save(folder / f"{index:02d}.png")
+        image[y : y + 24, x : x + 28] = (220, 200, 40 + 10 * index)
+        Image.fromarray(image).save(folder / f"{index:02d}.png")
     return folder
 
 
 @pytest.fixture
 def job(photographs):
-    """Command of a run in `output` with changes KEY VALUE: four steps of h, four of f."""
+    """A function that returns the command of a run: four steps of h, four of f.
+
+    Its arguments are the output directory and changes KEY VALUE of the config.
+    """
 
     def command(output: Path, *opts: str, flags: tuple[str, ...] = (), python=(sys.executable,)):
         settings = {

@@ -1,4 +1,4 @@
-"""Commands that are started, killed at random and looked after; no pytest, so that other programs may use it."""
+"""Starting, killing and checking of commands; without pytest, so that other programs can use it."""
 
 import contextlib
 import os
@@ -18,9 +18,12 @@ _TRACEBACK = re.compile(
 
 
 def start(command: Sequence[object], log: Path, **changes: object) -> subprocess.Popen:
-    """Start a Python command of this checkout in a session of its own, all that it says going to `log`.
+    """Start a Python command of this checkout in its own session; its output goes to `log`.
 
-    Args: command: what follows the interpreter.  changes: to the arguments of `subprocess.Popen`.
+    Args:
+        command: arguments of the interpreter.
+        log: file of the output.
+        changes: changes of the arguments of `subprocess.Popen`.
     """
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     with log.open("wb") as file:
@@ -33,7 +36,7 @@ def start(command: Sequence[object], log: Path, **changes: object) -> subprocess
                 "stdout": file,
                 "stderr": file,
                 "start_new_session": True,
-                # a shell may have had it ignored for its background jobs
+                # a shell may ignore SIGINT in its background jobs
                 "preexec_fn": lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
                 **changes,
             },
@@ -41,7 +44,7 @@ def start(command: Sequence[object], log: Path, **changes: object) -> subprocess
 
 
 def wait_until(ready: Callable[[], object], process: subprocess.Popen, most: float = 60) -> bool:
-    """Wait until something is there; False if the process ends, or so many seconds pass, before."""
+    """Wait until `ready()`; return False if the process ends, or `most` seconds pass, before."""
     end = time.monotonic() + most
     while not ready():
         if process.poll() is not None or time.monotonic() > end:
@@ -51,7 +54,7 @@ def wait_until(ready: Callable[[], object], process: subprocess.Popen, most: flo
 
 
 def send(process: subprocess.Popen, number: int, group: bool = False) -> None:
-    """Send a signal to a process, or as a terminal does to its whole group."""
+    """Send a signal to a process, or to its whole group, as a terminal does."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, number) if group else process.send_signal(number)
 
@@ -59,7 +62,10 @@ def send(process: subprocess.Popen, number: int, group: bool = False) -> None:
 def kill_at_random(
     process: subprocess.Popen, number: int, seed: int, most: float, group: bool = False
 ) -> float:
-    """Send a signal after up to `most` seconds; return after how many. A process that has ended by then is left."""
+    """Send a signal after a random delay of up to `most` seconds, unless the process has ended.
+
+    Returns: the delay in seconds.
+    """
     delay = random.Random(seed).uniform(0, most)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(delay)
@@ -69,7 +75,7 @@ def kill_at_random(
 
 
 def leftover_children(process: subprocess.Popen, most: float = 8) -> list[str]:
-    """Return the command lines of what is left of a command started here, once so many seconds have passed."""
+    """Return the command lines of processes that a command left, after up to `most` seconds."""
     end = time.monotonic() + most
     while (left := _of_session(process.pid)) and time.monotonic() < end:
         time.sleep(0.05)
@@ -77,25 +83,25 @@ def leftover_children(process: subprocess.Popen, most: float = 8) -> list[str]:
 
 
 def end_all(process: subprocess.Popen) -> None:
-    """Kill what is left of a command started here."""
+    """Kill all remaining processes of a command started here."""
     send(process, signal.SIGKILL, group=True)
     process.wait()
 
 
 def no_traceback(text: str) -> str:
-    """Return a text of a command if it holds no traceback. Raises: AssertionError with its end otherwise."""
+    """Return the output of a command. Raises: AssertionError if it holds a traceback."""
     assert not _TRACEBACK.search(text), text[-3000:]
     return text
 
 
 def _of_session(session: int) -> list[str]:
-    """The command lines of the processes of a session that have not ended."""
-    found = []
+    """Return the command lines of the running processes of a session."""
+    lines = []
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError, ValueError, IndexError):
             # PID (NAME) STATE PARENT GROUP SESSION ...
             fields = (folder / "stat").read_text().rpartition(")")[2].split()
             if int(fields[3]) == session and fields[0] not in "ZX":
                 words = (folder / "cmdline").read_bytes().split(b"\0")
-                found.append(f"{folder.name} {b' '.join(words).decode(errors='replace')[:200]}")
-    return found
+                lines.append(f"{folder.name} {b' '.join(words).decode(errors='replace')[:200]}")
+    return lines

@@ -1,4 +1,4 @@
-"""Every yaml that ships merges, holds no unknown or inert key, and builds on the CPU."""
+"""Every shipped yaml file merges, holds no unknown or inert key, and builds on the CPU."""
 
 from pathlib import Path
 
@@ -43,7 +43,7 @@ def test_configs_are_found():
 
 
 @pytest.mark.parametrize("path", JOBS, ids=name)
-def test_it_merges_and_builds_on_cpu(path):
+def test_a_config_merges_and_builds_on_cpu(path):
     untrained = [
         "MODEL.MAP_NETWORK",
         "MODEL.MAP_DETECTOR",
@@ -53,7 +53,7 @@ def test_it_merges_and_builds_on_cpu(path):
         "PRETRAIN.MOVE.DISCRIMINATOR",
     ]
     weights = [part for node in untrained for part in (f"{node}.WEIGHTS", "random")]
-    # no captioner says anything with weights drawn at random
+    # a captioner with random weights finds no phrases
     weights += ["MODEL.HEATMAP.ENCODER", "random", "MODEL.CAPTIONER.NAME", "phrases"]
     opts = ["MODEL.DEVICE", "cpu", "MODEL.WEIGHTS", "", *weights]
     cfg = load_config(str(path), opts)
@@ -82,7 +82,7 @@ def test_it_merges_and_builds_on_cpu(path):
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=name)
-def test_a_child_states_only_what_differs(path):
+def test_a_child_states_only_changed_values(path):
     content = yaml.safe_load(path.read_text())
     base = boxrefine_cfg()
     if "_BASE_" in content:
@@ -93,7 +93,7 @@ def test_a_child_states_only_what_differs(path):
 
 
 @pytest.mark.parametrize("path", PIPELINES, ids=name)
-def test_a_pipeline_runs_tools_on_configurations_that_ship(path):
+def test_a_pipeline_runs_tools_on_shipped_configs(path):
     tools = Path(__file__).parents[1] / "tools"
     for stage in plan_of_file(path, {}):
         tool, *words = stage.command
@@ -123,13 +123,13 @@ def test_a_shipped_config_is_found_from_any_folder(tmp_path, monkeypatch):
         (["SOLVER.MAX_ITER"], "SOLVER.MAX_ITER"),
     ],
 )
-def test_mistaken_options_are_one_line(opts, message):
+def test_wrong_options_are_refused_in_one_line(opts, message):
     with pytest.raises(UserError, match=message) as caught:
         load_config("configs/lost_refine.yaml", opts)
     assert "\n" not in str(caught.value)
 
 
-def test_release_profile_is_the_published_table():
+def test_release_profile_has_the_published_values():
     cfg = load_config("configs/lost_refine_release.yaml", [])
     assert cfg.MODEL.CRITERION.CLASS_WEIGHT == 0.1
     assert (cfg.SOLVER.BASE_LR, cfg.SOLVER.MAP_NETWORK_LR, cfg.SOLVER.IMS_PER_BATCH) == (
@@ -141,8 +141,8 @@ def test_release_profile_is_the_published_table():
     assert cfg.MODEL.MAP_DETECTOR.NUM_BOXES == 10
 
 
-def test_release_profile_of_grounding_is_the_released_code():
-    """25 epochs of 277 iterations, the first ten of h; with 46 epochs h would come back at epoch 40."""
+def test_release_profile_of_grounding_has_the_values_of_the_released_code():
+    """There are 25 epochs of 277 iterations, the first ten of h; h would return at epoch 40."""
     cfg = load_config("configs/grounding_refine_release.yaml", [])
     phases = PhaseSchedule.from_config(cfg)
     assert cfg.SOLVER.MAX_ITER == 25 * 277
@@ -156,7 +156,7 @@ def test_release_profile_of_grounding_is_the_released_code():
     assert (cfg.GROUNDING.SIMILARITY, paper.GROUNDING.SIMILARITY) == ("all_pairs", "matched")
 
 
-def test_paper_profile_is_the_published_table():
+def test_paper_profile_has_the_published_values():
     cfg = load_config("configs/lost_refine.yaml", [])
     weights = cfg.MODEL.CRITERION
     assert (weights.CLASS_WEIGHT, weights.L1_WEIGHT, weights.GIOU_WEIGHT) == (2, 5, 2)

@@ -1,4 +1,4 @@
-"""Smoke tests of the Detectron2 that the environment has, and of the script that builds it."""
+"""Smoke tests of the installed Detectron2, and of the script that builds it."""
 
 import argparse
 import zipfile
@@ -85,7 +85,8 @@ def test_voc_loader_reads_a_tree(tmp_path):
         Image.new("RGB", (50, 40)).save(tmp_path / f"JPEGImages/{image_id}.jpg")
         (tmp_path / f"Annotations/{image_id}.xml").write_text(
             "<annotation><size><width>50</width><height>40</height></size><object><name>dog</name>"
-            "<bndbox><xmin>1</xmin><ymin>3</ymin><xmax>20</xmax><ymax>30</ymax></bndbox></object></annotation>"
+            "<bndbox><xmin>1</xmin><ymin>3</ymin><xmax>20</xmax><ymax>30</ymax></bndbox>"
+            "</object></annotation>"
         )
     records = load_voc_instances(str(tmp_path), "trainval", ["cat", "dog"])
     assert [record["image_id"] for record in records] == ["000005", "000007"]
@@ -94,8 +95,8 @@ def test_voc_loader_reads_a_tree(tmp_path):
     assert annotation["bbox"] == [0.0, 2.0, 20.0, 30.0]  # one-based inclusive to half-open
 
 
-def test_default_coco_evaluator_gives_full_and_no_ap(tmp_path, dataset_name):
-    """Category 0 is predicted exactly: AP 100. Category 1 is predicted elsewhere: AP 0. Mean 50."""
+def test_default_coco_evaluator_gives_an_ap_of_100_and_of_0(tmp_path, dataset_name):
+    """Category 0 is predicted exactly (AP 100), category 1 elsewhere (AP 0); the mean is 50."""
     boxes = {0: [4.0, 4.0, 24.0, 34.0], 1: [10.0, 10.0, 30.0, 20.0]}
     records = [
         {
@@ -158,7 +159,7 @@ def test_edits_change_every_place_and_mark_the_file(tmp_path):
         (Edit("b.py", "x", ""), r"b\.py: no such file"),
     ],
 )
-def test_an_edit_that_does_not_fit_raises_and_changes_nothing(tmp_path, edit, message):
+def test_an_edit_that_does_not_apply_raises_and_changes_nothing(tmp_path, edit, message):
     (tmp_path / "a.py").write_text("x = x\n")
     with pytest.raises(BuildError, match=message):
         build_detectron2.apply_edits(tmp_path, [Edit("a.py", "=", "+="), edit])
@@ -166,7 +167,7 @@ def test_an_edit_that_does_not_fit_raises_and_changes_nothing(tmp_path, edit, me
 
 
 def write_official_tree(root: Path) -> None:
-    """As the official tag has it: the model zoo's yaml files in a folder of their own at the top."""
+    """Write a tree like the official tag: the model zoo's yaml files are in a top-level folder."""
     for path in ("detectron2/model_zoo", "configs/COCO", *build_detectron2.PROJECTS.values()):
         (root / path).mkdir(parents=True)
         (root / path / "__init__.py").touch()
@@ -175,7 +176,7 @@ def write_official_tree(root: Path) -> None:
     (root / "LICENSE").touch()
 
 
-def test_a_directory_with_the_official_tag_builds_a_wheel(tmp_path, monkeypatch):
+def test_a_folder_with_the_official_tag_builds_a_wheel(tmp_path, monkeypatch):
     write_official_tree(tmp_path / "tag")
     monkeypatch.setattr(build_detectron2, "EDITS", ())
     (tmp_path / "scratch").mkdir()
@@ -191,7 +192,7 @@ def test_a_directory_with_the_official_tag_builds_a_wheel(tmp_path, monkeypatch)
     } <= names
 
 
-def test_a_wrong_directory_is_a_one_line_error(tmp_path, monkeypatch, capsys):
+def test_a_wrong_folder_is_refused_in_one_line(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(build_detectron2, "find_installed", lambda: None)
     argv = ["--source", str(tmp_path), "--build-dir", str(tmp_path / "build")]
     assert build_detectron2.main(argv) == 2
@@ -199,7 +200,7 @@ def test_a_wrong_directory_is_a_one_line_error(tmp_path, monkeypatch, capsys):
     assert str(tmp_path) in line and "detectron2/__init__.py" in line
 
 
-def test_an_archive_that_cannot_be_had_names_the_other_way(tmp_path, monkeypatch, capsys):
+def test_an_archive_that_cannot_be_fetched_names_the_other_way(tmp_path, monkeypatch, capsys):
     def no_network(*arguments):
         raise BuildError("pip download: no matching distribution")
 

@@ -1,4 +1,4 @@
-"""What a command says when it cannot go on."""
+"""Ends of a command that cannot go on: the line that it prints and its exit code."""
 
 import os
 import subprocess
@@ -19,7 +19,7 @@ sys.exit(run_command(main))
 """
 
 
-def test_a_mistake_is_one_line_and_2(capsys):
+def test_a_user_error_is_one_line_and_code_2(capsys):
     def main():
         raise UserError("a value\n  is wrong")
 
@@ -27,7 +27,7 @@ def test_a_mistake_is_one_line_and_2(capsys):
     assert capsys.readouterr().err == "error: a value is wrong\n"
 
 
-def test_a_line_is_not_written_behind_a_progress_bar(capsys):
+def test_an_error_line_starts_after_a_progress_bar(capsys):
     def main():
         bar = tqdm(range(3), "work", mininterval=0)
         rows = iter(bar)
@@ -38,20 +38,22 @@ def test_a_line_is_not_written_behind_a_progress_bar(capsys):
     assert capsys.readouterr().err.splitlines()[-1] == "error: a value is wrong"
 
 
-def test_a_bug_passes():
+def test_a_bug_is_not_caught():
     with pytest.raises(ZeroDivisionError):
         run_command(lambda: 1 // 0)
 
 
 @pytest.mark.parametrize("encode", [str, lambda path: str(path).encode()], ids=["text", "bytes"])
-def test_a_folder_that_was_removed_meanwhile_is_a_line(tmp_path, encode, capsys):
+def test_a_folder_that_was_removed_meanwhile_is_one_line(tmp_path, encode, capsys):
     gone = tmp_path / "gone" / "events"
     assert run_command(lambda: os.open(encode(gone), os.O_WRONLY | os.O_CREAT)) == 2
-    said = capsys.readouterr().err
-    assert f"cannot open {str(gone)!r}: its folder is not there" in said and said.count("\n") == 1
+    stderr = capsys.readouterr().err
+    assert (
+        f"cannot open {str(gone)!r}: its folder is not there" in stderr and stderr.count("\n") == 1
+    )
 
 
-def test_a_file_that_is_missing_beside_others_is_a_bug(tmp_path):
+def test_a_missing_file_in_an_existing_folder_is_a_bug(tmp_path):
     with pytest.raises(FileNotFoundError):
         run_command(lambda: os.open(tmp_path / "missing", os.O_RDONLY))
 

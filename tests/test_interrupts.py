@@ -1,4 +1,4 @@
-"""Ctrl-C and other ends of a command from outside: one line, the shell's exit code, nobody left."""
+"""Interruptions of a command: one line, the shell's exit code, no process left."""
 
 import errno
 import signal
@@ -36,7 +36,7 @@ def main():
     ready()
     forever()
 """,
-    "a library that makes its own error of it": """
+    "a library that replaces the error": """
 def main():
     try:
         ready()
@@ -58,12 +58,12 @@ def main():
 
 @pytest.fixture
 def run(tmp_path):
-    """Starts a program and waits until it is at work; ends what is left of it."""
+    """A function that starts a program and waits until it works; the rest of it is killed."""
     started = []
 
-    def run(main, **how):
+    def run(main, **options):
         ready = tmp_path / "ready"
-        process = start(["-c", START + main + END, ready], tmp_path / "log", **how)
+        process = start(["-c", START + main + END, ready], tmp_path / "log", **options)
         started.append(process)
         assert wait_until(ready.exists, process), (tmp_path / "log").read_text()
         return process
@@ -75,7 +75,7 @@ def run(tmp_path):
 
 @pytest.mark.parametrize("main", PROGRAMS.values(), ids=PROGRAMS)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interruption_is_one_line_and_nobody_is_left(tmp_path, run, main, number):
+def test_an_interruption_is_one_line_and_no_process_is_left(tmp_path, run, main, number):
     """SIGINT goes to the whole group, as from a terminal; SIGTERM to the command."""
     process = run(main)
     send(process, number, group=number == signal.SIGINT)
@@ -85,14 +85,14 @@ def test_an_interruption_is_one_line_and_nobody_is_left(tmp_path, run, main, num
     assert not leftover_children(process)
 
 
-def test_what_nohup_ignores_stays_ignored(tmp_path, run):
+def test_a_signal_that_nohup_ignores_stays_ignored(tmp_path, run):
     process = run(PROGRAMS["main"], preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
     send(process, signal.SIGHUP)
     send(process, signal.SIGTERM)
     assert process.wait(20) == 143
 
 
-def test_handlers_are_as_before_at_the_end():
+def test_the_earlier_handlers_are_back_at_the_end():
     before = [signal.getsignal(number) for number in interrupts.SIGNALS]
 
     def main():
@@ -112,16 +112,16 @@ def test_handlers_are_as_before_at_the_end():
         ("mine/discover.py", False),
     ],
 )
-def test_only_our_commands_are_ended_while_they_load(monkeypatch, tmp_path, program, ours):
+def test_only_commands_of_the_package_end_while_they_load(monkeypatch, tmp_path, program, ours):
     before = {number: signal.getsignal(number) for number in interrupts.SIGNALS}
     monkeypatch.setattr(sys, "argv", [str(tmp_path / program)])
     try:
         interrupts.end_quietly_while_loading(tmp_path / "boxrefine_d2")
-        found = {number: signal.getsignal(number) for number in interrupts.SIGNALS}
+        installed = {number: signal.getsignal(number) for number in interrupts.SIGNALS}
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    assert (found != before) == ours
+    assert (installed != before) == ours
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_only_our_commands_are_ended_while_they_load(monkeypatch, tmp_path, prog
     ],
     ids=["mistake", "disk", "pool", "loader", "loaders"],
 )
-def test_what_is_no_bug_is_a_line(capsys, error, line):
+def test_an_error_that_is_no_bug_is_one_line(capsys, error, line):
     def main():
         raise error
 
@@ -158,7 +158,7 @@ def test_what_is_no_bug_is_a_line(capsys, error, line):
 @pytest.mark.parametrize(
     "error", [RuntimeError("DataLoader is None"), PermissionError(errno.EACCES, "denied")]
 )
-def test_other_errors_are_bugs_and_pass(error):
+def test_other_errors_are_bugs_and_are_not_caught(error):
     def main():
         raise error
 
@@ -167,20 +167,20 @@ def test_other_errors_are_bugs_and_pass(error):
 
 
 @pytest.mark.parametrize(
-    ("streams", "code", "said"),
+    ("streams", "code", "output"),
     [
         (">&-", 0, ""),
-        ("2>&-", 0, "said\n"),
+        ("2>&-", 0, "output\n"),
         (">&- 2>&-", 0, ""),
         (">/dev/full", 2, f"error: cannot write: No space left on device; {KEPT}\n"),
     ],
 )
-def test_streams_that_are_closed_or_full(tmp_path, streams, code, said):
-    """The next file that is opened must not take the place of a closed stream: what is printed would go there."""
+def test_streams_that_are_closed_or_full(tmp_path, streams, code, output):
+    """A file opened later must not get the number of a closed stream: output would go into it."""
     main = """
 def main():
     with open(sys.argv[1], "w") as file:
-        print("said", flush=True)
+        print("output", flush=True)
         os.write(2, b"")
         file.write("whole")
 """
@@ -193,7 +193,7 @@ def main():
         capture_output=True,
         text=True,
     )
-    assert (result.returncode, result.stdout + result.stderr) == (code, said)
+    assert (result.returncode, result.stdout + result.stderr) == (code, output)
     no_traceback(result.stderr)
     if code == 0:
         assert kept.read_text() == "whole"
@@ -213,7 +213,7 @@ with interruptible("kept"):
 """
 
 
-def test_a_worker_says_nothing_of_a_connection_that_its_parent_lets_go():
+def test_a_worker_does_not_report_a_connection_that_its_parent_closed():
     command = [sys.executable, "-c", WORKER]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stderr == "ValueError: told\n"

@@ -1,4 +1,4 @@
-"""Rooms import one way. The table is the rule; the code is read, not run."""
+"""Order of the rooms: imports go one way. The test reads the code and does not run it."""
 
 import ast
 from collections import defaultdict
@@ -11,7 +11,8 @@ import boxrefine_d2
 PACKAGE = Path(boxrefine_d2.__file__).parent
 NAME = PACKAGE.name
 
-# room -> rooms it may import, besides itself, `errors`, `files` and `progress`; "" is the package itself
+# Room -> rooms that it may import, besides itself and those of BASE (by default `errors`, `files`
+# and `progress`); "" is the package itself.
 BASE = {
     "interrupts": set(),
     "__init__": set(),
@@ -55,9 +56,9 @@ def room_of(path: Path) -> str:
 
 
 def rooms_imported(path: Path) -> set[str]:
-    """Rooms of ours that a file names in any import, also inside functions; "" is the package itself."""
+    """Return the rooms that a file imports, also inside functions; "" is the package itself."""
     package = [NAME, *path.relative_to(PACKAGE).parent.parts]
-    found = set()
+    rooms = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -72,29 +73,29 @@ def rooms_imported(path: Path) -> set[str]:
             if parts[0] == NAME:
                 second = parts[1] if len(parts) > 1 else ""
                 exists = (PACKAGE / second).is_dir() or (PACKAGE / f"{second}.py").is_file()
-                found.add(second if second and exists else "")
-    return found
+                rooms.add(second if second and exists else "")
+    return rooms
 
 
 def sources() -> list[Path]:
-    carried = {"configs", "tools"}  # of an installed wheel
+    carried = {"configs", "tools"}  # folders of an installed wheel
     return [p for p in sorted(PACKAGE.rglob("*.py")) if room_of(p) not in carried]
 
 
 @pytest.mark.parametrize("path", sources(), ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_imports_go_one_way(path):
     room = room_of(path)
-    assert room in ALLOWED, f"a new room {room}: say in ALLOWED what it may import"
+    assert room in ALLOWED, f"a new room {room}: list in ALLOWED the rooms that it may import"
     assert rooms_imported(path) - {room} <= ALLOWED[room] | BASE.get(
         room, {"errors", "files", "progress"}
     )
 
 
-def test_the_table_has_no_circle():
+def test_the_table_has_no_cycle():
     order = list(ALLOWED)
     for position, room in enumerate(order):
         later = {r for r in ALLOWED[room] if r and order.index(r) >= position} - {room}
-        assert not later, f"{room} may import {later}, which come after it"
+        assert not later, f"{room} may import {later}, which come later in the table"
 
 
 def test_no_two_public_classes_share_a_name():
@@ -109,7 +110,7 @@ def test_no_two_public_classes_share_a_name():
 @pytest.mark.parametrize("path", sources(), ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_files_and_functions_are_small(path):
     if room_of(path) == "config":
-        return  # tables
+        return  # config holds tables
     text = path.read_text(encoding="utf-8")
     assert len(text.splitlines()) <= 300
     for node in ast.walk(ast.parse(text)):
@@ -121,7 +122,7 @@ def test_no_junk_drawers():
     assert not [p for p in sources() if p.name in FORBIDDEN_FILES]
 
 
-def test_a_relative_import_is_seen(tmp_path):
+def test_relative_imports_are_found(tmp_path):
     assert rooms_imported(PACKAGE / "discovery/lost.py") == {
         "discovery",
         "errors",
@@ -130,18 +131,18 @@ def test_a_relative_import_is_seen(tmp_path):
     }
 
 
-def test_the_loop_knows_no_task_and_evaluation_no_network():
-    """So a new task, or a new network, edits neither."""
+def test_training_imports_no_task_and_evaluation_no_network():
+    """A new task or a new network therefore changes neither."""
     tasks = {"refinement", "detectors", "pretraining", "grounding"}
     assert not tasks & ALLOWED["training"]
     assert not (tasks | {"networks", "language", "discovery"}) & ALLOWED["evaluation"]
 
 
-def test_package_rooms_hold_no_work_under_main():
+def test_no_file_of_the_package_works_under_main():
     for path in sources():
         assert "__main__" not in path.read_text(encoding="utf-8"), path
 
 
-def test_every_room_is_a_package_that_a_wheel_carries():
+def test_every_room_is_a_package_and_part_of_a_wheel():
     folders = {p.parent for p in sources()}
     assert not [folder for folder in folders if not (folder / "__init__.py").is_file()]

@@ -1,4 +1,4 @@
-"""Bars of long work: one line in a terminal, lines elsewhere, nothing for work that is short."""
+"""Progress bars: one line in a terminal, new lines elsewhere, nothing for short work."""
 
 import io
 import re
@@ -31,7 +31,7 @@ def test_without_a_total_the_line_counts(capsys):
     )
 
 
-def test_what_was_done_before_counts_as_done(capsys):
+def test_work_done_before_counts_as_done(capsys):
     with progress_bar(total=4, done=3, delay=0, seconds=0) as bar:
         bar.update()
     assert [line.split(" [")[0] for line in capsys.readouterr().err.splitlines()] == [
@@ -62,7 +62,7 @@ def test_a_silent_process_writes_nothing(capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_items_pass_through_a_generator_with_a_total(capsys):
+def test_items_of_a_generator_pass_with_a_total(capsys):
     assert list(with_progress((n for n in range(3)), "count", 3)) == [0, 1, 2]
 
 

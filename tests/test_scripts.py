@@ -1,4 +1,4 @@
-"""Scripts that no test runs whole: what they import from the package is there."""
+"""Scripts that no test runs as a whole: their imports from the package exist."""
 
 import ast
 from importlib import import_module, util
@@ -12,7 +12,7 @@ SCRIPTS = [path for folder in FOLDERS for path in sorted((ROOT / folder).glob("*
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda p: str(p.relative_to(ROOT)))
-def test_what_a_script_imports_is_there(path):
+def test_the_imports_of_a_script_exist(path):
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if not (isinstance(node, ast.ImportFrom) and not node.level):
             continue

@@ -1,4 +1,4 @@
-"""A command as a module, for tests that call it in their own process."""
+"""Loading of a command as a module, for tests that call it in their own process."""
 
 import importlib.util
 from pathlib import Path
@@ -11,7 +11,7 @@ TOOLS = Path(__file__).parents[1] / "tools"
 
 
 def tool(name: str) -> ModuleType:
-    """Load the command of tools/NAME.py anew, so that what one test changes in it no other test sees."""
+    """Load the command of tools/NAME.py anew; a test's changes in it do not reach other tests."""
     folder = COMMANDS if (COMMANDS / f"{name}.py").is_file() else TOOLS
     spec = importlib.util.spec_from_file_location(f"{name}_under_test", folder / f"{name}.py")
     module = importlib.util.module_from_spec(spec)

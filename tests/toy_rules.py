@@ -1,10 +1,10 @@
-"""Rules for tests that plant the boxes."""
+"""Discovery rules with planted boxes, for tests."""
 
 from boxrefine_d2.discovery.rule import DiscoveryRule
 
 
 class RuleOf(DiscoveryRule):
-    """The rule that a function of a `FeatureMap` is."""
+    """Rule that applies a function of a `FeatureMap`."""
 
     def __init__(self, draw, facets=("key",)):
         self.draw, self.facets = draw, facets

@@ -1,4 +1,4 @@
-"""What the keys of a network tell: of classes, of corresponding points, and of MaskCut's rounds."""
+"""Analyses of the keys of a network: by class, by corresponding points, and by MaskCut's rounds."""
 
 from .best_buddies import Buddies, best_buddies
 

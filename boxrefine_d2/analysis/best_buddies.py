@@ -1,4 +1,4 @@
-"""Relaxed best buddies: points of two images that are among each other's most similar."""
+"""Relaxed best buddies: points of two images that are among each other's most similar points."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from boxrefine_d2.errors import UserError
 
 @dataclass(frozen=True)
 class Buddies:
-    """The pairs that were kept, the most similar first.
+    """Pairs of best buddies, the most similar first.
 
     Attributes:
         pairs: (P, 2) int64, (row of a, row of b).
@@ -26,12 +26,15 @@ class Buddies:
 
 
 def best_buddies(a: Tensor, b: Tensor, k: int) -> Buddies:
-    """The pairs (i, j) of which j is among the `k` most similar of i, and i among the `k` most similar of j.
+    """Return the pairs (i, j) in which each is among the `k` rows most similar to the other.
 
-    k = 1 are mutual nearest neighbours; the relaxation is our reading of a thesis on MaskCut, which leaves its rule
-    open. Of equally similar rows the first come first.
+    With k = 1 these are mutual nearest neighbours. The relaxation is our reading of a thesis on
+    MaskCut, which does not state its rule. Among equally similar rows the first come first.
 
-    Args: a: (N, C).  b: (M, C).  k: rows; where there are fewer, all of them.
+    Args:
+        a: (N, C).
+        b: (M, C).
+        k: number of rows; all of them if there are fewer.
     Raises: UserError if k < 1.
     """
     if k < 1:
@@ -44,7 +47,7 @@ def best_buddies(a: Tensor, b: Tensor, k: int) -> Buddies:
 
 
 def _among_first(cosine: Tensor, k: int, dim: int) -> Tensor:
-    """(N, M) bool, the `k` largest along a dimension."""
+    """Return (N, M) bool: whether a value is among the `k` largest along a dimension."""
     order = cosine.argsort(dim=dim, descending=True, stable=True).narrow(
         dim, 0, min(k, cosine.shape[dim])
     )

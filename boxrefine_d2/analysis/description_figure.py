@@ -13,23 +13,28 @@ from boxrefine_d2.structures import DescribedObject, to_xywh
 from .figures import CASING, COLOURS, INK, draw_box, encode
 
 MOST_COLUMNS = 4
-_WIDTH = 3.4  # of a panel, inches
+_WIDTH = 3.4  # width of a panel, inches
 _DPI = 120
-_LETTERS = 40  # of a title; the rest of a long phrase is left out
-_VEIL = 0.55  # opacity of the heatmap over the picture
+_LETTERS = 40  # longest title; the rest of a long phrase is left out
+_VEIL = 0.55  # opacity of the heatmap over the image
 
 
 def draw_description(
-    picture: np.ndarray, objects: Sequence[DescribedObject], title: str, suffix: str = ".png"
+    image: np.ndarray, objects: Sequence[DescribedObject], title: str, suffix: str = ".png"
 ) -> bytes:
-    """A figure, as `encode` gives it; equal objects give equal bytes.
+    """Return a figure of a described image as the bytes of a file; see `encode`.
 
-    The first panel has every box in its phrase's colour; each further one a phrase with its heatmap, the box around all of
-    its boxes, and the brightest point as a cross.
+    Equal objects give equal bytes. The first panel shows the box of each phrase in its colour. Each
+    further panel shows one phrase: its heatmap, the box around all its boxes, and its brightest
+    point as a cross.
 
-    Args: picture: (H, W, 3) uint8.  title: of the first panel.
+    Args:
+        image: (H, W, 3) uint8.
+        objects: phrases with their localisations.
+        title: title of the first panel.
+        suffix: format of the file, one of `FIGURE_SUFFIXES`.
     """
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     panels = 1 + len(objects)
     columns = min(panels, MOST_COLUMNS)
     rows = math.ceil(panels / columns)
@@ -38,16 +43,16 @@ def draw_description(
     axes = figure.subplots(rows, columns, squeeze=False).flatten()
     for panel in axes:
         panel.set_axis_off()
-    _photograph(axes[0], picture, title, INK)
+    _draw_image(axes[0], image, title, INK)
     for number, described in enumerate(objects):
         colour = COLOURS[number % len(COLOURS)]
-        _box(axes[0], described, colour)
-        _heatmap(axes[number + 1], picture, described, colour)
+        _draw_box(axes[0], described, colour)
+        _draw_heatmap(axes[number + 1], image, described, colour)
     return encode(figure, suffix)
 
 
 def box_text(box: Sequence[float] | None) -> str:
-    """Where it is. Args: box: XYXY, pixels.
+    """Return the place of a box in words. Args: box: XYXY, pixels.
 
     >>> box_text((10.0, 20.0, 30.4, 50.0)), box_text(None)
     ('x 10 to 30, y 20 to 50', 'no box')
@@ -58,20 +63,21 @@ def box_text(box: Sequence[float] | None) -> str:
     return f"x {x1:.0f} to {x2:.0f}, y {y1:.0f} to {y2:.0f}"
 
 
-def _photograph(axes: Axes, picture: np.ndarray, title: str, colour: str) -> None:
-    height, width = picture.shape[:2]
-    axes.imshow(picture, extent=(0, width, height, 0))
+def _draw_image(axes: Axes, image: np.ndarray, title: str, colour: str) -> None:
+    height, width = image.shape[:2]
+    axes.imshow(image, extent=(0, width, height, 0))
     axes.set(xlim=(0, width), ylim=(height, 0))
     title = shown_name(title)
     shown = title if len(title) <= _LETTERS else f"{title[: _LETTERS - 1]}…"
-    # yellow letters could not be read: they are ink, and the colour is a line beside them
+    # Yellow letters could not be read. Letters have the ink's colour, and a line beside them is
+    # coloured.
     axes.set_title(shown, fontsize=10, color=INK, loc="left")
     axes.plot([0, 0.08 * width], [0, 0], color=colour, linewidth=5, clip_on=False, zorder=5)
 
 
-def _heatmap(axes: Axes, picture: np.ndarray, described: DescribedObject, colour: str) -> None:
-    height, width = picture.shape[:2]
-    _photograph(axes, picture, described.phrase, colour)
+def _draw_heatmap(axes: Axes, image: np.ndarray, described: DescribedObject, colour: str) -> None:
+    height, width = image.shape[:2]
+    _draw_image(axes, image, described.phrase, colour)
     axes.imshow(
         described.heatmap.cpu().numpy(),
         extent=(0, width, height, 0),
@@ -81,13 +87,13 @@ def _heatmap(axes: Axes, picture: np.ndarray, described: DescribedObject, colour
         alpha=_VEIL,
         interpolation="bilinear",
     )
-    _box(axes, described, colour)
-    assert described.found.point is not None  # of a heatmap
+    _draw_box(axes, described, colour)
+    assert described.found.point is not None  # a heatmap always has one
     x, y = described.found.point
     for line, stroke in ((CASING, 4.0), (colour, 2.0)):
         axes.plot(x + 0.5, y + 0.5, marker="x", markersize=9, markeredgewidth=stroke, color=line)
 
 
-def _box(axes: Axes, described: DescribedObject, colour: str) -> None:
+def _draw_box(axes: Axes, described: DescribedObject, colour: str) -> None:
     if described.found.box is not None:
         draw_box(axes, to_xywh(described.found.box), colour)

@@ -1,4 +1,4 @@
-"""What the figures that matplotlib draws share: colours, boxes, files."""
+"""Shared parts of the figures that matplotlib draws: colours, boxes, files."""
 
 import io
 import logging
@@ -12,12 +12,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
-# of Okabe and Ito: distinct for all readers
+# colours of Okabe and Ito: distinct for all readers
 COLOURS = ("#d55e00", "#0072b2", "#f0e442", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
 INK, CASING = "#1b1f24", "white"
 
 _JPEG: dict[str, Any] = {"format": "jpeg", "pil_kwargs": {"quality": 92}}
-# suffix of a figure's file -> how it is written; without versions and dates, so that equal figures give equal bytes
+# Suffix of a file -> format and options. Without versions and dates equal figures give equal bytes.
 _FORMATS: dict[str, dict[str, Any]] = {
     ".png": {"format": "png", "metadata": {"Software": None}},
     ".jpg": _JPEG,
@@ -31,13 +31,13 @@ _FORMATS: dict[str, dict[str, Any]] = {
 }
 FIGURE_SUFFIXES = tuple(_FORMATS)
 FIGURE_HELP = f"the suffix decides the format: {', '.join(FIGURE_SUFFIXES)}"
-_MOST_INCHES, _MOST_PIXELS = 1000, 16_000  # of a side; WebP has room for 16 383 pixels
+_MOST_INCHES, _MOST_PIXELS = 1000, 16_000  # longest side; WebP allows 16 383 pixels
 
 logger = logging.getLogger(__name__)
 
 
 def draw_box(axes: Axes, bbox: Sequence[float], colour: str) -> None:
-    """[x, y, w, h], readable on any picture."""
+    """Draw the box [x, y, w, h], readable on any image."""
     x, y, w, h = bbox
     for line, stroke in ((CASING, 3.5), (colour, 1.8)):
         axes.add_patch(Rectangle((x, y), w, h, fill=False, edgecolor=line, linewidth=stroke))
@@ -46,9 +46,12 @@ def draw_box(axes: Axes, bbox: Sequence[float], colour: str) -> None:
 def encode(figure: Figure, suffix: str = ".png") -> bytes:
     """Return a figure as the bytes of a file; equal figures give equal bytes.
 
-    A ``$`` in its texts is a ``$`` and starts no formula. A figure that no format has room for is drawn smaller.
+    A ``$`` in a text is drawn as ``$`` and starts no formula. A figure that is too large for its
+    format is drawn smaller.
 
-    Args: suffix: one of `FIGURE_SUFFIXES`, in any case: it decides the format.
+    Args:
+        figure: the figure.
+        suffix: one of `FIGURE_SUFFIXES`, in any case; it decides the format.
     """
     for text in figure.findobj(Text):
         text.set_parse_math(False)

@@ -1,4 +1,4 @@
-"""One key for each labelled instance, or image: the mean over the cells that it covers.
+"""One key for each labelled instance or image: the mean over the cells that it covers.
 
 Shapes: M keys, C channels, N = h * w cells; H x W pixels of the original image.
 """
@@ -24,17 +24,20 @@ from .cells import cell_centres, cells_in_box, cells_in_mask
 
 PER = ("instance", "image")
 
-Region = tuple[int, np.ndarray]  # a class, and the (N,) cells it is of
+Region = tuple[int, np.ndarray]  # (class, (N,) bool of the cells it covers)
 
 
 @dataclass
 class MeanKeys:
-    """Keys with their classes, and what was left out.
+    """Mean keys with their classes, and the numbers of left-out items.
 
     Attributes:
-        keys: (C,) float32 each.  classes: `category_id` of each.  images: the number of the record that each is of.
-        counts: what has no key, and why, and whose box stands in for a mask.
-        failed: the images that could not be read, each {"file_name", "reason"}.
+        keys: M keys, each (C,) float32.
+        classes: `category_id` of each key.
+        images: index of the record of each key.
+        counts: numbers of instances and images without a key, by reason, and of instances whose box
+            replaces a missing mask.
+        failed: images that could not be read, each {"file_name", "reason"}.
     """
 
     keys: list[Tensor] = field(default_factory=list)
@@ -48,13 +51,20 @@ class MeanKeys:
 def mean_keys(
     dataset: LoadedDataset, network: MapNetwork, *, per: str, max_side: int, name: str
 ) -> MeanKeys:
-    """The mean key, of the last block, of every instance or of every image.
+    """Return the mean key, from the last block, of every instance or of every image.
 
-    An instance covers the cells whose centres lie in its mask, or in its box where it has no mask. An image's key is
-    of the cells of all its instances, if they share one class. Crowds have no key.
+    An instance covers the cells whose centres lie in its mask, or in its box if it has no mask. An
+    image covers the cells of all its instances; it has a key if they share one class. Crowds have
+    no key.
 
-    Args: per: one of `PER`.  max_side: of the network's input, pixels; 0 is no limit.  name: of the data set.
-    Raises: UserError without labels, without any key, for a network without keys, or a broken mask.
+    Args:
+        dataset: the data set.
+        network: the network of the keys.
+        per: one of `PER`.
+        max_side: longest side of the network's input, pixels; 0 is no limit.
+        name: name of the data set, for messages.
+    Raises: UserError for data without labels or without any key, for a network without keys, or for
+        a broken mask.
     """
     check_choice("--per", per, PER)
     if not dataset.labelled:
@@ -96,7 +106,7 @@ def _instances(record: Record, counts: Counter[str]) -> list[Record]:
 def _covered(
     instances: list[Record], features: FeatureMap, sample: Record, counts: Counter[str]
 ) -> list[Region]:
-    """The class and the cells of each instance."""
+    """Return the class and the covered cells of each instance."""
     size = (sample["height"], sample["width"])
     centres = cell_centres(features, size)
     covered = []
@@ -134,7 +144,9 @@ def _per_image(covered: Iterable[Region], counts: Counter[str]) -> Iterator[Regi
 
 
 def _why(found: MeanKeys) -> str:
-    reasons = [f"{count} {what.replace('_', ' ')}" for what, count in found.counts.items() if count]
+    reasons = [
+        f"{count} {reason.replace('_', ' ')}" for reason, count in found.counts.items() if count
+    ]
     if found.failed:
         reasons.append(f"{len(found.failed)} cannot be read, first: {found.failed[0]['reason']}")
     return "; ".join(reasons) or "nothing is labelled"

@@ -1,4 +1,4 @@
-"""Pairs of keys of the same and of different classes, and how well a measure tells them apart.
+"""Pairs of keys of the same and of different classes, and how well a measure separates them.
 
 Shapes: M keys of C channels, P pairs.
 """
@@ -9,17 +9,17 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import mannwhitneyu
 
-CHUNK = 8192  # pairs whose keys are gathered at a time
+CHUNK = 8192  # pairs whose keys are gathered at once
 
 
 @dataclass(frozen=True)
 class Measure:
-    """How alike two keys are.
+    """Measure of the similarity of two keys.
 
     Attributes:
-        title: in words.
-        of: (P, C), (P, C) -> (P,).
-        grows: whether it grows with likeness; a distance falls.
+        title: name in words.
+        of: function (P, C), (P, C) -> (P,).
+        grows: whether the value grows with similarity; a distance falls.
     """
 
     title: str
@@ -51,13 +51,18 @@ MEASURES = {
 def class_pairs(
     classes: np.ndarray, *, same: bool, most: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, int]:
-    """Pairs of different keys, each at most once and in one order only.
+    """Return pairs of different keys, each pair at most once and in one order only.
 
-    Sorted by class, the partners of a key are the rest of its class behind it, or all keys of the classes behind its
-    own; so a pair has a number, and numbers can be drawn without a list of all pairs.
+    The keys are sorted by class. The partners of a key are the later keys of its class (`same`), or
+    all keys of later classes. Every pair therefore has a number, and numbers can be drawn without a
+    list of all pairs.
 
-    Args: classes: (M,).  same: of one class, or of two.  most: pairs; where there are more, so many are drawn.
-    Returns: (P, 2) int64, and how many pairs there are.
+    Args:
+        classes: (M,).
+        same: whether the keys of a pair have the same class or different classes.
+        most: largest number of pairs; if there are more, this many are drawn.
+        rng: source of the draws.
+    Returns: (P, 2) int64, and the number of all pairs.
     """
     order = np.argsort(classes, kind="stable")
     ends = np.searchsorted(classes[order], classes[order], side="right")
@@ -75,18 +80,19 @@ def class_pairs(
 
 
 def measured(keys: np.ndarray, pairs: np.ndarray, measure: Measure) -> np.ndarray:
-    """(P,) float64 of the pairs (P, 2) of keys (M, C)."""
+    """Return the (P,) float64 values of a measure for the pairs (P, 2) of keys (M, C)."""
     keys = keys.astype(np.float64)
     chunks = [pairs[i : i + CHUNK] for i in range(0, len(pairs), CHUNK)]
     return np.concatenate([measure.of(keys[part[:, 0]], keys[part[:, 1]]) for part in chunks])
 
 
 def roc_auc(same: np.ndarray, different: np.ndarray, *, grows: bool) -> float:
-    """Return the share of all (same, different) in which the measure finds the same more alike; ties count a half.
+    """Return the area under the ROC curve of telling the same class from different classes.
 
-    That is the area under the ROC curve, from the ranks (Mann and Whitney). 0.5 is chance.
+    This is the share of all (same, different) combinations in which the measure calls the same
+    class more similar, with ties counted as a half, by the ranks (Mann and Whitney). 0.5 is chance.
     """
-    # SciPy ranks in the format of its input, which float32 is too coarse for
+    # SciPy ranks in the type of its input; float32 is too coarse
     one, other = (np.asarray(values, np.float64) for values in (same, different))
     wins = mannwhitneyu(one, other, method="asymptotic").statistic
     share = float(wins / (len(same) * len(different)))

@@ -1,7 +1,8 @@
-"""Whether keys of one class are more alike than keys of two: five measures over pairs of mean keys.
+"""Comparison of the keys of one class with those of two classes, by five measures over pairs.
 
-The thesis on MaskCut that asks this has a figure of distributions only; what is averaged, which pairs are taken and the
-area under the ROC curve are our reading.
+A thesis on MaskCut asks whether keys of one class are more similar. It shows distributions in a
+figure only; the averaged cells, the choice of pairs and the area under the ROC curve are our
+reading.
 """
 
 from collections.abc import Sequence
@@ -21,19 +22,21 @@ from boxrefine_d2.networks import build_backbone
 from .instance_keys import MeanKeys, mean_keys
 from .key_pairs import MEASURES, class_pairs, measured, roc_auc
 
-PAIRS = 100_000  # of each kind at most
+PAIRS = 100_000  # largest number of each kind
 BINS = 60
 
 
 @dataclass(frozen=True)
 class Distribution:
-    """One measure over both kinds of pairs.
+    """Distribution of one measure over both kinds of pairs.
 
     Attributes:
         auc: area under the ROC curve of telling the same class from different ones; 0.5 is chance.
-        same_mean, different_mean: of the measure.
-        edges: (BINS + 1,) of the histograms.
-        same, different: (BINS,) pairs in each bin.
+        same_mean: mean of the measure over pairs of the same class.
+        different_mean: mean of the measure over pairs of different classes.
+        edges: (BINS + 1,) edges of the histograms.
+        same: (BINS,) pairs of the same class in each bin.
+        different: (BINS,) pairs of different classes in each bin.
     """
 
     auc: float
@@ -46,12 +49,12 @@ class Distribution:
 
 @dataclass(frozen=True)
 class KeySimilarity:
-    """What a comparison of keys found.
+    """Result of a comparison of keys.
 
     Attributes:
-        info: everything the numbers depend on.
-        counts: keys, classes, pairs, and what was left out.
-        measures: a name of `MEASURES` -> its distributions.
+        info: everything that the numbers depend on.
+        counts: numbers of keys, classes and pairs, and of left-out items.
+        measures: name in `MEASURES` -> its distribution.
     """
 
     info: dict[str, Any]
@@ -59,11 +62,11 @@ class KeySimilarity:
     measures: dict[str, Distribution]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, unrounded."""
+        """Return plain values, unrounded."""
         return asdict(self)
 
     def to_text(self) -> str:
-        """Return a table for the terminal: a line a measure, then every count."""
+        """Return a table for the terminal: one line per measure, then every count."""
         rows = [
             (MEASURES[name].title, f"{x.auc:.3f}", f"{x.same_mean:.4g}", f"{x.different_mean:.4g}")
             for name, x in self.measures.items()
@@ -89,11 +92,18 @@ def key_similarity(
     max_side: int,
     device: str,
 ) -> KeySimilarity:
-    """The measures over the keys of a dataset spec.
+    """Return the measures over the keys of a dataset spec.
 
-    Args: per: a key of every "instance", or of every "image".  pairs: of the same class, and of different ones, at
-        most; where there are more, so many are drawn with the seed.  max_side: of the network's input, pixels.
-    Raises: UserError for anything the user gave wrong, and where all pairs are of one kind.
+    Args:
+        data: dataset spec.
+        backbone: name of the network.
+        weights: weights of the network; None for its default.
+        per: "instance" or "image": the objects that have a key.
+        pairs: largest number of pairs of each kind; if there are more, this many are drawn.
+        seed: seed of the draws.
+        max_side: longest side of the network's input, pixels; 0 is no limit.
+        device: device of the network.
+    Raises: UserError for any wrong argument, and if all pairs are of one kind.
     """
     if pairs < 1:
         raise UserError(f"--pairs is {pairs}, but at least 1 is needed")
@@ -129,10 +139,16 @@ def compare(
     info: dict[str, Any],
     counts: dict[str, int],
 ) -> KeySimilarity:
-    """The measures over the pairs of keys; see `key_similarity`.
+    """Return the measures over the pairs of keys; see `key_similarity`.
 
-    Args: info, counts: what is known already.
-    Raises: UserError where no pair, or every pair, is of one class.
+    Args:
+        keys: the keys.
+        class_names: names of the classes, for messages.
+        pairs: largest number of pairs of each kind.
+        seed: seed of the draws.
+        info: entries of the result's `info`.
+        counts: first entries of the result's `counts`.
+    Raises: UserError if no pair, or every pair, is of one class.
     """
     table, classes = torch.stack(keys.keys).numpy(), np.array(keys.classes)
     rng = np.random.default_rng(seed)
@@ -141,10 +157,14 @@ def compare(
     different, all_different = class_pairs(classes, same=False, most=pairs, rng=rng)
     if not all_different:
         raise UserError(
-            f"all {len(classes)} keys are of one class, {class_names[labels[0]]!r}; keys of two classes are compared"
+            f"all {len(classes)} keys are of one class, {class_names[labels[0]]!r}; "
+            "keys of two classes are compared"
         )
     if not all_same:
-        raise UserError(f"each of the {len(classes)} keys is of another class, so no pair is alike")
+        raise UserError(
+            f"each of the {len(classes)} keys has a class of its own; "
+            "pairs of one class are compared"
+        )
     counts = counts | {
         "keys": len(classes),
         "classes": len(labels),

@@ -1,6 +1,7 @@
-"""Corresponding points of two pictures: relaxed best buddies among the cells of their foregrounds.
+"""Corresponding points of two images: relaxed best buddies among their foreground cells.
 
-Shapes: N = h * w cells of a map, n of them that may be matched, C channels. Points in pixels of the original image.
+Shapes: N = h * w cells of a map, n of them that may be matched, C channels. Points are in pixels of
+the original image.
 """
 
 from collections.abc import Sequence
@@ -26,19 +27,19 @@ from .cells import cell_centres, cells_in_image
 
 @dataclass(frozen=True)
 class Points:
-    """The cells of one picture that may be matched.
+    """Cells of one image that may be matched.
 
     Attributes:
-        name: the file.
-        picture: (H', W', 3) uint8, as the network read it.
-        image_size: (H, W) of the original.
-        foreground: (H', W') bool, its pixels in these cells.
-        centres: (n, 2) XY, in row-major order.
+        name: path of the image, or a scene.
+        image: (H', W', 3) uint8, as the network read it.
+        image_size: (H, W) of the original image.
+        foreground: (H', W') bool, the pixels of these cells.
+        centres: (n, 2) XY centres, in row-major order.
         features: (n, C).
     """
 
     name: str
-    picture: np.ndarray
+    image: np.ndarray
     image_size: tuple[int, int]
     foreground: np.ndarray
     centres: np.ndarray
@@ -47,10 +48,12 @@ class Points:
 
 @dataclass(frozen=True)
 class MatchedPoints:
-    """Two pictures and the pairs of their points for every K.
+    """Two images and the pairs of their points for every K.
 
     Attributes:
-        info: everything that they depend on.
+        info: everything that the pairs depend on.
+        a: cells of the first image.
+        b: cells of the second image.
         buddies: K -> pairs (row of `a`, row of `b`).
     """
 
@@ -60,7 +63,7 @@ class MatchedPoints:
     buddies: dict[int, Buddies]
 
     def to_json(self) -> dict[str, Any]:
-        """Images with their points' count, and for every K the pairs, the most similar first."""
+        """Return the images with the numbers of their points, and the pairs for every K."""
         images = [
             {
                 "file_name": points.name,
@@ -71,20 +74,20 @@ class MatchedPoints:
             for points in (self.a, self.b)
         ]
         matches = {}
-        for k, found in self.buddies.items():
-            one, other = found.pairs.T.numpy()
+        for k, buddies in self.buddies.items():
+            one, other = buddies.pairs.T.numpy()
             ends = zip(self.a.centres[one].tolist(), self.b.centres[other].tolist(), strict=True)
             matches[str(k)] = [
                 {"a": a, "b": b, "similarity": similarity}
-                for (a, b), similarity in zip(ends, found.similarity.tolist(), strict=True)
+                for (a, b), similarity in zip(ends, buddies.similarity.tolist(), strict=True)
             ]
         return {"info": self.info, "images": images, "matches": matches}
 
     def to_text(self) -> str:
-        """One line for each picture and each K."""
+        """Return one line for each image and each K."""
         lines = [f"{p.name}: {len(p.centres)} cells" for p in (self.a, self.b)]
         return "\n".join(
-            lines + [f"K = {k}: {len(found)} pairs" for k, found in self.buddies.items()]
+            lines + [f"K = {k}: {len(buddies)} pairs" for k, buddies in self.buddies.items()]
         )
 
 
@@ -100,14 +103,19 @@ def match_points(
     max_side: int,
     device: str,
 ) -> MatchedPoints:
-    """The best buddies of two pictures.
+    """Return the best buddies of two images.
 
     Args:
-        images: two files, or scenes.  ks: neighbours, one set of pairs for each.
-        foreground: the rule whose masks may be matched, on the whole map (MaskCut's too, which has its own square
-            elsewhere); None is all cells.
-        max_side: of the network's input, pixels; 0 is no limit.
-    Raises: UserError for anything the user gave wrong, and for a picture without a foreground.
+        images: two files or scenes.
+        ks: numbers of neighbours; each gives one set of pairs.
+        backbone: name of the network.
+        weights: weights of the network; None for its default.
+        facet: facet of the features that are compared.
+        foreground: rule whose masks may be matched; None matches all cells. The rule reads the map
+            of the whole image (MaskCut as well, which reads a square input elsewhere).
+        max_side: longest side of the network's input, pixels; 0 is no limit.
+        device: device of the network.
+    Raises: UserError for any wrong argument, and for an image without a foreground.
     """
     if max_side < 0:
         raise UserError(f"--max-side is {max_side}; give pixels, or 0 for no limit")
@@ -131,9 +139,9 @@ def match_points(
 def read_points(
     image: str, network: MapNetwork, facet: str, rule: DiscoveryRule | None, max_side: int
 ) -> Points:
-    """The cells of a picture that lie in the masks of a rule, or all of them.
+    """Return the cells of an image that lie in the masks of a rule, or all cells without a rule.
 
-    Raises: UserError for a picture that cannot be read, or without such a cell.
+    Raises: UserError for an image that cannot be read or has no such cell.
     """
     sample = WholeImageMapper(max_side)({"file_name": image, "image_id": image})
     features = read_map([sample["image"]], network, facet)
@@ -141,15 +149,17 @@ def read_points(
     centres = cell_centres(features, size)
     kept = cells_in_image(centres, size)
     if rule is not None:
-        read = rule.choose_facet(network.facets)
-        same = features if read == facet else read_map([sample["image"]], network, read)
-        kept &= _foreground(rule, same, features.grid_size).ravel()
+        rule_facet = rule.choose_facet(network.facets)
+        rule_features = (
+            features if rule_facet == facet else read_map([sample["image"]], network, rule_facet)
+        )
+        kept &= _foreground(rule, rule_features, features.grid_size).ravel()
     if not kept.any():
         raise UserError(f"{image} has no foreground; --everywhere matches all of its cells")
     [input_size] = features.image_sizes
     return Points(
         name=image,
-        picture=sample["image"].permute(1, 2, 0).numpy(),
+        image=sample["image"].permute(1, 2, 0).numpy(),
         image_size=size,
         foreground=grid_mask_to_input(
             kept.reshape(features.grid_size), features.strides, input_size
@@ -162,11 +172,14 @@ def read_points(
 def _foreground(
     rule: DiscoveryRule, features: FeatureMap, grid_size: tuple[int, int]
 ) -> np.ndarray:
-    """(h, w) bool: whether the masks, on the grid or a finer one, cover the centre of each cell."""
-    [found] = rule(features)
-    if found.masks is None:
+    """Return (h, w) bool: whether the masks of a rule cover the centre of each cell.
+
+    The masks may be on the grid or on a finer one.
+    """
+    [boxes] = rule(features)
+    if boxes.masks is None:
         raise UserError(f"{type(rule).__name__} draws no masks")
-    covered = found.masks.any(dim=0).cpu().numpy()
+    covered = boxes.masks.any(dim=0).cpu().numpy()
     rows, columns = (
         (2 * np.arange(cells) + 1) * fine // (2 * cells)
         for cells, fine in zip(grid_size, covered.shape, strict=True)

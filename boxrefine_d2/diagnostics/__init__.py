@@ -1,4 +1,7 @@
-"""What is installed here, and whether it works. Nothing in this room needs torch or Detectron2 to be imported."""
+"""Report on the installed packages, devices, weights and data, and on whether they work.
+
+Importing this room imports neither torch nor Detectron2.
+"""
 
 from .examination import examine
 from .finding import BROKEN, MISSING, OK, Finding

@@ -1,4 +1,4 @@
-"""Data: which of the registered data sets are in place. Only paths are looked at, no file is read."""
+"""Findings about the registered data sets. Only paths are checked; no file is read."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from .finding import MISSING, OK, Finding
 
 
 def data_findings() -> list[Finding]:
-    """One finding for each name of `NAMED_DATASETS`. Imports Detectron2."""
+    """Return one finding for each name of `NAMED_DATASETS`. Imports Detectron2."""
     from boxrefine_d2.data.datasets.registered import NAMED_DATASETS, needed_paths
 
     findings = []
@@ -25,14 +25,14 @@ def data_findings() -> list[Finding]:
 
 
 def _shown(path: Path) -> str:
-    """Relative to the folder of all data sets, whose path heads the section."""
+    """Return a path relative to the folder of all data sets, which heads the section."""
     from boxrefine_d2.data.datasets.registered import datasets_root
 
     return str(path.relative_to(datasets_root()))
 
 
 def data_folder() -> str:
-    """Where registered data sets are looked for. Imports Detectron2."""
+    """Return the folder of the registered data sets. Imports Detectron2."""
     from boxrefine_d2.data.datasets.registered import datasets_root
 
     return str(datasets_root())

@@ -1,4 +1,4 @@
-"""The machine: CPU, memory, GPU."""
+"""Findings about the machine: CPU, memory, GPU."""
 
 import os
 import platform
@@ -13,7 +13,7 @@ GIB = 2**30
 
 
 def cpu_findings() -> list[Finding]:
-    """Name, cores and memory, and whether bfloat16 pays off."""
+    """Return findings about the CPU, its cores, the memory, and whether bfloat16 is fast."""
     cores = usable_cores()
     value = f"{cpu_name()}, {cores} of {os.cpu_count()} cores usable"
     findings = [Finding("devices", "CPU", OK, value, more={"cores": cores})]
@@ -22,9 +22,9 @@ def cpu_findings() -> list[Finding]:
         findings.append(
             Finding("devices", "memory", OK, f"{total / GIB:.0f} GiB", more={"bytes": total})
         )
-    found = bf16_instructions()
-    if found:
-        findings.append(Finding("devices", "bf16 on the CPU", OK, ", ".join(found)))
+    instructions = bf16_instructions()
+    if instructions:
+        findings.append(Finding("devices", "bf16 on the CPU", OK, ", ".join(instructions)))
     else:
         value = "no instructions for it: --precision bf16 is slower than fp32 here"
         findings.append(Finding("devices", "bf16 on the CPU", MISSING, value))
@@ -32,9 +32,9 @@ def cpu_findings() -> list[Finding]:
 
 
 def cuda_findings(fix: str) -> list[Finding]:
-    """One finding for each GPU, or why there is none. Imports torch.
+    """Return one finding for each GPU, or one with the reason for no GPU. Imports torch.
 
-    Args: fix: the command that installs torch anew.
+    Args: fix: the command that installs torch again.
     """
     import torch
 
@@ -45,9 +45,9 @@ def cuda_findings(fix: str) -> list[Finding]:
             value = "no NVIDIA driver found: everything runs on the CPU, as --device cpu"
             return [Finding("devices", "CUDA", MISSING, value)]
         if built_for is None:
-            value = f"torch {torch.__version__} is built without it; driver {driver} is there"
+            value = f"torch {torch.__version__} is built without CUDA; driver {driver} is installed"
             return [Finding("devices", "CUDA", BROKEN, value, fix)]
-        value = f"torch is built for CUDA {built_for}, which driver {driver} does not offer"
+        value = f"torch is built for CUDA {built_for}, which driver {driver} does not support"
         return [Finding("devices", "CUDA", BROKEN, value, "install a newer NVIDIA driver")]
     return [
         _gpu_finding(index, driver, built_for, fix) for index in range(torch.cuda.device_count())
@@ -55,14 +55,14 @@ def cuda_findings(fix: str) -> list[Finding]:
 
 
 def _gpu_finding(index: int, driver: str, built_for: str | None, fix: str) -> Finding:
-    """A GPU that has added two numbers."""
+    """Return the finding about a GPU, after an addition on it."""
     import torch
 
     device = torch.device("cuda", index)
     properties = torch.cuda.get_device_properties(device)
     memory = properties.total_memory
-    of = f"driver {driver}, " if driver else ""
-    value = f"{properties.name}, {memory / GIB:.0f} GiB, {of}CUDA {built_for}"
+    driver_text = f"driver {driver}, " if driver else ""
+    value = f"{properties.name}, {memory / GIB:.0f} GiB, {driver_text}CUDA {built_for}"
     try:
         (torch.ones(1, device=device) + 1).item()
     except RuntimeError as error:
@@ -72,25 +72,25 @@ def _gpu_finding(index: int, driver: str, built_for: str | None, fix: str) -> Fi
 
 
 def bf16_instructions() -> list[str]:
-    """The instructions for bfloat16 products that this CPU has; without any, bf16 is slower than fp32."""
+    """Return the CPU's instructions for bfloat16 products; without any bf16 is slower than fp32."""
     flags = (_cpu_info("flags") or _cpu_info("Features") or "").split()
     return [flag for flag in _BF16_FLAGS if flag in flags]
 
 
 def cpu_name() -> str:
-    """As the system calls it."""
+    """Return the name that the system gives to the CPU."""
     return _cpu_info("model name") or platform.processor() or platform.machine()
 
 
 def usable_cores() -> int:
-    """Those that this process may run on."""
+    """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def total_memory() -> int:
-    """Bytes; 0 where the system does not tell."""
+    """Return the memory in bytes; 0 if the system does not tell."""
     names = ("SC_PHYS_PAGES", "SC_PAGE_SIZE")
     if not hasattr(os, "sysconf") or not all(name in os.sysconf_names for name in names):
         return 0
@@ -99,7 +99,7 @@ def total_memory() -> int:
 
 
 def _cpu_info(name: str) -> str | None:
-    """The first line `name : value` of Linux's description of the CPU."""
+    """Return the value of the first line `name : value` in Linux's description of the CPU."""
     path = Path("/proc/cpuinfo")
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     pairs = (line.partition(":") for line in lines)
@@ -107,7 +107,7 @@ def _cpu_info(name: str) -> str | None:
 
 
 def _nvidia_driver() -> str:
-    """The version of the NVIDIA driver, "" without one."""
+    """Return the version of the NVIDIA driver; "" without a driver."""
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return ""

@@ -1,4 +1,4 @@
-"""All findings, in the order of the report."""
+"""All findings of a report, in its order."""
 
 from .commands import TORCH_PAIR, install_again
 from .data import data_findings
@@ -9,9 +9,10 @@ from .weights import weight_findings
 
 
 def examine() -> list[Finding]:
-    """Looks at packages, devices, weights and data.
+    """Return findings about packages, devices, weights and data.
 
-    The last two are looked at by code that needs the required packages, so only if all of these work.
+    Weights and data are checked only if all required packages work, because the code that checks
+    them needs these packages.
     """
     required = required_findings()
     works = {finding.name for finding in required if finding.state == OK}

@@ -1,4 +1,4 @@
-"""One finding."""
+"""One finding of a report."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,11 +11,12 @@ class Finding:
     """One line of the report.
 
     Attributes:
-        section: a key of `report.SECTIONS`.
+        section: key of `report.SECTIONS`.
+        name: the part that was checked.
         state: `OK`, `MISSING` or `BROKEN`.
-        value: what was found, or the message of what is broken.
-        fix: the command or the sentence that helps; "" if nothing is to be done.
-        required: whether nothing works without it.
+        value: description of the part, or the error message of a broken part.
+        fix: command or sentence that helps; "" if nothing needs to be done.
+        required: whether nothing works without the part.
         more: numbers and paths for the JSON file.
     """
 

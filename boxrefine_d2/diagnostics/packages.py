@@ -1,4 +1,4 @@
-"""Packages: each really imported, and held against the bounds of our metadata."""
+"""Findings about packages: each is imported and compared with the bounds of the metadata."""
 
 import importlib
 import platform
@@ -22,7 +22,8 @@ from .requirements import (
     requirements,
 )
 
-# what is imported, where it is not the package's name or where the outermost module would not show a fault
+# module to import, if its name differs from the package's, or if the outermost module would import
+# although the package is broken
 _MODULES = {
     "detectron2": "detectron2.engine",
     "lightly": "lightly.loss",
@@ -51,16 +52,20 @@ _NOT_FOR_USERS = ("dev", "docs")
 
 
 def required_findings() -> list[Finding]:
-    """Python, this package, and all that it cannot do without."""
-    found: dict[str, Finding] = {}
+    """Return findings about Python, this package, and every required package."""
+    findings: dict[str, Finding] = {}
     for requirement in requirements():
         if not requirement.extra:
-            found[_outermost(requirement.name)] = _examine(requirement, found)
-    return [_python_finding(), _own_finding(), *(replace(f, required=True) for f in found.values())]
+            findings[_outermost(requirement.name)] = _examine(requirement, findings)
+    return [
+        _python_finding(),
+        _own_finding(),
+        *(replace(f, required=True) for f in findings.values()),
+    ]
 
 
 def optional_findings() -> list[Finding]:
-    """The extras, and OpenCV, of which there may be one distribution only."""
+    """Return findings about the extras and OpenCV; only one OpenCV may be installed."""
     findings = [_opencv_finding()]
     for requirement in requirements():
         extra = requirement.extra
@@ -89,15 +94,21 @@ def _own_finding() -> Finding:
     return Finding("packages", NAME, OK, f"{version}, {folder}", required=True)
 
 
-def _examine(requirement: Requirement, before: Mapping[str, Finding]) -> Finding:
-    """Args: before: the findings so far, by outermost module: what one of them lacks is its fault."""
+def _examine(requirement: Requirement, earlier: Mapping[str, Finding]) -> Finding:
+    """Return the finding about one package.
+
+    Args:
+        requirement: line of the metadata.
+        earlier: earlier findings, by outermost module; a package that lacks one of these is fixed
+            by its command.
+    """
     name = requirement.name
     module, error = _try_import(_MODULES.get(name, name))
     if error is not None:
         lacking = _lacking(error)
         if lacking == _outermost(name):
             return Finding("packages", name, MISSING, "not installed", install(name))
-        fix = before[lacking].fix if lacking in before else lacking and install(lacking)
+        fix = earlier[lacking].fix if lacking in earlier else lacking and install(lacking)
         return Finding("packages", name, BROKEN, _message(error), fix or install_again(name))
     version = installed_version(name) or str(getattr(module, "__version__", "of unknown version"))
     if is_older(version, requirement.minimum):
@@ -107,10 +118,10 @@ def _examine(requirement: Requirement, before: Mapping[str, Finding]) -> Finding
 
 
 def _opencv_finding() -> Finding:
-    found = {name: installed_version(name) for name in OPENCV if installed_version(name)}
-    text = ", ".join(f"{name} {version}" for name, version in found.items())
-    if len(found) > 1:
-        *others, kept = found
+    versions = {name: installed_version(name) for name in OPENCV if installed_version(name)}
+    text = ", ".join(f"{name} {version}" for name, version in versions.items())
+    if len(versions) > 1:
+        *others, kept = versions
         value = f"they overwrite each other's cv2: {text}"
         return Finding("optional", "opencv", BROKEN, value, keep_one(kept, others))
     wanted = [requirement for requirement in requirements() if requirement.name in OPENCV]
@@ -120,16 +131,16 @@ def _opencv_finding() -> Finding:
         minimum = max((requirement.minimum for requirement in wanted), default="")
         if is_older(version, minimum):
             value = f"cv2 {version} is older than {minimum}"
-            return Finding("optional", "opencv", BROKEN, value, install_again(*found))
+            return Finding("optional", "opencv", BROKEN, value, install_again(*versions))
         return Finding("optional", "opencv", OK, text or f"cv2 {version}, of no known distribution")
-    if found:
-        return Finding("optional", "opencv", BROKEN, _message(error), install_again(*found))
+    if versions:
+        return Finding("optional", "opencv", BROKEN, _message(error), install_again(*versions))
     fix = install(wanted[-1].name) if wanted else ""
     return _with_purpose(Finding("optional", "opencv", MISSING, "not installed", fix), "opencv")
 
 
 def _with_purpose(finding: Finding, extra: str) -> Finding:
-    """Says what a part that does not work would be good for."""
+    """Return the finding with its purpose added, if the part does not work."""
     if finding.state == OK or extra not in _PURPOSE:
         return finding
     return replace(finding, value=f"{finding.value}; for {_PURPOSE[extra]} (extra {extra!r})")
@@ -150,9 +161,9 @@ def _try_import(module: str) -> tuple[ModuleType | None, Exception | None]:
 
 
 def _lacking(error: Exception) -> str:
-    """The outermost module that was not found, "" if something else is wrong."""
-    found = isinstance(error, ModuleNotFoundError) and error.name
-    return found.partition(".")[0] if found else ""
+    """Return the outermost module that was not found; "" for any other error."""
+    module = isinstance(error, ModuleNotFoundError) and error.name
+    return module.partition(".")[0] if module else ""
 
 
 def _message(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""The findings as a table for a terminal of 100 columns, as JSON, and as one sentence."""
+"""Report of the findings: a table for a terminal of 100 columns, JSON, and one sentence."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -21,12 +21,12 @@ SECTIONS = {
 
 
 def first_fault(findings: Sequence[Finding]) -> Finding | None:
-    """The first required part that does not work."""
+    """Return the first required part that does not work; None if all work."""
     return next((finding for finding in findings if finding.required and finding.state != OK), None)
 
 
 def verdict(findings: Sequence[Finding]) -> str:
-    """One sentence: what is wrong first and its remedy, or that all is well."""
+    """Return one sentence: the first fault with its remedy, or that all required parts work."""
     fault = first_fault(findings)
     if fault:
         return f"{fault.name} is {fault.state} ({fault.value}); fix: {fault.fix}"
@@ -38,12 +38,12 @@ def verdict(findings: Sequence[Finding]) -> str:
     if broken:
         parts.append(f"broken: {', '.join(broken)}")
     if lacking:
-        parts.append(f"optional, not there: {', '.join(lacking)}")
+        parts.append(f"optional, missing: {', '.join(lacking)}")
     return "; ".join(parts)
 
 
 def to_json(findings: Sequence[Finding]) -> dict[str, Any]:
-    """Everything, for a machine."""
+    """Return all findings as plain values for JSON."""
     return {
         "version": boxrefine_d2.__version__,
         "ready": first_fault(findings) is None,
@@ -53,23 +53,23 @@ def to_json(findings: Sequence[Finding]) -> dict[str, Any]:
 
 
 def to_text(findings: Sequence[Finding]) -> str:
-    """The table, one line a finding, the remedies below it, the verdict last."""
+    """Return the table with one line per finding, then the remedies, then the verdict."""
     lines = []
     for section, title in SECTIONS.items():
-        found = [finding for finding in findings if finding.section == section]
-        if found:
-            lines += [_headed(section, title), *map(_row, found), ""]
+        of_section = [finding for finding in findings if finding.section == section]
+        if of_section:
+            lines += [_headed(section, title), *map(_row, of_section), ""]
         else:
-            lines += [f"{title}: not looked at before the required packages work", ""]
+            lines += [f"{title}: not checked until the required packages work", ""]
     lines += _remedies(findings)
     return "\n".join([*lines, verdict(findings)])
 
 
 def _headed(section: str, title: str) -> str:
     if section == "weights":
-        return f"{title}, looked for in {cache_folder()}"
+        return f"{title}, searched in {cache_folder()}"
     if section == "data":
-        return f"{title}, looked for in {data_folder()} (DETECTRON2_DATASETS)"
+        return f"{title}, searched in {data_folder()} (DETECTRON2_DATASETS)"
     return title
 
 
@@ -79,7 +79,7 @@ def _row(finding: Finding) -> str:
 
 
 def _remedies(findings: Sequence[Finding]) -> list[str]:
-    """What to do about what is missing or broken; weights and data have one sentence for all."""
+    """Return the remedies of missing or broken parts; weights and data share one sentence each."""
     lines = []
     for finding in findings:
         if finding.fix and finding.state != OK and finding.section not in ("weights", "data"):

@@ -1,4 +1,4 @@
-"""What the installed package asks for, by its own metadata (pyproject.toml)."""
+"""Requirements of the installed package, read from its own metadata (pyproject.toml)."""
 
 import re
 from dataclasses import dataclass
@@ -12,15 +12,18 @@ NAME = boxrefine_d2.__name__
 _FORM = re.compile(
     r"([\w.-]+)(?:[^;]*?>=\s*([\w.]+))?[^;]*(?:;.*extra\s*==\s*[\"']([\w.-]+)[\"'])?"
 )
-# what others are built on comes first, so that the first fault is the cause
+# packages that others are built on come first: the first fault is then the cause
 _ORDER = {"numpy": 0, "torch": 1, "torchvision": 2, "detectron2": 4}
 
 
 @dataclass(frozen=True)
 class Requirement:
-    """A line of the metadata.
+    """One line of the metadata.
 
-    Attributes: minimum: the oldest version, "" for any.  extra: the extra that asks for it, "" if always needed.
+    Attributes:
+        name: name of the package, in lower case.
+        minimum: oldest version accepted; "" accepts any.
+        extra: extra that asks for the package; "" if it is always needed.
     """
 
     name: str
@@ -32,18 +35,18 @@ class Requirement:
 
 
 def requirements() -> list[Requirement]:
-    """All lines, in the order in which packages are to be tried; [] if this package is not installed."""
+    """Return all lines in the order of the checks; [] if this package is not installed."""
     try:
         lines = metadata.requires(NAME) or []
     except metadata.PackageNotFoundError:
         return []
     matches = (_FORM.match(line) for line in lines)
-    found = [Requirement(m[1].lower(), m[2] or "", m[3] or "") for m in matches if m]
-    return sorted(found, key=lambda requirement: _ORDER.get(requirement.name, 3))
+    lines_read = [Requirement(m[1].lower(), m[2] or "", m[3] or "") for m in matches if m]
+    return sorted(lines_read, key=lambda requirement: _ORDER.get(requirement.name, 3))
 
 
 def oldest_python() -> str:
-    """The oldest version of Python that will do, "" if this package is not installed."""
+    """Return the oldest version of Python accepted; "" if this package is not installed."""
     try:
         return (metadata.metadata(NAME)["Requires-Python"] or "").removeprefix(">=")
     except metadata.PackageNotFoundError:
@@ -51,7 +54,7 @@ def oldest_python() -> str:
 
 
 def installed_version(name: str) -> str:
-    """The version of a distribution, "" if it is not installed."""
+    """Return the version of a distribution; "" if it is not installed."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
@@ -59,18 +62,20 @@ def installed_version(name: str) -> str:
 
 
 def is_older(version: str, minimum: str) -> bool:
-    """Whether a version comes before another, by the numbers of the release; False if one of them has none.
+    """Return whether a version is older than another one, by the numbers of the release.
+
+    The result is False if one of the two has no numbers.
 
     >>> is_older("2.4.1+cu121", "2.5"), is_older("2.10.0", "2.5"), is_older("6", "6.0.0")
     (True, False, False)
     """
-    ours, theirs = (_release(text) for text in (version, minimum))
-    length = max(len(ours), len(theirs))
-    if not ours or not theirs:
+    release, least = (_release(text) for text in (version, minimum))
+    length = max(len(release), len(least))
+    if not release or not least:
         return False
-    return ours + [0] * (length - len(ours)) < theirs + [0] * (length - len(theirs))
+    return release + [0] * (length - len(release)) < least + [0] * (length - len(least))
 
 
 def _release(version: str) -> list[int]:
-    found = re.match(r"\d+(?:\.\d+)*", version)
-    return [int(number) for number in found[0].split(".")] if found else []
+    match = re.match(r"\d+(?:\.\d+)*", version)
+    return [int(number) for number in match[0].split(".")] if match else []

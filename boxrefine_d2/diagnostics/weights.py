@@ -1,15 +1,18 @@
-"""Weights: for each network that has a name, whether its file is here, and where it belongs."""
+"""Findings about weights: whether the file of each named network is here, and its place."""
 
 import importlib.util
 from pathlib import Path
 
 from .finding import BROKEN, MISSING, OK, Finding
 
-_FILE = "model.safetensors"  # of a network that transformers keeps
+_FILE = "model.safetensors"  # name of the file of a network that transformers stores
 
 
 def weight_findings() -> list[Finding]:
-    """One finding for each backbone and g, and each CLIP and captioner if their extra is installed. Imports torch."""
+    """Return one finding for each backbone, g, CLIP and captioner. Imports torch.
+
+    CLIPs and captioners are left out if their extra is not installed.
+    """
     from boxrefine_d2.networks import BACKBONES
     from boxrefine_d2.networks.build import official_place
     from boxrefine_d2.networks.text_heatmap import HEATMAPS
@@ -40,10 +43,14 @@ def _language_findings() -> list[Finding]:
 
 
 def _weight_finding(name: str, place: Path | None, address: str = "", terms: str = "") -> Finding:
-    """Args:
-    place: None for a network that has no file of its own.
-    address: where the file can be had.
-    terms: where a licence has to be accepted first; "" if the file is fetched at its first use.
+    """Return the finding about one network.
+
+    Args:
+        name: name of the network.
+        place: path of the file; None for a network without a file of its own.
+        address: address of the file.
+        terms: page of a licence that must be accepted first; "" if the file is fetched at its
+            first use.
     """
     if place is None:
         value = "has no file of its own: train it, or name one"
@@ -56,7 +63,7 @@ def _weight_finding(name: str, place: Path | None, address: str = "", terms: str
 
 
 def _hub_finding(name: str, repository: str) -> Finding:
-    """Of a network that transformers looks for in its cache, and then asks its host for."""
+    """Return the finding about a network that transformers keeps in its cache or fetches."""
     from huggingface_hub import try_to_load_from_cache
 
     place = try_to_load_from_cache(repository, _FILE)
@@ -82,7 +89,7 @@ def _found(name: str, place: Path) -> Finding:
 
 
 def cache_folder() -> str:
-    """Where files of weights are looked for. Imports torch."""
+    """Return the folder in which files of weights are looked for. Imports torch."""
     import torch
 
     return str(Path(torch.hub.get_dir()) / "checkpoints")

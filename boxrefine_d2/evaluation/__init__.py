@@ -1,4 +1,4 @@
-"""Scores: CorLoc and average precision, for models (evaluators) and for prediction files, with a preflight."""
+"""Metrics of models (evaluators) and of prediction files, with the checks before a score."""
 
 from .average_precision import MASK_AP_METRICS, average_precision
 from .build import METRICS, evaluate_predictions, parse_metrics

@@ -1,11 +1,15 @@
-"""Class-agnostic average precision and recall by COCO's definitions, of boxes and of masks.
+"""Class-agnostic average precision and recall of boxes and of masks, by COCO's definitions.
 
-All objects and all detections are of one category; those of equal scores are taken in the order of their categories, as
-COCO's own code does with `useCats` 0. The numbers are those of COCO's own COCOeval (pycocotools): ten
-thresholds of the IoU, precision read at 101 recalls, the 100 best detections of an image, crowds ignored. Size classes
-go by an object's `area` where it has one, else by that of its box (boxes) or mask (masks); a detection's is that of its
-box or mask. VOC's "difficult" objects are no ground truth, under every protocol, as in LOST's code for CAD; "truncated"
-ones are. Every image counts, also one without ground truth: what is found there is wrong.
+All objects and all detections have one category. Detections of equal score keep the order of their
+categories, as in COCO's own code with `useCats` 0. The numbers are those of COCO's COCOeval
+(pycocotools): ten IoU thresholds, precision read at 101 recalls, the 100 best detections of an
+image, crowds ignored.
+
+The `area` of an object decides its size class. An object without `area` has the area of its box
+(metrics of boxes) or of its mask (metrics of masks). A detection has the area of its box or mask.
+VOC's "difficult" objects are no ground truth under any protocol, as in LOST's code for CAD;
+"truncated" objects are. Every image counts. In an image without ground truth every detection is
+wrong.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,39 +30,43 @@ MASK_AP_METRICS = tuple(MASK_PREFIX + name for name in AP_METRICS)
 
 
 def box_ap_of_file(ground_truth: GroundTruth, predictions: PredictionFile) -> MetricResult:
-    """`AP_METRICS` of a file's boxes. Raises `UserError` (see `preflight`)."""
+    """Return `AP_METRICS` of the boxes in a file. Raises: UserError (see `preflight`)."""
     return _ap_of_file(ground_truth, predictions, of_masks=False)
 
 
 def mask_ap_of_file(ground_truth: GroundTruth, predictions: PredictionFile) -> MetricResult:
-    """`MASK_AP_METRICS`. Raises `UserError` (see `preflight`), also for damaged masks and those of another size."""
+    """Return `MASK_AP_METRICS` of the masks in a file.
+
+    Raises: UserError (see `preflight`), also for damaged masks and masks of another size.
+    """
     return _ap_of_file(ground_truth, predictions, of_masks=True)
 
 
 def average_precision(
     ground_truth: GroundTruth, detections: Mapping[ImageId, Detections], *, of_masks: bool
 ) -> MetricResult:
-    """The metrics of detections in memory: the same numbers as of a file that holds them.
+    """Return the metrics of detections in memory; a file with the same detections has the same.
 
-    A metric of a size class without objects is absent from the values. Detections on images that the ground truth does
-    not have play no part.
+    A size class without objects has no value. Detections on images outside the ground truth are
+    ignored.
 
-    Raises: UserError if the data set has no objects to find (of masks: none with a mask), or a damaged mask.
+    Raises: UserError if the data set has no objects to find (for masks: no objects with a mask), or
+        for a damaged mask.
     """
     check_labels(ground_truth.records, ground_truth.name)
     records = sorted(ground_truth.records, key=_by_id)  # COCO's order, which breaks ties of scores
     objects = [objects_of(r, ground_truth.name, of_masks=of_masks) for r in records]
     if all(of_image.crowd.all() for of_image in objects):
         raise UserError(_nothing_to_find(ground_truth, of_masks))
-    found = [detections.get(record["image_id"]) for record in records]
-    images = [outcome(*pair, of_masks=of_masks) for pair in zip(found, objects, strict=True)]
-    prefix, what = (MASK_PREFIX, "masks") if of_masks else ("", "boxes")
+    detected = [detections.get(record["image_id"]) for record in records]
+    images = [outcome(*pair, of_masks=of_masks) for pair in zip(detected, objects, strict=True)]
+    prefix, kind = (MASK_PREFIX, "masks") if of_masks else ("", "boxes")
     values = {prefix + name: value for name, value in averages(images).items()}
     warnings = []
     without_mask = sum(of_image.without_mask for of_image in objects)
     if without_mask:
         warnings.append(f"{without_mask} objects of {ground_truth.name} have no mask: left out")
-    return MetricResult(values, _counts(objects, found, what), warnings)
+    return MetricResult(values, _counts(objects, detected, kind), warnings)
 
 
 def _ap_of_file(
@@ -87,9 +95,10 @@ def _ap_of_file(
 def _in_category_order(
     entries: Sequence[Mapping[str, Any]], category_ids: frozenset[int] | None
 ) -> list[int]:
-    """Rows by the ground truth's categories, in the file's order within each, unknown categories last.
+    """Return the rows in the order of the ground truth's categories; unknown categories come last.
 
-    Without categories COCO's code goes through them one after the other, and that breaks ties of scores.
+    Rows of one category keep the order of the file. COCO's code visits the categories one after the
+    other even with `useCats` 0, and this order breaks ties of scores.
     """
     known = sorted(category_ids or ())
     place = {str(category_id): index for index, category_id in enumerate(known)}
@@ -98,15 +107,15 @@ def _in_category_order(
 
 
 def _counts(
-    objects: Sequence[Objects], found: Sequence[Detections | None], what: str
+    objects: Sequence[Objects], detected: Sequence[Detections | None], kind: str
 ) -> dict[str, int]:
     crowds = sum(int(of_image.crowd.sum()) for of_image in objects)
-    sizes = [0 if detections is None else len(detections.scores) for detections in found]
+    sizes = [0 if detections is None else len(detections.scores) for detections in detected]
     return {
         "images_evaluated": len(objects),
         "images_without_ground_truth": sum(bool(o.crowd.all()) for o in objects),
         "images_without_prediction": sizes.count(0),
-        f"ground_truth_{what}": sum(len(o.crowd) for o in objects) - crowds,
+        f"ground_truth_{kind}": sum(len(o.crowd) for o in objects) - crowds,
         "crowds": crowds,
         "difficult_left_out": sum(o.difficult for o in objects),
         f"predictions_beyond_{MAX_DETECTIONS}": sum(max(0, n - MAX_DETECTIONS) for n in sizes),
@@ -115,10 +124,13 @@ def _counts(
 
 def _nothing_to_find(ground_truth: GroundTruth, of_masks: bool) -> str:
     if of_masks:
-        return f"{ground_truth.name} has no masks to score against; metrics of boxes, such as ap, need none"
+        return (
+            f"{ground_truth.name} has no masks to score against; "
+            "metrics of boxes, such as ap, need none"
+        )
     return (
-        f"none of the {len(ground_truth.records)} images of {ground_truth.name} has an object that is neither a crowd "
-        "nor difficult; average precision is not defined"
+        f"none of the {len(ground_truth.records)} images of {ground_truth.name} has an object that "
+        "is neither a crowd nor difficult; average precision is not defined"
     )
 
 

@@ -1,7 +1,7 @@
-"""The metrics by name, for `tools/evaluate.py`.
+"""Table of the metrics by name, for `tools/evaluate.py`.
 
-A further metric is one file with a function (GroundTruth, PredictionFile) -> MetricResult and one entry per name in
-`METRICS`; names that point to the same function are computed in one call.
+A new metric is one file with a function (GroundTruth, PredictionFile) -> MetricResult, and one
+entry per name in `METRICS`. Names that point to the same function are computed in one call.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,12 +28,13 @@ METRICS: dict[str, Callable[[GroundTruth, PredictionFile], MetricResult]] = {
 
 
 def parse_metrics(text: str) -> list[str]:
-    """Splits "corloc,ap" into known names, each once. Raises `UserError`, listing the known ones."""
+    """Split "corloc,ap" into known names, each once. Raises: UserError, listing the known names."""
     names = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     unknown = [name for name in names if name not in METRICS]
     if unknown or not names:
         raise UserError(
-            f"--metrics '{text}': unknown {', '.join(unknown) or '(none given)'}; known: {', '.join(METRICS)}"
+            f"--metrics '{text}': unknown {', '.join(unknown) or '(none given)'}; "
+            f"known: {', '.join(METRICS)}"
         )
     return names
 
@@ -41,19 +42,20 @@ def parse_metrics(text: str) -> list[str]:
 def evaluate_predictions(
     ground_truth: GroundTruth, predictions: PredictionFile, metrics: Sequence[str]
 ) -> MetricResult:
-    """The named metrics of one file; values in the order of `metrics`, without those that are not defined.
+    """Return the named metrics of one file, in the order of `metrics`, without undefined ones.
 
-    Families of metrics differ in what they count. The counts of the first go by their plain names, those of a further
-    one by names with a prefix: of "corloc,ap50" they are `images_evaluated`, ..., `ap_images_evaluated`, ...
+    Families of metrics count different things. The counts of the first family keep their plain
+    names. The counts of a further family have its name as prefix: "corloc,ap50" gives
+    `images_evaluated`, ..., `ap_images_evaluated`, ...
 
-    Raises: UserError for anything wrong with the file (see `preflight`).
+    Raises: UserError for any mistake in the file (see `preflight`).
     """
     results = {
         function: function(ground_truth, predictions)
         for function in dict.fromkeys(METRICS[name] for name in metrics)
     }
-    found = {name: results[METRICS[name]].values for name in metrics}
-    values = {name: of_family[name] for name, of_family in found.items() if name in of_family}
+    values_of = {name: results[METRICS[name]].values for name in metrics}
+    values = {name: of_family[name] for name, of_family in values_of.items() if name in of_family}
     counts: dict[str, int] = {}
     for function, result in results.items():
         family = next(name for name in METRICS if METRICS[name] is function)

@@ -1,4 +1,4 @@
-"""Detectron2's average precision by class, of any data set spec."""
+"""Detectron2's average precision per class, on any dataset spec."""
 
 import math
 from pathlib import Path
@@ -13,20 +13,27 @@ from boxrefine_d2.errors import UserError
 from . import GroundTruth, write_json
 
 GROUND_TRUTH_FILE = "ground_truth.json"
-_OF_NOTHING = dict.fromkeys(("AP", "AP50", "AP75"), 0.0)
+_NOTHING_DETECTED = dict.fromkeys(("AP", "AP50", "AP75"), 0.0)
 
 
 class ClassEvaluator(COCOEvaluator):
-    """Detectron2's, with the data set as it is now, not as an earlier run wrote it down; numbers in percent.
+    """Detectron2's COCOEvaluator on the current state of the data set; numbers in percent.
 
-    A number that is not defined, as that of a size or class without objects, is left out; where nothing is detected the
-    others are 0.
+    The ground truth is written anew, because a file of an earlier run may be out of date. Undefined
+    numbers, such as those of a size or a class without objects, are left out. Without any detection
+    the numbers are 0.
     """
 
     def __init__(self, name: str, *, classes: int, masks: bool, output_dir: Path):
-        """Args: name: of the catalogs.  classes: that the detector tells apart.  masks: whether they are scored, too.
+        """Write the ground truth and create its evaluator.
 
-        Raises: UserError for data without labels, of other classes, or with images whose size is not known.
+        Args:
+            name: name in the catalogs.
+            classes: number of classes that the detector tells apart.
+            masks: whether masks are scored as well.
+            output_dir: folder of the ground truth and of Detectron2's result files.
+        Raises: UserError for data without labels, with other classes, or with images of unknown
+            size.
         """
         _check(name, classes)
         path = str(output_dir / GROUND_TRUTH_FILE)
@@ -44,22 +51,23 @@ class ClassEvaluator(COCOEvaluator):
 
     def _derive_coco_results(self, coco_eval: Any, *args: Any, **kwargs: Any) -> dict[str, float]:
         if coco_eval is None:
-            return dict(_OF_NOTHING)
-        found = super()._derive_coco_results(coco_eval, *args, **kwargs)
-        return {name: value for name, value in found.items() if math.isfinite(value)}
+            return dict(_NOTHING_DETECTED)
+        metrics = super()._derive_coco_results(coco_eval, *args, **kwargs)
+        return {name: value for name, value in metrics.items() if math.isfinite(value)}
 
 
 def _check(name: str, classes: int) -> None:
     records = DatasetCatalog.get(name)
     GroundTruth(name, records).boxes()
-    theirs = len(MetadataCatalog.get(name).thing_classes)
-    if theirs != classes:
+    data_classes = len(MetadataCatalog.get(name).thing_classes)
+    if data_classes != classes:
         raise UserError(
-            f"{name} has {theirs} classes and MODEL.ROI_HEADS.NUM_CLASSES is {classes}: their precision cannot be scored "
-            "one by one; name a data set of the same classes"
+            f"{name} has {data_classes} classes and MODEL.ROI_HEADS.NUM_CLASSES is {classes}: "
+            "their precision cannot be scored one by one; name a data set of the same classes"
         )
     unknown = [r["file_name"] for r in records if not (r["height"] and r["width"])]
     if unknown:
         raise UserError(
-            f"{name}: the size of {len(unknown)} images is not known (first: {unknown[0]}); put readable files there"
+            f"{name}: the size of {len(unknown)} images is not known (first: {unknown[0]}); "
+            "put readable files there"
         )

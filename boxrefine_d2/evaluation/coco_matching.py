@@ -1,8 +1,10 @@
-"""Which detections of an image count as found objects, as COCO's evaluation decides it (its COCOeval, the reference).
+"""Matching of the detections of an image to its objects, as in COCO's evaluation (COCOeval).
 
-Detections are taken from the highest score down; each takes the free object that it meets best, if their IoU reaches
-the threshold. Crowds, and objects outside the size class, are ignored: a detection that only meets one of them counts
-neither for nor against, and a crowd takes any number. So does a detection outside the size class that meets nothing.
+Detections are matched from the highest score down. Each takes the free object with which it has the
+highest IoU, if that IoU reaches the threshold. Crowds and objects outside the size class are
+ignored: a detection that only meets one of them counts neither as a hit nor as a miss. A crowd
+takes any number of detections. A detection outside the size class that meets no object is ignored
+as well.
 
 Shapes: S size classes, T thresholds, D detections, G objects; R = S * T.
 """
@@ -15,26 +17,26 @@ from numpy.typing import NDArray
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
-THRESHOLDS = np.linspace(0.5, 0.95, 10)  # of the IoU
-# Areas in square pixels, both ends included.
+THRESHOLDS = np.linspace(0.5, 0.95, 10)  # IoU
+# (least, most) area in square pixels; both ends belong to the class
 SIZES = {
     "all": (0.0, 1e10),
     "small": (0.0, 32.0**2),
     "medium": (32.0**2, 96.0**2),
     "large": (96.0**2, 1e10),
 }
-MAX_DETECTIONS = 100  # of an image, those of the highest scores
+MAX_DETECTIONS = 100  # per image: the detections of the highest scores
 MISS, HIT, IGNORED = 0, 1, 2
 
 
 @dataclass(frozen=True)
 class ImageOutcome:
-    """What became of an image's detections.
+    """Outcomes of the detections of one image.
 
     Attributes:
         scores: (D,), from the highest down.
         outcomes: (S, T, D) of `MISS`, `HIT`, `IGNORED`.
-        objects: (S,), how many were to be found.
+        objects: (S,) number of objects to be found.
     """
 
     scores: FloatArray
@@ -49,21 +51,26 @@ def match_image(
     gt_areas: FloatArray,
     gt_crowd: BoolArray,
 ) -> ImageOutcome:
-    """Matches one image at every threshold and in every size class.
+    """Match the detections of one image at every threshold and in every size class.
 
-    Two detections of one object; a threshold above the IoU of the first gives the object to the second:
+    Example: two detections of one object. At thresholds above the IoU of the first detection the
+    second one takes the object:
 
     >>> ious, scores, areas = np.array([[0.6], [0.8]]), np.array([0.9, 0.5]), np.array([99.0, 99.0])
     >>> image = match_image(ious, scores, areas, np.array([99.0]), np.array([False]))
-    >>> image.outcomes[0, [0, 4, 8]].tolist()  # of all sizes, at 0.5, 0.7 and 0.9
+    >>> image.outcomes[0, [0, 4, 8]].tolist()  # all sizes, at 0.5, 0.7 and 0.9
     [[1, 0], [0, 1], [0, 0]]
 
     Args:
-        ious: (D, G), against a crowd the share of the detection that it covers.
-        scores, areas: (D,), from the highest score down.  gt_areas: (G,).  gt_crowd: (G,).
+        ious: (D, G) IoU; for a crowd, the share of the detection that the crowd covers.
+        scores: (D,), from the highest down.
+        areas: (D,) areas of the detections, in square pixels.
+        gt_areas: (G,) areas of the objects, in square pixels.
+        gt_crowd: (G,) whether the object is a crowd.
     """
     ignored = gt_crowd | _outside(gt_areas)
-    alone = np.where(_outside(areas), IGNORED, MISS).astype(np.int8)  # of what meets nothing
+    # outcome of a detection that meets no object
+    alone = np.where(_outside(areas), IGNORED, MISS).astype(np.int8)
     outcomes = np.repeat(alone, len(THRESHOLDS), axis=0)
     _match(ious, gt_crowd, np.repeat(ignored, len(THRESHOLDS), axis=0), outcomes)
     shape = (len(SIZES), len(THRESHOLDS), len(scores))
@@ -73,11 +80,15 @@ def match_image(
 def _match(
     ious: FloatArray, crowd: BoolArray, ignored: BoolArray, outcomes: NDArray[np.int8]
 ) -> None:
-    """Writes HIT and IGNORED into `outcomes` (R, D) where a detection meets one of the objects, `ignored` (R, G)."""
+    """Write HIT and IGNORED into `outcomes` (R, D) for detections that meet an object.
+
+    Args: ignored: (R, G) whether the object is ignored.
+    """
     rows = np.arange(len(ignored))
     thresholds = np.tile(THRESHOLDS, len(SIZES))[:, None]
     free = np.ones_like(ignored)
-    # An object to be found is preferred to any that is ignored, then counts the IoU; of equals COCO takes the last.
+    # A detection prefers objects to be found over ignored ones, then the higher IoU. Among equal
+    # IoUs COCO takes the last object.
     rank = ious.argsort(axis=1, kind="stable").argsort(axis=1)
     bonus = np.where(ignored, 0, len(crowd))
     for index in np.flatnonzero((ious >= THRESHOLDS[0]).any(axis=1)):
@@ -90,6 +101,6 @@ def _match(
 
 
 def _outside(areas: FloatArray) -> BoolArray:
-    """(S, N): which of N areas are outside each size class."""
+    """Return (S, N): whether each of N areas is outside each size class."""
     limits = np.array(list(SIZES.values()))
     return (areas < limits[:, :1]) | (areas > limits[:, 1:])

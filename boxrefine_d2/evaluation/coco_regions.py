@@ -1,4 +1,4 @@
-"""Objects and detections of an image as the regions that COCO's code compares: boxes as XYWH, or masks as RLE."""
+"""Objects and detections as the regions that COCO's code compares: XYWH boxes, or masks as RLE."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,12 +21,13 @@ Regions = FloatArray | list[Rle]  # (N, 4), or N masks
 
 @dataclass(frozen=True)
 class Detections:
-    """What was found in one image.
+    """Detections in one image.
 
     Attributes:
         boxes: (N, 4), XYXY, half-open, image pixels.
         scores: (N,).
-        masks: N compressed RLE of the image's size, known to be sound (`checked_rles`); None if there are none.
+        masks: N compressed RLE of the image's size that `checked_rles` accepted; None for
+            detections without masks.
     """
 
     boxes: FloatArray
@@ -39,10 +40,11 @@ class Objects:
     """Ground truth of one image.
 
     Attributes:
-        regions: of G objects.
-        areas: (G,), in square pixels, by which an object belongs to a size class.
-        crowd: (G,).
-        difficult, without_mask: how many annotations are no objects, for that reason.
+        regions: regions of the G objects.
+        areas: (G,), in square pixels; they decide the size class.
+        crowd: (G,) whether the object is a crowd.
+        difficult: number of annotations left out as "difficult".
+        without_mask: number of annotations left out because they have no mask.
     """
 
     regions: Regions
@@ -53,8 +55,12 @@ class Objects:
 
 
 def objects_of(record: Record, name: str, *, of_masks: bool) -> Objects:
-    """The objects of a record of the data set `name`. Raises: UserError for a mask that cannot be read."""
-    # by category, as COCO's code goes through them: of objects that a detection meets alike it takes the last
+    """Return the objects of a record of the data set `name`.
+
+    Raises: UserError for a mask that cannot be read.
+    """
+    # In the order of their categories, as in COCO's code: among objects of equal IoU with a
+    # detection it takes the last.
     annotations = sorted(record.get("annotations", ()), key=lambda a: a.get("category_id", 0))
     easy = [a for a in annotations if not a.get("difficult", False)]
     kept = [a for a in easy if a.get("segmentation") or not of_masks]
@@ -71,29 +77,32 @@ def objects_of(record: Record, name: str, *, of_masks: bool) -> Objects:
 
 
 def masks_of(segmentations: Sequence[Any], record: Record, where: str) -> list[Rle]:
-    """Compressed RLE of an image's masks. Raises: UserError, naming image and file or data set, for unsound ones."""
+    """Return the masks of an image as compressed RLE.
+
+    Raises: UserError for damaged masks, naming the image and the file or data set (`where`).
+    """
     try:
         return checked_rles(segmentations, (record["height"], record["width"]))
     except ValueError as error:
         raise UserError(f"{where}: image {record['image_id']!r}: {error}") from error
 
 
-def outcome(found: Detections | None, objects: Objects, *, of_masks: bool) -> ImageOutcome:
-    """What becomes of the best detections of an image; of equal scores the first is better."""
-    if found is None:
-        found = Detections(np.zeros((0, 4)), np.zeros(0), [])
-    best = np.argsort(-found.scores, kind="stable")[:MAX_DETECTIONS]
+def outcome(detections: Detections | None, objects: Objects, *, of_masks: bool) -> ImageOutcome:
+    """Match the best detections of an image; among equal scores the first is the best."""
+    if detections is None:
+        detections = Detections(np.zeros((0, 4)), np.zeros(0), [])
+    best = np.argsort(-detections.scores, kind="stable")[:MAX_DETECTIONS]
     regions: Regions
     if of_masks:
-        if found.masks is None:
+        if detections.masks is None:
             raise ValueError("average precision of masks needs detections with masks")
-        regions = [found.masks[index] for index in best]
+        regions = [detections.masks[index] for index in best]
     else:
-        regions = _xywh(found.boxes[best])
+        regions = _xywh(detections.boxes[best])
     ious = np.zeros((len(regions), len(objects.regions)))
     if ious.size:
         ious[:] = mask_codec.iou(regions, objects.regions, objects.crowd)
-    return match_image(ious, found.scores[best], _areas(regions), objects.areas, objects.crowd)
+    return match_image(ious, detections.scores[best], _areas(regions), objects.areas, objects.crowd)
 
 
 def _xywh(boxes: FloatArray) -> FloatArray:

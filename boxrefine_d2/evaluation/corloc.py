@@ -1,9 +1,10 @@
-"""CorLoc: the share of images whose top box is on an object (protocol of LOST, arXiv:2109.14279, code).
+"""CorLoc: the share of images whose top box is on an object (LOST, arXiv:2109.14279, code).
 
-Percent of the images with ground truth in which the single predicted box has IoU >= 0.5 with any ground-truth box.
-IoU is taken on continuous coordinates, without +1, in float64: an exact half counts. An image without a prediction is
-a miss and is counted; an image without ground truth is not in the denominator and is counted too.
-Boxes are XYXY, half-open, in pixels of the original image.
+CorLoc is the percentage of the images with ground truth in which the single predicted box has
+IoU >= 0.5 with any ground-truth box. The IoU is computed on continuous coordinates, without +1, in
+float64: an exact half is a hit. An image without a prediction is a miss, and the number of these is
+returned. An image without ground truth is not in the denominator, and the number of these is
+returned as well. Boxes are XYXY, half-open, in pixels of the original image.
 """
 
 import logging
@@ -37,9 +38,10 @@ class CorLoc:
     """Hits of one set of boxes on one data set.
 
     Attributes:
-        hits: image id -> was its box on an object; the images with ground truth, in data set order.
-        without_ground_truth: images left out of the denominator.
-        without_prediction: images that are a miss because they have no box.
+        hits: image id -> whether its box is on an object. The keys are the images with ground
+            truth, in data set order.
+        without_ground_truth: number of images left out of the denominator.
+        without_prediction: number of images that are a miss because they have no box.
     """
 
     hits: dict[ImageId, bool]
@@ -48,14 +50,14 @@ class CorLoc:
 
     @property
     def percent(self) -> float:
-        """100 * hits / images with ground truth."""
+        """CorLoc: 100 * hits / images with ground truth."""
         return 100.0 * sum(self.hits.values()) / len(self.hits)
 
 
 def corloc(top_boxes: Mapping[Id, Sequence[float] | None], gt_boxes: Mapping[Id, Tensor]) -> CorLoc:
-    """CorLoc of one box per image. Predictions on images that are not in `gt_boxes` play no part.
+    """Return the CorLoc of one box per image; predictions on images not in `gt_boxes` are ignored.
 
-    Two hits among three images with ground truth; image 4 has none and is left out:
+    Example: two hits among three images with ground truth; image 4 has none and is left out:
 
     >>> square = torch.tensor([[0.0, 0.0, 10.0, 10.0]])
     >>> truth = {1: square, 2: square, 3: square, 4: torch.zeros(0, 4)}
@@ -65,7 +67,7 @@ def corloc(top_boxes: Mapping[Id, Sequence[float] | None], gt_boxes: Mapping[Id,
     (66.7, 1)
 
     Args:
-        top_boxes: image id -> (4,) box, or None or no key where there is no prediction.
+        top_boxes: image id -> (4,) box; None or a missing key where there is no prediction.
         gt_boxes: image id -> (N, 4); N = 0 where there is no ground truth.
     Raises: UserError if no image has ground truth.
     """
@@ -79,29 +81,31 @@ def corloc(top_boxes: Mapping[Id, Sequence[float] | None], gt_boxes: Mapping[Id,
         hits[image_id] = box is not None and is_localised(box, boxes)
     if not hits:
         raise UserError(
-            f"none of the {len(gt_boxes)} images has a ground-truth box under this protocol; CorLoc is not defined"
+            f"none of the {len(gt_boxes)} images has a ground-truth box under this protocol; "
+            "CorLoc is not defined"
         )
     return CorLoc(hits, len(gt_boxes) - len(hits), without_prediction)
 
 
 def is_localised(box: Sequence[float], gt_boxes: Tensor) -> bool:
-    """Whether the box has IoU >= 0.5 with any of the (N, 4) ground-truth boxes; N = 0 is False.
+    """Return whether the box has IoU >= 0.5 with any of the (N, 4) ground-truth boxes.
 
     >>> is_localised([0, 0, 10, 5], torch.tensor([[0.0, 0.0, 10.0, 10.0]]))  # IoU is exactly 0.5
     True
     """
     predicted = torch.tensor([list(box)], dtype=torch.float64)
+    # torchvision gives a doubly inverted box a positive area; a box without area (or NaN) is a miss
     if not bool((predicted[:, 2:] > predicted[:, :2]).all()):
-        return (
-            False  # no area (or NaN): torchvision's area of a doubly inverted box would be positive
-        )
+        return False
     return bool((box_iou(predicted, gt_boxes.to(torch.float64)) >= 0.5).any())
 
 
 def top_box(boxes: Tensor, scores: Tensor) -> list[float] | None:
-    """The box (4 floats) of the highest score, the first of equals; None if there is no box.
+    """Return the box (4 floats) of the highest score, the first among equals; None without a box.
 
-    Args: boxes: (N, 4).  scores: (N,).
+    Args:
+        boxes: (N, 4).
+        scores: (N,).
     """
     if len(boxes) == 0:
         return None
@@ -110,7 +114,10 @@ def top_box(boxes: Tensor, scores: Tensor) -> list[float] | None:
 
 
 def corloc_of_file(ground_truth: GroundTruth, predictions: PredictionFile) -> MetricResult:
-    """CorLoc of a prediction file; categories are ignored. Raises `UserError` (see `preflight`)."""
+    """Return the CorLoc of a prediction file; categories are ignored.
+
+    Raises: UserError (see `preflight`).
+    """
     gt_boxes = ground_truth.boxes()
     predictions.require("corloc", "image_id", "bbox")
     table = box_table(predictions)
@@ -130,19 +137,22 @@ def corloc_of_file(ground_truth: GroundTruth, predictions: PredictionFile) -> Me
 
 
 class CorLocEvaluator(DatasetEvaluator):
-    """CorLoc of every named set of boxes that the model returns, in one pass.
+    """Evaluator that computes the CorLoc of every named set of boxes of a model, in one pass.
 
-    An output is a dict that may hold `"instances"` (Instances with `pred_boxes` and `scores`, scored as "h") and
-    `"pseudo_boxes"`: name -> an object with `.boxes` (N, 4) and `.scores` (N,), such as "lost" (the rule on f) and
-    "refined" (the rule on f^h). All of them in pixels of the original image.
+    A model output is a dict with these optional entries, all in pixels of the original image:
+    `"instances"`: Instances with `pred_boxes` and `scores`, scored as "h";
+    `"pseudo_boxes"`: name -> an object with `.boxes` (N, 4) and `.scores` (N,). Names are, for
+    example, "lost" (the rule on f) and "refined" (the rule on f^h).
 
-    `evaluate()` returns percentages and counts apart, so that every number under "corloc" is a CorLoc::
+    `evaluate()` returns percentages and counts apart, and every number under "corloc" is a CorLoc::
 
         {"corloc": {"lost": 61.9, "h": 42.1, "refined": 62.0},
-         "corloc_images": {"evaluated": 5011, "without_ground_truth": 0, "without_prediction_lost": 0, ...}}
+         "corloc_images": {"evaluated": 5011, "without_ground_truth": 0,
+                           "without_prediction_lost": 0, ...}}
 
-    After it, `per_image` holds source -> [(image id, hit), ...] in data set order, the same images for every source,
-    which is what a paired bootstrap over images needs. Ranks other than the main one return {}.
+    After `evaluate()`, `per_image` holds source -> [(image id, hit), ...] in data set order, with
+    the same images for every source, as a paired bootstrap over images needs. Ranks other than the
+    main one return {}.
     """
 
     def __init__(
@@ -154,13 +164,16 @@ class CorLocEvaluator(DatasetEvaluator):
         output_dir: str | None = None,
         distributed: bool = True,
     ):
-        """
+        """Read the ground truth and check it.
+
         Args:
-            dataset_name: a name in Detectron2's DatasetCatalog; metadata `corloc_rounds_boxes` is honoured.
-            sources: names to score; by default all that appear.
-            protocol: a name in `PROTOCOLS`.
-            output_dir: where to write `corloc_per_image.json`, {source: [[image id, 0 or 1], ...]}; None to write none.
-            distributed: whether to collect from all ranks.
+            dataset_name: name in Detectron2's DatasetCatalog. The metadata `corloc_rounds_boxes`
+                of the data set applies.
+            sources: names to score; None scores all names in the outputs.
+            protocol: name in `PROTOCOLS`.
+            output_dir: folder for `corloc_per_image.json`, {source: [[image id, 0 or 1], ...]};
+                None writes no file.
+            distributed: whether outputs are collected from all ranks.
         Raises: UserError if the data set has no ground truth.
         """
         self._name = dataset_name
@@ -179,13 +192,13 @@ class CorLocEvaluator(DatasetEvaluator):
         self.reset()
 
     def reset(self) -> None:
-        """Forgets all outputs."""
+        """Forget all outputs."""
         self._top_boxes: dict[ImageId, dict[str, list[float] | None]] = {}
 
     def process(
         self, inputs: Sequence[Mapping[str, Any]], outputs: Sequence[Mapping[str, Any]]
     ) -> None:
-        """Keeps the top box of every set; of an image that comes twice the first output counts."""
+        """Keep the top box of every set; the first output of a repeated image counts."""
         for record, output in zip(inputs, outputs, strict=True):
             found = {name: top_box(*boxes) for name, boxes in _box_sets(output).items()}
             if self._protocol.integer_h and (box := found.get(DETECTOR)) is not None:
@@ -193,7 +206,10 @@ class CorLocEvaluator(DatasetEvaluator):
             self._top_boxes.setdefault(record["image_id"], found)
 
     def evaluate(self) -> dict[str, dict[str, float]]:
-        """Collects the ranks and scores. Raises `UserError` if the outputs are of other images."""
+        """Collect the outputs of all ranks and score them.
+
+        Raises: UserError if none of the images of the outputs is in the data set.
+        """
         if self._distributed:
             comm.synchronize()
             parts = comm.gather(self._top_boxes, dst=0)
@@ -203,11 +219,12 @@ class CorLocEvaluator(DatasetEvaluator):
             parts = [self._top_boxes]
         top_boxes: dict[ImageId, dict[str, list[float] | None]] = {}
         for part in parts:
-            top_boxes = {**part, **top_boxes}  # of an image seen by two ranks the lower rank counts
+            # the lowest rank counts for an image that several ranks saw
+            top_boxes = {**part, **top_boxes}
         if not any(image_id in self._gt_boxes for image_id in top_boxes):
             raise UserError(
-                f"the {len(top_boxes)} images that the model saw are not among those of {self._name}; "
-                "evaluate it on the data set that the loader reads"
+                f"the {len(top_boxes)} images that the model saw are not among those of "
+                f"{self._name}; evaluate it on the data set that the loader reads"
             )
         return self._score(top_boxes)
 
@@ -226,7 +243,8 @@ class CorLocEvaluator(DatasetEvaluator):
             images[f"without_prediction_{source}"] = result.without_prediction
             self.per_image[source] = list(result.hits.items())
             logger.info(
-                "CorLoc of %s on %s: %.2f %% of %d images (%d without prediction, %d more without ground truth)",
+                "CorLoc of %s on %s: %.2f %% of %d images "
+                "(%d without prediction, %d more without ground truth)",
                 *(source, self._name, result.percent, len(result.hits)),
                 *(result.without_prediction, result.without_ground_truth),
             )

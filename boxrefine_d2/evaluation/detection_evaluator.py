@@ -1,4 +1,4 @@
-"""What a trained detector finds on a data set: one file of detections, CorLoc of the best one, and COCO's AP."""
+"""Evaluator of a trained detector: a file of all detections, CorLoc of the top box, COCO's AP."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -34,10 +34,11 @@ MASK_METRICS = ("segm_ap", "segm_ap50")
 
 
 class DetectionEvaluator(DatasetEvaluator):
-    """Writes `detections.json`, a pseudo-label file, and scores it where the data set has labels.
+    """Evaluator that writes `detections.json`, a pseudo-label file, and scores it against labels.
 
-    `evaluate()` returns metrics in percent and their denominators, {"corloc": ..., "ap": ..., "images_evaluated": ...};
-    of data without labels only the number of detections. Ranks other than the main one return {}.
+    `evaluate()` returns metrics in percent and their denominators, {"corloc": ..., "ap": ...,
+    "images_evaluated": ...}. For data without labels it returns the numbers of images and
+    detections only. Ranks other than the main one return {}.
     """
 
     def __init__(
@@ -51,9 +52,16 @@ class DetectionEvaluator(DatasetEvaluator):
         output_dir: Path,
         info: Mapping[str, Any] | None = None,
     ):
-        """Args: name: the dataset spec.  protocol, rounds_boxes: of `GroundTruth`.  masks: whether they are scored, too.
+        """Check that the labels of the records can be scored.
 
-        info: of the detector, for the file.
+        Args:
+            name: the dataset spec, for messages.
+            records: Detectron2 dataset dicts, one per image.
+            protocol: see `GroundTruth`.
+            rounds_boxes: see `GroundTruth`.
+            masks: whether masks are scored as well.
+            output_dir: folder of `detections.json` and `metrics.json`.
+            info: description of the detector, written into `detections.json`.
         Raises: UserError for labels that cannot be scored.
         """
         self._records = records
@@ -68,7 +76,7 @@ class DetectionEvaluator(DatasetEvaluator):
         self.reset()
 
     def _check_labels(self) -> None:
-        """Scores nothing, so that what is wrong with labels comes to light before training."""
+        """Refuse faulty labels before training starts, by scoring no detections."""
         if self._truth is None:
             return
         check_ground_truth(self._truth)
@@ -78,37 +86,41 @@ class DetectionEvaluator(DatasetEvaluator):
             average_precision(self._truth, {}, of_masks=True)
 
     def reset(self) -> None:
-        """Forgets all outputs."""
-        self._found: dict[Any, list[dict[str, Any]]] = {}
+        """Forget all outputs."""
+        self._entries_of: dict[Any, list[dict[str, Any]]] = {}
 
     def process(
         self, inputs: Sequence[Mapping[str, Any]], outputs: Sequence[Mapping[str, Any]]
     ) -> None:
-        """Keeps the detections of each image, best first; of an image that comes twice the first output counts."""
+        """Keep the detections of each image, best first; the first output of an image counts."""
         for record, output in zip(inputs, outputs, strict=True):
             entries = _entries(record["image_id"], output["instances"].to("cpu"))
-            self._found.setdefault(record["image_id"], entries)
+            self._entries_of.setdefault(record["image_id"], entries)
 
     def evaluate(self) -> dict[str, float | int]:
-        """Collects the ranks, writes the file, scores."""
+        """Collect the outputs of all ranks, write `detections.json` and score it."""
         comm.synchronize()
-        parts = comm.gather(self._found, dst=0)
+        parts = comm.gather(self._entries_of, dst=0)
         if not comm.is_main_process():
             return {}
-        found: dict[Any, list[dict[str, Any]]] = {}
+        entries_of: dict[Any, list[dict[str, Any]]] = {}
         for part in parts:
-            found = {**part, **found}
+            entries_of = {**part, **entries_of}
         path = self._output_dir / DETECTIONS_FILE
-        entries = self._write(path, found)
+        entries = self._write(path, entries_of)
         if self._truth is None:
-            return {"images": len(found), "detections": len(entries)}
+            return {"images": len(entries_of), "detections": len(entries)}
         result = self._score(self._truth, path, entries)
         write_json(self._output_dir / METRICS_FILE, result.to_json())
         logger.info("%s:\n%s", self._truth.name, result.to_text())
         return result.to_json()
 
-    def _write(self, path: Path, found: Mapping[Any, list[dict[str, Any]]]) -> list[dict[str, Any]]:
-        read = [r for r in self._records if r["image_id"] in found and r["height"] and r["width"]]
+    def _write(
+        self, path: Path, entries_of: Mapping[Any, list[dict[str, Any]]]
+    ) -> list[dict[str, Any]]:
+        read = [
+            r for r in self._records if r["image_id"] in entries_of and r["height"] and r["width"]
+        ]
         images = [
             {
                 "id": record["image_id"],
@@ -119,7 +131,7 @@ class DetectionEvaluator(DatasetEvaluator):
             for record in read
         ]
         known = {image["id"] for image in images}
-        entries = [entry for i, those in found.items() if i in known for entry in those]
+        entries = [entry for i, of_image in entries_of.items() if i in known for entry in of_image]
         failed = sorted(_name(r) for r in self._records if r["image_id"] not in known)
         info = {
             "images_asked_for": len(self._records),
@@ -144,7 +156,7 @@ class DetectionEvaluator(DatasetEvaluator):
 
 
 def _has_mask(record: Mapping[str, Any]) -> bool:
-    """Of an object that average precision counts."""
+    """Return whether a record has a mask of an object that average precision counts."""
     return any(
         a.get("segmentation") and not a.get("iscrowd", 0) and not a.get("difficult", False)
         for a in record.get("annotations", ())
@@ -157,7 +169,7 @@ def _name(record: Mapping[str, Any]) -> str:
 
 
 def _entries(image_id: Any, instances: Instances) -> list[dict[str, Any]]:
-    """Annotations of a COCO file, in pixels of the original image; boxes without area are left out."""
+    """Return annotations for a COCO file, in image pixels; boxes without area are left out."""
     boxes = instances.pred_boxes.tensor.double().tolist()
     masks = instances.pred_masks.numpy() if instances.has("pred_masks") else [None] * len(boxes)
     entries = []

@@ -1,6 +1,7 @@
-"""Which boxes of a data set count as ground truth for CorLoc, and with which coordinates.
+"""Ground truth of a data set for CorLoc: which annotations count, and with which coordinates.
 
-Boxes are XYXY, half-open, float64, in pixels of the original image. Ground truth is human annotation only.
+Boxes are XYXY, half-open, float64, in pixels of the original image. Ground truth is human
+annotation only.
 """
 
 from collections.abc import Hashable, Mapping, Sequence
@@ -13,22 +14,23 @@ from torch import Tensor
 
 from boxrefine_d2.errors import UserError, check_choice
 
-ImageId = (
-    Hashable  # an int (COCO) or a str (VOC: "000005"); 5, "5" and "000005" are three different ids
-)
+# an int (COCO) or a str (VOC: "000005"); 5, "5" and "000005" are three different ids
+ImageId = Hashable
 Record = Mapping[str, Any]  # a Detectron2 dataset dict
 
 
 @dataclass(frozen=True)
 class CorLocProtocol:
-    """One way of counting ground truth. The defaults are those of LOST (arXiv:2109.14279, code) on VOC.
+    """One way of counting ground truth. The defaults are LOST's on VOC (arXiv:2109.14279, code).
 
     Attributes:
-        hard: objects marked difficult or truncated are ground truth.
-        crowd: crowd annotations are ground truth.
+        hard: whether objects marked difficult or truncated are ground truth.
+        crowd: whether crowd annotations are ground truth.
         rounding: "none"; "nearest" (to integers, ties to even); "release" (see `release_rounding`).
-        drop_thin_images: images all of whose annotations have a side of at most 1 px have no ground truth.
-        integer_h: the detector's own boxes are truncated to integers before they are scored.
+        drop_thin_images: whether an image has no ground truth if every one of its annotations has a
+            side of at most 1 px.
+        integer_h: whether the detector's own boxes are truncated to integers before they are
+            scored.
     """
 
     hard: bool = True
@@ -54,9 +56,10 @@ class GroundTruth:
     Attributes:
         name: the dataset spec, for messages.
         records: Detectron2 dataset dicts, one per image.
-        category_ids: ids under which a file may name the data set's categories, or None if unknown.
-        protocol: a name in `PROTOCOLS`.
-        rounds_boxes: the data set's published CorLoc is of coordinates rounded to integers (COCO20k).
+        category_ids: ids that a prediction file may use for the categories; None if unknown.
+        protocol: name in `PROTOCOLS`.
+        rounds_boxes: whether the published CorLoc of the data set uses coordinates rounded to
+            integers (COCO20k).
     """
 
     name: str
@@ -66,7 +69,10 @@ class GroundTruth:
     rounds_boxes: bool = False
 
     def boxes(self) -> dict[ImageId, Tensor]:
-        """Image id -> (N, 4) float64; N = 0 for an image without ground truth. Raises `UserError`."""
+        """Return image id -> (N, 4) float64; N = 0 for an image without ground truth.
+
+        Raises: UserError for missing labels, repeated ids, or a protocol that does not apply.
+        """
         protocol = protocol_for(self.protocol, rounds_boxes=self.rounds_boxes)
         check_labels(self.records, self.name)
         if not protocol.hard and not _marks_hard_objects(self.records):
@@ -78,12 +84,12 @@ class GroundTruth:
 
 
 def protocol_for(name: str, *, rounds_boxes: bool = False) -> CorLocProtocol:
-    """The named protocol, with coordinates rounded to integers for data sets that are published so.
+    """Return the named protocol; it rounds coordinates if `rounds_boxes` says so.
 
-    LOST rounds the ground truth of COCO20k. Other COCO files keep their coordinates: rounding them would move
-    boxes of a user's data for the sake of no published number.
+    LOST rounds the ground truth of COCO20k to integers. Other COCO files keep their coordinates:
+    rounding would move the boxes of a user's data, and no published number needs it.
 
-    Raises: UserError, naming the known ones.
+    Raises: UserError, naming the known protocols.
     """
     check_choice("protocol", name, PROTOCOLS)
     protocol = PROTOCOLS[name]
@@ -93,7 +99,7 @@ def protocol_for(name: str, *, rounds_boxes: bool = False) -> CorLocProtocol:
 
 
 def ground_truth_boxes(record: Record, protocol: CorLocProtocol) -> Tensor:
-    """Ground-truth boxes of one image, (N, 4) float64; all categories alike.
+    """Return the ground-truth boxes of one image, (N, 4) float64; categories do not matter.
 
     >>> person = {"bbox": [0.0, 0.0, 9.5, 10.5], "bbox_mode": 0, "difficult": True}
     >>> record = {"image_id": 1, "height": 20, "width": 20, "annotations": [person]}
@@ -114,10 +120,14 @@ def ground_truth_boxes(record: Record, protocol: CorLocProtocol) -> Tensor:
 
 
 def release_rounding(boxes: Tensor, image_size: tuple[int | None, int | None]) -> Tensor:
-    """Coordinates as the release of Box-based Refinement scores them: divided by the image size and multiplied
-    back in float32, then truncated to int16. Some integers come out one pixel lower: 7 of 481 at width 480.
+    """Return coordinates as the release of Box-based Refinement scores them.
 
-    Args:   boxes: (N, 4) XYXY in image pixels.  image_size: (H, W).
+    The release divides by the image size and multiplies by it again in float32, then truncates to
+    int16. Some integers become one pixel smaller: 7 of 481 at width 480.
+
+    Args:
+        boxes: (N, 4) XYXY in image pixels.
+        image_size: (H, W).
     Returns: (N, 4) float64 holding integers.
     Raises: UserError if the size is not known.
     """
@@ -129,7 +139,10 @@ def release_rounding(boxes: Tensor, image_size: tuple[int | None, int | None]) -
 
 
 def check_labels(records: Sequence[Record], name: str) -> None:
-    """Raises `UserError` unless the ids are unique and at least one image has an annotation."""
+    """Refuse records with repeated ids, without any image or without any annotation.
+
+    Raises: UserError.
+    """
     if not records:
         raise UserError(f"{name} has no images; nothing can be evaluated")
     if not any("annotations" in r for r in records):
@@ -156,7 +169,7 @@ def _is_kept(annotation: Mapping[str, Any], protocol: CorLocProtocol) -> bool:
 
 
 def _xyxy(annotation: Mapping[str, Any]) -> list[float]:
-    # Not BoxMode.convert: it goes through float32, which can move an IoU off an exact half.
+    # BoxMode.convert would go through float32, which can move an IoU off an exact half
     x, y, third, fourth = (float(v) for v in annotation["bbox"])
     if annotation["bbox_mode"] == BoxMode.XYWH_ABS:
         return [x, y, x + third, y + fourth]

@@ -1,9 +1,11 @@
-"""Phrase grounding: pointing accuracy and box accuracy (protocol of the box-refinement paper, ICCV 2023).
+"""Phrase grounding: pointing accuracy and box accuracy.
 
-The unit is an annotation with a phrase. It is pointed at if the brightest pixel of its heatmap lies in any of its boxes,
-borders included; its box is right if the IoU of the union of its boxes with the union of the predicted ones is >= 0.5.
-An annotation without a prediction is a miss and is counted. Boxes are XYXY, half-open, in pixels of the original image;
-a point (x, y) is the pixel's column and row.
+The protocol is that of the box-refinement paper (ICCV 2023). Its unit is an annotation with a
+phrase. Pointing is right if the brightest pixel of the phrase's heatmap lies in any box of the
+annotation, borders included. The box is right if the union of the predicted boxes and the union of
+the annotation's boxes have IoU >= 0.5. An annotation without a prediction is a miss, and the number
+of these is returned. Boxes are XYXY, half-open, in pixels of the original image; a point (x, y) is
+the column and the row of a pixel.
 """
 
 from collections import Counter
@@ -24,19 +26,20 @@ from .predictions import PredictionFile
 from .results import MetricResult
 
 GROUNDING_METRICS = ("pointing", "box_acc")
-# of the records in a file this share belongs to annotations that there are
+# least share of the records of a file that must belong to annotations of the data set
 MIN_MATCHED_SHARE = 0.5
 
-UnitId = tuple[ImageId, ImageId]  # of an image and of an annotation in it
+UnitId = tuple[ImageId, ImageId]  # (image id, annotation id)
 
 
 @dataclass(frozen=True)
 class GroundedPhrase:
-    """What one phrase of an image names.
+    """Ground truth of one phrase.
 
     Attributes:
-        image_id, annotation_id: which annotation.
-        phrases: what it is called; several are phrasings of the same.
+        image_id: id of the image.
+        annotation_id: id of the annotation, unique within its image.
+        phrases: phrases for the same object; one or more.
         boxes: (N, 4), N >= 1.
     """
 
@@ -47,11 +50,11 @@ class GroundedPhrase:
 
     @property
     def unit_id(self) -> UnitId:
-        """The ids that a prediction names."""
+        """Ids by which a prediction names this annotation."""
         return self.image_id, self.annotation_id
 
     def is_pointed_at(self, point: Sequence[float]) -> bool:
-        """Whether (x, y) lies in a box.
+        """Return whether (x, y) lies in a box, borders included.
 
         >>> phrase = GroundedPhrase(1, 1, ("a dog",), torch.tensor([[2.0, 2.0, 4.0, 6.0]]))
         >>> phrase.is_pointed_at((4, 6)), phrase.is_pointed_at((5, 6))
@@ -62,19 +65,19 @@ class GroundedPhrase:
         return bool(((x1 <= x) & (x <= x2) & (y1 <= y) & (y <= y2)).any())
 
     def is_boxed(self, box: Sequence[float] | None) -> bool:
-        """Whether the union of its boxes and the box have IoU >= 0.5; no box is none."""
+        """Return whether a box has IoU >= 0.5 with the union of the boxes; None has not."""
         return box is not None and is_localised(box, union_box(self.boxes)[None])
 
 
 def grounded_phrases(records: Iterable[Mapping[str, Any]], name: str) -> list[GroundedPhrase]:
-    """The annotations with a phrase, crowds left out, in the order of the data set.
+    """Return the annotations with a phrase, without crowds, in the order of the data set.
 
-    An annotation may have `phrases` in place of `phrase`, and `boxes` beside its `bbox`, all XYXY. One without
-    `annotation_id` goes by its place in its image, from 0.
+    An annotation may have `phrases` in place of `phrase`, and `boxes` besides its `bbox`, all XYXY.
+    An annotation without `annotation_id` has its position in its image as id, from 0.
 
-    Raises: UserError if there is none, or if two of an image have one id.
+    Raises: UserError if no annotation has a phrase, or if two of an image have the same id.
     """
-    found = []
+    grounded = []
     for record in records:
         for place, annotation in enumerate(record.get("annotations", ())):
             phrases = annotation.get("phrases") or [annotation.get("phrase")]
@@ -82,7 +85,7 @@ def grounded_phrases(records: Iterable[Mapping[str, Any]], name: str) -> list[Gr
             if not phrases or annotation.get("iscrowd", 0):
                 continue
             boxes = annotation.get("boxes") or [annotation["bbox"]]
-            found.append(
+            grounded.append(
                 GroundedPhrase(
                     record["image_id"],
                     annotation.get("annotation_id", place),
@@ -90,24 +93,27 @@ def grounded_phrases(records: Iterable[Mapping[str, Any]], name: str) -> list[Gr
                     torch.tensor(boxes, dtype=torch.float64),
                 )
             )
-    if not found:
+    if not grounded:
         raise UserError(
-            f"{name}: no annotation has a phrase; grounding is scored on data sets such as cutouts_val or scenes:val"
+            f"{name}: no annotation has a phrase; "
+            "grounding is scored on data sets such as cutouts_val or scenes:val"
         )
-    twice = [unit for unit, count in Counter(p.unit_id for p in found).items() if count > 1]
+    twice = [unit for unit, count in Counter(p.unit_id for p in grounded).items() if count > 1]
     if twice:
         raise UserError(
             f"{name}: two phrases of image {twice[0][0]!r} have the annotation id {twice[0][1]!r}"
         )
-    return found
+    return grounded
 
 
 def outside_their_image(
     phrases: Sequence[GroundedPhrase], records: Iterable[Mapping[str, Any]]
 ) -> list[GroundedPhrase]:
-    """Those of which no box has a part in its image, so that nothing can find them; they count as misses.
+    """Return the phrases that have no box inside their image; these count as misses.
 
-    Args: records: of the data set; images whose size is not known are not looked at.
+    Args:
+        phrases: phrases of a data set.
+        records: records of the same data set; images of unknown size are not checked.
     """
     sizes = {r["image_id"]: (r.get("width"), r.get("height")) for r in records}
     return [phrase for phrase in phrases if _is_outside(phrase.boxes, *sizes[phrase.image_id])]
@@ -121,18 +127,21 @@ def _is_outside(boxes: Tensor, width: int | None, height: int | None) -> bool:
 
 
 def outside_text(outside: Sequence[GroundedPhrase], name: str) -> str:
-    """What a user is told of phrases, at least one, that lie outside of their image."""
+    """Return the warning about phrases, at least one, that lie outside their image."""
     first = outside[0]
     return (
-        f"{name}: {len(outside)} phrases have no box inside their image (first: annotation {first.annotation_id!r} of "
-        f"image {first.image_id!r}): misses, whatever is found"
+        f"{name}: {len(outside)} phrases have no box inside their image (first: annotation "
+        f"{first.annotation_id!r} of image {first.image_id!r}); they count as misses"
     )
 
 
 def grounding_of_file(ground_truth: GroundTruth, predictions: PredictionFile) -> MetricResult:
-    """Both accuracies of a file of records {image_id, annotation_id, phrase, bbox, point, score}.
+    """Return both accuracies of a file of records.
 
-    Raises: UserError for a record without a field, with a value that is none, or of no annotation of the data set.
+    A record is {image_id, annotation_id, phrase, bbox, point, score}.
+
+    Raises: UserError for a record that lacks a field, has an invalid value, or belongs to no
+        annotation of the data set.
     """
     predictions.require("pointing", "image_id", "annotation_id", "point", "bbox")
     check_labels(ground_truth.records, ground_truth.name)
@@ -163,7 +172,12 @@ def grounding_of_file(ground_truth: GroundTruth, predictions: PredictionFile) ->
 
 @dataclass(frozen=True)
 class Grounded:
-    """What was found for a phrase: a pixel, and the union of the boxes, either or neither. Frame: the original image."""
+    """Prediction for a phrase, in pixels of the original image.
+
+    Attributes:
+        point: brightest pixel (x, y), or None.
+        box: XYXY union of the predicted boxes, or None.
+    """
 
     point: Sequence[float] | None
     box: Sequence[float] | None
@@ -171,11 +185,13 @@ class Grounded:
 
 @dataclass(frozen=True)
 class GroundingAccuracy:
-    """Hits on one data set.
+    """Hits of one source on one data set.
 
     Attributes:
-        pointed, boxed: unit -> was it a hit; all phrases, in data set order.
-        without_record, without_box: phrases that are a miss because nothing, or no box, was found.
+        pointed: unit -> whether its point is a hit; all phrases, in data set order.
+        boxed: unit -> whether its box is a hit; all phrases, in data set order.
+        without_record: number of phrases that are a miss because they have no prediction.
+        without_box: number of phrases that are a miss because their prediction has no box.
     """
 
     pointed: dict[UnitId, bool]
@@ -184,40 +200,50 @@ class GroundingAccuracy:
     without_box: int
 
     def percents(self) -> dict[str, float]:
-        """{"pointing", "box_acc"}."""
-        of = {"pointing": self.pointed, "box_acc": self.boxed}
-        return {name: 100.0 * sum(hits.values()) / len(hits) for name, hits in of.items()}
+        """Return {"pointing": ..., "box_acc": ...} in percent."""
+        hits_of = {"pointing": self.pointed, "box_acc": self.boxed}
+        return {name: 100.0 * sum(hits.values()) / len(hits) for name, hits in hits_of.items()}
 
 
 def grounding_accuracy(
     phrases: Sequence[GroundedPhrase], found: Mapping[UnitId, Grounded]
 ) -> GroundingAccuracy:
-    """Both accuracies; `found` may lack phrases, which are misses, and may hold more than the phrases."""
+    """Return both accuracies.
+
+    Args:
+        phrases: the phrases to score.
+        found: unit -> prediction. Phrases without a prediction are misses; predictions for other
+            units are ignored.
+    """
     nothing = Grounded(None, None)
     pointed, boxed = {}, {}
     for phrase in phrases:
-        of = found.get(phrase.unit_id, nothing)
-        pointed[phrase.unit_id] = of.point is not None and phrase.is_pointed_at(of.point)
-        boxed[phrase.unit_id] = phrase.is_boxed(of.box)
+        grounded = found.get(phrase.unit_id, nothing)
+        pointed[phrase.unit_id] = grounded.point is not None and phrase.is_pointed_at(
+            grounded.point
+        )
+        boxed[phrase.unit_id] = phrase.is_boxed(grounded.box)
     recorded = [found[phrase.unit_id] for phrase in phrases if phrase.unit_id in found]
-    without_box = sum(of.box is None for of in recorded)
+    without_box = sum(grounded.box is None for grounded in recorded)
     return GroundingAccuracy(pointed, boxed, len(phrases) - len(recorded), without_box)
 
 
 def _by_unit(predictions: PredictionFile) -> dict[UnitId, dict[str, Any]]:
-    found: dict[UnitId, dict[str, Any]] = {}
+    entry_of: dict[UnitId, dict[str, Any]] = {}
     for entry in predictions.entries:
         unit = (entry["image_id"], entry["annotation_id"])
         if not all(map(is_id, unit)):
             raise UserError(
-                f"{predictions.path}: image_id {shown_value(unit[0])}, annotation_id {shown_value(unit[1])}: ids are whole numbers or texts"
+                f"{predictions.path}: image_id {shown_value(unit[0])}, annotation_id "
+                f"{shown_value(unit[1])}: ids are whole numbers or texts"
             )
-        if unit in found:
+        if unit in entry_of:
             raise UserError(
-                f"{predictions.path}: annotation {unit[1]!r} of image {unit[0]!r} has two records; write one"
+                f"{predictions.path}: annotation {unit[1]!r} of image {unit[0]!r} "
+                "has two records; write one"
             )
-        found[unit] = entry
-    return found
+        entry_of[unit] = entry
+    return entry_of
 
 
 def _check_units(
@@ -230,8 +256,9 @@ def _check_units(
     matched = [unit for unit in entries if unit in known]
     if len(matched) < MIN_MATCHED_SHARE * min(len(entries), len(known)):
         raise UserError(
-            f"{path}: {len(matched)} of its {len(entries)} records are of annotations of {name}: the file has "
-            f"{_example(entries)}, the ground truth has {_example(known)}; name the data set that it was made on"
+            f"{path}: {len(matched)} of its {len(entries)} records are of annotations of {name}: "
+            f"the file has {_example(entries)}, the ground truth has {_example(known)}; "
+            "name the data set that it was made on"
         )
     foreign = len(entries) - len(matched)
     warnings = [f"{foreign} records of {path} are not in {name}: ignored"] if foreign else []
@@ -250,7 +277,7 @@ def _example(units: Iterable[UnitId]) -> str:
 
 
 def _corners(entry: Mapping[str, Any], path: str) -> list[float] | None:
-    """XYXY from the record's [x, y, w, h]; None where it has no box."""
+    """Return XYXY from the record's [x, y, w, h]; None for a record without a box."""
     if entry["bbox"] is None:
         return None
     x, y, width, height = _numbers(entry, "bbox", 4, path)
@@ -266,6 +293,7 @@ def _numbers(entry: Mapping[str, Any], name: str, count: int, path: str) -> list
     ):
         wanted = "[x, y, width, height], or null" if name == "bbox" else "[x, y]"
         raise UserError(
-            f"{path}: {name} of annotation {entry['annotation_id']!r} is {shown_value(value)}, not {wanted}"
+            f"{path}: {name} of annotation {entry['annotation_id']!r} is {shown_value(value)}, "
+            f"not {wanted}"
         )
     return [float(number) for number in value]

@@ -1,4 +1,4 @@
-"""Pointing and box accuracy of everything that a grounding model finds, and the records of a run."""
+"""Evaluator of grounding models: pointing and box accuracy of every source, and a run's records."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -32,18 +32,20 @@ MISS, SKIP = "miss", "skip"
 
 
 class GroundingEvaluator(DatasetEvaluator):
-    """Scores every source in one pass, beside controls that look at no picture.
+    """Evaluator that scores every source in one pass, beside controls that do not see the image.
 
-    An output is {"grounding": {source: {annotation id: an object with `point`, `box`, `boxes`, `score`}}}, in pixels of
-    the original image. `evaluate()` returns percentages and counts apart::
+    A model output is {"grounding": {source: {annotation id: an object with `point`, `box`, `boxes`,
+    `score`}}}, in pixels of the original image. `evaluate()` returns percentages and counts apart::
 
         {"pointing": {"clip": 54.7, "g": 62.3, "centre": 20.6, "random": 11.2},
          "box_acc": {...}, "phrases": {"evaluated": 1000, "images": 310, "without_box_g": 3, ...}}
 
-    The centre is that of the image, and its box the middle half of each side; the random point is drawn by the seed. A
-    source that points nowhere, such as a detector, has no pointing accuracy.
+    The control "centre" is the centre of the image, with the middle half of each side as its box.
+    The control "random" draws its point and box by the seed. A source without points, such as a
+    detector, has no pointing accuracy.
 
-    OUTPUT_DIR gets the records of `record_of`, as evaluate.py reads them, and which phrases each source hit.
+    The output directory gets the records of the source `record_of`, in the format that evaluate.py
+    reads, and the hits of each source per phrase.
     """
 
     def __init__(
@@ -56,9 +58,16 @@ class GroundingEvaluator(DatasetEvaluator):
         seed: int,
         missing: str = MISS,
     ):
-        """Args:
-            record_of: the source whose records are written to main_dir/grounding.json.
-            missing: phrases without a record are a "miss", or are left out of every score ("skip") and counted.
+        """Read the phrases of a data set.
+
+        Args:
+            dataset_name: name in Detectron2's DatasetCatalog.
+            record_of: source whose records are written to grounding.json.
+            output_dir: folder of grounding.json and grounding_per_phrase.json.
+            main_dir: second folder that gets grounding.json.
+            seed: seed of the control "random".
+            missing: "miss" scores phrases without a record as misses; "skip" leaves them out of
+                every score and counts them.
         Raises: UserError if the data set has no phrases, or `missing` is neither.
         """
         check_choice("LOOKING.MISSING", missing, (MISS, SKIP))
@@ -77,47 +86,52 @@ class GroundingEvaluator(DatasetEvaluator):
         self.reset()
 
     def reset(self) -> None:
-        """Forgets all outputs."""
-        self._found: dict[str, dict[Any, Any]] = {}
+        """Forget all outputs."""
+        self._predictions: dict[str, dict[Any, Any]] = {}
 
     def process(
         self, inputs: Sequence[Mapping[str, Any]], outputs: Sequence[Mapping[str, Any]]
     ) -> None:
-        """Keeps what each source found."""
+        """Keep the predictions of each source."""
         for record, output in zip(inputs, outputs, strict=True):
             for source, of_source in output["grounding"].items():
-                kept = self._found.setdefault(source, {})
-                for annotation_id, found in of_source.items():
-                    kept[record["image_id"], annotation_id] = found
+                predictions = self._predictions.setdefault(source, {})
+                for annotation_id, prediction in of_source.items():
+                    predictions[record["image_id"], annotation_id] = prediction
 
     def evaluate(self) -> dict[str, dict[str, float]]:
-        """Collects the ranks, scores and writes; ranks other than the main one return {}."""
+        """Collect the outputs of all ranks, score them and write the files.
+
+        Ranks other than the main one return {}.
+
+        Raises: UserError if no image with a phrase could be read, or every phrase is skipped.
+        """
         comm.synchronize()
-        parts = comm.gather(self._found, dst=0)
+        parts = comm.gather(self._predictions, dst=0)
         if not comm.is_main_process():
             return {}
-        found: dict[str, dict[Any, Any]] = {}
+        predictions: dict[str, dict[Any, Any]] = {}
         for part in parts:
             for source, of_source in part.items():
-                found.setdefault(source, {}).update(of_source)
-        if not found:
+                predictions.setdefault(source, {}).update(of_source)
+        if not predictions:
             raise UserError(f"{self._name}: no image with a phrase could be read")
         phrases = self._phrases
         if self._skips:
-            phrases = [phrase for phrase in phrases if phrase.unit_id in found[self._record_of]]
+            phrases = [
+                phrase for phrase in phrases if phrase.unit_id in predictions[self._record_of]
+            ]
             if not phrases:
-                raise UserError(
-                    f"{self._name}: nothing was found in any image, so nothing is scored"
-                )
+                raise UserError(f"{self._name}: no phrase has a prediction; nothing can be scored")
         scored = {
             source: grounding_accuracy(phrases, of_source)
-            for source, of_source in {**found, **self._controls()}.items()
+            for source, of_source in {**predictions, **self._controls()}.items()
         }
-        self._write(found, scored)
-        return self._summary(phrases, found, scored)
+        self._write(predictions, scored)
+        return self._summary(phrases, predictions, scored)
 
     def _controls(self) -> dict[str, dict[Any, Grounded]]:
-        """What needs no picture."""
+        """Return the predictions that do not depend on the image."""
         generator = np.random.default_rng(self._seed)
         centre, drawn = {}, {}
         for phrase in self._phrases:
@@ -131,21 +145,21 @@ class GroundingEvaluator(DatasetEvaluator):
         return {CENTRE: centre, RANDOM: drawn}
 
     def _write(
-        self, found: Mapping[str, Mapping[Any, Any]], scored: Mapping[str, GroundingAccuracy]
+        self, predictions: Mapping[str, Mapping[Any, Any]], scored: Mapping[str, GroundingAccuracy]
     ) -> None:
         hits = {
             metric: {
-                source: [[*unit, int(hit)] for unit, hit in getattr(of, kept).items()]
-                for source, of in scored.items()
+                source: [[*unit, int(hit)] for unit, hit in getattr(accuracy, field).items()]
+                for source, accuracy in scored.items()
             }
-            for metric, kept in (("pointing", "pointed"), ("box_acc", "boxed"))
+            for metric, field in (("pointing", "pointed"), ("box_acc", "boxed"))
         }
         write_json(self._output_dir / "grounding_per_phrase.json", hits)
-        of_record = found[self._record_of]
+        recorded = predictions[self._record_of]
         records = [
-            _record(phrase, of_record[phrase.unit_id])
+            _record(phrase, recorded[phrase.unit_id])
             for phrase in self._phrases
-            if phrase.unit_id in of_record
+            if phrase.unit_id in recorded
         ]
         for folder in {self._output_dir, self._main_dir}:
             write_json(folder / "grounding.json", records)
@@ -153,7 +167,7 @@ class GroundingEvaluator(DatasetEvaluator):
     def _summary(
         self,
         phrases: Sequence[GroundedPhrase],
-        found: Mapping[str, Mapping[Any, Any]],
+        predictions: Mapping[str, Mapping[Any, Any]],
         scored: Mapping[str, GroundingAccuracy],
     ) -> dict[str, dict[str, float]]:
         pointing, box_acc = {}, {}
@@ -167,11 +181,11 @@ class GroundingEvaluator(DatasetEvaluator):
         for source, accuracy in scored.items():
             percents = accuracy.percents()
             box_acc[source] = percents["box_acc"]
-            # empty for a control, and where nothing was found
-            of_source = found.get(source, {}).values()
-            if not of_source or any(one.point is not None for one in of_source):
+            # empty for a control and for a source without predictions
+            of_source = predictions.get(source, {}).values()
+            if not of_source or any(prediction.point is not None for prediction in of_source):
                 pointing[source] = percents["pointing"]
-            if source in found:
+            if source in predictions:
                 counts[f"without_box_{source}"] = accuracy.without_box
                 counts[f"without_record_{source}"] = accuracy.without_record
             logger.info(
@@ -183,13 +197,13 @@ class GroundingEvaluator(DatasetEvaluator):
         return {"pointing": pointing, "box_acc": box_acc, "phrases": counts}
 
 
-def _record(phrase: GroundedPhrase, found: Any) -> dict[str, Any]:
-    """As the contract has it."""
+def _record(phrase: GroundedPhrase, prediction: Any) -> dict[str, Any]:
+    """Return the record of a phrase for grounding.json."""
     return {
         "image_id": phrase.image_id,
         "annotation_id": phrase.annotation_id,
         "phrase": phrase.phrases[0],
-        "bbox": None if found.box is None else to_xywh(found.box),
-        "point": None if found.point is None else list(found.point),
-        "score": found.score,
+        "bbox": None if prediction.box is None else to_xywh(prediction.box),
+        "point": None if prediction.point is None else list(prediction.point),
+        "score": prediction.score,
     }

@@ -1,7 +1,7 @@
-"""How well masks cover objects, classes aside: of the best one, and of all of them together.
+"""IoU of masks with objects, without categories: of the best mask, and of all masks together.
 
-Both are means over the images that have masks as ground truth, in percent; crowds are left out. An image without a
-predicted mask counts 0.
+Both metrics are means over the images that have masks as ground truth, in percent. Crowds are left
+out. An image without a predicted mask counts 0.
 """
 
 from collections.abc import Mapping
@@ -20,32 +20,36 @@ from .results import MetricResult
 
 
 def mask_iou_of_file(ground_truth: GroundTruth, predictions: PredictionFile) -> MetricResult:
-    """`mask_iou`: IoU of an image's mask of the highest score with the object that it meets best.
-    `foreground_iou`: IoU of the union of its masks with the union of its objects, as saliency is scored.
+    """Return `mask_iou` and `foreground_iou` of a prediction file.
 
-    Raises: UserError for a data set or a file without masks, masks of another size than the image, and see `preflight`.
+    `mask_iou`: IoU of the mask of the highest score with the object that it overlaps best.
+    `foreground_iou`: IoU of the union of the masks with the union of the objects, as in the
+    evaluation of saliency.
+
+    Raises: UserError for a data set or a file without masks, for masks of another size than the
+        image, and for the mistakes that `preflight` finds.
     """
     check_labels(ground_truth.records, ground_truth.name)
     predictions.require("mask_iou", "image_id", "bbox", "segmentation")
     warnings = check_predictions(predictions, box_table(predictions), ground_truth)
     truth = _true_masks(ground_truth)
-    found = _predicted_masks(predictions, {r["image_id"]: r for r in ground_truth.records})
+    predicted = _predicted_masks(predictions, {r["image_id"]: r for r in ground_truth.records})
     best, together = [], []
     for image_id, objects in truth.items():
-        masks = found.get(image_id, [])
+        masks = predicted.get(image_id, [])
         best.append(_overlaps(masks[:1], objects))
         together.append(_overlaps(_union(masks), _union(objects)))
     values = {"mask_iou": _percent(best), "foreground_iou": _percent(together)}
     counts = {
         "images_evaluated": len(truth),
         "images_without_ground_truth": len(ground_truth.records) - len(truth),
-        "images_without_prediction": sum(image_id not in found for image_id in truth),
+        "images_without_prediction": sum(image_id not in predicted for image_id in truth),
     }
     return MetricResult(values, counts, warnings)
 
 
 def _true_masks(ground_truth: GroundTruth) -> dict[ImageId, list[Rle]]:
-    """Of the images that have any."""
+    """Return the masks of the objects of each image that has any."""
     masks = {}
     for record in ground_truth.records:
         objects = [
@@ -57,7 +61,8 @@ def _true_masks(ground_truth: GroundTruth) -> dict[ImageId, list[Rle]]:
             masks[record["image_id"]] = masks_of(objects, record, ground_truth.name)
     if not masks:
         raise UserError(
-            f"{ground_truth.name} has no masks to score against; metrics of boxes, such as corloc, need none"
+            f"{ground_truth.name} has no masks to score against; "
+            "metrics of boxes, such as corloc, need none"
         )
     return masks
 
@@ -65,16 +70,16 @@ def _true_masks(ground_truth: GroundTruth) -> dict[ImageId, list[Rle]]:
 def _predicted_masks(
     predictions: PredictionFile, by_id: Mapping[ImageId, Mapping[str, Any]]
 ) -> dict[ImageId, list[Rle]]:
-    """Of each image of the data set, the highest score first; of equals the first in the file."""
-    found: dict[ImageId, list[tuple[float, Rle]]] = {}
+    """Return the masks of each image, the highest score first; equal scores keep file order."""
+    predicted: dict[ImageId, list[tuple[float, Rle]]] = {}
     for entry in predictions.entries:
         record = by_id.get(entry["image_id"])
         if record is not None:
             [rle] = masks_of([entry["segmentation"]], record, predictions.path)
-            found.setdefault(entry["image_id"], []).append((entry.get("score", 1.0), rle))
+            predicted.setdefault(entry["image_id"], []).append((entry.get("score", 1.0), rle))
     return {
         image_id: [rle for _, rle in sorted(masks, key=lambda pair: -pair[0])]
-        for image_id, masks in found.items()
+        for image_id, masks in predicted.items()
     }
 
 
@@ -83,7 +88,7 @@ def _union(masks: list[Rle]) -> list[Rle]:
 
 
 def _overlaps(masks: list[Rle], objects: list[Rle]) -> float:
-    """IoU of the one mask with the object that it meets best; 0 without a mask."""
+    """Return the best IoU of the only mask with any of the objects; 0 without a mask."""
     return float(mask_codec.iou(masks, objects, [0] * len(objects)).max()) if masks else 0.0
 
 

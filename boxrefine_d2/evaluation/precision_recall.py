@@ -1,4 +1,4 @@
-"""From the outcomes of all images to COCO's averages of precision and recall."""
+"""COCO's averages of precision and recall over the outcomes of all images."""
 
 from collections.abc import Sequence
 
@@ -6,14 +6,14 @@ import numpy as np
 
 from .coco_matching import HIT, MISS, SIZES, THRESHOLDS, FloatArray, ImageOutcome
 
-RECALLS = np.linspace(0, 1, 101)  # where precision is read
+RECALLS = np.linspace(0, 1, 101)  # recalls at which precision is read
 AP_METRICS = ("ap", "ap50", "ap75", "ar100", "ap_small", "ap_medium", "ap_large")
 
 
 def averages(images: Sequence[ImageOutcome]) -> dict[str, float]:
-    """`AP_METRICS` in percent; one of a size class without objects is left out.
+    """Return `AP_METRICS` in percent, without those of size classes without objects.
 
-    Ties of scores between images count in the order of `images`.
+    Equal scores in different images are taken in the order of `images`.
     """
     scores = np.concatenate([image.scores for image in images])
     order = np.argsort(-scores, kind="stable")
@@ -35,15 +35,21 @@ def averages(images: Sequence[ImageOutcome]) -> dict[str, float]:
 
 
 def _curves(hits: np.ndarray, misses: np.ndarray, objects: int) -> tuple[FloatArray, FloatArray]:
-    """Precision (T, 101) at `RECALLS`, the best of that recall or a higher one, and final recall (T,).
+    """Return the precision (T, 101) at `RECALLS` and the final recall (T,).
 
-    Args: hits, misses: (T, D) bool, from the highest score down.
+    The precision at a recall is the best precision at that or any higher recall.
+
+    Args:
+        hits: (T, D) bool, from the highest score down.
+        misses: (T, D) bool, from the highest score down.
+        objects: number of objects to be found.
     """
-    found, wrong = hits.cumsum(axis=1), misses.cumsum(axis=1)
-    recall = found / objects
-    precision = found / (found + wrong + np.spacing(1))  # of COCO; the first ones may be ignored
+    hit_counts, miss_counts = hits.cumsum(axis=1), misses.cumsum(axis=1)
+    recall = hit_counts / objects
+    # COCO's spacing avoids 0 / 0: the first detections may all be ignored
+    precision = hit_counts / (hit_counts + miss_counts + np.spacing(1))
     precision = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-    # One more column: precision is 0 at a recall that is not reached.
+    # one more column: the precision is 0 at a recall that is not reached
     precision = np.pad(precision, ((0, 0), (0, 1)))
     at = np.stack([np.searchsorted(row, RECALLS) for row in recall])
     final = recall[:, -1] if recall.shape[1] else np.zeros(len(recall))

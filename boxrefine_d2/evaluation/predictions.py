@@ -1,4 +1,4 @@
-"""Prediction files: a COCO data set file (what `discover.py` writes) or a COCO results list."""
+"""Prediction files: a COCO data set file (as `discover.py` writes it) or a COCO results list."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -25,11 +25,11 @@ from .ground_truth import ImageId
 
 @dataclass(frozen=True)
 class PredictionFile:
-    """A file as it was written; nothing about its content is checked but the outline.
+    """A prediction file as it was written; only its outline is checked.
 
     Attributes:
-        path: for messages.
-        entries: the annotations of a data set file, or the items of a results list; never empty.
+        path: path of the file, for messages.
+        entries: annotations of a data set file, or items of a results list; never empty.
         images: `images` of a data set file; None for a results list.
         categories: `categories` of a data set file; None for a results list.
     """
@@ -40,7 +40,7 @@ class PredictionFile:
     categories: list[dict[str, Any]] | None = None
 
     def require(self, metric: str, *fields: str) -> None:
-        """Raises `UserError` if an entry lacks a field that the metric reads."""
+        """Refuse entries that lack a field that the metric reads. Raises: UserError."""
         for name in fields:
             lacking = sum(name not in entry for entry in self.entries)
             if lacking:
@@ -52,11 +52,11 @@ class PredictionFile:
 
 @dataclass(frozen=True)
 class BoxTable:
-    """The boxes of a prediction file, M rows in file order.
+    """Boxes of a prediction file, M rows in file order.
 
     Attributes:
-        image_ids: M ids as they stand in the file.
-        boxes: (M, 4) float64, XYXY, half-open, image pixels (the file's [x, y, w, h] converted).
+        image_ids: M ids as in the file.
+        boxes: (M, 4) float64, XYXY, half-open, image pixels (converted from [x, y, w, h]).
         scores: (M,) float64; 1 where the file has none.
     """
 
@@ -68,7 +68,10 @@ class BoxTable:
         return len(self.image_ids)
 
     def by_image(self) -> Iterator[tuple[ImageId, NDArray[np.float64], NDArray[np.float64]]]:
-        """(image id, its boxes (n, 4), its scores (n,)), in order of first appearance; file order within."""
+        """Yield (image id, its boxes (n, 4), its scores (n,)) in order of first appearance.
+
+        The boxes of an image keep the order of the file.
+        """
         rows: dict[ImageId, list[int]] = {}
         for row, image_id in enumerate(self.image_ids):
             rows.setdefault(image_id, []).append(row)
@@ -77,28 +80,31 @@ class BoxTable:
 
 
 def read_predictions(path: str | Path) -> PredictionFile:
-    """Reads either kind of file.
+    """Read a data set file or a results list.
 
-    Raises: UserError if there is no such file, it is not JSON, it is neither kind, or it holds nothing.
+    Raises: UserError if the file does not exist, is not JSON, is of neither kind, or holds no
+        predictions.
     """
     return _outline(str(path), read_json(path, "prediction file"))
 
 
 def box_table(predictions: PredictionFile) -> BoxTable:
-    """Boxes of all entries as arrays.
+    """Return the boxes of all entries as arrays.
 
-    Raises: UserError for an id that is no id, a box that is not four numbers, or a number that is not finite.
+    Raises: UserError for an invalid id, a box that is not four numbers, or a number that is not
+        finite.
     """
     path, entries = predictions.path, predictions.entries
     for entry in entries:
         if not is_id(entry["image_id"]):
             raise UserError(
-                f"{path}: image_id {shown_value(entry['image_id'])} is neither a whole number nor a text"
+                f"{path}: image_id {shown_value(entry['image_id'])} "
+                "is neither a whole number nor a text"
             )
         if not _is_category(entry.get("category_id")):
             raise UserError(
-                f"{path}: category_id {shown_value(entry['category_id'])} of image {entry['image_id']!r} is neither a "
-                "whole number nor a text"
+                f"{path}: category_id {shown_value(entry['category_id'])} of image "
+                f"{entry['image_id']!r} is neither a whole number nor a text"
             )
     xywh = np.array([_numbers(entry, "bbox", 4, path) for entry in entries]).reshape(-1, 4)
     scores = np.array([_numbers(entry, "score", 1, path)[0] for entry in entries])
@@ -106,8 +112,9 @@ def box_table(predictions: PredictionFile) -> BoxTable:
     if bad.any():
         first = entries[int(bad.argmax())]
         raise UserError(
-            f"{path}: {bad.sum()} of {len(entries)} entries hold a number that is not finite, or beyond any image (first: "
-            f"image {first['image_id']!r}, bbox {shown_value(first['bbox'])}, score {shown_value(first.get('score', 1.0))}); "
+            f"{path}: {bad.sum()} of {len(entries)} entries hold a number that is not finite, "
+            f"or beyond any image (first: image {first['image_id']!r}, "
+            f"bbox {shown_value(first['bbox'])}, score {shown_value(first.get('score', 1.0))}); "
             "remove them or repair what wrote them"
         )
     boxes = np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
@@ -123,15 +130,16 @@ def _outline(path: str, content: Any) -> PredictionFile:
     lists = [part for part in (entries, images, categories) if part is not None]
     if not all(isinstance(part, list) and _all_objects(part) for part in lists):
         raise UserError(
-            f"{path} is neither a COCO data set file (an object with images, annotations, categories) "
-            "nor a COCO results list (a list of objects with image_id, bbox, score)"
+            f"{path} is neither a COCO data set file (an object with images, annotations, "
+            "categories) nor a COCO results list (a list of objects with image_id, bbox, score)"
         )
     if not entries:
         raise UserError(f"{path} holds no predictions; check what wrote it")
     for category in categories or ():
         if not _is_category(category.get("id")):
             raise UserError(
-                f"{path}: a category has the id {shown_value(category['id'])}; it must be a whole number or a text"
+                f"{path}: a category has the id {shown_value(category['id'])}; "
+                "it must be a whole number or a text"
             )
     for image in images or ():
         problem = size_problem(image)
@@ -145,12 +153,12 @@ def _all_objects(part: list[Any]) -> bool:
 
 
 def _is_category(value: Any) -> bool:
-    """Whether it can be a category's id; other tools leave it out, or write null or 1.0."""
+    """Return whether a value can be a category id; other tools write none, null or 1.0."""
     return value is None or is_id(value) or is_number(value)
 
 
 def _numbers(entry: Mapping[str, Any], name: str, count: int, path: str) -> list[float]:
-    """NaN stands for a number that is not finite, or too large to mean anything."""
+    """Return the numbers of a field; NaN replaces a number that is not finite or too large."""
     value = entry.get(name, 1.0)
     numbers = [value] if count == 1 else value
     if (

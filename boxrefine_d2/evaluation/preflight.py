@@ -1,6 +1,7 @@
-"""Checks before a score: a mistake in a file becomes one line that says so, never a bare 0.
+"""Checks before a score: a mistake in a file becomes a clear error, never a score of 0.
 
-What makes the score meaningless raises `UserError`; what only touches a part is returned as a warning with its count.
+A mistake that makes the score meaningless raises `UserError`. A mistake that affects a part of the
+file is returned as a warning with its count.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,31 +17,35 @@ from .coco_matching import FloatArray
 from .ground_truth import GroundTruth, ImageId, Record, ground_truth_boxes, protocol_for
 from .predictions import BoxTable, PredictionFile
 
-# Ids: of the smaller of the two sets this share must be found in the other. `+first=N` makes either the smaller.
+# least share of the smaller set of image ids that must be in the other set; `+first=N` makes
+# either set the smaller one
 MIN_MATCHED_SHARE = 0.5
-# Of the ground truth's images: a smaller share with any prediction is said before the score.
+# share of the ground truth's images with a prediction below which a warning is printed
 SMALL_OVERLAP_SHARE = 0.5
-# A file in the wrong box convention: from here on boxes are impossible as read ...
+# A file has the wrong box convention if at least this share of its boxes is impossible as read ...
 IMPOSSIBLE_SHARE = 0.25
-# ... while nearly all are possible in the other convention.
+# ... and at least this share is possible in the other convention.
 POSSIBLE_SHARE = 0.95
-# Pixels, or share of the side if larger, that a box may leave the image by without meaning anything.
+# slack by which a box may leave the image: the larger of these pixels and this share of the side
 SLACK_PIXELS, SLACK_SHARE = 2.0, 0.02
-# A box that leaves its image by this share of the side is in another frame.
+# a box that leaves its image by more than this share of the side is in another frame
 FAR_SHARE = 0.1
-# Half of the boxes (or image sizes) wrong: the file belongs to other images or another frame.
+# share of wrong boxes (or image sizes) from which the file belongs to other images or another frame
 WRONG_FRAME_SHARE = 0.5
 
 
 def check_predictions(
     predictions: PredictionFile, table: BoxTable, ground_truth: GroundTruth
 ) -> list[str]:
-    """Looks for the mistakes that turn a score into nonsense.
+    """Check a prediction file for the mistakes that make a score meaningless.
 
-    Args:   predictions, table: one file and its boxes.  ground_truth: what they are scored against.
+    Args:
+        predictions: the file.
+        table: the boxes of the file.
+        ground_truth: the data set they are scored against.
     Returns: warnings, one line each.
-    Raises: UserError for ids that do not match, boxes written in another convention or frame, sizes of other
-        images, and category ids that do not exist.
+    Raises: UserError for ids that do not match, boxes in another convention or frame, sizes of
+        other images, and category ids that do not exist.
     """
     by_id = {record["image_id"]: record for record in ground_truth.records}
     warnings = _check_ids(predictions.path, table.image_ids, by_id, ground_truth.name)
@@ -54,15 +59,19 @@ def check_predictions(
     _check_categories(predictions, ground_truth)
     unscored = sum("score" not in entry for entry in predictions.entries)
     if unscored and len(set(table.image_ids)) < len(table):
-        warnings.append(f"{unscored} boxes have no score and count as 1; of equals the first wins")
+        warnings.append(
+            f"{unscored} boxes have no score and count as 1; the first among equals is taken"
+        )
     return warnings
 
 
 def check_ground_truth(ground_truth: GroundTruth) -> None:
-    """Raises `UserError` if the data set's own boxes are written in the wrong convention."""
+    """Refuse a data set whose own boxes are written in the wrong convention. Raises: UserError."""
     protocol = protocol_for("lost")
     boxes = [ground_truth_boxes(record, protocol).numpy() for record in ground_truth.records]
-    owners = [r for r, found in zip(ground_truth.records, boxes, strict=True) for _ in found]
+    owners = [
+        r for r, of_record in zip(ground_truth.records, boxes, strict=True) for _ in of_record
+    ]
     if owners:
         check_convention(
             np.concatenate(boxes), _sizes(owners), f"the ground truth of {ground_truth.name}"
@@ -70,31 +79,36 @@ def check_ground_truth(ground_truth: GroundTruth) -> None:
 
 
 def check_convention(boxes: FloatArray, sizes: FloatArray, where: str) -> None:
-    """Raises `UserError` if boxes, read as XYXY, look like the outcome of a mix-up of xywh and xyxy.
+    """Refuse boxes, read as XYXY, that look like a mix-up of xywh and xyxy.
 
-    A corner box [200, 100, 300, 200] read as xywh ends at x = 500, y = 300: in an image of 400 x 300 it leaves the
-    picture, while as corners it fits. One such box means little; a quarter of them means the file.
+    Example: a corner box [200, 100, 300, 200] read as xywh ends at x = 500, y = 300. It leaves an
+    image of 400 x 300, but the corners fit in it. One such box proves nothing; a quarter of all
+    boxes proves that the file is wrong.
 
-    Args:   boxes: (M, 4) XYXY as they were understood, image pixels.  sizes: (M, 2) as (W, H), one row per box.
+    Args:
+        boxes: (M, 4) XYXY as they were read, image pixels.
+        sizes: (M, 2) as (W, H), one row per box.
+        where: name of the file or data set, for the message.
+    Raises: UserError.
     """
     if not len(boxes):
         return
     starts, ends = boxes[:, :2], boxes[:, 2:]
     slack = np.maximum(SLACK_PIXELS, SLACK_SHARE * sizes)
     leaves = (ends > sizes + slack).any(axis=1)
-    written = ends - starts  # the third and fourth number if the boxes were read as xywh
+    written = ends - starts  # the third and fourth number, if the boxes were read as xywh
     as_corners = ((written > starts) & (written <= sizes + slack)).all(axis=1)
     if leaves.mean() >= IMPOSSIBLE_SHARE and as_corners.mean() >= POSSIBLE_SHARE:
         raise UserError(
-            f"{where}: {leaves.sum()} of {len(boxes)} boxes leave their image as [x, y, width, height] but fit as "
-            "[x1, y1, x2, y2]; write bbox as [x, y, width, height]"
+            f"{where}: {leaves.sum()} of {len(boxes)} boxes leave their image as "
+            "[x, y, width, height] but fit as [x1, y1, x2, y2]; write bbox as [x, y, width, height]"
         )
     inverted = (ends < starts).any(axis=1)
     as_sizes = ((ends > 0) & (starts + ends <= sizes + slack)).all(axis=1)
     if inverted.mean() >= IMPOSSIBLE_SHARE and as_sizes.mean() >= POSSIBLE_SHARE:
         raise UserError(
-            f"{where}: {inverted.sum()} of {len(boxes)} boxes end before they start as [x1, y1, x2, y2] but fit as "
-            "[x, y, width, height]; convert them to corners"
+            f"{where}: {inverted.sum()} of {len(boxes)} boxes end before they start as "
+            "[x1, y1, x2, y2] but fit as [x, y, width, height]; convert them to corners"
         )
 
 
@@ -106,14 +120,15 @@ def _check_ids(
     if len(matched) < MIN_MATCHED_SHARE * min(len(predicted), len(wanted)):
         count = f"only {len(matched)}" if matched else "none"
         raise UserError(
-            f"{path}: {count} of its {len(predicted)} image ids are among the {len(wanted)} of {name}: the file has "
-            f"{_examples(predicted)}, the ground truth has {_examples(wanted)}; {_id_remedy(predicted, wanted)}"
+            f"{path}: {count} of its {len(predicted)} image ids are among the {len(wanted)} of "
+            f"{name}: the file has {_examples(predicted)}, the ground truth has "
+            f"{_examples(wanted)}; {_id_remedy(predicted, wanted)}"
         )
     warnings = []
     if len(matched) < SMALL_OVERLAP_SHARE * len(wanted):
         warnings.append(
-            f"only {len(matched)} of the {len(wanted)} images of {name} have a prediction, all others count as misses; "
-            f"was {path} made of a part, such as {name}+first=N?"
+            f"only {len(matched)} of the {len(wanted)} images of {name} have a prediction, "
+            f"all others count as misses; was {path} made of a part, such as {name}+first=N?"
         )
     foreign = len(predicted) - len(matched)
     return warnings + (
@@ -144,7 +159,7 @@ def _examples(image_ids: Iterable[ImageId]) -> str:
 def _check_images(
     predictions: PredictionFile, by_id: dict[ImageId, Record], table: BoxTable, name: str
 ) -> list[str]:
-    """Sizes and names in a data set file against those of the ground truth's images."""
+    """Compare sizes and names in a data set file with those of the ground truth's images."""
     pairs = [
         (image, by_id[image["id"]])
         for image in predictions.images or ()
@@ -165,14 +180,17 @@ def _check_images(
     return warnings + names.finish(map(_name, by_id.values()), renamed_is_wrong=False)
 
 
-def _of_other_size(other: Sequence[tuple[dict[str, Any], Record]], of: int, path: str) -> list[str]:
-    """Raises `UserError` if half of the images or more are of another size."""
+def _of_other_size(
+    other: Sequence[tuple[dict[str, Any], Record]], total: int, path: str
+) -> list[str]:
+    """Return a warning about other image sizes. Raises: UserError if half or more differ."""
     image, record = other[0]
     message = (
-        f"{len(other)} of {of} images have another size than in the ground truth (first: image "
-        f"{image['id']!r} is {image['width']} x {image['height']}, there {record['width']} x {record['height']})"
+        f"{len(other)} of {total} images have another size than in the ground truth (first: image "
+        f"{image['id']!r} is {image['width']} x {image['height']}, "
+        f"there {record['width']} x {record['height']})"
     )
-    if len(other) >= WRONG_FRAME_SHARE * of:
+    if len(other) >= WRONG_FRAME_SHARE * total:
         raise UserError(
             f"{path}: {message}; name the data set the predictions were made on, and write "
             "boxes in pixels of its images"
@@ -181,12 +199,15 @@ def _of_other_size(other: Sequence[tuple[dict[str, Any], Record]], of: int, path
 
 
 def _of_exchanged_size(
-    exchanged: Sequence[tuple[dict[str, Any], Record]], of: int, table: BoxTable, path: str
+    exchanged: Sequence[tuple[dict[str, Any], Record]], total: int, table: BoxTable, path: str
 ) -> list[str]:
-    """Width and height in each other's place: a slip of the file, as MaskCut's release has it, or boxes of another frame.
+    """Return a warning about images whose width and height are exchanged in the file.
 
-    Boxes that fit the ground truth's images, and not the sizes that the file gives, prove the slip. Boxes that do not fit
-    the images tell that one of the two is of pixels as stored, before EXIF orientation. Raises `UserError` then.
+    If the boxes fit the ground truth's images, the exchange is a slip of the file, as in MaskCut's
+    release. If they do not fit, one of the two files uses pixels as stored, before EXIF
+    orientation.
+
+    Raises: UserError if the boxes do not fit and half of the images or more are exchanged.
     """
     sizes = {image["id"]: (record["width"], record["height"]) for image, record in exchanged}
     inside = np.array([image_id in sizes for image_id in table.image_ids], dtype=bool)
@@ -194,14 +215,19 @@ def _of_exchanged_size(
     limits = np.array([sizes[i] for i in table.image_ids if i in sizes]).reshape(-1, 2)
     fits_truth = not (ends > limits + SLACK_PIXELS).any()
     fits_file = not (ends > limits[:, ::-1] + SLACK_PIXELS).any()
-    message = f"{len(exchanged)} of {of} images have width and height exchanged with those of the ground truth"
+    message = (
+        f"{len(exchanged)} of {total} images have width and height exchanged "
+        "with those of the ground truth"
+    )
     if fits_truth:
-        how = "and boxes fit both ways" if fits_file else "and boxes fit the ground truth's alone"
-        return [f"{message}, {how}: taken as a slip of the file"]
-    if len(exchanged) >= WRONG_FRAME_SHARE * of:
+        reason = (
+            "and boxes fit both ways" if fits_file else "and boxes fit the ground truth's alone"
+        )
+        return [f"{message}, {reason}: the file is taken to be wrong"]
+    if len(exchanged) >= WRONG_FRAME_SHARE * total:
         raise UserError(
-            f"{path}: {message}, and boxes leave those images: one of the two is of the pixels as stored, before EXIF "
-            "orientation; label and predict images as a viewer shows them"
+            f"{path}: {message}, and boxes leave those images: one of the two is of the pixels as "
+            "stored, before EXIF orientation; label and predict images as a viewer shows them"
         )
     return [f"{message}, and boxes leave those images"]
 
@@ -215,7 +241,8 @@ def _check_frame(
 ) -> list[str]:
     if boxes.max() <= 1 and np.nanmin(sizes) > 1:
         raise UserError(
-            f"{path}: all {len(boxes)} boxes lie within [0, 1]; write pixels of the original image, not fractions"
+            f"{path}: all {len(boxes)} boxes lie within [0, 1]; "
+            "write pixels of the original image, not fractions"
         )
     limits = np.concatenate([sizes, sizes], axis=1)
     far = ((boxes < -FAR_SHARE * limits) | (boxes > (1 + FAR_SHARE) * limits)).any(axis=1)
@@ -223,9 +250,9 @@ def _check_frame(
     if far.mean() >= WRONG_FRAME_SHARE:
         row = int(far.argmax())
         raise UserError(
-            f"{path}: {far.sum()} of {len(boxes)} boxes lie outside their image (first: image {ids[row]!r} is "
-            f"{sizes[row, 0]:g} x {sizes[row, 1]:g}, its box ends at {boxes[row, 2]:g}, {boxes[row, 3]:g}); "
-            "write boxes in pixels of the original image"
+            f"{path}: {far.sum()} of {len(boxes)} boxes lie outside their image (first: image "
+            f"{ids[row]!r} is {sizes[row, 0]:g} x {sizes[row, 1]:g}, its box ends at "
+            f"{boxes[row, 2]:g}, {boxes[row, 3]:g}); write boxes in pixels of the original image"
         )
     if flat.all():
         raise UserError(
@@ -236,17 +263,20 @@ def _check_frame(
 
 
 def _check_categories(predictions: PredictionFile, ground_truth: GroundTruth) -> None:
-    """A data set file names its own categories; a results list uses those of the ground truth.
+    """Refuse category ids that do not exist.
 
-    CorLoc reads no category, but an id that exists nowhere says that the file is not what it is taken for.
+    A data set file lists its own categories; a results list uses those of the ground truth. CorLoc
+    reads no category, but an id that exists nowhere shows that the file is not the expected one.
+
+    Raises: UserError.
     """
-    # As text: an id may be anything in a file that someone else wrote, a list included.
+    # compared as text: the id in a file from outside may be anything, even a list
     used = {str(e["category_id"]): None for e in predictions.entries if "category_id" in e}
     if predictions.categories is not None:
         known, owner = [str(c.get("id")) for c in predictions.categories], "its own categories"
     elif ground_truth.category_ids is not None and len(ground_truth.category_ids) > 1:
-        # 0 and 1 are what class-agnostic tools write for their only category. Ground truth of one category, such as
-        # that of `+agnostic`, tells no categories apart, so any id will do.
+        # Class-agnostic tools write 0 or 1 for their only category. Ground truth of one category,
+        # such as that of `+agnostic`, does not tell categories apart, and accepts any id.
         known = [str(category_id) for category_id in sorted({0, 1} | ground_truth.category_ids)]
         owner = ground_truth.name
     else:
@@ -254,11 +284,11 @@ def _check_categories(predictions: PredictionFile, ground_truth: GroundTruth) ->
     unknown = [category_id for category_id in used if category_id not in known]
     if known and unknown:
         raise UserError(
-            f"{predictions.path}: category id {', '.join(unknown[:3])} does not exist in {owner} (known: "
-            f"{', '.join(known)}); write known ids, or 1 for boxes without a category"
+            f"{predictions.path}: category id {', '.join(unknown[:3])} does not exist in {owner} "
+            f"(known: {', '.join(known)}); write known ids, or 1 for boxes without a category"
         )
 
 
 def _sizes(records: Sequence[Record]) -> FloatArray:
-    """(M, 2) as (W, H); NaN where an image cannot be read, so that no comparison with it holds."""
+    """Return (M, 2) as (W, H); NaN, which fails every comparison, where the size is unknown."""
     return np.array([(r["width"], r["height"]) for r in records], dtype=np.float64).reshape(-1, 2)

@@ -1,4 +1,4 @@
-"""What a refinement did to the boxes, without any label: the record of a run."""
+"""Evaluator of the changes that a refinement makes to the boxes; it needs no labels."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -14,29 +14,35 @@ logger = logging.getLogger(__name__)
 
 
 class RefinementEvaluator(DatasetEvaluator):
-    """Compares a `BoxRefiner`'s outputs with each other.
+    """Evaluator that compares the outputs of a `BoxRefiner` with each other.
 
-    `evaluate()` returns (ranks other than the main one: {}; without any image: only their number, 0)::
+    `evaluate()` returns (only `images`, 0, without any image; {} on ranks other than the main
+    one)::
 
-        images                 how many were measured
-        h_hits_pseudo_box      percent whose best box of h has IoU >= 0.5 with the rule's box on the same square input
-        boxes_changed          percent whose box by the rule differs between f before and f^h
-        feature_shift          mean relative L2 distance of f^h's keys to f's
+        images                 number of images measured
+        h_hits_pseudo_box      percent of images in which the best box of h has IoU >= 0.5 with the
+                               rule's box on the same square input
+        boxes_changed          percent of images in which the rule's boxes on f before and on f^h
+                               differ
+        feature_shift          mean relative L2 distance of the keys of f^h to those of f
     """
 
     def __init__(self, rule: str):
-        """Args: rule: the name under which the outputs hold the boxes on f before."""
+        """Create an evaluator without outputs.
+
+        Args: rule: name under which the outputs hold the rule's boxes on f before.
+        """
         self._rule = rule
         self.reset()
 
     def reset(self) -> None:
-        """Forgets all outputs."""
+        """Forget all outputs."""
         self._rows: dict[str, tuple[bool, bool, float]] = {}
 
     def process(
         self, inputs: Sequence[Mapping[str, Any]], outputs: Sequence[Mapping[str, Any]]
     ) -> None:
-        """Keeps three numbers an image."""
+        """Keep three numbers per image."""
         for record, output in zip(inputs, outputs, strict=True):
             target = output["detector_target"].boxes[:1]
             iou = box_iou(output["instances"].pred_boxes.tensor[:1], target)
@@ -48,7 +54,7 @@ class RefinementEvaluator(DatasetEvaluator):
             )
 
     def evaluate(self) -> dict[str, float]:
-        """Collects the ranks and averages."""
+        """Collect the outputs of all ranks and average them."""
         parts = comm.gather(self._rows, dst=0)
         if not comm.is_main_process():
             return {}

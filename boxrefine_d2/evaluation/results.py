@@ -1,4 +1,4 @@
-"""What an evaluation returns, and the file it is written to."""
+"""The result of an evaluation and its JSON file."""
 
 import json
 from dataclasses import dataclass, field
@@ -16,8 +16,8 @@ class MetricResult:
 
     Attributes:
         values: metric -> percent.
-        counts: denominators and what was left out of them, in printing order.
-        warnings: one line each, about what is odd but not wrong.
+        counts: denominators and numbers of left-out items, in printing order.
+        warnings: one line per oddity that is not an error.
     """
 
     values: dict[str, float]
@@ -25,11 +25,11 @@ class MetricResult:
     warnings: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, float | int]:
-        """Values and counts side by side, unrounded."""
+        """Return values and counts side by side, unrounded."""
         return {**self.values, **self.counts}
 
     def to_text(self) -> str:
-        """A table for the terminal: the warnings first, then values in percent and every denominator."""
+        """Return a table for the terminal: warnings, values in percent, then every count."""
         rows = [(name, f"{value:.2f} %") for name, value in self.values.items()]
         rows += [(name.replace("_", " "), str(count)) for name, count in self.counts.items()]
         table = tabulate(rows, tablefmt="plain", disable_numparse=True, colalign=("left", "right"))
@@ -37,7 +37,7 @@ class MetricResult:
 
 
 def write_json(path: str | Path, value: Any) -> None:
-    """Writes JSON so that the file is whole or absent; missing parent folders are made.
+    """Write a JSON file, whole or not at all; missing parent folders are made.
 
     Raises: UserError if it cannot be written.
     """

@@ -1,14 +1,15 @@
-"""The names of sources: whose boxes or points a result holds. Models return them, files keep them, and pages read them.
+"""Names of sources: the origin of boxes or points in a result.
 
-A run of refinement has, beside these, the boxes of the rule on f before, under the rule's own name, such as "lost".
+Models return these names, files keep them, and pages read them. A refinement run has one more
+source, the boxes of the rule on f before, under the rule's own name, such as "lost".
 """
 
 DETECTOR = "h"  # the map detector
-REFINED = "refined"  # what f^h or g^h gives: the rule's boxes, or the heatmaps
+REFINED = "refined"  # the rule's boxes on f^h, or the heatmaps of g^h
 
-# of phrases
-BEFORE = "before"  # g as refinement found it
-G = "g"  # g where it is not refined
+# sources of a grounding run
+BEFORE = "before"  # g as it was before refinement
+G = "g"  # g in a run that does not refine it
 CLIP = "clip"  # CLIP's relevance
-SHUFFLED = "shuffled"  # a control: g with phrases of other images
-CENTRE, RANDOM = "centre", "random"  # controls that look at no image
+SHUFFLED = "shuffled"  # control: g with phrases of other images
+CENTRE, RANDOM = "centre", "random"  # controls that do not depend on the image

@@ -1,1 +1,1 @@
-"""Files from outside and files that are written: read with a reason when they cannot be, whole or absent."""
+"""Files: checked reading of files from outside, and writing of whole files only."""

@@ -1,4 +1,4 @@
-"""Files that are whole or absent, whatever happens while they are written."""
+"""Files that are written as a whole or not at all."""
 
 import os
 import re
@@ -18,12 +18,11 @@ _TEMPORARY = re.compile(r"\.(.+)\.\d+-[0-9a-f]{8}\.\w+", re.DOTALL)
 
 @contextmanager
 def atomic_text_file(path: str | os.PathLike[str]) -> Iterator[TextIO]:
-    """A text file (UTF-8, "\\n") that takes the place of `path` when the block ends without an error.
+    """Open a text file (UTF-8, "\\n") that replaces `path` when the block ends without an error.
 
-    It is written beside `path`, flushed to the disk and renamed, which is atomic on POSIX file
-    systems. On any error, including a full disk and an interruption, it is removed and what was at
-    `path` before stays as it was. Missing folders are made. A link at `path` is followed, not
-    replaced.
+    The file is written beside `path`, flushed to the disk and renamed, which is atomic on POSIX
+    file systems. After an error, such as a full disk or an interruption, it is removed, and `path`
+    keeps its earlier content. Missing folders are made. A link at `path` is followed, not replaced.
 
     Raises: UserError, naming the path, if the operating system refuses to write.
     """
@@ -33,21 +32,21 @@ def atomic_text_file(path: str | os.PathLike[str]) -> Iterator[TextIO]:
 
 @contextmanager
 def atomic_binary_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """`atomic_text_file` for bytes."""
+    """Open a binary file with the guarantees of `atomic_text_file`."""
     with _atomic(path, "xb") as file:
         yield file
 
 
 @contextmanager
-def _atomic(path: str | os.PathLike[str], mode: str, **how: Any) -> Iterator[Any]:
+def _atomic(path: str | os.PathLike[str], mode: str, **options: Any) -> Iterator[Any]:
     target = Path(os.path.realpath(path))
     temporary = temporary_beside(target)
     try:
         if target.is_dir():
             raise UserError(f"cannot write {os.fspath(path)!r}: it is a folder")
         target.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, mode, **how) as file:
-            lock_handle(file.fileno())  # what nobody holds was left by a killed process
+        with open(temporary, mode, **options) as file:
+            lock_handle(file.fileno())  # a file without a lock was left by a killed process
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -55,7 +54,7 @@ def _atomic(path: str | os.PathLike[str], mode: str, **how: Any) -> Iterator[Any
         _sync_folder(target.parent)
     except BaseException as error:
         _remove(temporary)
-        # torch.save hides the error of the disk, or Ctrl-C, behind one of its own
+        # torch.save raises an error of its own in place of the disk's error, or of Ctrl-C
         cause = error.__context__ if isinstance(error, RuntimeError) else error
         if isinstance(cause, KeyboardInterrupt):
             raise cause from None
@@ -65,24 +64,24 @@ def _atomic(path: str | os.PathLike[str], mode: str, **how: Any) -> Iterator[Any
 
 
 def temporary_beside(target: Path, suffix: str = "tmp") -> Path:
-    """Return a hidden path, new at each call, for what is to take the place of `target`."""
+    """Return a hidden path, new at each call, for the file or folder that will replace `target`."""
     mark = f"{os.getpid()}-{secrets.token_hex(4)}"
     return target.with_name(f".{_start(target)}.{mark}.{suffix}")
 
 
 def leftovers_of(target: Path, suffix: str = "tmp") -> list[Path]:
-    """Return what killed processes left of `temporary_beside`: paths that no process holds locked."""
+    """Return the paths of `temporary_beside` that killed processes left; no process locks them."""
     return list(_leftovers(target.parent, suffix, _start(target)))
 
 
 def remove_leftovers(path: str | os.PathLike[str]) -> None:
-    """Delete what killed processes left beside a file that they were about to write."""
+    """Delete the temporary files that killed processes left beside the file `path`."""
     for leftover in leftovers_of(Path(os.path.realpath(path))):
         _remove(leftover)
 
 
 def remove_leftovers_in(folder: Path) -> None:
-    """Delete what killed processes left of any file in a folder, which is this process's alone."""
+    """Delete the temporary files that killed processes left in a folder of this process alone."""
     for leftover in _leftovers(folder, "tmp"):
         _remove(leftover)
 
@@ -99,12 +98,12 @@ def _start(target: Path) -> str:
 
 
 def _remove(temporary: Path) -> None:
-    with suppress(OSError):  # it may never have come to exist
+    with suppress(OSError):  # the file may not exist
         temporary.unlink()
 
 
 def _sync_folder(folder: Path) -> None:
-    """Makes the rename itself durable, on file systems that let a folder be synchronised."""
+    """Make the rename durable, on file systems that can synchronise a folder."""
     with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:

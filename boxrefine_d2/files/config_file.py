@@ -1,6 +1,7 @@
-"""A configuration file with the files that it is based on, read as data.
+"""A configuration file together with the files that it is based on, read as data.
 
-`_BASE_` names one file or a list of them, relative to the file that names it; what a file states itself counts.
+`_BASE_` names one file or a list of files, relative to the file that names them. The values of a
+file replace those of its bases.
 """
 
 import os
@@ -15,26 +16,27 @@ from .names import can_be_path, user_path
 from .safe_yaml import read_yaml
 
 BASE = "_BASE_"
-_WHAT = "configuration file"
-_MAX_FILES = 50  # with all bases, each as often as it is named
-_SHOWN = 200  # characters of what is quoted
+_KIND = "configuration file"
+_MAX_FILES = 50  # including all bases, each as often as it is named
+_SHOWN = 200  # longest quotation in a message, in characters
 
 Content = dict[str, Any]
 
 
 def read_config(path: str | os.PathLike[str]) -> Content:
-    """Return what a configuration file and its bases state together, section -> key -> value.
+    """Return the merged content of a configuration file and its bases, section -> key -> value.
 
-    Raises: UserError for a file that `safe_yaml.read_yaml` refuses, one that is no mapping with texts as keys, a base
-        that is not there or leads back to a file on the way to it, and a section that is a value in a base.
+    Raises: UserError for a file that `safe_yaml.read_yaml` refuses, a file that is no mapping with
+        texts as keys, a base that does not exist or leads back to a file based on it, and a section
+        that is a value in a base.
     """
     return _Reading().content(Path(path), ())
 
 
 def config_files(path: str | os.PathLike[str]) -> list[Path]:
-    """Return the files that `read_config` reads, each once, the named one first.
+    """Return the files that `read_config` reads, each once, the named file first.
 
-    Where it raises, these are the files up to that point; the last one may be a file that is not there.
+    If `read_config` raises, the list ends at the faulty file; that file may not exist.
     """
     reading = _Reading()
     with suppress(UserError):
@@ -44,31 +46,37 @@ def config_files(path: str | os.PathLike[str]) -> list[Path]:
 
 @dataclass
 class _Reading:
-    """One reading. Attributes: files: those read so far."""
+    """One reading of a configuration file.
+
+    Attributes: files: the files read so far.
+    """
 
     files: list[Path] = field(default_factory=list)
 
-    def content(self, path: Path, way: tuple[Path, ...]) -> Content:
-        """`read_config`. Args: way: from the file that was named to the one whose base this is."""
+    def content(self, path: Path, path_to_base: tuple[Path, ...]) -> Content:
+        """Return the merged content of a file and its bases; see `read_config`.
+
+        Args: path_to_base: files from the one that the user named to the one that names this base.
+        """
         self.files.append(path)
         if len(self.files) > _MAX_FILES:
             _refuse(self.files[0], f"it has more than {_MAX_FILES} bases")
         own = _mapping(path)
-        named = own.pop(BASE, [])
+        bases = own.pop(BASE, [])
         merged: Content = {}
-        for base in _bases(named, path):
-            if os.path.realpath(base) in map(os.path.realpath, (*way, path)):
-                _refuse(path, f"its {BASE} {str(base)[:_SHOWN]!r} is based on it in turn")
+        for base in _bases(bases, path):
+            if os.path.realpath(base) in map(os.path.realpath, (*path_to_base, path)):
+                _refuse(path, f"its {BASE} {str(base)[:_SHOWN]!r} is based on this file")
             if not os.path.lexists(base):
                 self.files.append(base)
                 _refuse(path, f"its {BASE} {str(base)[:_SHOWN]!r} does not exist")
-            _merge(self.content(base, (*way, path)), merged, path, "")
+            _merge(self.content(base, (*path_to_base, path)), merged, path, "")
         _merge(own, merged, path, "")
         return merged
 
 
 def _mapping(path: Path) -> Content:
-    content = read_yaml(path, _WHAT)
+    content = read_yaml(path, _KIND)
     if content is None:
         _refuse(path, "it is empty")
     if not isinstance(content, dict):
@@ -79,7 +87,7 @@ def _mapping(path: Path) -> Content:
 
 
 def _unshared(value: Any, path: Path) -> Any:
-    """A copy in which no two parts are one object, as aliases make them: a change of one would change both."""
+    """Return a copy without shared parts, because a change of a YAML alias would change both."""
     if isinstance(value, list):
         return [_unshared(part, path) for part in value]
     if not isinstance(value, dict):
@@ -90,18 +98,18 @@ def _unshared(value: Any, path: Path) -> Any:
     return {key: _unshared(part, path) for key, part in value.items()}
 
 
-def _bases(named: Any, path: Path) -> list[Path]:
-    names = named if isinstance(named, list) else [named]
+def _bases(bases: Any, path: Path) -> list[Path]:
+    names = bases if isinstance(bases, list) else [bases]
     for name in names:
         if not isinstance(name, str) or not name or not can_be_path(name):
-            _refuse(path, f"{BASE} {str(named)[:_SHOWN]!r}: name a file or a list of files")
+            _refuse(path, f"{BASE} {str(bases)[:_SHOWN]!r}: name a file or a list of files")
         if "://" in name:
             _refuse(path, f"{BASE} {name[:_SHOWN]!r} is an address; fetch it and name the file")
     return [path.parent / user_path(name) for name in names]
 
 
 def _merge(own: Content, into: Content, path: Path, prefix: str) -> None:
-    """Write what a file states itself over what its bases state."""
+    """Write the values of a file over those of its bases."""
     for key, value in own.items():
         if isinstance(value, dict) and key in into:
             if not isinstance(into[key], dict):
@@ -112,4 +120,4 @@ def _merge(own: Content, into: Content, path: Path, prefix: str) -> None:
 
 
 def _refuse(path: Path, reason: str) -> NoReturn:
-    raise UserError(f"{_WHAT} {str(path)!r}: {reason}")
+    raise UserError(f"{_KIND} {str(path)!r}: {reason}")

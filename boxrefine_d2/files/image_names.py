@@ -1,9 +1,10 @@
-"""When two file names are the same image: the one rule for every command that joins two files by image ids.
+"""Equality of file names: the one rule of every command that joins two files by image ids.
 
-Names are compared as paths with "/" (Windows writes a backslash), in Unicode's composed form (a Mac writes the other).
-Files of other tools may start one folder higher or lower, so one name may be the end of the other, whole folders only.
-A suffix in another case (.JPG) is accepted and counted. All else, another suffix included, is another image: ids were
-shifted, or the files are of different data sets.
+Names are compared as paths with "/" (Windows writes a backslash) and in Unicode's composed form (a
+Mac writes the decomposed form). Files of other tools may start one folder higher or lower:
+two names are equal if one is the end of the other, in whole folders. A suffix in another case
+(.JPG) is accepted and counted. Every other difference, such as another suffix, means another image:
+either ids were shifted, or the files belong to different data sets.
 """
 
 import unicodedata
@@ -17,7 +18,7 @@ SAME, OTHER_CASE, DIFFERENT = "same", "other case", "different"
 
 
 def plain_name(name: str) -> str:
-    """Return a relative name as it is compared.
+    """Return a relative name in the form in which names are compared.
 
     >>> plain_name("images\\\\a.jpg"), plain_name("./a//b.jpg")
     ('images/a.jpg', 'a/b.jpg')
@@ -28,8 +29,10 @@ def plain_name(name: str) -> str:
 def compare_names(one: str, other: str) -> str:
     """Return `SAME`, `OTHER_CASE` or `DIFFERENT`.
 
-    >>> compare_names("a/b.jpg", "b.jpg"), compare_names("b.JPG", "b.jpg"), compare_names("a/b.jpg", "c/b.jpg")
-    ('same', 'other case', 'different')
+    >>> compare_names("a/b.jpg", "b.jpg"), compare_names("b.JPG", "b.jpg")
+    ('same', 'other case')
+    >>> compare_names("a/b.jpg", "c/b.jpg")
+    'different'
     """
     first, second = plain_name(one), plain_name(other)
     if _ends_in(first, second):
@@ -38,68 +41,79 @@ def compare_names(one: str, other: str) -> str:
 
 
 class NameCheck:
-    """Compares the names of images that share an id, as two files have them."""
+    """Comparison of the names that two files give to images of the same id."""
 
     def __init__(self, there: str, here: str):
-        """Args: there, here: what to call the two, for messages."""
+        """Create an empty check.
+
+        Args:
+            there: name of the other file, for messages.
+            here: name of this file or data set, for messages.
+        """
         self._there, self._here = there, here
         self._pairs = 0
-        # plain names there -> id, name there, name here
+        # plain name there -> id, name there, name here
         self._different: dict[str, _Pair] = {}
         self._other_case: dict[str, _Pair] = {}
-        self._short: set[str] = set()  # names there that are the end of a longer one here
+        self._short: set[str] = set()  # names there that are the end of a longer name here
 
     def add(self, image_id: int | str, there: str, here: str) -> None:
         """Compare one image."""
         self._pairs += 1
-        found, plain = compare_names(there, here), plain_name(there)
-        if found == DIFFERENT:
+        verdict, plain = compare_names(there, here), plain_name(there)
+        if verdict == DIFFERENT:
             self._different[plain] = image_id, there, here
-        elif found == OTHER_CASE:
+        elif verdict == OTHER_CASE:
             self._other_case[plain] = image_id, there, here
         elif len(plain) < len(plain_name(here)):
             self._short.add(plain)
 
     def finish(self, names: Iterable[str], *, renamed_is_wrong: bool = True) -> list[str]:
-        """Return warnings, a line each.
+        """Return warnings, one line each.
 
-        Args:   names: of all images of the one that is `here`.
-                renamed_is_wrong: whether a name that no image here has is refused, too, or only counted.
-        Raises: UserError, with how many and an example, if ids mean other images: a name there is the name of another
-                image here, or of none.
+        Args:
+            names: names of all images of `here`.
+            renamed_is_wrong: whether a name that no image of `here` has is refused; otherwise it is
+                counted.
+        Raises: UserError, with their number and an example, if ids belong to other images: the name
+            of an image there is the name of another image here, or of none.
         """
         looked_for = self._short | self._different.keys() | self._other_case.keys()
         known = Counter(end for name in names for end in _ends(name) if end in looked_for)
         elsewhere = [
             pair
-            for found in (self._different, self._other_case)
-            for plain, pair in found.items()
-            if known[plain] or (renamed_is_wrong and found is self._different)
+            for pairs in (self._different, self._other_case)
+            for plain, pair in pairs.items()
+            if known[plain] or (renamed_is_wrong and pairs is self._different)
         ]
         if elsewhere:
             raise UserError(
-                f"{self._counted(len(elsewhere), 'have other names', elsewhere[0])}; was it made before files were added or "
-                "removed, or from another data set?"
+                f"{self._counted(len(elsewhere), 'have other names', elsewhere[0])}; "
+                "was it made before files were added or removed, or from another data set?"
             )
         warnings = [
-            self._counted(len(found), f"{what}: ids decide", next(iter(found.values())))
-            for found, what in (
+            self._counted(
+                len(pairs), f"{finding}; they are matched by id", next(iter(pairs.values()))
+            )
+            for pairs, finding in (
                 (self._different, "have names that no image of the other has"),
                 (self._other_case, "have their suffix in another case"),
             )
-            if found
+            if pairs
         ]
         unclear = sum(known[name] > 1 for name in self._short)
         if unclear:
             warnings.append(
-                f"{unclear} file names in {self._there} fit several images of {self._here} by their end: ids decide"
+                f"{unclear} file names in {self._there} fit several images of {self._here} "
+                "by their end; they are matched by id"
             )
         return warnings
 
-    def _counted(self, count: int, what: str, example: "_Pair") -> str:
+    def _counted(self, count: int, finding: str, example: "_Pair") -> str:
         image_id, there, here = example
         return (
-            f"{count} of the {self._pairs} images in {self._there} {what} (compared with {self._here}), for example id "
+            f"{count} of the {self._pairs} images in {self._there} {finding} "
+            f"(compared with {self._here}), for example id "
             f"{image_id!r}: {there!r} there, {here!r} here"
         )
 
@@ -108,7 +122,7 @@ _Pair = tuple[int | str, str, str]
 
 
 def _ends(name: str) -> Iterator[str]:
-    """The name and its ends, whole folders only: a/b/c.jpg, b/c.jpg, c.jpg."""
+    """Yield the name and its ends, in whole folders: a/b/c.jpg, b/c.jpg, c.jpg."""
     parts = plain_name(name).split("/")
     return ("/".join(parts[start:]) for start in range(len(parts)))
 
@@ -118,6 +132,6 @@ def _ends_in(one: str, other: str) -> bool:
 
 
 def _folded(name: str) -> str:
-    """The name with its suffix in lower case."""
+    """Return the name with its suffix in lower case."""
     path = PurePosixPath(name)
     return path.with_suffix(path.suffix.lower()).as_posix() if path.suffix else name

@@ -1,6 +1,7 @@
-"""Files from outside: each is looked at before it is read, and refused with the reason that is true.
+"""Files from outside: each is checked before it is read, and refused with the true reason.
 
-A pipe or a device is never opened: it may never end. A file is measured before memory is taken for it.
+A pipe or a device is never opened, because reading it may never end. The size of a file is checked
+before memory is taken for it.
 """
 
 import codecs
@@ -15,17 +16,21 @@ from boxrefine_d2.errors import UserError
 
 FilePath = str | os.PathLike[str]
 
-MAX_TEXT_BYTES = 2 * 2**30  # of a file that is read as a whole
+MAX_TEXT_BYTES = 2 * 2**30  # of a file that is read into memory as a whole
 _HEAD_BYTES = 512
 
 
-def check_regular_file(path: FilePath, what: str, max_bytes: int | None = None) -> int:
-    """Return the size of a regular file in bytes; nothing of it is read.
+def check_regular_file(path: FilePath, kind: str, max_bytes: int | None = None) -> int:
+    """Return the size of a regular file in bytes, without reading it.
 
-    Args:   what: what the file is to be, for messages ("COCO file").  max_bytes: None is no limit.
-    Raises: UserError for a path that does not exist, is a folder, a pipe, a socket or a device, or holds more bytes.
+    Args:
+        path: the file.
+        kind: name of the kind of file, for messages ("COCO file").
+        max_bytes: largest size accepted; None accepts any.
+    Raises: UserError for a path that does not exist, is a folder, a pipe, a socket or a device, or
+        holds more bytes.
     """
-    shown = f"{what} {os.fspath(path)!r}"
+    shown = f"{kind} {os.fspath(path)!r}"
     try:
         status = os.stat(path)
     except FileNotFoundError as error:
@@ -49,45 +54,46 @@ def _shown_size(size: int) -> str:
     return f"{size / 2**30:.1f} GiB" if size >= 2**29 else f"{size / 2**20:.1f} MiB"
 
 
-def read_text(path: FilePath, what: str, max_bytes: int = MAX_TEXT_BYTES) -> str:
-    """Return the text of a UTF-8 file without its byte order mark, line ends as "\\n".
+def read_text(path: FilePath, kind: str, max_bytes: int = MAX_TEXT_BYTES) -> str:
+    """Return the text of a UTF-8 file without its byte order mark, with line ends as "\\n".
 
-    Raises: UserError for what `check_regular_file` refuses, an unreadable file, or bytes that are no such text.
+    Raises: UserError for a file that `check_regular_file` refuses, that cannot be read, or that is
+        no UTF-8 text.
     """
-    check_regular_file(path, what, max_bytes)
+    check_regular_file(path, kind, max_bytes)
     try:
         return Path(path).read_text(encoding=text_encoding(path))
     except OSError as error:
-        raise UserError(f"cannot read {what} {os.fspath(path)!r}: {error.strerror}") from error
+        raise UserError(f"cannot read {kind} {os.fspath(path)!r}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise UserError(
-            f"{what} {os.fspath(path)!r} is no UTF-8 text (byte {error.start}); save it as UTF-8"
+            f"{kind} {os.fspath(path)!r} is no UTF-8 text (byte {error.start}); save it as UTF-8"
         ) from error
 
 
-def read_lines(path: FilePath, what: str) -> list[str]:
-    """Return the lines of a text file that are not empty, without blanks around them.
+def read_lines(path: FilePath, kind: str) -> list[str]:
+    """Return the lines of a text file that are not empty, without blanks at their ends.
 
     Raises: UserError, as `read_text`.
     """
-    # not str.splitlines: it also splits at characters that a name may hold
-    return [line.strip() for line in read_text(path, what).split("\n") if line.strip()]
+    # str.splitlines would also split at characters that a file name may hold
+    return [line.strip() for line in read_text(path, kind).split("\n") if line.strip()]
 
 
 def text_encoding(path: FilePath) -> str:
-    """Return the encoding that a file's byte order mark names; UTF-8 where there is none. Raises: OSError."""
+    """Return the encoding of a file's byte order mark, or UTF-8 without one. Raises: OSError."""
     with open(path, "rb") as file:
         head = file.read(2)
     return "utf-16" if head in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
 
 
-def read_json(path: FilePath, what: str) -> Any:
+def read_json(path: FilePath, kind: str) -> Any:
     """Return the content of a JSON file.
 
-    Raises: UserError for what `read_text` refuses, for text that is no JSON, saying what it is where that is known, and
-        for numbers of too many digits and parts that are nested too deep.
+    Raises: UserError for a file that `read_text` refuses, for text that is no JSON (with its real
+        kind if that is known), for numbers of too many digits, and for parts nested too deep.
     """
-    text, shown = read_text(path, what), f"{what} {os.fspath(path)!r}"
+    text, shown = read_text(path, kind), f"{kind} {os.fspath(path)!r}"
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
@@ -105,7 +111,9 @@ def read_json(path: FilePath, what: str) -> Any:
 
 
 def text_stand_in(head: bytes) -> str | None:
-    """Say what lies in the place of a file: a git-lfs pointer or an HTML page; None for anything else.
+    """Name the kind of a file that replaces the expected one; None if it is not recognised.
+
+    It recognises a git-lfs pointer and an HTML page.
 
     >>> text_stand_in(b"<!DOCTYPE html><title>Sign in</title>")
     'an HTML page (a login page?), not the file itself; fetch it anew'

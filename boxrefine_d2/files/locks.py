@@ -1,7 +1,7 @@
-"""Advisory locks: two commands that would write the same output learn of each other.
+"""Advisory locks, by which two commands that would write the same output notice each other.
 
-A lock ends with its process, whatever ends that; forked workers do not keep it. Where the file system has no locks,
-nobody else seems to be at work.
+A lock ends when its process ends, for whatever reason. Forked workers do not keep it. On a file
+system without locks every command seems to be alone.
 """
 
 import fcntl
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from boxrefine_d2.errors import UserError
 
-_handles: set[int] = set()  # of this process, which its forked workers must not keep
+_handles: set[int] = set()  # locks of this process, which its forked workers must not keep
 
 
 class Lock:
@@ -25,7 +25,10 @@ class Lock:
         _handles.add(handle)
 
     def release(self, remove: bool = False) -> None:
-        """End the lock. Args: remove: delete the file first, so that none is left."""
+        """End the lock.
+
+        Args: remove: whether to delete the file before the lock ends.
+        """
         if self._handle not in _handles or self._owner != os.getpid():
             return
         if remove:
@@ -36,8 +39,12 @@ class Lock:
 
 
 def take_lock(path: Path, *, wait: bool = False) -> Lock | None:
-    """Lock a file, which is made if it is missing; None if another process holds it and `wait` is false.
+    """Lock a file, which is made if it is missing.
 
+    Args:
+        path: the file.
+        wait: whether to wait while another process holds the lock.
+    Returns: the lock; None if another process holds it and `wait` is false.
     Raises: OSError if the file cannot be made.
     """
     while True:
@@ -46,7 +53,7 @@ def take_lock(path: Path, *, wait: bool = False) -> Lock | None:
             if _flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB)) is False:
                 os.close(handle)
                 return None
-            if _is_at(handle, path):  # whoever held it may have removed the file since
+            if _is_at(handle, path):  # the last owner may have removed the file in between
                 return Lock(path, handle)
         except BaseException:
             os.close(handle)
@@ -55,21 +62,24 @@ def take_lock(path: Path, *, wait: bool = False) -> Lock | None:
 
 
 def is_held(path: Path) -> bool:
-    """Whether a process holds a lock on a file, as far as the file system tells."""
+    """Return whether a process holds a lock on a file, as far as the file system tells."""
     return _try(path) is False
 
 
 def is_abandoned(path: Path) -> bool:
-    """Whether certainly no process holds a lock on a file or folder that was locked when it was made."""
+    """Return whether certainly no process locks a file or folder that was locked when made."""
     return _try(path) is True
 
 
 @contextmanager
-def alone(path: Path, at_work: str, *, wait: bool = False) -> Iterator[None]:
-    """Hold the lock of the file `path`, which is removed at the end.
+def alone(path: Path, message: str, *, wait: bool = False) -> Iterator[None]:
+    """Hold the lock of the file `path` during the block; the file is removed at the end.
 
-    Args:   at_work: the message if another process holds it.  wait: for that process instead.
-    Raises: UserError if another process holds it, or the file cannot be made.
+    Args:
+        path: the lock file.
+        message: error message if another process holds the lock.
+        wait: whether to wait for that process instead of raising.
+    Raises: UserError if another process holds the lock, or the file cannot be made.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -77,7 +87,7 @@ def alone(path: Path, at_work: str, *, wait: bool = False) -> Iterator[None]:
     except OSError as error:
         raise UserError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
     if lock is None:
-        raise UserError(at_work)
+        raise UserError(message)
     try:
         yield
     finally:
@@ -90,7 +100,7 @@ def lock_handle(handle: int) -> None:
 
 
 def _try(path: Path) -> bool | None:
-    """Whether a shared lock can be had; None where nothing tells."""
+    """Return whether a shared lock is free; None if that cannot be found out."""
     try:
         handle = os.open(path, os.O_RDONLY)
     except OSError:
@@ -101,10 +111,10 @@ def _try(path: Path) -> bool | None:
         os.close(handle)
 
 
-def _flock(handle: int, how: int) -> bool | None:
-    """Whether the lock was had; None on a file system without locks."""
+def _flock(handle: int, operation: int) -> bool | None:
+    """Return whether the lock was taken; None on a file system without locks."""
     try:
-        fcntl.flock(handle, how)
+        fcntl.flock(handle, operation)
     except BlockingIOError:
         return False
     except OSError:
@@ -119,7 +129,7 @@ def _is_at(handle: int, path: Path) -> bool:
 
 
 def _forget() -> None:
-    """In a forked worker: close what its parent holds, which goes on holding it."""
+    """Close the parent's locks in a forked worker; the parent keeps holding them."""
     for handle in _handles:
         os.close(handle)
     _handles.clear()

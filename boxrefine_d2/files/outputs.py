@@ -1,4 +1,4 @@
-"""Outputs, looked at before the work: a mistake in `--output` is found before the first image, not after hours."""
+"""Checks of outputs before the work: a mistake in `--output` stops a command at its start."""
 
 import os
 import secrets
@@ -11,7 +11,7 @@ from boxrefine_d2.errors import UserError
 from .inputs import FilePath
 from .names import MAX_NAME_BYTES, can_be_path, cut_to_bytes
 
-_ROOM_FOR_JOURNALS = 32  # bytes that a name grows by while the work goes on: ".journal.12-3"
+_ROOM_FOR_JOURNALS = 32  # bytes that a journal adds to a file name: ".journal.12-3"
 
 
 def check_output_file(
@@ -22,20 +22,24 @@ def check_output_file(
     suffixes: Collection[str] = (),
     flag: str = "--output",
 ) -> None:
-    """Refuse an output file that could not be written, or would take the place of an input.
+    """Refuse an output file that could not be written or that would replace an input.
 
-    Missing folders above it are made, and a file is made beside it and removed: nothing else tells for certain.
+    Missing parent folders are made. A file is made in the folder and removed, because no other
+    check is certain.
 
-    Args:   inputs: files that the command reads; they are compared by what they are, not by their names.
-            others: files that the command writes beside this one.
-            suffixes: those that the name may end in, in any case; empty: any.
-            flag: how the user named the output, for messages.
+    Args:
+        path: the output file.
+        inputs: files that the command reads; compared by inode, not by name.
+        others: files that the command writes as well.
+        suffixes: suffixes that the name may have, in lower case; empty accepts any.
+        flag: flag by which the user named the output, for messages.
     Raises: UserError, naming the flag and the path.
     """
     shown = f"{flag} {os.fspath(path)!r}"
     target = _target(path, shown)
     _check_name(target, shown)
-    if os.path.isdir(target):  # not Path.is_dir, which raises where a name above is too long
+    # os.path.isdir, because Path.is_dir raises if a name above is too long
+    if os.path.isdir(target):
         raise UserError(f"{shown} is a folder; name a file in it")
     if os.path.exists(target) and not os.path.isfile(target):
         raise UserError(f"{shown} is a pipe or a device; name a regular file")
@@ -51,9 +55,12 @@ def check_output_file(
 def check_output_folder(
     path: FilePath, *, inputs: Iterable[FilePath] = (), flag: str = "--output"
 ) -> None:
-    """Refuse an output folder that could not be written to; it is made if it is missing.
+    """Refuse an output folder that cannot be written to; a missing folder is made.
 
-    Args:   inputs: folders that the command reads and must not write to.
+    Args:
+        path: the output folder.
+        inputs: folders that the command reads and must not write to.
+        flag: flag by which the user named the output, for messages.
     Raises: UserError, naming the flag and the path.
     """
     shown = f"{flag} {os.fspath(path)!r}"
@@ -65,14 +72,17 @@ def check_output_folder(
 
 
 def is_same_file(one: FilePath, other: FilePath) -> bool:
-    """Whether two paths lead to one file: the same inode, or the same place where there is none yet."""
+    """Return whether two paths lead to one file: one inode, or one place without a file yet."""
     with suppress(OSError, ValueError):
         return os.path.samefile(one, other)
     return os.path.realpath(one) == os.path.realpath(other)
 
 
 def _target(path: FilePath, shown: str) -> Path:
-    """Where a path leads. Whether something is there is asked through os.path, which also answers for names too long."""
+    """Return the place that a path leads to, with links resolved.
+
+    Callers ask os.path whether something is there, because it also accepts names that are too long.
+    """
     if not os.fspath(path):
         raise UserError(f"{shown} is empty; name a place")
     if not can_be_path(os.fspath(path)):
@@ -81,7 +91,7 @@ def _target(path: FilePath, shown: str) -> Path:
 
 
 def _check_no_input(target: Path, inputs: Iterable[FilePath], shown: str) -> None:
-    # one look at the target, since inputs may be many
+    # os.stat of the target is called once, because inputs may be many
     status = os.stat(target) if os.path.exists(target) else None
     for path in inputs:
         if _is(target, status, path):
@@ -91,7 +101,10 @@ def _check_no_input(target: Path, inputs: Iterable[FilePath], shown: str) -> Non
 
 
 def _is(target: Path, status: os.stat_result | None, path: FilePath) -> bool:
-    """Whether a path leads to the target, which has that status, or is not there yet."""
+    """Return whether a path leads to the target.
+
+    Args: status: status of the target; None if the target does not exist yet.
+    """
     if status is None:
         return os.path.abspath(path) == os.fspath(target)
     try:

@@ -1,7 +1,8 @@
-"""A machine that reads pickles and can do nothing but put data together.
+"""A machine that reads pickles and can do nothing but assemble data.
 
-The library's unpicklers call what a file names, hash what it nests and take the memory that it announces. This one reads
-the opcodes with `pickletools`, calls nothing but the makers of its table, and refuses what no data needs.
+The unpicklers of the standard library call any name in a file, hash keys of any depth, and take as
+much memory as the file announces. This machine reads the opcodes with `pickletools`, calls only the
+makers in its table, and refuses opcodes that data does not need.
 """
 
 import pickle
@@ -23,26 +24,23 @@ from .pickle_values import (
     with_items,
 )
 
-MAX_OPCODES = 10_000_000  # each may take some 100 bytes of memory
+MAX_OPCODES = 10_000_000  # one opcode may take some 100 bytes of memory
 _MAX_STRING_BYTES = 2**31
 _MAX_LINE_BYTES = 2**24
 
 
 class ByteSource(Protocol):
-    """What a pickle is read from."""
+    """Source of the bytes of a pickle."""
 
     def read(self, count: int, /) -> bytes:
-        """So many bytes, or what is left."""
+        """Return so many bytes, or the rest if it is shorter."""
 
     def readline(self, most: int, /) -> bytes:
-        """All up to the end of a line."""
+        """Return the rest of a line, at most so many bytes."""
 
 
 class PickleMachine:
-    """One pickle after another from a source; `load` returns the value of the next.
-
-    Args: source: read strictly forward.
-    """
+    """Reader of one pickle after another from a source, which is read strictly forward."""
 
     makers: Mapping[tuple[str, str], Any] = {}
 
@@ -51,24 +49,27 @@ class PickleMachine:
         self._array_bytes = 0
 
     def find(self, module: str, name: str) -> Any:
-        """Return what a name of the file stands for. Raises: NamesCodeError for a name that is not in the table."""
+        """Return the object that a name in the file stands for.
+
+        Raises: NamesCodeError for a name that is not in the table.
+        """
         try:
             return self.makers[module, name]
         except KeyError:
             raise NamesCodeError(f"{module}.{name}"[:200]) from None
 
     def persistent(self, saved: Any) -> Any:
-        """Return what a reference to data outside of the pickle stands for."""
+        """Return the value of a reference to data outside the pickle; here every one is refused."""
         raise pickle.UnpicklingError("it refers to data that is not in the file")
 
     def load(self) -> Any:
         """Return the value of the next pickle.
 
-        Raises: NamesCodeError; or UnpicklingError, ValueError, TypeError, LookupError, AttributeError, OverflowError or
-            MemoryError for what is damaged or hostile.
+        Raises: NamesCodeError; or UnpicklingError, ValueError, TypeError, LookupError,
+            AttributeError, OverflowError or MemoryError for a damaged or hostile pickle.
         """
         self._stack: list[Any] = []
-        self._marks: list[int] = []  # where groups of values begin on the stack
+        self._marks: list[int] = []  # positions on the stack at which groups of values begin
         self._memo: dict[int, Any] = {}
         source = cast(IO[bytes], self._source)
         for count, (opcode, argument, _) in enumerate(pickletools.genops(source)):
@@ -84,7 +85,7 @@ class PickleMachine:
             else:
                 step = _STEPS.get(name)
                 if step is None:
-                    raise pickle.UnpicklingError(f"its instruction {name} is none of data")
+                    raise pickle.UnpicklingError(f"data does not need its instruction {name}")
                 step(self, argument)
         raise EOFError("it ends before its value")
 
@@ -95,13 +96,13 @@ class PickleMachine:
         return self._stack[-1]
 
     def _group(self) -> list[Any]:
-        """The values above the last mark, which go with it."""
+        """Remove the last mark and the values above it; return these values."""
         start = self._marks.pop()
         group = self._stack[start:]
         del self._stack[start:]
         return group
 
-    # the instructions, in the order of `pickletools`
+    # the steps of the opcodes, in the order of `pickletools`
 
     def _mark(self, _: Any) -> None:
         self._marks.append(len(self._stack))
@@ -197,9 +198,11 @@ class PickleMachine:
         self._stack.append(self._counted(of_kind(Maker, maker).make(*values, **names)))
 
     def _counted(self, value: Any) -> Any:
-        """Return a value that was made. Raises: UnpicklingError if arrays take more memory than the pickle has bytes.
+        """Return a value that was made, after counting the bytes of arrays.
 
-        Each array of an honest pickle has bytes of its own there.
+        Each array of an honest pickle has its own bytes in the file.
+
+        Raises: UnpicklingError if all arrays take more bytes than were read of the pickle.
         """
         if isinstance(value, np.ndarray):
             self._array_bytes += value.nbytes
@@ -276,7 +279,7 @@ _STEPS: dict[str, Callable[[PickleMachine, Any], None]] = {
 
 
 class _Bounded:
-    """A source of which no announced length takes memory beyond a bound; it counts what was read."""
+    """Source with a bound on the memory of each read; it counts the bytes read."""
 
     def __init__(self, source: ByteSource):
         self._source = source

@@ -1,4 +1,4 @@
-"""What a pickle of data may be made of: keys, containers, and values that are completed later."""
+"""Values that a pickle of data may hold: keys, containers, and values completed later."""
 
 import pickle
 from collections import Counter, OrderedDict
@@ -7,13 +7,16 @@ from typing import Any, TypeVar
 
 Kind = TypeVar("Kind")
 
-MISFIT = "its instructions do not fit one another"
+MISFIT = "its instructions contradict each other"
 _MAX_KEY_PARTS = 16
 _PLAIN = (str, bytes, int, float, bool, type(None))
 
 
 class NamesCodeError(pickle.UnpicklingError):
-    """A pickle names what is neither data nor a container of it. Attributes: name: "os.system"."""
+    """Error for a pickle that names something other than data and containers of data.
+
+    Attributes: name: the name, such as "os.system".
+    """
 
     def __init__(self, name: str):
         super().__init__(f"it names {name}")
@@ -21,7 +24,7 @@ class NamesCodeError(pickle.UnpicklingError):
 
 
 class Maker:
-    """What may be called to make a value; of what a file names, nothing else is."""
+    """A function that the machine may call to make a value; it calls nothing else in a file."""
 
     def __init__(self, make: Callable[..., Any]):
         self.make = make
@@ -31,49 +34,58 @@ class Unfinished:
     """A value that a later part of the pickle completes."""
 
     def __init__(self) -> None:
-        self.places: list[int] = []  # where the memo keeps it
+        self.places: list[int] = []  # indices at which the memo keeps this value
 
     def finished(self, state: Any) -> Any:
-        """Return the value itself, which takes the place of this one."""
+        """Return the completed value, which replaces this one.
+
+        Args: state: the later part of the pickle.
+        """
         raise NotImplementedError
 
 
 def checked_key(key: Any) -> Hashable:
-    """Return a key that can be hashed in no time: what is nested to any depth cannot.
+    """Return a key after checking that hashing it takes little time; deep nesting does not.
 
-    Raises: UnpicklingError.
+    Raises: UnpicklingError for a nested key.
     """
     if isinstance(key, tuple | frozenset) and not (
         len(key) <= _MAX_KEY_PARTS and all(isinstance(part, _PLAIN) for part in key)
     ):
-        raise pickle.UnpicklingError("a key of it is nested")
+        raise pickle.UnpicklingError("one of its keys is nested")
     checked: Hashable = key
     return checked
 
 
 def with_items(target: dict[Any, Any], pairs: Any) -> Any:
-    """Return the dictionary with further pairs. Raises: UnpicklingError for a nested key."""
+    """Return the dictionary with further pairs added. Raises: UnpicklingError for a nested key."""
     for key, value in pairs:
         target[checked_key(key)] = value
     return target
 
 
 def in_pairs(values: list[Any]) -> list[tuple[Any, Any]]:
-    """Return keys with their values, from a list where they take turns. Raises: UnpicklingError for one too few."""
+    """Return (key, value) pairs from a list in which keys and values alternate.
+
+    Raises: UnpicklingError if the last key has no value.
+    """
     if len(values) % 2:
-        raise pickle.UnpicklingError("a key of it has no value")
+        raise pickle.UnpicklingError("one of its keys has no value")
     return list(zip(values[::2], values[1::2], strict=True))
 
 
 def of_kind(kind: type[Kind], value: Any) -> Kind:
-    """Return the value. Raises: UnpicklingError if it is of another kind."""
+    """Return the value. Raises: UnpicklingError if it is of another type."""
     if not isinstance(value, kind):
         raise pickle.UnpicklingError(MISFIT)
     return value
 
 
 def keep_versions(target: Any, state: Any) -> None:
-    """Of what was an attribute of a dictionary, the versions of modules that `torch` keeps with a state dict."""
+    """Keep the versions of modules that `torch` stores in an attribute of a state dict.
+
+    All other attributes of a dictionary are dropped.
+    """
     versions = state.get("_metadata") if isinstance(state, dict) else None
     if isinstance(versions, dict) and all(
         isinstance(name, str)

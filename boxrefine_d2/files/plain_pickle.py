@@ -1,4 +1,4 @@
-"""Pickles from outside that hold nothing but data."""
+"""Pickles from outside that hold data only."""
 
 import pickle
 import re
@@ -13,7 +13,7 @@ from .inputs import MAX_TEXT_BYTES, check_regular_file
 from .pickle_machine import PickleMachine
 from .pickle_values import CONTAINERS, MISFIT, Maker, NamesCodeError, Unfinished
 
-# what a damaged or hostile pickle can lead to, all of it a matter of the file
+# errors that a damaged or hostile pickle can cause; all of them are faults of the file
 DAMAGE = (
     pickle.UnpicklingError,
     EOFError,
@@ -29,7 +29,7 @@ _NUMBER = re.compile(r"[<>|=]?(b1|[iu][1248]|f[248]|c8|c16|[SUV][1-9]\d{0,5})")
 
 
 class _Dtype(Unfinished):
-    """The type of an array's numbers: simple ones only, none of objects, none of fields."""
+    """Type of an array's numbers: simple numbers only, no objects and no fields."""
 
     def __init__(self, code: Any, *_: Any):
         super().__init__()
@@ -39,26 +39,29 @@ class _Dtype(Unfinished):
         self.dtype = np.dtype(code)
 
     def finished(self, state: Any) -> "_Dtype":
-        """In the byte order of the state (version, order, ...)."""
+        """Return the type in the byte order of the state (version, order, ...)."""
         if state[1] in (">", b">"):
             self.dtype = self.dtype.newbyteorder(">")
         return self
 
 
 class _Array(Unfinished):
-    """An array before its numbers are known."""
+    """An array whose numbers are not known yet."""
 
     def __init__(self, *_: Any):
         super().__init__()
 
     def finished(self, state: Any) -> np.ndarray:
-        """From (version, shape, dtype, Fortran order, bytes)."""
+        """Return the array of (version, shape, dtype, Fortran order, bytes)."""
         _, shape, dtype, fortran, content = state
         return _array(content, dtype, shape, "F" if fortran else "C")
 
 
 def _array(content: Any, dtype: Any, shape: Any, order: Any) -> np.ndarray:
-    """Return an array of its own in native byte order. Raises: UnpicklingError unless the bytes fill it exactly."""
+    """Return an array with its own memory, in native byte order.
+
+    Raises: UnpicklingError unless the bytes fill the array exactly.
+    """
     if not isinstance(dtype, _Dtype):
         raise pickle.UnpicklingError("it has an array without a type")
     content = content.encode("latin1") if isinstance(content, str) else content
@@ -67,7 +70,7 @@ def _array(content: Any, dtype: Any, shape: Any, order: Any) -> np.ndarray:
     count = 1
     for side in shape:
         if type(side) is not int or side < 0:
-            raise pickle.UnpicklingError("it has an array of a side that is no number")
+            raise pickle.UnpicklingError("it has an array with a side that is no whole number")
         count *= side
     if count * dtype.dtype.itemsize != len(content):
         raise pickle.UnpicklingError(
@@ -82,14 +85,14 @@ def _scalar(dtype: Any, content: Any) -> Any:
 
 
 def _bytes(text: str, encoding: str = "latin1") -> bytes:
-    """Of Python 3's bytes in the older protocols."""
+    """Return the bytes that Python 3 writes as text in the older protocols."""
     if encoding not in ("latin1", "latin-1"):
         raise pickle.UnpicklingError(f"it has bytes in the encoding {encoding[:50]!r}")
     return text.encode("latin1")
 
 
 class PlainUnpickler(PickleMachine):
-    """Admits containers, strings, numbers and NumPy arrays of numbers; every other name is refused."""
+    """Machine that accepts containers, strings, numbers and NumPy arrays of numbers only."""
 
     makers = {
         **CONTAINERS,
@@ -111,7 +114,8 @@ class PlainUnpickler(PickleMachine):
 def read_plain_pickle(path: Path) -> Any:
     """Return the content of a pickle of data.
 
-    Raises: UserError for a file that is missing, no regular file, damaged, or names anything that is no data.
+    Raises: UserError for a file that is missing, no regular file, or damaged, or that names
+        anything other than data.
     """
     shown = repr(str(path))
     check_regular_file(path, "pickle", MAX_TEXT_BYTES)
@@ -125,7 +129,7 @@ def read_plain_pickle(path: Path) -> Any:
 
 
 def damage(error: Exception) -> str:
-    """Say what is wrong with a pickle; never long, and never an exception's name alone."""
+    """Describe the fault of a pickle, in a short text that is never only the name of an error."""
     if isinstance(error, NamesCodeError):
         return str(error)
     if isinstance(error, MemoryError | OverflowError):

@@ -1,6 +1,7 @@
-"""YAML from outside, which is data: a tag that would run code is refused by its name.
+"""YAML from outside, read as data: a tag that would run code is refused by its name.
 
-What a text would grow to is counted before it is built: aliases and merge keys may say a billion nodes in ten lines.
+The full extent of a text is counted before its values are built, because aliases and merge keys can
+describe a billion nodes in ten lines.
 """
 
 import os
@@ -13,24 +14,33 @@ from boxrefine_d2.errors import UserError
 
 from .inputs import read_text, text_stand_in
 
-MAX_YAML_BYTES = 2**18  # PyYAML takes seconds and hundreds of MiB for more
-_MAX_NODES = 100_000  # once all aliases are written out
+MAX_YAML_BYTES = 2**18  # PyYAML needs seconds and hundreds of MiB for larger texts
+_MAX_NODES = 100_000  # with all aliases written out
 _MAX_DEPTH = 50
-_MAX_DIGITS = 100  # of a number
+_MAX_DIGITS = 100  # of one number
 _NUMBERS = {f"tag:yaml.org,2002:{kind}" for kind in ("int", "float")}
-# what PyYAML raises for text that is none; the lookups of values that do not fit their tags, too
-_NO_YAML = (yaml.YAMLError, ValueError, TypeError, RecursionError, ArithmeticError, LookupError, AttributeError)  # fmt: skip
+# errors that PyYAML raises for invalid text; lookup errors are for values that do not fit their tag
+_NO_YAML = (
+    yaml.YAMLError,
+    ValueError,
+    TypeError,
+    RecursionError,
+    ArithmeticError,
+    LookupError,
+    AttributeError,
+)
 _MERGE = "tag:yaml.org,2002:merge"
 _TUPLE = "tag:yaml.org,2002:python/tuple"
-_SHOWN = 100  # characters of what is quoted
+_SHOWN = 100  # longest quotation in a message, in characters
 
 
-def read_yaml(path: str | os.PathLike[str], what: str) -> Any:
+def read_yaml(path: str | os.PathLike[str], kind: str) -> Any:
     """Return the content of a YAML file: mappings, lists, texts, numbers.
 
-    Raises: UserError for what `read_text` refuses, for text that is no YAML, and for a tag that is none of YAML's own.
+    Raises: UserError for a file that `read_text` refuses, for text that is no YAML, and for a tag
+        that YAML itself does not define.
     """
-    text, shown = read_text(path, what, MAX_YAML_BYTES), f"{what} {os.fspath(path)!r}"
+    text, shown = read_text(path, kind, MAX_YAML_BYTES), f"{kind} {os.fspath(path)!r}"
     instead = text_stand_in(text[:_SHOWN].encode(errors="replace"))
     if instead:
         raise UserError(f"{shown} is {instead}")
@@ -38,7 +48,7 @@ def read_yaml(path: str | os.PathLike[str], what: str) -> Any:
 
 
 def parse_yaml(text: str, where: str) -> Any:
-    """`read_yaml` of a text. Args: where: for messages."""
+    """Return the content of a YAML text; see `read_yaml`. Args: where: its origin, for messages."""
     try:
         loader = _DataLoader(text)
         root = loader.get_single_node()
@@ -53,7 +63,7 @@ def parse_yaml(text: str, where: str) -> Any:
 
 
 def _reason(error: Exception) -> str:
-    """PyYAML's complaint and its line, without the text around it."""
+    """Return PyYAML's complaint and its line, without the text around it."""
     if isinstance(error, yaml.MarkedYAMLError) and error.problem:
         line = f" (line {error.problem_mark.line + 1})" if error.problem_mark else ""
         return f"{error.problem}{line}"
@@ -67,10 +77,10 @@ def _reason(error: Exception) -> str:
 
 
 class _DataLoader(yaml.SafeLoader):
-    """YAML's own types, and tuples, which `yaml.dump` writes as !!python/tuple; they are data, too."""
+    """Loader of YAML's own types, and of tuples, which `yaml.dump` writes as !!python/tuple."""
 
     def tuple_of(self, node: yaml.SequenceNode) -> tuple[Any, ...]:
-        """The values of a sequence."""
+        """Return the values of a sequence as a tuple."""
         return tuple(self.construct_sequence(node, deep=True))
 
 
@@ -78,7 +88,7 @@ _DataLoader.add_constructor(_TUPLE, _DataLoader.tuple_of)
 
 
 class _Extent:
-    """What a graph of nodes would become, found in a time that grows with the text, not with what it stands for."""
+    """Full extent of a graph of nodes; the time to find it grows with the text, not the extent."""
 
     def __init__(self, where: str):
         self._where = where
@@ -86,7 +96,10 @@ class _Extent:
         self._open: set[int] = set()
 
     def check(self, root: yaml.Node) -> None:
-        """Raises: UserError for unknown tags, repeated keys, endless, huge or deep texts, and endless numbers."""
+        """Refuse unknown tags, repeated keys, and endless, huge or deep content.
+
+        Raises: UserError.
+        """
         self._size(root, 0)
 
     def _size(self, node: yaml.Node, depth: int) -> int:
@@ -112,7 +125,8 @@ class _Extent:
             tag = node.tag.replace("tag:yaml.org,2002:", "!!")[:_SHOWN]
             self._refuse(
                 node,
-                f"the tag {tag}; a configuration holds data and never runs code: write the value itself",
+                f"the tag {tag}; a configuration holds data and never runs code: "
+                "write the value itself",
             )
 
     def _check_number(self, node: yaml.Node) -> None:

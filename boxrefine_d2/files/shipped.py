@@ -1,4 +1,4 @@
-"""The configurations and the commands that ship with the package, found from any folder."""
+"""Configurations and commands that ship with the package, found from any working folder."""
 
 import os
 from pathlib import Path
@@ -9,14 +9,14 @@ from .names import user_path
 
 
 def find_config(name: str) -> Path:
-    """The file itself, or the one of that name that ships with the package ("configs/lost_refine.yaml").
+    """Return the named file, or the shipped one of that name ("configs/lost_refine.yaml").
 
-    What is there and is no file, such as a folder or a pipe, is for whoever reads it to refuse.
+    A path that is no file, such as a folder or a pipe, is returned as well; its reader refuses it.
 
-    Raises: UserError listing the shipped ones.
+    Raises: UserError, listing the shipped files, if neither exists.
     """
     named = user_path(name)
-    if os.path.isfile(named):  # also answers for names that cannot be
+    if os.path.isfile(named):  # also accepts names that no file can have
         return named
     shipped = shipped_configs()
     found = shipped / name.removeprefix("configs/")
@@ -29,12 +29,12 @@ def find_config(name: str) -> Path:
 
 
 def shipped_configs() -> Path:
-    """The folder of the yaml files: inside an installed package, or beside it in a checkout."""
+    """Return the folder of the yaml files: in an installed package, or beside it in a checkout."""
     return _shipped("configs")
 
 
 def shipped_tools() -> Path:
-    """The folder of the scripts `python tools/NAME.py`: inside an installed package, or beside it in a checkout."""
+    """Return the folder of `tools/NAME.py`: in an installed package, or beside it in a checkout."""
     return _shipped("tools")
 
 

@@ -1,4 +1,4 @@
-"""Values from outside, of JSON and of tables: what a number, an id, a text and a size must be, and how an odd one is shown."""
+"""Checks of values from JSON files and tables: numbers, ids, texts and sizes, and their display."""
 
 import reprlib
 from collections.abc import Iterable, Mapping
@@ -6,9 +6,10 @@ from typing import Any, TypeGuard
 
 from .names import can_be_path
 
-MAX_NUMBER = 3.4028234663852886e38  # of 32 bits, in which networks and losses count
-MAX_COORDINATE = 1e9  # pixels; no image is so large
-# of an image that is read at all: Pillow warns above half of it and refuses above it, unless its own limit is changed
+MAX_NUMBER = 3.4028234663852886e38  # largest float32; networks and losses use float32
+MAX_COORDINATE = 1e9  # pixels; no image is as large
+# Largest image that is read. Pillow warns above half of it and refuses more, unless its own limit
+# is changed.
 MAX_IMAGE_PIXELS = 178_956_970
 MAX_ID_LENGTH = 500
 _MAX_ID = 2**63
@@ -31,7 +32,7 @@ class _Short(reprlib.Repr):
 
 
 def shown_value(value: Any) -> str:
-    """Return `repr` of a value of any size and depth, cut to what fits into a message.
+    """Return the `repr` of a value of any size and depth, cut to the length of a message.
 
     >>> shown_value([1, "a"]), len(shown_value(10**4000)) < 60
     ("[1, 'a']", True)
@@ -41,24 +42,24 @@ def shown_value(value: Any) -> str:
 
 
 def is_number(value: Any, most: float = MAX_NUMBER) -> TypeGuard[int | float]:
-    """Whether a value is a finite number of at most this size; True and False are none.
+    """Return whether a value is a finite number of at most this size; True and False are not.
 
     >>> is_number(1.5), is_number(10**400), is_number(float("nan")), is_number(True)
     (True, False, False, False)
     """
-    # compared, not converted: an integer may be beyond all floats
+    # the value is not converted: an integer may be too large for a float
     return (
         isinstance(value, (int, float)) and not isinstance(value, bool) and -most <= value <= most
     )
 
 
 def is_whole(value: Any) -> TypeGuard[int]:
-    """Whether a value is an integer of 64 bits; True and False are none."""
+    """Return whether a value is an integer of 64 bits; True and False are not."""
     return isinstance(value, int) and not isinstance(value, bool) and -_MAX_ID <= value < _MAX_ID
 
 
 def is_text(value: Any) -> TypeGuard[str]:
-    """Whether a value is a text without halves of characters (surrogates), which no file or page can hold."""
+    """Return whether a value is a text without surrogates, which no file or page can hold."""
     if not isinstance(value, str):
         return False
     try:
@@ -69,17 +70,20 @@ def is_text(value: Any) -> TypeGuard[str]:
 
 
 def is_id(value: Any) -> TypeGuard[int | str]:
-    """Whether a value can identify an image or an annotation: an integer of 64 bits, or a text that a message can hold."""
+    """Return whether a value can be the id of an image or an annotation.
+
+    An id is an integer of 64 bits, or a text of at most `MAX_ID_LENGTH` characters.
+    """
     return is_whole(value) or (is_text(value) and len(value) <= MAX_ID_LENGTH)
 
 
 def is_file_name(value: Any) -> TypeGuard[str]:
-    """Whether a file can have this name. Bytes that are no text, which Python reads as surrogates, are allowed."""
+    """Return whether a file can have this name; undecodable bytes (as surrogates) are allowed."""
     return isinstance(value, str) and value != "" and can_be_path(value)
 
 
 def image_sides(height: Any, width: Any) -> tuple[int, int] | None:
-    """Return (H, W) where both are whole numbers above 0 of an image that can be read; None otherwise.
+    """Return (H, W) if both are whole numbers above 0 and an image can have them; else None.
 
     >>> image_sides(480, 640.0), image_sides(0, 640), image_sides(10**9, 10**9)
     ((480, 640), None, None)
@@ -93,26 +97,29 @@ def image_sides(height: Any, width: Any) -> tuple[int, int] | None:
 
 
 def known_size(image: Mapping[str, Any]) -> tuple[int, int] | None:
-    """Return (H, W) of an image; None where its size is not known: missing, null, 0 or none that can be.
+    """Return (H, W) of an image; None if its size is unknown (missing, null, 0 or impossible).
 
-    A size that is not known agrees with any.
+    An unknown size is compatible with every size.
     """
     return image_sides(image.get("height"), image.get("width"))
 
 
 def size_problem(entry: Mapping[str, Any]) -> str | None:
-    """Say what is wrong with an image's `width` and `height`; None if nothing is. Missing, null and 0 are not known."""
+    """Describe the mistake in an image's `width` and `height`; None if there is no mistake.
+
+    A side that is missing, null or 0 is unknown, which is no mistake.
+    """
     height, width = entry.get("height"), entry.get("width")
     if image_sides(*(1 if side in (None, 0) else side for side in (height, width))):
         return None
     return (
-        f"has the width {shown_value(width)} and the height {shown_value(height)}; they must be whole numbers of pixels, "
-        f"of at most {MAX_IMAGE_PIXELS} pixels in all"
+        f"has the width {shown_value(width)} and the height {shown_value(height)}; they must be "
+        f"whole numbers of pixels, of at most {MAX_IMAGE_PIXELS} pixels in all"
     )
 
 
 def coordinates_of_words(words: Iterable[str]) -> list[float] | None:
-    """Return numbers written as text; None if one is no finite number or larger than any coordinate.
+    """Return the numbers in a list of words; None if a word is no finite number or too large.
 
     >>> coordinates_of_words(["1", "2.5"]), coordinates_of_words(["nan"])
     ([1.0, 2.5], None)

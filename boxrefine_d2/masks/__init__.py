@@ -1,1 +1,1 @@
-"""Masks of objects: how files hold them (RLE), their frames, parts, borders and overlaps, and their refinement by the image."""
+"""Masks of objects: RLE in files, frames, parts, borders, overlaps, and refinement by the image."""

@@ -1,6 +1,7 @@
-"""The fast bilateral solver: a mask that follows the colours of its image (arXiv:1511.03296).
+"""The fast bilateral solver: it adapts a mask to the colours of its image (arXiv:1511.03296).
 
-As TokenCut (arXiv:2202.11539), MOVE and FOUND run it. Shapes: an image of H x W pixels, V vertices of its grid.
+The settings and steps are those of TokenCut (arXiv:2202.11539), MOVE and FOUND. Shapes: an image of
+H x W pixels, V vertices of its grid.
 """
 
 from dataclasses import dataclass
@@ -15,8 +16,9 @@ from boxrefine_d2.errors import UserError, check_choice
 from .agreement import unless_changed
 from .checks import check_masks, check_rgb
 
-# RGB to luma and chroma (JPEG) in millionths. The products are whole numbers and exact in float64, so grey pixels,
-# which lie on the border between two cells of chroma, fall into the same one on every machine.
+# RGB to luma and chroma (JPEG), in millionths. The products are whole numbers and exact in float64.
+# Grey pixels lie on the border between two cells of chroma; exact numbers put them into the same
+# cell on every machine.
 _MILLION = 1_000_000
 _YUV = np.array(
     [[299_000, 587_000, 114_000], [-168_736, -331_264, 500_000], [500_000, -418_688, -81_312]],
@@ -25,7 +27,7 @@ _YUV = np.array(
 _YUV_OFFSET = np.array([0, 128 * _MILLION, 128 * _MILLION], dtype=np.float64)
 
 _DIMENSIONS = 5  # x, y, Y, U, V
-_JACOBI_FLOOR = 1e-5  # of the preconditioner's diagonal
+_JACOBI_FLOOR = 1e-5  # least diagonal element of the preconditioner
 
 Region = Literal["second_largest", "largest_object"]
 REGIONS = ("second_largest", "largest_object")
@@ -36,19 +38,20 @@ class BilateralGrid:
     """The occupied cells of the space of position and colour.
 
     Attributes:
-        vertex: (H * W,) the vertex of each pixel, row-major.
-        blur: (V, V) sparse, symmetric: 10 on the diagonal, 1 between neighbours along one of the five dimensions.
+        vertex: (H * W,) vertex of each pixel, row-major.
+        blur: (V, V) sparse, symmetric: 10 on the diagonal, 1 between neighbours along one of the
+            five dimensions.
     """
 
     vertex: np.ndarray
     blur: sparse.csr_array
 
     def splat(self, values: np.ndarray) -> np.ndarray:
-        """(V,) the sums over the pixels of each vertex; values (H * W,)."""
+        """Return (V,): the sum of the values (H * W,) over the pixels of each vertex."""
         return np.bincount(self.vertex, weights=values, minlength=self.blur.shape[0])
 
     def slice(self, values: np.ndarray) -> np.ndarray:
-        """(H * W,) the value of each pixel's vertex; values (V,)."""
+        """Return (H * W,): the value, out of (V,), of each pixel's vertex."""
         sliced: np.ndarray = values[self.vertex]
         return sliced
 
@@ -56,9 +59,13 @@ class BilateralGrid:
 def bilateral_grid(
     image: np.ndarray, *, sigma_spatial: float, sigma_luma: float, sigma_chroma: float
 ) -> BilateralGrid:
-    """The grid of an image: cells are the sigmas wide, coordinates are rounded down.
+    """Return the grid of an image; cells are one sigma wide, and coordinates are rounded down.
 
-    Args: image: (H, W, 3) uint8 RGB.  sigma_spatial: pixels.  sigma_luma, sigma_chroma: of 256 levels.
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        sigma_spatial: pixels.
+        sigma_luma: levels, of 256.
+        sigma_chroma: levels, of 256.
     Raises: ValueError for another shape or type; UserError for a sigma that is not above 0.
     """
     check_rgb(image)
@@ -74,7 +81,10 @@ def bilateral_grid(
 def _cell_keys(
     image: np.ndarray, sigma_spatial: float, sigma_luma: float, sigma_chroma: float
 ) -> tuple[np.ndarray, list[int]]:
-    """One number for each pixel's cell, (H * W,), and what to add to it for the next cell of each dimension."""
+    """Return the key (H * W,) of each pixel's cell, and the key steps to the next cells.
+
+    The second list has one step for each dimension.
+    """
     height, width = image.shape[:2]
     yuv = image.reshape(-1, 3).astype(np.float64) @ _YUV.T + _YUV_OFFSET
     colour_cell = _MILLION * np.array([sigma_luma, sigma_chroma, sigma_chroma])
@@ -82,7 +92,7 @@ def _cell_keys(
     columns = (np.arange(width) / sigma_spatial).astype(np.int64)
     rows = (np.arange(height) / sigma_spatial).astype(np.int64)
 
-    # mixed radix; one more digit than is used, so that the last cell's neighbour is no other cell
+    # mixed radix; one spare digit ensures that the last cell's neighbour is no other cell
     keys, step, steps = np.zeros((height, width), dtype=np.int64), 1, []
     for cells in (columns, rows[:, None], *colours.reshape(3, height, width)):
         steps.append(step)
@@ -90,8 +100,8 @@ def _cell_keys(
         step *= int(cells.max()) + 2
         if not 0 < step <= np.iinfo(np.int64).max:
             raise UserError(
-                f"bilateral solver: sigmas {sigma_spatial}, {sigma_luma}, {sigma_chroma} make more cells "
-                "than can be numbered; larger ones are needed"
+                f"bilateral solver: sigmas {sigma_spatial}, {sigma_luma}, {sigma_chroma} make "
+                "more cells than can be numbered; larger ones are needed"
             )
     return keys.ravel(), steps
 
@@ -101,9 +111,9 @@ def _blur(vertices: np.ndarray, steps: list[int]) -> sparse.csr_array:
     lower, upper = [], []
     for step in steps:
         place = np.searchsorted(vertices, vertices + step).clip(max=count - 1)
-        found = np.flatnonzero(vertices[place] == vertices + step)
-        lower.append(found)
-        upper.append(place[found])
+        pairs = np.flatnonzero(vertices[place] == vertices + step)
+        lower.append(pairs)
+        upper.append(place[pairs])
     below, above, own = np.concatenate(lower), np.concatenate(upper), np.arange(count)
     weights = np.concatenate([np.full(count, 2.0 * _DIMENSIONS), np.ones(2 * len(below))])
     ends = (np.concatenate([own, below, above]), np.concatenate([own, above, below]))
@@ -111,7 +121,11 @@ def _blur(vertices: np.ndarray, steps: list[int]) -> sparse.csr_array:
 
 
 def bistochastic(grid: BilateralGrid, *, rounds: int) -> tuple[np.ndarray, np.ndarray]:
-    """Weights n and masses m, both (V,): the rows of diag(n) blur diag(n) sum to m, about the pixels of each vertex."""
+    """Return weights n and masses m, both (V,), that balance the blur of a grid.
+
+    The rows of diag(n) blur diag(n) sum to m. A mass is approximately the number of pixels of its
+    vertex.
+    """
     m = grid.splat(np.ones(len(grid.vertex)))
     n = np.ones_like(m)
     for _ in range(rounds):
@@ -120,15 +134,18 @@ def bistochastic(grid: BilateralGrid, *, rounds: int) -> tuple[np.ndarray, np.nd
 
 
 class BilateralSolver:
-    """Solves for the smooth map near a target that changes where the image's colours do; one system for all targets.
+    """Solver for the smooth map near a target that changes where the colours of the image change.
+
+    All targets share one linear system.
 
     Args:
         image: (H, W, 3) uint8 RGB.
         sigma_spatial, sigma_luma, sigma_chroma: see `bilateral_grid`.
-        confidence: how much the target counts, above 0.
-        smoothness: how much differences between neighbours count (lambda).
-        balance_rounds: of `bistochastic`.
-        cg_tolerance, cg_iterations: conjugate gradients stop at this residual, relative, or after so many steps.
+        confidence: weight of the target, above 0.
+        smoothness: weight of differences between neighbours (lambda).
+        balance_rounds: rounds of `bistochastic`.
+        cg_tolerance: relative residual at which conjugate gradients stop.
+        cg_iterations: largest number of steps of conjugate gradients.
     Raises: ValueError for another shape or type; UserError for a number out of range.
     """
 
@@ -164,13 +181,13 @@ class BilateralSolver:
         self._preconditioner = sparse.diags_array(1 / diagonal)
 
     def __call__(self, target: np.ndarray) -> np.ndarray:
-        """The map (H, W) float64, in the range of the target but for what the solver leaves.
+        """Return the map (H, W) float64, in the target's range up to the solver's residual.
 
         Args: target: (H, W), bool or float.
         """
         self._check(target)
         wanted = self._grid.splat(target.ravel() * self._confidence)
-        # as published, the last iterate is the result, converged or not
+        # As published, the last iterate is the result, even if it has not converged.
         values, _ = cg(
             self._system,
             wanted,
@@ -196,15 +213,15 @@ class BilateralSolver:
 def bilateral_masks(
     image: np.ndarray, masks: np.ndarray, *, region: Region, min_iou: float, **solver: Any
 ) -> np.ndarray:
-    """Each mask after the bilateral solver: what is above a half, holes filled, one region of it.
+    """Return each mask after the bilateral solver: one region of the map above 0.5, holes filled.
 
     Args:
         image: (H, W, 3) uint8 RGB.
         masks: (N, H, W) bool.
         region: see `region_of`.
-        min_iou: with its mask; below it a result is rejected and the empty mask returned. 0 keeps everything.
-        solver: the numbers of `BilateralSolver`.
-    Returns: (N, H, W) bool.
+        min_iou: least IoU of a result with its mask; a result below it becomes an empty mask. 0
+            keeps every result.
+        solver: keyword arguments of `BilateralSolver`.
     """
     check_masks(masks, image)
     solve = BilateralSolver(image, **solver)
@@ -214,11 +231,14 @@ def bilateral_masks(
 
 
 def region_of(mask: np.ndarray, region: Region) -> np.ndarray:
-    """One region of a mask (H, W) bool whose holes are filled first; 4-connected.
+    """Return one region of a mask (H, W) bool after filling its holes; regions are 4-connected.
 
-    Args: region: "second_largest" counts the background as a region, as TokenCut does: it is the background where the
-        object is not smaller than that, nothing where the object is everything, and everything where there is none.
-        "largest_object" is the largest component (ours), nothing where there is none.
+    Args:
+        mask: (H, W) bool.
+        region: "second_largest" counts the background as a region, as TokenCut does. The result is
+            the background if the object is at least as large, nothing if the object covers
+            everything, and everything if there is no object. "largest_object" (ours) is the
+            largest component, or nothing if there is none.
     Raises: UserError for another name.
     """
     check_choice("region", region, REGIONS)
@@ -228,6 +248,6 @@ def region_of(mask: np.ndarray, region: Region) -> np.ndarray:
     areas = np.bincount(component_ids.ravel(), minlength=count + 1)
     if region == "largest_object":
         areas[0] = 0
-    by_area = np.argsort(areas, kind="stable")  # of equals the later one, as in the code
+    by_area = np.argsort(areas, kind="stable")  # among equals the later one, as in TokenCut's code
     chosen: np.ndarray = component_ids == by_area[-1 if region == "largest_object" else -2]
     return chosen

@@ -1,4 +1,4 @@
-"""Borders of a mask: of its parts and of its holes."""
+"""Borders of the parts and the holes of a mask."""
 
 import numpy as np
 from scipy import ndimage
@@ -7,19 +7,20 @@ from .components import TOUCHING_CORNERS
 
 
 def border_boxes(mask: np.ndarray) -> np.ndarray:
-    """Return the boxes of the borders of a mask: around each part, then around each hole with the pixels that enclose it.
+    """Return the boxes of the borders of a mask: the parts first, then the holes.
 
-    A part is 8-connected, a hole is a 4-connected region of the background that does not reach the image's border. The
-    boxes are those of OpenCV's `findContours` with RETR_TREE.
+    A part is 8-connected. A hole is a 4-connected region of the background that does not reach the
+    border of the image; its box includes the pixels that enclose it. The boxes are those of
+    OpenCV's `findContours` with RETR_TREE.
 
     Args:    mask: (H, W) bool.
     Returns: (N, 4) int64 XYXY, half-open, in pixels of the mask.
     """
     parts, _ = ndimage.label(mask, TOUCHING_CORNERS)
-    # with a frame, which makes the first part that which lies around everything
+    # the added frame makes the region around everything the first one
     between, _ = ndimage.label(np.pad(~mask, 1, constant_values=True))
     outer = [_box(slices) for slices in ndimage.find_objects(parts)]
-    # less the frame, and a pixel wider on each side
+    # minus the frame, and one pixel wider on each side
     holes = [_box(slices) + (-2, -2, 0, 0) for slices in ndimage.find_objects(between)[1:]]
     return np.array([*outer, *holes], dtype=np.int64).reshape(-1, 4)
 

@@ -1,4 +1,4 @@
-"""Masks as compressed RLE, the way files hold them, and back; the one place that encodes a mask."""
+"""Conversion of masks to and from the compressed RLE of files; no other file encodes a mask."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from .segmentation import Rle, checked_rle
 
 
 def encode_masks(masks: np.ndarray) -> list[Rle]:
-    """Return masks as compressed RLE whose counts are text, so that JSON can hold them.
+    """Return masks as compressed RLE with counts as text, which JSON can hold.
 
     Args:    masks: (N, H, W) bool.
     Returns: N times {"size": [H, W], "counts": text}.
@@ -19,16 +19,18 @@ def encode_masks(masks: np.ndarray) -> list[Rle]:
 
 
 def with_text_counts(rle: Rle) -> Rle:
-    """Return compressed RLE of COCO's code, whose counts are bytes, as JSON can hold it."""
+    """Return compressed RLE with text counts; COCO's code makes bytes, which JSON cannot hold."""
     return rle | {"counts": rle["counts"].decode("ascii")}
 
 
 def decode_mask(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
     """Return the pixels of a mask that a file holds as RLE or polygons.
 
-    Args:    size: (H, W) of the image.
+    Args:
+        segmentation: RLE or polygons.
+        size: (H, W) of the image.
     Returns: (H, W) bool.
-    Raises:  ValueError for what cannot be decoded, or is of another size; see `checked_rles`.
+    Raises:  ValueError for a mask that cannot be decoded or has another size; see `checked_rles`.
     """
     mask: np.ndarray = mask_codec.decode(checked_rle(segmentation, size)).astype(bool)
     return mask

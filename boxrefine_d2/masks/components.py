@@ -3,15 +3,14 @@
 import numpy as np
 from scipy import ndimage
 
-TOUCHING_CORNERS = np.ones(
-    (3, 3), dtype=bool
-)  # 8-connectivity, as the structure of `ndimage.label`
+# 8-connectivity, as the structure of `ndimage.label`
+TOUCHING_CORNERS = np.ones((3, 3), dtype=bool)
 
 
 def component_of(mask: np.ndarray, cell: tuple[int, int]) -> np.ndarray:
     """Return the 4-connected component of `mask` (h, w) that holds `cell` (row, column), as a mask.
 
-    A cell outside the mask is its own component: LOST's seed always counts as foreground.
+    The component of a cell outside the mask is the cell alone: LOST's seed is always foreground.
     """
     component_ids, _ = ndimage.label(mask)
     component_id = component_ids[cell]
@@ -24,7 +23,7 @@ def component_of(mask: np.ndarray, cell: tuple[int, int]) -> np.ndarray:
 
 
 def largest_component(mask: np.ndarray) -> np.ndarray:
-    """Return the 4-connected component of `mask` (h, w) that has the most cells, the first of equals, as a mask.
+    """Return the largest 4-connected component of `mask` (h, w), the first among equals.
 
     The component of an empty mask is empty.
     """

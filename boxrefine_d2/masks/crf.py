@@ -1,7 +1,8 @@
-"""The dense CRF of MaskCut (arXiv:2301.11320; Krähenbühl and Koltun, arXiv:1210.5644), by the optional pydensecrf.
+"""The dense CRF of MaskCut (arXiv:2301.11320), computed by the optional package pydensecrf.
 
-Two labels, background and object. A mask is weak evidence, 1 nat for the label of each pixel; neighbours and pixels of
-one colour pull each other.
+The CRF is that of Krähenbühl and Koltun (arXiv:1210.5644) with two labels, background and object.
+The mask is weak evidence: 1 nat for the label of each pixel. Neighbouring pixels attract each
+other, and pixels of similar colour attract each other.
 """
 
 from typing import Any
@@ -16,9 +17,9 @@ from .checks import check_masks, check_rgb
 
 
 def require_pydensecrf() -> Any:
-    """The module that is used here, so that a command can ask for it before its first image.
+    """Return the module of pydensecrf; a command may call this before its first image.
 
-    Raises: UserError with the install command where it is missing.
+    Raises: UserError, with the install command, if pydensecrf is missing.
     """
     try:
         from pydensecrf import densecrf
@@ -31,14 +32,18 @@ def require_pydensecrf() -> Any:
 
 
 class DenseCRF:
-    """The pairwise terms of one image; its lattices are built once for all masks.
+    """The pairwise terms of one image; their lattices are built once for all masks.
 
     Args:
         image: (H, W, 3) uint8 RGB.
-        smooth_xy, smooth_weight: width in pixels, and weight, of the pull between neighbours.
-        colour_xy, colour_rgb, colour_weight: widths in pixels and of 256 levels, and weight, of that between colours.
-        iterations: of the mean field.
-    Raises: ValueError for another shape or type; UserError without pydensecrf, or for a number out of range.
+        smooth_xy: width of the term between neighbours, in pixels.
+        smooth_weight: weight of the term between neighbours.
+        colour_xy: width of the term between similar colours, in pixels.
+        colour_rgb: width of the term between similar colours, in levels of 256.
+        colour_weight: weight of the term between similar colours.
+        iterations: iterations of the mean field.
+    Raises: ValueError for another shape or type; UserError without pydensecrf, or for a number out
+        of range.
     """
 
     def __init__(
@@ -70,7 +75,10 @@ class DenseCRF:
         )
 
     def __call__(self, mask: np.ndarray) -> np.ndarray:
-        """The pixels (H, W) bool that are rather object than background, given a mask (H, W) bool."""
+        """Return the pixels (H, W) bool with a higher marginal for the object than the background.
+
+        Args: mask: (H, W) bool.
+        """
         self._crf.setUnaryEnergy(unary_energy(mask))
         marginals = np.array(self._crf.inference(self.iterations)).reshape(2, *self.size)
         foreground: np.ndarray = marginals[1] > marginals[0]
@@ -78,20 +86,21 @@ class DenseCRF:
 
 
 def unary_energy(mask: np.ndarray) -> np.ndarray:
-    """(2, H * W) float32: minus the log of the softmax of (1 - mask, mask), background first."""
+    """Return (2, H * W) float32: -log softmax of (1 - mask, mask), background first."""
     logits = np.stack([~mask.ravel(), mask.ravel()]).astype(np.float64)
     energy: np.ndarray = (np.log(np.exp(logits).sum(axis=0)) - logits).astype(np.float32)
     return energy
 
 
 def crf_masks(image: np.ndarray, masks: np.ndarray, *, min_iou: float, **crf: Any) -> np.ndarray:
-    """Each mask after the CRF, holes filled; they may overlap, as MaskCut's do.
+    """Return each mask after the CRF, holes filled; the results may overlap, as in MaskCut.
 
     Args:
         image: (H, W, 3) uint8 RGB.
         masks: (N, H, W) bool.
-        min_iou: with its mask; below it a result is rejected and the empty mask returned. 0 keeps everything.
-        crf: the numbers of `DenseCRF`.
+        min_iou: least IoU of a result with its mask; a result below it becomes an empty mask. 0
+            keeps every result.
+        crf: keyword arguments of `DenseCRF`.
     Returns: (N, H, W) bool.
     """
     check_masks(masks, image)

@@ -1,4 +1,4 @@
-"""Masks from the grid to the input, and from the input to the image; the frames are those of `structures.box_frames`."""
+"""Resizing of masks, from grid to input and from input to image (see `structures.box_frames`)."""
 
 from typing import Literal
 
@@ -14,20 +14,22 @@ RULES = ("nearest", "bicubic")
 def grid_mask_to_input(
     mask: np.ndarray, strides: tuple[float, float], input_size: tuple[int, int]
 ) -> np.ndarray:
-    """Every pixel of the unpadded input takes its cell.
+    """Return a mask in input pixels; every pixel of the unpadded input takes its cell's value.
 
     Args:
         mask: (h, w) bool.
-        strides: (sy, sx) of the FeatureMap, input pixels per cell; the grid covers a whole number of pixels.
+        strides: (sy, sx) of the FeatureMap, input pixels per cell; the padded input has a whole
+            number of pixels.
         input_size: (H, W) before padding.
-    Returns: (H, W) bool; empty where the mask has cells in the padding only.
+    Returns: (H, W) bool; empty if all cells of the mask are in the padding.
     Raises: ValueError if the grid is smaller than the input.
     """
     (h, w), (sy, sx), (height, width) = mask.shape, strides, input_size
     padded = round(h * sy), round(w * sx)
     if not (0 < height <= padded[0] and 0 < width <= padded[1]):
         raise ValueError(
-            f"an input of {height} x {width} does not fit a grid of {h} x {w} cells of {sy} x {sx} pixels"
+            f"an input of {height} x {width} does not fit a grid of {h} x {w} cells "
+            f"of {sy} x {sx} pixels"
         )
     return _nearest(mask, padded)[:height, :width]
 
@@ -35,13 +37,14 @@ def grid_mask_to_input(
 def input_mask_to_image(
     mask: np.ndarray, image_size: tuple[int, int], rule: Upsampling
 ) -> np.ndarray:
-    """A mask in the pixels of the original image.
+    """Return a mask in pixels of the original image.
 
     Args:
         mask: (H, W) bool, in pixels of the input without its padding.
         image_size: (H, W) of the image.
-        rule: "nearest", or "bicubic" as MaskCut (arXiv:2301.11320, code): antialiased, then what is above half of the
-            largest value, so that small masks survive a reduction.
+        rule: "nearest", or "bicubic" as in MaskCut (arXiv:2301.11320, code): antialiased, then the
+            pixels above half of the largest value. That threshold lets small masks survive a
+            reduction.
     Returns: (H, W) bool.
     Raises: UserError for another rule.
     """
@@ -55,9 +58,10 @@ def input_mask_to_image(
 
 
 def _nearest(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Pixel i takes i * old // new, torch's and OpenCV's "nearest", in whole numbers.
+    """Return the resized mask; pixel i takes i * old // new, as "nearest" of torch and OpenCV.
 
-    So with whole strides the way over the input is the way from the grid to the image.
+    The indices are whole numbers. With whole strides, going through the input therefore gives the
+    same mask as going from the grid to the image directly.
     """
     rows, columns = (np.arange(new) * old // new for new, old in zip(size, mask.shape, strict=True))
     nearest: np.ndarray = mask[rows[:, None], columns]

@@ -1,4 +1,4 @@
-"""COCO's ways to write a mask, brought to one, and checked before COCO's own code sees them."""
+"""COCO's forms of a mask, converted to one form and checked before COCO's own code reads them."""
 
 import math
 from collections.abc import Sequence
@@ -11,17 +11,17 @@ from .rle_counts import all_fill
 
 Rle = dict[str, Any]
 
-MAX_PIXELS = 178_956_970  # of a mask: as many as an image that is read may have
+MAX_PIXELS = 178_956_970  # of a mask; the same limit as for images
 MAX_COORDINATE = 1e6  # of a polygon's corner, in pixels
-MAX_OUTLINE = 1e7  # pixels along the outlines of one object; the codec takes memory for each
+MAX_OUTLINE = 1e7  # pixels along all outlines of one object; the codec takes memory for each
 _NOT_FILLED = "its counts do not fill the mask"
 
 
 def plain_segmentation(value: Any) -> Any:
-    """Return a mask as JSON may hold it: RLE as it is, polygons without the parts that are none; None for anything else.
+    """Return a mask in a form that JSON can hold; None for anything that is no mask.
 
-    What is returned is of the right form and of a size that memory can hold; whether counts fill the mask is
-    what `checked_rles` looks at.
+    RLE is returned unchanged, and polygons without their invalid parts. The result has the right
+    form and a size that memory can hold. `checked_rles` checks whether counts fill the mask.
     """
     if isinstance(value, dict):
         return value if _is_rle(value) else None
@@ -32,10 +32,12 @@ def plain_segmentation(value: Any) -> Any:
 
 
 def compressed_rle(segmentation: Any, size: tuple[int, int]) -> Rle:
-    """Return compressed RLE of RLE with counts of any kind, or of polygons.
+    """Return compressed RLE of RLE with any kind of counts, or of polygons.
 
-    Args:   size: (H, W) of the image that polygons are drawn on.
-    Raises: ValueError for what is neither, or a list of counts that does not fill the mask.
+    Args:
+        segmentation: RLE or polygons.
+        size: (H, W) of the image that polygons are drawn on.
+    Raises: ValueError for other values, or for a list of counts that does not fill the mask.
     """
     plain = plain_segmentation(segmentation)
     if plain is None:
@@ -53,20 +55,23 @@ def compressed_rle(segmentation: Any, size: tuple[int, int]) -> Rle:
 
 
 def checked_rle(segmentation: Any, size: tuple[int, int]) -> Rle:
-    """`checked_rles` of one mask."""
+    """Return the compressed RLE of one mask; see `checked_rles`."""
     return checked_rles([segmentation], size)[0]
 
 
 def checked_rles(segmentations: Sequence[Any], size: tuple[int, int]) -> list[Rle]:
-    """Return compressed RLE that COCO's code can read, of masks of one image of the size (H, W).
+    """Return compressed RLE, which COCO's code can read safely, of the masks of one image.
 
-    Raises: ValueError, which says what is wrong with "a segmentation" of "the image".
+    Args:
+        segmentations: RLE or polygons.
+        size: (H, W) of the image.
+    Raises: ValueError; its message describes the mistake in "a segmentation" of "the image".
     """
     try:
         rles = [compressed_rle(segmentation, size) for segmentation in segmentations]
         texts = [rle["counts"] for rle in rles]
         counts = [text.encode() if isinstance(text, str) else bytes(text) for text in texts]
-    except Exception as error:  # the codec raises nearly anything
+    except Exception as error:  # the codec may raise nearly any exception
         raise ValueError(f"a segmentation cannot be decoded: {error}") from error
     for height, width in (rle["size"] for rle in rles):
         if (height, width) != tuple(size):
@@ -94,18 +99,22 @@ def _is_count(value: Any) -> bool:
 
 
 def _is_polygon(part: Any) -> bool:
-    """Whether it is x, y, x, y, ... of three corners or more, none of them further away than any image reaches."""
+    """Return whether a part is x, y, x, y, ... of three or more corners up to `MAX_COORDINATE`."""
     if not isinstance(part, (list, tuple)) or len(part) < 6 or len(part) % 2:
         return False
     try:
-        norm = math.hypot(*part)  # at least the largest; of one call, since data sets have millions
-    except (TypeError, OverflowError):  # no number, or one beyond all floats
+        # The norm is at least the largest coordinate. One call is fast: data sets have millions.
+        norm = math.hypot(*part)
+    except (TypeError, OverflowError):  # not a number, or too large for a float
         return False
     return math.isfinite(norm) and (norm <= MAX_COORDINATE or max(map(abs, part)) <= MAX_COORDINATE)
 
 
 def _outline(polygons: Sequence[Sequence[float]]) -> float:
-    """Return the length of all outlines, each step by its longer side, or a bound that is short enough."""
+    """Return the length of all outlines, or an upper bound if that is below `MAX_OUTLINE`.
+
+    The length of a step is its longer side.
+    """
     bound = sum(2 * math.sqrt(len(part)) * math.hypot(*part) for part in polygons)
     if bound <= MAX_OUTLINE:
         return bound

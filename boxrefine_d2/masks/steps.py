@@ -1,4 +1,4 @@
-"""How a rule's masks become masks of the original image: what needs the picture is done here, the rule sees a map only."""
+"""Steps from the masks of a rule to masks of the original image; only here the image is needed."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,19 +11,22 @@ from boxrefine_d2.structures import mask_to_box
 
 from .resizing import Upsampling, grid_mask_to_input, input_mask_to_image
 
-# (image (H, W, 3) uint8 RGB, masks (N, H, W) bool) -> masks; empty where one is rejected
+# (image (H, W, 3) uint8 RGB, masks (N, H, W) bool) -> masks; a rejected mask becomes empty
 MaskRefinement = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
 class GridMasks:
-    """The masks of one image, as plain arrays that may go to another process.
+    """Masks of one image, as plain arrays that can go to another process.
 
     Attributes:
-        masks: (N, h, w) bool on the grid or a finer one, or None of a rule without masks.  boxes: (N, 4) float64, XYXY, half-open, in pixels of the image.
-        scores: (N,).  strides: (sy, sx), pixels of the input per cell.  input_size: (H, W) before padding.
+        masks: (N, h, w) bool on the grid or a finer one; None for a rule without masks.
+        boxes: (N, 4) float64, XYXY, half-open, in pixels of the image.
+        scores: (N,).
+        strides: (sy, sx), pixels of the input per cell.
+        input_size: (H, W) of the input before padding.
         image_size: (H, W) of the original image.
-        picture: (H, W, 3) uint8 RGB, the input, where a refinement reads it; else None.
+        image: (H, W, 3) uint8 RGB, the input, if a refinement reads it; None otherwise.
     """
 
     masks: np.ndarray | None
@@ -32,12 +35,18 @@ class GridMasks:
     strides: tuple[float, float]
     input_size: tuple[int, int]
     image_size: tuple[int, int]
-    picture: np.ndarray | None
+    image: np.ndarray | None
 
 
 @dataclass(frozen=True)
 class ImageMasks:
-    """Boxes (N, 4) XYXY half-open, scores (N,) and masks (N, H, W) bool or None, in pixels of the original image."""
+    """Boxes, scores and masks of one image, in pixels of the original image.
+
+    Attributes:
+        boxes: (N, 4) XYXY, half-open.
+        scores: (N,).
+        masks: (N, H, W) bool, or None.
+    """
 
     boxes: np.ndarray
     scores: np.ndarray
@@ -46,13 +55,14 @@ class ImageMasks:
 
 @dataclass(frozen=True)
 class MaskSteps:
-    """What is done to masks after the rule.
+    """Steps that follow a discovery rule and change its masks.
 
     Attributes:
-        refine: reads the picture, at the size of the network's input; None leaves the masks as they are.
-        require: raises a UserError where a package that `refine` needs is missing.
-        upsampling: from the input to the image.
-        boxes_from_masks: the box is that of the final mask, instead of the rule's.
+        refine: refinement that reads the image at the size of the network's input; None leaves the
+            masks unchanged.
+        require: function that raises a UserError if a package that `refine` needs is missing.
+        upsampling: rule of resizing from the input to the image.
+        boxes_from_masks: whether the boxes are those of the final masks instead of the rule's.
     """
 
     refine: MaskRefinement | None = None
@@ -60,18 +70,23 @@ class MaskSteps:
     upsampling: Upsampling = "nearest"
     boxes_from_masks: bool = False
 
-    def __call__(self, found: GridMasks) -> ImageMasks:
-        """The masks of one image in its own frame; rejected and empty ones are left out."""
-        if found.masks is None:
-            return ImageMasks(found.boxes, found.scores, None)
-        on_input = [grid_mask_to_input(m, found.strides, found.input_size) for m in found.masks]
-        masks = np.array(on_input, dtype=bool).reshape(-1, *found.input_size)
-        if self.refine is not None and len(masks) and found.picture is not None:
-            masks = self.refine(found.picture, masks)
+    def __call__(self, grid_masks: GridMasks) -> ImageMasks:
+        """Return the masks of one image in its own frame, without rejected and empty masks."""
+        if grid_masks.masks is None:
+            return ImageMasks(grid_masks.boxes, grid_masks.scores, None)
+        on_input = [
+            grid_mask_to_input(m, grid_masks.strides, grid_masks.input_size)
+            for m in grid_masks.masks
+        ]
+        masks = np.array(on_input, dtype=bool).reshape(-1, *grid_masks.input_size)
+        if self.refine is not None and len(masks) and grid_masks.image is not None:
+            masks = self.refine(grid_masks.image, masks)
         kept = masks.any(axis=(1, 2))
-        on_image = [input_mask_to_image(m, found.image_size, self.upsampling) for m in masks[kept]]
-        masks = np.array(on_image, dtype=bool).reshape(-1, *found.image_size)
-        boxes = found.boxes[kept]
+        on_image = [
+            input_mask_to_image(m, grid_masks.image_size, self.upsampling) for m in masks[kept]
+        ]
+        masks = np.array(on_image, dtype=bool).reshape(-1, *grid_masks.image_size)
+        boxes = grid_masks.boxes[kept]
         if self.boxes_from_masks:
             boxes = mask_to_box(torch.from_numpy(masks)).numpy().astype(np.float64)
-        return ImageMasks(boxes, found.scores[kept], masks)
+        return ImageMasks(boxes, grid_masks.scores[kept], masks)

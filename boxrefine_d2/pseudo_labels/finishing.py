@@ -36,7 +36,7 @@ def grid_masks(
         strides=(padded[0] / grid_size[0], padded[1] / grid_size[1]),
         input_size=boxes.input_size,
         image_size=size,
-        picture=sample["image"].permute(1, 2, 0).numpy() if steps.refine else None,
+        image=sample["image"].permute(1, 2, 0).numpy() if steps.refine else None,
     )
 
 

@@ -1,4 +1,4 @@
-"""The types that pass between rooms, and the changes of frame between them."""
+"""Data types that pass between rooms, and the changes of frame between them."""
 
 from .box_frames import (
     boxes_input_to_image,

@@ -1,7 +1,8 @@
 """Changes of frame: cell -> input -> image, and pixels <-> normalised centre and size.
 
-Frames: `cell` counts grid cells, `input` pixels of what the network read, `image` pixels of the original
-file. Boxes are XYXY and half-open everywhere; (cx, cy, w, h) in [0, 1] exists only between h and its criterion.
+The frame `cell` counts grid cells, `input` counts pixels of the network's input, and `image` counts
+pixels of the original file. Boxes are XYXY and half-open everywhere; (cx, cy, w, h) in [0, 1]
+exists only between h and its criterion.
 """
 
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from torchvision.ops import box_convert
 
 
 def mask_to_box(mask: Tensor) -> Tensor:
-    """The tight half-open box of each mask.
+    """Return the tight half-open box of each mask.
 
     Args: mask: (N, h, w) bool; every mask has at least one cell.
     Returns: (N, 4) int64, XYXY, in cells of the mask.
@@ -31,10 +32,14 @@ def mask_to_box(mask: Tensor) -> Tensor:
 def cell_box_to_input(
     boxes_cell: Tensor, strides: tuple[float, float], image_sizes: Tensor
 ) -> Tensor:
-    """Cells to input pixels; x2 and y2 are clipped to the unpadded image (LOST, arXiv:2109.14279, code).
+    """Return boxes in input pixels; x2 and y2 are clipped to the unpadded image.
+
+    Source: LOST (arXiv:2109.14279, code).
 
     Args:
-        boxes_cell: (N, 4) XYXY in cells.  strides: (sy, sx).  image_sizes: (N, 2) as (H, W), one per box.
+        boxes_cell: (N, 4) XYXY in cells.
+        strides: (sy, sx), input pixels per cell.
+        image_sizes: (N, 2) as (H, W), one per box.
     Returns: (N, 4) float32 XYXY in input pixels.
     """
     sy, sx = strides
@@ -48,7 +53,13 @@ def cell_box_to_input(
 def boxes_input_to_image(
     boxes_input: Tensor, input_size: tuple[int, int], image_size: tuple[int, int]
 ) -> Tensor:
-    """(N, 4) XYXY from an input of `input_size` (H, W) to the image of `image_size` (H, W), clipped to it."""
+    """Return (N, 4) XYXY boxes in pixels of the image, clipped to it.
+
+    Args:
+        boxes_input: (N, 4) XYXY in pixels of the input.
+        input_size: (H, W) of the input.
+        image_size: (H, W) of the image.
+    """
     scale = boxes_input.new_tensor(
         [image_size[1] / input_size[1], image_size[0] / input_size[0]]
     ).repeat(2)
@@ -57,14 +68,15 @@ def boxes_input_to_image(
 
 
 def union_box(boxes: Tensor) -> Tensor:
-    """The smallest box (4,) around (N, 4) XYXY boxes, N >= 1."""
+    """Return the smallest box (4,) around (N, 4) XYXY boxes, N >= 1."""
     return torch.cat([boxes[:, :2].amin(dim=0), boxes[:, 2:].amax(dim=0)])
 
 
 def to_xywh(box: Sequence[float]) -> list[float]:
-    """Return one box of plain numbers, XYXY, as [x, y, width, height], the way COCO's files hold it. The frame stays.
+    """Return one XYXY box as [x, y, width, height], as COCO's files hold it, in the same frame.
 
-    The numbers are those of `torchvision.ops.box_convert` in float64, which is used for tensors.
+    This function is for plain numbers. `torchvision.ops.box_convert`, which is used for tensors,
+    gives the same numbers in float64.
 
     >>> to_xywh((10.0, 20.0, 30.5, 25.0))
     [10.0, 20.0, 20.5, 5.0]
@@ -74,13 +86,23 @@ def to_xywh(box: Sequence[float]) -> list[float]:
 
 
 def normalise(boxes: Tensor, size: tuple[int, int]) -> Tensor:
-    """(..., 4) XYXY in pixels of an image of `size` (H, W) to (cx, cy, w, h) in [0, 1]."""
+    """Return (..., 4) normalised (cx, cy, w, h) in [0, 1] of XYXY boxes.
+
+    Args:
+        boxes: (..., 4) XYXY in pixels of the image.
+        size: (H, W) of the image.
+    """
     scaled = boxes / boxes.new_tensor([size[1], size[0], size[1], size[0]])
     converted: Tensor = box_convert(scaled, "xyxy", "cxcywh")
     return converted
 
 
 def to_xyxy(boxes: Tensor, size: tuple[int, int] = (1, 1)) -> Tensor:
-    """(..., 4) normalised (cx, cy, w, h) to XYXY in pixels of `size` (H, W); the default stays in [0, 1]."""
+    """Return (..., 4) XYXY boxes in pixels of normalised (cx, cy, w, h).
+
+    Args:
+        boxes: (..., 4) normalised (cx, cy, w, h).
+        size: (H, W) of the image; the default keeps the boxes in [0, 1].
+    """
     corners: Tensor = box_convert(boxes, "cxcywh", "xyxy")
     return corners * boxes.new_tensor([size[1], size[0], size[1], size[0]])

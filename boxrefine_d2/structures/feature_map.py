@@ -9,14 +9,15 @@ from torch import Tensor
 
 @dataclass
 class FeatureMap:
-    """The map a network makes of a batch of equally sized, padded inputs. The CLS token is never inside.
+    """Feature map of a batch of equally sized, padded inputs. It never contains the CLS token.
 
     Attributes:
         data: (B, C, h, w).
-        stride: input pixels per cell, one number or (vertical, horizontal); a float for convolutional maps.
+        stride: input pixels per cell, one number or (vertical, horizontal); a float for
+            convolutional maps.
         image_sizes: (H, W) of each image before padding; boxes are clipped to it.
-        facet: "key", "query", "value", "kqv" (channels in that order), "output", "attention" (of CLS, one channel a
-            head) or "mask" (one channel in [0, 1]).
+        facet: "key", "query", "value", "kqv" (channels in that order), "output", "attention" (of
+            CLS, one channel per head) or "mask" (one channel in [0, 1]).
     Raises: ValueError if the shapes contradict each other.
     """
 
@@ -43,26 +44,26 @@ class FeatureMap:
 
     @property
     def grid_size(self) -> tuple[int, int]:
-        """(h, w) in cells."""
+        """Grid size (h, w), in cells."""
         return self.data.shape[2], self.data.shape[3]
 
     @property
     def strides(self) -> tuple[float, float]:
-        """(sy, sx), input pixels per cell along rows and columns."""
+        """Strides (sy, sx): input pixels per cell along rows and columns."""
         return self.stride if isinstance(self.stride, tuple) else (self.stride, self.stride)
 
     @property
     def padded_size(self) -> tuple[int, int]:
-        """(H', W') of the padded input, in pixels."""
+        """Size (H', W') of the padded input, in pixels."""
         (h, w), (sy, sx) = self.grid_size, self.strides
         return round(h * sy), round(w * sx)
 
     def tokens(self) -> Tensor:
-        """(B, N, C) with N = h * w cells in row-major order."""
+        """Return (B, N, C) features of N = h * w cells in row-major order."""
         return self.data.flatten(2).transpose(1, 2)
 
     def detach(self) -> "FeatureMap":
-        """The same map cut from the graph."""
+        """Return the same map without its gradient history."""
         return FeatureMap(self.data.detach(), self.stride, self.image_sizes, self.facet)
 
     @staticmethod
@@ -73,7 +74,7 @@ class FeatureMap:
         image_sizes: Sequence[tuple[int, int]],
         facet: str,
     ) -> "FeatureMap":
-        """The map of (B, N, C) tokens in row-major order, without copying them."""
+        """Return the map of (B, N, C) tokens in row-major order, without copying them."""
         return FeatureMap(
             tokens.transpose(1, 2).unflatten(2, torch.Size(grid_size)), stride, image_sizes, facet
         )

@@ -1,14 +1,17 @@
-"""When boxes overlap: the one answer for +overlapping and +separate of a dataset spec, and for the editing of labels."""
+"""Overlap of boxes: one rule for +overlapping and +separate of specs and for label edits."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-# pixels; boxes that meet at a border overlap by as much where a file has x and width, not both borders
+# Pixels. In a file that stores x and width, boxes that share a border may overlap by a rounding
+# error, because one of the two borders is computed.
 ROUNDING_PIXELS = 1e-3
 
 
 def overlaps_another(boxes: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return (N,): whether a box shares some area with another one. Borders that meet, rounding allowed, do not count.
+    """Return (N,): whether each box shares some area with another box.
+
+    Boxes that only share a border do not overlap; `ROUNDING_PIXELS` are allowed for.
 
     >>> overlaps_another(np.array([[0, 0, 2, 2], [2, 0, 4, 2], [3, 1, 5, 3]]))
     array([False,  True,  True])

@@ -1,4 +1,4 @@
-"""What a phrase names in a picture: where it was found, and the heatmap that says so.
+"""Localisations of phrases in an image, and their heatmaps.
 
 Shapes: S x S pixels of the network's input.
 """
@@ -10,13 +10,13 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class PhraseLocalisation:
-    """What a heatmap or a detector says of one query, in pixels of the original image.
+    """Localisation of one phrase by a heatmap or a detector, in pixels of the original image.
 
     Attributes:
         point: (x, y) of the brightest pixel, or None without a heatmap.
-        box: XYXY, the union of the boxes, or None.
-        boxes: each of them, best first.
-        score: of the best box, 0 without one.
+        box: XYXY union of the boxes, or None without a box.
+        boxes: XYXY boxes, best first.
+        score: score of the best box; 0 without a box.
     """
 
     point: tuple[int, int] | None
@@ -27,13 +27,14 @@ class PhraseLocalisation:
 
 @dataclass(frozen=True)
 class DescribedObject:
-    """What is where.
+    """A phrase together with its localisation in an image.
 
     Attributes:
-        phrase: what.
-        heatmap: (S, S) in [0, 1], of the squeezed picture.
-        found: where.
-        regions: how many regions of the picture were described so; 0 for a phrase that was given.
+        phrase: the phrase.
+        heatmap: (S, S) in [0, 1], over the image squeezed to a square.
+        found: localisation of the phrase.
+        regions: number of image regions that the captioner described by this phrase; 0 for a phrase
+            that the user gave.
     """
 
     phrase: str

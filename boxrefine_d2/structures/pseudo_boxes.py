@@ -1,4 +1,4 @@
-"""What a discovery rule returns for one image."""
+"""The result of a discovery rule for one image."""
 
 from dataclasses import dataclass
 
@@ -10,13 +10,14 @@ from .box_frames import boxes_input_to_image
 
 @dataclass
 class PseudoBoxes:
-    """Boxes (and masks) that a rule drew from a map; never ground truth.
+    """Boxes (and masks) that a rule computed from a map; never ground truth.
 
     Attributes:
         boxes: (N, 4) float32, XYXY, half-open, in pixels of the network's input (before padding).
         scores: (N,) float32, higher is better; comparable within one rule only.
         input_size: (H, W) of that input; boxes lie inside it.
-        masks: (N, h, w) bool on the grid of the map, or a finer one over the same padded input, or None.
+        masks: (N, h, w) bool on the grid of the map, or on a finer grid over the same padded input;
+            None for a rule without masks.
     """
 
     boxes: Tensor
@@ -38,11 +39,16 @@ class PseudoBoxes:
         return len(self.boxes)
 
     def to(self, device: torch.device | str) -> "PseudoBoxes":
-        """A copy on another device."""
+        """Return a copy on another device."""
         masks = None if self.masks is None else self.masks.to(device)
         return PseudoBoxes(self.boxes.to(device), self.scores.to(device), self.input_size, masks)
 
     def resized(self, image_size: tuple[int, int]) -> "PseudoBoxes":
-        """The same boxes in the frame of an image of another size (H, W); masks stay on their grid."""
+        """Return the same boxes in the frame of an image of another size.
+
+        Masks stay on their grid.
+
+        Args: image_size: (H, W) of the other image.
+        """
         boxes = boxes_input_to_image(self.boxes, self.input_size, image_size)
         return PseudoBoxes(boxes, self.scores, image_size, self.masks)

@@ -5,12 +5,15 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import nn
 
-from boxrefine_d2.networks import IMAGENET_MEAN, IMAGENET_STD
+from boxrefine_d2.networks import IMAGENET_MEAN, IMAGENET_STD, MapNetwork
 from boxrefine_d2.structures import FeatureMap
 
 
-class ColourNetwork(nn.Module):
-    """Its key is the mean colour of a cell of 4 x 4 pixels, (3,) in [0, 1]; the padding is the mean colour."""
+class ColourNetwork(MapNetwork):
+    """A network whose key is the mean colour of a cell of 4 x 4 pixels, (3,) in [0, 1].
+
+    The padding has ImageNet's mean colour.
+    """
 
     facets = ("key", "value")
     stride, padding = 4, "zeros"
@@ -31,7 +34,7 @@ def colour_network():
 
 @pytest.fixture
 def saved(tmp_path):
-    """Writes an (H, W, 3) array, or a grid of colours at 4 pixels a cell, as a PNG and gives its path."""
+    """A function that saves pixels (H, W, 3), enlarged `scale` times, as a PNG at a new path."""
 
     def save(name, pixels, scale=1):
         pixels = np.asarray(pixels, np.uint8).repeat(scale, axis=0).repeat(scale, axis=1)

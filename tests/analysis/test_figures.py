@@ -1,4 +1,4 @@
-"""Figures as files: the suffix decides the format, and no text or size breaks one."""
+"""Figures as files: the suffix decides the format, and any text and size can be drawn."""
 
 import io
 import xml.etree.ElementTree as ElementTree
@@ -40,7 +40,7 @@ def test_a_suffix_is_its_format(suffix):
         assert (image.format, image.size) == (KINDS[suffix], (200, 100))
 
 
-def test_vectors_are_vectors():
+def test_vector_formats_hold_no_pixels():
     root = ElementTree.fromstring(encode(titled("<b>&]]>--"), ".svg"))
     assert root.tag.endswith("}svg") and not list(root.iter("{http://www.w3.org/2000/svg}image"))
     assert encode(titled("a"), ".pdf").startswith(b"%PDF-")
@@ -67,7 +67,7 @@ def test_any_phrase_is_drawn(phrase, suffix):
     assert pixels(drawn).size if suffix == ".png" else ElementTree.fromstring(drawn) is not None
 
 
-def test_characters_that_the_font_lacks_are_said_in_one_line(caplog, recwarn):
+def test_characters_that_the_font_lacks_are_reported_in_one_line(caplog, recwarn):
     encode(titled("一只浣熊"))
     assert [record.getMessage() for record in caplog.records] == [
         "the font of figures lacks some characters; boxes stand for them"
@@ -77,7 +77,7 @@ def test_characters_that_the_font_lacks_are_said_in_one_line(caplog, recwarn):
 
 @pytest.mark.parametrize("size", [(1, 6000), (6000, 1)])
 @pytest.mark.parametrize("suffix", [".png", ".webp"])
-def test_narrow_and_flat_images(size, suffix):
+def test_very_narrow_and_very_flat_images(size, suffix):
     narrow = np.zeros((*size, 3), np.uint8)
     for drawn in (
         draw_description(narrow, [], "a", suffix),
@@ -86,6 +86,6 @@ def test_narrow_and_flat_images(size, suffix):
         assert 0 < max(pixels(drawn).shape) <= 16_000
 
 
-def test_a_figure_that_no_format_has_room_for_is_smaller():
+def test_a_figure_too_large_for_its_format_is_drawn_smaller():
     drawn = encode(titled("a", size=(3, 900)), ".webp")
     assert pixels(drawn).shape[:2] == (16_000, 53)

@@ -35,14 +35,14 @@ def network(colour_network, monkeypatch):
 
 
 @pytest.fixture
-def pictures(saved):
+def images(saved):
     one = saved("one.png", [[RED, GREEN, GREY], [GREY, GREY, BLUE]], scale=4)
     other = saved("other.png", [[GREEN, GREY], [BLUE, GREY], [RED, GREY]], scale=4)
     return [one, other]
 
 
 def masks(*rows, scale=1):
-    """A rule whose mask, on the grid or a finer one, is this on every image."""
+    """Return a rule with this mask on every image; `scale` makes a grid finer than the cells."""
     mask = np.array(rows, bool).repeat(scale, axis=0).repeat(scale, axis=1)
 
     def rule(features):
@@ -52,9 +52,9 @@ def masks(*rows, scale=1):
     return RuleOf(rule)
 
 
-def test_equal_colours_are_matched_wherever_they_are(network, pictures):
-    found = match_points(pictures, **SETTINGS)
-    document = found.to_json()
+def test_equal_colours_are_matched_at_any_place(network, images):
+    matched = match_points(images, **SETTINGS)
+    document = matched.to_json()
     nearest = {tuple(m["a"]): tuple(m["b"]) for m in document["matches"]["1"]}
     assert nearest[2, 2] == (2, 10)  # red
     assert nearest[6, 2] == (2, 2)  # green
@@ -65,7 +65,7 @@ def test_equal_colours_are_matched_wherever_they_are(network, pictures):
     similarity = [m["similarity"] for m in document["matches"]["2"]]
     assert similarity == sorted(similarity, reverse=True)
     assert document["images"][1] == {
-        "file_name": pictures[1],
+        "file_name": images[1],
         "width": 8,
         "height": 12,
         "points": 6,
@@ -74,50 +74,50 @@ def test_equal_colours_are_matched_wherever_they_are(network, pictures):
     assert document["info"]["weights"] == {"source": "random:0", "sha256": "0" * 64}
 
 
-def test_only_the_foreground_is_matched(network, pictures):
+def test_only_the_foreground_is_matched(network, images):
     rule = masks([1, 0, 0], [0, 0, 1])
-    points = read_points(pictures[0], network, "key", rule, 800)
+    points = read_points(images[0], network, "key", rule, 800)
     assert points.centres.tolist() == [[2, 2], [10, 6]]
     assert points.foreground[:4, :4].all() and points.foreground.sum() == 32
     torch.testing.assert_close(points.features, torch.tensor([[1.0, 0, 0], [0, 0, 1.0]]))
 
 
 @pytest.mark.parametrize("scale", [2, 3])
-def test_of_a_finer_mask_the_centres_of_the_cells_count(network, pictures, scale):
-    finer = read_points(pictures[0], network, "key", masks([1, 0, 0], [0, 0, 1], scale=scale), 800)
+def test_the_centres_of_the_cells_decide_under_a_finer_mask(network, images, scale):
+    finer = read_points(images[0], network, "key", masks([1, 0, 0], [0, 0, 1], scale=scale), 800)
     assert finer.centres.tolist() == [[2, 2], [10, 6]]
 
 
 def test_the_padding_is_never_matched(network, saved):
-    """9 pixels are three cells, whose last one has its centre outside."""
-    picture = saved("odd.png", np.full((4, 9, 3), 50))
-    assert len(read_points(picture, network, "key", None, 800).centres) == 2
-    assert len(read_points(picture, network, "key", masks([0, 1, 1]), 800).centres) == 1
+    """Nine pixels take three cells; the centre of the last cell is outside the image."""
+    image = saved("odd.png", np.full((4, 9, 3), 50))
+    assert len(read_points(image, network, "key", None, 800).centres) == 2
+    assert len(read_points(image, network, "key", masks([0, 1, 1]), 800).centres) == 1
 
 
 def test_points_are_in_pixels_of_the_original(network, saved):
-    picture = saved("large.png", [[RED, GREEN]], scale=40)
-    points = read_points(picture, network, "key", None, 8)
+    image = saved("large.png", [[RED, GREEN]], scale=40)
+    points = read_points(image, network, "key", None, 8)
     assert points.centres.tolist() == [[20, 20], [60, 20]]
-    assert points.picture.shape == (4, 8, 3) and points.image_size == (40, 80)
+    assert points.image.shape == (4, 8, 3) and points.image_size == (40, 80)
 
 
-def test_mistakes_are_named(network, pictures):
+def test_mistakes_are_named(network, images):
     with pytest.raises(UserError, match="one.png has no foreground; --everywhere"):
-        read_points(pictures[0], network, "key", masks([0, 0, 0], [0, 0, 0]), 800)
+        read_points(images[0], network, "key", masks([0, 0, 0], [0, 0, 0]), 800)
     with pytest.raises(UserError, match="no facet 'mask'; it gives key, value"):
-        match_points(pictures, **SETTINGS | {"facet": "mask"})
+        match_points(images, **SETTINGS | {"facet": "mask"})
     with pytest.raises(UserError, match="no such file"):
-        match_points([pictures[0], "/nowhere.png"], **SETTINGS)
+        match_points([images[0], "/nowhere.png"], **SETTINGS)
     with pytest.raises(UserError, match="discovery method 'lots' is unknown"):
-        match_points(pictures, **SETTINGS | {"foreground": "lots"})
+        match_points(images, **SETTINGS | {"foreground": "lots"})
 
 
-def test_the_picture_has_a_row_for_each_number_of_neighbours(network, pictures):
-    drawn = draw_matched_points(match_points(pictures, **SETTINGS))
+def test_the_figure_has_a_row_for_each_number_of_neighbours(network, images):
+    drawn = draw_matched_points(match_points(images, **SETTINGS))
     two = Image.open(io.BytesIO(drawn))
     one = Image.open(
-        io.BytesIO(draw_matched_points(match_points(pictures, **SETTINGS | {"ks": [1]})))
+        io.BytesIO(draw_matched_points(match_points(images, **SETTINGS | {"ks": [1]})))
     )
     assert two.size == (one.width, 2 * one.height)
-    assert drawn == draw_matched_points(match_points(pictures, **SETTINGS))
+    assert drawn == draw_matched_points(match_points(images, **SETTINGS))

@@ -8,7 +8,7 @@ def states(monkeypatch, folder):
     return {finding.name: finding for finding in data_findings()}
 
 
-def test_nothing_there(monkeypatch, tmp_path):
+def test_an_empty_folder_has_no_data_set(monkeypatch, tmp_path):
     findings = states(monkeypatch, tmp_path)
     assert set(findings) == set(NAMED_DATASETS)
     assert {finding.state for finding in findings.values()} == {MISSING}
@@ -16,7 +16,7 @@ def test_nothing_there(monkeypatch, tmp_path):
     assert data_folder() == str(tmp_path)
 
 
-def test_trees_are_found_by_what_their_loaders_open(monkeypatch, tmp_path):
+def test_data_sets_are_found_by_the_paths_that_their_loaders_open(monkeypatch, tmp_path):
     for folder in (
         "VOC2007/ImageSets/Main",
         "VOC2007/Annotations",
@@ -28,8 +28,8 @@ def test_trees_are_found_by_what_their_loaders_open(monkeypatch, tmp_path):
     (tmp_path / "VOC2007/ImageSets/Main/trainval.txt").touch()
     (tmp_path / "coco/annotations/instances_train2014.json").touch()
     findings = states(monkeypatch, tmp_path)
-    found = {name for name, finding in findings.items() if finding.state == OK}
-    assert found == {"voc_2007_trainval", "coco_2014_train"}
+    ready = {name for name, finding in findings.items() if finding.state == OK}
+    assert ready == {"voc_2007_trainval", "coco_2014_train"}
     assert findings["voc_2007_trainval"].value == "VOC2007"
     assert findings["voc_2007_test"].value == "VOC2007/ImageSets/Main/test.txt is not there"
     assert findings["coco20k"].value == "coco/coco20k.txt is not there"

@@ -37,7 +37,7 @@ def test_cpu_and_memory_are_those_of_the_system():
 
 
 @pytest.mark.parametrize(
-    ("flags", "found"),
+    ("flags", "instructions"),
     [
         ("flags : fpu avx2 amx_bf16 avx512_bf16", ["avx512_bf16", "amx_bf16"]),
         ("Features : fp asimd bf16", ["bf16"]),
@@ -45,22 +45,24 @@ def test_cpu_and_memory_are_those_of_the_system():
         ("", []),
     ],
 )
-def test_bf16_instructions_are_read_from_the_description_of_the_cpu(monkeypatch, flags, found):
+def test_bf16_instructions_are_read_from_the_description_of_the_cpu(
+    monkeypatch, flags, instructions
+):
     text = f"processor : 0\nmodel name : Some CPU : rev 2\n{flags}\n"
     monkeypatch.setattr(devices.Path, "exists", lambda self: True)
     monkeypatch.setattr(devices.Path, "read_text", lambda self, encoding: text)
-    assert bf16_instructions() == found
+    assert bf16_instructions() == instructions
     findings = {finding.name: finding for finding in cpu_findings()}
-    assert findings["bf16 on the CPU"].state == (OK if found else MISSING)
+    assert findings["bf16 on the CPU"].state == (OK if instructions else MISSING)
     assert findings["CPU"].value.startswith("Some CPU : rev 2, ")
 
 
-def test_without_a_driver_everything_runs_on_the_cpu(machine):
+def test_without_a_driver_cuda_is_missing(machine):
     (finding,) = machine(available=False, driver="", built_for="13.0")
     assert (finding.state, finding.fix) == (MISSING, "")
 
 
-def test_a_torch_without_cuda_beside_a_gpu_is_broken(machine):
+def test_a_torch_without_cuda_on_a_machine_with_a_driver_is_broken(machine):
     (finding,) = machine(available=False, driver="570.1", built_for=None)
     assert (finding.state, finding.fix) == (BROKEN, FIX)
 

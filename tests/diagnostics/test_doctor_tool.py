@@ -1,4 +1,4 @@
-"""The command in a process of its own, with what it looks for taken away."""
+"""The command in its own process, with hidden packages."""
 
 import json
 import os
@@ -35,7 +35,7 @@ def test_a_working_environment(tmp_path):
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[-1].startswith("ready: all required parts work")
-    # addresses and the user's own folders are as long as they are
+    # addresses and the user's own folders may be of any length
     ours = [line.replace(str(tmp_path), "DIR") for line in lines[:-1] if "https://" not in line]
     too_long = [line for line in ours if len(line) > 100]
     assert not too_long
@@ -54,7 +54,7 @@ def test_it_starts_without_torch_or_detectron2_and_names_the_fix(tmp_path, hidde
     fix = "build_detectron2" if hidden == "detectron2" else "-m pip install"
     assert "hidden by a test" in line or "missing" in line
     assert fix in line.partition("fix: ")[2]
-    assert "Weights: not looked at" in done.stdout
+    assert "Weights: not checked" in done.stdout
     content = json.loads((tmp_path / "out.json").read_text())
     assert not content["ready"]
 
@@ -67,8 +67,8 @@ def test_a_wrong_option_is_one_line(tmp_path):
     assert "unrecognized arguments" in line
 
 
-def test_another_python_says_what_to_do(tmp_path):
-    """Without the package: -S leaves out the environment's packages, -E what the shell adds."""
+def test_a_python_without_the_package_names_the_remedy(tmp_path):
+    """-S leaves out the packages of the environment; -E leaves out the shell's variables."""
     command = [sys.executable, "-S", "-E", str(SCRIPT)]
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, timeout=60, cwd=tmp_path

@@ -17,7 +17,7 @@ OUTERMOST = {"pillow": "PIL", "pyyaml": "yaml", "scikit-image": "skimage"}
 
 @pytest.fixture
 def hide(monkeypatch):
-    """Makes a module one that is not installed."""
+    """A function that makes a module look as if it were not installed."""
 
     def hide(module):
         monkeypatch.setitem(sys.modules, module, None)
@@ -27,7 +27,7 @@ def hide(monkeypatch):
 
 @pytest.fixture
 def replace_module(monkeypatch, tmp_path):
-    """Puts a file of our own in a module's place."""
+    """A function that replaces a module by a file with the given code."""
 
     def write(module, code):
         (tmp_path / f"{module}.py").write_text(code)
@@ -44,21 +44,21 @@ def by_name(findings):
 
 
 def test_every_line_of_the_metadata_is_read():
-    """Names and lower bounds as `packaging` reads them."""
-    ours = {(r.name, r.minimum, bool(r.extra)) for r in requirements()}
-    theirs = {
+    """`packaging` reads the same names and lower bounds."""
+    read = {(r.name, r.minimum, bool(r.extra)) for r in requirements()}
+    expected = {
         (line.name, str(line.specifier).removeprefix(">="), line.marker is not None)
         for line in LINES
     }
-    assert ours == theirs
+    assert read == expected
     assert {r.extra for r in requirements()} >= {"", "opencv", "opencv-contrib", "pretrain", "dev"}
 
 
 def test_lines_of_other_forms_are_read(monkeypatch):
     lines = ['Timm !=1.1,>=1.0.20; extra == "x"', "plain", 'a.b (>=2); python_version > "3"']
     monkeypatch.setattr(metadata, "requires", lambda name: lines)
-    found = {(r.name, r.minimum, r.extra) for r in requirements()}
-    assert {("timm", "1.0.20", "x"), ("plain", "", "")} <= found
+    read = {(r.name, r.minimum, r.extra) for r in requirements()}
+    assert {("timm", "1.0.20", "x"), ("plain", "", "")} <= read
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_this_environment_works():
 
 
 @pytest.mark.parametrize("name", REQUIRED)
-def test_each_required_package_that_is_not_there_is_named_with_its_fix(hide, name):
+def test_each_missing_required_package_is_named_with_its_fix(hide, name):
     hide(OUTERMOST.get(name, name))
     fault = first_fault(required_findings())
     assert (fault.name, fault.state) == (name, MISSING)
@@ -119,7 +119,7 @@ def test_a_broken_package_is_named_with_its_message(replace_module):
     assert finding.fix.endswith("pip install --force-reinstall --no-deps 'yacs>=0.1.8'")
 
 
-def test_a_package_that_lacks_another_is_not_to_blame(replace_module, hide):
+def test_the_fix_of_a_package_that_lacks_another_is_to_install_that_one(replace_module, hide):
     replace_module("yacs", "import omegaconf_of_nobody")
     finding = by_name(required_findings())["yacs"]
     assert (finding.state, finding.fix.rpartition(" ")[2]) == (BROKEN, "omegaconf_of_nobody")
@@ -131,7 +131,7 @@ def test_a_package_that_lacks_another_is_not_to_blame(replace_module, hide):
     assert "scipy>=" in findings["tqdm"].fix
 
 
-def test_an_inner_module_that_is_gone_is_broken_not_missing(replace_module):
+def test_a_missing_inner_module_is_broken_not_missing(replace_module):
     replace_module("timm", "import torch.no_such_part")
     finding = by_name(required_findings())["timm"]
     assert finding.state == BROKEN
@@ -152,7 +152,7 @@ def test_an_old_python_is_broken(monkeypatch):
     assert "3.11" in fault.fix
 
 
-def test_a_checkout_that_is_not_installed_says_how(monkeypatch):
+def test_a_checkout_that_is_not_installed_is_named_with_its_fix(monkeypatch):
     def not_installed(name):
         raise metadata.PackageNotFoundError(name)
 
@@ -163,7 +163,7 @@ def test_a_checkout_that_is_not_installed_says_how(monkeypatch):
     assert "pip install --no-deps --editable" in fault.fix
 
 
-def test_each_extra_that_is_not_there_is_named_with_its_purpose_and_its_fix(hide):
+def test_each_missing_extra_is_named_with_its_purpose_and_its_fix(hide):
     hide("lightly")
     finding = by_name(optional_findings())["lightly"]
     assert (finding.state, finding.required) == (MISSING, False)

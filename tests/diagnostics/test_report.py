@@ -21,7 +21,7 @@ FINDINGS = [
 BAD = Finding("packages", "timm", BROKEN, "ImportError: " + "x" * 200, "pip install timm", True)
 
 
-def test_one_line_a_fact_within_the_width_and_the_verdict_last():
+def test_each_finding_is_a_line_within_the_width_and_the_verdict_is_last():
     lines = to_text([*FINDINGS, BAD]).splitlines()
     assert "  ok       torch                  2.11.0" in lines
     assert "  missing  lightly                not installed; for training" in lines
@@ -36,15 +36,15 @@ def test_remedies_name_the_part_and_the_command():
     assert after.startswith("  lightly: not installed; for training\n    pip install lightly\n")
     assert "\n  https://host/dino.pth\n" in after
     assert "datasets/README.md" in after
-    assert text.splitlines()[-1] == ("ready: all required parts work; optional, not there: lightly")
+    assert text.splitlines()[-1] == ("ready: all required parts work; optional, missing: lightly")
 
 
-def test_all_well_needs_no_remedies():
+def test_no_remedies_are_printed_if_everything_works():
     assert "what helps" not in to_text([FINDINGS[0]])
 
 
-def test_sections_that_could_not_be_looked_at_say_so():
-    assert "Weights: not looked at before the required packages work" in to_text([BAD])
+def test_sections_that_were_not_checked_are_named():
+    assert "Weights: not checked until the required packages work" in to_text([BAD])
 
 
 @pytest.mark.parametrize("broken", [False, True])

@@ -8,7 +8,7 @@ from boxrefine_d2.networks import BACKBONES, official_file
 from boxrefine_d2.networks.text_heatmap import HEATMAPS
 
 
-def test_files_in_the_cache_shipped_and_missing(tmp_path, monkeypatch):
+def test_cached_shipped_empty_missing_and_licensed_files(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     folder = tmp_path / "hub/checkpoints"
     folder.mkdir(parents=True)
@@ -20,11 +20,11 @@ def test_files_in_the_cache_shipped_and_missing(tmp_path, monkeypatch):
     assert cache_folder() == str(folder)
     assert not any(finding.required for finding in findings.values())
 
-    found = findings["dino_vits16"]
-    assert found.state == OK
-    assert found.more["sha256"] == hashlib.sha256(content).hexdigest()
-    assert found.more["bytes"] == len(content) and "0.0 MB" in found.value
-    assert found.more["path"] == str(official_file("dino_vits16"))
+    cached = findings["dino_vits16"]
+    assert cached.state == OK
+    assert cached.more["sha256"] == hashlib.sha256(content).hexdigest()
+    assert cached.more["bytes"] == len(content) and "0.0 MB" in cached.value
+    assert cached.more["path"] == str(official_file("dino_vits16"))
 
     shipped = findings["dino_mini"]
     assert shipped.state == OK and shipped.value.startswith("shipped, ")
@@ -62,6 +62,6 @@ def test_networks_of_phrases(tmp_path, monkeypatch):
     assert blip.more["address"] == f"https://huggingface.co/{OFFICIAL}"
 
 
-def test_without_transformers_there_is_no_clip_to_look_for(monkeypatch):
+def test_without_transformers_no_clip_is_looked_for(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert {finding.name for finding in weight_findings()} == {*BACKBONES, *HEATMAPS}

@@ -1,4 +1,4 @@
-"""Average precision: equal to pycocotools' own COCOeval on random cases, and small cases by hand."""
+"""Average precision: equal to pycocotools' COCOeval on random cases; small cases by hand."""
 
 import contextlib
 import copy
@@ -24,8 +24,8 @@ from boxrefine_d2.evaluation import (
     read_predictions,
 )
 
-SIZE = (130, 170)  # (H, W): objects of all three size classes fit in
-STATS = (0, 1, 2, 8, 3, 4, 5)  # where COCOeval keeps what `AP_METRICS` names
+SIZE = (130, 170)  # (H, W); objects of all three size classes fit in
+STATS = (0, 1, 2, 8, 3, 4, 5)  # positions of `AP_METRICS` in COCOeval's `stats`
 
 
 def rectangle(x, y, w, h, size=SIZE):
@@ -48,7 +48,7 @@ def predicted(image_id, x, y, w, h, score=1.0, **more):
 
 
 def data_set(*annotations, ids=None):
-    """One image for each list of annotations."""
+    """Return a data set with one image for each list of annotations."""
     records = [
         {"image_id": i, "file_name": f"{i}.png", "height": SIZE[0], "width": SIZE[1]}
         | {"annotations": list(of_image)}
@@ -62,14 +62,17 @@ def scored(truth, entries, metrics=AP_METRICS):
 
 
 class RandomCase:
-    """A few images with objects, crowds, and detections near them and elsewhere; ties, empty and crowded images."""
+    """A few images with objects, crowds and detections, some near objects and some elsewhere.
+
+    Some scores are equal; some images are empty or hold crowds only.
+    """
 
     def __init__(self, seed):
         self.random = np.random.default_rng(seed)
         self.whole_pixels, self.few_scores, self.has_areas = self.random.random(3) < 0.5
         ids = self.random.permutation(50)[: self.random.integers(2, 6)].tolist()
         objects = [self._objects() for _ in ids]
-        objects[0] = [self._region() | {"iscrowd": 0}]  # there is something to find
+        objects[0] = [self._region() | {"iscrowd": 0}]  # at least one object to find
         self.truth = data_set(*([self._annotation(o) for o in of] for of in objects), ids=ids)
         self.entries = [
             entry
@@ -82,7 +85,7 @@ class RandomCase:
         return [self._region() | {"iscrowd": int(self.random.random() < 0.2)} for _ in range(count)]
 
     def _region(self, near=None):
-        """A box and a mask: an ellipse inside the box, or all of it."""
+        """Return a box and a mask: an ellipse inside the box, or the whole box."""
         if near is None:
             side = np.exp(self.random.uniform(np.log(8), np.log(140)))
             sides = (side * np.exp(self.random.normal(0, 0.2, 2))).clip(6, (160, 125))
@@ -102,7 +105,7 @@ class RandomCase:
 
     def _annotation(self, region):
         more = {"segmentation": region["mask"], "iscrowd": region["iscrowd"]}
-        if self.has_areas:  # as COCO's: neither that of the box nor exactly that of the mask
+        if self.has_areas:  # as in COCO: neither the area of the box nor exactly that of the mask
             more["area"] = float(mask_codec.area(region["mask"])) + 0.5
         return annotation(*region["box"].tolist(), **more)
 
@@ -117,9 +120,9 @@ class RandomCase:
 
 
 def reference(truth, entries, kind, categories=(1,)):
-    """`AP_METRICS` of pycocotools, in percent; what it gives as -1 is left out.
+    """Return the `AP_METRICS` of pycocotools in percent, without those that it gives as -1.
 
-    With several categories they are told apart by nothing but their order (`useCats` 0).
+    Several categories differ in their order only (`useCats` 0).
     """
     annotations = []
     for record in truth.records:
@@ -162,7 +165,7 @@ def test_equal_to_pycocotools(seed):
 
 @pytest.mark.parametrize("seed", range(20))
 def test_ties_across_categories_are_broken_as_by_pycocotools_without_categories(seed):
-    """Equal scores in three categories, which files name in any order; ids of the source are not contiguous."""
+    """Equal scores occur in three categories of non-contiguous ids, in any order in the file."""
     case, draw, categories = RandomCase(seed), np.random.default_rng(seed), (3, 7, 20)
     for record in case.truth.records:
         for a in record["annotations"]:
@@ -184,7 +187,7 @@ def test_ties_across_categories_are_broken_as_by_pycocotools_without_categories(
     assert masks == pytest.approx({f"segm_{n}": v for n, v in expected.items()}, abs=1e-9)
 
 
-def test_the_random_cases_have_what_they_are_for():
+def test_the_random_cases_hold_crowds_empty_images_ties_and_many_detections():
     cases = [RandomCase(seed) for seed in range(50)]
     annotations = [a for c in cases for r in c.truth.records for a in r["annotations"]]
     assert sum(a["iscrowd"] for a in annotations) > 30
@@ -199,37 +202,37 @@ def test_the_random_cases_have_what_they_are_for():
     assert len(tied) > 20
 
 
-def test_detections_in_memory_are_those_of_a_file(tmp_path):
+def test_detections_in_memory_score_as_those_of_a_file(tmp_path):
     case = RandomCase(10)
     path = tmp_path / "pred.json"
     path.write_text(json.dumps(case.entries))
-    found = {}
+    detections = {}
     for record in case.truth.records:
         own = [e for e in case.entries if e["image_id"] == record["image_id"]]
         boxes = np.array([e["bbox"] for e in own])
         boxes[:, 2:] += boxes[:, :2]
         scores, masks = np.array([e["score"] for e in own]), [e["segmentation"] for e in own]
-        found[record["image_id"]] = Detections(boxes, scores, masks)
+        detections[record["image_id"]] = Detections(boxes, scores, masks)
     for of_masks, names in ((False, AP_METRICS), (True, MASK_AP_METRICS)):
-        result = average_precision(case.truth, found, of_masks=of_masks)
+        result = average_precision(case.truth, detections, of_masks=of_masks)
         of_file = evaluate_predictions(case.truth, read_predictions(path), names)
         assert result.values == of_file.values and result.counts == of_file.counts
 
 
 def test_by_hand():
-    """Two objects; the detections are right, wrong, right: precision 1 up to recall 1/2, 2/3 up to 1."""
+    """Two objects; a hit, a miss, a hit: precision 1 up to recall 1/2, then 2/3 up to recall 1."""
     truth = data_set([annotation(10, 10, 40, 40), annotation(100, 60, 40, 40)], [])
     entries = [
         predicted(1, 10, 10, 40, 40, 0.9),
-        predicted(2, 10, 10, 40, 40, 0.8),  # where there is nothing to find
-        predicted(1, 100, 60, 40, 28, 0.7),  # IoU 0.7: right at 0.5 ... 0.65 and at 0.7
+        predicted(2, 10, 10, 40, 40, 0.8),  # in an image without objects
+        predicted(1, 100, 60, 40, 28, 0.7),  # IoU 0.7: a hit at 0.5 ... 0.65 and at 0.7
     ]
     result = scored(truth, entries)
-    found = 100 * (51 * 1 + 50 * 2 / 3) / 101
+    both = 100 * (51 * 1 + 50 * 2 / 3) / 101
     half = 100 * 51 / 101
     assert result.values == pytest.approx(
-        {"ap50": found, "ap75": half, "ap": (5 * found + 5 * half) / 10}
-        | {"ar100": 75.0, "ap_medium": (5 * found + 5 * half) / 10}
+        {"ap50": both, "ap75": half, "ap": (5 * both + 5 * half) / 10}
+        | {"ar100": 75.0, "ap_medium": (5 * both + 5 * half) / 10}
     )
     assert result.counts == {
         "images_evaluated": 2,
@@ -246,8 +249,11 @@ def test_by_hand():
 
 
 @pytest.mark.parametrize(("order", "ap50"), [((0, 1), 100.0), ((1, 0), 100 * 51 / 101)])
-def test_of_two_objects_met_equally_the_last_is_taken(order, ap50):
-    """The best detection lies between two objects, the other on the left one, which may be taken by then."""
+def test_among_two_objects_of_equal_iou_the_last_is_taken(order, ap50):
+    """The best detection lies between two objects; the other lies on the left object.
+
+    The left object may be taken by the first detection.
+    """
     objects = [annotation(10, 10, 40, 40), annotation(30, 10, 40, 40)]
     for each, x in zip(objects, (10, 30), strict=True):
         each["segmentation"] = rectangle(x, 10, 40, 40)
@@ -269,14 +275,14 @@ def test_difficult_objects_are_no_ground_truth_under_any_protocol():
     for protocol in ("lost", "no_hard", "release"):
         truth = GroundTruth("voc:x:y", records, protocol=protocol, rounds_boxes=True)
         result = scored(truth, entries)
-        assert result.values["ap50"] == pytest.approx(50.0)  # what is found on it is wrong
+        assert result.values["ap50"] == pytest.approx(50.0)  # a detection on it is a miss
         assert result.counts["difficult_left_out"] == 2
         assert result.counts["images_without_ground_truth"] == 1
     truncated = data_set([annotation(10, 10, 40, 40, truncated=True)])
     assert scored(truncated, entries[:1]).values["ap"] == pytest.approx(100.0)
 
 
-def test_size_classes_go_by_the_annotated_area_else_by_box_or_mask():
+def test_size_classes_use_the_annotated_area_or_that_of_box_or_mask():
     thin = rectangle(10, 10, 40, 20)  # 800 pixels, in a box of 1600
     entries = [predicted(1, 10, 10, 40, 40, segmentation=thin)]
     names = [*AP_METRICS, *MASK_AP_METRICS]
@@ -287,7 +293,7 @@ def test_size_classes_go_by_the_annotated_area_else_by_box_or_mask():
     assert {"ap_large", "segm_ap_large"} <= set(scored(large, entries, names).values)
 
 
-def test_what_is_scored_together_keeps_its_own_counts():
+def test_families_scored_together_keep_their_own_counts():
     truth = data_set([annotation(10, 10, 40, 40)], [])
     result = scored(truth, [predicted(1, 10, 10, 40, 40)], ["corloc", "ap", "ap50"])
     assert list(result.values) == ["corloc", "ap", "ap50"]
@@ -330,14 +336,14 @@ def test_a_file_of_more_images_is_scored_on_a_part():
         ),
     ],
 )
-def test_what_cannot_be_scored_is_one_line(truth, entry, metric, message):
+def test_unusable_data_is_refused_in_one_line(truth, entry, metric, message):
     entries = [predicted(1, 1, 1, 9, 9) | {"segmentation": rectangle(1, 1, 9, 9)} | entry]
     with pytest.raises(UserError, match=message) as caught:
         scored(data_set(truth), entries, [metric])
     assert "\n" not in str(caught.value)
 
 
-def test_masks_that_are_missing_are_named():
+def test_missing_masks_are_named():
     entry = predicted(1, 1, 1, 9, 9)
     with_mask = annotation(1, 1, 9, 9, segmentation=rectangle(1, 1, 9, 9))
     with pytest.raises(

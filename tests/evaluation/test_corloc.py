@@ -16,7 +16,7 @@ NOTHING = torch.zeros(0, 4)
 
 
 def test_two_of_three_images_is_66_7():
-    """Image 3 is a miss (IoU 0.49), image 4 has no ground truth and leaves the denominator at 3."""
+    """Image 3 is a miss (IoU 0.49); image 4 has no ground truth and is not in the denominator."""
     truth = {1: SQUARE, 2: SQUARE, 3: SQUARE, 4: NOTHING}
     boxes = {1: [0, 0, 10, 10], 2: [0, 0, 10, 5], 3: [0, 0, 10, 4.9], 4: [0, 0, 10, 10]}
     result = corloc(boxes, truth)
@@ -31,7 +31,7 @@ def test_images_without_prediction_are_misses():
     assert result.without_prediction == 3
 
 
-def test_predictions_on_unknown_images_play_no_part():
+def test_predictions_on_unknown_images_are_ignored():
     assert corloc({1: [0, 0, 10, 10], 99: [0, 0, 1, 1]}, {1: SQUARE}).percent == 100.0
 
 
@@ -43,7 +43,7 @@ def test_no_ground_truth_at_all_is_an_error_and_not_a_zero():
 @pytest.mark.parametrize(
     ("box", "hit"),
     [
-        ([0, 0, 10, 5], True),  # 50 / 100: exactly half counts
+        ([0, 0, 10, 5], True),  # 50 / 100: exactly half is a hit
         ([0, 0, 20, 10], True),  # 100 / 200
         ([0, 0, 10, 5 - 1e-9], False),
         ([0, 0, 10, 20 + 1e-9], False),
@@ -58,7 +58,7 @@ def test_is_localised(box, hit):
 
 
 def test_exact_half_holds_where_float32_rounds():
-    """Areas 3 x 33333333 and half of it: float32 cannot hold them, float64 can."""
+    """Areas of 3 x 33333333 and half of it: float64 holds them, float32 does not."""
     truth = torch.tensor([[0.0, 0.0, 3.0, 33333334.0]], dtype=torch.float64)
     assert is_localised([0.0, 0.0, 3.0, 16666667.0], truth)
     assert not is_localised([0.0, 0.0, 3.0, 16666666.0], truth)
@@ -71,12 +71,12 @@ def test_half_of_any_integer_box_is_a_hit():
             assert is_localised([7, 3, 7 + width, 3 + height // 2], truth)
 
 
-def test_any_of_several_objects_will_do():
+def test_a_hit_on_any_of_several_objects_is_a_hit():
     truth = torch.tensor([[0.0, 0.0, 10.0, 10.0], [50.0, 50.0, 90.0, 90.0]])
     assert is_localised([50, 50, 90, 90], truth)
 
 
-def test_top_box_is_the_first_of_the_highest():
+def test_top_box_is_the_first_among_equal_scores():
     boxes = torch.tensor([[0.0, 0, 1, 1], [0, 0, 2, 2], [0, 0, 3, 3]])
     assert top_box(boxes, torch.tensor([0.1, 0.7, 0.7])) == [0, 0, 2, 2]
     assert top_box(boxes[:0], torch.zeros(0)) is None
@@ -119,7 +119,7 @@ def three_images(register):
 
 
 def output(h=None, **pseudo):
-    """An output with one box per name; h may be a list of (box, score)."""
+    """Return a model output with one box per name; `h` may be a list of (box, score)."""
     result = {
         "pseudo_boxes": {
             name: PseudoBoxes(torch.tensor([box]), torch.ones(1), (480, 480))
@@ -162,14 +162,14 @@ def test_evaluator_scores_every_named_set_in_one_pass(three_images, tmp_path):
 
 
 def test_evaluator_returns_floats_only(three_images):
-    """Detectron2's EvalHook turns every leaf into a float."""
+    """Detectron2's EvalHook converts every leaf to a float."""
     evaluator = CorLocEvaluator(three_images)
     evaluator.process([{"image_id": "a"}], [output(lost=GOOD)])
     for group in evaluator.evaluate().values():
         assert all(float(value) == value for value in group.values())
 
 
-def test_evaluator_keeps_to_named_sources(three_images):
+def test_evaluator_scores_the_named_sources_only(three_images):
     evaluator = CorLocEvaluator(three_images, sources=["lost"])
     evaluator.process([{"image_id": "a"}], [output(lost=GOOD, refined=BAD)])
     assert list(evaluator.evaluate()["corloc"]) == ["lost"]
@@ -221,8 +221,8 @@ def test_evaluator_refuses_outputs_of_other_images(three_images):
         evaluator.evaluate()
 
 
-def test_evaluator_rounds_where_the_metadata_says_so(register):
-    """[0, 0, 10, 10.5] rounds to a 10 x 10 box, of which 10 x 5 is half."""
+def test_evaluator_rounds_if_the_metadata_says_so(register):
+    """[0, 0, 10, 10.5] rounds to 10 x 10; a box of 10 x 5 is half of it."""
     records = [record(1, annotation([0.0, 0.0, 10.0, 10.5]))]
     half = [0.0, 0.0, 10.0, 5.0]
     for rounds, expected in [(True, 100.0), (False, 0.0)]:
@@ -231,8 +231,8 @@ def test_evaluator_rounds_where_the_metadata_says_so(register):
         assert evaluator.evaluate()["corloc"] == {"lost": expected}
 
 
-def test_release_truncates_the_boxes_of_h_and_no_others(register):
-    """10 x 5.9 on 10 x 11 is a hit (59 / 110), truncated to 10 x 5 a miss (50 / 110)."""
+def test_release_truncates_only_the_boxes_of_h(register):
+    """10 x 5.9 in 10 x 11 is a hit (59 / 110); truncated to 10 x 5 it is a miss (50 / 110)."""
     name = register([record(1, annotation([0.0, 0.0, 10.0, 11.0]))])
     box = [0.0, 0.0, 10.0, 5.9]
     for protocol, expected in [("release", 0.0), ("lost", 100.0)]:

@@ -1,4 +1,4 @@
-"""Damaged prediction files, and damaged ground truth, through every metric: refused in one line, or a finite score."""
+"""Damaged predictions and ground truth in every metric: one clear error or a finite score."""
 
 import json
 import math
@@ -33,7 +33,10 @@ def test_damaged_ground_truth_is_refused_or_scored(tmp_path, metric):
 
 
 def run_damaged(folder, metric, document, pair):
-    """Args: pair: from the path of the damaged file to the ground truth and the path of the predictions."""
+    """Evaluate damaged variants of a document.
+
+    Args: pair: function from the damaged file to (ground truth, path of the predictions).
+    """
     wrong, scored = [], 0
     for name, content in damaged_json(document(), 14, most=80):
         (folder / "x.json").write_bytes(content)
@@ -50,7 +53,7 @@ def run_damaged(folder, metric, document, pair):
                 wrong.append(f"{name}: {result.values}")
         except UserError as error:
             wrong += [f"{name}: {problem}" for problem in problems_of_message(str(error))]
-        except Exception as error:  # noqa: BLE001 - of any kind is what is looked for
+        except Exception as error:  # noqa: BLE001 - the test looks for exceptions of any kind
             wrong.append(f"{name}: {type(error).__name__}: {str(error)[:100]}")
     assert wrong == []
     assert scored

@@ -1,4 +1,4 @@
-"""What a detector found: the file, and the numbers, worked out by hand and read again by tools/evaluate.py."""
+"""Detections of a trained detector: the file and its numbers, by hand and by tools/evaluate.py."""
 
 import json
 
@@ -33,9 +33,9 @@ def mask(*boxes) -> np.ndarray:
 def annotation(image_id, box, **more):
     x1, y1, x2, y2 = box
     rle = mask_codec.encode(np.asfortranarray(mask(box)[0].astype(np.uint8)))
-    found = {"image_id": image_id, "category_id": 3, "bbox": [x1, y1, x2 - x1, y2 - y1]}
-    found["segmentation"] = rle | {"counts": rle["counts"].decode()}
-    return found | {"area": (x2 - x1) * (y2 - y1), "iscrowd": 0} | more
+    annotation = {"image_id": image_id, "category_id": 3, "bbox": [x1, y1, x2 - x1, y2 - y1]}
+    annotation["segmentation"] = rle | {"counts": rle["counts"].decode()}
+    return annotation | {"area": (x2 - x1) * (y2 - y1), "iscrowd": 0} | more
 
 
 @pytest.fixture(params=[(11, 12, 13), ("b", "a", "c")], ids=["numbers", "strings"])
@@ -45,21 +45,23 @@ def ids(request):
 
 @pytest.fixture
 def truth(tmp_path, ids):
-    """Two objects in the first image, one in the second, none in the third; no picture exists."""
+    """Two objects in the first image, one in the second, none in the third; image files missing."""
     return written(tmp_path, ids, [(ids[0], A), (ids[0], B), (ids[1], C)])
 
 
 def written(folder, ids, objects, **more) -> str:
-    (folder / "pictures").mkdir(exist_ok=True)
+    (folder / "images").mkdir(exist_ok=True)
     content = {
         "images": [
             {"id": i, "file_name": f"{i}.jpg", "width": WIDTH, "height": HEIGHT} for i in ids
         ],
-        "annotations": [annotation(i, box, **more) | {"id": n} for n, (i, box) in enumerate(objects)],
+        "annotations": [
+            annotation(i, box, **more) | {"id": n} for n, (i, box) in enumerate(objects)
+        ],
         "categories": [{"id": 3, "name": "x"}],
-    }  # fmt: skip
+    }
     (folder / "truth.json").write_text(json.dumps(content))
-    return f"coco:{escape_path(folder / 'truth.json')}:{escape_path(folder / 'pictures')}"
+    return f"coco:{escape_path(folder / 'truth.json')}:{escape_path(folder / 'images')}"
 
 
 def evaluator(spec, output, *, masks=False, protocol="lost", **info) -> DetectionEvaluator:
@@ -75,19 +77,22 @@ def evaluator(spec, output, *, masks=False, protocol="lost", **info) -> Detectio
 
 
 def output(*detections, with_masks=False):
-    """Of (score, box[, box of the mask])."""
-    found = Instances((HEIGHT, WIDTH))
+    """Return a model output. Args: detections: (score, box) or (score, box, box of the mask)."""
+    instances = Instances((HEIGHT, WIDTH))
     boxes = [d[1] for d in detections]
-    found.pred_boxes = Boxes(torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4))
-    found.scores = torch.tensor([d[0] for d in detections])
-    found.pred_classes = torch.zeros(len(detections), dtype=torch.long)
+    instances.pred_boxes = Boxes(torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4))
+    instances.scores = torch.tensor([d[0] for d in detections])
+    instances.pred_classes = torch.zeros(len(detections), dtype=torch.long)
     if with_masks:
-        found.pred_masks = torch.from_numpy(mask(*(d[-1] for d in detections)))
-    return {"instances": found}
+        instances.pred_masks = torch.from_numpy(mask(*(d[-1] for d in detections)))
+    return {"instances": instances}
 
 
 def outputs(ids, *, with_masks=False):
-    """By image id: the best box of the first image is wrong; that of the second has an IoU of exactly 0.5."""
+    """Return outputs by image id.
+
+    The best box of the first image is wrong; that of the second has an IoU of exactly 0.5.
+    """
     return {
         ids[0]: output((0.92, WRONG), (0.9, A, UPPER_A), (0.7, B), with_masks=with_masks),
         ids[1]: output((0.95, UPPER_C, C), with_masks=with_masks),
@@ -95,13 +100,14 @@ def outputs(ids, *, with_masks=False):
     }
 
 
-def process(judge, found):
-    judge.process([{"image_id": i} for i in found], list(found.values()))
+def process(judge, outputs_of):
+    judge.process([{"image_id": i} for i in outputs_of], list(outputs_of.values()))
 
 
-# Scores from the top: C 0.95, wrong 0.92, A 0.9, B 0.7, nowhere 0.6; three objects. At an IoU of 0.5 C, A and B are
-# hits: precision 1 up to recall 1/3 (34 of 101 points), then 3/4 (67 points). Above, C's half is a miss: 1/2 up to
-# recall 2/3 (67 points). Nine thresholds of ten are above.
+# Detections by falling score: C 0.95, wrong 0.92, A 0.9, B 0.7, nowhere 0.6; three objects. At an
+# IoU of 0.5, C, A and B are hits: the precision is 1 up to recall 1/3 (34 of 101 points), then 3/4
+# (67 points). Above 0.5 the half box of C is a miss: the precision is 1/2 up to recall 2/3 (67
+# points). Nine of ten thresholds are above 0.5.
 AT_50, ABOVE = (34 + 67 * 0.75) / 101, 67 * 0.5 / 101
 BY_HAND = {
     "corloc": 50.0,  # of two images with objects
@@ -110,7 +116,8 @@ BY_HAND = {
     "ap75": 100 * ABOVE,
     "ar100": 100 * (1 + 9 * 2 / 3) / 10,
 }
-# Of masks C is whole and A is half: above 0.5 precision is 1 up to recall 1/3, then 1/2 up to 2/3 (33 points).
+# The mask of C is whole and that of A is half. Above 0.5 the precision is 1 up to recall 1/3, then
+# 1/2 up to recall 2/3 (33 points).
 MASKS_BY_HAND = {
     "segm_ap": 100 * (AT_50 + 9 * (34 + 33 * 0.5) / 101) / 10,
     "segm_ap50": 100 * AT_50,
@@ -196,7 +203,7 @@ def test_boxes_without_area_are_left_out(truth, ids, tmp_path):
     assert len(labels.annotations) == 5
 
 
-def test_after_a_reset_nothing_is_left(truth, ids, tmp_path):
+def test_reset_forgets_all_outputs(truth, ids, tmp_path):
     judge = evaluator(truth, tmp_path / "out")
     process(judge, outputs(ids))
     judge.reset()
@@ -207,21 +214,21 @@ def test_after_a_reset_nothing_is_left(truth, ids, tmp_path):
 
 def of_ranks(monkeypatch, judges, main=True):
     monkeypatch.setattr(comm, "synchronize", lambda: None)
-    monkeypatch.setattr(comm, "gather", lambda data, dst: [judge._found for judge in judges])
+    monkeypatch.setattr(comm, "gather", lambda data, dst: [judge._entries_of for judge in judges])
     monkeypatch.setattr(comm, "is_main_process", lambda: main)
 
 
-def test_two_ranks_are_as_good_as_one_and_a_repeated_image_counts_once(
+def test_two_ranks_give_the_result_of_one_and_a_repeated_image_counts_once(
     truth, ids, tmp_path, monkeypatch
 ):
     alone = evaluator(truth, tmp_path / "alone")
     process(alone, outputs(ids))
     expected = alone.evaluate()
     judges = [evaluator(truth, tmp_path / "two") for _ in range(2)]
-    found = outputs(ids)
-    process(judges[0], {ids[2]: found[ids[2]], ids[0]: found[ids[0]]})
-    process(judges[1], {ids[1]: found[ids[1]]})
-    process(judges[1], {ids[2]: output((0.99, WRONG))})  # as a sampler that pads its last batch
+    outputs_of = outputs(ids)
+    process(judges[0], {ids[2]: outputs_of[ids[2]], ids[0]: outputs_of[ids[0]]})
+    process(judges[1], {ids[1]: outputs_of[ids[1]]})
+    process(judges[1], {ids[2]: output((0.99, WRONG))})  # a sampler pads its last batch like this
     of_ranks(monkeypatch, judges)
     assert judges[0].evaluate() == expected
     one, two = (tmp_path / name / "detections.json" for name in ("alone", "two"))
@@ -249,7 +256,7 @@ def test_data_without_labels_are_counted(tmp_path):
 
 def test_an_image_that_could_not_be_read_is_named_in_the_file(tmp_path):
     Image.new("RGB", (WIDTH, HEIGHT)).save(tmp_path / "a.png")
-    (tmp_path / "b.png").write_text("no picture")  # of unknown size
+    (tmp_path / "b.png").write_text("no image")  # its size is unknown
     judge = evaluator(f"folder:{escape_path(tmp_path)}", tmp_path / "out")
     process(judge, {1: output((0.9, A))})
     assert judge.evaluate() == {"images": 1, "detections": 1}
@@ -281,7 +288,7 @@ def test_masks_of_crowds_alone_are_not_scored(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("objects", "changes", "said"),
+    ("objects", "changes", "message"),
     [
         ([], {}, "none of its 2 images has an annotation"),
         ([(1, A)], {"iscrowd": 1}, "none of the 2 images has a ground-truth box"),
@@ -299,15 +306,15 @@ def test_masks_of_crowds_alone_are_not_scored(tmp_path):
     ],
 )
 def test_labels_that_cannot_be_scored_are_one_line_before_training(
-    tmp_path, objects, changes, said
+    tmp_path, objects, changes, message
 ):
     spec = written(tmp_path, [1, 2], objects, **changes)
-    with pytest.raises(UserError, match=said) as caught:
+    with pytest.raises(UserError, match=message) as caught:
         evaluator(spec, tmp_path / "out", masks=True)
     assert "\n" not in str(caught.value)
 
 
-def test_objects_that_all_are_difficult_have_no_average_precision(tmp_path):
+def test_without_an_easy_object_average_precision_is_not_defined(tmp_path):
     records = load_spec(written(tmp_path, [1], [(1, A)])).records
     records[0]["annotations"][0]["difficult"] = True
     settings = {"rounds_boxes": False, "masks": False, "output_dir": tmp_path}

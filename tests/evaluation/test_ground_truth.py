@@ -28,7 +28,10 @@ def record(*annotations, image_id=1, size=(480, 640)):
 
 @pytest.mark.parametrize(("side", "moved"), [(480, 7), (427, 26), (640, 0)])
 def test_release_rounding_moves_integers_down_by_one(side, moved):
-    """Golden: how many of the integers 0..side the release's float32 division and truncation moves (spec 2.3)."""
+    """Golden: number of the integers 0..side that the release's rounding moves (spec 2.3).
+
+    The release divides in float32 and truncates.
+    """
     integers = torch.arange(side + 1, dtype=torch.float64)
     boxes = integers[:, None].expand(-1, 4)
     rounded = release_rounding(boxes, (side, side))

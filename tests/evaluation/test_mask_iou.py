@@ -1,4 +1,4 @@
-"""Masks against masks, by hand."""
+"""IoU of masks with masks, worked out by hand."""
 
 import json
 
@@ -25,7 +25,7 @@ def annotation(x, y, w, h, **more):
 
 
 def data_set(*annotations):
-    """One image for each list of annotations."""
+    """Return a data set with one image for each list of annotations."""
     records = [
         {"image_id": i + 1, "file_name": f"{i}.png", "height": SIZE[0], "width": SIZE[1]}
         | {"annotations": list(of_image)}
@@ -61,8 +61,8 @@ def test_the_best_mask_and_all_masks_together(tmp_path):
     result = scored(
         tmp_path,
         truth,
-        predicted(1, 0, 0, 10, 5, 0.9),  # a half of the first object
-        predicted(1, 20, 0, 10, 10, 0.5),  # all of the second
+        predicted(1, 0, 0, 10, 5, 0.9),  # half of the first object
+        predicted(1, 20, 0, 10, 10, 0.5),  # the whole second object
         predicted(3, 0, 0, 9, 9),
     )
     assert result.values["mask_iou"] == pytest.approx((50 + 0) / 2)
@@ -104,7 +104,7 @@ def test_masks_that_do_not_fit_are_named(tmp_path, entry, message):
         scored(tmp_path, data_set([annotation(0, 0, 9, 9)]), predicted(1, 0, 0, 5, 5) | entry)
 
 
-def test_what_has_no_masks_is_named(tmp_path):
+def test_data_and_files_without_masks_are_named(tmp_path):
     boxes_only = {"bbox": [0, 0, 9, 9], "bbox_mode": 1}
     with pytest.raises(UserError, match="made:up has no masks to score against"):
         scored(tmp_path, data_set([boxes_only]), predicted(1, 0, 0, 5, 5))

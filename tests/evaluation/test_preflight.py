@@ -1,4 +1,4 @@
-"""Each mistake is written into a file that would be right without it; every message is one line with a remedy."""
+"""One mistake at a time in an otherwise correct file: each message is one line with a remedy."""
 
 import json
 
@@ -17,7 +17,7 @@ from boxrefine_d2.evaluation import (
 )
 
 IDS = [5, 7, 9, 12]
-BOX = [210.0, 160.0, 300.0, 250.0]  # in images of 400 x 300
+BOX = [210.0, 160.0, 300.0, 250.0]  # inside images of 400 x 300
 
 
 def ground_truth(ids=IDS, boxes=(BOX,), category_ids=frozenset({1, 2, 17})):
@@ -78,7 +78,7 @@ def test_the_box_of_the_highest_score_counts(score):
     wrong = results_list(box=(0, 0, 50, 50))
     assert score(results_list() + [e | {"score": 0.4} for e in wrong]).values["corloc"] == 100.0
     assert score(results_list() + [e | {"score": 0.6} for e in wrong]).values["corloc"] == 0.0
-    assert score(results_list() + wrong).values["corloc"] == 100.0  # equal: the first
+    assert score(results_list() + wrong).values["corloc"] == 100.0  # equal scores: the first
 
 
 def test_categories_are_ignored(score):
@@ -97,7 +97,8 @@ MISTAKES = {
     "other list": ([1, 2], "neither a COCO data set file"),
     "other id type": (
         results_list([str(i) for i in IDS]),
-        "none of its 4 image ids.*has '5', '7', '9', ..., the ground truth has 5, 7, 9, ...; .*JSON type",
+        "none of its 4 image ids.*has '5', '7', '9', ..., "
+        "the ground truth has 5, 7, 9, ...; .*JSON type",
     ),
     "zero-filled ids": (
         results_list([f"{i:06}" for i in IDS]),
@@ -122,7 +123,8 @@ MISTAKES = {
     "fractions": (results_list(box=(0.5, 0.5, 0.2, 0.2)), r"within \[0, 1\]; write pixels"),
     "another frame": (
         results_list(box=(800, 600, 300, 300)),
-        "4 of 4 boxes lie outside their image .first: image 5 is 400 x 300, its box ends at 1100, 900",
+        "4 of 4 boxes lie outside their image .first: image 5 is 400 x 300, "
+        "its box ends at 1100, 900",
     ),
     "no area": (results_list(box=(10, 10, 0, 0)), "all 4 boxes have no area"),
     "other images": (
@@ -159,7 +161,7 @@ def test_missing_file_and_bytes_that_are_no_text(tmp_path):
 
 
 def test_corners_are_told_from_sizes_when_only_some_boxes_leave(score):
-    """Read as xywh only the second of these corner boxes leaves the image; as corners all fit."""
+    """As xywh only the second corner box leaves the image; as corners all boxes fit."""
     corners = [[10, 10, 60, 60], BOX, [20, 30, 90, 80], [5, 5, 100, 90]]
     content = [e | {"bbox": b} for e, b in zip(results_list(), corners, strict=True)]
     with pytest.raises(UserError, match="1 of 4 boxes leave"):
@@ -167,12 +169,12 @@ def test_corners_are_told_from_sizes_when_only_some_boxes_leave(score):
 
 
 def test_large_boxes_that_overhang_a_little_are_no_mistake(score):
-    """[2, 2, 400, 300] fits as corners too, but it leaves the image by 2 px only."""
+    """[2, 2, 400, 300] would fit as corners, but it leaves the image by 2 px only."""
     assert score(results_list(box=(2, 2, 400, 300))).counts["images_evaluated"] == 4
 
 
 def test_ground_truth_in_the_wrong_convention(score):
-    """A COCO file whose bbox holds corners gives records that leave their images; the reverse, inverted ones."""
+    """Corners read as xywh leave the images; xywh read as corners is inverted."""
     x1, y1, x2, y2 = BOX
     with pytest.raises(
         UserError, match="the ground truth of coco:gt.json:images.*leave their image"
@@ -197,7 +199,7 @@ def test_first_n_matches_a_longer_file_and_the_reverse(score):
     assert longer.counts["images_without_prediction"] == 3
 
 
-def test_text_ids_match_as_they_stand(score):
+def test_text_ids_match_exactly(score):
     ids = ["000005", "2008_000003"]
     assert score(results_list(ids), ground_truth(ids=ids)).values["corloc"] == 100.0
 
@@ -208,7 +210,7 @@ def test_odd_parts_are_counted_and_do_not_stop(score):
     assert warnings == [
         "1 boxes lie far outside their image",
         "1 boxes have no area",
-        "2 boxes have no score and count as 1; of equals the first wins",
+        "2 boxes have no score and count as 1; the first among equals is taken",
     ]
 
 
@@ -224,7 +226,7 @@ def test_sizes_and_names_of_a_data_set_file(score):
 
 
 def test_width_and_height_exchanged(score):
-    """As MaskCut writes them, with boxes of the image as it is seen; or of the pixels before EXIF orientation."""
+    """Boxes that fit the image show MaskCut's slip; other boxes are of pixels before EXIF turn."""
     [warning] = score(dataset_file(size=(300, 400), box=(310, 160, 80, 90))).warnings
     assert "4 of 4 images have width and height exchanged" in warning
     assert "boxes fit the ground truth's alone" in warning
@@ -234,7 +236,7 @@ def test_width_and_height_exchanged(score):
         score(dataset_file(size=(300, 400), box=(10, 310, 80, 15)))
 
 
-def test_a_small_overlap_is_said_before_the_score(score):
+def test_a_small_overlap_is_reported_before_the_score(score):
     content = results_list(ids=IDS[:1])
     result = score(content)
     assert "only 1 of the 4 images" in result.to_text().splitlines()[0]
@@ -248,7 +250,7 @@ def test_an_image_whose_size_is_unknown_is_not_compared(score):
 
 
 @pytest.mark.parametrize("size", [(None, None), (0, 0), (None, 300), (640, 0)])
-def test_a_size_that_a_data_set_file_does_not_know_is_not_compared(score, size):
+def test_an_unknown_size_in_a_data_set_file_is_not_compared(score, size):
     result = score(dataset_file(size=size))
     assert result.values["corloc"] == 100.0 and result.warnings == []
 
@@ -310,13 +312,13 @@ def test_json_is_whole_or_absent(tmp_path):
         ({"category_id": [1]}, r"category_id \[1\] of image 5 is neither"),
     ],
 )
-def test_values_that_are_none_are_named_with_their_image(score, change, message):
+def test_invalid_values_are_named_with_their_image(score, change, message):
     with pytest.raises(UserError, match=message) as caught:
         score([entry | change for entry in results_list()])
     assert len(str(caught.value)) < 500
 
 
 @pytest.mark.parametrize("size", [([400], 300), (10**9, 10**9), ("400", "300"), (-400, 300)])
-def test_sizes_that_are_none_are_named_with_their_image(score, size):
+def test_invalid_sizes_are_named_with_their_image(score, size):
     with pytest.raises(UserError, match="image 5 has the width .* and the height .*; they must be"):
         score(dataset_file(size=size))

@@ -21,7 +21,10 @@ def output(before, after, h, target, shift):
 
 
 def test_record_by_hand():
-    """Two of four images hit (one at exactly 0.5), one of four boxes changed; the images have one id in two data sets."""
+    """Two of four images are hits (one at exactly 0.5); one of four boxes changed.
+
+    Two images have the same id in two data sets.
+    """
     square, half = (0, 0, 10, 10), (0, 0, 10, 5)
     evaluator = RefinementEvaluator("lost")
     evaluator.process(
@@ -35,8 +38,8 @@ def test_record_by_hand():
         [{"file_name": "a/2.jpg", "image_id": 2}, {"file_name": "a/3.jpg", "image_id": 3}],
         [output(square, square, (0, 0, 10, 4), square, 0.3), output(half, half, half, half, 0.4)],
     )
-    found = evaluator.evaluate()
-    assert found == {
+    result = evaluator.evaluate()
+    assert result == {
         "images": 4,
         "h_hits_pseudo_box": 50,
         "boxes_changed": 25,
@@ -47,7 +50,7 @@ def test_record_by_hand():
     assert evaluator.evaluate()["boxes_changed"] == 100
 
 
-def test_without_an_image_there_is_nothing_but_their_number(caplog):
-    """Division by zero would lose a finished run at its last step."""
+def test_without_an_image_only_their_number_is_returned(caplog):
+    """A division by zero would lose a finished run at its last step."""
     assert RefinementEvaluator("lost").evaluate() == {"images": 0}
     assert "no image could be read" in caplog.text

@@ -1,4 +1,4 @@
-"""The names of sources are those that files hold already: a result that was kept earlier must still be read."""
+"""The names of sources are those of kept files: earlier results must stay readable."""
 
 import ast
 import json
@@ -13,26 +13,26 @@ NAMES = {value for name, value in vars(sources).items() if name.isupper()}
 
 
 def test_a_refinement_keeps_the_rule_the_detector_and_the_rule_after():
-    """Right is what kept files hold: another spelling would orphan them and every page made of them."""
+    """The names in kept files are right: another spelling would break the pages made of them."""
     for data in json.loads((KEPT / "main.json").read_text())["datasets"].values():
         assert set(data["corloc"]) == {"lost", sources.DETECTOR, sources.REFINED}
         gains = {f"{source}_minus_lost" for source in (sources.DETECTOR, sources.REFINED)}
         assert set(data["gain"]) == gains
 
 
-def test_phrases_are_answered_by_these_sources():
+def test_kept_grounding_results_use_these_sources():
     stages = json.loads((KEPT / "grounding.json").read_text())["seeds"]["0"]["stages"]
-    found = {
-        stage: {source for data in of.values() for source in data["hits"]["box_acc"]}
-        for stage, of in stages.items()
+    sources_of = {
+        stage: {source for data in datasets.values() for source in data["hits"]["box_acc"]}
+        for stage, datasets in stages.items()
     }
-    assert found["train"] <= NAMES and found["refine"] <= NAMES
-    assert {sources.G, sources.CLIP, sources.SHUFFLED} <= found["train"]
-    assert {sources.REFINED, sources.DETECTOR} <= found["refine"]
+    assert sources_of["train"] <= NAMES and sources_of["refine"] <= NAMES
+    assert {sources.G, sources.CLIP, sources.SHUFFLED} <= sources_of["train"]
+    assert {sources.REFINED, sources.DETECTOR} <= sources_of["refine"]
 
 
 def test_no_other_file_declares_one():
-    """Of two declarations one would be changed alone, and a page would miss what a run wrote."""
+    """A second declaration could change alone; a page would then miss what a run wrote."""
     declared = {
         path.relative_to(PACKAGE).as_posix()
         for path in PACKAGE.rglob("*.py")

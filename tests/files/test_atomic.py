@@ -1,4 +1,4 @@
-"""Files that are whole or absent."""
+"""Files that are written as a whole or not at all."""
 
 import errno
 import os
@@ -73,7 +73,7 @@ def test_the_file_appears_only_at_the_end(tmp_path):
     assert (tmp_path / "a.json").exists()
 
 
-def test_places_that_cannot_be_written(tmp_path):
+def test_places_that_cannot_be_written_are_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot write '.*': it is a folder"):
         _write(tmp_path, "x")
@@ -81,17 +81,17 @@ def test_places_that_cannot_be_written(tmp_path):
         _write(tmp_path / "file" / "a.json", "x")
 
 
-def test_what_a_killed_process_left_goes_and_what_is_being_written_stays(tmp_path):
+def test_leftovers_of_killed_processes_go_and_files_being_written_stay(tmp_path):
     target, other = tmp_path / "o.json", tmp_path / "o.json.more"
     left = [atomic.temporary_beside(path) for path in (target, other)]
-    theirs = tmp_path / ".o.json.notes.tmp"
-    for path in (*left, theirs):
+    foreign = tmp_path / ".o.json.notes.tmp"
+    for path in (*left, foreign):
         path.touch()
     with atomic.atomic_text_file(target) as file:
         file.write("new")
-        (writing,) = set(tmp_path.glob(".*.tmp")) - {*left, theirs}
+        (writing,) = set(tmp_path.glob(".*.tmp")) - {*left, foreign}
         atomic.remove_leftovers(target)
         assert not left[0].exists() and left[1].exists() and writing.exists()
         atomic.remove_leftovers_in(tmp_path)
         assert not left[1].exists() and writing.exists()
-    assert sorted(path.name for path in tmp_path.iterdir()) == [theirs.name, "o.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [foreign.name, "o.json"]

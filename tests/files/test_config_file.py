@@ -1,4 +1,4 @@
-"""A configuration file with its bases."""
+"""Configuration files with their bases."""
 
 from pathlib import Path
 
@@ -20,13 +20,13 @@ def write(tmp_path):
     return write
 
 
-def test_every_file_that_ships_is_what_detectron2_makes_of_it():
+def test_every_shipped_file_reads_as_by_detectron2():
     for path in shipped_configs().rglob("*.yaml"):
         if path.parent.name != "pipelines":
             assert read_config(path) == get_cfg().load_yaml_with_base(str(path)), path
 
 
-def test_a_file_counts_before_its_bases_and_a_base_before_the_ones_named_earlier(write):
+def test_a_file_overrides_its_bases_and_a_base_those_named_earlier(write):
     path = write(
         child="_BASE_: [first.yaml, second.yaml]\nA: {x: 1}",
         first="A: {x: 2, y: 2, z: 2}\nB: 2",
@@ -54,7 +54,7 @@ def test_one_base_twice_is_no_cycle(write):
 
 
 @pytest.mark.parametrize(
-    ("base", "found"),
+    ("base", "expected"),
     [
         ("_BASE_: none.yaml", ["child", "base", "none"]),
         ("[", ["child", "base"]),
@@ -62,9 +62,9 @@ def test_one_base_twice_is_no_cycle(write):
         ("_BASE_: child.yaml", ["child", "base"]),
     ],
 )
-def test_the_files_of_one_that_cannot_be_read_end_where_the_reading_does(write, base, found):
+def test_the_list_of_files_ends_at_the_faulty_file(write, base, expected):
     path = write(child="_BASE_: [base.yaml, next.yaml]", base=base, next="X: 1")
-    assert [file.stem for file in config_files(path)] == found
+    assert [file.stem for file in config_files(path)] == expected
     with pytest.raises(UserError):
         read_config(path)
 
@@ -74,7 +74,7 @@ def test_a_change_of_one_alias_leaves_the_other(write):
     assert read_config(path) == {"A": {"x": 2}, "B": {"x": 1}}
 
 
-def test_a_value_may_take_the_place_of_a_section_but_not_the_other_way_round(write):
+def test_a_value_may_replace_a_section_but_no_section_a_value(write):
     assert read_config(write(child="_BASE_: base.yaml\nA: 1", base="A: {x: 1}")) == {"A": 1}
     with pytest.raises(UserError, match=r"child\.yaml': A is a section here and a value in a base"):
         read_config(write(child="_BASE_: base.yaml\nA: {x: 1}", base="A: 1"))
@@ -87,13 +87,13 @@ def test_a_byte_order_mark_and_tuples_of_yaml_dump_are_read(tmp_path):
 
 
 @pytest.mark.parametrize("bases", ["a.yaml", "./b.yaml", "[c.yaml, b.yaml]"])
-def test_a_base_that_leads_back_is_a_line(write, bases):
+def test_a_base_that_leads_back_is_refused_in_one_line(write, bases):
     path = write(a=f"_BASE_: {bases}", b="_BASE_: a.yaml", c="X: 1")
-    with pytest.raises(UserError, match=r"its _BASE_ '.*' is based on it in turn"):
+    with pytest.raises(UserError, match=r"its _BASE_ '.*' is based on this file"):
         read_config(path)
 
 
-def test_files_that_name_each_other_again_and_again_are_a_line(write):
+def test_files_with_too_many_bases_are_refused_in_one_line(write):
     names = "abcdefghij"
     contents = {x: f"_BASE_: [{y}.yaml, {y}.yaml]" for x, y in zip(names, names[1:])}
     with pytest.raises(UserError, match=r"a\.yaml': it has more than 50 bases"):

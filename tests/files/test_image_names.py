@@ -1,4 +1,4 @@
-"""When two file names are the same image."""
+"""File names that belong to the same image."""
 
 import unicodedata
 
@@ -27,7 +27,7 @@ from boxrefine_d2.files.image_names import (
         ("x/a.JPG", "a.jpg", OTHER_CASE),
         ("a.png", "a.jpg", DIFFERENT),
         ("seqA/00000.jpg", "seqB/00000.jpg", DIFFERENT),
-        ("bb.jpg", "b.jpg", DIFFERENT),  # the end of a name is no folder
+        ("bb.jpg", "b.jpg", DIFFERENT),  # the common end is no whole folder
         ("A.jpg", "a.jpg", DIFFERENT),
         ("a", "a.jpg", DIFFERENT),
     ],
@@ -43,7 +43,7 @@ def checked(pairs, names):
     return check.finish(names)
 
 
-def test_names_that_agree_say_nothing():
+def test_names_that_agree_give_no_warning():
     assert checked([("a/b.jpg", "a/b.jpg"), ("c.jpg", "a/c.jpg")], ["a/b.jpg", "a/c.jpg"]) == []
 
 
@@ -60,12 +60,12 @@ def test_another_case_of_the_suffix_is_counted_and_named():
     assert "'a.JPG' there, 'a.jpg' here" in warning
 
 
-def test_another_case_that_is_an_image_of_its_own_is_refused():
+def test_a_suffix_in_another_case_that_is_another_image_is_refused():
     with pytest.raises(UserError, match=r"id 1: 'a.JPG' there, 'a.jpg' here"):
         checked([("a.JPG", "a.jpg")], ["a.jpg", "a.JPG"])
 
 
-def test_where_ids_decide_renamed_images_are_counted_and_shifted_ones_refused():
+def test_renamed_images_may_be_counted_and_shifted_ones_are_refused():
     check = NameCheck("there.json", "here")
     check.add(1, "frame_1.png", "A/0.jpg")
     [warning] = check.finish(["A/0.jpg", "B/0.jpg"], renamed_is_wrong=False)

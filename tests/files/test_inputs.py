@@ -1,4 +1,4 @@
-"""Files from outside: looked at before they are read."""
+"""Files from outside are checked before they are read."""
 
 import os
 
@@ -17,20 +17,20 @@ def test_a_pipe_is_refused_and_never_opened(tmp_path):
 @pytest.mark.parametrize(
     ("name", "reason"), [("none.json", "does not exist"), (".", "is a folder"), ("a\0b", "null")]
 )
-def test_what_is_no_file_is_refused_with_the_reason(tmp_path, name, reason):
+def test_a_path_that_is_no_file_is_refused_with_the_reason(tmp_path, name, reason):
     with pytest.raises(UserError, match=reason):
         check_regular_file(f"{tmp_path}/{name}", "COCO file")
 
 
-def test_a_file_above_the_limit_is_refused_unread(tmp_path):
+def test_a_file_above_the_limit_is_refused_before_it_is_read(tmp_path):
     path = tmp_path / "large.json"
     with path.open("wb") as file:
-        file.truncate(3 * 2**30)  # sparse: takes no place on the disk
+        file.truncate(3 * 2**30)  # sparse: it takes no space on the disk
     with pytest.raises(UserError, match=r"has 3\.0 GiB; at most 2\.0 GiB are read"):
         read_text(path, "COCO file")
 
 
-def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path):
+def test_a_byte_order_mark_is_left_out_of_the_text(tmp_path):
     path = tmp_path / "a.json"
     path.write_bytes(b'\xef\xbb\xbf{"a": 1}\r\n')
     assert read_json(path, "COCO file") == {"a": 1}
@@ -49,7 +49,7 @@ def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path):
     ],
     ids=["empty", "pointer", "page", "cut", "deep", "digits", "latin-1"],
 )
-def test_what_is_no_json_is_refused_with_the_reason(tmp_path, content, reason):
+def test_a_file_that_is_no_json_is_refused_with_the_reason(tmp_path, content, reason):
     path = tmp_path / "labels.json"
     path.write_bytes(content)
     with pytest.raises(UserError, match=reason):

@@ -1,4 +1,4 @@
-"""Locks: two of one file, what a fork inherits, a lock whose owner is gone, file systems without them."""
+"""Locks: two owners of one file, forks, owners that are gone, file systems without locks."""
 
 import errno
 import os
@@ -10,7 +10,7 @@ from boxrefine_d2.files import locks
 from boxrefine_d2.files.locks import alone, is_abandoned, is_held, take_lock
 
 
-def test_a_second_one_is_told_and_the_file_goes_at_the_end(tmp_path):
+def test_a_second_owner_is_refused_and_the_file_is_removed_at_the_end(tmp_path):
     path = tmp_path / "folder" / "o.lock"
     with alone(path, "somebody is at work"):
         assert is_held(path) and not is_abandoned(path)
@@ -41,19 +41,19 @@ def test_a_forked_worker_keeps_no_lock(tmp_path):
     if worker == 0:
         os.write(tell, b"x")
         os.read(wait, 1)
-        lock.release(remove=True)  # its parent's, so nothing happens
+        lock.release(remove=True)  # the lock is the parent's: this does nothing
         os._exit(0)
     os.read(told, 1)
     assert is_held(path)
     lock.release()
-    assert not is_held(path)  # although the worker lives
+    assert not is_held(path)  # although the worker still runs
     os.write(go, b"x")
     assert os.waitpid(worker, 0)[1] == 0
     assert path.exists()
 
 
-def test_a_lock_on_a_file_that_was_removed_meanwhile_is_not_taken_for_one(tmp_path, monkeypatch):
-    """Its last owner removed the file between our opening and locking it: another file has the name now."""
+def test_a_lock_on_a_file_that_was_removed_is_taken_anew(tmp_path, monkeypatch):
+    """The last owner removes the file between open and lock; another file then has the name."""
     path = tmp_path / "o.lock"
     flock, calls = locks.fcntl.flock, []
 
@@ -70,7 +70,7 @@ def test_a_lock_on_a_file_that_was_removed_meanwhile_is_not_taken_for_one(tmp_pa
     lock.release()
 
 
-def test_without_locks_in_the_file_system_work_goes_on_and_nothing_counts_as_left(
+def test_on_a_file_system_without_locks_work_goes_on_and_nothing_counts_as_abandoned(
     tmp_path, monkeypatch
 ):
     def none(handle, how):
@@ -81,7 +81,7 @@ def test_without_locks_in_the_file_system_work_goes_on_and_nothing_counts_as_lef
         assert not is_held(tmp_path / "o.lock") and not is_abandoned(tmp_path / "o.lock")
 
 
-def test_a_folder_that_refuses_is_a_line(tmp_path):
+def test_a_folder_that_cannot_be_made_is_refused_in_one_line(tmp_path):
     (tmp_path / "file").touch()
     with (
         pytest.raises(UserError, match="cannot write .*file/o.lock"),

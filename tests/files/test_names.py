@@ -1,15 +1,15 @@
-"""Names of files: printable, bounded, and one for one text."""
+"""Names of files: printable, bounded, and unique for each text."""
 
 import pytest
 
 from boxrefine_d2.files.names import cut_to_bytes, file_name_of, shown_name, user_path
 
 
-def test_bytes_that_are_no_text_are_shown_as_escapes():
+def test_undecodable_bytes_are_shown_as_escapes():
     assert shown_name("caf\udce9/中.jpg") == "caf\\xe9/中.jpg"
 
 
-def test_what_a_terminal_or_a_page_would_obey_is_shown_as_escapes():
+def test_characters_that_control_a_terminal_or_a_page_are_shown_as_escapes():
     assert shown_name("a\nb\x1b[2J\x00\u202egpj.exe\u2028\ud800") == (
         r"a\nb\x1b[2J\x00\u202egpj.exe\u2028\ud800"
     )
@@ -17,7 +17,7 @@ def test_what_a_terminal_or_a_page_would_obey_is_shown_as_escapes():
         assert shown_name(name) == name
 
 
-def test_the_home_folder_is_filled_in(monkeypatch):
+def test_a_leading_tilde_becomes_the_home_folder(monkeypatch):
     monkeypatch.setenv("HOME", "/home/someone")
     assert str(user_path("~/photos")) == "/home/someone/photos"
 
@@ -50,5 +50,5 @@ def test_no_two_texts_share_a_name():
 
 
 @pytest.mark.parametrize("text", ["a" * 400, "中" * 200, "caf\udce9" * 100])
-def test_a_name_is_never_longer_than_it_may_be(text):
+def test_a_file_name_keeps_to_its_limit(text):
     assert len(file_name_of(text).encode("utf-8", "surrogateescape")) <= 120

@@ -1,4 +1,4 @@
-"""YAML from outside is data."""
+"""YAML from outside is read as data only."""
 
 import pytest
 
@@ -26,6 +26,6 @@ def test_a_tag_runs_nothing_and_is_named(tmp_path, text):
 
 
 @pytest.mark.parametrize("text", ["a: [1", "\t- a", "a: b: c", "{" * 5_000, "2001-99-99"])
-def test_what_is_no_yaml_is_a_line(text):
+def test_text_that_is_no_yaml_is_refused_in_one_line(text):
     with pytest.raises(UserError, match="is no YAML"):
         parse_yaml(text, "configuration 'x'")

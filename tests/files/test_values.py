@@ -1,4 +1,4 @@
-"""What a number, an id, a text and a size from outside must be."""
+"""Checks of numbers, ids, texts and sizes from outside."""
 
 import pytest
 
@@ -19,12 +19,12 @@ NAN, INF = float("nan"), float("inf")
 
 
 @pytest.mark.parametrize("value", [0, -1.5, 3e38, 2**100])
-def test_numbers(value):
+def test_valid_numbers(value):
     assert is_number(value)
 
 
 @pytest.mark.parametrize("value", [NAN, INF, -INF, 4e38, 10**400, True, None, "1", [1]])
-def test_no_numbers(value):
+def test_invalid_numbers(value):
     assert not is_number(value)
 
 
@@ -36,7 +36,7 @@ def test_ids():
 
 def test_texts_and_names():
     assert is_text("") and not is_text("\udce9") and not is_text(3)
-    assert is_file_name("caf\udce9.jpg")  # bytes that are no text, as Python reads them
+    assert is_file_name("caf\udce9.jpg")  # Python's form of an undecodable byte
     assert not any(map(is_file_name, ["", "a\0b", "\ud800.jpg", 3, None]))
 
 
@@ -58,19 +58,19 @@ def test_texts_and_names():
     ],
 )
 def test_sizes(height, width, sides):
-    found = image_sides(height, width)
-    assert found == sides
-    assert found is None or all(type(side) is int for side in found)
+    computed = image_sides(height, width)
+    assert computed == sides
+    assert computed is None or all(type(side) is int for side in computed)
 
 
-def test_an_unknown_size_is_no_problem_and_an_odd_one_is():
+def test_an_unknown_size_is_accepted_and_an_invalid_one_is_described():
     for entry in ({}, {"width": None, "height": None}, {"width": 0, "height": 0}, {"width": 3}):
         assert size_problem(entry) is None
     assert "the width [1] and the height 2" in size_problem({"width": [1], "height": 2})
     assert size_problem({"width": [], "height": None})
 
 
-def test_words():
+def test_coordinates_of_words():
     assert coordinates_of_words(["1", " 2.5"]) == [1.0, 2.5]
     for word in ("", "x", "nan", "inf", "1e400", "1e10", "9" * 5000):
         assert coordinates_of_words(["1", word]) is None
@@ -104,7 +104,7 @@ def test_values_of_any_size_are_shown_in_a_few_characters():
     assert "'stray': (1, 2, 3, 4, 5, 6, 7)" in shown_value(stage)
 
 
-def test_names_of_any_characters_can_be_written():
+def test_shown_names_of_any_characters_can_be_written():
     for name in ("caf\udce9.jpg", "\ud800.jpg", "a\udce9\ud800", "\u8eca"):
         shown_name(name).encode()
     assert shown_name("\u8eca") == "\u8eca"

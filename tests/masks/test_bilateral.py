@@ -33,7 +33,10 @@ def solve(image, target, **settings):
 
 
 def dense_system(image, target, *, sigmas, confidence, smoothness, rounds):
-    """The solver's formulas with loops and full matrices: vertex of each pixel, A, b and the first guess."""
+    """Return the vertex of each pixel, A, b and the first guess, by the solver's formulas.
+
+    The computation uses loops and full matrices.
+    """
     height, width = target.shape
     places, vertex = {}, np.zeros(target.shape, dtype=int)
     for y in range(height):
@@ -42,8 +45,8 @@ def dense_system(image, target, *, sigmas, confidence, smoothness, rounds):
             luma = 0.299 * red + 0.587 * green + 0.114 * blue
             u = -0.168736 * red - 0.331264 * green + 0.5 * blue + 128
             v = 0.5 * red - 0.418688 * green - 0.081312 * blue + 128
-            spatial, of_luma, chroma = sigmas
-            cell = (x / spatial, y / spatial, luma / of_luma, u / chroma, v / chroma)
+            spatial, sigma_luma, chroma = sigmas
+            cell = (x / spatial, y / spatial, luma / sigma_luma, u / chroma, v / chroma)
             vertex[y, x] = places.setdefault(tuple(map(math.floor, cell)), len(places))
     count = len(places)
     blur = np.zeros((count, count))
@@ -65,7 +68,7 @@ def dense_system(image, target, *, sigmas, confidence, smoothness, rounds):
 
 
 def textbook_cg(matrix, wanted, guess, steps):
-    """Preconditioned by the diagonal."""
+    """Return the iterate of conjugate gradients, preconditioned by the diagonal."""
     inverse = 1 / np.maximum(np.diag(matrix), 1e-5)
     x, residual = guess.copy(), wanted - matrix @ guess
     direction = inverse * residual
@@ -80,7 +83,7 @@ def textbook_cg(matrix, wanted, guess, steps):
 
 @pytest.fixture
 def tiny():
-    """An image, a target, the dense system of both, and the settings of ours that mean the same."""
+    """An image, a target, their dense system, and our settings of the same meaning."""
     image = noisy_image(12, 14) // 2 + np.linspace(0, 127, 14).astype(np.uint8)[None, :, None]
     target = np.random.default_rng(1).random((12, 14))
     ours = SMALL | {"confidence": 0.7, "smoothness": 30.0, "balance_rounds": 10}
@@ -90,7 +93,7 @@ def tiny():
     return image, target, dense, ours
 
 
-def test_it_solves_what_the_dense_formulas_say(tiny):
+def test_it_solves_the_dense_system(tiny):
     image, target, (vertex, matrix, wanted, _), ours = tiny
     assert 10 < len(matrix) < image[..., 0].size  # some pixels share a vertex
     solved = solve(image, target, **ours, cg_tolerance=1e-13, cg_iterations=5000)
@@ -99,16 +102,16 @@ def test_it_solves_what_the_dense_formulas_say(tiny):
 
 
 @pytest.mark.parametrize("steps", [1, 4])
-def test_it_stops_after_so_many_steps_from_the_published_guess(tiny, steps):
+def test_it_stops_after_the_given_steps_from_the_published_guess(tiny, steps):
     image, target, (vertex, matrix, wanted, guess), ours = tiny
     stopped = solve(image, target, **ours, cg_tolerance=1e-13, cg_iterations=steps)
     expected = textbook_cg(matrix, wanted, guess, steps)
-    assert np.abs(expected - np.linalg.solve(matrix, wanted)).max() > 1e-3  # not there yet
+    assert np.abs(expected - np.linalg.solve(matrix, wanted)).max() > 1e-3  # not converged
     np.testing.assert_allclose(stopped, expected[vertex], atol=1e-10)
 
 
 def test_blur_counts_the_neighbours_of_a_plain_image():
-    # one pixel a cell, 2 x 3 cells: corners have two neighbours, the others three
+    # one pixel per cell, 2 x 3 cells: corners have two neighbours, the other cells three
     plain = np.full((2, 3, 3), 77, dtype=np.uint8)
     grid = bilateral_grid(plain, sigma_spatial=1, sigma_luma=16, sigma_chroma=8)
     counts = grid.slice(grid.blur @ np.ones(6)).reshape(2, 3)
@@ -116,7 +119,7 @@ def test_blur_counts_the_neighbours_of_a_plain_image():
     assert grid.splat(np.arange(6.0)).sum() == 15
 
 
-def test_blurred_rows_sum_to_the_masses_which_are_about_the_pixels():
+def test_blurred_rows_sum_to_the_masses_which_approximate_pixel_counts():
     grid = bilateral_grid(noisy_image(60, 80) // 3, **SIGMAS)
     n, m = bistochastic(grid, rounds=10)
     normalised = n[:, None] * grid.blur.toarray() * n
@@ -138,7 +141,7 @@ def test_a_constant_target_stays_constant(value):
 
 
 def test_a_plain_image_spreads_the_target_and_keeps_its_mean():
-    # one cell: every pixel becomes the mean
+    # there is one cell: every pixel becomes the mean
     target = np.random.default_rng(2).random((9, 11)) > 0.7
     solved = solve(np.full((9, 11, 3), 40, dtype=np.uint8), target, **SOLVER)
     np.testing.assert_allclose(solved, target.mean(), atol=1e-12)
@@ -150,7 +153,7 @@ def test_the_result_stays_in_the_range_of_the_target():
 
 
 def planted(height=90, width=120):
-    """A red ellipse on blue, both noisy; and a coarse mask of 16-pixel cells about it."""
+    """Return a noisy red ellipse on blue, its pixels, and a coarse mask of 16-pixel cells."""
     rows, columns = np.mgrid[:height, :width]
     inside = ((rows - 45) / 27) ** 2 + ((columns - 58) / 38) ** 2 < 1
     image = np.where(inside[..., None], [190, 50, 40], [40, 60, 170])
@@ -169,13 +172,13 @@ def test_a_coarse_mask_snaps_to_the_edge_of_colours(region):
     assert mask_iou(refined, inside) > 0.98
 
 
-@pytest.mark.parametrize(("share", "found"), [(0.4, False), (0.6, True)])
-def test_the_mask_is_what_is_above_a_half(share, found):
-    # one cell: every pixel becomes the share of the mask
+@pytest.mark.parametrize(("share", "expected"), [(0.4, False), (0.6, True)])
+def test_the_mask_holds_the_pixels_above_a_half(share, expected):
+    # there is one cell: every pixel becomes the share of the mask
     mask = np.arange(10)[None].repeat(10, 0) < 10 * share
     plain = np.full((10, 10, 3), 40, dtype=np.uint8)
     (refined,) = bilateral_masks(plain, mask[None], region="largest_object", min_iou=0, **SOLVER)
-    assert (refined == found).all()
+    assert (refined == expected).all()
 
 
 def test_each_mask_is_refined_and_a_rejected_one_is_empty():
@@ -196,7 +199,7 @@ def test_regions_by_hand():
     mask = np.zeros((6, 8), dtype=bool)
     mask[1:4, 1:4] = True
     mask[2, 2] = False  # a hole
-    mask[4, 4] = True  # touches by a corner only
+    mask[4, 4] = True  # touches the square at a corner only
     expected = np.zeros_like(mask)
     expected[1:4, 1:4] = True
     for region in ("second_largest", "largest_object"):
@@ -212,7 +215,7 @@ def test_the_second_largest_region_may_be_the_background():
     assert np.array_equal(region_of(half[None].repeat(4, 0), "second_largest")[0], ~half)
 
 
-def test_nothing_and_everything():
+def test_regions_of_an_empty_and_a_full_mask():
     nothing = np.zeros((4, 6), dtype=bool)
     assert region_of(nothing, "second_largest").all()
     assert not region_of(nothing, "largest_object").any()

@@ -14,17 +14,17 @@ def test_a_ring_has_two_borders():
 
 
 @pytest.mark.parametrize("value", [False, True])
-def test_an_empty_mask_has_none_and_a_whole_one_its_frame(value):
+def test_an_empty_mask_has_no_border_and_a_full_one_its_frame(value):
     assert border_boxes(np.full((4, 5), value)).tolist() == ([[0, 0, 5, 4]] if value else [])
 
 
 @pytest.mark.parametrize("seed", range(8))
 def test_boxes_are_those_of_opencv(seed):
-    """Where a part meets a part within a hole there are many of both."""
+    """The masks have many parts inside holes of other parts."""
     noise = np.random.default_rng(seed).normal(size=(60, 50))
     mask = ndimage.gaussian_filter(noise, 1) > 0
     contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_TREE, cv2.CHAIN_APPROX_NONE)
     expected = [(x, y, x + w, y + h) for x, y, w, h in map(cv2.boundingRect, contours)]
-    found = border_boxes(mask)
-    assert len(found) > 20
-    assert sorted(map(tuple, found.tolist())) == sorted(expected)
+    boxes = border_boxes(mask)
+    assert len(boxes) > 20
+    assert sorted(map(tuple, boxes.tolist())) == sorted(expected)

@@ -1,4 +1,4 @@
-"""One way to write a mask: COCO's compressed RLE, rows within columns, with counts that JSON can hold."""
+"""The one form of a written mask: COCO's compressed RLE, column by column, with text counts."""
 
 import ast
 import json
@@ -14,10 +14,11 @@ from boxrefine_d2.masks.coding import decode_mask, encode_masks
 PACKAGE = Path(boxrefine_d2.__file__).parent
 
 
-def test_counts_go_down_the_columns_as_those_of_coco_do():
-    """Right is column by column, background first: COCO's format says so, and its own code reads nothing else.
+def test_counts_go_down_the_columns_as_in_coco():
+    """COCO's format runs column by column, background first, and COCO's code reads no other order.
 
-    Of 2 x 3 pixels with (0, 1) and (1, 1) set: two of background, two of the object, two of background.
+    The mask of 2 x 3 pixels has (0, 1) and (1, 1) set: two pixels of background, two of the object,
+    two of background.
     """
     mask = np.array([[0, 1, 0], [0, 1, 0]], dtype=bool)
     [rle] = encode_masks(mask[None])
@@ -26,8 +27,8 @@ def test_counts_go_down_the_columns_as_those_of_coco_do():
     assert plain["counts"].decode() == rle["counts"]
 
 
-def test_json_holds_it_and_it_comes_back():
-    """Right is text: COCO's own code gives bytes, which JSON cannot hold, and reads both."""
+def test_a_mask_survives_json():
+    """COCO's own code makes counts as bytes, which JSON cannot hold; it reads text and bytes."""
     masks = np.random.default_rng(0).random((5, 17, 23)) < 0.3
     read = json.loads(json.dumps(encode_masks(masks)))
     for rle, mask in zip(read, masks, strict=True):
@@ -35,7 +36,7 @@ def test_json_holds_it_and_it_comes_back():
         np.testing.assert_array_equal(mask_codec.decode(rle), mask)
 
 
-def test_no_mask_is_no_rle():
+def test_no_masks_give_no_rle():
     assert encode_masks(np.zeros((0, 4, 5), dtype=bool)) == []
 
 
@@ -45,8 +46,8 @@ def test_a_mask_of_another_size_is_refused():
         decode_mask(rle, (5, 4))
 
 
-def test_nothing_else_in_the_package_encodes_or_decodes_pixels():
-    """A second way, such as one with counts as bytes, would write files that differ."""
+def test_no_other_file_of_the_package_encodes_or_decodes_masks():
+    """A second encoder, for example one with counts as bytes, would write different files."""
     homes = {
         path.relative_to(PACKAGE).as_posix()
         for path in PACKAGE.rglob("*.py")
@@ -63,4 +64,4 @@ def test_nothing_else_in_the_package_encodes_or_decodes_pixels():
         if isinstance(node, ast.ImportFrom) and node.module == "pycocotools"
         for alias in node.names
     }
-    assert {name for _, name in imports} == {"mask_codec"}  # so that the first half sees all
+    assert {name for _, name in imports} == {"mask_codec"}  # otherwise the first part misses uses

@@ -6,24 +6,24 @@ from boxrefine_d2.masks.components import component_of, largest_component
 MASK = np.array(
     [
         [1, 1, 0, 0, 1],
-        [0, 0, 1, 0, 1],  # the middle cell touches others by a corner only
+        [0, 0, 1, 0, 1],  # the middle cell touches other cells at a corner only
         [1, 1, 0, 0, 0],
     ],
     dtype=bool,
 )
 
 
-def test_the_largest_component_is_the_first_of_equals():
-    found = largest_component(MASK)
-    assert found.dtype == np.bool_
-    assert np.argwhere(found).tolist() == [[0, 0], [0, 1]]
+def test_the_largest_component_is_the_first_among_equals():
+    largest = largest_component(MASK)
+    assert largest.dtype == np.bool_
+    assert np.argwhere(largest).tolist() == [[0, 0], [0, 1]]
     more = MASK.copy()
-    more[2, 2] = True  # joins the last row and the middle cell
+    more[2, 2] = True  # connects the last row and the middle cell
     assert np.argwhere(largest_component(more)).tolist() == [[1, 2], [2, 0], [2, 1], [2, 2]]
 
 
 @pytest.mark.parametrize("value", [False, True])
-def test_of_an_empty_and_a_whole_mask(value):
+def test_the_largest_component_of_an_empty_and_a_full_mask(value):
     assert (largest_component(np.full((2, 3), value)) == value).all()
 
 

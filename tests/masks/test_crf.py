@@ -21,7 +21,7 @@ HEIGHT, WIDTH = 6, 9
 
 @pytest.fixture
 def stub(monkeypatch):
-    """A pydensecrf that records its calls and answers with `planted`, (2, H * W)."""
+    """A stand-in for pydensecrf that records its calls and returns `planted`, (2, H * W)."""
     record = types.SimpleNamespace(calls=[], planted=None)
 
     class DenseCRF2D:
@@ -82,23 +82,23 @@ def test_pydensecrf_is_given_the_terms_once_and_each_mask(stub):
     calls = dict(stub.calls[:3])
     assert calls["size"] == (WIDTH, HEIGHT, 2)
     assert calls["gaussian"] == {"sxy": 3.0, "compat": 7.0}
-    picture = calls["bilateral"].pop("rgbim")
+    given_image = calls["bilateral"].pop("rgbim")
     assert calls["bilateral"] == {"sxy": 50.0, "srgb": 5.0, "compat": 10.0}
-    assert np.array_equal(picture, image)
-    assert picture.flags.c_contiguous and picture.flags.writeable
+    assert np.array_equal(given_image, image)
+    assert given_image.flags.c_contiguous and given_image.flags.writeable
     for i, mask in enumerate(masks):
         assert np.array_equal(stub.calls[3 + 2 * i][1], unary_energy(mask))
         assert stub.calls[4 + 2 * i][1] == 10
 
 
 def test_the_likelier_label_wins_and_holes_are_filled(stub):
-    found = square(columns=slice(2, 8))
-    holed = found.copy()
+    filled = square(columns=slice(2, 8))
+    holed = filled.copy()
     holed[2, 4] = False
     stub.planted = marginals(holed)
     (refined,) = crf_masks(image_of(), square()[None], min_iou=0.5, **CRF)
     assert refined.dtype == np.bool_
-    assert np.array_equal(refined, found)
+    assert np.array_equal(refined, filled)
 
 
 def test_equal_marginals_are_background(stub):
@@ -108,7 +108,7 @@ def test_equal_marginals_are_background(stub):
 
 @pytest.mark.parametrize(("columns", "kept"), [(slice(2, 4), True), (slice(2, 3), False)])
 def test_an_iou_below_the_limit_empties_the_mask(stub, columns, kept):
-    # 2 of 4 columns: IoU exactly 0.5, which is kept
+    # 2 of 4 columns have an IoU of exactly 0.5, which is kept
     stub.planted = marginals(square(columns=columns))
     (refined,) = crf_masks(image_of(), square(columns=slice(2, 6))[None], min_iou=0.5, **CRF)
     assert np.array_equal(refined, square(columns=columns) & kept)
@@ -141,7 +141,10 @@ def test_mistakes_are_named(stub):
 
 
 def kernel(features):
-    """(N, N) Gaussian of the distances, normalised symmetrically; features (N, D) in units of their widths."""
+    """Return the (N, N) Gaussian of the distances, normalised symmetrically.
+
+    Args: features: (N, D), in units of their widths.
+    """
     distance = ((features[:, None] - features[None]) ** 2).sum(axis=2)
     weights = np.exp(-distance / 2)
     scale = 1 / np.sqrt(weights.sum(axis=1))
@@ -149,7 +152,7 @@ def kernel(features):
 
 
 def mean_field(image, mask, crf):
-    """The object's marginals by the full sums over all pairs."""
+    """Return the marginals of the object, by the full sums over all pairs."""
     rows, columns = np.indices(mask.shape).reshape(2, -1)
     position = np.stack([columns, rows], axis=1)
     colour = image.reshape(-1, 3) / crf["colour_rgb"]
@@ -157,7 +160,7 @@ def mean_field(image, mask, crf):
     pull = crf["smooth_weight"] * kernel(position / crf["smooth_xy"]) + crf["colour_weight"] * alike
     unary = unary_energy(mask).astype(float)
     energy = unary
-    for _ in range(crf["iterations"] + 1):  # the first is the unary's own softmax
+    for _ in range(crf["iterations"] + 1):  # the first iteration is the unary's own softmax
         shares = np.exp(-energy) / np.exp(-energy).sum(axis=0)
         energy = unary - shares @ pull
     return shares[1].reshape(mask.shape)
@@ -167,7 +170,7 @@ def mean_field(image, mask, crf):
     "changes", [{}, {"iterations": 1}, {"smooth_weight": 0.5, "colour_weight": 2.0}], ids=str
 )
 def test_the_real_package_agrees_with_the_full_sums(changes):
-    # its lattice is approximate, so pixels that the sums leave undecided may differ
+    # The package's lattice is approximate: pixels that the sums leave undecided may differ.
     pytest.importorskip("pydensecrf")
     random = np.random.default_rng(1)
     slope = np.add.outer(np.linspace(60, 150, 28), np.linspace(0, 50, 36))[..., None]

@@ -12,10 +12,10 @@ def random_mask(height, width, seed=0):
     return np.random.default_rng(seed).random((height, width)) > 0.5
 
 
-def test_pixels_take_their_cells_by_hand():
+def test_pixels_take_the_values_of_their_cells():
     mask = np.array([[True, False, True], [False, True, True]])
-    found = grid_mask_to_input(mask, (2, 2), (3, 5))
-    text = ["".join(".#"[int(x)] for x in row) for row in found]
+    on_input = grid_mask_to_input(mask, (2, 2), (3, 5))
+    text = ["".join(".#"[int(x)] for x in row) for row in on_input]
     assert text == ["##..#", "##..#", "..###"]  # the last row and column are padding
 
 
@@ -24,11 +24,11 @@ def test_rows_and_columns_have_their_own_strides():
     assert grid_mask_to_input(mask, (3, 1), (2, 2)).tolist() == [[True, False]] * 2
 
 
-def test_a_stride_that_is_no_whole_number():
+def test_a_fractional_stride():
     # 10 pixels to 3 cells: cell c begins at the first pixel i with 3 i >= 10 c, at 0, 4, 7
     mask = np.array([[True, False, True]])
-    found = grid_mask_to_input(mask, (10, 10 / 3), (1, 10))
-    assert found[0].tolist() == [True] * 4 + [False] * 3 + [True] * 3
+    on_input = grid_mask_to_input(mask, (10, 10 / 3), (1, 10))
+    assert on_input[0].tolist() == [True] * 4 + [False] * 3 + [True] * 3
 
 
 @pytest.mark.parametrize("size", [(33, 47), (48, 48), (40, 35)])
@@ -44,17 +44,19 @@ def test_the_box_of_the_mask_is_the_box_of_the_cells(size):
 
 
 @pytest.mark.parametrize("size", [(7, 5), (13, 31), (12, 8), (5, 17)])
-def test_nearest_is_that_of_torch(size):
+def test_nearest_equals_that_of_torch(size):
     mask = random_mask(6, 8)
     expected = F.interpolate(torch.from_numpy(mask)[None, None].float(), size, mode="nearest")[0, 0]
     assert np.array_equal(input_mask_to_image(mask, size, "nearest"), expected.numpy() > 0)
 
 
 @pytest.mark.parametrize("size", [(75, 100), (31, 57), (17, 9)])
-def test_over_the_input_is_straight_to_the_image(size):
+def test_resizing_through_the_input_equals_direct_resizing(size):
     mask = random_mask(6, 8)
-    over = input_mask_to_image(grid_mask_to_input(mask, (16, 16), (96, 128)), size, "nearest")
-    assert np.array_equal(over, input_mask_to_image(mask, size, "nearest"))
+    through_input = input_mask_to_image(
+        grid_mask_to_input(mask, (16, 16), (96, 128)), size, "nearest"
+    )
+    assert np.array_equal(through_input, input_mask_to_image(mask, size, "nearest"))
 
 
 @pytest.mark.parametrize("rule", ["nearest", "bicubic"])
@@ -64,12 +66,13 @@ def test_the_same_size_changes_nothing(rule):
 
 
 def test_bicubic_by_hand():
-    # a step of 255 enlarged: the cubic is odd about the border, so half of 255 is crossed there, and nowhere else
+    # A step of 255 is enlarged. The cubic is odd about the border: it crosses half of 255 there
+    # and nowhere else.
     step = np.zeros((4, 6), dtype=bool)
     step[:, 3:] = True
     enlarged = input_mask_to_image(step, (16, 24), "bicubic")
     assert np.array_equal(enlarged, step.repeat(4, 0).repeat(4, 1))
-    # one of nine pixels reduced to one: far below a half of 255, but the largest there is
+    # One of nine pixels is reduced to one: far below half of 255, but the largest value.
     dot = np.zeros((9, 9), dtype=bool)
     dot[4, 4] = True
     expected = np.zeros((3, 3), dtype=bool)
@@ -79,7 +82,7 @@ def test_bicubic_by_hand():
 
 @pytest.mark.parametrize("size", [(37, 61), (333, 500), (640, 427), (20, 20)])
 def test_no_cell_vanishes(size):
-    # MaskCut's square input, whatever the shape of the image
+    # the input is MaskCut's square, whatever the shape of the image
     for row, column in [(0, 0), (3, 59), (59, 0), (31, 17)]:
         mask = np.zeros((60, 60), dtype=bool)
         mask[row, column] = True
@@ -93,17 +96,17 @@ def test_no_cell_vanishes(size):
 def test_an_object_keeps_its_place_and_area(rule, size):
     mask = np.zeros((480, 480), dtype=bool)
     mask[120:360, 80:200] = True
-    found = input_mask_to_image(mask, size, rule)
-    assert found.dtype == np.bool_ and found.shape == size
-    assert found.mean() == pytest.approx(mask.mean(), rel=0.02)
-    ((x1, y1, x2, y2),) = mask_to_box(torch.from_numpy(found)[None]).tolist()
+    in_image = input_mask_to_image(mask, size, rule)
+    assert in_image.dtype == np.bool_ and in_image.shape == size
+    assert in_image.mean() == pytest.approx(mask.mean(), rel=0.02)
+    ((x1, y1, x2, y2),) = mask_to_box(torch.from_numpy(in_image)[None]).tolist()
     height, width = size
     expected = [width / 6, height / 4, width * 5 / 12, height * 3 / 4]
     np.testing.assert_allclose([x1, y1, x2, y2], expected, atol=1)
 
 
 @pytest.mark.parametrize("rule", ["nearest", "bicubic"])
-def test_nothing_stays_nothing(rule):
+def test_an_empty_mask_stays_empty(rule):
     assert not input_mask_to_image(np.zeros((9, 9), dtype=bool), (5, 20), rule).any()
 
 
@@ -111,5 +114,5 @@ def test_mistakes_are_named():
     mask = random_mask(3, 4)
     with pytest.raises(ValueError, match=r"input of 49 x 64 does not fit a grid of 3 x 4 cells"):
         grid_mask_to_input(mask, (16, 16), (49, 64))
-    with pytest.raises(UserError, match="'linear'; known: nearest, bicubic"):
+    with pytest.raises(UserError, match="'linear' is unknown; known: nearest, bicubic"):
         input_mask_to_image(mask, (5, 5), "linear")

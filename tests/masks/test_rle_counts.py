@@ -1,4 +1,4 @@
-"""Checked masks: equal to the codec's own reading where they are sound, refused where they are not."""
+"""Checks of RLE masks: sound masks equal the codec's own reading, and unsound masks are refused."""
 
 import resource
 
@@ -15,7 +15,7 @@ SIZE = (37, 23)
 
 
 def masks(seed, count):
-    """Masks of every texture, from empty to noise."""
+    """Yield masks of every texture, from empty to noise."""
     random = np.random.default_rng(seed)
     for share in random.random(count):
         noise = random.random(SIZE)
@@ -25,11 +25,11 @@ def masks(seed, count):
         yield np.asfortranarray(smooth < share, dtype=np.uint8)
 
 
-def test_sound_masks_stay_as_they_are():
+def test_sound_masks_are_unchanged():
     rles = [mask_codec.encode(mask) for mask in masks(0, 60)]
     rles += [mask_codec.encode(np.full(SIZE, value, np.uint8, order="F")) for value in (0, 1)]
     assert all_fill([rle["counts"] for rle in rles], SIZE[0] * SIZE[1])
-    for text in (True, False):  # as JSON holds them and as the codec makes them
+    for text in (True, False):  # counts as JSON holds them, and as the codec makes them
         given = [r | {"counts": r["counts"].decode()} if text else r for r in rles]
         assert checked_rles(given, SIZE) == given
     assert checked_rles([], SIZE) == []
@@ -46,7 +46,7 @@ def test_long_runs_of_large_images():
 
 
 def test_one_that_does_not_fill_is_found_among_many():
-    """Each is changed by one pixel more or less, at any number; the reading by hand is the oracle."""
+    """One run is longer or shorter by one pixel; `read` and `written` are the oracle."""
     random = np.random.default_rng(1)
     texts = [mask_codec.encode(mask)["counts"] for mask in masks(1, 40)]
     for change in (-1, 1):
@@ -58,7 +58,7 @@ def test_one_that_does_not_fill_is_found_among_many():
 
 
 def read(text):
-    """The runs of compressed counts, number by number."""
+    """Return the runs of compressed counts, number by number."""
     runs, position = [], 0
     while position < len(text):
         number, shift, more = 0, 0, True
@@ -72,7 +72,7 @@ def read(text):
 
 
 def written(runs):
-    """The inverse of `read`."""
+    """Return compressed counts of runs; the inverse of `read`."""
     text = bytearray()
     for i, run in enumerate(runs):
         number, more = run - (runs[i - 2] if i > 2 else 0), True
@@ -95,12 +95,12 @@ def test_the_oracle_reads_what_the_codec_wrote():
     [
         b"",
         b"zz",  # other characters
-        b"1",  # too few pixels, which the codec reads as whatever is in memory
-        written([900]),  # too many
+        b"1",  # too few pixels: the codec returns uninitialised memory
+        written([900]),  # too many pixels
         written([100, 751, 0, 0, 0]) + b"P",  # cut short within a number
-        written([500, 400, -49]),  # the sum is right
+        written([500, 400, -49]),  # a negative number, but the right sum
         written([10, 20, 30, -5, 796]),
-        b"P" * 7 + b"0",  # a number of more bits than there are
+        b"P" * 7 + b"0",  # a number of too many bits
     ],
 )
 def test_unsound_counts_are_refused(counts):
@@ -135,7 +135,7 @@ def test_polygons_and_lists_of_counts_become_rle():
         ({"size": [*SIZE[::-1]], "counts": written([851])}, "is 37 x 23 pixels, the image 23 x 37"),
     ],
 )
-def test_what_is_no_mask_is_said(segmentation, message):
+def test_a_value_that_is_no_mask_is_named(segmentation, message):
     with pytest.raises(ValueError, match=f"^a segmentation {message}"):
         checked_rles([segmentation], SIZE)
 
@@ -149,7 +149,7 @@ def test_what_is_no_mask_is_said(segmentation, message):
         [[0, 0, 10**400, 0, 5, 5]],
         [["0", "0", "5", "0", "5", "5"]],
         [[None, 0, 5, 0, 5, 5]],
-        [[0, 0, 9e5, 9e5] * 500],  # a billion pixels along its outline
+        [[0, 0, 9e5, 9e5] * 500],  # an outline of a billion pixels
         {"size": [10**9, 10**9], "counts": [10**18]},
         {"size": [10**9, 10**9], "counts": "o"},
         {"size": [*SIZE], "counts": [-49, 900]},
@@ -162,14 +162,14 @@ def test_what_is_no_mask_is_said(segmentation, message):
         {"size": 37, "counts": [851]},
     ],
 )
-def test_what_would_take_memory_or_mislead_the_codec_is_refused_before_it(segmentation):
+def test_masks_that_would_take_memory_or_mislead_the_codec_are_refused(segmentation):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(ValueError, match="^a segmentation"):
         checked_rles([segmentation], SIZE)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # KiB
 
 
-def test_corners_beyond_the_image_are_cut_and_large_outlines_are_drawn():
+def test_corners_outside_the_image_are_cut_and_large_outlines_are_drawn():
     beyond = [[-10.0, 3.0, 20.0, 3.0, 20.0, 90.0, -10.0, 90.0]]
     assert mask_codec.area(checked_rles([beyond], SIZE)[0]) == pytest.approx(20 * 34, rel=0.05)
     angles = np.linspace(0, 2 * np.pi, 20_000)

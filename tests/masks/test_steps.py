@@ -11,8 +11,8 @@ from boxrefine_d2.masks.steps import GridMasks, MaskSteps
 from boxrefine_d2.pseudo_labels.finishing import annotations_of
 
 
-def grid_masks(masks, picture=None):
-    """On a grid of 4 x 5 cells of 16 pixels, an input of 60 x 75, an image of twice that."""
+def grid_masks(masks, image=None):
+    """Return masks on 4 x 5 cells of 16 pixels; the input is 60 x 75, the image twice as large."""
     boxes = np.array([[16.0, 32.0, 64.0, 96.0]] * len(masks))
     return GridMasks(
         masks=np.array(masks, bool).reshape(-1, 4, 5),
@@ -21,7 +21,7 @@ def grid_masks(masks, picture=None):
         strides=(16.0, 16.0),
         input_size=(60, 75),
         image_size=(120, 150),
-        picture=picture,
+        image=image,
     )
 
 
@@ -31,23 +31,23 @@ def cells(rows, columns):
     return mask
 
 
-def test_a_mask_on_the_grid_becomes_one_of_the_image_and_the_box_stays():
-    found = MaskSteps()(grid_masks([cells((1, 3), (0, 2)), cells((3, 4), (4, 5))]))
-    assert found.masks.shape == (2, 120, 150)
+def test_a_mask_on_the_grid_becomes_a_mask_of_the_image_and_the_box_stays():
+    on_image = MaskSteps()(grid_masks([cells((1, 3), (0, 2)), cells((3, 4), (4, 5))]))
+    assert on_image.masks.shape == (2, 120, 150)
     expected = np.zeros((120, 150), bool)
     expected[32:96, 0:64] = True
-    assert np.array_equal(found.masks[0], expected)
-    assert found.masks[1].sum() == (120 - 96) * (150 - 128)  # the padding is no part of the image
-    assert found.boxes.tolist() == [[16, 32, 64, 96]] * 2
+    assert np.array_equal(on_image.masks[0], expected)
+    assert on_image.masks[1].sum() == (120 - 96) * (150 - 128)  # the padding is cut off
+    assert on_image.boxes.tolist() == [[16, 32, 64, 96]] * 2
 
 
 def test_the_box_may_be_that_of_the_final_mask():
-    found = MaskSteps(boxes_from_masks=True)(grid_masks([cells((1, 3), (0, 2))]))
-    assert found.boxes.tolist() == [[0, 32, 64, 96]]
+    on_image = MaskSteps(boxes_from_masks=True)(grid_masks([cells((1, 3), (0, 2))]))
+    assert on_image.boxes.tolist() == [[0, 32, 64, 96]]
 
 
-def test_a_refinement_sees_the_picture_and_what_it_rejects_is_left_out():
-    picture = np.zeros((60, 75, 3), np.uint8)
+def test_a_refinement_reads_the_image_and_rejected_masks_are_left_out():
+    image = np.zeros((60, 75, 3), np.uint8)
     seen = []
 
     def refine(image, masks):
@@ -55,25 +55,25 @@ def test_a_refinement_sees_the_picture_and_what_it_rejects_is_left_out():
         return np.stack([masks[0], np.zeros_like(masks[1])])
 
     steps = MaskSteps(refine=refine)
-    found = steps(grid_masks([cells((1, 3), (0, 2)), cells((0, 1), (0, 1))], picture))
-    assert seen[0] is picture
-    assert found.scores.tolist() == [0] and len(found.boxes) == len(found.masks) == 1
+    on_image = steps(grid_masks([cells((1, 3), (0, 2)), cells((0, 1), (0, 1))], image))
+    assert seen[0] is image
+    assert on_image.scores.tolist() == [0] and len(on_image.boxes) == len(on_image.masks) == 1
 
 
-def test_a_rule_without_masks_loses_no_box():
+def test_a_rule_without_masks_keeps_its_boxes():
     without = replace(grid_masks([cells((1, 3), (0, 2))]), masks=None)
-    found = MaskSteps()(without)
-    assert found.masks is None and found.boxes.tolist() == [[16, 32, 64, 96]]
+    on_image = MaskSteps()(without)
+    assert on_image.masks is None and on_image.boxes.tolist() == [[16, 32, 64, 96]]
     (annotation,) = annotations_of(7, without, MaskSteps())
     assert annotation == {"image_id": 7, "bbox": [16, 32, 48, 64], "score": 0}
 
 
 def test_no_mask_at_all():
-    found = MaskSteps(boxes_from_masks=True)(grid_masks([]))
-    assert found.masks.shape == (0, 120, 150) and found.boxes.shape == (0, 4)
+    on_image = MaskSteps(boxes_from_masks=True)(grid_masks([]))
+    assert on_image.masks.shape == (0, 120, 150) and on_image.boxes.shape == (0, 4)
 
 
-def test_the_rules_switch_their_refinement_on_with_the_numbers_of_its_section():
+def test_rules_build_their_refinement_from_the_numbers_of_its_section():
     assert rule_parameters("maskcut")["crf"]["colour_xy"] == 50.0
     assert rule_parameters("maskcut", crf=False)["crf"] is False
     assert build_rule("maskcut", crf=False).mask_steps.refine is None

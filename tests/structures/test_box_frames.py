@@ -88,8 +88,8 @@ def test_tokens_are_row_major():
     assert_close(features.tokens(), tokens)
 
 
-def test_xyxy_to_xywh_is_that_of_torchvision_to_the_bit():
-    """Right is x2 - x1 in float64: boxes are half-open, so that no pixel is added, as VOC's closed boxes would need."""
+def test_xywh_equals_that_of_torchvision_to_the_bit():
+    """The width is x2 - x1 in float64: boxes are half-open, unlike VOC's closed boxes."""
     boxes = 1000 * torch.rand(
         200, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0)
     )
@@ -99,7 +99,7 @@ def test_xyxy_to_xywh_is_that_of_torchvision_to_the_bit():
     assert to_xywh((3, 4, 3, 6)) == [3, 4, 0, 2]
 
 
-def test_a_box_of_plain_numbers_becomes_xywh_in_one_place():
+def test_only_one_file_converts_plain_boxes_to_xywh():
     package = Path(boxrefine_d2.__file__).parent
     written = re.compile(r"x2 - x1,\s*y2 - y1\s*\]|box\[3\] - box\[1\]\s*\]")
     homes = [p.name for p in package.rglob("*.py") if written.search(p.read_text(encoding="utf-8"))]
