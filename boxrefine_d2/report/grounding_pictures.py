@@ -161,7 +161,7 @@ def _maps(kind: GroundingKind, model: Any, sample: dict[str, Any]) -> dict[str, 
     # the extra `grounding` is needed from here on only
     from boxrefine_d2.language.relevance import relevance_maps
 
-    images = model.pictures([sample])
+    images = model.normalised_images([sample])
     [(_, phrasings)] = sample["queries"]
     text = model.clip.encode_text(phrasings)
     image_of = [0] * len(phrasings)

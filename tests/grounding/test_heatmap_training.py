@@ -67,7 +67,7 @@ def test_an_answer_does_not_depend_on_its_company(model, test_batch):
 def test_the_source_clip_is_its_relevance_map(model, test_batch):
     """The point is a maximum of the map, resized to the image."""
     model.eval()
-    images = model.pictures(test_batch[1:2])
+    images = model.normalised_images(test_batch[1:2])
     maps = relevance_maps(model.clip, images, model.clip.encode_text(["grass"]))
     resized = F.interpolate(maps[:, None], size=(48, 64), mode="bilinear", align_corners=False)[
         0, 0
