@@ -1,4 +1,4 @@
-"""g learns alone: what its losses read, what it answers, and what a checkpoint holds."""
+"""Training of g: inputs of its losses, its answers, and the content of a checkpoint."""
 
 import pytest
 import torch
@@ -52,7 +52,7 @@ def test_answers_of_every_source(model, test_batch):
         assert 0 <= found.point[0] < 64 and 0 <= found.point[1] < 48
 
 
-def test_an_answer_does_not_depend_on_its_company(model, test_batch):
+def test_an_answer_does_not_depend_on_the_batch(model, test_batch):
     model.eval()
     together = model(test_batch)[0]["grounding"]
     alone = model(test_batch[:1])[0]["grounding"]

@@ -1,4 +1,4 @@
-"""From heatmaps to points and boxes of the original image."""
+"""Points and boxes of the original image, read from heatmaps."""
 
 import cv2
 import numpy as np
@@ -75,12 +75,12 @@ def test_phrasings_are_averaged_and_drawn_a_few_of_an_image_at_a_time(monkeypatc
 
 
 @pytest.mark.parametrize("queries_", [[], [[]]])
-def test_without_queries_there_is_nothing(queries_):
+def test_without_queries_there_is_no_heatmap(queries_):
     assert [len(maps) for maps in averaged_heatmaps(queries_, None)] == [0] * len(queries_)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_a_heatmap_that_is_not_finite_points_nowhere(value):
+def test_a_heatmap_that_is_not_finite_is_refused(value):
     heatmaps = torch.zeros(2, 20, 20)
     heatmaps[1, 3, 3] = value
     with pytest.raises(UserError, match="not finite"):

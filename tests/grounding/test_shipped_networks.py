@@ -1,4 +1,4 @@
-"""The networks that ship, on scenes that they did not learn from: what they say is mostly true."""
+"""The shipped networks on scenes that they did not learn from: most answers are right."""
 
 import pytest
 import torch
