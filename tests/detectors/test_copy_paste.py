@@ -65,7 +65,7 @@ def test_a_mask_of_half_the_size_includes_pixels_that_it_covers_in_part():
         ((x1, y1, x2, y2),) = boxes_of(result)
         assert (x2 - x1, y2 - y1) == (2, 1)
         observed.add((x1 - 1, y1 - 1))
-        assert observed == {(x, y) for x in range(5) for y in range(5)}  # the window lies anywhere
+    assert observed == {(x, y) for x in range(5) for y in range(5)}  # the window lies anywhere
 
 
 def test_the_source_takes_the_shape_of_the_target():
