@@ -143,9 +143,9 @@ class HeatmapModel(nn.Module):
 
     def _drawers(self, images: Tensor) -> dict[str, Drawer]:
         """Return the function that draws heatmaps, for each source of heatmaps."""
-        of_networks = {name: self._drawer(g, images) for name, g in self.networks.items()}
-        of_clip = {CLIP_SOURCE: partial(self._relevance, images)}
-        return of_clip | of_networks
+        network_drawers = {name: self._drawer(g, images) for name, g in self.networks.items()}
+        clip_drawer = {CLIP_SOURCE: partial(self._relevance, images)}
+        return clip_drawer | network_drawers
 
     def _drawer(self, network: TextHeatmap, images: Tensor) -> Drawer:
         """Return the function that draws the heatmaps of one g; it reads each image once."""

@@ -53,8 +53,8 @@ class TeacherOutputs:
         """Return the statistics. Args: logits: (V * B, K).  centre: (K,)."""
         shares = ((logits.float() - centre) / temperature).softmax(dim=1)
         entropy = torch.special.entr(shares).sum(dim=1).mean()
-        of_mean = torch.special.entr(shares.mean(dim=0)).sum()
-        return cls(entropy.item(), (of_mean - entropy).item())
+        entropy_of_mean = torch.special.entr(shares.mean(dim=0)).sum()
+        return cls(entropy.item(), (entropy_of_mean - entropy).item())
 
 
 class Distillation(nn.Module):

@@ -223,7 +223,7 @@ class BoxRefiner(PhasedRefiner):
         boxes = zip(*(self.discovery(features) for features in maps), strict=True)
         shifts = relative_shift(refined, reference).tolist()
         columns = zip(instances, boxes, shifts, image_sizes, strict=True)
-        return [self._answer(*of_image) for of_image in columns]
+        return [self._answer(*row) for row in columns]
 
     def _read_squeezed(self, images: Tensor, sizes: Sequence[tuple[int, int]]) -> Reading:
         """Return f's reading of the images, each without its padding and squeezed to S x S.

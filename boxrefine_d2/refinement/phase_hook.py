@@ -56,8 +56,8 @@ class PhaseHook(HookBase):
             gradients = [p.grad.norm() for p in learners if p.grad is not None]
             norm = torch.stack(gradients).norm().item()
             storage.put_scalar("gradient_norm_first_block", norm)
-            seen = self.first_block_gradient or [norm]
-            self.first_block_gradient = [min(*seen, norm), max(*seen, norm)]
+            norms = self.first_block_gradient or [norm]
+            self.first_block_gradient = [min(*norms, norm), max(*norms, norm)]
 
     def state_dict(self) -> dict[str, Any]:
         """Return the counts that a resumed run continues."""

@@ -41,13 +41,13 @@ class PhasedTrainer(Trainer):
 
         It skips the part that does not learn, because that part has no gradients.
         """
-        of_f = {
+        f_settings = {
             "lr": cfg.SOLVER.MAP_NETWORK_LR,
             "betas": tuple(cfg.SOLVER.MAP_NETWORK_BETAS),
             "decoupled_weight_decay": cfg.SOLVER.MAP_NETWORK_DECOUPLED_DECAY,
         }
         groups = [
-            {"params": model.map_network.parameters()} | of_f,
+            {"params": model.map_network.parameters()} | f_settings,
             {"params": model.map_detector.parameters(), "lr": cfg.SOLVER.BASE_LR},
         ]
         # fused: one pass over the memory; the default makes a dozen

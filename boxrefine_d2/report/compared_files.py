@@ -98,12 +98,12 @@ def compare(
     images = []
     checks = [NameCheck(repr(file.path), repr(data)) for file in files]
     for record in records:
-        found = tuple(file.images.get(record["image_id"]) for file in files)
-        for check, image in zip(checks, found, strict=True):
+        in_files = tuple(file.images.get(record["image_id"]) for file in files)
+        for check, image in zip(checks, in_files, strict=True):
             if image:
                 check.add(image.image_id, image.file_name, record["relative_name"])
-        if any(found):
-            images.append(ComparedImage(record, found))
+        if any(in_files):
+            images.append(ComparedImage(record, in_files))
     for check in checks:
         for warning in check.finish(record["relative_name"] for record in records):
             logger.warning(warning)

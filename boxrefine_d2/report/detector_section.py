@@ -43,13 +43,13 @@ def _published() -> str:
 
 def _row(source: str, title: str, detectors: dict[str, Any]) -> dict[str, Any]:
     scores = detectors["sources"]
-    of_cad = scores[cad_source(source)]
+    cad_scores = scores[cad_source(source)]
     return {
         "title": title,
         "before": scores[source]["corloc"]["mean"],
-        "cad": of_cad["corloc"]["mean"],
+        "cad": cad_scores["corloc"]["mean"],
         "gain": detectors["gain"][gain_name(source)],
-        "ap50": of_cad["ap50"],
+        "ap50": cad_scores["ap50"],
     }
 
 

@@ -96,14 +96,14 @@ def detector_summary(
 
 
 def _read(stage: Path, labels: str, run: Run) -> Detector:
-    dataset, of_run = next(iter(run.hits.items()))
+    dataset, run_hits = next(iter(run.hits.items()))
     results = read_json(stage / "results.json")
     metrics = results["datasets"].get(dataset, {})
     path = inference_folder(stage, dataset) / DETECTIONS_FILE
     images = read_label_file(str(path)).images
     best = {image_id: image.boxes[0].xyxy for image_id, image in images.items() if image.boxes}
     score = corloc(best, run.gt_boxes(dataset))
-    same = list(score.hits) == of_run.image_ids and results["seed"] == run.seed
+    same = list(score.hits) == run_hits.image_ids and results["seed"] == run.seed
     if not same or not np.isclose(score.percent, metrics.get("corloc", np.nan)):
         raise UserError(
             f"{path} is not of a detector that followed {run.folder}: its CorLoc is "

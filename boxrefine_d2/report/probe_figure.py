@@ -101,8 +101,8 @@ def _as_image(cells: np.ndarray, probed: ProbedImage, size: tuple[int, int]) -> 
     height, width = probed.image.shape[1:]
     (h, w), (sy, sx) = probed.features.grid_size, probed.features.strides
     image = Image.fromarray((255 * cells).round().astype(np.uint8))
-    seen = (0, 0, width / (w * sx) * w, height / (h * sy) * h)
-    return image.resize(size, Image.Resampling.NEAREST, box=seen)
+    visible = (0, 0, width / (w * sx) * w, height / (h * sy) * h)
+    return image.resize(size, Image.Resampling.NEAREST, box=visible)
 
 
 def _draw_boxes(panel: Image.Image, probed: ProbedImage) -> None:

@@ -71,21 +71,23 @@ class FinishedRun:
             if not isinstance(self.results.get(key), kind):
                 raise UserError(f"results.json in {self.folder} lacks {key!r}; repeat the run")
 
-    def check_percents(self, path: Path, found: dict[str, float], metric: str, name: str) -> None:
+    def check_percents(
+        self, path: Path, computed: dict[str, float], metric: str, name: str
+    ) -> None:
         """Compare the percentages of a file of hits with results.json.
 
         Args:
-            found: source -> percentage in the file.
+            computed: source -> percentage in the file.
             metric: metric on dataset `name`.
         Raises: UserError if they differ: the file is of another run.
         """
         percents = self.results["datasets"].get(name, {}).get(metric, {})
-        if percents.keys() != found.keys() or not all(
-            np.isclose(percents[source], found[source]) for source in found
+        if percents.keys() != computed.keys() or not all(
+            np.isclose(percents[source], computed[source]) for source in computed
         ):
             raise UserError(
                 f"{path} is not of the run in {self.folder}: its {METRIC_TITLES[metric]} is "
-                f"{found}, results.json has {percents}; repeat the run"
+                f"{computed}, results.json has {percents}; repeat the run"
             )
 
 

@@ -58,8 +58,8 @@ def summarise(
         "runs": [_of_run(run) for run in runs],
     }
     if detectors:
-        of_cad = [cad_source(source) for source in detector_titles(first.rule)]
-        result["corloc"] |= {x: detectors["sources"][x]["corloc"]["mean"] for x in of_cad}
+        cad_sources = [cad_source(source) for source in detector_titles(first.rule)]
+        result["corloc"] |= {x: detectors["sources"][x]["corloc"]["mean"] for x in cad_sources}
         result["detectors"] = detectors
     return result
 
@@ -68,15 +68,15 @@ def check_together(runs: Sequence[Run]) -> None:
     """Refuse runs that differ in anything but their seed and folder. Raises: UserError."""
     if not runs:
         raise UserError("a summary needs at least one run")
-    first, seen = runs[0], {runs[0].seed: runs[0]}
+    first, run_of_seed = runs[0], {runs[0].seed: runs[0]}
     for run in runs[1:]:
         pair = f"{first.folder} and {run.folder}"
-        if run.seed in seen:
+        if run.seed in run_of_seed:
             raise UserError(
-                f"runs {seen[run.seed].folder} and {run.folder} have one seed, {run.seed}; take "
-                "one of them"
+                f"runs {run_of_seed[run.seed].folder} and {run.folder} have one seed, {run.seed}; "
+                "take one of them"
             )
-        seen[run.seed] = run
+        run_of_seed[run.seed] = run
         for name, first_value, second_value in _differences(first, run):
             raise UserError(
                 f"runs {pair} do not belong together: {name} is {first_value!r} in one and "
@@ -89,13 +89,13 @@ def check_together(runs: Sequence[Run]) -> None:
 
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the libraries that the numbers depend on."""
-    found = {"boxrefine_d2": boxrefine_d2.__version__, "python": platform.python_version()}
+    installed = {"boxrefine_d2": boxrefine_d2.__version__, "python": platform.python_version()}
     for name in _LIBRARIES:
         try:
-            found[name] = metadata.version(name)
+            installed[name] = metadata.version(name)
         except metadata.PackageNotFoundError:  # e.g. a source tree, which can still be imported
-            found[name] = "unknown"
-    return found
+            installed[name] = "unknown"
+    return installed
 
 
 def outcomes(hits: ImageHits, rule: str) -> np.ndarray:
@@ -121,7 +121,10 @@ def outcome_counts(codes: np.ndarray) -> dict[str, int]:
 def summary_table(summary: dict[str, Any]) -> str:
     """Return the result for a terminal: a block per test dataset, and a note on intervals."""
     seeds = summary["seeds"]
-    blocks = [_block(name, found, summary) for name, found in summary["datasets"].items()]
+    blocks = [
+        _block(name, dataset_summary, summary)
+        for name, dataset_summary in summary["datasets"].items()
+    ]
     if "detectors" in summary:
         blocks.insert(1, _detector_block(summary))
     over = "images and seeds" if len(seeds) > 1 else "images (one seed)"
@@ -142,10 +145,10 @@ def detector_titles(rule: str) -> dict[str, str]:
 
 
 def _detector_block(summary: dict[str, Any]) -> str:
-    found, titles = summary["detectors"], detector_titles(summary["rule"])
+    trained, titles = summary["detectors"], detector_titles(summary["rule"])
     rows = []
     for source, title in titles.items():
-        scores, gain = found["sources"][cad_source(source)], found["gain"][gain_name(source)]
+        scores, gain = trained["sources"][cad_source(source)], trained["gain"][gain_name(source)]
         rows.append(
             (
                 title,
@@ -157,17 +160,18 @@ def _detector_block(summary: dict[str, Any]) -> str:
             )
         )
     return (
-        f"Detectors trained on these boxes, {found['steps']} steps, of seed {found['seed']} only; "
-        "CorLoc, percent\n" + _table(rows, ("", "CorLoc", "interval", "gain", "interval", "AP50"))
+        f"Detectors trained on these boxes, {trained['steps']} steps, of seed {trained['seed']} "
+        "only; CorLoc, percent\n"
+        + _table(rows, ("", "CorLoc", "interval", "gain", "interval", "AP50"))
     )
 
 
-def _block(name: str, found: dict[str, Any], summary: dict[str, Any]) -> str:
+def _block(name: str, scores: dict[str, Any], summary: dict[str, Any]) -> str:
     rule, seeds = summary["rule"], summary["seeds"]
-    rows = [_row(label, found["corloc"][source], ".1f") for source, label in labels(rule).items()]
-    rows.append(_row("gain", found["gain"][f"{REFINED}_minus_{rule}"], "+.1f"))
+    rows = [_row(label, scores["corloc"][source], ".1f") for source, label in labels(rule).items()]
+    rows.append(_row("gain", scores["gain"][f"{REFINED}_minus_{rule}"], "+.1f"))
     heads = ("", "mean", "interval", *(f"seed {seed}" for seed in seeds))
-    return f"CorLoc on {name}, {found['images']} images, percent\n{_table(rows, heads)}"
+    return f"CorLoc on {name}, {scores['images']} images, percent\n{_table(rows, heads)}"
 
 
 def _row(title: str, value: dict[str, Any], form: str) -> tuple[str, ...]:
@@ -229,8 +233,8 @@ def _differences(one: Run, other: Run) -> list[tuple[str, Any, Any]]:
 
 def flat(cfg: CfgNode, prefix: str = "") -> dict[str, Any]:
     """Return a configuration as {"SOLVER.MAX_ITER": 260, ...}."""
-    found: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
     for key, value in cfg.items():
         name = f"{prefix}{key}"
-        found |= flat(value, f"{name}.") if isinstance(value, CfgNode) else {name: value}
-    return found
+        settings |= flat(value, f"{name}.") if isinstance(value, CfgNode) else {name: value}
+    return settings

@@ -157,15 +157,15 @@ def test_products_in_bfloat16_give_nearly_the_same_losses(file):
 
 def test_objects_are_pasted_only_in_training():
     model = built(CUTLER)
-    seen = []
+    batch_sizes = []
 
     def pasted(samples):
-        seen.append(len(samples))
+        batch_sizes.append(len(samples))
         return [samples[0]] * 2
 
     model.copy_paste = pasted
     results = losses(model)
-    assert seen == [2]
+    assert batch_sizes == [2]
     model.copy_paste = None
     torch.manual_seed(1)
     with EventStorage():
@@ -174,7 +174,7 @@ def test_objects_are_pasted_only_in_training():
     model.copy_paste = pasted
     with torch.no_grad():
         model.eval()(batch())
-    assert seen == [2]
+    assert batch_sizes == [2]
 
 
 @BOTH

@@ -137,16 +137,16 @@ def test_recurring_heatmaps_are_drawn_once_while_g_is_fixed(build, training_batc
 def test_answers_of_g_before_and_after_and_of_h(build, test_batch):
     model = build()
     model.eval()
-    [found, *_] = model(test_batch)
-    found = found["grounding"]
-    assert list(found) == ["clip", "before", "refined", "shuffled", "h"]
-    assert found["before"] == found["refined"]  # g has not learnt yet
-    assert found["h"][7].point is None
+    [by_source, *_] = model(test_batch)
+    by_source = by_source["grounding"]
+    assert list(by_source) == ["clip", "before", "refined", "shuffled", "h"]
+    assert by_source["before"] == by_source["refined"]  # g has not learnt yet
+    assert by_source["h"][7].point is None
     with torch.no_grad():
         for parameter in model.map_network.up1.parameters():
             parameter.add_(0.5)
     [changed, *_] = model(test_batch)
-    assert changed["grounding"]["before"] == found["before"]
+    assert changed["grounding"]["before"] == by_source["before"]
     assert model.weight_distance() > 0
 
 
@@ -171,8 +171,8 @@ def test_boxes_of_h_are_its_objects(build, monkeypatch):
     raw[..., 4], raw[..., 5] = -3.0, 3.0
     raw[0, 0] = torch.tensor([0.0, 0.0, 0.0, 0.0, 3.0, -3.0])  # the middle half
     monkeypatch.setattr(model.map_detector.trunk, "forward", lambda map_images: raw.flatten(1))
-    [found] = model._answers_of_h(two_blobs()[:, 0], (40, 80))
-    assert found.box == pytest.approx((20, 10, 60, 30)) and len(found.boxes) == 1
+    [answer] = model._answers_of_h(two_blobs()[:, 0], (40, 80))
+    assert answer.box == pytest.approx((20, 10, 60, 30)) and len(answer.boxes) == 1
     raw[0, 0, 4] = -3.0
     raw[0, 0, 5] = 3.0
     [nothing] = model._answers_of_h(two_blobs()[:, 0], (40, 80))

@@ -77,18 +77,18 @@ def trained(tmp_path_factory):
 def test_g_trains_is_scored_and_writes_records_that_evaluate_py_reads(trained):
     g = build_heatmap("heatmap_mini", trained / "heatmap.safetensors")
     assert torch.isfinite(torch.cat([p.flatten() for p in g.parameters()])).all()
-    found = results(trained)["datasets"][TEST]
+    scores = results(trained)["datasets"][TEST]
     sources = {"clip", "g", "shuffled", "centre", "random"}
-    assert set(found["pointing"]) == set(found["box_acc"]) == sources
+    assert set(scores["pointing"]) == set(scores["box_acc"]) == sources
     truth = GroundTruth(TEST, load_spec(TEST).records)
     file = read_predictions(trained / "grounding.json")
     again = evaluate_predictions(truth, file, ["pointing", "box_acc"])
-    assert again.values == {key: found[key]["g"] for key in ("pointing", "box_acc")}
+    assert again.values == {key: scores[key]["g"] for key in ("pointing", "box_acc")}
     assert again.counts["phrases_without_record"] == 0
     [folder] = (trained / "inference").iterdir()
     per_phrase = json.loads((folder / "grounding_per_phrase.json").read_text())
     hits = [hit for *_, hit in per_phrase["pointing"]["centre"]]
-    assert 100 * sum(hits) / len(hits) == pytest.approx(found["pointing"]["centre"])
+    assert 100 * sum(hits) / len(hits) == pytest.approx(scores["pointing"]["centre"])
 
 
 def test_refinement_follows_its_phases_and_resumes_to_the_same_bits(tmp_path, trained):
@@ -108,11 +108,11 @@ def test_refinement_follows_its_phases_and_resumes_to_the_same_bits(tmp_path, tr
     assert not any(name.startswith("clip.") for name in names)
     rows = [json.loads(line) for line in (whole / "metrics.json").read_text().splitlines()]
     assert [row["phase_refine"] for row in rows if "phase_refine" in row] == [0, 0, 1, 1]
-    found = results(whole)
-    assert found["record"]["weight_distance"] > 0
+    content = results(whole)
+    assert content["record"]["weight_distance"] > 0
     sources = {"clip", "before", "refined", "h", "shuffled", "centre", "random"}
-    assert set(found["datasets"][TEST]["box_acc"]) == sources
-    assert "h" not in found["datasets"][TEST]["pointing"]
+    assert set(content["datasets"][TEST]["box_acc"]) == sources
+    assert "h" not in content["datasets"][TEST]["pointing"]
 
 
 def test_mistakes_end_before_training_with_one_line(tmp_path):
@@ -132,11 +132,11 @@ def test_what_is_where_is_scored_by_phrases_that_it_does_not_get(trained, tmp_pa
     changes = ON_SCENES | {"MODEL.HEATMAP.WEIGHTS": trained / "heatmap.safetensors"}
     result = run("demo/what_is_where.yaml", tmp_path, changes, "--eval-only")
     assert result.returncode == 0, result.stderr[-3000:]
-    found = results(tmp_path)["datasets"][TEST]
-    assert set(found["pointing"]) == {"clip", "g", "centre", "random"}
+    scores = results(tmp_path)["datasets"][TEST]
+    assert set(scores["pointing"]) == {"clip", "g", "centre", "random"}
     truth = GroundTruth(TEST, load_spec(TEST).records)
     again = evaluate_predictions(truth, read_predictions(tmp_path / "grounding.json"), ["pointing"])
-    assert again.values == {"pointing": found["pointing"]["g"]}
+    assert again.values == {"pointing": scores["pointing"]["g"]}
     # no caption occurs a thousand times
     nothing = changes | {"LOOKING.MIN_SIZE": 1000}
     missed = run("demo/what_is_where.yaml", tmp_path / "miss", nothing, "--eval-only")

@@ -58,9 +58,9 @@ def test_phrases_are_answered_by_the_most_similar_caption(build, test_batch):
     answers = model(test_batch)
     assert set(answers[0]["grounding"]) == {"clip", "g"}
     described, *_ = build("a dog", "a cat").describe(test_batch)
-    found = {one.phrase: one.found for one in described}
+    by_caption = {one.phrase: one.found for one in described}
     # the queries are "a dog", and "a cat" or "the cat"
-    assert answers[0]["grounding"]["g"][7] == found["a dog"]
+    assert answers[0]["grounding"]["g"][7] == by_caption["a dog"]
     assert set(answers[0]["grounding"]["g"]) == {7, 9}
     assert set(answers[1]["grounding"]["clip"]) == {7}
     assert answers[2]["grounding"] == {"clip": {}, "g": {}}  # it has no queries

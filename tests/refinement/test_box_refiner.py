@@ -128,10 +128,10 @@ def test_a_fixed_h_keeps_its_batch_statistics_and_modes():
 
 
 def test_targets_follow_the_current_network():
-    seen = []
+    maps = []
 
     def spy(features):
-        seen.append(features.data.clone())
+        maps.append(features.data.clone())
         assert not features.data.requires_grad
         return build_rule("lost")(features)
 
@@ -140,25 +140,25 @@ def test_targets_follow_the_current_network():
     optimizer = torch.optim.SGD(model.map_network.parameters(), lr=0.1)
     step(model, square_batch(), optimizer)
     step(model, square_batch(), optimizer)
-    assert not torch.equal(seen[0], seen[1])
+    assert not torch.equal(maps[0], maps[1])
 
 
 def targets_seen(model, monkeypatch) -> list[torch.Tensor]:
     """Return a list that records the targets of each later step, of all images together."""
-    seen = []
+    recorded = []
     forward = model.map_detector.criterion.forward
     monkeypatch.setattr(
         model.map_detector.criterion,
         "forward",
-        lambda outputs, targets: seen.append(torch.cat(targets)) or forward(outputs, targets),
+        lambda outputs, targets: recorded.append(torch.cat(targets)) or forward(outputs, targets),
     )
-    return seen
+    return recorded
 
 
 def test_given_boxes_replace_those_of_the_rule_in_both_phases(monkeypatch):
     model = tiny_refiner(discovery=RuleOf(lambda _: pytest.fail("the rule was asked")))
     given = torch.tensor([[0.5, 0.5, 0.2, 0.4], [0.3, 0.3, 0.2, 0.2]])
-    seen = targets_seen(model, monkeypatch)
+    recorded = targets_seen(model, monkeypatch)
     for phase in ("detector", "refine"):
         for name in ("a", None):  # recurring inputs, and others
             model.set_phase(phase)
@@ -167,7 +167,7 @@ def test_given_boxes_replace_those_of_the_rule_in_both_phases(monkeypatch):
             for index, x in enumerate(batch):
                 x["input_key"] = name and (name, index)
             step(model, batch)
-            assert_close(seen.pop(), given)
+            assert_close(recorded.pop(), given)
 
 
 def test_the_control_teaches_h_the_boxes_of_the_next_image_and_refines_with_its_own(monkeypatch):
@@ -177,11 +177,11 @@ def test_the_control_teaches_h_the_boxes_of_the_next_image_and_refines_with_its_
         return [PseudoBoxes(box[None], torch.ones(1), (SIDE, SIDE)) for box in boxes]
 
     model = tiny_refiner(discovery=RuleOf(rule), shuffle_boxes=True)
-    seen = targets_seen(model, monkeypatch)
+    recorded = targets_seen(model, monkeypatch)
     for phase, order in (("detector", [1, 2, 0]), ("refine", [0, 1, 2])):
         model.set_phase(phase)
         step(model, square_batch(3))
-        assert_close(seen.pop(), normalise(boxes[order], (SIDE, SIDE)))
+        assert_close(recorded.pop(), normalise(boxes[order], (SIDE, SIDE)))
 
 
 def test_one_forward_of_f_a_step_and_none_of_the_reference_while_h_learns(monkeypatch):

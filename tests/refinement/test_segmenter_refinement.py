@@ -144,10 +144,10 @@ def test_preservation_of_masks_is_the_mean_over_pixels():
 
 @pytest.mark.parametrize("named", [False, True])
 def test_targets_of_the_reference_stay_and_those_of_f_change(monkeypatch, named):
-    seen = {}
+    recorded = {}
     for reference_targets in (False, True):
         model = refiner(rule=AsWideAsItsMean(), reference_targets=reference_targets)
-        targets = seen[reference_targets] = []
+        targets = recorded[reference_targets] = []
         forward = model.map_detector.criterion.forward
         monkeypatch.setattr(
             model.map_detector.criterion,
@@ -165,9 +165,9 @@ def test_targets_of_the_reference_stay_and_those_of_f_change(monkeypatch, named)
                 model.map_network.head[-1].bias.neg_()
             model.set_phase(phase)
             step(model, batch(named=named))
-    for before, after in (seen[True][:2], seen[True][2:]):
+    for before, after in (recorded[True][:2], recorded[True][2:]):
         torch.testing.assert_close(before, after)
-    for first, second in (seen[False][:2], seen[False][2:]):
+    for first, second in (recorded[False][:2], recorded[False][2:]):
         assert (first - second).abs().max() > 0.001
 
 

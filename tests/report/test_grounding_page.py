@@ -64,7 +64,7 @@ BADGES = {
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
     """Return the output directories of runs of a few steps, one of each kind."""
-    found = {}
+    run_folders = {}
     for name in KINDS:
         folder = tmp_path_factory.mktemp("runs") / name
         pairs = [str(w) for pair in (SHORT | {"OUTPUT_DIR": folder}).items() for w in pair]
@@ -75,8 +75,8 @@ def folders(tmp_path_factory):
         trainer = trainer_for(cfg)(cfg)
         datasets = trainer.train()
         write_results(cfg, trainer.weights_info(trainer.network), datasets, trainer.record())
-        found[name] = folder
-    return found
+        run_folders[name] = folder
+    return run_folders
 
 
 @pytest.fixture(scope="module", params=KINDS)
