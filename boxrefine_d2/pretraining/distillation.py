@@ -81,7 +81,7 @@ class Distillation(nn.Module):
             "norm_last_layer": node.NORM_LAST_LAYER,
         }
         self.student_head = head(**shape)
-        # weight_norm forbids copy.deepcopy, so the teacher's head is built anew and loaded
+        # weight_norm forbids copy.deepcopy, so the teacher's head is built separately and loaded
         self.teacher_head = head(**shape).requires_grad_(False)
         self.teacher_head.load_state_dict(self.student_head.state_dict())
         temperatures = {"student_temp": node.STUDENT_TEMPERATURE}

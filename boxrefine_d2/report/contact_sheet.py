@@ -76,7 +76,7 @@ def load_sheet(
     Raises: UserError for files that are no pseudo-label files, or that are of other images.
     """
     if len(paths) > len(LETTERS):
-        raise UserError(f"{len(paths)} files were given; a page can tell {len(LETTERS)} apart")
+        raise UserError(f"{len(paths)} files were given; a page shows at most {len(LETTERS)}")
     order = order or ("disagreement" if len(paths) > 1 else "score")
     check_choice("--sort", order, SORTS)
     if order == "disagreement" and len(paths) < 2:

@@ -75,8 +75,8 @@ def _rule_settings(rule: str, cfg: CfgNode) -> list[str]:
     }
     if rule_parameters(rule, **changed) != rule_parameters(rule, cfg):
         raise UserError(
-            f"the numbers by which masks of {rule!r} are refined were changed, which discover.py "
-            "has no flag for; leave --detectors out"
+            f"the settings of the mask refinement of {rule!r} were changed, and discover.py has no "
+            "flag for them; leave --detectors out"
         )
     pairs = [f"{key}={_yaml(value)}" for key, value in changed.items()]
     return ["--set", *pairs] if pairs else []

@@ -78,7 +78,7 @@ _CLIP_WHY = "the places that CLIP attends to when it reads the phrase"
 
 GROUNDING_KINDS = {
     "HeatmapTraining": GroundingKind(
-        title="Phrase grounding without boxes: what g learnt",
+        title="Phrase grounding without boxes: results of g",
         before=CLIP,
         after=G,
         sources={
@@ -93,7 +93,7 @@ GROUNDING_KINDS = {
         phased=False,
     ),
     "GroundingRefiner": GroundingKind(
-        title="Box-based refinement of phrase grounding: what it found",
+        title="Box-based refinement of phrase grounding: results",
         before=BEFORE,
         after=REFINED,
         sources={

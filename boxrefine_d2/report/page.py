@@ -22,7 +22,7 @@ from .summary import flat
 from .tables import headline_table, outcome_tally, record_table, seeds_text
 from .training_charts import training_charts
 
-TITLE = "Box-based refinement: what it found"
+TITLE = "Box-based refinement: results"
 SHOWN_IMAGES = 12
 
 PAPER_PROFILE = "configs/lost_refine.yaml"

@@ -63,7 +63,7 @@ class FinishedRun:
     def check_tested(self) -> None:
         """Refuse a run without test data. Raises: UserError."""
         if not self.cfg.DATASETS.TEST:
-            raise UserError(f"the run in {self.folder} was tested on nothing; set DATASETS.TEST")
+            raise UserError(f"the run in {self.folder} has no test data; set DATASETS.TEST")
 
     def check_recorded(self) -> None:
         """Refuse a results.json that lacks facts that a page needs. Raises: UserError."""

@@ -73,8 +73,8 @@ def check_together(runs: Sequence[Run]) -> None:
         pair = f"{first.folder} and {run.folder}"
         if run.seed in run_of_seed:
             raise UserError(
-                f"runs {run_of_seed[run.seed].folder} and {run.folder} have one seed, {run.seed}; "
-                "take one of them"
+                f"runs {run_of_seed[run.seed].folder} and {run.folder} have the same seed, "
+                f"{run.seed}; take one of them"
             )
         run_of_seed[run.seed] = run
         for name, first_value, second_value in _differences(first, run):

@@ -224,7 +224,7 @@ def test_mistakes(photos, tmp_path, one, write):
         load_sheet(data, [one], "size")
     with pytest.raises(UserError, match="needs two or more files"):
         load_sheet(data, [one], "disagreement")
-    with pytest.raises(UserError, match="6 files were given; a page can tell 5 apart"):
+    with pytest.raises(UserError, match="6 files were given; a page shows at most 5"):
         load_sheet(data, [one] * 6)
     for options in ({"shown": 0}, {"columns": 0}):
         with pytest.raises(UserError, match="0 .* were asked for"):

@@ -63,7 +63,7 @@ def test_the_stages_follow_the_run(tmp_path):
         (["DATASETS.TRAIN", "('scenes:train+pseudo=x.json',)"], "brings boxes of its own"),
         (
             ["DISCOVERY.NAME", "maskcut", "DISCOVERY.CRF.ITERATIONS", "3"],
-            "masks of 'maskcut' are refined were changed",
+            "mask refinement of 'maskcut' were changed",
         ),
     ],
 )

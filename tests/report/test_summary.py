@@ -59,7 +59,7 @@ def test_table(two_runs):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"seed": 0}, "have one seed, 0"),
+        ({"seed": 0}, "have the same seed, 0"),
         ({"opts": ["SOLVER.MAX_ITER", 7]}, r"SOLVER.MAX_ITER is \d+ in one and 7 in the other"),
         ({"opts": ["DATASETS.TRAIN", ("scenes:train",)]}, "DATASETS.TRAIN is"),
         ({"ids": [1, 2, 3, 5]}, "tested on different images"),
@@ -97,7 +97,7 @@ def test_folders_without_a_finished_run_are_refused(made_up_run, tmp_path):
     (folder / "results.json").write_text("{")
     with pytest.raises(UserError, match="results.json. is not JSON"):
         read_run(folder)
-    with pytest.raises(UserError, match="tested on nothing"):
+    with pytest.raises(UserError, match="has no test data"):
         read_run(made_up_run("c", 0, "DATASETS.TEST", (), **HITS))
 
 
