@@ -1,4 +1,7 @@
-"""Detectors that read images and are trained on pseudo-labels: LOST's CAD and CutLER, from Detectron2's parts."""
+"""Detectors that read images and learn from pseudo-labels: LOST's CAD and CutLER.
+
+They are made of Detectron2's parts.
+"""
 
 from .class_agnostic_rcnn import ClassAgnosticRCNN
 from .copy_paste import CopyPaste

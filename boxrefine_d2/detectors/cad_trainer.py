@@ -1,4 +1,4 @@
-"""Training of detectors that read images on pseudo-labels: CAD, CutLER, and what starts from them."""
+"""Trainer of detectors on pseudo-labels: CAD, CutLER, and detectors that start from them."""
 
 from copy import copy
 from typing import Any
@@ -32,51 +32,57 @@ from .training_labels import records_to_learn_from
 
 
 class CADTrainer(Trainer):
-    """Trains a Detectron2 detector: stock parts, stock optimizer, our data, checkpoints and evaluation."""
+    """Trainer of a Detectron2 detector, with our data, checkpoints and evaluation.
+
+    Model and optimizer are Detectron2's own.
+    """
 
     learning_rates = "SOLVER.BASE_LR"
     batches_by_shape = True
 
     def job_hooks(self) -> list[HookBase]:
-        """The seed of each step; precise batch statistics before an evaluation."""
+        """Return the hooks: the seed of each step, and precise batch statistics for evaluation."""
         cfg, period = self.cfg, self.cfg.TEST.EVAL_PERIOD
         self._steps = SeededSteps(self.network, cfg.SEED)
         every: list[HookBase] = [self._steps]
         if cfg.TEST.PRECISE_BN.ENABLED and get_bn_modules(self.network):
-            stream = copy(self.train_loader)  # which a resumed run does not move
+            stream = copy(self.train_loader)  # a resumed run does not advance this copy
             every.append(_PreciseBN(period, self.network, stream, cfg.TEST.PRECISE_BN.NUM_ITER))
         return every
 
     @classmethod
     def build_model(cls, cfg: CfgNode) -> nn.Module:
-        """As MODEL says, on its device; `weights_info` says what it starts from."""
+        """Build the model that MODEL describes; its `weights_info` names its first weights."""
         check_parts(cfg)
         model = build_detector(cfg)
-        marked: Any = model  # a class of Detectron2 has no such attribute
+        marked: Any = model  # Detectron2's class does not declare the attribute
         marked.weights_info = _start(cfg, model)
         return model
 
     @classmethod
     def weights_info(cls, model: Any) -> WeightsInfo:
-        """The file in MODEL.WEIGHTS, or the seed."""
+        """Return the file in MODEL.WEIGHTS, or the seed."""
         info: WeightsInfo = model.weights_info
         return info
 
     @classmethod
     def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
-        """Detectron2's SGD, its rate scaled to the batch, and again for predictors."""
+        """Return Detectron2's SGD.
+
+        The rate is scaled to the batch size, and for predictors by SOLVER.PREDICTOR_LR_FACTOR.
+        """
         optimizer = build_optimizer(with_scaled_rate(cfg), model)
         return speed_up_predictors(optimizer, model, cfg.SOLVER.PREDICTOR_LR_FACTOR)
 
     @classmethod
     def build_mapper(cls, cfg: CfgNode) -> DetectorMapper:
-        """Images by their shorter edge."""
+        """Return the mapper that resizes images by their shorter edge."""
         mapper: DetectorMapper = DetectorMapper(cfg)
         return mapper
 
     @classmethod
     def training_records(cls, cfg: CfgNode) -> list[dict[str, Any]]:
-        """The images of DATASETS.TRAIN that have a box. Raises: UserError for bad labels."""
+        """Return the images of DATASETS.TRAIN that have a box. Raises: UserError for bad labels."""
         if not cfg.DATASETS.TRAIN:
             raise UserError(
                 "DATASETS.TRAIN is empty: name a data set, such as folder:DIR+pseudo=FILE"
@@ -94,7 +100,7 @@ class CADTrainer(Trainer):
 
     @classmethod
     def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> WholeImageLoader:
-        """Whole images in batches of one size; ranks take turns."""
+        """Return whole images in batches of one size; each rank gets every n-th batch."""
         mapper = ShortEdgeMapper(cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST)
         records = DatasetCatalog.get(register_spec(dataset_name))
         batches = equal_size_batches(records, mapper, lambda size: size, cfg.TEST.IMS_PER_BATCH)
@@ -105,9 +111,10 @@ class CADTrainer(Trainer):
 
     @classmethod
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
-        """CorLoc of the best box and COCO's AP, with detections.json; of a detector of classes Detectron2's own AP.
+        """Return the evaluator of a dataset; each dataset has an output directory of its own.
 
-        Each data set has a folder of its own.
+        Class-agnostic detectors get CorLoc of the best box, COCO's AP, and detections.json.
+        Detectors of several classes get Detectron2's own AP.
         """
         name = register_spec(dataset_name)
         folder = inference_folder(cfg.OUTPUT_DIR, dataset_name)
@@ -132,12 +139,15 @@ class CADTrainer(Trainer):
         )
 
     def record(self) -> dict[str, Any]:
-        """How long it took and how many images it saw."""
+        """Return the time of the training and the number of images seen."""
         return self.stream_record(self._steps)
 
 
 class _PreciseBN(hooks.PreciseBN):
-    """Begins with the same batches each time, so that a resumed run ends like a whole one."""
+    """Hook that reads the same batches at each evaluation.
+
+    A resumed run then has the statistics of an uninterrupted one.
+    """
 
     def update_stats(self) -> None:
         self._data_iter = None

@@ -1,4 +1,4 @@
-"""ClassAgnosticRCNN: Detectron2's R-CNN on one category, "object", as CAD and CutLER train it."""
+"""ClassAgnosticRCNN: Detectron2's R-CNN with one category, "object", for CAD and CutLER."""
 
 from typing import Any
 
@@ -13,24 +13,31 @@ from .copy_paste import CopyPaste
 
 @META_ARCH_REGISTRY.register()
 class ClassAgnosticRCNN(GeneralizedRCNN):
-    """Stock parts; training batches may be pasted into each other, and products may be taken in bfloat16."""
+    """Detectron2's R-CNN with two options: copy-paste in training batches, and bfloat16."""
 
     @configurable
     def __init__(self, *, copy_paste: CopyPaste | None, autocast: bool, **parts: Any):
-        """Args: copy_paste: None for none.  autocast: products in bfloat16.  parts: of `GeneralizedRCNN`."""
+        """Take the parts.
+
+        Args:
+            copy_paste: copy-paste between the images of a batch, or None.
+            autocast: True to compute products in bfloat16.
+            parts: arguments of `GeneralizedRCNN`.
+        """
         super().__init__(**parts)
-        # a quarter faster on CPUs, whose convolutions copy weights that do not lie so
+        # a quarter faster on CPUs, whose convolutions copy weights in another memory format
         self.to(memory_format=torch.channels_last)
         self.copy_paste = copy_paste
         self.autocast = autocast
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
-        """Detectron2's parts. Raises: UserError for settings that cannot go together."""
+        """Return Detectron2's parts. Raises: UserError for settings that contradict each other."""
         if cfg.MODEL.ROI_HEADS.NUM_CLASSES != 1:
             raise UserError(
-                f"MODEL.ROI_HEADS.NUM_CLASSES {cfg.MODEL.ROI_HEADS.NUM_CLASSES}: a ClassAgnosticRCNN has 1, object or "
-                "not; for classes use MODEL.META_ARCHITECTURE GeneralizedRCNN"
+                f"MODEL.ROI_HEADS.NUM_CLASSES {cfg.MODEL.ROI_HEADS.NUM_CLASSES}: a "
+                "ClassAgnosticRCNN has 1, object or not; for classes use MODEL.META_ARCHITECTURE "
+                "GeneralizedRCNN"
             )
         node = cfg.INPUT.COPY_PASTE
         if node.ENABLED and not cfg.MODEL.MASK_ON:
@@ -42,7 +49,7 @@ class ClassAgnosticRCNN(GeneralizedRCNN):
         return parts
 
     def forward(self, batched_inputs: list[dict[str, Any]]) -> Any:
-        """Detectron2's contract: losses in training, [{"instances"}] in eval."""
+        """Return losses in training, [{"instances"}] in eval (Detectron2's contract)."""
         if self.training and self.copy_paste:
             batched_inputs = self.copy_paste(batched_inputs)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):

@@ -1,7 +1,9 @@
-"""Copy-paste between the images of a batch (CutLER, arXiv:2301.11320; numbers and details as its code has them).
+"""Copy-paste between the images of a batch (CutLER, arXiv:2301.11320).
 
-Objects come from the source and are pasted on the target, an image of H x W pixels. Boxes are XYXY, half-open, in
-pixels of the detector's input.
+Numbers and details are those of CutLER's code.
+
+Objects come from the source and are pasted on the target, an image of H x W pixels. Boxes are
+XYXY, half-open, in pixels of the detector's input.
 """
 
 from dataclasses import dataclass
@@ -21,9 +23,10 @@ BEHAVIOURS = ("fixed", "release")
 
 
 class CopyPaste:
-    """Pastes objects of image B - 1 - i of a batch on image i; one in the middle receives its own.
+    """Pasting of objects from image B - 1 - i of a batch on image i.
 
-    A single object is pasted, of n objects a uniform number in [1, n - 1]. What is drawn comes from torch's global
+    The middle image of an odd batch receives its own objects. A single object is always pasted; of
+    n > 1 objects a uniform number in [1, n - 1] is pasted. Random numbers come from torch's global
     generator.
     """
 
@@ -36,12 +39,18 @@ class CopyPaste:
         discard_share: float,
         behaviour: str,
     ):
-        """Args:
-        rate: probability that an image receives objects.
-        ratio: range of the size that the whole source is squeezed to, share of the target's height and width.
-        discard_share: an object that covers this share of the area of any target object, or more, is not pasted.
-        behaviour: "fixed", or "release": on a target without objects boxes are computed from the source's, not from
-            masks, and move right by the window's top and down by its left (a defect of CutLER's code).
+        """Check and keep the settings.
+
+        Args:
+            rate: probability that an image receives objects.
+            ratio: range of the size to which the whole source is squeezed, as a share of the
+                target's height and width.
+            discard_share: an object that covers at least this share of the area of a target object
+                is not pasted.
+            behaviour: "fixed", or "release". With "release", on a target without objects, boxes are
+                computed from the source's boxes instead of the masks. They are moved right by the
+                window's top and down by its left (a defect of CutLER's code).
+        Raises: UserError for a setting outside its range.
         """
         if not 0 <= rate <= 1:
             raise UserError(f"INPUT.COPY_PASTE.RATE {rate} is not in [0, 1]")
@@ -59,7 +68,7 @@ class CopyPaste:
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
-        """The settings under INPUT.COPY_PASTE."""
+        """Return the settings under INPUT.COPY_PASTE."""
         settings = cfg.INPUT.COPY_PASTE
         return {
             "rate": settings.RATE,
@@ -69,12 +78,14 @@ class CopyPaste:
         }
 
     def __call__(self, batch: list[Sample]) -> list[Sample]:
-        """A new batch; the one given, which all objects come from, stays as it is.
+        """Return a new batch; the given batch, the source of all objects, does not change.
 
-        A pasted object that no pixel is left of is not pasted; a target object that none is left of goes.
+        An object is not pasted if none of its pixels remain. A target object is removed if none of
+        its pixels remain.
 
-        Args: batch: of {"image" (3, H, W) uint8, "instances" with gt_boxes, gt_classes and gt_masks, ...}.
-        Raises: UserError if objects have no masks, or polygons.
+        Args: batch: dicts with "image" (3, H, W) uint8, "instances" with gt_boxes, gt_classes and
+            gt_masks, ...
+        Raises: UserError if objects have no masks, or have polygons.
         """
         for sample in batch:
             _check_masks(sample["instances"])
@@ -106,7 +117,7 @@ class CopyPaste:
         }
 
     def _window(self, height: int, width: int) -> "_Window":
-        """A size within the ratios, anywhere inside the target."""
+        """Return a window of random size within the ratios, at a random place in the target."""
         low, high = self.ratio
         ratio = low + (high - low) * float(torch.rand((), dtype=torch.float64))
         size = max(1, int(ratio * height)), max(1, int(ratio * width))
@@ -117,7 +128,7 @@ class CopyPaste:
 
 @dataclass(frozen=True)
 class _Window:
-    """The part of a target of `target_size` (H, W) that the squeezed source lies on."""
+    """Part of a target of `target_size` (H, W) that the squeezed source covers."""
 
     top: int
     left: int
@@ -126,23 +137,26 @@ class _Window:
     target_size: tuple[int, int]
 
     def squeezed(self, layers: Tensor) -> Tensor:
-        """(C, H_s, W_s) of any type to (C, height, width) float32."""
+        """Squeeze layers (C, H_s, W_s) of any type to (C, height, width) float32."""
         size = (self.height, self.width)
         return F.interpolate(layers[None].float(), size, mode="bilinear", align_corners=False)[0]
 
     def part(self, layers: Tensor) -> Tensor:
-        """The view (..., height, width) of (..., H, W)."""
+        """Return the view (..., height, width) of (..., H, W)."""
         rows = slice(self.top, self.top + self.height)
         return layers[..., rows, self.left : self.left + self.width]
 
     def placed(self, masks: Tensor) -> Tensor:
-        """(k, H_s, W_s) bool masks of the source to (k, H, W): wherever anything of them is seen."""
+        """Turn bool masks of the source, (k, H_s, W_s), into masks of the target, (k, H, W).
+
+        A pixel belongs to a mask if any part of the mask falls on it.
+        """
         placed = masks.new_zeros(len(masks), *self.target_size)
         self.part(placed)[:] = self.squeezed(masks) > 0
         return placed
 
     def overwritten(self, target: Tensor, source: Tensor, region: Tensor) -> Tensor:
-        """A copy of the target (3, H, W), with the source in the region, (H, W) bool."""
+        """Return a copy of the target (3, H, W), with the source in the region, (H, W) bool."""
         image = target.clone()
         squeezed = self.squeezed(source).round().to(target.dtype)
         part = self.part(image)
@@ -150,7 +164,10 @@ class _Window:
         return image
 
     def exchanged(self, boxes: Boxes, source_size: tuple[int, int]) -> Boxes:
-        """The source's boxes, squeezed, and moved right by the top and down by the left; some may leave the image."""
+        """Squeeze the source's boxes; move them right by the top and down by the left.
+
+        Some boxes may leave the image.
+        """
         height, width = source_size
         scale = boxes.tensor.new_tensor([self.width / width, self.height / height]).repeat(2)
         return Boxes(
@@ -159,13 +176,16 @@ class _Window:
 
 
 def _some(count: int) -> Tensor:
-    """The indices to paste of so many objects: one, or a uniform number that never is all."""
+    """Return the indices of the objects to paste: one, or a uniform number below `count`."""
     chosen = 1 if count == 1 else int(torch.randint(1, count, ()))
     return torch.randperm(count)[:chosen]
 
 
 def _covering(masks: Tensor, targets: Tensor, share: float) -> Tensor:
-    """(k,) bool: which of the masks (k, H, W) cover that share, or more, of any target (M, H, W) with pixels."""
+    """Find the masks (k, H, W) that cover at least `share` of any target (M, H, W) with pixels.
+
+    Returns: (k,) bool.
+    """
     flat = targets.flatten(1).float()
     covered = masks.flatten(1).float() @ flat.T  # (k, M) pixels, exact below 2^24
     area = flat.sum(dim=1)
@@ -173,14 +193,14 @@ def _covering(masks: Tensor, targets: Tensor, share: float) -> Tensor:
 
 
 def _uncovered(own: Instances, region: Tensor) -> Instances:
-    """What is left of the target's objects beside the region, (H, W) bool."""
+    """Return the target's objects without the pixels of the region, (H, W) bool."""
     masks = own.gt_masks.tensor & ~region
     left = masks.flatten(1).any(dim=1)
     return _with_masks(own[left], masks[left])
 
 
 def _with_masks(objects: Instances, masks: Tensor) -> Instances:
-    """The objects with those masks (k, H, W), none empty, and their tight boxes."""
+    """Return the objects with the given masks (k, H, W), none empty, and their tight boxes."""
     fields = {"gt_masks": BitMasks(masks), "gt_boxes": Boxes(mask_to_box(masks).float())}
     return Instances(tuple(masks.shape[-2:]), **objects.get_fields() | fields)
 
@@ -190,8 +210,8 @@ def _check_masks(objects: Instances) -> None:
         return  # Detectron2 gives an image without objects no masks
     if not objects.has("gt_masks"):
         raise UserError(
-            "INPUT.COPY_PASTE: objects have no masks to cut them out by; set MODEL.MASK_ON True and train on labels "
-            "with masks, or set INPUT.COPY_PASTE.RATE 0"
+            "INPUT.COPY_PASTE: objects have no masks to cut them out by; set MODEL.MASK_ON True "
+            "and train on labels with masks, or set INPUT.COPY_PASTE.RATE 0"
         )
     if not isinstance(objects.gt_masks, BitMasks):
         raise UserError("INPUT.COPY_PASTE: masks are polygons; set INPUT.MASK_FORMAT bitmask")

@@ -1,4 +1,4 @@
-"""What of a detector's settings changes with the machine, norms and the learning rate; and what of them is not read."""
+"""Settings of a detector: norms and learning rate for this machine, and keys that are not read."""
 
 import logging
 from typing import Any
@@ -18,7 +18,7 @@ _NORMS = (
     "MODEL.ROI_BOX_HEAD",
     "MODEL.ROI_MASK_HEAD",
 )
-# keys of Detectron2 that choose among ways of loading data, and the ways that are ours
+# keys of Detectron2 that choose how data is loaded, and the values that we support
 _LOADING: dict[str, tuple[Any, ...]] = {
     "INPUT.FORMAT": ("RGB",),
     "INPUT.RANDOM_FLIP": ("horizontal", "none"),
@@ -29,37 +29,46 @@ _LOADING: dict[str, tuple[Any, ...]] = {
     "DATALOADER.FILTER_EMPTY_ANNOTATIONS": (True,),
     "TEST.AUG.ENABLED": (False,),
 }
-# how Detectron2 says that its keys contradict each other
-_OF_PARTS_THAT_DO_NOT_FIT = (AssertionError, AttributeError, IndexError, KeyError, TypeError, ValueError, RuntimeError)  # fmt: skip
-_SHOWN = 300  # characters of its reason
-_OF_CLASS_AGNOSTIC_RCNN = ("INPUT.COPY_PASTE.ENABLED", "SOLVER.AMP.ENABLED")
+# errors that Detectron2 raises if its keys contradict each other
+_BUILD_ERRORS = (
+    AssertionError,
+    AttributeError,
+    IndexError,
+    KeyError,
+    TypeError,
+    ValueError,
+    RuntimeError,
+)
+_REASON_LENGTH = 300  # characters of Detectron2's reason in our message
+_CLASS_AGNOSTIC_KEYS = ("INPUT.COPY_PASTE.ENABLED", "SOLVER.AMP.ENABLED")
 
 
 def build_detector(cfg: CfgNode) -> nn.Module:
-    """The model that MODEL describes, built by Detectron2 on its device.
+    """Return the model that MODEL describes, built by Detectron2 on its device.
 
-    Raises: UserError with Detectron2's reason where its parts do not fit together, or one is unknown.
+    Raises: UserError with Detectron2's reason if parts do not fit together, or one is unknown.
     """
     try:
         detector: nn.Module = build_model(with_local_norms(cfg))
         return detector
     except UserError:
         raise
-    except _OF_PARTS_THAT_DO_NOT_FIT as error:
-        reason = " ".join(str(error).split())[:_SHOWN] or "its parts do not fit together"
+    except _BUILD_ERRORS as error:
+        reason = " ".join(str(error).split())[:_REASON_LENGTH] or "its parts do not fit together"
         raise UserError(
-            f"MODEL {cfg.MODEL.META_ARCHITECTURE} cannot be built by Detectron2 ({type(error).__name__}): {reason}"
+            f"MODEL {cfg.MODEL.META_ARCHITECTURE} cannot be built by Detectron2 "
+            f"({type(error).__name__}): {reason}"
         ) from error
 
 
 def with_local_norms(cfg: CfgNode) -> CfgNode:
-    """SyncBN becomes BN where there is nobody to synchronise with: on CPUs and in a single process."""
+    """Replace SyncBN by BN if nothing can be synchronised: on CPUs and in a single process."""
     alone, on_cpu = comm.get_world_size() == 1, cfg.MODEL.DEVICE == "cpu"
     synced = [name for name in _NORMS if _value(cfg, name).NORM == "SyncBN"]
     if not synced or not (alone or on_cpu):
         return cfg
     why = "a single process" if alone else "CPUs"
-    logger.info("SyncBN is BN for %s: %s.NORM", why, ".NORM, ".join(synced))
+    logger.info("SyncBN is replaced by BN for %s: %s.NORM", why, ".NORM, ".join(synced))
     local = cfg.clone()
     local.defrost()
     for name in synced:
@@ -69,7 +78,10 @@ def with_local_norms(cfg: CfgNode) -> CfgNode:
 
 
 def with_scaled_rate(cfg: CfgNode) -> CfgNode:
-    """SOLVER.BASE_LR scaled linearly from SOLVER.REFERENCE_BATCH to SOLVER.IMS_PER_BATCH (arXiv:1706.02677)."""
+    """Scale SOLVER.BASE_LR linearly from SOLVER.REFERENCE_BATCH to SOLVER.IMS_PER_BATCH.
+
+    Source: arXiv:1706.02677.
+    """
     solver = cfg.SOLVER
     if not solver.REFERENCE_BATCH or solver.REFERENCE_BATCH == solver.IMS_PER_BATCH:
         return cfg
@@ -78,31 +90,34 @@ def with_scaled_rate(cfg: CfgNode) -> CfgNode:
     scaled.SOLVER.BASE_LR = solver.BASE_LR * solver.IMS_PER_BATCH / solver.REFERENCE_BATCH
     scaled.freeze()
     logger.info(
-        "SOLVER.BASE_LR %g is of batches of %d; for %d it is %g (SOLVER.REFERENCE_BATCH 0 leaves it)",
+        "SOLVER.BASE_LR %g belongs to batches of %d images; for batches of %d it is scaled to %g "
+        "(SOLVER.REFERENCE_BATCH 0 keeps it)",
         *(solver.BASE_LR, solver.REFERENCE_BATCH, solver.IMS_PER_BATCH, scaled.SOLVER.BASE_LR),
     )
     return scaled
 
 
 def check_parts(cfg: CfgNode) -> None:
-    """Raises: UserError for keys that the named parts would not read."""
+    """Refuse keys that the named parts would not read. Raises: UserError."""
     drops = cfg.MODEL.ROI_HEADS.DROP_LOSS.ENABLED
     if drops and not cfg.MODEL.ROI_HEADS.NAME.startswith("DropLoss"):
         raise UserError(
-            f"MODEL.ROI_HEADS.DROP_LOSS.ENABLED: {cfg.MODEL.ROI_HEADS.NAME} has no DropLoss; set MODEL.ROI_HEADS.NAME to "
-            "DropLossROIHeads or DropLossCascadeROIHeads"
+            f"MODEL.ROI_HEADS.DROP_LOSS.ENABLED: {cfg.MODEL.ROI_HEADS.NAME} has no DropLoss; set "
+            "MODEL.ROI_HEADS.NAME to DropLossROIHeads or DropLossCascadeROIHeads"
         )
     for key, known in _LOADING.items():
         if _value(cfg, key) not in known:
             raise UserError(
-                f"{key} {_value(cfg, key)}: images are not loaded so here; set it to {' or '.join(map(str, known))}"
+                f"{key} {_value(cfg, key)}: this way of loading images is not supported; set it to "
+                f"{' or '.join(map(str, known))}"
             )
     if cfg.MODEL.META_ARCHITECTURE == "ClassAgnosticRCNN":
         return
-    for key in _OF_CLASS_AGNOSTIC_RCNN:
+    for key in _CLASS_AGNOSTIC_KEYS:
         if _value(cfg, key):
             raise UserError(
-                f"{key} True: {cfg.MODEL.META_ARCHITECTURE} does not read it, ClassAgnosticRCNN does; set it to False"
+                f"{key} True: {cfg.MODEL.META_ARCHITECTURE} does not read it, ClassAgnosticRCNN "
+                "does; set it to False"
             )
 
 

@@ -1,7 +1,10 @@
-"""DropLoss (CutLER, arXiv:2301.11320): a region that meets no pseudo-box may hold an object that the labels miss.
+"""DropLoss (CutLER, arXiv:2301.11320).
 
-Such a region teaches the classifier nothing. Boxes are XYXY in pixels of the detector's input; R is the number of
-regions of an image, M that of its target boxes.
+A region without a matching pseudo-box may hold an object that the labels miss. The classifier
+learns nothing from such a region.
+
+Boxes are XYXY in pixels of the detector's input. R is the number of regions of an image, M the
+number of its target boxes.
 """
 
 from collections.abc import Sequence
@@ -11,17 +14,19 @@ import torch.nn.functional as F
 from detectron2.structures import Boxes, pairwise_iou
 from torch import Tensor
 
-RELEASE_ROWS = 100  # matched boxes among which CutLER's code counts the distinct ones
+RELEASE_ROWS = 100  # number of matched boxes that CutLER's code searches for distinct ones
 
 
 def drop_weights(
     pred_boxes: Sequence[Tensor], target_boxes: Sequence[Tensor], *, iou_thresh: float
 ) -> Tensor:
-    """1 for a region whose predicted box has an IoU greater than the threshold with a target of its image, else 0.
+    """Return the weight of each region: 1 if it matches a target of its image, else 0.
+
+    A region matches if the IoU of its predicted box with a target exceeds `iou_thresh`.
 
     Args:
-        pred_boxes: per image (R, 4), decoded and not clipped.
-        target_boxes: per image (M, 4); an image without any keeps no region.
+        pred_boxes: boxes of each image, (R, 4), decoded and not clipped.
+        target_boxes: target boxes of each image, (M, 4). An image without targets keeps no region.
     Returns: (all R,) float32, image after image, without gradient.
     """
     kept = [
@@ -32,7 +37,9 @@ def drop_weights(
 
 
 def drop_loss(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
-    """Cross-entropy, weighted, and averaged over all regions, dropped ones too; 0 where there is no region.
+    """Return the weighted cross-entropy, averaged over all regions including dropped ones.
+
+    It is 0 if there is no region.
 
     Args: logits: (R, K + 1).  labels: (R,) int64.  weights: (R,).
     """
@@ -41,12 +48,13 @@ def drop_loss(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
 
 
 def release_targets(matched_boxes: Tensor) -> Tensor:
-    """What CutLER's code takes for the boxes of an image, a defect: as many first rows as there are distinct ones.
+    """Return the rows that CutLER's code uses as the boxes of an image.
 
-    Sampling has shuffled the rows, so that some repeat, and the boxes they push out are missing.
+    It takes as many first rows as there are distinct boxes (a defect). Sampling has shuffled the
+    rows, so some boxes are repeated and others are missing.
 
     Args: matched_boxes: (R, 4), the box matched to each sampled region.
-    Returns: (U, 4), the first U rows, U the number of distinct boxes among the first 100.
+    Returns: (U, 4), the first U rows; U is the number of distinct boxes among the first 100.
     """
     distinct = matched_boxes[:RELEASE_ROWS].unique(dim=0)
     return matched_boxes[: len(distinct)]

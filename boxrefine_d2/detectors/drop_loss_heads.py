@@ -26,12 +26,15 @@ Predictions = tuple[Tensor, Tensor]
 
 
 class DropLossOutputLayers(FastRCNNOutputLayers):
-    """Box predictor whose classification loss leaves out regions that meet no target; all else is the parent's.
+    """Box predictor whose classification loss ignores regions without a matching target.
+
+    Everything else is the parent's.
 
     Args (keyword, besides the parent's):
         iou_thresh: a region is kept if the IoU of its predicted box with a target is greater.
-        targets: "paper", all boxes of the image, or "release", see `release_targets`; there the plain loss stands in
-            where an image of the batch comes without matched boxes (the first stage gives an empty image none).
+        targets: "paper" for all boxes of the image, or "release" for `release_targets`. With
+            "release", the plain loss is used if an image of the batch has no matched boxes. The
+            first stage gives none to an image without objects.
     """
 
     @configurable
@@ -44,8 +47,8 @@ class DropLossOutputLayers(FastRCNNOutputLayers):
         check_choice("MODEL.ROI_HEADS.DROP_LOSS.TARGETS", targets, TARGETS)
         if self.bbox_pred.out_features != 4:
             raise UserError(
-                "MODEL.ROI_HEADS.DROP_LOSS.ENABLED: a region has a box of each class, and DropLoss needs one; set "
-                "MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG True"
+                "MODEL.ROI_HEADS.DROP_LOSS.ENABLED: a region has a box of each class, and DropLoss "
+                "needs one; set MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG True"
             )
         self.iou_thresh = iou_thresh
         self.targets = targets
@@ -53,7 +56,7 @@ class DropLossOutputLayers(FastRCNNOutputLayers):
 
     @classmethod
     def from_config(cls, cfg: CfgNode, input_shape: ShapeSpec) -> dict[str, Any]:
-        """The parent's settings, and those of MODEL.ROI_HEADS.DROP_LOSS."""
+        """Return the parent's settings, and those of MODEL.ROI_HEADS.DROP_LOSS."""
         settings = cfg.MODEL.ROI_HEADS.DROP_LOSS
         parts: dict[str, Any] = super().from_config(cfg, input_shape) | {
             "iou_thresh": settings.IOU_THRESH,
@@ -63,7 +66,10 @@ class DropLossOutputLayers(FastRCNNOutputLayers):
 
     @contextmanager
     def given_targets(self, targets: Sequence[Instances]) -> Iterator[None]:
-        """Inside, losses know all boxes of each image; the sampled proposals have only those matched to them."""
+        """Give the losses all boxes of each image while the context is open.
+
+        Sampled proposals carry only the boxes that are matched to them.
+        """
         self._image_boxes = [image.gt_boxes.tensor for image in targets]
         try:
             yield
@@ -71,7 +77,7 @@ class DropLossOutputLayers(FastRCNNOutputLayers):
             self._image_boxes = None
 
     def losses(self, predictions: Predictions, proposals: list[Instances]) -> dict[str, Tensor]:
-        """The parent's, with "loss_cls" weighted; the share of regions kept is logged.
+        """Return the parent's losses, with "loss_cls" weighted; log the share of kept regions.
 
         Raises: RuntimeError outside `given_targets`, if all boxes of an image are needed.
         """
@@ -89,7 +95,7 @@ class DropLossOutputLayers(FastRCNNOutputLayers):
         return losses | {"loss_cls": factor * drop_loss(logits, labels, weights)}
 
     def _target_boxes(self, proposals: list[Instances]) -> list[Tensor] | None:
-        """Per image (M, 4), or None for the plain loss."""
+        """Return the targets of each image, (M, 4), or None for the plain loss."""
         if self.targets == "release":
             if not all(image.has("gt_boxes") for image in proposals):
                 return None
@@ -100,10 +106,10 @@ class DropLossOutputLayers(FastRCNNOutputLayers):
 
 
 def _with_drop_loss(cfg: CfgNode, stock: FastRCNNOutputLayers) -> FastRCNNOutputLayers:
-    """The same layers, weights included, with DropLoss if it is on."""
+    """Return the same layers with the same weights, with DropLoss if it is enabled."""
     if not cfg.MODEL.ROI_HEADS.DROP_LOSS.ENABLED:
         return stock
-    with torch.random.fork_rng(devices=[]):  # what is built later is drawn as in the stock heads
+    with torch.random.fork_rng(devices=[]):  # later layers get the random numbers of stock heads
         layers = DropLossOutputLayers(
             cfg,
             ShapeSpec(channels=stock.cls_score.in_features),
@@ -114,7 +120,7 @@ def _with_drop_loss(cfg: CfgNode, stock: FastRCNNOutputLayers) -> FastRCNNOutput
 
 
 class _GivesTargets(StandardROIHeads):
-    """While these heads train, their box predictors know the targets of the batch."""
+    """Heads that give their box predictors the targets of the batch in training."""
 
     def forward(
         self,
@@ -123,20 +129,20 @@ class _GivesTargets(StandardROIHeads):
         proposals: list[Instances],
         targets: list[Instances] | None = None,
     ) -> tuple[list[Instances], dict[str, Tensor]]:
-        """See Detectron2's `ROIHeads.forward`."""
+        """Run the heads; see Detectron2's `ROIHeads.forward`."""
         with ExitStack() as stack:
             for layers in self.box_predictor.modules():
                 if isinstance(layers, DropLossOutputLayers) and targets is not None:
                     stack.enter_context(layers.given_targets(targets))
-            found: tuple[list[Instances], dict[str, Tensor]] = super().forward(
+            outputs: tuple[list[Instances], dict[str, Tensor]] = super().forward(
                 images, features, proposals, targets
             )
-            return found
+            return outputs
 
 
 @ROI_HEADS_REGISTRY.register()
 class DropLossROIHeads(_GivesTargets):
-    """`StandardROIHeads`, with DropLoss where MODEL.ROI_HEADS.DROP_LOSS.ENABLED."""
+    """`StandardROIHeads`, with DropLoss if MODEL.ROI_HEADS.DROP_LOSS.ENABLED."""
 
     @classmethod
     def _init_box_head(cls, cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict[str, Any]:
@@ -149,7 +155,7 @@ class DropLossROIHeads(_GivesTargets):
 
 @ROI_HEADS_REGISTRY.register()
 class DropLossCascadeROIHeads(_GivesTargets, CascadeROIHeads):
-    """`CascadeROIHeads`, with DropLoss in every stage where MODEL.ROI_HEADS.DROP_LOSS.ENABLED."""
+    """`CascadeROIHeads`, with DropLoss in every stage if MODEL.ROI_HEADS.DROP_LOSS.ENABLED."""
 
     @classmethod
     def _init_box_head(cls, cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict[str, Any]:

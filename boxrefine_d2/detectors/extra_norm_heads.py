@@ -1,4 +1,7 @@
-"""The box head of LOST's class-agnostic detector (arXiv:2109.14279, repository): C4's, with one more norm after res5."""
+"""Box head of LOST's class-agnostic detector: C4's head with one more norm after res5.
+
+Source: arXiv:2109.14279, repository.
+"""
 
 from detectron2.config import CfgNode
 from detectron2.layers import get_norm
@@ -10,18 +13,23 @@ from boxrefine_d2.errors import UserError
 
 @ROI_HEADS_REGISTRY.register()
 class Res5ROIHeadsExtraNorm(Res5ROIHeads):
-    """Res5 as pre-trained without labels has no norm behind it that ImageNet's classifier had learnt to bear with.
+    """`Res5ROIHeads` with a norm after res5.
 
-    The norm is of the kind that MODEL.RESNETS.NORM names; its parameters are `roi_heads.res5.norm.*`, as in the
-    released weights. Raises: UserError if none is named.
+    ImageNet's classifier learns to work with res5's output as it is. A res5 that was pre-trained
+    without labels had no such classifier, so its output needs a norm.
+
+    The norm is of the kind that MODEL.RESNETS.NORM names. Its parameters are
+    `roi_heads.res5.norm.*`, as in the released weights.
+
+    Raises: UserError if MODEL.RESNETS.NORM is empty.
     """
 
     @classmethod
     def _build_res5_block(cls, cfg: CfgNode) -> tuple[nn.Sequential, int]:
         if not cfg.MODEL.RESNETS.NORM:
             raise UserError(
-                "MODEL.RESNETS.NORM is empty: Res5ROIHeadsExtraNorm has one more norm of that kind; name one, such as BN, "
-                "or set MODEL.ROI_HEADS.NAME Res5ROIHeads"
+                "MODEL.RESNETS.NORM is empty: Res5ROIHeadsExtraNorm has one more norm of that "
+                "kind; name one, such as BN, or set MODEL.ROI_HEADS.NAME Res5ROIHeads"
             )
         res5, channels = super()._build_res5_block(cfg)
         res5.add_module("norm", get_norm(cfg.MODEL.RESNETS.NORM, channels))

@@ -1,4 +1,4 @@
-"""Labels that a detector is to learn from, checked before training and not after an epoch."""
+"""Checks of the labels of a detector; they run before training, not after an epoch."""
 
 import logging
 import os
@@ -15,24 +15,28 @@ from boxrefine_d2.masks.segmentation import checked_rles
 logger = logging.getLogger(__name__)
 
 
-# pixels that a box may leave its image by: rules round to patches
+# distance in pixels by which a box may leave its image; rules round to patches
 SLACK_PIXELS = 1.0
 _REMEDY = "+pseudo=FILE, which tools/discover.py writes, gives labels to images"
-_SAME_IMAGES = "were they made from these very images?"
-_MASKS_REMEDY = "take the labels of a method that draws masks, or set it False"
+_SAME_IMAGES = "check that they were made from these images"
+_MASKS_REMEDY = "use labels of a method that draws masks, or set MODEL.MASK_ON False"
 
 
 def records_to_learn_from(
     records: Sequence[Record], *, classes: int, masks: bool, where: str
 ) -> list[Record]:
-    """The records with at least one box; how many have none is logged. Crowds are no boxes, nor are those without area.
+    """Return the records that have at least one box; log how many have none.
 
-    Of an image whose size is not known, since its header cannot be read, only the classes are checked: the stream of
-    training images replaces and reports it.
+    Crowds and boxes without area do not count. If an image's header cannot be read, its size is
+    unknown and only its classes are checked. The stream of training images replaces and reports
+    that image.
 
-    Args: classes: that the detector tells apart.  masks: whether it learns masks, too.  where: DATASETS.TRAIN, for
-        messages.
-    Raises: UserError, in a line, for labels that are not there, belong to other images or classes, or lie outside.
+    Args:
+        classes: number of classes of the detector.
+        masks: True if the detector learns masks, too.
+        where: name in DATASETS.TRAIN, for messages.
+    Raises: UserError, one line, for labels that are missing, belong to other images or classes,
+        or lie outside their image.
     """
     _check_labelled(records, where)
     labelled = [r for r in records if _boxes(r)]
@@ -54,7 +58,8 @@ def _check_labelled(records: Sequence[Record], where: str) -> None:
     without = [r["file_name"] for r in records if "annotations" not in r]
     if without:
         raise UserError(
-            f"{where}: {len(without)} of {len(records)} images have no labels (first: {without[0]}); {_REMEDY}"
+            f"{where}: {len(without)} of {len(records)} images have no labels "
+            f"(first: {without[0]}); {_REMEDY}"
         )
 
 
@@ -63,8 +68,8 @@ def _check_files(records: Sequence[Record], where: str) -> None:
     missing = [name for name in names if not os.path.isfile(name)]
     if missing:
         raise UserError(
-            f"{where}: {len(missing)} of the {len(records)} labelled images are not there (first: {missing[0]}); put them "
-            "back, or name the folder that holds them"
+            f"{where}: {len(missing)} of the {len(records)} labelled images do not exist (first: "
+            f"{missing[0]}); put them back, or name the folder that holds them"
         )
 
 
@@ -73,8 +78,8 @@ def _check_annotations(records: Sequence[Record], classes: int, masks: bool, whe
     largest = max(a["category_id"] for _, a in pairs)
     if largest >= classes:
         raise UserError(
-            f"{where}: the labels have {largest + 1} classes and MODEL.ROI_HEADS.NUM_CLASSES is {classes}; add +agnostic "
-            "to make all of them one, or raise NUM_CLASSES"
+            f"{where}: the labels have {largest + 1} classes and MODEL.ROI_HEADS.NUM_CLASSES is "
+            f"{classes}; add +agnostic to make all of them one, or raise NUM_CLASSES"
         )
     sized = [(r, a) for r, a in pairs if r["height"] and r["width"]]
     outside = (r for r, a in sized if _outside(r, a))
@@ -88,7 +93,7 @@ def _check_annotations(records: Sequence[Record], classes: int, masks: bool, whe
 
 
 def _boxes(record: Record) -> list[dict[str, Any]]:
-    """What a detector learns from."""
+    """Return the annotations that a detector learns from: no crowds, no boxes without area."""
     return [a for a in record["annotations"] if not a.get("iscrowd", 0) and _has_area(a)]
 
 
@@ -106,17 +111,17 @@ def _outside(record: Record, annotation: dict[str, Any]) -> bool:
 def _corners(annotation: dict[str, Any]) -> list[float]:
     mode = annotation["bbox_mode"]
     corners: list[float] = annotation["bbox"]
-    if mode != BoxMode.XYXY_ABS:  # of one of Detectron2's own loaders
+    if mode != BoxMode.XYXY_ABS:  # the record is from one of Detectron2's own loaders
         corners = BoxMode.convert(corners, mode, BoxMode.XYXY_ABS)
     return corners
 
 
-def _refuse(bad: Iterable[Record], of: int, what: str, remedy: str, where: str) -> None:
-    found = list(bad)
-    if found:
-        first = found[0]["image_id"]
+def _refuse(bad: Iterable[Record], total: int, fault: str, remedy: str, where: str) -> None:
+    refused = list(bad)
+    if refused:
+        first = refused[0]["image_id"]
         raise UserError(
-            f"{where}: {len(found)} of {of} labels {what} (first: image {first!r}); {remedy}"
+            f"{where}: {len(refused)} of {total} labels {fault} (first: image {first!r}); {remedy}"
         )
 
 

@@ -1,1 +1,4 @@
-"""A heatmap of a phrase: training, refinement, and what is where without one. Needs the extra `grounding`."""
+"""Heatmaps of phrases: training, refinement, and "what is where" without phrases.
+
+The room needs the extra `grounding`.
+"""

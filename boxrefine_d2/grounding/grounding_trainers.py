@@ -1,4 +1,4 @@
-"""Training of g, and its refinement through h, by the same loop."""
+"""Trainers of g: its training, its refinement through h, and the evaluation of WhatIsWhere."""
 
 from typing import Any
 
@@ -34,24 +34,24 @@ from .what_is_where import WhatIsWhere
 
 
 class PhraseTrainer(Trainer):
-    """What both share: phrases in, pointing and box accuracy out."""
+    """Common base: it reads phrases and reports pointing accuracy and box accuracy."""
 
-    record_of: str  # the source whose records are written
+    record_of: str  # source whose records the trainer writes
 
     def __init__(self, cfg: CfgNode):
-        """Also refuses images of which nothing is said. Raises: UserError."""
+        """Build the trainer. Raises: UserError for images without a phrase."""
         super().__init__(cfg)
         check_phrases(self.train_loader.dataset.records, cfg.DATASETS.TRAIN)
 
     @classmethod
     def build_mapper(cls, cfg: CfgNode) -> PhraseMapper:
-        """Squares with a phrase."""
+        """Return the mapper that gives squares with a phrase."""
         mapper: PhraseMapper = PhraseMapper(cfg)
         return mapper
 
     @classmethod
     def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> WholeImageLoader:
-        """Images with phrases, squeezed to a square; ranks take turns."""
+        """Return the images with phrases, squeezed to a square; each rank gets every n-th batch."""
         records = [r for r in DatasetCatalog.get(register_spec(dataset_name)) if queries_of(r)]
         decoys = draw_decoys(records, cfg.SEED) if cfg.TEST.GROUNDING_CONTROLS else None
         mapper = QueryMapper(cfg.INPUT.SQUARE_SIZE, cfg.GROUNDING.PROMPT, decoys)
@@ -64,7 +64,7 @@ class PhraseTrainer(Trainer):
 
     @classmethod
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> GroundingEvaluator:
-        """Both accuracies of every source."""
+        """Return the evaluator of both accuracies for every source."""
         return GroundingEvaluator(
             register_spec(dataset_name),
             record_of=cls.record_of,
@@ -76,19 +76,19 @@ class PhraseTrainer(Trainer):
 
     @classmethod
     def missing(cls, cfg: CfgNode) -> str:
-        """What becomes of phrases that are not answered."""
+        """Return how the evaluator treats phrases without an answer."""
         return MISS
 
 
 class HeatmapTrainer(PhraseTrainer, ProductTrainer):
-    """Trains a `HeatmapTraining`, whose product is g."""
+    """Trainer of a `HeatmapTraining`, whose product is g."""
 
     network: HeatmapTraining
     record_of = G_SOURCE
 
     @classmethod
     def build_optimizer(cls, cfg: CfgNode, model: HeatmapTraining) -> torch.optim.Optimizer:
-        """SGD, as the papers' code has it."""
+        """Return SGD, as in the papers' code."""
         optimizer = maybe_add_gradient_clipping(cfg, torch.optim.SGD)
         built: torch.optim.Optimizer = optimizer(
             model.parameter_groups(),
@@ -100,13 +100,13 @@ class HeatmapTrainer(PhraseTrainer, ProductTrainer):
 
 
 class GroundingRefineTrainer(PhraseTrainer, PhasedTrainer):
-    """Trains a `GroundingRefiner` by its schedule, with two learning rates."""
+    """Trainer of a `GroundingRefiner`, with its schedule and two learning rates."""
 
     network: GroundingRefiner
     record_of = REFINED
 
     def record(self) -> dict[str, Any]:
-        """How long each phase took, and how far g moved."""
+        """Return the time of each phase, in seconds, and the distance that g moved."""
         return {
             "images": len(self.train_loader.dataset),
             "weight_distance": self.network.weight_distance(),
@@ -116,7 +116,7 @@ class GroundingRefineTrainer(PhraseTrainer, PhasedTrainer):
 
 
 class WhatIsWhereTrainer(PhraseTrainer):
-    """Evaluates a `WhatIsWhere`; there is nothing to train."""
+    """Evaluation of a `WhatIsWhere`, which does not learn."""
 
     network: WhatIsWhere
     record_of = G_SOURCE
@@ -124,7 +124,7 @@ class WhatIsWhereTrainer(PhraseTrainer):
 
     @classmethod
     def check(cls, cfg: CfgNode) -> None:
-        """Also that regions can be found. Raises: UserError."""
+        """Check the configuration. Raises: UserError if selective search is missing."""
         if not cfg.DATASETS.TEST:
             raise UserError("DATASETS.TEST is empty: there is nothing to evaluate on")
         require_selective_search()
@@ -132,10 +132,10 @@ class WhatIsWhereTrainer(PhraseTrainer):
 
     @classmethod
     def load_trained(cls, model: nn.Module, cfg: CfgNode) -> None:
-        """Nothing: MODEL.HEATMAP, MODEL.CLIP and MODEL.CAPTIONER name weights of their own."""
+        """Load nothing: MODEL.HEATMAP, MODEL.CLIP and MODEL.CAPTIONER name their own weights."""
 
     @classmethod
     def missing(cls, cfg: CfgNode) -> str:
-        """Of images in which nothing was found."""
+        """Return how the evaluator treats images in which nothing was found."""
         missing: str = cfg.LOOKING.MISSING
         return missing

@@ -1,4 +1,4 @@
-"""What training and refinement of g share: g, CLIP, the rule, and how queries are answered."""
+"""Base of the models around g: g, CLIP, the rule, and the answers to queries."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -41,15 +41,23 @@ class HeatmapModel(nn.Module):
         square_size: int,
         autocast: bool = False,
     ):
-        """Args: start_layer: of CLIP's relevance.  square_size: S, pixels.  autocast: g and the losses learn in bfloat16."""
+        """Take the parts.
+
+        Args:
+            start_layer: first layer that CLIP's relevance uses.
+            square_size: S, pixels.
+            autocast: True if g and the losses learn in bfloat16.
+        """
         super().__init__()
         if map_network.text_dim != clip.dim:
             raise UserError(
-                f"MODEL.HEATMAP reads texts of {map_network.text_dim} dimensions, and those of MODEL.CLIP have {clip.dim}"
+                f"MODEL.HEATMAP reads texts of {map_network.text_dim} dimensions, and those of "
+                f"MODEL.CLIP have {clip.dim}"
             )
         if square_size % map_network.stride:
             raise UserError(
-                f"INPUT.SQUARE_SIZE {square_size} is no multiple of the cells of MODEL.HEATMAP, {map_network.stride} pixels"
+                f"INPUT.SQUARE_SIZE {square_size} is no multiple of the cells of MODEL.HEATMAP, "
+                f"{map_network.stride} pixels"
             )
         self.map_network = map_network
         self.clip = clip
@@ -58,13 +66,13 @@ class HeatmapModel(nn.Module):
         self.start_layer = start_layer
         self.autocast = autocast
         self._targets = PhraseTargets(clip, start_layer)
-        # it never changes and may be large: checkpoints do without it
+        # CLIP never changes and may be large, so checkpoints do not hold it
         self.register_state_dict_post_hook(_without_clip)
         self.register_load_state_dict_pre_hook(_with_own_clip)
 
     @staticmethod
     def parts(cfg: CfgNode, map_network: TextHeatmap) -> dict[str, Any]:
-        """All but the map network, as the configuration says."""
+        """Return the arguments of a model, as the configuration sets them."""
         node = cfg.GROUNDING
         return {
             "map_network": map_network,
@@ -84,25 +92,25 @@ class HeatmapModel(nn.Module):
 
     @classmethod
     def of_config(cls, cfg: CfgNode) -> "HeatmapModel":
-        """One that answers with MODEL.HEATMAP."""
+        """Return a model that answers with MODEL.HEATMAP."""
         return HeatmapModel(
             **cls.parts(cfg, build_heatmap(cfg.MODEL.HEATMAP.NAME, cfg.MODEL.HEATMAP.WEIGHTS))
         )
 
     @property
     def device(self) -> torch.device:
-        """Where the parameters are."""
+        """Device of the parameters."""
         return next(self.map_network.parameters()).device
 
-    def pictures(self, batched_inputs: Sequence[dict[str, Any]]) -> Tensor:
-        """(B, 3, S, S) in [-1, 1], as g and CLIP read them."""
+    def normalised_images(self, batched_inputs: Sequence[dict[str, Any]]) -> Tensor:
+        """Return the images as g and CLIP read them, (B, 3, S, S) in [-1, 1]."""
         images = torch.stack([x["image"] for x in batched_inputs]).to(self.device)
         return images.float() / 127.5 - 1
 
     def text_losses(
         self, batched_inputs: Sequence[dict[str, Any]], images: Tensor, heatmaps: Tensor
     ) -> dict[str, Tensor]:
-        """The localisation losses of a training batch; {} if none counts."""
+        """Return the localisation losses of a training batch; {} if all weights are 0."""
         if not self.losses.enabled:
             return {}
         phrases = [x["phrase"] for x in batched_inputs]
@@ -113,16 +121,16 @@ class HeatmapModel(nn.Module):
             return losses
 
     def learnt_heatmaps(self, images: Tensor, text: Tensor) -> Tensor:
-        """(B, 1, S, S) of g while it learns, float32."""
+        """Return the heatmaps of g while it learns, (B, 1, S, S) float32."""
         with self._mixed():
             heatmaps: Tensor = self.map_network(images, text).float()
             return heatmaps
 
     @torch.no_grad()
     def heatmaps_of(self, batched_inputs: Sequence[dict[str, Any]]) -> list[Row]:
-        """Return (the heatmap (1, S, S),) of each input with its phrase, of a g that stands still."""
+        """Return (the heatmap (1, S, S),) of each input with its phrase, while g is fixed."""
         text = self._targets.text([x["phrase"] for x in batched_inputs])
-        heatmaps = self.learnt_heatmaps(self.pictures(batched_inputs), text)
+        heatmaps = self.learnt_heatmaps(self.normalised_images(batched_inputs), text)
         return [(heatmap,) for heatmap in heatmaps]
 
     def _mixed(self) -> torch.autocast:
@@ -130,17 +138,17 @@ class HeatmapModel(nn.Module):
 
     @property
     def networks(self) -> dict[str, TextHeatmap]:
-        """Each g that answers, by the name of its source; decoys are drawn by the last one."""
+        """Each g that answers, by the name of its source; the last one also answers for decoys."""
         return {G_SOURCE: self.map_network}
 
     def _drawers(self, images: Tensor) -> dict[str, Drawer]:
-        """Of each source of heatmaps how it draws."""
-        of_networks = {name: self._drawer(g, images) for name, g in self.networks.items()}
-        of_clip = {CLIP_SOURCE: partial(self._relevance, images)}
-        return of_clip | of_networks
+        """Return the function that draws heatmaps, for each source of heatmaps."""
+        network_drawers = {name: self._drawer(g, images) for name, g in self.networks.items()}
+        clip_drawer = {CLIP_SOURCE: partial(self._relevance, images)}
+        return clip_drawer | network_drawers
 
     def _drawer(self, network: TextHeatmap, images: Tensor) -> Drawer:
-        """The heatmaps of one g; its encoder reads each image once."""
+        """Return the function that draws the heatmaps of one g; it reads each image once."""
         features = network.read(images)
         size = (images.shape[2], images.shape[3])
         return lambda number, phrases: network.draw_phrases(
@@ -156,14 +164,15 @@ class HeatmapModel(nn.Module):
 
     @torch.no_grad()
     def answer(self, batched_inputs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        """What every source finds for the queries of each image.
+        """Return the answers of every source to the queries of each image.
 
-        Args: batched_inputs: dicts with "image" (3, S, S) uint8 RGB, "height" and "width" of the original, "queries",
-            [(annotation id, phrasings), ...], and perhaps "decoys", a phrase of another image for each.
-        Returns: per image {"grounding": {source: {annotation id: PhraseLocalisation}}}; "shuffled" is the last source's heatmap of
-            the decoys.
+        Args: batched_inputs: dicts with "image" (3, S, S) uint8 RGB, "height" and "width" of the
+            original, "queries", [(annotation id, phrasings), ...], and optionally "decoys", a
+            phrase of another image for each query.
+        Returns: per image {"grounding": {source: {annotation id: PhraseLocalisation}}}. The source
+            "shuffled" is the last source's answer to the decoys.
         """
-        images = self.pictures(batched_inputs)
+        images = self.normalised_images(batched_inputs)
         queries = [[texts for _, texts in x["queries"]] for x in batched_inputs]
         drawers = self._drawers(images)
         maps = {name: averaged_heatmaps(queries, draw) for name, draw in drawers.items()}
@@ -173,14 +182,15 @@ class HeatmapModel(nn.Module):
             decoys = [[[text] for text in x["decoys"]] for x in batched_inputs]
             last = list(drawers)[-1]
             maps[SHUFFLED] = averaged_heatmaps(decoys, drawers[last])
-        found = {
+        localisations = {
             source: [
-                self.found(heatmaps, x) for heatmaps, x in zip(of, batched_inputs, strict=True)
+                self.localisations(heatmaps, x)
+                for heatmaps, x in zip(each, batched_inputs, strict=True)
             ]
-            for source, of in maps.items()
+            for source, each in maps.items()
         } | further
         return [
-            {"grounding": {source: _by_id(x, of[i]) for source, of in found.items()}}
+            {"grounding": {source: _by_id(x, each[i]) for source, each in localisations.items()}}
             for i, x in enumerate(batched_inputs)
         ]
 
@@ -191,35 +201,38 @@ class HeatmapModel(nn.Module):
         phrases: Sequence[Sequence[str]],
         prompt: str,
     ) -> list[list[DescribedObject]]:
-        """Where g sees each phrase.
+        """Return g's localisation of each phrase.
 
         Args:
-            batched_inputs: dicts with "image" (3, S, S) uint8 RGB, "height" and "width" of the original.
-            phrases: of each image its own.
-            prompt: what stands before each when g reads it.
+            batched_inputs: dicts with "image" (3, S, S) uint8 RGB, "height" and "width" of the
+                original.
+            phrases: phrases of each image.
+            prompt: text that precedes each phrase when g reads it.
         Raises: UserError for an empty phrase.
         """
         for phrase in chain.from_iterable(phrases):
-            check_phrase(phrase)  # the prompt would hide it
-        texts = [[[prompt + phrase] for phrase in of] for of in phrases]
-        draw = self._drawer(self.map_network, self.pictures(batched_inputs))
+            check_phrase(phrase)  # with the prompt, an empty phrase could not be recognised
+        texts = [[[prompt + phrase] for phrase in each] for each in phrases]
+        draw = self._drawer(self.map_network, self.normalised_images(batched_inputs))
         maps = averaged_heatmaps(texts, draw)
         return [
             [
                 DescribedObject(*each)
-                for each in zip(of, heatmaps, self.found(heatmaps, x), strict=True)
+                for each in zip(
+                    texts_of_image, heatmaps, self.localisations(heatmaps, x), strict=True
+                )
             ]
-            for of, heatmaps, x in zip(phrases, maps, batched_inputs, strict=True)
+            for texts_of_image, heatmaps, x in zip(phrases, maps, batched_inputs, strict=True)
         ]
 
-    def found(self, heatmaps: Tensor, x: dict[str, Any]) -> list[PhraseLocalisation]:
-        """Points and boxes of (Q, S, S) heatmaps of one image."""
+    def localisations(self, heatmaps: Tensor, x: dict[str, Any]) -> list[PhraseLocalisation]:
+        """Return points and boxes of the heatmaps (Q, S, S) of one image."""
         return found_in_heatmaps(heatmaps, self.discovery, (x["height"], x["width"]))
 
     def from_heatmaps(
         self, maps: dict[str, list[Tensor]], sizes: list[tuple[int, int]]
     ) -> dict[str, list[list[PhraseLocalisation]]]:
-        """What else is read off the heatmaps: source -> per image, per query."""
+        """Return further answers from the heatmaps: source -> per image, per query."""
         return {}
 
 
@@ -233,5 +246,7 @@ def _with_own_clip(model: HeatmapModel, state: dict[str, Any], prefix: str, *_: 
         state.setdefault(f"{prefix}clip.{name}", value)
 
 
-def _by_id(x: dict[str, Any], found: Sequence[PhraseLocalisation]) -> dict[Any, PhraseLocalisation]:
-    return {key: one for (key, _), one in zip(x["queries"], found, strict=True)}
+def _by_id(
+    x: dict[str, Any], localisations: Sequence[PhraseLocalisation]
+) -> dict[Any, PhraseLocalisation]:
+    return {key: one for (key, _), one in zip(x["queries"], localisations, strict=True)}

@@ -1,4 +1,7 @@
-"""HeatmapTraining: g from nothing but images and phrases ("What is Where by Looking", NeurIPS 2022)."""
+"""HeatmapTraining: g learns from images and phrases alone.
+
+Source: "What is Where by Looking", NeurIPS 2022.
+"""
 
 from typing import Any
 
@@ -14,9 +17,11 @@ from .heatmap_model import HeatmapModel
 
 @META_ARCH_REGISTRY.register()
 class HeatmapTraining(ProductModel, HeatmapModel):
-    """CLIP's relevance teaches g where, and the similarity of what g shows and hides how much.
+    """Training of g by CLIP: relevance gives the place, similarity gives the extent.
 
-    Attributes: map_network: g, under the name by which a run keeps its product.
+    The similarity is between the phrase and the parts of the image that g shows or hides.
+
+    Attributes: map_network: g, under the attribute name by which a run stores its product.
     """
 
     product_file = "heatmap.safetensors"
@@ -30,7 +35,10 @@ class HeatmapTraining(ProductModel, HeatmapModel):
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
-        """G of MODEL.HEATMAP, whose encoder starts from weights that were learnt on images alone."""
+        """Return the parts.
+
+        g is an untrained MODEL.HEATMAP; its encoder has weights that were learnt on images alone.
+        """
         node = cfg.MODEL.HEATMAP
         network = build_untrained_heatmap(node.NAME, node.ENCODER, seed=cfg.SEED)
         return cls.parts(cfg, network) | {
@@ -39,21 +47,21 @@ class HeatmapTraining(ProductModel, HeatmapModel):
         }
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """All of g; CLIP stands still."""
+        """Return all parameters of g; CLIP is fixed."""
         return [{"params": self.map_network.parameters(), "weight_decay": self.weight_decay}]
 
     def forward(
         self, batched_inputs: list[dict[str, Any]]
     ) -> dict[str, Tensor] | list[dict[str, Any]]:
-        """Detectron2's contract.
+        """Return losses in training, and answers in eval (Detectron2's contract).
 
-        Args: batched_inputs: in training as `PhraseMapper` gives them; in eval see `answer`.
-        Returns: in training {"loss_relevance", "loss_area", "loss_foreground", "loss_background"}, weighted; in eval
-            what `answer` does, of the sources "clip" and "g".
+        Args: batched_inputs: in training the results of `PhraseMapper`; in eval see `answer`.
+        Returns: in training {"loss_relevance", "loss_area", "loss_foreground", "loss_background"},
+            weighted; in eval the answers of `answer`, of the sources "clip" and "g".
         """
         if not self.training:
             return self.answer(batched_inputs)
-        images = self.pictures(batched_inputs)
+        images = self.normalised_images(batched_inputs)
         text = self._targets.text([x["phrase"] for x in batched_inputs])
         heatmaps = self.learnt_heatmaps(images, text)
         return self.text_losses(batched_inputs, images, heatmaps)

@@ -1,4 +1,4 @@
-"""The jobs of this room; their modules take seconds to import."""
+"""Training jobs of this room; their modules take seconds to import."""
 
 from boxrefine_d2.errors import require_grounding
 from boxrefine_d2.training.jobs import register_job
@@ -23,7 +23,7 @@ def refinement() -> type[Trainer]:
 
 @register_job("WhatIsWhere", require=require_grounding)
 def what_is_where() -> type[Trainer]:
-    """Import the evaluation of what is where by looking."""
+    """Import the trainer that evaluates "what is where by looking"."""
     from .grounding_trainers import WhatIsWhereTrainer
 
     return WhatIsWhereTrainer

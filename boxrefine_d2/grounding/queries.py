@@ -1,4 +1,4 @@
-"""Phrases asked of one image, their heatmaps one by one, and what is read off a heatmap.
+"""Answers to phrases: heatmaps of one image, and the points and boxes on them.
 
 Shapes: S x S pixels of the input, H x W of the original image, P phrases, Q queries.
 """
@@ -13,33 +13,34 @@ from boxrefine_d2.discovery.rule import DiscoveryRule
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.structures import FeatureMap, PhraseLocalisation, PseudoBoxes, union_box
 
-# (P, 1, S, S) of the number of an image in the batch and P phrases of it
+# (index of an image in the batch, P phrases) -> heatmaps (P, 1, S, S)
 Drawer = Callable[[int, list[str]], Tensor]
 
-PAIRS_AT_ONCE = 32  # heatmaps asked of a drawer in one call
-# of the largest value: pixels nearer to it are as bright. At a border resizing repeats a value but for its rounding
+PAIRS_AT_ONCE = 32  # heatmaps that a drawer makes in one call
+# difference to the largest value below which a pixel counts as equally bright. At a border,
+# resizing repeats a value with a rounding error
 _TIE = 1e-6
 
 
 def averaged_heatmaps(queries: Sequence[Sequence[Sequence[str]]], draw: Drawer) -> list[Tensor]:
-    """(Q, S, S) an image: of each query the mean over its phrasings.
+    """Return the heatmap of each query, (Q, S, S) per image: the mean over its phrasings.
 
     Args:
-        queries: of each image the queries, each one or more phrasings.
-        draw: it is asked image by image, for at most `PAIRS_AT_ONCE` phrases.
+        queries: queries of each image, each one or more phrasings.
+        draw: drawer. Each call is for one image, with at most `PAIRS_AT_ONCE` phrases.
     """
     return [
-        _averaged(of, draw, number) if of else torch.zeros(0, 0, 0)
-        for number, of in enumerate(queries)
+        _averaged(phrasings, draw, number) if phrasings else torch.zeros(0, 0, 0)
+        for number, phrasings in enumerate(queries)
     ]
 
 
 def _averaged(queries: Sequence[Sequence[str]], draw: Drawer, number: int) -> Tensor:
-    """(Q, S, S) of one image, Q >= 1."""
+    """Return the averaged heatmaps of one image, (Q, S, S), Q >= 1."""
     phrases = [text for texts in queries for text in texts]
     maps = torch.cat([draw(number, part) for part in _parts(phrases)])[:, 0]
-    of_queries = maps.split([len(texts) for texts in queries])
-    return torch.stack([of.mean(dim=0) for of in of_queries])
+    maps_of_queries = maps.split([len(texts) for texts in queries])
+    return torch.stack([each.mean(dim=0) for each in maps_of_queries])
 
 
 def _parts(phrases: list[str]) -> Iterator[list[str]]:
@@ -50,15 +51,17 @@ def _parts(phrases: list[str]) -> Iterator[list[str]]:
 def found_in_heatmaps(
     heatmaps: Tensor, rule: DiscoveryRule, size: tuple[int, int]
 ) -> list[PhraseLocalisation]:
-    """Points and boxes of (Q, S, S) heatmaps of one image of (H, W).
+    """Return points and boxes of the heatmaps (Q, S, S) of one image of (H, W).
 
-    Raises: UserError for a heatmap that is not finite: its brightest pixel would be the first one.
+    Raises: UserError for a heatmap that is not finite; its brightest pixel would always be the
+        first one.
     """
     if not len(heatmaps):
         return []
     if not heatmaps.isfinite().all():
         raise UserError(
-            "a heatmap holds numbers that are not finite: the weights of MODEL.HEATMAP or MODEL.CLIP are damaged"
+            "a heatmap holds numbers that are not finite: the weights of MODEL.HEATMAP or "
+            "MODEL.CLIP are damaged; use other files"
         )
     side = (heatmaps.shape[1], heatmaps.shape[2])
     maps = FeatureMap(heatmaps[:, None], 1, [side] * len(heatmaps), "heatmap")
@@ -70,13 +73,15 @@ def found_in_heatmaps(
 
 
 def found_by_detector(boxes: PseudoBoxes, size: tuple[int, int]) -> PhraseLocalisation:
-    """The union of a detector's boxes; it points nowhere."""
+    """Return the union of a detector's boxes, without a point."""
     return PhraseLocalisation(None, *_boxes(boxes.resized(size)))
 
 
 def brightest_pixels(heatmaps: Tensor, size: tuple[int, int]) -> list[tuple[int, int]]:
-    """(x, y) of the first maximum in raster order of each (S, S) heatmap, in [0, 1], resized to (H, W), bilinear as
-    OpenCV's."""
+    """Return the brightest pixel (x, y) of each heatmap, (S, S) in [0, 1].
+
+    It is the first maximum in raster order after bilinear resizing to (H, W), as OpenCV does it.
+    """
     resized = F.interpolate(
         heatmaps[:, None].float(), size=size, mode="bilinear", align_corners=False
     )
@@ -86,9 +91,9 @@ def brightest_pixels(heatmaps: Tensor, size: tuple[int, int]) -> list[tuple[int,
     return [(place % size[1], place // size[1]) for place in places]
 
 
-def _boxes(found: PseudoBoxes) -> tuple[tuple[float, ...] | None, list[list[float]], float]:
-    """Their union, each of them, and the best score."""
-    if not len(found):
+def _boxes(pseudo_boxes: PseudoBoxes) -> tuple[tuple[float, ...] | None, list[list[float]], float]:
+    """Return the union of the boxes, each box, and the best score."""
+    if not len(pseudo_boxes):
         return None, [], 0.0
-    union = union_box(found.boxes)
-    return tuple(union.tolist()), found.boxes.tolist(), float(found.scores.max())
+    union = union_box(pseudo_boxes.boxes)
+    return tuple(union.tolist()), pseudo_boxes.boxes.tolist(), float(pseudo_boxes.scores.max())

@@ -1,7 +1,8 @@
-"""Topics of an image, in words: captions of its regions, put together where they say the same ("What is Where by Looking",
-NeurIPS 2022).
+"""Topics of an image in words: captions of its regions, grouped by meaning.
 
 Shapes: S x S pixels of the input, D dimensions of CLIP's space.
+
+Source: "What is Where by Looking", NeurIPS 2022.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,11 +21,11 @@ from .proposals import proposals
 
 @dataclass(frozen=True)
 class Topic:
-    """Something that several regions of an image show.
+    """Subject that several regions of an image show.
 
     Attributes:
-        caption: of the most typical region.
-        regions: how many were described alike.
+        caption: caption of the most typical region.
+        regions: number of regions with similar captions.
     """
 
     caption: str
@@ -32,11 +33,11 @@ class Topic:
 
 
 class TopicFinder:
-    """Find the topics of images.
+    """Search for the topics of images.
 
     Args (keyword):
-        captioner: describes a region.
-        encode: phrases to (P, D) of length 1.
+        captioner: model that describes a region.
+        encode: function from P phrases to vectors (P, D) of length 1.
         search_input, min_area: see `proposals`.
         min_similarity, min_size, overlap: see `communities`.
     """
@@ -58,29 +59,30 @@ class TopicFinder:
         self._overlap = overlap
 
     def find(self, images: Sequence[Tensor]) -> list[list[Topic]]:
-        """Return the topics of each image, what most regions show first; none where no regions are described alike.
+        """Return the topics of each image; topics of most regions come first.
 
-        The regions of all images go to the captioner together.
+        An image has no topic if no regions have similar captions. The captioner gets the regions of
+        all images together.
 
         Args: images: (3, S, S) uint8 RGB.
         """
-        # selective search has one thread of its own and does not hold Python's lock
+        # selective search runs on one thread and releases Python's lock
         with ThreadPoolExecutor(torch.get_num_threads()) as pool:
             boxes = list(pool.map(self._regions, images))
         crops = [
             image[:, y1:y2, x1:x2]
-            for image, of in zip(images, boxes, strict=True)
-            for x1, y1, x2, y2 in of.tolist()
+            for image, boxes_of_image in zip(images, boxes, strict=True)
+            for x1, y1, x2, y2 in boxes_of_image.tolist()
         ]
         captions = self._captioner.captions(crops)
-        # an empty one says nothing; the others are read once, together
-        said = list(dict.fromkeys(caption for caption in captions if caption.strip()))
-        vectors = dict(zip(said, self._encode(said), strict=True))
+        # empty captions say nothing; the others are encoded once, together
+        distinct = list(dict.fromkeys(caption for caption in captions if caption.strip()))
+        vectors = dict(zip(distinct, self._encode(distinct), strict=True))
         following = iter(captions)
-        return [self._topics([next(following) for _ in of], vectors) for of in boxes]
+        return [self._topics([next(following) for _ in each], vectors) for each in boxes]
 
     def _regions(self, image: Tensor) -> np.ndarray:
-        """(N, 4), see `proposals`."""
+        """Return the regions of an image, (N, 4); see `proposals`."""
         return proposals(
             image.permute(1, 2, 0).cpu().numpy(),
             search_input=self._search_input,
@@ -88,7 +90,7 @@ class TopicFinder:
         )
 
     def _topics(self, captions: list[str], vector_of: dict[str, Tensor]) -> list[Topic]:
-        """Return the topics of one image's captions; those without a vector do not count."""
+        """Return the topics of one image's captions; captions without a vector are ignored."""
         captions = [caption for caption in captions if caption in vector_of]
         if not captions:
             return []
@@ -103,8 +105,10 @@ class TopicFinder:
 
 
 def nearest(topics: Tensor, phrasings: Tensor) -> int:
-    """The topic whose caption is most like a phrase; the first of equals.
+    """Return the index of the topic that is most similar to a phrase; the first one of equals.
 
-    Args: topics: (T, D), T >= 1.  phrasings: (P, D), of which the mean counts; both of length 1.
+    Args:
+        topics: vectors of the captions, (T, D), T >= 1, of length 1.
+        phrasings: vectors of the phrase's wordings, (P, D), of length 1; their mean counts.
     """
     return int((topics @ phrasings.mean(dim=0)).argmax())

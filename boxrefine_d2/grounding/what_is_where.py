@@ -1,7 +1,8 @@
-"""WhatIsWhere: no text is given; the system says what there is in a picture, and where ("What is Where by Looking", NeurIPS
-2022).
+"""WhatIsWhere: description and localisation of the objects of an image, without any text.
 
 Shapes: B images, S x S pixels of the input.
+
+Source: "What is Where by Looking", NeurIPS 2022.
 """
 
 from collections.abc import Sequence
@@ -24,15 +25,17 @@ from .topics import TopicFinder, nearest
 
 @META_ARCH_REGISTRY.register()
 class WhatIsWhere(HeatmapModel):
-    """Captions of regions, and g's heatmap of each; nothing here learns."""
+    """Captions of regions, and g's heatmap of each caption; no part learns."""
 
     @configurable
     def __init__(
         self, *, captioner: Captioner, looking: dict[str, Any], prompt: str = "", **parts: Any
     ):
-        """Args, beside those of `HeatmapModel`:
-        looking: the keyword arguments of `TopicFinder`.
-        prompt: before each caption when g and CLIP's relevance read it.
+        """Take the parts.
+
+        Args, besides those of `HeatmapModel`:
+            looking: keyword arguments of `TopicFinder`.
+            prompt: text that precedes each caption when g and CLIP's relevance read it.
         """
         super().__init__(**parts)
         self._prompt = prompt
@@ -40,15 +43,15 @@ class WhatIsWhere(HeatmapModel):
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
-        """G, CLIP, the captioner and the settings under LOOKING."""
+        """Return the parts: g, CLIP, the captioner and the settings under LOOKING."""
         network = build_heatmap(cfg.MODEL.HEATMAP.NAME, cfg.MODEL.HEATMAP.WEIGHTS)
         parts = cls.parts(cfg, network)
         clip = parts["clip"].to(cfg.MODEL.DEVICE)
-        of = cfg.MODEL.CAPTIONER
+        captioner = cfg.MODEL.CAPTIONER
         node = cfg.LOOKING
         return parts | {
             "captioner": build_captioner(
-                of.NAME, clip, of.WEIGHTS, cfg.GROUNDING.PROMPT, of.PRECISION
+                captioner.NAME, clip, captioner.WEIGHTS, cfg.GROUNDING.PROMPT, captioner.PRECISION
             ),
             "prompt": node.PROMPT,
             "looking": {
@@ -62,13 +65,14 @@ class WhatIsWhere(HeatmapModel):
 
     @torch.no_grad()
     def describe(self, batched_inputs: Sequence[dict[str, Any]]) -> list[list[DescribedObject]]:
-        """What g sees in each image, what most regions show first.
+        """Return g's objects in each image; objects of most regions come first.
 
-        Args: batched_inputs: dicts with "image" (3, S, S) uint8 RGB, "height" and "width" of the original.
+        Args: batched_inputs: dicts with "image" (3, S, S) uint8 RGB, "height" and "width" of the
+            original.
         """
         topics = self._topic_finder.find([x["image"] for x in batched_inputs])
         described = self.localise(
-            batched_inputs, [[topic.caption for topic in of] for of in topics], self._prompt
+            batched_inputs, [[topic.caption for topic in each] for each in topics], self._prompt
         )
         return [
             [replace(one, regions=topic.regions) for topic, one in zip(*both, strict=True)]
@@ -76,13 +80,13 @@ class WhatIsWhere(HeatmapModel):
         ]
 
     def forward(self, batched_inputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Detectron2's contract, in eval only.
+        """Return answers, in eval only (Detectron2's contract).
 
-        Each phrase of an image is answered by the heatmap of the caption that CLIP finds most like it. An image in which no
-        regions are described alike answers nothing.
+        Each phrase of an image is answered by the heatmap of the caption that CLIP finds most
+        similar. There is no answer for an image if no regions have similar captions.
 
-        Args: batched_inputs: as `QueryMapper` gives them.
-        Returns: what `HeatmapModel.answer` does, of the sources "clip" and "g".
+        Args: batched_inputs: results of `QueryMapper`.
+        Returns: answers in the form of `HeatmapModel.answer`, of the sources "clip" and "g".
         """
         if self.training:
             raise UserError("WhatIsWhere does not learn; evaluate it with --eval-only")
@@ -90,31 +94,31 @@ class WhatIsWhere(HeatmapModel):
 
     @torch.no_grad()
     def answer(self, batched_inputs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        """See `forward`."""
+        """Return the answers; see `forward`."""
         topics = self._topic_finder.find([x["image"] for x in batched_inputs])
-        captions = [[topic.caption for topic in of] for of in topics]
+        captions = [[topic.caption for topic in each] for each in topics]
         chosen = [
-            self._chosen(of, x) if of else {}
-            for of, x in zip(captions, batched_inputs, strict=True)
+            self._chosen(each, x) if each else {}
+            for each, x in zip(captions, batched_inputs, strict=True)
         ]
-        # a heatmap for each caption that answers something
-        asked = [sorted(set(of.values())) for of in chosen]
+        # only captions that answer a phrase get a heatmap
+        asked = [sorted(set(each.values())) for each in chosen]
         queries = [
-            [[self._prompt + of[i]] for i in numbers]
-            for of, numbers in zip(captions, asked, strict=True)
+            [[self._prompt + each[i]] for i in numbers]
+            for each, numbers in zip(captions, asked, strict=True)
         ]
         answers: list[dict[str, dict[Any, PhraseLocalisation]]] = [{} for _ in batched_inputs]
-        for source, draw in self._drawers(self.pictures(batched_inputs)).items():
+        for source, draw in self._drawers(self.normalised_images(batched_inputs)).items():
             maps = averaged_heatmaps(queries, draw)
-            for answer, heatmaps, x, numbers, of in zip(
+            for answer, heatmaps, x, numbers, caption_of in zip(
                 answers, maps, batched_inputs, asked, chosen, strict=True
             ):
-                found = dict(zip(numbers, self.found(heatmaps, x), strict=True))
-                answer[source] = {key: found[number] for key, number in of.items()}
+                localisations = dict(zip(numbers, self.localisations(heatmaps, x), strict=True))
+                answer[source] = {key: localisations[number] for key, number in caption_of.items()}
         return [{"grounding": answer} for answer in answers]
 
     def _chosen(self, captions: list[str], x: dict[str, Any]) -> dict[Any, int]:
-        """Annotation id -> the number of the caption that answers it."""
+        """Return annotation id -> index of the caption that answers it."""
         vectors = self._targets.text(captions)
         return {
             key: nearest(vectors, self._targets.text(phrasings)) for key, phrasings in x["queries"]

@@ -1,5 +1,8 @@
-"""Training of what the jobs start from: the network behind the map, heads that make masks of it, their inpainter, a detector's
-trunk. `clip_training` is not imported here, since it needs the extra `grounding`."""
+"""Training of the networks that the jobs start from.
+
+These are the network behind the map, heads that make masks of it, their inpainter, and a
+detector's trunk. `clip_training` is not imported here because it needs the extra `grounding`.
+"""
 
 from .found_training import FoundTraining
 from .mae_training import MaskedAutoencoder

@@ -1,4 +1,4 @@
-"""Training of a CLIP on images and what is said of them, by the same loop."""
+"""Trainer of a CLIP on images and their phrases."""
 
 import copy
 import shutil
@@ -18,26 +18,31 @@ from .clip_training import ClipTraining
 
 
 def write_clip(folder: Path, clip: Clip, cfg: CfgNode) -> None:
-    """A folder that `build_clip` and `transformers` read, weights in half precision; whole or absent."""
-    making = folder.with_name(f"{folder.name}.part")
-    shutil.rmtree(making, ignore_errors=True)
+    """Write a folder that `build_clip` and `transformers` read, with weights in half precision.
+
+    The folder is complete or absent.
+    """
+    unfinished = folder.with_name(f"{folder.name}.part")
+    shutil.rmtree(unfinished, ignore_errors=True)
     whole = copy.deepcopy(clip.model).half()
     whole.config.update(training_metadata(cfg))
     with quiet():
-        whole.save_pretrained(making)
-        clip.tokenizer.save_pretrained(making)
+        whole.save_pretrained(unfinished)
+        clip.tokenizer.save_pretrained(unfinished)
     shutil.rmtree(folder, ignore_errors=True)
-    making.rename(folder)
+    unfinished.rename(folder)
 
 
 class ClipTrainer(ProductTrainer):
-    """Trains a `ClipTraining`, whose product is a folder as `transformers` writes it."""
+    """Trainer of a `ClipTraining`, whose product is a folder in the format of `transformers`."""
 
     network: ClipTraining
 
     def __init__(self, cfg: CfgNode):
-        """The tokenizer is that of the training phrases, as often as images have them. Raises: UserError for images of
-        which nothing is said."""
+        """Build the trainer, and learn the tokenizer from all training phrases, with repeats.
+
+        Raises: UserError for images without a phrase.
+        """
         super().__init__(cfg)
         records = self.train_loader.dataset.records
         check_phrases(records, cfg.DATASETS.TRAIN)
@@ -45,12 +50,12 @@ class ClipTrainer(ProductTrainer):
 
     @classmethod
     def build_mapper(cls, cfg: CfgNode) -> PhraseMapper:
-        """Crops squeezed to a square, with a phrase."""
+        """Return the mapper that gives crops squeezed to a square, with a phrase."""
         mapper: PhraseMapper = PhraseMapper(cfg)
         return mapper
 
     def record(self) -> dict[str, Any]:
-        """How long it took and how many images it saw; writes the product."""
+        """Write the product; return the time of the training and the number of images seen."""
         if comm.is_main_process():
             folder = Path(self.cfg.OUTPUT_DIR) / self.network.product_file
             write_clip(folder, self.network.map_network, self.cfg)

@@ -1,5 +1,7 @@
-"""ClipTraining: pictures and phrases in one space, from what images are said to show and no box (CLIP, arXiv:2103.00020,
-in the small; several right phrases of an image as in supervised contrastive learning, arXiv:2004.11362).
+"""ClipTraining: images and phrases in one space, learnt from phrases of images and no boxes.
+
+It is a small CLIP (arXiv:2103.00020). An image may have several right phrases, as in supervised
+contrastive learning (arXiv:2004.11362).
 
 Shapes: B images, each with a phrase; D dimensions of the common space.
 """
@@ -28,14 +30,14 @@ from boxrefine_d2.training.product_model import ProductModel
 from .parameter_groups import decay_of_matrices
 
 _NO_BOXES = "CLIP draws no boxes, so it cannot be evaluated; DATASETS.TEST must be ()"
-MAX_SCALE = 100.0  # of the logits, as in the paper
+MAX_SCALE = 100.0  # largest factor of the logits, as in the paper
 
 
 @META_ARCH_REGISTRY.register()
 class ClipTraining(ProductModel):
-    """Both towers learn; the image tower starts from a transformer that learnt without labels.
+    """Training of both towers; the image tower starts from a transformer learnt without labels.
 
-    Attributes: map_network: the Clip, under the name by which a run keeps its product.
+    Attributes: map_network: the Clip, under the attribute name by which a run stores its product.
     """
 
     product_file = "clip"
@@ -45,7 +47,15 @@ class ClipTraining(ProductModel):
     def __init__(
         self, *, clip: Clip, name: str, vocabulary: int, weight_decay: float, autocast: bool = False
     ):
-        """Args: vocabulary: tokens at most.  autocast: products of the image tower in bfloat16."""
+        """Take the parts.
+
+        Args:
+            clip: model to train.
+            name: name of the model.
+            vocabulary: largest number of tokens.
+            weight_decay: weight decay of AdamW.
+            autocast: True to compute the products of the image tower in bfloat16.
+        """
         super().__init__()
         self.map_network = clip
         clip.model.requires_grad_(True)
@@ -56,7 +66,7 @@ class ClipTraining(ProductModel):
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
-        """MODEL.CLIP, its image tower from MODEL.MAP_NETWORK."""
+        """Return the parts: MODEL.CLIP, whose image tower starts from MODEL.MAP_NETWORK."""
         if cfg.DATASETS.TEST:
             raise UserError(f"DATASETS.TEST {cfg.DATASETS.TEST}: {_NO_BOXES}")
         name, size = cfg.MODEL.CLIP.NAME, cfg.PRETRAIN.CLIP.VOCABULARY
@@ -72,35 +82,35 @@ class ClipTraining(ProductModel):
         }
 
     def learn_words(self, phrases: Iterable[str]) -> None:
-        """Its tokenizer, from the phrases that it will train on."""
+        """Learn the tokenizer from the training phrases."""
         self.map_network.tokenizer = learn_tokenizer(phrases, self.vocabulary)
 
     @property
     def device(self) -> torch.device:
-        """Where the parameters are."""
+        """Device of the parameters."""
         return self.map_network.device
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """AdamW's; no weight decay on single numbers and vectors."""
+        """Return AdamW's groups; single numbers and vectors have no weight decay."""
         return decay_of_matrices(self, self.weight_decay)
 
     def forward(self, batched_inputs: list[dict[str, Any]]) -> dict[str, Tensor]:
-        """Detectron2's contract, in training only.
+        """Return the losses, in training only (Detectron2's contract).
 
-        Args: batched_inputs: as `PhraseMapper` gives them.
-        Returns: {"loss_text", "loss_image"}: cross-entropy over the phrases of the batch for each image, and over the
-            images for each phrase.
+        Args: batched_inputs: results of `PhraseMapper`.
+        Returns: {"loss_text", "loss_image"}: cross-entropy over the phrases of the batch for each
+            image, and over the images for each phrase.
         """
         clip = self.map_network
         images = torch.stack([x["image"] for x in batched_inputs]).to(self.device) / 127.5 - 1
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
-            seen = clip.encode_images(images)
-            said = clip.encode_tokens(clip.tokens([x["phrase"] for x in batched_inputs])[0])
+            image_vectors = clip.encode_images(images)
+            text_vectors = clip.encode_tokens(clip.tokens([x["phrase"] for x in batched_inputs])[0])
         scale = clip.model.logit_scale.exp().clamp(max=MAX_SCALE)
-        logits = scale * seen.float() @ said.float().T
+        logits = scale * image_vectors.float() @ text_vectors.float().T
         right = right_pairs(batched_inputs).to(self.device)
-        found = right.gather(1, logits.argmax(dim=1, keepdim=True))
-        get_event_storage().put_scalar("right_phrase", found.float().mean().item())
+        hits = right.gather(1, logits.argmax(dim=1, keepdim=True))
+        get_event_storage().put_scalar("right_phrase", hits.float().mean().item())
         return {
             "loss_text": positives_loss(logits, right) / 2,
             "loss_image": positives_loss(logits.T, right.T) / 2,
@@ -108,16 +118,16 @@ class ClipTraining(ProductModel):
 
 
 def right_pairs(batched_inputs: Sequence[dict[str, Any]]) -> Tensor:
-    """(B, B) bool: whether image i is said to show what phrase j says."""
+    """Return (B, B) bool: True if phrase j is one of the phrases of image i."""
     return torch.tensor(
         [[b["drawn"] in a["phrases"] for b in batched_inputs] for a in batched_inputs]
     )
 
 
 def positives_loss(logits: Tensor, right: Tensor) -> Tensor:
-    """Mean over rows of the mean over what is right of - log softmax.
+    """Return the mean over rows of the mean of - log softmax over the right entries.
 
-    Args: logits, right: (B, B), at least one right in each row.
+    Args: logits, right: (B, B); each row has at least one right entry.
     """
     logs = F.log_softmax(logits, dim=1)
     return -(logs * right).sum(dim=1).div(right.sum(dim=1)).mean()
@@ -125,20 +135,21 @@ def positives_loss(logits: Tensor, right: Tensor) -> Tensor:
 
 @torch.no_grad()
 def start_from(clip: Clip, backbone: nn.Module) -> None:
-    """Puts a transformer of DINO's kind into the image tower.
+    """Put a transformer of DINO's kind into the image tower.
 
-    Blocks, positions, CLS and the last norm take their places. The patch embedding reads images in [-1, 1] and has no
-    bias: the change of scale goes into its weights, the rest to the patches' positions. CLIP's norm before the blocks
-    starts as a scale to the usual size of a token.
+    Blocks, positions, CLS and the last norm are copied. The tower's patch embedding reads images
+    in [-1, 1] and has no bias. The change of scale therefore goes into its weights, and the rest
+    into the positions of the patches. CLIP's norm before the blocks starts as a scale to the usual
+    size of a token.
 
     Raises: UserError for a network of another shape.
     """
     vision = clip.model.vision_model
     config: Any = (
         clip.model.config.vision_config
-    )  # the library has read it: no dictionary, not None
-    said = "MODEL.MAP_NETWORK.NAME: CLIP's image tower starts from a DINO transformer"
-    backbone = require_kind(backbone, DinoTransformer, said)
+    )  # the library has read it: it is no dictionary and not None
+    refusal = "MODEL.MAP_NETWORK.NAME: CLIP's image tower starts from a DINO transformer"
+    backbone = require_kind(backbone, DinoTransformer, refusal)
     blocks = [block_parts(block) for block in backbone.blocks]
     tokens, dim = backbone.pos_embed.shape[1:]
     shape = (backbone.stride, tokens, dim, len(blocks), backbone.num_heads)
@@ -151,13 +162,13 @@ def start_from(clip: Clip, backbone: nn.Module) -> None:
     )
     if shape != wanted:
         raise UserError(
-            f"MODEL.MAP_NETWORK.NAME: its patch, tokens, channels, blocks and heads are {shape}, those of the image "
-            f"tower {wanted}"
+            f"MODEL.MAP_NETWORK.NAME: its patch, tokens, channels, blocks and heads are {shape}, "
+            f"those of the image tower {wanted}; use a network of that shape"
         )
-    # x in [-1, 1] is (0.5 x + 0.5 - mean) / std for the backbone
+    # the backbone expects (0.5 x + 0.5 - mean) / std for x in [-1, 1]
     mean, std = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
     weight, bias = backbone.patch_embed.proj.weight, backbone.patch_embed.proj.bias
-    assert bias is not None  # of `PatchEmbed`
+    assert bias is not None  # `PatchEmbed` always has one
     shift = torch.einsum("oiyx,i->o", weight, (0.5 - mean) / std) + bias
     positions = backbone.pos_embed[0].clone()
     positions[1:] += shift

@@ -1,4 +1,6 @@
-"""DINO's loss on CLS tokens and iBOT's on masked patches, with loss and projection head from `lightly`.
+"""DINO's loss on CLS tokens and iBOT's loss on masked patches.
+
+Losses and projection head are from `lightly`.
 
 Shapes: B images, V crops, N patches, T = 1 + N tokens, C channels, K outputs of the head.
 """
@@ -15,27 +17,32 @@ from boxrefine_d2.networks.vit import VisionTransformer
 
 
 def _lightly() -> Any:
-    """The parts of `lightly` that are used here. Raises: UserError with the install command where it is missing."""
+    """Return the parts of `lightly` that are used here.
+
+    Raises: UserError with the install command if `lightly` is missing.
+    """
     try:
         from lightly.loss import DINOLoss, IBOTPatchLoss
         from lightly.models.modules import DINOProjectionHead
         from lightly.models.utils import random_block_mask
     except ImportError as error:
         raise UserError(
-            f"PRETRAIN.DINO and PRETRAIN.PATCH need lightly ({error}): pip install 'boxrefine_d2[pretrain]', "
-            "or set both weights to 0"
+            f"PRETRAIN.DINO and PRETRAIN.PATCH need lightly ({error}): pip install "
+            "'boxrefine_d2[pretrain]', or set both weights to 0"
         ) from error
     return DINOLoss, IBOTPatchLoss, DINOProjectionHead, random_block_mask
 
 
 @dataclass(frozen=True)
 class TeacherOutputs:
-    """What the teacher said of one batch of crops, for logging and for the collapse check; in nats.
+    """Statistics of the teacher's outputs for a batch of crops, in nats.
+
+    They are logged and serve the check for collapse.
 
     Attributes:
-        entropy: mean entropy of the outputs. log K: it says nothing of any crop.
-        information: entropy of the mean output less `entropy`: how much an output tells which crop it is of. Zero:
-            collapse, whether to one output or to the uniform one.
+        entropy: mean entropy of the outputs. At log K the outputs carry no information.
+        information: entropy of the mean output minus `entropy`: how well an output identifies its
+            crop. Zero means collapse, either to one output or to the uniform one.
     """
 
     entropy: float
@@ -43,18 +50,26 @@ class TeacherOutputs:
 
     @classmethod
     def of(cls, logits: Tensor, centre: Tensor, temperature: float) -> "TeacherOutputs":
-        """Args: logits: (V * B, K).  centre: (K,)."""
+        """Return the statistics. Args: logits: (V * B, K).  centre: (K,)."""
         shares = ((logits.float() - centre) / temperature).softmax(dim=1)
         entropy = torch.special.entr(shares).sum(dim=1).mean()
-        of_mean = torch.special.entr(shares.mean(dim=0)).sum()
-        return cls(entropy.item(), (of_mean - entropy).item())
+        entropy_of_mean = torch.special.entr(shares.mean(dim=0)).sum()
+        return cls(entropy.item(), (entropy_of_mean - entropy).item())
 
 
 class Distillation(nn.Module):
-    """Heads of student and teacher, the mask token, and both losses; the backbones are the caller's."""
+    """Heads of student and teacher, the mask token, and both losses.
+
+    The caller owns the backbones.
+    """
 
     def __init__(self, cfg: CfgNode, dim: int):
-        """Args: cfg: the whole configuration; PRETRAIN is read.  dim: channels of the backbones."""
+        """Build the heads and the losses.
+
+        Args:
+            cfg: whole configuration; PRETRAIN is read.
+            dim: channels of the backbones.
+        """
         super().__init__()
         dino_loss, patch_loss, head, self._random_block_mask = _lightly()
         node = cfg.PRETRAIN.DINO
@@ -66,7 +81,7 @@ class Distillation(nn.Module):
             "norm_last_layer": node.NORM_LAST_LAYER,
         }
         self.student_head = head(**shape)
-        # weight_norm forbids copy.deepcopy: the teacher's is built anew and loaded
+        # weight_norm forbids copy.deepcopy, so the teacher's head is built separately and loaded
         self.teacher_head = head(**shape).requires_grad_(False)
         self.teacher_head.load_state_dict(self.student_head.state_dict())
         temperatures = {"student_temp": node.STUDENT_TEMPERATURE}
@@ -91,10 +106,12 @@ class Distillation(nn.Module):
         global_crops: list[Tensor],
         local_crops: list[Tensor],
     ) -> tuple[dict[str, Tensor], TeacherOutputs]:
-        """Losses of one batch, weighted.
+        """Return the weighted losses of one batch.
 
-        Args: global_crops: two of (B, 3, S, S).  local_crops: any number of (B, 3, s, s). Normalised.
-        Returns: {"loss_dino"[, "loss_patch"]}, and the teacher's outputs summed up.
+        Args:
+            global_crops: two tensors (B, 3, S, S), normalised.
+            local_crops: any number of tensors (B, 3, s, s), normalised.
+        Returns: {"loss_dino"[, "loss_patch"]}, and the statistics of the teacher's outputs.
         """
         crops = torch.cat(global_crops)
         with torch.no_grad():
@@ -123,11 +140,14 @@ class Distillation(nn.Module):
         return losses, summary
 
     def _masks(self, crops: int, side: int, device: torch.device) -> Tensor | None:
-        """(crops, side, side) bool, the patches hidden from the student; None without the patch term."""
+        """Return the patches hidden from the student, (crops, side, side) bool.
+
+        Returns: None without the patch term.
+        """
         if not self.patch_weight:
             return None
         low, high = self.mask_ratio
-        # lightly's blocks have 4 patches or more, which small crops may not have to give
+        # lightly's blocks have at least 4 patches; small crops may have fewer to hide
         low = max(low, 1 / side**2)
         smallest = min(4, int(low * side**2))
         masks: Tensor = self._random_block_mask(
@@ -151,6 +171,6 @@ class Distillation(nn.Module):
         return weighted
 
     def freeze_last_layer(self) -> None:
-        """Drops the gradients of the student's last layer, between backward and the optimizer's step."""
+        """Drop the gradients of the student's last layer, between backward and optimizer step."""
         for parameter in self.student_head.last_layer.parameters():
             parameter.grad = None

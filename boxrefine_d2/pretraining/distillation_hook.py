@@ -1,4 +1,4 @@
-"""What happens around a step of self-distillation."""
+"""Hook of self-distillation: schedules, the teacher's update and the check for collapse."""
 
 from typing import Any
 
@@ -12,7 +12,10 @@ from . import SelfDistillation
 
 
 class DistillationHook(TimedSteps):
-    """Schedules of weight decay, teacher temperature and momentum; the teacher's average; the watch for collapse."""
+    """Schedules of weight decay, teacher temperature and momentum; update and check of the teacher.
+
+    Attributes: steps_collapsed: number of consecutive steps in which the teacher was collapsed.
+    """
 
     def __init__(self, model: SelfDistillation, cfg: CfgNode):
         super().__init__(cfg.SEED)
@@ -25,17 +28,17 @@ class DistillationHook(TimedSteps):
         self._momentum = CosineParamScheduler(cfg.PRETRAIN.TEACHER_MOMENTUM, 1.0)
 
     def before_train(self) -> None:
-        """Puts itself between backward and step, where gradients can be dropped."""
+        """Register the drop of gradients between backward and step."""
         self.trainer.optimizer.register_step_pre_hook(lambda *_: self._keep_last_layer())
 
     def _keep_last_layer(self) -> None:
-        """The last layer of the heads stays as it is at first."""
+        """Keep the last layer of the student's head fixed in the first iterations."""
         frozen = self.trainer.iter < self._node.DINO.FREEZE_LAST_LAYER_ITERS
         if frozen and self.model.distillation is not None:
             self.model.distillation.freeze_last_layer()
 
     def before_step(self) -> None:
-        """Sets what the schedules say."""
+        """Set the values of the schedules."""
         super().before_step()
         self.seed_step()
         iteration = self.trainer.iter
@@ -48,7 +51,7 @@ class DistillationHook(TimedSteps):
             self.model.distillation.teacher_temperature = first + warm * (last - first)
 
     def after_step(self) -> None:
-        """Moves the teacher. Raises: UserError when it has collapsed."""
+        """Update the teacher. Raises: UserError if the teacher has collapsed."""
         self.model.update_teacher(self._momentum(self._done))
         super().after_step()
         outputs = self.model.teacher_outputs
@@ -58,17 +61,18 @@ class DistillationHook(TimedSteps):
         self.steps_collapsed = self.steps_collapsed + 1 if collapsed else 0
         if self.steps_collapsed >= self._node.DINO.COLLAPSE_ITERS:
             raise UserError(
-                f"the teacher has collapsed: for {self.steps_collapsed} iterations up to {self.trainer.iter} its "
-                f"outputs told the crops of a batch apart by {outputs.information:.4f} nats (entropy "
-                f"{outputs.entropy:.2f}). Are the images all alike? Else lower SOLVER.BASE_LR or "
+                f"the teacher has collapsed: for {self.steps_collapsed} iterations up to "
+                f"{self.trainer.iter} its outputs told the crops of a batch apart by "
+                f"{outputs.information:.4f} nats (entropy {outputs.entropy:.2f}). Check that the "
+                "images are not all alike; lower SOLVER.BASE_LR or "
                 "PRETRAIN.DINO.TEACHER_TEMPERATURE, or raise SOLVER.IMS_PER_BATCH"
             )
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run continues to count."""
+        """Return the counts that a resumed run continues."""
         return super().state_dict() | {"steps_collapsed": self.steps_collapsed}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continues the counts of the run that was interrupted."""
+        """Restore the counts of the interrupted run."""
         super().load_state_dict(state)
         self.steps_collapsed = state["steps_collapsed"]

@@ -1,4 +1,4 @@
-"""FoundTraining: a head learns what is not background, then to agree with itself (FOUND, arXiv:2212.07834)."""
+"""FoundTraining: training of FOUND's head on background and on its own masks (arXiv:2212.07834)."""
 
 from typing import Any
 
@@ -27,12 +27,13 @@ SEEDS = ("attention", "similarity")
 
 @META_ARCH_REGISTRY.register()
 class FoundTraining(ProductModel):
-    """Binary cross-entropy to three targets, of which the first gives way to the third.
+    """Binary cross-entropy with three targets.
 
-    Those are what is not like the background seed, the head's own mask after the bilateral solver, and that mask
-    itself.
+    The first target is the complement of the background seed's patches. The second is the head's
+    own mask after the bilateral solver. The third is that mask itself; it replaces the first target
+    after `seed_steps` iterations.
 
-    Attributes: map_network: the segmenter, whose head learns: what is evaluated and kept.
+    Attributes: map_network: segmenter whose head learns; it is evaluated and stored.
     """
 
     product_file = "map_network.safetensors"
@@ -55,9 +56,12 @@ class FoundTraining(ProductModel):
         discovery: DiscoveryRule,
         discovery_name: str,
     ):
-        """Args:
-        seed_by: "attention" (see `background`) or "similarity" (see `common_background`).
-        background_cosine: with the seed.  seed_steps: iterations that the background teaches.
+        """Take the parts.
+
+        Args:
+            seed_by: "attention" (see `background`) or "similarity" (see `common_background`).
+            background_cosine: cosine similarity with the seed above which a patch is background.
+            seed_steps: number of iterations in which the head learns from the background.
         """
         super().__init__()
         check_choice("PRETRAIN.FOUND.SEED_BY", seed_by, SEEDS)
@@ -74,7 +78,7 @@ class FoundTraining(ProductModel):
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
-        """The parts named in the configuration."""
+        """Return the parts that the configuration names."""
         network, node = cfg.MODEL.MAP_NETWORK, cfg.PRETRAIN.FOUND
         segmenter = require_kind(
             build_segmenter(network.NAME, network.WEIGHTS, seed=cfg.SEED),
@@ -83,9 +87,10 @@ class FoundTraining(ProductModel):
         )
         if cfg.INPUT.SQUARE_SIZE % segmenter.stride:
             raise UserError(
-                f"INPUT.SQUARE_SIZE {cfg.INPUT.SQUARE_SIZE} is no multiple of the patch, {segmenter.stride} pixels"
+                f"INPUT.SQUARE_SIZE {cfg.INPUT.SQUARE_SIZE} is no multiple of the patch, "
+                f"{segmenter.stride} pixels"
             )
-        # the others say what is done with the solved map, not how it is solved
+        # REGION and MIN_IOU concern the use of the solved map, not the solver
         solver = {
             key.lower(): value
             for key, value in cfg.DISCOVERY.BILATERAL.items()
@@ -108,41 +113,39 @@ class FoundTraining(ProductModel):
 
     @property
     def device(self) -> torch.device:
-        """Where the parameters are."""
+        """Device of the parameters."""
         return self.map_network.head.weight.device
 
     def begin_step(self, iteration: int) -> None:
-        """The background teaches at first, the head's own mask later."""
+        """Choose the target: the background in the first iterations, the head's own mask later."""
         self.seeded = iteration < self.seed_steps
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """AdamW's: the head."""
+        """Return AdamW's group: the head."""
         head = list(self.map_network.head.parameters())
         return [{"params": head, "weight_decay": self.weight_decay}]
 
     def forward(
         self, batched_inputs: list[dict[str, Any]]
     ) -> dict[str, Tensor] | list[dict[str, Any]]:
-        """Detectron2's contract.
+        """Return losses in training, and boxes in eval (Detectron2's contract).
 
-        Args: batched_inputs: dicts with "image" (3, H, W) uint8 RGB; in training all S x S.
-        Returns: in training weighted losses, "loss_bilateral", and "loss_background" or "loss_self"; in eval what
-            `rule_boxes` returns.
+        Args: batched_inputs: dicts with "image" (3, H, W) uint8 RGB; in training all are S x S.
+        Returns: in training weighted losses, "loss_bilateral", and "loss_background" or
+            "loss_self"; in eval the results of `rule_boxes`.
         """
         if not self.training:
             return rule_boxes(self.map_network, self.discovery, self.discovery_name, batched_inputs)
         network = self.map_network
-        pictures = torch.stack([x["image"] for x in batched_inputs])
-        images = normalise_and_pad(list(pictures), network.stride, device=self.device)
+        pixels = torch.stack([x["image"] for x in batched_inputs])
+        images = normalise_and_pad(list(pixels), network.stride, device=self.device)
         with torch.no_grad():
             last = network.extractor.forward_last_block(images)
             keys = network.extractor.key_map(last)
         logits = network.head(keys.data.contiguous())[:, 0]
         mask = logits.detach() > 0
         get_event_storage().put_scalar("mask_area", mask.float().mean().item())
-        losses = {
-            "loss_bilateral": self.bilateral_weight * _bce(logits, self.solved(pictures, mask))
-        }
+        losses = {"loss_bilateral": self.bilateral_weight * _bce(logits, self.solved(pixels, mask))}
         if self.seeded:
             foreground = ~self._background(last, keys).unflatten(1, keys.grid_size)
             losses["loss_background"] = self.seed_weight * _bce(logits, foreground)

@@ -1,11 +1,12 @@
-"""Grouping on composites: which patches came from the same picture? A dense term that learns from little data.
+"""Grouping loss on composites: it learns which patches come from the same image.
 
-Ours, close in spirit to CP2 (arXiv:2203.11709), which pastes crops on other pictures and contrasts foreground with
-background pixels. Regions of other pictures are pasted on a picture; keys of patches from one source are pulled to a
-positive similarity, those of different sources to a negative one: the very sign that LOST reads. The sources are
-known because we pasted them, so no label is used.
+It is ours, a dense term that learns from little data, close in spirit to CP2 (arXiv:2203.11709).
+CP2 pastes crops on other images and contrasts foreground with background pixels. Here regions of
+other images are pasted on an image. Keys of patches from one source are pulled to a positive
+similarity, those of different sources to a negative one. LOST reads this sign. We paste the
+regions ourselves, so the sources are known and no label is used.
 
-Shapes: B images of S x S pixels, M pasted regions an image, N patches, C channels.
+Shapes: B images of S x S pixels, M pasted regions per image, N patches, C channels.
 """
 
 from dataclasses import dataclass
@@ -14,25 +15,25 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-PURE = 0.75  # a patch counts when so much of it comes from one source
+PURE = 0.75  # least share of a patch that must come from one source for the patch to count
 
 
 def composite(views: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
-    """Pastes regions of the batch's next pictures on each picture.
+    """Paste regions of the next images of the batch on each image.
 
     Args:
         views: (B, 3, S, S), B > M.
-        masks: (B, M, S, S) in [0, 1]; region m shows picture i + 1 + m of the batch, later ones lie on top. A soft
-            border blends.
-    Returns: (B, 3, S, S) composites, and (B, S, S) int64 sources: 0 the picture itself, m + 1 where mask m is
-        above one half.
+        masks: (B, M, S, S) in [0, 1]. Region m shows image i + 1 + m of the batch; later regions
+            cover earlier ones. A soft border blends.
+    Returns: (B, 3, S, S) composites, and (B, S, S) int64 sources: 0 for the image itself, m + 1
+        where mask m is above one half.
     """
-    pictures, sources = views, views.new_zeros(masks[:, 0].shape, dtype=torch.long)
+    composites, sources = views, views.new_zeros(masks[:, 0].shape, dtype=torch.long)
     for index, mask in enumerate(masks.unbind(1)):
         pasted = views.roll(-1 - index, dims=0)
-        pictures = torch.lerp(pictures, pasted, mask[:, None].to(views.dtype))
+        composites = torch.lerp(composites, pasted, mask[:, None].to(views.dtype))
         sources = sources.masked_fill(mask > 0.5, index + 1)
-    return pictures, sources
+    return composites, sources
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,10 @@ class GroupingLoss:
 
     Attributes:
         scale: logit per unit of cosine similarity.
-        background_weight: of pairs within the picture that was pasted on: it may hold several objects, which
-            nothing says belong together.
-        centred_weight: of the same loss on keys less the image's mean key, as `centre` of LOST reads them.
+        background_weight: weight of pairs within the image that regions are pasted on. It may hold
+            several objects, and nothing shows that they belong together.
+        centred_weight: weight of the same loss on keys minus the image's mean key, as LOST's
+            option `centre` reads them.
     """
 
     scale: float
@@ -51,11 +53,14 @@ class GroupingLoss:
     centred_weight: float
 
     def __call__(self, keys: Tensor, sources: Tensor, patch_size: int) -> tuple[Tensor, Tensor]:
-        """The loss, and how often the sign of raw similarities is right.
+        """Return the loss, and the share of correct signs of the raw similarities.
 
-        Args: keys: (B, N, C) float32, row-major cells.  sources: (B, S, S) of `composite`.
-        Returns: the mean over pairs of different sources, plus those of one pasted region, plus the weighted ones
-            within the background; and the mean of the shares of right signs over the first two kinds.
+        Args:
+            keys: (B, N, C) float32, row-major cells.
+            sources: (B, S, S) from `composite`.
+        Returns: the loss: the mean over pairs of different sources, plus the mean over pairs of one
+            pasted region, plus the weighted mean over pairs of the background; and the share: the
+            mean of the shares of correct signs over the first two kinds of pairs.
         """
         kinds = pair_kinds(sources, patch_size)
         apart, together, background = (weight.to(keys.dtype) for weight in kinds)
@@ -69,17 +74,20 @@ class GroupingLoss:
 
         raw, cosine = loss(keys)
         with torch.no_grad():
-            right = (_mean((cosine < 0).float(), apart) + _mean((cosine > 0).float(), together)) / 2
+            correct = (
+                _mean((cosine < 0).float(), apart) + _mean((cosine > 0).float(), together)
+            ) / 2
         if not self.centred_weight:
-            return raw, right
+            return raw, correct
         centred, _ = loss(keys - keys.mean(dim=1, keepdim=True))
-        return raw + self.centred_weight * centred, right
+        return raw + self.centred_weight * centred, correct
 
 
 def pair_kinds(sources: Tensor, patch_size: int) -> tuple[Tensor, Tensor, Tensor]:
-    """(B, N, N) masks of pairs: of different sources, within one pasted region, within the background.
+    """Return three masks of pairs, (B, N, N).
 
-    Patches that no source fills by `PURE` are in no pair.
+    They are pairs of different sources, pairs within one pasted region, and pairs within the
+    background. Patches that no source fills by `PURE` are in no pair.
     """
     shares = torch.stack(
         [
@@ -97,7 +105,10 @@ def pair_kinds(sources: Tensor, patch_size: int) -> tuple[Tensor, Tensor, Tensor
 
 
 def _mean(values: Tensor, weights: Tensor) -> Tensor:
-    """Weighted mean over the pairs of each image, then over the images that have such pairs; 0 if none has."""
+    """Return the weighted mean over the pairs of an image, averaged over images with such pairs.
+
+    It is 0 if no image has such pairs.
+    """
     total = weights.sum(dim=(1, 2))
     means = (values * weights).sum(dim=(1, 2)) / total.clamp(min=1)
     return means.sum() / (total > 0).sum().clamp(min=1)

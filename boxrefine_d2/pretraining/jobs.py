@@ -1,4 +1,4 @@
-"""The jobs of this room."""
+"""Training jobs of this room."""
 
 from boxrefine_d2.errors import require_grounding
 from boxrefine_d2.training.jobs import register_job
@@ -7,7 +7,7 @@ from boxrefine_d2.training.loop import Trainer
 
 @register_job("SelfDistillation")
 def self_distillation() -> type[Trainer]:
-    """Import the trainer of the network behind the map itself."""
+    """Import the trainer of self-distillation."""
     from .pretrain_trainer import PretrainTrainer
 
     return PretrainTrainer
@@ -15,7 +15,7 @@ def self_distillation() -> type[Trainer]:
 
 @register_job("MaskedAutoencoder", "MoveTraining", "FoundTraining", "TrunkDistillation")
 def products() -> type[Trainer]:
-    """Import the trainer of what stands on or beside a frozen network: heads, the inpainter, a detector's trunk."""
+    """Import the trainer of heads, the inpainter and a detector's trunk."""
     from boxrefine_d2.training.product_trainer import ProductTrainer
 
     return ProductTrainer
@@ -23,7 +23,7 @@ def products() -> type[Trainer]:
 
 @register_job("ClipTraining", require=require_grounding)
 def clip() -> type[Trainer]:
-    """Import the trainer of a CLIP, which takes seconds."""
+    """Import the trainer of a CLIP; the import takes seconds."""
     from .clip_trainer import ClipTrainer
 
     return ClipTrainer

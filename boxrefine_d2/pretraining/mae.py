@@ -1,6 +1,9 @@
-"""A masked autoencoder (arXiv:2111.06377) that paints what is hidden, with hiding as soft as MOVE's (arXiv:2210.07920).
+"""Masked autoencoder (arXiv:2111.06377) that inpaints hidden patches.
 
-Shapes: B images, N = h * w patches in row-major order, C channels of the encoder, D of the decoder, P pixels a patch.
+Patches may be hidden in part, as MOVE (arXiv:2210.07920) needs it.
+
+Shapes: B images, N = h * w patches in row-major order, C channels of the encoder, D channels of
+the decoder, P pixels per side of a patch.
 """
 
 from collections.abc import Callable
@@ -21,9 +24,10 @@ MAE_HOST = "https://dl.fbaipublicfiles.com/mae/visualize/"
 
 
 class Inpainter(SourcedNetwork):
-    """Encoder and decoder of a masked autoencoder for squares of one size; names are those of the official files.
+    """Encoder and decoder of a masked autoencoder for squares of one size.
 
-    Images go in and come out in ImageNet's normalisation.
+    Parameter names are those of the official files. Inputs and outputs are in ImageNet's
+    normalisation.
     """
 
     pos_embed: Tensor
@@ -66,9 +70,11 @@ class Inpainter(SourcedNetwork):
                 nn.init.zeros_(module.bias)
 
     def encode(self, images: Tensor, visible: Tensor | None = None) -> Tensor:
-        """Tokens after the encoder's norm, CLS first.
+        """Return the tokens after the encoder's norm, CLS first.
 
-        Args: images: (B, 3, S, S).  visible: (B, M) int64, the patches that are read; all of them when not given.
+        Args:
+            images: (B, 3, S, S).
+            visible: (B, M) int64, indices of the patches that are read; None for all.
         Returns: (B, 1 + M, C).
         Raises: ValueError for images of another size.
         """
@@ -86,12 +92,12 @@ class Inpainter(SourcedNetwork):
         return normed
 
     def decode(self, embedded: Tensor, kept: Tensor | None = None) -> Tensor:
-        """Pictures of tokens, some of them hidden.
+        """Return the images that the decoder paints from tokens, some of them hidden.
 
         Args:
-            embedded: (B, 1 + N, D), what `decoder_embed` makes of all tokens.
-            kept: (B, N) in [0, 1], how much of each patch's token is left; the mask token makes up the rest, and the
-                gradient comes through. All of it when not given.
+            embedded: (B, 1 + N, D), the result of `decoder_embed` for all tokens.
+            kept: (B, N) in [0, 1], the share of each patch's token that is kept; the mask token
+                fills the rest. It has a gradient. None keeps all.
         Returns: (B, 3, S, S).
         """
         if kept is not None:
@@ -101,30 +107,33 @@ class Inpainter(SourcedNetwork):
         for block in self.decoder_blocks:
             tokens = block(tokens)
         pixels = self.decoder_pred(self.decoder_norm(tokens)).float()[:, 1:]
-        return self.pictures(pixels)
+        return self.unpatchify(pixels)
 
     def forward(self, images: Tensor, kept: Tensor | None = None) -> Tensor:
-        """Images (B, 3, S, S) as `decode` paints them; the encoder sees all of each image, as in MOVE."""
+        """Return images (B, 3, S, S) from `decode`; the encoder reads all patches, as in MOVE."""
         return self.decode(self.decoder_embed(self.encode(images)), kept)
 
     def paint_hidden(self, images: Tensor, visible: Tensor) -> Tensor:
-        """Images (B, 3, S, S) from the patches `visible` (B, M) alone: the task it is trained by."""
-        seen = self.decoder_embed(self.encode(images, visible))
+        """Return images (B, 3, S, S) from the patches `visible` (B, M) alone: the training task."""
+        visible_tokens = self.decoder_embed(self.encode(images, visible))
         patches = self.mask_token.expand(len(images), self.side**2, -1)
-        place = visible[..., None].expand(-1, -1, seen.shape[2])
-        patches = patches.scatter(1, place, seen[:, 1:].to(patches.dtype))
-        return self.decode(torch.cat([seen[:, :1], patches], dim=1))
+        place = visible[..., None].expand(-1, -1, visible_tokens.shape[2])
+        patches = patches.scatter(1, place, visible_tokens[:, 1:].to(patches.dtype))
+        return self.decode(torch.cat([visible_tokens[:, :1], patches], dim=1))
 
-    def pictures(self, pixels: Tensor) -> Tensor:
-        """(B, N, P * P * 3), rows, columns, colours, to (B, 3, S, S)."""
+    def unpatchify(self, pixels: Tensor) -> Tensor:
+        """Arrange (B, N, P * P * 3), rows, columns, colours, to images (B, 3, S, S)."""
         p = self.patch_size
         tiles = pixels.unflatten(1, (self.side, self.side)).unflatten(3, (p, p, 3))
-        pictures: Tensor = tiles.permute(0, 5, 1, 3, 2, 4).flatten(4).flatten(2, 3)
-        return pictures
+        images: Tensor = tiles.permute(0, 5, 1, 3, 2, 4).flatten(4).flatten(2, 3)
+        return images
 
 
 def sinusoids(side: int, dim: int) -> Tensor:
-    """MAE's table (1, 1 + side * side, dim): sines and cosines of the column, then of the row; zeros for CLS."""
+    """Return MAE's table, (1, 1 + side * side, dim): sines and cosines of column, then of row.
+
+    CLS has zeros.
+    """
     frequencies = 10000 ** -(torch.arange(dim // 4, dtype=torch.float64) / (dim // 4))
     waves = torch.arange(side, dtype=torch.float64)[:, None] * frequencies
     line = torch.cat([waves.sin(), waves.cos()], dim=1).float()
@@ -135,7 +144,7 @@ def sinusoids(side: int, dim: int) -> Tensor:
 
 @dataclass(frozen=True)
 class InpainterSpec:
-    """How a named inpainter is built, and the address of its official file; None if it has none."""
+    """Constructor of a named inpainter, and the address of its official file, or None."""
 
     build: Callable[[], Inpainter]
     weights: str | None
@@ -156,7 +165,7 @@ INPAINTERS: dict[str, InpainterSpec] = {
         ),
         f"{MAE_HOST}mae_visualize_vit_large_ganloss.pth",
     ),
-    # ours; configs/pretrain/mae_mini.yaml trains it
+    # ours; trained by configs/pretrain/mae_mini.yaml
     "mae_mini": InpainterSpec(
         partial(
             Inpainter,
@@ -175,9 +184,10 @@ INPAINTERS: dict[str, InpainterSpec] = {
 
 
 def build_inpainter(name: str, weights: str = "") -> Inpainter:
-    """A named inpainter, float32, in eval mode, on the CPU.
+    """Return a named inpainter, float32, in eval mode, on the CPU.
 
-    Args: weights: a file with MAE's names, "random[:SEED]", or "" for the official one, from the cache or its host.
+    Args: weights: a file with MAE's names, "random[:SEED]", or "" for the official file, from the
+        cache or its host.
     Returns: the module; `module.weights_info` names the source of the weights.
     Raises: UserError for an unknown name, or a file that is missing, foreign or cannot be fetched.
     """
@@ -188,7 +198,8 @@ def build_inpainter(name: str, weights: str = "") -> Inpainter:
         if spec.weights is None:
             raise UserError(
                 f"the inpainter {name} has no weights that could be fetched: train it with "
-                "configs/pretrain/mae_mini.yaml, and give its inpainter.safetensors as PRETRAIN.INPAINTER.WEIGHTS"
+                "configs/pretrain/mae_mini.yaml, and give its inpainter.safetensors as "
+                "PRETRAIN.INPAINTER.WEIGHTS"
             )
         return fetch(str(spec.weights))
 

@@ -1,4 +1,4 @@
-"""MaskedAutoencoder: an inpainter learns to paint the patches it does not see (arXiv:2111.06377)."""
+"""MaskedAutoencoder: training of an inpainter on hidden patches (arXiv:2111.06377)."""
 
 from typing import Any
 
@@ -20,9 +20,12 @@ _NO_BOXES = (
 
 @META_ARCH_REGISTRY.register()
 class MaskedAutoencoder(ProductModel):
-    """Hides most patches of each image and paints it again. Targets are plain pixels, so that pictures come out.
+    """Training that hides most patches of each image and paints them again.
 
-    Attributes: map_network: the inpainter, under the name by which a run keeps its product.
+    Targets are plain pixels, so that the outputs are images.
+
+    Attributes: map_network: the inpainter, under the attribute name by which a run stores its
+        product.
     """
 
     product_file = "inpainter.safetensors"
@@ -40,10 +43,17 @@ class MaskedAutoencoder(ProductModel):
         weight_decay: float,
         autocast: bool = False,
     ):
-        """Args: mask_ratio: range of the share of patches that is hidden, drawn for each batch.  betas, weight_decay: of AdamW.
+        """Take the parts.
 
-        visible_weight: of the error on visible patches. MAE has none; with it the round trip keeps what is seen.
-        autocast: products in bfloat16.
+        Args:
+            inpainter: network to train.
+            name: name of the inpainter.
+            mask_ratio: range of the share of patches that is hidden, drawn for each batch.
+            visible_weight: weight of the error on visible patches. MAE has none; with it, an
+                inpainted image keeps its visible patches.
+            betas, weight_decay: settings of AdamW.
+            autocast: True to compute products in bfloat16.
+        Raises: UserError for a range that is empty or hides all patches.
         """
         super().__init__()
         self.map_network = inpainter
@@ -52,8 +62,8 @@ class MaskedAutoencoder(ProductModel):
         low, high = (round(patches * ratio) for ratio in mask_ratio)
         if not 0 <= low <= high < patches:
             raise UserError(
-                f"PRETRAIN.INPAINTER.MASK_RATIO {mask_ratio}: it goes up, from 0 or more, and of {patches} patches some "
-                "must be seen"
+                f"PRETRAIN.INPAINTER.MASK_RATIO {mask_ratio}: give a rising range, from 0 or "
+                f"more, that leaves some of the {patches} patches visible"
             )
         self.hidden = (max(1, low), max(1, high))
         self.visible_weight = visible_weight
@@ -62,14 +72,15 @@ class MaskedAutoencoder(ProductModel):
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
-        """The parts under PRETRAIN.INPAINTER; an inpainter without a file starts at random."""
+        """Return the parts under PRETRAIN.INPAINTER; an inpainter without a file is random."""
         node = cfg.PRETRAIN.INPAINTER
         if cfg.DATASETS.TEST:
             raise UserError(f"DATASETS.TEST {cfg.DATASETS.TEST}: {_NO_BOXES}")
         inpainter = build_inpainter(node.NAME, node.WEIGHTS or f"random:{cfg.SEED}")
         if inpainter.image_size != cfg.INPUT.SQUARE_SIZE:
             raise UserError(
-                f"INPUT.SQUARE_SIZE {cfg.INPUT.SQUARE_SIZE}: {node.NAME} reads {inpainter.image_size} pixels"
+                f"INPUT.SQUARE_SIZE {cfg.INPUT.SQUARE_SIZE}: {node.NAME} reads "
+                f"{inpainter.image_size} pixels; set INPUT.SQUARE_SIZE to that"
             )
         return {
             "inpainter": inpainter,
@@ -83,11 +94,11 @@ class MaskedAutoencoder(ProductModel):
 
     @property
     def device(self) -> torch.device:
-        """Where the parameters are."""
+        """Device of the parameters."""
         return self.map_network.mask_token.device
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """AdamW's; no weight decay on biases, norms and tokens."""
+        """Return AdamW's groups; biases, norms and tokens have no weight decay."""
         matrices = [p for p in self.parameters() if p.squeeze().dim() > 1]
         others = [p for p in self.parameters() if p.squeeze().dim() <= 1]
         return [
@@ -96,16 +107,17 @@ class MaskedAutoencoder(ProductModel):
         ]
 
     def forward(self, batched_inputs: list[dict[str, Any]]) -> dict[str, Tensor]:
-        """Detectron2's contract.
+        """Return the losses (Detectron2's contract).
 
         Args: batched_inputs: dicts with "image" (3, S, S) RGB in [0, 255].
-        Returns: {"loss_hidden"[, "loss_visible"]}, the mean square errors over such pixels, in normalised units.
-        Raises: UserError when it is asked for boxes.
+        Returns: {"loss_hidden"[, "loss_visible"]}, mean square errors over hidden and over visible
+            pixels, in normalised units.
+        Raises: UserError in eval.
         """
         if not self.training:
             raise UserError(_NO_BOXES)
-        pictures = [x["image"] for x in batched_inputs]
-        images = normalise_and_pad(pictures, self.map_network.patch_size, device=self.device)
+        pixels = [x["image"] for x in batched_inputs]
+        images = normalise_and_pad(pixels, self.map_network.patch_size, device=self.device)
         order = torch.rand(len(images), self.map_network.side**2, device=self.device).argsort(dim=1)
         count = int(torch.randint(self.hidden[0], self.hidden[1] + 1, ()))
         hidden, visible = order[:, :count], order[:, count:]

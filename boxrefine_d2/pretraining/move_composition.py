@@ -1,6 +1,9 @@
-"""MOVE's synthetic images (arXiv:2210.07920): an object that is cut out well can be moved, and the image stays plausible.
+"""Synthetic images of MOVE (arXiv:2210.07920).
 
-Shapes: B images of H x W pixels, N patches. Images are normalised; masks are (B, 1, H, W) in [0, 1].
+An object that is cut out well can be moved, and the image stays plausible.
+
+Shapes: B images of H x W pixels, N patches. Images are normalised; masks are (B, 1, H, W) in
+[0, 1].
 """
 
 from dataclasses import dataclass
@@ -13,12 +16,15 @@ from .mae import Inpainter
 
 
 def random_shifts(images: int, limit: int) -> Tensor:
-    """(images, 2) int64, rows down and columns right in pixels: uniform in [-limit, limit], on the CPU."""
+    """Draw shifts, (images, 2) int64 on the CPU: rows down and columns right, in pixels.
+
+    They are uniform in [-limit, limit].
+    """
     return torch.randint(-limit, limit + 1, (images, 2))
 
 
 def shifted(batch: Tensor, shifts: Tensor) -> Tensor:
-    """Each image of (B, C, H, W) moved by its (rows down, columns right); zeros come in."""
+    """Move each image of (B, C, H, W) by its (rows down, columns right); fill with zeros."""
     moved = [
         F.pad(image, (columns, -columns, rows, -rows))
         for image, (rows, columns) in zip(batch, shifts.tolist(), strict=True)
@@ -27,20 +33,25 @@ def shifted(batch: Tensor, shifts: Tensor) -> Tensor:
 
 
 def inpainted_region(mask: Tensor, shifted_mask: Tensor) -> Tensor:
-    """What of the background is not known or not seen: where the object was, and where it is now."""
+    """Return the background that is unknown or hidden: at the old and at the new place."""
     return mask * (1 - shifted_mask) + shifted_mask
 
 
 def kept_patches(region: Tensor, patch_size: int) -> Tensor:
-    """(B, N) in [0, 1]: a patch is kept as far as the region leaves all of it alone."""
+    """Return the share of each patch that is kept, (B, N) in [0, 1].
+
+    It is 1 minus the largest value of the region in the patch.
+    """
     return 1 - F.max_pool2d(region, patch_size).flatten(1)
 
 
 @dataclass(frozen=True)
 class Layers:
-    """What images are composed of.
+    """Layers of which images are composed.
 
-    Attributes: image, shifted_image, background: (B, 3, H, W).  mask, shifted_mask: (B, 1, H, W).
+    Attributes:
+        image, shifted_image, background: (B, 3, H, W).
+        mask, shifted_mask: (B, 1, H, W).
     """
 
     image: Tensor
@@ -50,25 +61,25 @@ class Layers:
     shifted_mask: Tensor
 
     def composed(self) -> Tensor:
-        """The moved object on the inpainted background: what the segmenter is judged by."""
+        """Return the moved object on the inpainted background; the discriminator judges it."""
         return torch.lerp(self.background, self.shifted_image, self.shifted_mask)
 
     def unshifted(self) -> Tensor:
-        """The object where it was on the inpainted background: real but for the inpainting."""
+        """Return the object at its place on the inpainted background: real but for inpainting."""
         return torch.lerp(self.background, self.image, self.mask)
 
     def copy_paste(self) -> Tensor:
-        """The moved object on the image: an object seen twice is not real."""
+        """Return the moved object on the image; with the object twice, it is not real."""
         return torch.lerp(self.image, self.shifted_image, self.shifted_mask)
 
 
 def layers_of(
     inpainter: Inpainter, images: Tensor, mask: Tensor, shifts: Tensor, *, copy_real: bool
 ) -> Layers:
-    """Moves the masked objects and paints behind them; the gradient comes through the mask alone.
+    """Move the masked objects and inpaint behind them; only the mask has a gradient.
 
-    Args: copy_real: what is not inpainted is the photograph; else all of it goes through the autoencoder, so that its
-        traces tell nothing.
+    Args: copy_real: True to keep the photograph outside the inpainted region. False sends the whole
+        image through the autoencoder, so that its traces reveal nothing.
     """
     shifted_mask = shifted(mask, shifts)
     with torch.no_grad():

@@ -1,4 +1,6 @@
-"""The projected discriminator (arXiv:2111.01007) of MOVE: frozen features, mixed at random, and small heads that learn.
+"""Projected discriminator (arXiv:2111.01007) of MOVE.
+
+It has frozen features, random mixing, and small heads that learn.
 
 Shapes: B images of S x S pixels; four scales, from fine to coarse.
 """
@@ -15,19 +17,25 @@ from boxrefine_d2.networks import IMAGENET_MEAN, IMAGENET_STD
 
 from .move_features import STRIDES, TimmFeatures, TransformerFeatures
 
-HEAD_SIDE = 8  # cells; grids are halved until they have no more
+HEAD_SIDE = 8  # cells; larger grids are halved until they have at most so many
 
 
 class RandomMixing(nn.Module):
-    """Channels of each map, then the maps among each other, mixed by random 1 x 1 convolutions that never learn.
+    """Random, fixed mixing of feature maps by 1 x 1 convolutions.
 
-    From coarse to fine each map is joined to the next one; so every head sees what all coarser ones see.
+    It mixes the channels of each map, then the maps with each other. From coarse to fine, each map
+    is added to the next one, so every head sees all coarser maps.
 
-    Attributes: channels: of each output, whose grids are twice as fine as the inputs'.
+    Attributes: channels: channels of each output; the grids are twice as fine as the inputs'.
     """
 
     def __init__(self, channels: Sequence[int], width: int):
-        """Args: channels: of the maps.  width: of the finest after mixing, twice as many at each coarser one."""
+        """Build the convolutions.
+
+        Args:
+            channels: channels of the maps.
+            width: channels of the finest map after mixing; each coarser map has twice as many.
+        """
         super().__init__()
         widths = [width * 2**i for i in range(len(channels))]
         self.channels = [width, *widths[:-1]]
@@ -36,7 +44,7 @@ class RandomMixing(nn.Module):
         self.requires_grad_(False)
 
     def forward(self, maps: list[Tensor]) -> list[Tensor]:
-        """As many maps, from fine to coarse."""
+        """Return as many mixed maps, from fine to coarse."""
         mixed = [convolve(x) for convolve, x in zip(self.within, maps, strict=True)]
         sizes = [2 * mixed[0].shape[-1], *(x.shape[-1] for x in mixed[:-1])]
         outputs: list[Tensor] = []
@@ -48,9 +56,9 @@ class RandomMixing(nn.Module):
 
 
 def judging_head(channels: int, side: int, widths: tuple[int, int]) -> nn.Sequential:
-    """A map (B, channels, side, side) to a small grid of logits (B, 1, ., .).
+    """Return a head that turns (B, channels, side, side) into a small grid of logits (B, 1, ., .).
 
-    Args: widths: channels of the first convolution, and at most.
+    Args: widths: channels of the first convolution, and the largest number of channels.
     """
     layers: list[nn.Module] = []
     width = widths[0]
@@ -62,7 +70,10 @@ def judging_head(channels: int, side: int, widths: tuple[int, int]) -> nn.Sequen
 
 
 def vary_colours(images: Tensor) -> Tensor:
-    """Brightness, saturation and contrast at random for each image (DiffAugment, arXiv:2006.10738), differentiable."""
+    """Change brightness, saturation and contrast of each image at random, differentiably.
+
+    Source: DiffAugment, arXiv:2006.10738.
+    """
 
     def draw() -> Tensor:
         return torch.rand(len(images), 1, 1, 1, device=images.device)
@@ -75,7 +86,10 @@ def vary_colours(images: Tensor) -> Tensor:
 
 
 class ProjectedDiscriminator(nn.Module):
-    """Says of images how real they look. The heads learn; the rest is frozen and stays in eval mode."""
+    """Network that judges how real images look.
+
+    Its heads learn; the rest is frozen and stays in eval mode.
+    """
 
     mean: Tensor
     std: Tensor
@@ -88,12 +102,12 @@ class ProjectedDiscriminator(nn.Module):
         mix_channels: int,
         head_channels: tuple[int, int],
     ):
-        """Args: input_size: S, pixels; the images are resized to it."""
+        """Build the discriminator. Args: input_size: S, pixels; images are resized to it."""
         super().__init__()
         if input_size % STRIDES[-1] or input_size < 2 * STRIDES[-1]:
             raise UserError(
-                f"PRETRAIN.MOVE.DISCRIMINATOR.INPUT_SIZE {input_size}: a multiple of {STRIDES[-1]} pixels, "
-                f"{2 * STRIDES[-1]} or more, is needed"
+                f"PRETRAIN.MOVE.DISCRIMINATOR.INPUT_SIZE {input_size}: a multiple of {STRIDES[-1]} "
+                f"pixels, {2 * STRIDES[-1]} or more, is needed"
             )
         self.input_size = input_size
         self.features = features
@@ -107,18 +121,18 @@ class ProjectedDiscriminator(nn.Module):
         self.register_buffer("std", std, persistent=False)
 
     def requires_grad_(self, requires_grad: bool = True) -> "ProjectedDiscriminator":
-        """Switches the gradient of the heads."""
+        """Set the gradient of the heads."""
         self.heads.requires_grad_(requires_grad)
         return self
 
     def train(self, mode: bool = True) -> "ProjectedDiscriminator":
-        """Sets the mode of the heads."""
+        """Set the mode of the heads; the features stay in eval mode."""
         super().train(mode)
         self.features.eval()
         return self
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits (B, K) of all heads side by side; above 0 is real.
+        """Return the logits of all heads, (B, K); above 0 is real.
 
         Args: images: (B, 3, H, W), in ImageNet's normalisation.
         """

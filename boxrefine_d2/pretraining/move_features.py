@@ -1,6 +1,7 @@
-"""Frozen features that a discriminator looks at: four maps of one image, from fine to coarse.
+"""Frozen features of a discriminator: four maps of an image, from fine to coarse.
 
-Shapes: B images of S x S pixels in [-1, 1]; the maps are (B, C_i, S / r, S / r) with r = 4, 8, 16, 32.
+Shapes: B images of S x S pixels in [-1, 1]; the maps are (B, C_i, S / r, S / r) with
+r = 4, 8, 16, 32.
 """
 
 from functools import partial
@@ -21,14 +22,14 @@ from boxrefine_d2.networks.weights import SourcedNetwork, fetch, read_state_dict
 
 STRIDES = (4, 8, 16, 32)
 
-# what classification leaves behind its features
+# prefixes of layers that follow the features in classification networks
 _HEADS = ("conv_head.", "bn2.", "classifier.", "head.", "fc.")
 
 
 class TimmFeatures(SourcedNetwork):
-    """Maps of a CNN of timm, as Projected GAN and MOVE use it.
+    """Maps of a CNN of timm, as in Projected GAN and MOVE.
 
-    Attributes: channels: of each map.
+    Attributes: channels: channels of each map.
     """
 
     def __init__(self, name: str):
@@ -42,15 +43,17 @@ class TimmFeatures(SourcedNetwork):
         self.channels: tuple[int, ...] = tuple(info.channels())
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """(B, 3, S, S) in [-1, 1] to four maps."""
+        """Return the four maps of images (B, 3, S, S) in [-1, 1]."""
         maps: list[Tensor] = self.network(images)
         return maps
 
 
 class TransformerFeatures(nn.Module):
-    """Tokens after each quarter of a transformer's blocks, normalised and resized to the four strides (ours).
+    """Tokens after each quarter of a transformer's blocks, normalised and resized (ours).
 
-    Attributes: channels: of each map.
+    They are resized to the four strides.
+
+    Attributes: channels: channels of each map.
     """
 
     mean: Tensor
@@ -67,7 +70,7 @@ class TransformerFeatures(nn.Module):
         self.register_buffer("std", std, persistent=False)
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """(B, 3, S, S) in [-1, 1] to four maps."""
+        """Return the four maps of images (B, 3, S, S) in [-1, 1]."""
         normalised = ((images + 1) / 2 - self.mean) / self.std
         read = []
         for number, tokens in enumerate(self.network.tokens_of_blocks(normalised), start=1):
@@ -86,23 +89,23 @@ def _resized(tokens: Tensor, grid_size: tuple[int, int], side: int) -> Tensor:
 
 
 def build_features(name: str, weights: str) -> TimmFeatures | TransformerFeatures:
-    """A frozen feature network in eval mode.
+    """Return a frozen feature network in eval mode.
 
     Args:
         name: a transformer of `BACKBONES`, or a CNN of timm.
-        weights: a file, "random[:SEED]", or "" for the backbone's own, or those that timm names.
+        weights: a file, "random[:SEED]", or "" for the backbone's own file, or timm's.
     Raises: UserError for an unknown name, or a file that is missing, foreign or cannot be fetched.
     """
     if name in BACKBONES:
-        said = f"PRETRAIN.MOVE.DISCRIMINATOR.FEATURES {name} is no transformer"
-        network = require_kind(build_backbone(name, weights), VisionTransformer, said)
+        refusal = f"PRETRAIN.MOVE.DISCRIMINATOR.FEATURES {name} is no transformer"
+        network = require_kind(build_backbone(name, weights), VisionTransformer, refusal)
         features: TimmFeatures | TransformerFeatures = TransformerFeatures(network)
     elif timm.is_model(name):
         features = _build_timm(name, weights)
     else:
         raise UserError(
-            f"PRETRAIN.MOVE.DISCRIMINATOR.FEATURES {name} is unknown: a CNN of timm, such as tf_efficientnet_lite0, or "
-            "a transformer of ours, such as dino_mini, is needed"
+            f"PRETRAIN.MOVE.DISCRIMINATOR.FEATURES {name} is unknown: a CNN of timm, such as "
+            "tf_efficientnet_lite0, or a transformer of ours, such as dino_mini, is needed"
         )
     return features.eval().requires_grad_(False)
 
@@ -113,8 +116,9 @@ def _build_timm(name: str, weights: str) -> TimmFeatures:
         address = known.url if known else None
         if not isinstance(address, str) or not address:
             raise UserError(
-                f"PRETRAIN.MOVE.DISCRIMINATOR.FEATURES {name}: timm knows no address of its weights; give a file as "
-                "PRETRAIN.MOVE.DISCRIMINATOR.WEIGHTS, or random:0 for untrained ones"
+                f"PRETRAIN.MOVE.DISCRIMINATOR.FEATURES {name}: timm knows no address of its "
+                "weights; give a file as PRETRAIN.MOVE.DISCRIMINATOR.WEIGHTS, or random:0 for "
+                "untrained ones"
             )
         return fetch(address)
 

@@ -1,4 +1,4 @@
-"""MOVE's losses (arXiv:2210.07920, code): what the discriminator says, and what a mask must be like."""
+"""Losses of MOVE (arXiv:2210.07920, code): adversarial losses and losses on the mask."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,25 +8,27 @@ from torch import Tensor
 
 
 def discriminator_hinge(fake: Tensor, real: Tensor) -> Tensor:
-    """The discriminator's loss; logits of any shape, averaged each."""
+    """Return the discriminator's loss: means over logits of any shape."""
     return F.relu(1 + fake).mean() + F.relu(1 - real).mean()
 
 
 def adversarial(fake: Tensor) -> Tensor:
-    """The segmenter's loss: the images composed by its mask are to be taken for real ones."""
+    """Return the segmenter's loss: it falls if composed images are judged real."""
     return -fake.mean()
 
 
 @dataclass(frozen=True)
 class MaskLosses:
-    """A mask is to be of zeros and ones, and of neither no nor all pixels; summed over three scales.
+    """Losses that make a mask binary, and neither empty nor full.
 
-    The scales are the mask, its means over tiles and its maxima over tiles.
+    Each loss is summed over three scales: the mask, its means over tiles and its maxima over tiles.
 
     Attributes:
         pool: side of a tile, pixels.
-        binarise_weight: of the mean of min(m, 1 - m), reached over `binarise_steps` steps of the segmenter from 0.
-        min_area, max_area: shares of the image; an image's mask pays for what is missing or too much.
+        binarise_weight: weight of the mean of min(m, 1 - m); it grows from 0 over
+            `binarise_steps` steps of the segmenter.
+        min_area, max_area: bounds of the mask's area, as shares of the image. The loss of an image
+            is the area that is missing or too much.
     """
 
     pool: int
@@ -38,9 +40,11 @@ class MaskLosses:
     max_area_weight: float
 
     def __call__(self, mask: Tensor, step: int) -> dict[str, Tensor]:
-        """Weighted losses; those of weight 0 are left out.
+        """Return the weighted losses; losses of weight 0 are left out.
 
-        Args: mask: (B, 1, H, W) in [0, 1].  step: of the segmenter, from 0.
+        Args:
+            mask: (B, 1, H, W) in [0, 1].
+            step: step of the segmenter, from 0.
         """
         scales = (mask, F.avg_pool2d(mask, self.pool), F.max_pool2d(mask, self.pool))
         areas = [scale.mean(dim=(1, 2, 3)) for scale in scales]
@@ -48,7 +52,7 @@ class MaskLosses:
         soft = sum(scale.minimum(1 - scale).mean() for scale in scales)
         missing = sum(F.relu(self.min_area - area).mean() for area in areas)
         beyond = sum(F.relu(area - self.max_area).mean() for area in areas)
-        weighted: dict[str, tuple[float, Any]] = {  # sums of tensors, which could be of none
+        weighted: dict[str, tuple[float, Any]] = {  # Any: `sum` of nothing is an int
             "loss_binarise": (self.binarise_weight, warm * soft),
             "loss_min_area": (self.min_area_weight, missing),
             "loss_max_area": (self.max_area_weight, beyond),

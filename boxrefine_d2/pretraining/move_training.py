@@ -1,4 +1,7 @@
-"""MoveTraining: a segmenter learns to cut out objects by moving them (MOVE, arXiv:2210.07920)."""
+"""MoveTraining: training of a segmenter by moving the objects that it cuts out.
+
+Source: MOVE, arXiv:2210.07920.
+"""
 
 from typing import Any
 
@@ -26,19 +29,19 @@ from .rule_boxes import rule_boxes
 
 DISCRIMINATOR, SEGMENTER = "discriminator", "segmenter"
 
-# frozen and built from files, so that checkpoints need not hold them
+# frozen parts that are built from files, so checkpoints need not hold them
 _NOT_KEPT = ("inpainter.", "discriminator.features.")
 
 
 @META_ARCH_REGISTRY.register()
 class MoveTraining(ProductModel):
-    """Segmenter and discriminator in turn, one batch each, the discriminator first.
+    """Training of segmenter and discriminator in turn, one batch each, the discriminator first.
 
     Attributes:
-        map_network: the segmenter, whose norm and head learn: what is evaluated and kept.
-        inpainter: frozen; paints what is behind an object.
-        phase: which part learns, "discriminator" or "segmenter".
-        segmenter_steps: how many steps the segmenter has made.
+        map_network: segmenter whose norm and head learn; it is evaluated and stored.
+        inpainter: frozen network that paints the background behind an object.
+        phase: part that learns, "discriminator" or "segmenter".
+        segmenter_steps: number of steps that the segmenter has made.
     """
 
     product_file = "map_network.safetensors"
@@ -61,9 +64,13 @@ class MoveTraining(ProductModel):
         discovery_name: str,
         autocast: bool = False,
     ):
-        """Args: max_shift: share of the shorter side.  *_optimizer: "betas" and "weight_decay" of AdamW.
+        """Take the parts.
 
-        autocast: products in bfloat16; losses are taken in float32.
+        Args:
+            max_shift: largest shift, as a share of the shorter side.
+            copy_real: see `layers_of`.
+            segmenter_optimizer, discriminator_optimizer: "betas" and "weight_decay" of AdamW.
+            autocast: True to compute products in bfloat16; losses are in float32.
         """
         super().__init__()
         self.map_network = map_network
@@ -82,7 +89,7 @@ class MoveTraining(ProductModel):
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
-        """The parts named in the configuration."""
+        """Return the parts that the configuration names."""
         network, node = cfg.MODEL.MAP_NETWORK, cfg.PRETRAIN.MOVE
         segmenter = require_kind(
             build_segmenter(network.NAME, network.WEIGHTS, seed=cfg.SEED),
@@ -93,8 +100,8 @@ class MoveTraining(ProductModel):
         size = cfg.INPUT.SQUARE_SIZE
         if size != inpainter.image_size or size % segmenter.stride:
             raise UserError(
-                f"INPUT.SQUARE_SIZE {size}: the inpainter {cfg.PRETRAIN.INPAINTER.NAME} reads {inpainter.image_size} "
-                f"pixels, and {network.NAME} multiples of {segmenter.stride}"
+                f"INPUT.SQUARE_SIZE {size}: the inpainter {cfg.PRETRAIN.INPAINTER.NAME} reads "
+                f"{inpainter.image_size} pixels, and {network.NAME} multiples of {segmenter.stride}"
             )
         return {
             "map_network": segmenter,
@@ -119,18 +126,21 @@ class MoveTraining(ProductModel):
 
     @property
     def device(self) -> torch.device:
-        """Where the parameters are."""
+        """Device of the parameters."""
         return self.inpainter.mask_token.device
 
     def begin_step(self, iteration: int) -> None:
-        """Chooses the part that learns; the other takes no gradient, so the optimizer passes it over."""
+        """Choose the part that learns; the other has no gradient, so the optimizer skips it."""
         self.phase = SEGMENTER if iteration % 2 else DISCRIMINATOR
         self.segmenter_steps = iteration // 2
         self.map_network.requires_grad_(self.phase == SEGMENTER)
         self.discriminator.requires_grad_(self.phase == DISCRIMINATOR)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """AdamW's: the segmenter's norm and head, and the discriminator's heads, each with its own settings."""
+        """Return AdamW's groups: the segmenter's norm and head, and the discriminator's heads.
+
+        Each group has its own settings.
+        """
         segmenter = [p for p in self.map_network.parameters() if p.requires_grad]
         heads = list(self.discriminator.heads.parameters())
         return [
@@ -139,7 +149,7 @@ class MoveTraining(ProductModel):
         ]
 
     def train(self, mode: bool = True) -> "MoveTraining":
-        """Train mode for segmenter and discriminator, whichever learns; what is frozen stays in eval mode."""
+        """Set train mode for segmenter and discriminator; frozen parts stay in eval mode."""
         super().train(mode)
         self.inpainter.eval()
         return self
@@ -147,18 +157,23 @@ class MoveTraining(ProductModel):
     def forward(
         self, batched_inputs: list[dict[str, Any]]
     ) -> dict[str, Tensor] | list[dict[str, Any]]:
-        """Detectron2's contract.
+        """Return losses in training, and boxes in eval (Detectron2's contract).
 
-        Args: batched_inputs: dicts with "image" (3, H, W) RGB in [0, 255]; in training all S x S.
-        Returns: in training weighted losses, "loss_discriminator", or "loss_adversarial" and those of the mask; in eval
-            what `rule_boxes` returns.
+        Args: batched_inputs: dicts with "image" (3, H, W) RGB in [0, 255]; in training all
+            are S x S.
+        Returns: in training weighted losses, "loss_discriminator", or "loss_adversarial" and those
+            of the mask; in eval the results of `rule_boxes`.
         """
         if not self.training:
             return rule_boxes(self.map_network, self.discovery, self.discovery_name, batched_inputs)
-        pictures = [x["image"] for x in batched_inputs]
-        images = normalise_and_pad(pictures, self.inpainter.patch_size, device=self.device)
+        pixels = [x["image"] for x in batched_inputs]
+        images = normalise_and_pad(pixels, self.inpainter.patch_size, device=self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
-            return self._judge(images) if self.phase == DISCRIMINATOR else self._segment(images)
+            return (
+                self._discriminator_losses(images)
+                if self.phase == DISCRIMINATOR
+                else self._segmenter_losses(images)
+            )
 
     def _layers(self, images: Tensor) -> Layers:
         network = self.map_network
@@ -166,7 +181,7 @@ class MoveTraining(ProductModel):
         shifts = random_shifts(len(images), int(self.max_shift * min(images.shape[-2:])))
         return layers_of(self.inpainter, images, mask, shifts, copy_real=self.copy_real)
 
-    def _judge(self, images: Tensor) -> dict[str, Tensor]:
+    def _discriminator_losses(self, images: Tensor) -> dict[str, Tensor]:
         with torch.no_grad():
             layers = self._layers(images)
             fake = torch.cat([layers.composed(), layers.copy_paste()])
@@ -176,7 +191,7 @@ class MoveTraining(ProductModel):
         get_event_storage().put_scalar("discriminator_right", right.item())
         return {"loss_discriminator": discriminator_hinge(judged_fake, judged_real)}
 
-    def _segment(self, images: Tensor) -> dict[str, Tensor]:
+    def _segmenter_losses(self, images: Tensor) -> dict[str, Tensor]:
         layers = self._layers(images)
         storage = get_event_storage()
         storage.put_scalar("mask_area", layers.mask.mean().item())

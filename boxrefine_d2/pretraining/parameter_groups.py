@@ -1,4 +1,4 @@
-"""How an optimizer treats the parameters of a network that learns as a whole."""
+"""Optimizer groups of a network that learns as a whole."""
 
 from typing import Any
 
@@ -6,8 +6,10 @@ from torch import nn
 
 
 def decay_of_matrices(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Two groups of what learns: decay on everything but single numbers and vectors, such as biases and norms, as DINO's
-    code has it."""
+    """Return two groups of the parameters that learn, with and without weight decay.
+
+    Single numbers and vectors, such as biases and norms, have no decay, as in DINO's code.
+    """
     learning = [p for p in module.parameters() if p.requires_grad]
     return [
         {"params": [p for p in learning if p.dim() > 1], "weight_decay": weight_decay},

@@ -1,4 +1,4 @@
-"""Self-supervised training of f itself, by the same loop."""
+"""Trainer of the self-supervised training of f itself."""
 
 import torch
 from detectron2.config import CfgNode
@@ -14,21 +14,21 @@ from .parameter_groups import decay_of_matrices
 
 
 class PretrainTrainer(ProductTrainer):
-    """Trains a `SelfDistillation`, whose product is the teacher."""
+    """Trainer of a `SelfDistillation`, whose product is the teacher."""
 
     network: SelfDistillation
 
     def step_hook(self) -> DistillationHook:
-        """The schedules, the teacher's average and the watch for collapse."""
+        """Return the hook of the schedules, the teacher's update and the check for collapse."""
         return DistillationHook(self.network, self.cfg)
 
     def product(self) -> tuple[str, str]:
-        """The teacher."""
+        """Return the file and the network name of the product, the teacher."""
         return self.network.product_file, self.cfg.MODEL.MAP_NETWORK.NAME
 
     @classmethod
     def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
-        """AdamW; no weight decay on biases, norms and single vectors, as DINO's code has it."""
+        """Return AdamW; biases, norms and single vectors have no decay, as in DINO's code."""
         groups = decay_of_matrices(model, cfg.SOLVER.WEIGHT_DECAY)
         optimizer = maybe_add_gradient_clipping(cfg, torch.optim.AdamW)
         built: torch.optim.Optimizer = optimizer(groups, lr=cfg.SOLVER.BASE_LR, fused=True)
@@ -36,5 +36,5 @@ class PretrainTrainer(ProductTrainer):
 
     @classmethod
     def build_mapper(cls, cfg: CfgNode) -> ViewsMapper:
-        """The views that the weighted terms need."""
+        """Return the mapper of the views that the weighted terms need."""
         return ViewsMapper.from_config(cfg)

@@ -1,4 +1,4 @@
-"""What a rule draws on a network's map while the network is being trained."""
+"""Boxes that a rule draws on the map of a network in training."""
 
 from typing import Any
 
@@ -12,14 +12,16 @@ from boxrefine_d2.networks import MapNetwork, read_map
 def rule_boxes(
     network: MapNetwork, rule: DiscoveryRule, name: str, batched_inputs: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    """{"pseudo_boxes": {name: boxes}} per image, in the frame of the original image.
+    """Return {"pseudo_boxes": {name: boxes}} per image, in the frame of the original image.
 
-    Args: name: of the rule.  batched_inputs: dicts with "image" (3, H, W) RGB in [0, 255] of one padded size, "height"
-        and "width" of the original image.
+    Args:
+        name: name of the rule.
+        batched_inputs: dicts with "image" (3, H, W) RGB in [0, 255] of one padded size, "height"
+            and "width" of the original image.
     """
-    pictures = [x["image"] for x in batched_inputs]
-    found = rule(read_map(pictures, network, rule.choose_facet(network.facets)))
+    images = [x["image"] for x in batched_inputs]
+    boxes_of_images = rule(read_map(images, network, rule.choose_facet(network.facets)))
     return [
         {"pseudo_boxes": {name: boxes.resized((x["height"], x["width"]))}}
-        for boxes, x in zip(found, batched_inputs, strict=True)
+        for boxes, x in zip(boxes_of_images, batched_inputs, strict=True)
     ]

@@ -1,4 +1,7 @@
-"""SelfDistillation: a student learns from crops, masked patches and composites; its moving average is the product."""
+"""SelfDistillation: a student learns from crops, masked patches and composites.
+
+The product is the teacher, a moving average of the student.
+"""
 
 from typing import Any
 
@@ -25,11 +28,13 @@ from .grouping import GroupingLoss, composite
 
 @META_ARCH_REGISTRY.register()
 class SelfDistillation(ProductModel):
-    """DINO's student and teacher (arXiv:2104.14294), with iBOT's patch term and grouping on composites as options.
+    """DINO's student and teacher (arXiv:2104.14294), with two optional terms.
+
+    The options are iBOT's patch term and grouping on composites.
 
     Attributes:
-        map_network: the teacher, a moving average of the student: what is evaluated, kept and shipped.
-        student: the network that gradients train.
+        map_network: teacher, a moving average of the student; it is evaluated, stored and shipped.
+        student: network that gradients train.
         distillation: heads and losses of crops and masked patches; None if both weights are 0.
     """
 
@@ -53,7 +58,8 @@ class SelfDistillation(ProductModel):
         super().__init__()
         if distillation is None and grouping is None:
             raise UserError(
-                "nothing to learn from: PRETRAIN.DINO.WEIGHT, .PATCH.WEIGHT and .GROUPING.WEIGHT are all 0"
+                "nothing to learn from: PRETRAIN.DINO.WEIGHT, .PATCH.WEIGHT and .GROUPING.WEIGHT "
+                "are all 0; raise one of them"
             )
         self.map_network = map_network.requires_grad_(False)
         self.student = student
@@ -70,13 +76,13 @@ class SelfDistillation(ProductModel):
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
-        """The parts named in the configuration."""
+        """Return the parts that the configuration names."""
         network, node = cfg.MODEL.MAP_NETWORK, cfg.PRETRAIN
-        # named, so that a fresh network is never replaced by the file that ships under its name
+        # an explicit seed: an empty name would load the file that ships under the network's name
         weights = network.WEIGHTS or f"random:{cfg.SEED}"
-        said = f"MODEL.MAP_NETWORK.NAME {network.NAME}: self-distillation needs a transformer"
+        refusal = f"MODEL.MAP_NETWORK.NAME {network.NAME}: self-distillation needs a transformer"
         teacher, student = (
-            require_kind(build_backbone(network.NAME, weights), VisionTransformer, said)
+            require_kind(build_backbone(network.NAME, weights), VisionTransformer, refusal)
             for _ in range(2)
         )
         for part, key in (("DINO", "GLOBAL_SIZE"), ("DINO", "LOCAL_SIZE"), ("GROUPING", "SIZE")):
@@ -92,7 +98,8 @@ class SelfDistillation(ProductModel):
         if node.GROUPING.WEIGHT:
             if cfg.SOLVER.IMS_PER_BATCH < 3:
                 raise UserError(
-                    f"SOLVER.IMS_PER_BATCH {cfg.SOLVER.IMS_PER_BATCH}: composites need 3 images"
+                    f"SOLVER.IMS_PER_BATCH {cfg.SOLVER.IMS_PER_BATCH}: "
+                    "composites need 3 images or more"
                 )
             grouping = GroupingLoss(
                 scale=node.GROUPING.SCALE,
@@ -113,11 +120,11 @@ class SelfDistillation(ProductModel):
 
     @property
     def device(self) -> torch.device:
-        """Where the parameters are."""
+        """Device of the parameters."""
         return self.map_network.cls_token.device
 
     def train(self, mode: bool = True) -> "SelfDistillation":
-        """Train mode for the student; the teacher never drops a path."""
+        """Set train mode for the student; the teacher never drops a path."""
         super().train(mode)
         self.map_network.eval()
         return self
@@ -125,12 +132,12 @@ class SelfDistillation(ProductModel):
     def forward(
         self, batched_inputs: list[dict[str, Any]]
     ) -> dict[str, Tensor] | list[dict[str, Any]]:
-        """Detectron2's contract.
+        """Return losses in training, and boxes in eval (Detectron2's contract).
 
-        Args: batched_inputs: in training what `ViewsMapper` returns; in eval dicts with "image" (3, H, W) of one
-            padded size, "height" and "width".
-        Returns: in training weighted losses, of "loss_dino", "loss_patch" and "loss_grouping" those asked for; in
-            eval what `inference` returns.
+        Args: batched_inputs: in training the results of `ViewsMapper`; in eval dicts with "image"
+            (3, H, W) of one padded size, "height" and "width".
+        Returns: in training the weighted losses that are enabled, of "loss_dino", "loss_patch" and
+            "loss_grouping"; in eval the results of `inference`.
         """
         if not self.training:
             return self.inference(batched_inputs)
@@ -159,15 +166,15 @@ class SelfDistillation(ProductModel):
     def _group(self, grouping: GroupingLoss, batched_inputs: list[dict[str, Any]]) -> Tensor:
         views = self._batch([x["view"] for x in batched_inputs])
         masks = torch.stack([x["paste_masks"] for x in batched_inputs]).to(self.device) / 255
-        pictures, sources = composite(views, masks)
-        keys = self.student(pictures, "key").tokens()
-        loss, right = grouping(keys, sources, self.student.stride)
-        get_event_storage().put_scalar("grouping_right_signs", right.item())
+        composites, sources = composite(views, masks)
+        keys = self.student(composites, "key").tokens()
+        loss, correct = grouping(keys, sources, self.student.stride)
+        get_event_storage().put_scalar("grouping_right_signs", correct.item())
         return self.grouping_weight * loss
 
     @torch.no_grad()
     def update_teacher(self, momentum: float) -> None:
-        """Moves the teacher to momentum * teacher + (1 - momentum) * student, backbone and head."""
+        """Set the teacher to momentum * teacher + (1 - momentum) * student, backbone and head."""
         average = get_ema_multi_avg_fn(momentum)
         pairs: list[tuple[nn.Module, nn.Module]] = [(self.map_network, self.student)]
         if self.distillation is not None:
@@ -177,16 +184,19 @@ class SelfDistillation(ProductModel):
 
     @torch.no_grad()
     def inference(self, batched_inputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """The rule's boxes on the teacher's keys, {"pseudo_boxes": {name of the rule: boxes}} per image.
+        """Return the rule's boxes on the teacher's keys.
 
-        In the frame of the original image, from full-resolution, zero-padded input, as `BoxRefiner` does it.
+        The input is zero-padded and at full resolution, as in `BoxRefiner`.
+
+        Returns: {"pseudo_boxes": {name of the rule: boxes}} per image, in the frame of the original
+            image.
         """
         images = self._batch([x["image"] for x in batched_inputs])
         sizes = [tuple(x["image"].shape[-2:]) for x in batched_inputs]
-        found = self.discovery(self.map_network(images, "key", sizes))
+        boxes_of_images = self.discovery(self.map_network(images, "key", sizes))
         return [
             {"pseudo_boxes": {self.discovery_name: boxes.resized((x["height"], x["width"]))}}
-            for boxes, x in zip(found, batched_inputs, strict=True)
+            for boxes, x in zip(boxes_of_images, batched_inputs, strict=True)
         ]
 
     def _batch(self, images: Any) -> Tensor:

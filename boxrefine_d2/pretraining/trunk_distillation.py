@@ -1,5 +1,8 @@
-"""TrunkDistillation: a small ResNet learns the keys of a self-supervised transformer, so that a detector can start from
-it (ours; the papers start from ResNet-50s that were trained on ImageNet for weeks)."""
+"""TrunkDistillation: a small ResNet learns the keys of a self-supervised transformer.
+
+A detector can then start from it. It is ours; the papers start from ResNet-50s that were trained
+on ImageNet for weeks.
+"""
 
 from typing import Any
 
@@ -26,11 +29,12 @@ _NO_BOXES = "a trunk draws no boxes, so it cannot be evaluated; DATASETS.TEST mu
 
 @META_ARCH_REGISTRY.register()
 class TrunkDistillation(ProductModel):
-    """Cosine distance of the trunk's projected last map to the teacher's keys, as they are and less their mean.
+    """Cosine distance of the trunk's projected last map to the teacher's keys.
 
-    Detectors share the trunk's input: RGB, ImageNet's mean and deviation.
+    It is taken on the features as they are, and on the features minus their mean. Trunk and
+    detectors have the same input: RGB, ImageNet's mean and deviation.
 
-    Attributes: map_network: the trunk, under the name by which a run keeps its product.
+    Attributes: map_network: the trunk, under the attribute name by which a run stores its product.
     """
 
     product_file = "trunk.safetensors"
@@ -45,18 +49,28 @@ class TrunkDistillation(ProductModel):
         weight_decay: float,
         autocast: bool = False,
     ):
-        """Args: trunk: with one output, of the teacher's stride.  autocast: products in bfloat16."""
+        """Take the parts.
+
+        Args:
+            trunk: network with one output, of the teacher's stride.
+            name: name of the trunk.
+            teacher: frozen transformer.
+            weight_decay: weight decay of AdamW.
+            autocast: True to compute products in bfloat16.
+        Raises: UserError if the trunk's outputs do not fit the teacher.
+        """
         super().__init__()
         outputs = trunk.output_shape()
         if len(outputs) != 1:
             raise UserError(
-                f"MODEL.RESNETS.OUT_FEATURES {', '.join(outputs)}: name the one map that learns the keys"
+                f"MODEL.RESNETS.OUT_FEATURES {', '.join(outputs)}: name the one map that learns "
+                "the keys"
             )
         [(self._output, shape)] = outputs.items()
         if shape.stride != teacher.stride:
             raise UserError(
-                f"MODEL.RESNETS.OUT_FEATURES {self._output}: its stride is {shape.stride}, and a patch of the teacher "
-                f"{teacher.stride} pixels"
+                f"MODEL.RESNETS.OUT_FEATURES {self._output}: its stride is {shape.stride}, and a "
+                f"patch of the teacher {teacher.stride} pixels; name a map of that stride"
             )
         self.map_network = trunk
         self.product_name = name
@@ -67,7 +81,7 @@ class TrunkDistillation(ProductModel):
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
-        """A trunk as MODEL.RESNETS says, with MODEL.MAP_NETWORK as its teacher."""
+        """Return the parts: a trunk of MODEL.RESNETS, with MODEL.MAP_NETWORK as its teacher."""
         if cfg.DATASETS.TEST:
             raise UserError(f"DATASETS.TEST {cfg.DATASETS.TEST}: {_NO_BOXES}")
         teacher = require_kind(
@@ -86,25 +100,25 @@ class TrunkDistillation(ProductModel):
 
     @property
     def device(self) -> torch.device:
-        """Where the parameters are."""
+        """Device of the parameters."""
         return self.projection.weight.device
 
     def train(self, mode: bool = True) -> "TrunkDistillation":
-        """The teacher stays in eval mode."""
+        """Set the mode of the trunk; the teacher stays in eval mode."""
         super().train(mode)
         self.teacher.eval()
         return self
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """AdamW's; no weight decay on biases and norms."""
+        """Return AdamW's groups; biases and norms have no weight decay."""
         return decay_of_matrices(self, self.weight_decay)
 
     def forward(self, batched_inputs: list[dict[str, Any]]) -> dict[str, Tensor]:
-        """Detectron2's contract.
+        """Return the losses (Detectron2's contract).
 
         Args: batched_inputs: dicts with "image" (3, S, S) RGB in [0, 255].
-        Returns: {"loss_keys", "loss_centred_keys"}, 1 - cosine, means over the patches.
-        Raises: UserError when it is asked for boxes.
+        Returns: {"loss_keys", "loss_centred_keys"}, means of 1 - cosine over the patches.
+        Raises: UserError in eval.
         """
         if not self.training:
             raise UserError(_NO_BOXES)
@@ -114,10 +128,10 @@ class TrunkDistillation(ProductModel):
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
             with torch.no_grad():
                 keys = self.teacher(images).data
-            found = self.projection(self.map_network(images)[self._output]).float()
+            projected = self.projection(self.map_network(images)[self._output]).float()
         return {
-            "loss_keys": _distance(found, keys),
-            "loss_centred_keys": _distance(_centred(found), _centred(keys)),
+            "loss_keys": _distance(projected, keys),
+            "loss_centred_keys": _distance(_centred(projected), _centred(keys)),
         }
 
 
@@ -126,5 +140,5 @@ def _distance(one: Tensor, other: Tensor) -> Tensor:
 
 
 def _centred(features: Tensor) -> Tensor:
-    """(B, C, h, w) less each image's mean."""
+    """Subtract each image's mean from (B, C, h, w)."""
     return features - features.mean(dim=(2, 3), keepdim=True)

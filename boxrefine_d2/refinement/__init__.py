@@ -1,4 +1,4 @@
-"""The map detector h, its matcher and criterion, and the refiner of the network behind the map."""
+"""Map detector h, its matcher and criterion, and the refiner of the network behind the map."""
 
 from .box_refiner import BoxRefiner
 from .criterion import SetCriterion

@@ -1,6 +1,8 @@
-"""BoxRefiner: f is refined through a detector h that was fitted to the boxes of f's own map (ICCV 2023 paper).
+"""BoxRefiner: refinement of f through a detector h (ICCV 2023 paper).
 
-Shapes: B images, N patches, C channels, S x S the square that h's map is made from.
+h was fitted before to the boxes of f's own map.
+
+Shapes: B images, N patches, C channels, S x S pixels of the square image behind h's map.
 """
 
 from collections.abc import Sequence
@@ -37,8 +39,8 @@ from .preservation import PreservationLoss
 class BoxRefiner(PhasedRefiner):
     """A map network f, its frozen copy, a rule, and the map detector h.
 
-    In phase "detector" h learns from the rule's boxes on f's map; in phase "refine" h is fixed and the same loss,
-    with a term that keeps f near its frozen copy, refines f.
+    In phase "detector", h learns from the rule's boxes on f's map. In phase "refine", h is fixed.
+    The same loss then refines f, together with a term that keeps f near its frozen copy.
     """
 
     map_network: MapNetwork
@@ -60,15 +62,17 @@ class BoxRefiner(PhasedRefiner):
         reference_batch_statistics: bool = False,
         head_alone: bool = False,
     ):
-        """Args: square_size: S, pixels. The last four are those of `PhasedRefiner.start_phases`.
+        """Take the parts.
 
+        Args: square_size: S, pixels. `PhasedRefiner.start_phases` explains the last four.
         Raises: UserError for parts that do not fit each other.
         """
         super().__init__()
         _check_parts(map_network, discovery, preservation, head_alone)
         if square_size % map_network.stride:
             raise UserError(
-                f"INPUT.SQUARE_SIZE {square_size} is no multiple of the patch, {map_network.stride} pixels"
+                f"INPUT.SQUARE_SIZE {square_size} is no multiple of the patch, "
+                f"{map_network.stride} pixels"
             )
         self.discovery = discovery
         self.discovery_name = discovery_name
@@ -92,7 +96,7 @@ class BoxRefiner(PhasedRefiner):
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
-        """The parts named in the configuration."""
+        """Return the parts that the configuration names."""
         rule = build_rule(cfg.DISCOVERY.NAME, cfg)
         detector = cfg.MODEL.MAP_DETECTOR
         network = build_backbone(cfg.MODEL.MAP_NETWORK.NAME, cfg.MODEL.MAP_NETWORK.WEIGHTS)
@@ -121,42 +125,46 @@ class BoxRefiner(PhasedRefiner):
         }
 
     def forward(self, batched_inputs: list[dict[str, Any]]) -> Any:
-        """Detectron2's contract.
+        """Return losses in training, and results in eval (Detectron2's contract).
 
-        Args: batched_inputs: dicts with "image" (3, H, W) RGB in [0, 255]; in training all S x S, and where all have
-            "target_boxes", (M, 4) normalised, they take the place of the rule's; in eval of one padded size, with
-            "height" and "width" of the original image.
-        Returns: in training {"loss_class", "loss_l1", "loss_giou"[, "loss_preservation"]}, weighted; in eval what
-            `inference` returns.
+        Args: batched_inputs: dicts with "image" (3, H, W) RGB in [0, 255].
+            In training all images are S x S. If all dicts have "target_boxes", (M, 4) normalised,
+            these replace the rule's boxes.
+            In eval all images have one padded size; "height" and "width" are of the original image.
+        Returns: in training {"loss_class", "loss_l1", "loss_giou"[, "loss_preservation"]},
+            weighted; in eval the results of `inference`.
         """
         if not self.training:
             return self.inference(batched_inputs)
         if self.phase == DETECTOR:
-            pictures, targets = self._lessons_of(batched_inputs)
-            return self._losses_of_h(pictures, self.for_h(targets))
+            map_images, targets = self._lessons_of(batched_inputs)
+            return self._losses_of_h(map_images, self.for_h(targets))
         shared = self.map_network.share(self._prepared(batched_inputs))
         reading = self.map_network.read(shared)
-        held, theirs = self._frozen_features(shared, batched_inputs)
+        held, reference_boxes = self._frozen_features(shared, batched_inputs)
         given = given_boxes(batched_inputs, shared.device)
-        targets = given or theirs or boxes_of(self.discovery, reading.map)
+        targets = given or reference_boxes or boxes_of(self.discovery, reading.map)
         losses = self._losses_of_h(self.map_input(reading), targets)
         if held is not None:
             losses["loss_preservation"] = self.preservation(reading, held)
         return losses
 
     def _lessons_of(self, batched_inputs: Sequence[dict[str, Any]]) -> tuple[Tensor, list[Tensor]]:
-        """Return what h reads while f stands still, (B, 3, H, W), and the boxes that it learns, normalised."""
+        """Return h's input while f is fixed, (B, 3, H, W), and the boxes to learn, normalised."""
         rows = self.lessons(batched_inputs, input_names(batched_inputs))
-        pictures, targets = zip(*rows, strict=True)
-        return torch.stack(pictures), list(targets)
+        map_images, targets = zip(*rows, strict=True)
+        return torch.stack(map_images), list(targets)
 
     def _frozen_features(
         self, shared: Tensor, batched_inputs: Sequence[dict[str, Any]]
     ) -> tuple[Tensor | None, list[Tensor] | None]:
-        """Return what is held of the frozen copy, and its boxes where they are the targets; None for what is not wanted."""
+        """Return the features and the boxes of the frozen copy while f learns.
+
+        The features are None if no term needs them. The boxes are None if they are not the targets.
+        """
         if not (self.preservation.weight or self.reference_targets):
             return None, None
-        # the statistics of a batch are of all its images
+        # batch statistics depend on all images of the batch, so the rows cannot be stored by image
         by_batch = self.reference_network.training
         names = [None] * len(shared) if by_batch else input_names(batched_inputs)
         held, boxes = zip(*self._frozen(list(shared), names), strict=True)
@@ -165,9 +173,9 @@ class BoxRefiner(PhasedRefiner):
             list(boxes) if self.reference_targets else None,
         )
 
-    def _losses_of_h(self, pictures: Tensor, targets: list[Tensor]) -> dict[str, Tensor]:
-        """Return the losses of h's boxes on (B, 3, H, W), which teach h, or f behind the pictures."""
-        outputs = self.map_detector.predict(pictures)
+    def _losses_of_h(self, map_images: Tensor, targets: list[Tensor]) -> dict[str, Tensor]:
+        """Return the losses of h's boxes on (B, 3, H, W). They train h, or f through h."""
+        outputs = self.map_detector.predict(map_images)
         self._log_match(outputs, targets)
         losses: dict[str, Tensor] = self.map_detector.criterion(outputs, targets)
         return losses
@@ -177,13 +185,13 @@ class BoxRefiner(PhasedRefiner):
 
     @torch.no_grad()
     def _log_match(self, outputs: dict[str, Tensor], targets: list[Tensor]) -> None:
-        """Logs how well h's best box meets the first target, over images that have one."""
-        found = [i for i, target in enumerate(targets) if len(target)]
-        if not found:
+        """Log the IoU of h's best box with the first target, over images that have a target."""
+        labelled = [i for i, target in enumerate(targets) if len(target)]
+        if not labelled:
             return
-        best = outputs["pred_logits"][found].softmax(dim=2)[..., OBJECT].argmax(dim=1)
-        boxes = outputs["pred_boxes"][found, best]
-        first = torch.stack([targets[i][0] for i in found])
+        best = outputs["pred_logits"][labelled].softmax(dim=2)[..., OBJECT].argmax(dim=1)
+        boxes = outputs["pred_boxes"][labelled, best]
+        first = torch.stack([targets[i][0] for i in labelled])
         iou = box_iou(to_xyxy(boxes), to_xyxy(first)).diagonal()
         storage = get_event_storage()
         storage.put_scalar("h_iou_with_pseudo_box", iou.mean().item())
@@ -191,14 +199,17 @@ class BoxRefiner(PhasedRefiner):
 
     @torch.no_grad()
     def inference(self, batched_inputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Boxes before and after, in the frame of the original image.
+        """Return the boxes before and after refinement, in the frame of the original image.
 
-        The rule reads full-resolution, padded images; h reads the map of the image squeezed to S x S (bilinear,
-        corners aligned, as the release does).
+        The rule reads padded images at full resolution. h reads the map of the image squeezed to
+        S x S (bilinear, corners aligned, as in the release).
 
-        Returns: per image "instances", all boxes of h, best first; "pseudo_boxes", {name of the rule: its boxes on
-            the frozen copy, "refined": on f}; "detector_target", the rule's boxes on f at S x S, which h is fitted
-            to unless it was given others; "feature_shift", the relative L2 distance of f's map to the frozen copy's.
+        Returns: a dict per image:
+            "instances": all boxes of h, best first.
+            "pseudo_boxes": {name of the rule: its boxes on the frozen copy, "refined": those on f}.
+            "detector_target": the rule's boxes on f at S x S. h is fitted to them unless the
+                dataset gives boxes.
+            "feature_shift": relative L2 distance of f's map to the frozen copy's.
         """
         images = self._prepared(batched_inputs)
         input_sizes = [tuple(x["image"].shape[-2:]) for x in batched_inputs]
@@ -207,15 +218,18 @@ class BoxRefiner(PhasedRefiner):
         reference = self.reference_network.map_of(shared, input_sizes)
         refined = self.map_network.map_of(shared, input_sizes)
         squares = self._read_squeezed(images, input_sizes)
-        found = to_instances(self.map_detector.predict(self.map_input(squares)), image_sizes)
+        instances = to_instances(self.map_detector.predict(self.map_input(squares)), image_sizes)
         maps = (reference, refined, squares.map)
         boxes = zip(*(self.discovery(features) for features in maps), strict=True)
         shifts = relative_shift(refined, reference).tolist()
-        columns = zip(found, boxes, shifts, image_sizes, strict=True)
-        return [self._answer(*of_image) for of_image in columns]
+        columns = zip(instances, boxes, shifts, image_sizes, strict=True)
+        return [self._answer(*row) for row in columns]
 
     def _read_squeezed(self, images: Tensor, sizes: Sequence[tuple[int, int]]) -> Reading:
-        """Return f's reading of the (H, W) that each image has without its padding, squeezed to S x S."""
+        """Return f's reading of the images, each without its padding and squeezed to S x S.
+
+        Args: sizes: (H, W) of each image without its padding.
+        """
         side = (self.square_size, self.square_size)
         squares = [
             F.interpolate(
@@ -232,8 +246,11 @@ class BoxRefiner(PhasedRefiner):
         shift: float,
         size: tuple[int, int],
     ) -> dict[str, Any]:
-        """Return what is said of an image of (H, W). Args: boxes: on the frozen copy, on f, and on f at S x S."""
-        before, after, target = (found.resized(size).to("cpu") for found in boxes)
+        """Return the result of one image of (H, W).
+
+        Args: boxes: the rule's boxes on the frozen copy, on f, and on f at S x S.
+        """
+        before, after, target = (each.resized(size).to("cpu") for each in boxes)
         return {
             "instances": instances.to("cpu"),
             "pseudo_boxes": {self.discovery_name: before, REFINED: after},
@@ -248,8 +265,9 @@ def _check_parts(
     rule.choose_facet([network.facets[0]])
     if isinstance(rule, ObservingRule):
         raise UserError(
-            f"DISCOVERY.NAME: {type(rule).__name__} reads a whole data set first, and f changes at every step; write its "
-            "boxes with tools/discover.py and give them with +pseudo=FILE and REFINE.TARGETS annotations"
+            f"DISCOVERY.NAME: {type(rule).__name__} reads a whole data set first, and f changes "
+            "at every step; write its boxes with tools/discover.py and give them with "
+            "+pseudo=FILE and REFINE.TARGETS annotations"
         )
     if preservation.weight and preservation.on not in network.holds:
         raise UserError(

@@ -1,4 +1,7 @@
-"""L_h: what h is trained with and f is refined through (ICCV 2023 paper; DETR, arXiv:2005.12872)."""
+"""Criterion of h: the loss L_h that trains h, and refines f through h.
+
+Sources: ICCV 2023 paper; DETR, arXiv:2005.12872.
+"""
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +20,7 @@ class SetCriterion(nn.Module):
     """Weighted losses of a set of predicted boxes against the boxes matched to them.
 
     Args (keyword):
-        class_weight, l1_weight, giou_weight: factors of the three terms, and the matching costs.
+        class_weight, l1_weight, giou_weight: factors of the three terms; also the matching costs.
         no_object_weight: weight of unmatched predictions in the cross-entropy (DETR's eos_coef).
     """
 
@@ -41,13 +44,15 @@ class SetCriterion(nn.Module):
         self.register_buffer("logit_weights", torch.tensor([1.0, no_object_weight]), False)
 
     def forward(self, outputs: dict[str, Tensor], targets: list[Tensor]) -> dict[str, Tensor]:
-        """The three terms, weighted and summable.
+        """Return the three weighted terms; their sum is the loss.
 
-        Box terms are summed over matched pairs and divided by the number of matched boxes; the cross-entropy is a
-        weighted mean over all B * k predictions. Both denominators are averaged over ranks, so that ranks together
-        have the loss of one process with the whole batch.
+        Box terms are summed over matched pairs and divided by the number of matched boxes. The
+        cross-entropy is a weighted mean over all B * k predictions. Both denominators are averaged
+        over ranks. All ranks together therefore have the loss of one process with the whole batch.
 
-        Args: outputs: as `MapDetector.predict` gives.  targets: per image (M, 4) normalised (cx, cy, w, h).
+        Args:
+            outputs: outputs of `MapDetector.predict`.
+            targets: boxes of each image, (M, 4) normalised (cx, cy, w, h).
         Returns: {"loss_class", "loss_l1", "loss_giou"}, scalars.
         """
         matches = self.matcher(outputs, targets)

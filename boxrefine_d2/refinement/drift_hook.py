@@ -1,4 +1,4 @@
-"""The safety stop of refinement."""
+"""Safety stop of refinement."""
 
 import copy
 import logging
@@ -24,11 +24,14 @@ logger = logging.getLogger(__name__)
 
 
 class DriftHook(HookBase):
-    """Logs label-free signals while f learns; with REFINE.STOP_ON_DRIFT it goes back to the last good f and stops.
+    """Hook that logs label-free signals while f learns.
+
+    With REFINE.STOP_ON_DRIFT it restores the last good f and stops the training.
 
     Attributes:
-        checks: what was measured, each with the number of iterations done, first before f learns.
-        stopped: why and where it stopped, or None.
+        checks: the measurements, each with the number of iterations done; the first was made
+            before f learns.
+        stopped: reason and iteration of the stop, or None.
     """
 
     def __init__(self, model: BoxRefiner, cfg: CfgNode, records: Sequence[dict[str, Any]]):
@@ -47,7 +50,10 @@ class DriftHook(HookBase):
         self._good: dict[str, Tensor] | None = None
 
     def after_step(self) -> None:
-        """Measures every so many iterations of f. Raises: StopTraining on drift, if asked to."""
+        """Measure every REFINE.DRIFT.PERIOD iterations of f.
+
+        Raises: StopTraining on drift, if REFINE.STOP_ON_DRIFT is set.
+        """
         if self._period == 0 or self.model.phase != REFINE:
             return
         if self._probe is None:
@@ -75,45 +81,46 @@ class DriftHook(HookBase):
         self.model.map_network.load_state_dict(good)
         self.stopped = f"iteration {self.trainer.iter + 1}: {reason}"
         logger.warning(
-            "refinement stopped at %s; f is again what it was at the check before", self.stopped
+            "refinement stopped at %s; f has the weights of the last check without drift",
+            self.stopped,
         )
-        # what evaluates at the end asks whether this was the last iteration
+        # the evaluation at the end runs only if this was the last iteration
         self.trainer.max_iter = self.trainer.iter + 1
         self.trainer.checkpointer.save("model_final", iteration=self.trainer.iter)
         raise StopTraining(reason)
 
     def _build_probe(self) -> DriftProbe:
-        """On the first training images that can be read, whole and unmirrored."""
+        """Build the probe from the first readable training images, whole and not mirrored."""
         cfg, node = self._cfg, self._cfg.REFINE.DRIFT
         side = cfg.INPUT.SQUARE_SIZE
         mapper = SquareMapper(
             size=side, crop_area=(), crop_aspect=(1, 1), flip=False, seed=0, with_boxes=True
         )
-        pictures: list[Tensor] = []
+        images: list[Tensor] = []
         self._labels = []
         for record in self._records:
-            if len(pictures) == node.IMAGES:
+            if len(images) == node.IMAGES:
                 break
             try:
                 sample = mapper({"annotations": [], **record}, 0)
             except ImageReadError:
-                continue  # the stream reports it
-            pictures.append(sample["image"])
+                continue  # the training stream reports the unreadable image
+            images.append(sample["image"])
             self._labels.append(to_xyxy(sample["target_boxes"], (side, side)))
         return DriftProbe(
-            self.model.map_network.prepare(pictures),
+            self.model.map_network.prepare(images),
             self.model.reference_network,
             self.model.discovery,
             cfg.TEST.IMS_PER_BATCH,
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run continues."""
+        """Return the state that a resumed run continues from."""
         kept = {"checks": self.checks, "stopped": self.stopped}
         return kept | {"refined": self._refined, "good": self._good}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continues the checks of the run that was interrupted."""
+        """Restore the checks of the interrupted run."""
         self.checks, self.stopped = list(state["checks"]), state["stopped"]
         self._refined = state["refined"]
         self._good = state["good"]
@@ -122,14 +129,17 @@ class DriftHook(HookBase):
 def check_row(
     iteration: int, signals: DriftSignals, boxes: Tensor, labels: Sequence[Tensor]
 ) -> dict[str, float]:
-    """A check as the record keeps it: the signals and, if any picture has a label, CorLoc of the boxes in percent.
+    """Return a check in the form of the record.
 
-    CorLoc is there to judge the signals by; no limit reads it.
+    It holds the signals. If any image has labels, it also holds CorLoc of the boxes in percent,
+    for judging the signals; no limit reads it.
 
-    Args: boxes: (P, 4) XYXY.  labels: for each picture (M, 4) in the same frame; M = 0 where it has none.
+    Args:
+        boxes: (P, 4) XYXY.
+        labels: boxes of each image, (M, 4) in the same frame; M = 0 if it has none.
     """
     row = {"iteration": iteration, **asdict(signals)}
-    if any(len(of) for of in labels):
-        found = corloc(dict(enumerate(boxes.tolist())), dict(enumerate(labels)))
-        row["corloc"] = found.percent
+    if any(len(boxes_of_image) for boxes_of_image in labels):
+        result = corloc(dict(enumerate(boxes.tolist())), dict(enumerate(labels)))
+        row["corloc"] = result.percent
     return row

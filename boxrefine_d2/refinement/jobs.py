@@ -1,4 +1,4 @@
-"""The job of this room."""
+"""Training job of this room: the refinement of a map network."""
 
 from boxrefine_d2.training.jobs import register_job
 from boxrefine_d2.training.loop import Trainer

@@ -1,6 +1,8 @@
-"""What networks that stand still say of images: h's lessons, and what f is held to.
+"""Outputs of the fixed networks: the lessons of h, and the features that f should keep.
 
-Both are functions of inputs that `OncePerInput` may wrap, one row an input. Shapes: B images, N boxes of an image.
+`OncePerInput` may wrap both classes: they return one row per input.
+
+Shapes: B images, N boxes of an image.
 """
 
 from collections.abc import Sequence
@@ -19,13 +21,13 @@ from .preservation import PreservationLoss
 
 
 class Lessons:
-    """What h learns while f stands still: f's map as h sees it, and the boxes.
+    """Lessons of h while f is fixed: f's map as h reads it, and the boxes to learn.
 
     Args:
         network: f.
-        rule: draws the boxes of an image that comes without.
-        map_input: shows a map to h.
-        reference: the frozen copy, if the boxes are those of its maps; None for those of f's.
+        rule: rule that draws the boxes of an image that comes without boxes.
+        map_input: function from f's reading to h's input.
+        reference: frozen copy whose maps give the boxes; None if f's maps give them.
     """
 
     def __init__(
@@ -40,24 +42,24 @@ class Lessons:
 
     @torch.no_grad()
     def __call__(self, batched_inputs: Sequence[dict[str, Any]]) -> list[Row]:
-        """Return (what h sees (3, H, W), the boxes (N, 4), normalised) of each input.
+        """Return (h's input (3, H, W), the boxes (N, 4), normalised) of each input.
 
-        Args: batched_inputs: as `BoxRefiner.forward` gets them in training.
+        Args: batched_inputs: inputs of `BoxRefiner.forward` in training.
         """
         shared = self._network.share(self._network.prepare([x["image"] for x in batched_inputs]))
         reading = self._network.read(shared)
         boxes = given_boxes(batched_inputs, shared.device)
         if boxes is None:
-            theirs = self._reference
-            features = reading.map if theirs is None else theirs.map_of(shared)
+            reference = self._reference
+            features = reading.map if reference is None else reference.map_of(shared)
             boxes = boxes_of(self._rule, features)
         return list(zip(self._map_input(reading), boxes, strict=True))
 
 
 class FrozenFeatures:
-    """What the frozen copy says of images while f learns: the features that f is held to, and the boxes.
+    """Outputs of the frozen copy while f learns: the features that f should keep, and the boxes.
 
-    Args: with_boxes: whether they are wanted.
+    Args: with_boxes: True if the boxes are needed.
     """
 
     def __init__(
@@ -73,29 +75,32 @@ class FrozenFeatures:
 
     @torch.no_grad()
     def __call__(self, shared: Sequence[Tensor]) -> list[Row]:
-        """Return (what is held, the boxes (N, 4), normalised) of each image; an empty tensor is not wanted.
+        """Return (the features, the boxes (N, 4), normalised) of each image.
 
-        Args: shared: of each image its part of what `MapNetwork.share` gives.
+        A tensor is empty if it is not needed.
+
+        Args: shared: for each image its part of the result of `MapNetwork.share`.
         """
         reading = self._reference.read(torch.stack(list(shared)))
         count, nothing = len(shared), shared[0].new_empty(0, 4)
         boxes = boxes_of(self._rule, reading.map) if self._with_boxes else [nothing] * count
         held = nothing.new_empty(count)
         if self._preservation.weight:
-            held = self._preservation.held(reading).clone()  # the copy lets go of what is not held
+            # a copy of this part alone: a view would keep the whole reading in memory
+            held = self._preservation.held(reading).clone()
         return list(zip(held, boxes, strict=True))
 
 
 @torch.no_grad()
 def boxes_of(rule: DiscoveryRule, features: FeatureMap) -> list[Tensor]:
-    """Return a rule's boxes, normalised, (N, 4) an image."""
+    """Return a rule's boxes, normalised, (N, 4) per image."""
     return [normalise(b.boxes, b.input_size) for b in rule(features.detach())]
 
 
 def given_boxes(
     batched_inputs: Sequence[dict[str, Any]], device: torch.device
 ) -> list[Tensor] | None:
-    """Return the boxes that come with the images, if any do."""
+    """Return the boxes that come with the images, or None if there are none."""
     if "target_boxes" not in batched_inputs[0]:
         return None
     return [x["target_boxes"].to(device) for x in batched_inputs]

@@ -1,6 +1,6 @@
-"""h: the detector that reads a map, not an image (ICCV 2023 paper).
+"""Map detector h: it reads a map instead of an image (ICCV 2023 paper).
 
-Shapes: B images, k boxes an image.
+Shapes: B images, k boxes per image.
 """
 
 from typing import Any
@@ -24,23 +24,27 @@ OUTPUTS_PER_BOX = 6  # cx, cy, w, h and the logits of object and no object
 class MapDetector(nn.Module):
     """A classification network whose last layer holds k boxes and their objectness logits.
 
-    Alone it trains on Detectron2's inputs, where "image" is the map as a 3-channel picture and "instances" hold
-    gt_boxes; inside `BoxRefiner` only `predict` and the criterion are used.
+    Alone, it trains on Detectron2's inputs: "image" is the map as an image of 3 channels, and
+    "instances" has gt_boxes. `BoxRefiner` uses only `predict` and the criterion.
     """
 
     @configurable
     def __init__(self, *, trunk: nn.Module, num_boxes: int, criterion: SetCriterion):
-        """Args: trunk: pictures (B, 3, H, W) of any size to (B, 6 * num_boxes)."""
+        """Take the parts.
+
+        Args: trunk: network from images (B, 3, H, W) of any size to (B, 6 * num_boxes).
+        """
         super().__init__()
-        # convolutions on CPUs are faster with the channels last, as `predict` gives them, and copy weights that are not
-        to: Any = trunk.to  # its type leaves this argument out
+        # on a CPU, convolutions are faster with the channels last; weights in another format would
+        # be copied at every call of `predict`
+        to: Any = trunk.to  # the type of `to` omits this argument
         self.trunk: nn.Module = to(memory_format=torch.channels_last)
         self.num_boxes = num_boxes
         self.criterion = criterion
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
-        """The parts named under MODEL.MAP_DETECTOR and MODEL.CRITERION."""
+        """Return the parts that MODEL.MAP_DETECTOR and MODEL.CRITERION name."""
         node = cfg.MODEL.MAP_DETECTOR
         return {
             "trunk": build_trunk(
@@ -60,48 +64,56 @@ class MapDetector(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the parameters are."""
+        """Device of the parameters."""
         return next(self.parameters()).device
 
-    def predict(self, pictures: Tensor) -> dict[str, Tensor]:
-        """Boxes from maps shown as pictures.
+    def predict(self, map_images: Tensor) -> dict[str, Tensor]:
+        """Return the boxes that h predicts from maps.
 
-        Args: pictures: (B, 3, H, W).
-        Returns: "pred_logits" (B, k, 2), object first; "pred_boxes" (B, k, 4), (cx, cy, w, h) in [0, 1].
+        Args: map_images: maps as images of 3 channels, (B, 3, H, W).
+        Returns: "pred_logits" (B, k, 2), object first; "pred_boxes" (B, k, 4), (cx, cy, w, h) in
+            [0, 1].
         """
-        if pictures.device.type == "cpu":  # there convolutions are faster with the channels last
-            pictures = pictures.contiguous(memory_format=torch.channels_last)
-        raw = self.trunk(pictures).unflatten(1, (self.num_boxes, OUTPUTS_PER_BOX))
+        if map_images.device.type == "cpu":  # convolutions are faster there with the channels last
+            map_images = map_images.contiguous(memory_format=torch.channels_last)
+        raw = self.trunk(map_images).unflatten(1, (self.num_boxes, OUTPUTS_PER_BOX))
         return {"pred_logits": raw[..., 4:], "pred_boxes": raw[..., :4].sigmoid()}
 
     def forward(self, batched_inputs: list[dict[str, Any]]) -> Any:
-        """Detectron2's contract: losses in training; in eval [{"instances": Instances}] in the image frame."""
+        """Return losses in training, and boxes in eval (Detectron2's contract).
+
+        Returns: in eval [{"instances": Instances}] in the frame of the image.
+        """
         if self.training:
-            pictures = torch.stack([x["image"].to(self.device).float() for x in batched_inputs])
+            map_images = torch.stack([x["image"].to(self.device).float() for x in batched_inputs])
             targets = [
                 normalise(x["instances"].gt_boxes.tensor.to(self.device), x["instances"].image_size)
                 for x in batched_inputs
             ]
-            return self.criterion(self.predict(pictures), targets)
+            return self.criterion(self.predict(map_images), targets)
         results = []
         for x in batched_inputs:
-            picture = x["image"].to(self.device).float()
-            size = (x.get("height", picture.shape[1]), x.get("width", picture.shape[2]))
-            results.append({"instances": to_instances(self.predict(picture[None]), [size])[0]})
+            map_image = x["image"].to(self.device).float()
+            size = (x.get("height", map_image.shape[1]), x.get("width", map_image.shape[2]))
+            results.append({"instances": to_instances(self.predict(map_image[None]), [size])[0]})
         return results
 
 
 def to_instances(outputs: dict[str, Tensor], image_sizes: list[tuple[int, int]]) -> list[Instances]:
-    """All k boxes of each image by falling probability of being an object (the first among equals first).
+    """Return all k boxes of each image by falling probability of an object.
 
-    Args: outputs: as `MapDetector.predict` gives.  image_sizes: (H, W) of the frame the boxes are wanted in.
+    Boxes of equal probability keep their order.
+
+    Args:
+        outputs: outputs of `MapDetector.predict`.
+        image_sizes: (H, W) of the frame of the returned boxes.
     Returns: Instances with pred_boxes (XYXY, clipped), scores and pred_classes (all 0).
     Raises: UserError for numbers that are not finite.
     """
     if not all(bool(values.isfinite().all()) for values in outputs.values()):
         raise UserError(
-            "h's boxes are not finite: its training broke down, or its weights are damaged; lower SOLVER.BASE_LR or "
-            "SOLVER.MAP_NETWORK_LR, or go on from an earlier checkpoint"
+            "h's boxes are not finite: its training diverged, or its weights are damaged; lower "
+            "SOLVER.BASE_LR or SOLVER.MAP_NETWORK_LR, or continue from an earlier checkpoint"
         )
     results = []
     p_object = outputs["pred_logits"].softmax(dim=2)[..., OBJECT]

@@ -9,9 +9,11 @@ from boxrefine_d2.structures import to_xyxy
 
 
 class HungarianMatcher:
-    """Finds, per image, the assignment of least cost; the loss weights are the costs (release).
+    """Matcher that finds the assignment of least cost in each image.
 
     cost = l1 * |box - target|_1 - class * p(object) - giou * GIoU
+
+    The costs are the loss weights, as in the release.
     """
 
     def __init__(self, *, class_cost: float, l1_cost: float, giou_cost: float):
@@ -23,9 +25,11 @@ class HungarianMatcher:
     def __call__(
         self, outputs: dict[str, Tensor], targets: list[Tensor]
     ) -> list[tuple[Tensor, Tensor]]:
-        """Matches k predictions with each image's targets; min(k, targets) pairs an image.
+        """Match k predictions with the targets of each image; an image has min(k, targets) pairs.
 
-        Args: outputs: as `MapDetector.predict` gives.  targets: per image (M, 4) normalised (cx, cy, w, h).
+        Args:
+            outputs: outputs of `MapDetector.predict`.
+            targets: boxes of each image, (M, 4) normalised (cx, cy, w, h).
         Returns: per image (prediction indices, target indices), int64, equally long, on the CPU.
         Raises: FloatingPointError if a cost is not finite.
         """
@@ -40,7 +44,7 @@ class HungarianMatcher:
         return [(torch.as_tensor(rows), torch.as_tensor(columns)) for rows, columns in pairs]
 
     def cost(self, outputs: dict[str, Tensor], targets: Tensor) -> Tensor:
-        """(B, k, M): the cost of every prediction for every one of the M targets of the whole batch."""
+        """Return the cost of every prediction for each of the M targets of the batch, (B, k, M)."""
         boxes = outputs["pred_boxes"]
         p_object = outputs["pred_logits"].softmax(dim=2)[:, :, :1]
         l1 = torch.cdist(boxes.flatten(0, 1), targets, p=1).unflatten(0, boxes.shape[:2])

@@ -1,4 +1,4 @@
-"""The phases of a refiner, around each step."""
+"""Hook that sets and records the phases of a refiner."""
 
 import time
 from typing import Any
@@ -11,16 +11,24 @@ from .phases import PhaseSchedule
 
 
 class PhaseHook(HookBase):
-    """Sets the phase before each step; records which it was, its wall time, and that f's first block learns.
+    """Hook that sets the phase before each step.
 
-    Attributes: seconds: wall time per phase, over resumes; first_block_gradient: smallest and largest norm seen, of a
-        segmenter its head's.
+    It records the phase, its wall time, and the gradient norm of f's first block.
+
+    Attributes:
+        seconds: wall time per phase in seconds, summed over resumed runs.
+        first_block_gradient: smallest and largest norm of the gradient of f's first block; for a
+            segmenter, of its head.
     """
 
     def __init__(
         self, model: PhasedRefiner, schedule: PhaseSchedule, *, fresh_head_seed: int | None
     ):
-        """Args: fresh_head_seed: with it f's head starts anew, once, when f begins to learn."""
+        """Take the model and its schedule.
+
+        Args: fresh_head_seed: if given, f's head is initialised with it, once, when f begins to
+            learn.
+        """
         self.model = model
         self.schedule = schedule
         self.fresh_head_seed = fresh_head_seed
@@ -28,7 +36,7 @@ class PhaseHook(HookBase):
         self.first_block_gradient: list[float] = []
 
     def before_step(self) -> None:
-        """Switches when the phase changes."""
+        """Set the phase if it changes at this iteration."""
         phase = self.schedule(self.trainer.iter)
         begins = self.trainer.iter == self.schedule.warmup and phase == REFINE
         if begins and self.fresh_head_seed is not None:
@@ -38,7 +46,7 @@ class PhaseHook(HookBase):
         self._start = time.perf_counter()
 
     def after_step(self) -> None:
-        """Gradients are still there: Detectron2 clears them at the start of the next step."""
+        """Record wall time and gradients; Detectron2 clears the gradients only in the next step."""
         phase, storage = self.model.phase, self.trainer.storage
         elapsed = time.perf_counter() - self._start
         self.seconds[phase] = self.seconds.get(phase, 0.0) + elapsed
@@ -48,14 +56,14 @@ class PhaseHook(HookBase):
             gradients = [p.grad.norm() for p in learners if p.grad is not None]
             norm = torch.stack(gradients).norm().item()
             storage.put_scalar("gradient_norm_first_block", norm)
-            seen = self.first_block_gradient or [norm]
-            self.first_block_gradient = [min(*seen, norm), max(*seen, norm)]
+            norms = self.first_block_gradient or [norm]
+            self.first_block_gradient = [min(*norms, norm), max(*norms, norm)]
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run continues to count."""
+        """Return the counts that a resumed run continues."""
         return {"seconds": self.seconds, "first_block_gradient": self.first_block_gradient}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continues the counts of the run that was interrupted."""
+        """Restore the counts of the interrupted run."""
         self.seconds = dict(state["seconds"])
         self.first_block_gradient = list(state["first_block_gradient"])

@@ -1,4 +1,4 @@
-"""What every refinement shares: a network, its frozen copy and the detector h, of which one learns at a time."""
+"""Common base of refiners: a network, its frozen copy and the detector h; one learns at a time."""
 
 from typing import Any, Self, TypeVar
 
@@ -16,13 +16,17 @@ T = TypeVar("T")
 
 
 class PhasedRefiner(nn.Module):
-    """Base of refiners. In phase "detector" h learns from the boxes of the map; in phase "refine" the network learns.
+    """Base of refiners.
 
+    In phase "detector", h learns from the boxes of the map. In phase "refine", the network learns.
     A subclass calls `start_phases` in its `__init__`, and sets `lessons`.
 
     Attributes:
-        map_network: the network that is refined.  reference_network: its frozen copy.  map_detector: h.
-        lessons: inputs to what h reads and learns of each while the network stands still, one row an input.
+        map_network: network that is refined.
+        reference_network: frozen copy of the network.
+        map_detector: h.
+        lessons: function from inputs to what h reads and learns while the network is fixed; it
+            returns one row per input.
     """
 
     map_network: RefinableNetwork
@@ -43,9 +47,10 @@ class PhasedRefiner(nn.Module):
         """Take the parts, and make the frozen copy.
 
         Args:
-            shuffle_boxes: h learns from the boxes of the next image of the batch, a control.
-            reference_targets: boxes are those of the frozen copy, not of the network as it is.
-            reference_batch_statistics: while the network learns, the frozen copy normalises by the batch.
+            shuffle_boxes: h learns from the boxes of the next image of the batch, as a control.
+            reference_targets: the boxes come from the frozen copy, not from the current network.
+            reference_batch_statistics: the frozen copy normalises by the batch while the network
+                learns.
             head_alone: only `RefinableNetwork.fresh_part` learns.
         """
         self.map_network = map_network
@@ -59,11 +64,14 @@ class PhasedRefiner(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """The device of the parameters."""
+        """Device of the parameters."""
         return next(self.parameters()).device
 
     def set_phase(self, phase: str) -> None:
-        """Choose the part that learns: h in "detector", the network in "refine". The other has no gradient."""
+        """Choose the part that learns: h in "detector", the network in "refine".
+
+        The other part has no gradient.
+        """
         if phase not in (DETECTOR, REFINE):
             raise ValueError(f"unknown phase {phase!r}; known: {DETECTOR}, {REFINE}")
         self.phase = phase
@@ -76,7 +84,7 @@ class PhasedRefiner(nn.Module):
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Self:
-        """Set train mode for the part that learns only: a fixed h keeps its batch statistics."""
+        """Set train mode only for the part that learns; a fixed h keeps its batch statistics."""
         super().train(mode)
         refines = mode and self.phase == REFINE
         self.reference_network.train(refines and self.reference_batch_statistics)
@@ -85,7 +93,7 @@ class PhasedRefiner(nn.Module):
         return self
 
     def for_h(self, targets: list[T]) -> list[T]:
-        """Return the targets of a batch while h learns: under the control, each those of the next image."""
+        """Return the targets of a batch for h; as a control, each image gets those of the next."""
         return targets[1:] + targets[:1] if self.shuffle_boxes else targets
 
     def weight_distance(self) -> float:

@@ -1,4 +1,4 @@
-"""What refinement of any map network shares: phases, and a learning rate for each of the two that learn in turn."""
+"""Trainer base for the refinement of any map network: phases, and two learning rates."""
 
 import torch
 from detectron2.config import CfgNode
@@ -14,12 +14,12 @@ from .polynomial_decay import FirstGroupDecay
 
 
 class PhasedTrainer(Trainer):
-    """The map network and h learn by a schedule."""
+    """Trainer in which the map network and h learn by a schedule."""
 
     learning_rates = "SOLVER.BASE_LR or SOLVER.MAP_NETWORK_LR"
 
     def job_hooks(self) -> list[HookBase]:
-        """The phases."""
+        """Return the hook of the phases."""
         self.phase_hook = PhaseHook(
             self.network,
             PhaseSchedule.from_config(self.cfg),
@@ -28,31 +28,34 @@ class PhasedTrainer(Trainer):
         return [self.phase_hook]
 
     def progress(self) -> dict[str, str]:
-        """Phase and loss."""
+        """Return the phase and the loss."""
         return {"phase": self.network.phase, **super().progress()}
 
     def position_text(self) -> str:
-        """Iteration and phase."""
+        """Return the iteration and the phase in words."""
         return f"{super().position_text()} (phase {self.network.phase})"
 
     @classmethod
     def build_optimizer(cls, cfg: CfgNode, model: PhasedRefiner) -> torch.optim.Optimizer:
-        """Adam with f and h in groups of their own; the idle one has no gradients and is passed over."""
-        of_f = {
+        """Return Adam with groups of their own for f and h.
+
+        It skips the part that does not learn, because that part has no gradients.
+        """
+        f_settings = {
             "lr": cfg.SOLVER.MAP_NETWORK_LR,
             "betas": tuple(cfg.SOLVER.MAP_NETWORK_BETAS),
             "decoupled_weight_decay": cfg.SOLVER.MAP_NETWORK_DECOUPLED_DECAY,
         }
         groups = [
-            {"params": model.map_network.parameters()} | of_f,
+            {"params": model.map_network.parameters()} | f_settings,
             {"params": model.map_detector.parameters(), "lr": cfg.SOLVER.BASE_LR},
         ]
-        # fused: one pass over the memory, where the default makes a dozen
+        # fused: one pass over the memory; the default makes a dozen
         return torch.optim.Adam(groups, weight_decay=cfg.SOLVER.WEIGHT_DECAY, fused=True)
 
     @classmethod
     def build_lr_scheduler(cls, cfg: CfgNode, optimizer: torch.optim.Optimizer) -> LRScheduler:
-        """Detectron2's, or SOLVER.MAP_NETWORK_DECAY of f's rate."""
+        """Return Detectron2's scheduler, or SOLVER.MAP_NETWORK_DECAY of f's rate."""
         if cfg.SOLVER.MAP_NETWORK_DECAY.POWER:
             return FirstGroupDecay.from_config(cfg, optimizer)
         return super().build_lr_scheduler(cfg, optimizer)

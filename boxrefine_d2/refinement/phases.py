@@ -1,4 +1,4 @@
-"""Which part learns at an iteration: a pure function, the same for both profiles."""
+"""Schedule of the phases: a pure function of the iteration, the same for both profiles."""
 
 from dataclasses import dataclass
 
@@ -11,8 +11,8 @@ from .phased_refiner import DETECTOR, REFINE
 class PhaseSchedule:
     """h alone for `warmup` iterations, then `refine` iterations of f and `detector` of h in turn.
 
-    Paper: (3000, 10000, 0), f to the end. Release: epochs of 62 iterations, e trains h iff e < 10 or
-    (e - 10) mod (10 + 45) >= 45, which in iterations is (620, 2790, 620).
+    Paper: (3000, 10000, 0); f learns to the end. Release: epochs of 62 iterations; epoch e trains
+    h iff e < 10 or (e - 10) mod (10 + 45) >= 45. In iterations this is (620, 2790, 620).
     """
 
     warmup: int
@@ -21,12 +21,12 @@ class PhaseSchedule:
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> "PhaseSchedule":
-        """The schedule under REFINE."""
+        """Return the schedule under REFINE."""
         node = cfg.REFINE
         return cls(node.WARMUP_ITERS, node.REFINE_ITERS, node.DETECTOR_ITERS)
 
     def __call__(self, iteration: int) -> str:
-        """The phase, "detector" or "refine".
+        """Return the phase of an iteration, "detector" or "refine".
 
         >>> [PhaseSchedule(2, 3, 1)(i) for i in (1, 2, 4, 5, 6)]
         ['detector', 'refine', 'refine', 'detector', 'refine']

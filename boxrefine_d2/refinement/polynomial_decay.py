@@ -1,4 +1,4 @@
-"""A learning rate that falls along a polynomial from some iteration on."""
+"""Learning rate that falls along a polynomial after a given iteration."""
 
 import torch
 from detectron2.config import CfgNode
@@ -9,10 +9,11 @@ from boxrefine_d2.errors import UserError
 
 
 class FirstGroupDecay(LRMultiplier):
-    """The rate of an optimizer's first group times (1 - t / length) ** power, t iterations after `start`.
+    """Scheduler that multiplies the rate of an optimizer's first group by a falling polynomial.
 
-    Before `start` the factor is 1, and after `length` more 0; it is set anew every so many iterations. Other groups
-    keep their rates. Detectron2 saves the state of its own class of schedulers only, hence the base.
+    The factor is (1 - t / length) ** power, t iterations after `start`. It is 1 before `start`,
+    and 0 from `start` + `length` on. It changes every `every` iterations. Other groups keep their
+    rates. The base class is needed because Detectron2 saves the state of its own schedulers only.
     """
 
     def __init__(
@@ -30,16 +31,20 @@ class FirstGroupDecay(LRMultiplier):
 
     @classmethod
     def from_config(cls, cfg: CfgNode, optimizer: torch.optim.Optimizer) -> "FirstGroupDecay":
-        """SOLVER.MAP_NETWORK_DECAY. Raises: UserError beside other changes of the rates, or for lengths below 1."""
+        """Return the scheduler of SOLVER.MAP_NETWORK_DECAY.
+
+        Raises: UserError together with other changes of the rates, or for lengths below 1.
+        """
         node = cfg.SOLVER.MAP_NETWORK_DECAY
         if cfg.SOLVER.STEPS or cfg.SOLVER.WARMUP_ITERS:
             raise UserError(
-                "SOLVER.MAP_NETWORK_DECAY.POWER does not go together with SOLVER.STEPS or SOLVER.WARMUP_ITERS: set "
-                "one of them to () or 0"
+                "SOLVER.MAP_NETWORK_DECAY.POWER does not go together with SOLVER.STEPS or "
+                "SOLVER.WARMUP_ITERS: set POWER to 0, or STEPS to () and WARMUP_ITERS to 0"
             )
         if min(node.ITERS, node.EVERY_ITERS) < 1:
             raise UserError(
-                f"SOLVER.MAP_NETWORK_DECAY: ITERS {node.ITERS} and EVERY_ITERS {node.EVERY_ITERS} must be at least 1"
+                f"SOLVER.MAP_NETWORK_DECAY: ITERS {node.ITERS} and EVERY_ITERS {node.EVERY_ITERS} "
+                "must be at least 1"
             )
         return cls(
             optimizer,
@@ -51,7 +56,7 @@ class FirstGroupDecay(LRMultiplier):
         )
 
     def get_lr(self) -> list[float]:
-        """The rates at the current iteration."""
+        """Return the rates at the current iteration."""
         first, *rest = self.base_lrs
         done = max(self.last_epoch - self.start, 0) // self.every * self.every
         return [first * max(1 - done / self.length, 0.0) ** self.power, *rest]

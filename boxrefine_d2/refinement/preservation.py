@@ -1,4 +1,4 @@
-"""The term that keeps f near its frozen copy: ||f(I) - f^h(I)||^2 (ICCV 2023 paper)."""
+"""Loss that keeps f near its frozen copy: ||f(I) - f^h(I)||^2 (ICCV 2023 paper)."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from boxrefine_d2.errors import check_choice
 from boxrefine_d2.networks.map_network import Reading
 
-# what is held -> (B, ..., channels) of a reading
+# name of the compared features -> those features of a reading, (B, ..., channels)
 HELD: dict[str, Callable[[Reading], Tensor]] = {
     "cls": lambda reading: reading.tokens.cls,
     "keys": lambda reading: reading.tokens.qkv[:, 1, 1:],
@@ -17,13 +17,17 @@ HELD: dict[str, Callable[[Reading], Tensor]] = {
 
 
 class PreservationLoss(nn.Module):
-    """Squared distance of features to the frozen copy's, averaged over images (and over patches, or a mask's pixels).
+    """Squared distance of features to the frozen copy's, averaged over images.
+
+    It is also averaged over patches, or over the pixels of a mask.
 
     Args (keyword):
-        weight: factor of the term; 0 switches it and its forward off (`BoxRefiner` asks).
-        on: of a transformer "cls" (after the final norm, the release) or "keys" (what the rule reads), of a segmenter
-            "mask", of any other network "map".
-        reduction: over channels, "sum" (the paper's formula) or "mean" (the release); a mask has one.
+        weight: factor of the term. With 0, `BoxRefiner` skips the term and its forward pass.
+        on: features that are compared. Of a transformer: "cls" (after the final norm, as in the
+            release) or "keys" (which the rule reads). Of a segmenter: "mask". Of any other
+            network: "map".
+        reduction: reduction over channels, "sum" (the paper's formula) or "mean" (the release).
+            A mask has one channel.
     """
 
     def __init__(self, *, weight: float, on: str, reduction: str):
@@ -35,11 +39,19 @@ class PreservationLoss(nn.Module):
         self.reduction = reduction
 
     def held(self, reading: Reading) -> Tensor:
-        """What of a reading is held: (B, C) of CLS, (B, N, C) of N keys, (B, h, w, C) of a mask or map."""
+        """Return the compared features of a reading.
+
+        Returns: (B, C) of CLS, (B, N, C) of N keys, or (B, h, w, C) of a mask or map.
+        """
         return HELD[self.on](reading)
 
     def forward(self, reading: Reading, reference: Tensor) -> Tensor:
-        """The weighted term, from f's reading and what is held of the frozen copy's."""
+        """Return the weighted term.
+
+        Args:
+            reading: f's reading.
+            reference: result of `held` for the frozen copy's reading.
+        """
         squared = (self.held(reading) - reference).square()
         over_channels = squared.sum(-1) if self.reduction == "sum" else squared.mean(-1)
         return self.weight * over_channels.mean()

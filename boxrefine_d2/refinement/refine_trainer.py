@@ -1,4 +1,4 @@
-"""The main job: h learns from the boxes of f's map, then refines f."""
+"""Trainer of the main job: h learns from the boxes of f's map, then f is refined through h."""
 
 from collections.abc import Sequence
 from itertools import islice
@@ -20,35 +20,38 @@ from .phased_trainer import PhasedTrainer
 
 
 class RefineTrainer(PhasedTrainer):
-    """Trains a `BoxRefiner` by its schedule, with two learning rates."""
+    """Trainer of a `BoxRefiner`, with its schedule and two learning rates."""
 
     network: BoxRefiner
 
     def __init__(self, cfg: CfgNode):
-        """Also refuses targets that are not there. Raises: UserError."""
+        """Build the trainer. Raises: UserError if the targets of REFINE.TARGETS are missing."""
         super().__init__(cfg)
         check_targets(cfg.REFINE.TARGETS, self.train_loader.dataset.records)
 
     def job_hooks(self) -> list[HookBase]:
-        """The phases and the safety stop."""
+        """Return the hooks of the phases and the safety stop."""
         self.drift_hook = DriftHook(self.network, self.cfg, self.train_loader.dataset.records)
         return [*super().job_hooks(), self.drift_hook]
 
     def train(self) -> dict[str, Any]:
-        """Trains to the end, or until drift stops it; a stopped run that is resumed stays as it is."""
+        """Train to the end, or until drift stops the run; a stopped run does not go on."""
         if self.drift_hook.stopped:
             return self.evaluate(self.cfg, self.network)
         return super().train()
 
     @classmethod
     def build_mapper(cls, cfg: CfgNode) -> SquareMapper:
-        """Crops squeezed to a square."""
+        """Return the mapper that squeezes crops to a square."""
         mapper: SquareMapper = SquareMapper(cfg)
         return mapper
 
     def record(self) -> dict[str, Any]:
-        """What the run did, measured on the first REFINE.RECORD_IMAGES training images that can be read (means on the
-        main process only)."""
+        """Return the measurements of the run.
+
+        They are made on the first REFINE.RECORD_IMAGES training images that can be read. The means
+        are on the main process only.
+        """
         records = self.train_loader.dataset.records
         wanted = self.cfg.REFINE.RECORD_IMAGES
         readable = filter(_is_readable, records)
@@ -72,14 +75,14 @@ def _is_readable(record: dict[str, Any]) -> bool:
     try:
         read_image(record["file_name"])
     except ImageReadError:
-        return False  # the stream reports it
+        return False  # the training stream reports the unreadable image
     return True
 
 
 def check_targets(targets: str, records: Sequence[dict[str, Any]]) -> None:
-    """REFINE.TARGETS against what the training images hold.
+    """Refuse a value of REFINE.TARGETS that the training images cannot serve.
 
-    Raises: UserError for an unknown value, or annotations that some or all images have not.
+    Raises: UserError for an unknown value, or if some or all images lack annotations.
     """
     known = ("rule", "reference", "annotations")
     check_choice("REFINE.TARGETS", targets, known)
@@ -88,10 +91,12 @@ def check_targets(targets: str, records: Sequence[dict[str, Any]]) -> None:
     without = [record["file_name"] for record in records if "annotations" not in record]
     if without:
         raise UserError(
-            f"REFINE.TARGETS annotations: {len(without)} of {len(records)} training images have no labels "
-            f"(first: {without[0]}); add +pseudo=FILE, which tools/discover.py writes, or use REFINE.TARGETS rule"
+            f"REFINE.TARGETS annotations: {len(without)} of {len(records)} training images "
+            f"have no labels (first: {without[0]}); add +pseudo=FILE, which tools/discover.py "
+            "writes, or use REFINE.TARGETS rule"
         )
     if not any(record["annotations"] for record in records):
         raise UserError(
-            f"REFINE.TARGETS annotations: the labels of all {len(records)} training images are empty"
+            f"REFINE.TARGETS annotations: the labels of all {len(records)} training images are "
+            "empty; use another pseudo-label file, or REFINE.TARGETS rule"
         )

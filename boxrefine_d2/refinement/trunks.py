@@ -1,4 +1,4 @@
-"""The networks that h can be made of: a picture in, `outputs` numbers out."""
+"""Trunks of h: networks that turn an image of 3 channels into `outputs` numbers."""
 
 from collections.abc import Callable
 from functools import partial
@@ -21,15 +21,16 @@ _NORMS: dict[str, Callable[..., nn.Module]] = {
 _LAST = {"resnet50": "fc", "resnet18": "fc", "vgg16": "classifier.6", "small_cnn": "head.3"}
 TRUNKS = tuple(_LAST)
 SMALL_CNN_PLACES = 4
-# of the shortest side of a picture that each can read, pixels
+# least length of the shortest side of an input that each trunk can read, pixels
 _LEAST_SIDE = {"resnet50": 1, "resnet18": 1, "vgg16": 32, "small_cnn": 4}
 
 
 class SmallCNN(nn.Module):
     """Six convolutions and two linear layers, one million parameters (ours).
 
-    Unlike a ResNet it does not average over the picture before its last layers: they see 4 x 4 places, so where
-    something lies need not be learnt from the border of the picture. Made for `heatmap_as_image` and short runs.
+    A ResNet averages over the whole input before its last layer. The last layers of this network
+    see 4 x 4 places instead, so h need not infer positions from the border of its input.
+    It is made for `heatmap_as_image` and short runs.
     """
 
     def __init__(self, norm: Callable[..., nn.Module]):
@@ -55,21 +56,22 @@ class SmallCNN(nn.Module):
             nn.Flatten(),
             nn.Linear(128 * SMALL_CNN_PLACES**2, 256),
             nn.ReLU(inplace=True),
-            nn.Linear(256, 1),  # `build_trunk` puts one of the wanted size here
+            nn.Linear(256, 1),  # `build_trunk` replaces it by a layer of the requested size
         )
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        """(B, 3, H, W) to (B, outputs)."""
-        outputs: Tensor = self.head(self.features(pictures))
+    def forward(self, map_images: Tensor) -> Tensor:
+        """Return (B, outputs) numbers of (B, 3, H, W) maps."""
+        outputs: Tensor = self.head(self.features(map_images))
         return outputs
 
 
 def build_trunk(name: str, *, outputs: int, norm: str, weights: str) -> nn.Module:
-    """A network of torchvision, or `SmallCNN`, whose last layer has `outputs` numbers.
+    """Return a network of torchvision, or `SmallCNN`, whose last layer has `outputs` numbers.
+
+    The network raises a UserError for inputs that are too small for it.
 
     Args: weights: a file, a name of `BACKBONES` for its official file, or "random".
-    Raises: UserError for an unknown name or norm, or a file that is not of this network; the network itself, for pictures
-        that are too small for it.
+    Raises: UserError for an unknown name or norm, or a file of another network.
     """
     check_choice("MODEL.MAP_DETECTOR.NORM", norm, _NORMS)
     builders: dict[str, Callable[[], nn.Module]] = {
@@ -94,13 +96,14 @@ def _check_side(name: str, _: nn.Module, inputs: tuple[Tensor]) -> None:
     height, width = inputs[0].shape[2:]
     if min(height, width) < _LEAST_SIDE[name]:
         raise UserError(
-            f"h's picture of a map has {height} x {width} pixels, and {name} needs at least {_LEAST_SIDE[name]} a side; "
-            "raise INPUT.SQUARE_SIZE, or lower MODEL.MAP_DETECTOR.INPUT_POOL"
+            f"h's input has {height} x {width} pixels, and {name} needs at least "
+            f"{_LEAST_SIDE[name]} a side; raise INPUT.SQUARE_SIZE, or lower "
+            "MODEL.MAP_DETECTOR.INPUT_POOL"
         )
 
 
 def _load(trunk: nn.Module, path: Path, name: str) -> None:
-    """Everything but the last layer must be in the file; DINO's ResNet-50 holds no last layer at all."""
+    """Load a file. It must hold everything but the last layer, which DINO's ResNet-50 lacks."""
     state, expected = read_state_dict(path), trunk.state_dict()
     wanted = {
         key

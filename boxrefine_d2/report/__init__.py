@@ -1,4 +1,4 @@
-"""The room after the runs: what they found together, as numbers, as a table and as a page with pictures."""
+"""Results of finished runs: numbers, tables, and pages with figures."""
 
 from .bootstrap import Estimate, mean_with_interval, paired_gain
 from .detector_plan import plan_detectors

@@ -1,7 +1,8 @@
-"""How sure a score or a gain is: a bootstrap over images, with seeds drawn within each draw.
+"""Intervals of scores and gains: a bootstrap over images, with seeds drawn within each draw.
 
-Shapes: S seeds (runs), N values of each, D draws. A value is 1 for a hit and 0 for a miss, say. It is an image's, or one of
-several of an image, such as a phrase's: those are alike, so that images are drawn with all of their values.
+Shapes: S seeds (runs), N values of each, D draws. A value is, for instance, 1 for a hit and 0 for a
+miss. An image has one value, or several, for instance one per phrase. Values of one image are
+similar, so an image is drawn with all of its values.
 """
 
 from collections.abc import Sequence
@@ -27,7 +28,7 @@ class Estimate:
     high: float
 
     def to_json(self) -> dict[str, Any]:
-        """As in results.json."""
+        """Return the estimate in the form of results.json."""
         return {"mean": self.mean, "ci95": [self.low, self.high]}
 
 
@@ -39,14 +40,14 @@ def paired_gain(
     draws: int = DRAWS,
     seed: int = 0,
 ) -> Estimate:
-    """What `after` hits more than `before`, in percent points.
+    """Return the gain: the percent points that `after` hits more than `before`.
 
     Pairs stay together: a draw takes the same runs and the same images for both.
 
     Args:
-        before, after: (S, N) hits, of the same runs and images in the same order.
-        images: as in `bootstrap_means`.
-    Raises: ValueError if the shapes differ or there is nothing in them.
+        before, after: (S, N) hits of the same runs and images, in the same order.
+        images: see `bootstrap_means`.
+    Raises: ValueError if the shapes differ, or if there are no values.
     """
     before, after = np.asarray(before, np.float64), np.asarray(after, np.float64)
     if before.shape != after.shape:
@@ -61,7 +62,9 @@ def mean_with_interval(
     draws: int = DRAWS,
     seed: int = 0,
 ) -> Estimate:
-    """The mean of (S, N) values and the interval of the means of `draws` draws, times 100; `images` as in `bootstrap_means`.
+    """Return the mean of (S, N) values and the interval of the means of `draws` draws, times 100.
+
+    Args: images: see `bootstrap_means`.
 
     >>> mean_with_interval([[1, 0]])  # a draw of two images has 0, 1 or 2 hits
     Estimate(mean=50.0, low=0.0, high=100.0)
@@ -79,15 +82,18 @@ def bootstrap_means(
     draws: int = DRAWS,
     seed: int = 0,
 ) -> np.ndarray:
-    """(D,) means; a draw takes as many images as there are, with replacement, and for all of them S runs with replacement.
+    """Return the means of the draws, (D,).
 
-    With one run only the images vary, and the interval says nothing about other seeds.
+    A draw takes as many images as there are, with replacement. For all of them it takes the same S
+    runs, also with replacement. With one run only the images vary, and the interval says nothing
+    about other seeds.
 
     Args:
         values: (S, N).
-        images: (N,) which image each value is of, counted from 0 without gaps; None if each is of its own.
-        seed: of the generator; equal arguments give equal draws.
-    Raises: ValueError if there is no run or no image, or an image for some values only.
+        images: (N,) index of the image of each value, from 0 without gaps; None if each value has
+            an image of its own.
+        seed: seed of the generator; equal arguments give equal draws.
+    Raises: ValueError if there is no run or no image, or if `images` has another length.
     """
     if values.ndim != 2 or not values.size:
         raise ValueError(f"values must be (runs, images), at least one of each, not {values.shape}")
@@ -107,7 +113,7 @@ def bootstrap_means(
 
 
 def _by_image(values: np.ndarray, images: Sequence[int] | None) -> tuple[np.ndarray, np.ndarray]:
-    """(S, I) sums of the values of each image, and (I,) how many it has."""
+    """Return the sums of the values of each image, (S, I), and their number, (I,)."""
     if images is None:
         return values, np.ones(values.shape[1])
     if len(images) != values.shape[1]:

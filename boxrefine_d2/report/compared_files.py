@@ -1,4 +1,4 @@
-"""Pseudo-label files of the same images side by side: what each found, and how far they disagree."""
+"""Comparison of pseudo-label files of the same images: their boxes and their disagreement."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -24,10 +24,10 @@ class ComparedFile:
     """One pseudo-label file.
 
     Attributes:
-        path: as the user gave it.
-        images: by image id, with the chosen boxes, best first.
-        info: what the file says of itself.
-        failed: file name -> reason, of images that could not be done when the file was made.
+        path: path as the user gave it.
+        images: image id -> image, with the chosen boxes, best first.
+        info: contents of the file's "info".
+        failed: file name -> reason, for images that failed when the file was made.
     """
 
     path: str
@@ -41,8 +41,8 @@ class ComparedImage:
     """One image in all files.
 
     Attributes:
-        record: of the data set.
-        found: the image in each file, in the order of the files; None where a file does not list it.
+        record: record of the image in the dataset.
+        found: the image in each file, in the order of the files; None if a file does not list it.
     """
 
     record: Mapping[str, Any]
@@ -50,35 +50,36 @@ class ComparedImage:
 
     @property
     def name(self) -> str:
-        """The file, below the data set's folder."""
+        """File name, relative to the folder of the dataset."""
         name: str = self.record["relative_name"]
         return name
 
     @property
     def score(self) -> float | None:
-        """The top score in the first file; None if it has no box there."""
+        """Top score in the first file; None if it has no box there."""
         first = self.found[0]
         return first.boxes[0].score if first and first.boxes else None
 
     @property
     def disagreement(self) -> float | None:
-        """1 - IoU of the top boxes, the mean over the pairs of files that list the image; None without a pair.
+        """Mean of 1 - IoU of the top boxes over pairs of files that list the image.
 
-        A box in one file and none in the other is 1, none in both is 0.
+        It is None without a pair. A pair counts 1 if only one file has a box, and 0 if neither has
+        one.
         """
         tops = [
             image.boxes[0].xyxy if image.boxes else None
             for image in self.found
             if image is not None
         ]
-        apart = [_apart(one, other) for one, other in combinations(tops, 2)]
-        return sum(apart) / len(apart) if apart else None
+        distances = [_distance(one, other) for one, other in combinations(tops, 2)]
+        return sum(distances) / len(distances) if distances else None
 
 
 def read_label_file(
     path: str, *, min_score: float | None = None, max_boxes: int | None = None
 ) -> ComparedFile:
-    """Reads a file. Raises `UserError` for anything that is not a pseudo-label file."""
+    """Read a file. Raises: UserError for a file that is no pseudo-label file."""
     labels = read_pseudo_labels(path)
     images = labelled_images(labels, path, min_score=min_score, max_boxes=max_boxes)
     return ComparedFile(
@@ -89,27 +90,29 @@ def read_label_file(
 def compare(
     files: Sequence[ComparedFile], records: Sequence[Mapping[str, Any]], data: str
 ) -> list[ComparedImage]:
-    """The images of the data set that at least one file lists, in the data set's order.
+    """Return the images of the dataset that at least one file lists, in the dataset's order.
 
     Args: data: the dataset spec, for messages.
-    Raises: UserError if there is none, or an id belongs to images of different names.
+    Raises: UserError if there is no such image, or if an id belongs to images of different names.
     """
     images = []
     checks = [NameCheck(repr(file.path), repr(data)) for file in files]
     for record in records:
-        found = tuple(file.images.get(record["image_id"]) for file in files)
-        for check, image in zip(checks, found, strict=True):
+        in_files = tuple(file.images.get(record["image_id"]) for file in files)
+        for check, image in zip(checks, in_files, strict=True):
             if image:
                 check.add(image.image_id, image.file_name, record["relative_name"])
-        if any(found):
-            images.append(ComparedImage(record, found))
+        if any(in_files):
+            images.append(ComparedImage(record, in_files))
     for check in checks:
         for warning in check.finish(record["relative_name"] for record in records):
             logger.warning(warning)
     if not images:
         raise UserError(
-            f"no image of {files[0].path!r} is in {data!r}: the ids there are {_examples(files[0].images)}, here "
-            f"{_examples(record['image_id'] for record in records)}; name the data set that the file was made from"
+            f"no image of {files[0].path!r} is in {data!r}: the ids there are "
+            f"{_examples(files[0].images)}, here "
+            f"{_examples(record['image_id'] for record in records)}; name the data set that the "
+            "file was made from"
         )
     return images
 
@@ -133,7 +136,7 @@ def _disagreement_key(image: ComparedImage) -> float:
     return float("inf") if image.disagreement is None else -image.disagreement
 
 
-# order -> the key of an image; equal keys leave the images in the data set's order
+# order -> sort key of an image; images with equal keys keep the order of the dataset
 SORTS: dict[str, Callable[[ComparedImage], Any]] = {
     "score": _score_key,
     "disagreement": _disagreement_key,
@@ -141,7 +144,7 @@ SORTS: dict[str, Callable[[ComparedImage], Any]] = {
 }
 
 
-def _apart(one: Sequence[float] | None, other: Sequence[float] | None) -> float:
+def _distance(one: Sequence[float] | None, other: Sequence[float] | None) -> float:
     if one is None or other is None:
         return 0.0 if one is other else 1.0
     pair = torch.tensor([list(one), list(other)], dtype=torch.float64)

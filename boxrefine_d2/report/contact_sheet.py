@@ -1,4 +1,4 @@
-"""A contact sheet of pseudo-label files: pictures with boxes and masks, in one page that needs nothing but itself."""
+"""Contact sheet of pseudo-label files: images with boxes and masks in one self-contained page."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,20 +25,20 @@ _ORDERS = {
     "disagreement": "sorted by disagreement, largest first",
     "name": "sorted by name",
 }
-_FRAMES = (4 / 5, 3 / 2)  # the narrowest and the flattest frame
-_HIT_IOU = 0.5  # below it two boxes are said to be of different things, as in CorLoc
+_FRAMES = (4 / 5, 3 / 2)  # smallest and largest width over height of a frame
+_HIT_IOU = 0.5  # below it two boxes count as different objects, as in CorLoc
 
 
 @dataclass(frozen=True)
 class ContactSheet:
-    """What a page can show.
+    """Contents of a page.
 
     Attributes:
         data: the dataset spec.
-        records: how many images the data set has.
-        files: as many as there are `LETTERS`, or fewer.
-        images: those that a file lists, sorted.
-        order: a name in `SORTS`.
+        records: number of images of the dataset.
+        files: at most as many as there are `LETTERS`.
+        images: images that a file lists, sorted.
+        order: name in `SORTS`.
     """
 
     data: str
@@ -50,7 +50,7 @@ class ContactSheet:
 
 @dataclass(frozen=True)
 class SheetSummary:
-    """What was drawn."""
+    """Numbers of images that were drawn and that failed."""
 
     drawn: int
     images: int
@@ -68,14 +68,15 @@ def load_sheet(
     min_score: float | None = None,
     max_boxes: int | None = None,
 ) -> ContactSheet:
-    """Reads the files and the data set; no picture.
+    """Read the files and the dataset, but no image.
 
-    Args:   order: a name in `SORTS`; by default "disagreement" of several files, "score" of one.
-            min_score, max_boxes: which boxes of an image count, as in `labelled_images`.
-    Raises: UserError for what are no pseudo-label files, or files of other images.
+    Args:
+        order: name in `SORTS`; None for "disagreement" of several files, or "score" of one.
+        min_score, max_boxes: choice of boxes, see `labelled_images`.
+    Raises: UserError for files that are no pseudo-label files, or that are of other images.
     """
     if len(paths) > len(LETTERS):
-        raise UserError(f"{len(paths)} files were given; a page can tell {len(LETTERS)} apart")
+        raise UserError(f"{len(paths)} files were given; a page shows at most {len(LETTERS)}")
     order = order or ("disagreement" if len(paths) > 1 else "score")
     check_choice("--sort", order, SORTS)
     if order == "disagreement" and len(paths) < 2:
@@ -89,19 +90,19 @@ def load_sheet(
 def write_contact_sheet(
     path: str | Path, sheet: ContactSheet, shown: int = SHOWN_IMAGES, columns: int | None = None
 ) -> SheetSummary:
-    """Draws the first `shown` images, with a progress bar, and writes the page.
+    """Draw the first `shown` images, with a progress bar, and write the page.
 
-    Args:   columns: tiles in a row of a wide screen; by default as many as fit.
+    Args: columns: tiles in a row of a wide screen; None for as many as fit.
     Raises: UserError if no image can be drawn or `path` cannot be written.
     """
-    for value, what in ((shown, "images"), (columns, "columns")):
+    for value, unit in ((shown, "images"), (columns, "columns")):
         if value is not None and value < 1:
-            raise UserError(f"{value} {what} were asked for; give 1 or more")
+            raise UserError(f"{value} {unit} were asked for; give 1 or more")
     tiles: list[Markup] = []
     problems: dict[str, str] = {}
     for image in with_progress(sheet.images[:shown], "draw"):
         try:
-            tiles.append(tile(image, _picture(image)))
+            tiles.append(tile(image, _pixels(image)))
         except ImageReadError as error:
             problems[image.name] = error.reason
     if not tiles:
@@ -113,25 +114,28 @@ def write_contact_sheet(
     return SheetSummary(len(tiles), len(sheet.images), len(problems))
 
 
-def _picture(image: ComparedImage) -> np.ndarray:
-    """The pixels. Raises `ImageReadError`, also if they are not of the size that the boxes are for."""
-    picture = read_image(image.record["file_name"])
-    height, width = picture.shape[:2]
-    for found in image.found:
-        if found and (found.width, found.height) != (width, height):
+def _pixels(image: ComparedImage) -> np.ndarray:
+    """Return the pixels of an image.
+
+    Raises: ImageReadError if it cannot be read, or if the boxes are for another image size.
+    """
+    pixels = read_image(image.record["file_name"])
+    height, width = pixels.shape[:2]
+    for labelled in image.found:
+        if labelled and (labelled.width, labelled.height) != (width, height):
             reason = (
-                f"it has {width} x {height} pixels, and its boxes are of {found.width} x {found.height}: of another frame, "
-                "or it has changed since"
+                f"it has {width} x {height} pixels, and its boxes are for {labelled.width} x "
+                f"{labelled.height}: the file is for another image size, or the image has changed"
             )
             raise ImageReadError(reason, path=image.name, reason=reason)
-    return picture
+    return pixels
 
 
 def _page(
     sheet: ContactSheet, tiles: Sequence[Markup], problems: Mapping[str, str], columns: int | None
 ) -> Markup:
     before = {name: reason for file in sheet.files for name, reason in file.failed.items()}
-    found = [image for compared in sheet.images for image in compared.found if image]
+    labelled = [image for compared in sheet.images for image in compared.found if image]
     listed = {image.record["image_id"] for image in sheet.images}
     return render(
         "sheet/page.html",
@@ -148,31 +152,31 @@ def _page(
             "sheet/legend.html",
             names=[Path(file.path).name for file in sheet.files],
             letters=LETTERS,
-            has_further=any(len(image.boxes) > 1 for image in found),
-            has_masks=any(box.segmentation for image in found for box in image.boxes),
+            has_further=any(len(image.boxes) > 1 for image in labelled),
+            has_masks=any(box.segmentation for image in labelled for box in image.boxes),
         ),
         columns=columns,
-        frame=_frame(found),
+        frame=_frame(labelled),
         tiles=tiles,
     )
 
 
 def _frame(images: Sequence[LabelledImage]) -> float:
-    """Width over height of the frames that pictures are fitted into: the usual one, neither flat nor narrow."""
+    """Return width over height of the tiles: the median of the images, within `_FRAMES`."""
     usual = float(np.median([image.width / image.height for image in images]))
     return min(max(usual, _FRAMES[0]), _FRAMES[1])
 
 
 def _verdict(sheet: ContactSheet, drawn: int) -> Markup:
-    apart = [image.disagreement for image in sheet.images if image.disagreement is not None]
+    disagreements = [image.disagreement for image in sheet.images if image.disagreement is not None]
     return render(
         "sheet/verdict.html",
         drawn=drawn,
         images=len(sheet.images),
         data=sheet.data,
         order=_ORDERS[sheet.order],
-        compared=len(apart),
-        differing=sum(value > 1 - _HIT_IOU for value in apart),
+        compared=len(disagreements),
+        differing=sum(value > 1 - _HIT_IOU for value in disagreements),
         limit=1 - _HIT_IOU,
     )
 

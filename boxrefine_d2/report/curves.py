@@ -1,4 +1,4 @@
-"""Line charts as inline SVG that follows the page's colours: one small chart a quantity, one line a seed."""
+"""Line charts as inline SVG in the colours of the page: a chart per quantity, a line per seed."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -11,9 +11,9 @@ from markupsafe import Markup
 from .rendering import render
 
 WIDTH, HEIGHT = 320, 176
-SMOOTHED_FROM = 15  # lines of more points are drawn pale, with their running mean
-MEAN_OF = 9  # points
-_MOST = 1e300  # of a value; no axis reaches further
+SMOOTHED_FROM = 15  # a line with more points is drawn pale, with its running mean
+MEAN_OF = 9  # points of the running mean
+_MOST = 1e300  # largest absolute value that is drawn
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 8, 8, 24
 _PLOT = {"left": _LEFT, "right": WIDTH - _RIGHT, "top": _TOP, "bottom": HEIGHT - _BOTTOM}
 
@@ -22,7 +22,7 @@ Series = Sequence[tuple[float, float]]  # (iteration, value), in order
 
 @dataclass(frozen=True)
 class Phase:
-    """A stretch of iterations: first (included) and last (not included)."""
+    """Range of iterations in one phase: first (inclusive) and last (exclusive)."""
 
     name: str
     first: int
@@ -32,13 +32,14 @@ class Phase:
 def chart(
     title: str, series: Mapping[int, Series], phases: Sequence[Phase], iterations: int
 ) -> Markup:
-    """The chart of one quantity.
+    """Return the chart of one quantity.
 
     Args:
-        title: for screen readers; the page writes it above.
-        series: seed -> points; values that are not finite, or too large to be drawn, are left out.
-        phases: bands in the background.  iterations: where the axis ends.
-    Returns: an <svg> element; nothing if there is no point to draw.
+        title: title for screen readers; the page shows it above the chart.
+        series: seed -> points. Values that are not finite, or too large to draw, are left out.
+        phases: bands in the background.
+        iterations: end of the axis.
+    Returns: an <svg> element; empty if there is no point to draw.
     """
     finite = {seed: [p for p in line if abs(p[1]) < _MOST] for seed, line in series.items()}
     values = [value for line in finite.values() for _, value in line]
@@ -63,7 +64,7 @@ def chart(
         grid=[(y(t), f"{t:g}") for t in ticks],
         axis=[(x(at), at, anchor) for at, anchor in _iteration_ticks(phases, iterations)],
         lines=[
-            _drawn(line, number % 5, phases, x, y)
+            _template_line(line, number % 5, phases, x, y)
             for number, line in enumerate(finite.values())
             if line
         ],
@@ -71,7 +72,7 @@ def chart(
 
 
 def nice_ticks(low: float, high: float) -> list[float]:
-    """Round numbers from at most `low` to at least `high`, three to six of them.
+    """Return three to six round numbers, from at most `low` to at least `high`.
 
     >>> nice_ticks(0, 7.3)
     [0.0, 2.0, 4.0, 6.0, 8.0]
@@ -86,28 +87,29 @@ def nice_ticks(low: float, high: float) -> list[float]:
 
 
 def running_mean(line: Series, phases: Sequence[Phase]) -> list[tuple[float, float]]:
-    """Each value replaced by the mean of the `MEAN_OF` points around it that are of its phase.
+    """Replace each value by the mean of the `MEAN_OF` points around it in its phase.
 
-    >>> running_mean([(0, 1.0), (1, 9.0), (2, 2.0), (3, 50.0)], [Phase("a", 0, 3), Phase("b", 3, 4)])
+    >>> phases = [Phase("a", 0, 3), Phase("b", 3, 4)]
+    >>> running_mean([(0, 1.0), (1, 9.0), (2, 2.0), (3, 50.0)], phases)
     [(0, 4.0), (1, 4.0), (2, 4.0), (3, 50.0)]
     """
     reach = MEAN_OF // 2
-    of = [next((p for p in phases if p.first <= i < p.last), None) for i, _ in line]
-    found = []
+    phase_of = [next((p for p in phases if p.first <= i < p.last), None) for i, _ in line]
+    means = []
     for place, (iteration, _) in enumerate(line):
         near = range(max(0, place - reach), min(len(line), place + reach + 1))
-        found.append((iteration, fmean(line[k][1] for k in near if of[k] == of[place])))
-    return found
+        means.append((iteration, fmean(line[k][1] for k in near if phase_of[k] == phase_of[place])))
+    return means
 
 
-def _drawn(
+def _template_line(
     line: Series,
     colour: int,
     phases: Sequence[Phase],
     x: Callable[[float], float],
     y: Callable[[float], float],
 ) -> dict[str, Any]:
-    """Return a line as the template takes it: few points with dots, many as a pale line with its running mean."""
+    """Return a line for the template: dots for few points, or a pale line and its mean."""
 
     def path(points: Series) -> str:
         return " ".join(f"{x(i):.1f},{y(v):.1f}" for i, v in points)
@@ -120,7 +122,7 @@ def _drawn(
 
 
 def _iteration_ticks(phases: Sequence[Phase], iterations: int) -> list[tuple[int, str]]:
-    """Start, end, and the borders between phases that leave room for their number."""
+    """Return start, end, and the borders between phases that leave room for their number."""
     room = iterations / 8
     borders = [(0, "start")]
     for phase in phases[1:]:

@@ -1,4 +1,4 @@
-"""The stages that train detectors on what a run found, with the settings of that run."""
+"""Stages that train detectors on the boxes of a run, with the settings of that run."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,11 +19,14 @@ PIPELINE = "configs/pipelines/demo.yaml"
 
 
 def plan_detectors(cfg: CfgNode, folder: Path) -> list[Stage]:
-    """The stages of configs/pipelines/demo.yaml: CAD on the rule's boxes before refinement, and on those after it.
+    """Return the stages of configs/pipelines/demo.yaml.
 
-    Nothing on disk is looked at but the pipeline file, so that a plan can be made before the run it follows.
+    They train CAD on the rule's boxes before refinement, and on those after it. Only the pipeline
+    file is read, so a plan can be made before its run.
 
-    Args: cfg: of the run, which will leave its model in OUTPUT_DIR.  folder: of the stages' folders.
+    Args:
+        cfg: configuration of the run, which will leave its model in OUTPUT_DIR.
+        folder: folder of the stages' folders.
     Raises: UserError for a run whose boxes discover.py cannot draw on the training images.
     """
     rule, start = cfg.DISCOVERY.NAME, cfg.MODEL.MAP_NETWORK.WEIGHTS
@@ -46,23 +49,24 @@ def plan_detectors(cfg: CfgNode, folder: Path) -> list[Stage]:
 
 
 def _training_images(cfg: CfgNode) -> str:
-    """The one spec that the rule's boxes are drawn for."""
+    """Return the only training spec, for which the rule's boxes are drawn."""
     specs = cfg.DATASETS.TRAIN
     if len(specs) != 1:
         raise UserError(
-            f"DATASETS.TRAIN has {len(specs)} entries: detectors are trained on the boxes of one; leave --detectors out"
+            f"DATASETS.TRAIN has {len(specs)} entries: detectors are trained on the boxes of one; "
+            "leave --detectors out"
         )
     if any(modifier.name == "pseudo" for modifier in parse_spec(specs[0]).modifiers):
         raise UserError(
-            f"DATASETS.TRAIN {specs[0]!r} brings boxes of its own, and detectors are trained on those of the rule; "
-            "leave --detectors out"
+            f"DATASETS.TRAIN {specs[0]!r} brings boxes of its own, and detectors are trained on "
+            "those of the rule; leave --detectors out"
         )
     images: str = specs[0]
     return images
 
 
 def _rule_settings(rule: str, cfg: CfgNode) -> list[str]:
-    """What discover.py is told of the rule's parameters: those that differ from the paper profile."""
+    """Return discover.py's flags for the rule's parameters that differ from the paper profile."""
     usual = paper_profile().DISCOVERY[rule.upper()]
     changed: dict[str, Any] = {
         key.lower(): value
@@ -71,20 +75,20 @@ def _rule_settings(rule: str, cfg: CfgNode) -> list[str]:
     }
     if rule_parameters(rule, **changed) != rule_parameters(rule, cfg):
         raise UserError(
-            f"the numbers by which masks of {rule!r} are refined were changed, which discover.py has no flag for; "
-            "leave --detectors out"
+            f"the settings of the mask refinement of {rule!r} were changed, and discover.py has no "
+            "flag for them; leave --detectors out"
         )
     pairs = [f"{key}={_yaml(value)}" for key, value in changed.items()]
     return ["--set", *pairs] if pairs else []
 
 
 def _yaml(value: Any) -> str:
-    """As discover.py reads it."""
+    """Return a value in the form that discover.py reads."""
     return yaml.safe_dump(value, default_flow_style=True).removesuffix("...\n").strip()
 
 
 def _followed(stage: Stage, settings: Sequence[str], start: str) -> Stage:
-    """The stage with the rule's settings, and with the weights among its inputs where they are a file."""
+    """Return the stage with the rule's settings; a weights file is added to its inputs."""
     if stage.command[0] != "discover.py":
         return stage
     read = tuple(Path(word) for word in stage.command if word == start and Path(word).is_file())

@@ -1,4 +1,4 @@
-"""The section of the page on detectors that were trained on the run's boxes."""
+"""Section of the page on detectors that were trained on the run's boxes."""
 
 from typing import Any
 
@@ -15,21 +15,23 @@ _HEADS = ("the rule's box", "CAD's best box", "gain, points", "95 % interval of 
 
 
 def detector_section(summary: dict[str, Any]) -> Markup:
-    """Return CAD beside the boxes that it learnt from; nothing if no detector was trained."""
+    """Return CAD's scores and those of the boxes it learnt from; empty without detectors."""
     if "detectors" not in summary:
         return Markup()
-    found, titles = summary["detectors"], detector_titles(summary["rule"])
+    detectors, titles = summary["detectors"], detector_titles(summary["rule"])
     return render(
         "run/detectors.html",
-        said=" ".join(_said(title, found["gain"][gain_name(x)]) for x, title in titles.items()),
+        comparison=" ".join(
+            _comparison(title, detectors["gain"][gain_name(x)]) for x, title in titles.items()
+        ),
         dataset=summary["dataset"],
         images=summary["images"],
-        seed=found["seed"],
+        seed=detectors["seed"],
         heads=_HEADS,
-        rows=[_row(source, title, found) for source, title in titles.items()],
-        steps=found["steps"],
+        rows=[_row(source, title, detectors) for source, title in titles.items()],
+        steps=detectors["steps"],
         published=_published(),
-        commands=found["commands"],
+        commands=detectors["commands"],
     )
 
 
@@ -39,23 +41,29 @@ def _published() -> str:
     return f"{steps} steps of {images} images with a ResNet-{cfg.MODEL.RESNETS.DEPTH}"
 
 
-def _row(source: str, title: str, found: dict[str, Any]) -> dict[str, Any]:
-    scores = found["sources"]
-    of_cad = scores[cad_source(source)]
+def _row(source: str, title: str, detectors: dict[str, Any]) -> dict[str, Any]:
+    scores = detectors["sources"]
+    cad_scores = scores[cad_source(source)]
     return {
         "title": title,
         "before": scores[source]["corloc"]["mean"],
-        "cad": of_cad["corloc"]["mean"],
-        "gain": found["gain"][gain_name(source)],
-        "ap50": of_cad["ap50"],
+        "cad": cad_scores["corloc"]["mean"],
+        "gain": detectors["gain"][gain_name(source)],
+        "ap50": cad_scores["ap50"],
     }
 
 
-def _said(title: str, gain: dict[str, Any]) -> str:
-    """Whether CAD beats the boxes that it learnt from; said only where the interval of the gain says so."""
+def _comparison(title: str, gain: dict[str, Any]) -> str:
+    """Return a sentence that compares CAD with the boxes it learnt from.
+
+    It calls a difference one only if the interval of the gain excludes zero.
+    """
     low, high = gain["ci95"]
     if low > 0:
         return f"{title} beats the boxes it learnt from."
     if high < 0:
         return f"{title} stays below the boxes it learnt from."
-    return f"{title}: the interval of the gain holds zero, so this run does not show that it is better or worse."
+    return (
+        f"{title}: the interval of the gain holds zero, so this run does not show that it is "
+        "better or worse."
+    )

@@ -1,4 +1,4 @@
-"""What detectors trained on a run's boxes found: CAD on those before refinement, and on those after it."""
+"""Results of detectors that were trained on a run's boxes, before and after refinement."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,10 +24,11 @@ class Detector:
     """A detector trained on the boxes of one source.
 
     Attributes:
-        labels: the source of the boxes that it learnt from, e.g. "lost".
-        steps: of its training.
-        best_boxes: image id -> (4,) XYXY, half-open, in image pixels; no key where it found nothing.
-        hits: (N,) bool, whether the best box is on an object, in the order of the run's image ids.
+        labels: source of the boxes that it learnt from, e.g. "lost".
+        steps: number of training steps.
+        best_boxes: image id -> (4,) XYXY, half-open, in image pixels; images without a detection
+            are absent.
+        hits: (N,) bool, True if the best box is on an object, in the order of the run's image ids.
         average_precision: {"ap": ..., "ap50": ...}, percent.
     """
 
@@ -39,24 +40,25 @@ class Detector:
 
     @property
     def source(self) -> str:
-        """What its own boxes are called, e.g. "lost_cad"."""
+        """Source name of its own boxes, e.g. "lost_cad"."""
         return cad_source(self.labels)
 
 
 def cad_source(labels: str) -> str:
-    """The source name of CAD's boxes, of the one of the boxes that it learnt from."""
+    """Return the source name of CAD's boxes. Args: labels: source of the boxes it learnt from."""
     return f"{labels}_cad"
 
 
 def gain_name(labels: str) -> str:
-    """Under which results.json has what CAD hits more than the boxes that it learnt from."""
+    """Return the key in results.json of the gain of CAD on the boxes it learnt from."""
     return f"{cad_source(labels)}_minus_{labels}"
 
 
 def read_detectors(folder: Path, run: Run) -> list[Detector]:
-    """CAD on the rule's boxes before and after refinement, from the stages in `folder` that followed `run`.
+    """Read CAD on the rule's boxes before and after refinement.
 
-    Raises: UserError if a stage is not there or is not of this run.
+    Args: folder: folder of the stages that followed `run`.
+    Raises: UserError if a stage is missing, or is not of this run.
     """
     stages = {run.rule: folder / "cad", REFINED: folder / "cad_refined"}
     return [_read(stage, labels, run) for labels, stage in stages.items()]
@@ -65,9 +67,10 @@ def read_detectors(folder: Path, run: Run) -> list[Detector]:
 def detector_summary(
     detectors: Sequence[Detector], run: Run, commands: Sequence[str]
 ) -> dict[str, Any]:
-    """Entry "detectors" of results.json: CorLoc of the run's boxes and of the detectors', AP, and what CAD gains.
+    """Return entry "detectors" of results.json: CorLoc, AP, and the gains of CAD.
 
-    All of it is of one seed, on the first test data set; intervals are over its images, and gains are paired.
+    All numbers are of one seed, on the first test dataset. Intervals are over its images, and
+    gains are paired.
 
     Args: commands: the command lines of the stages.
     Returns: {} if there are no detectors.
@@ -80,8 +83,8 @@ def detector_summary(
     for detector in detectors:
         learnt_from = before[detector.labels]
         sources[detector.labels] = {"corloc": mean_with_interval([learnt_from]).to_json()}
-        found = mean_with_interval([detector.hits]).to_json()
-        sources[detector.source] = {"corloc": found, **detector.average_precision}
+        score_of_cad = mean_with_interval([detector.hits]).to_json()
+        sources[detector.source] = {"corloc": score_of_cad, **detector.average_precision}
         gain[gain_name(detector.labels)] = paired_gain([learnt_from], [detector.hits]).to_json()
     return {
         "seed": run.seed,
@@ -93,18 +96,19 @@ def detector_summary(
 
 
 def _read(stage: Path, labels: str, run: Run) -> Detector:
-    dataset, of_run = next(iter(run.hits.items()))
+    dataset, run_hits = next(iter(run.hits.items()))
     results = read_json(stage / "results.json")
     metrics = results["datasets"].get(dataset, {})
     path = inference_folder(stage, dataset) / DETECTIONS_FILE
     images = read_label_file(str(path)).images
     best = {image_id: image.boxes[0].xyxy for image_id, image in images.items() if image.boxes}
     score = corloc(best, run.gt_boxes(dataset))
-    same = list(score.hits) == of_run.image_ids and results["seed"] == run.seed
+    same = list(score.hits) == run_hits.image_ids and results["seed"] == run.seed
     if not same or not np.isclose(score.percent, metrics.get("corloc", np.nan)):
         raise UserError(
-            f"{path} is not of a detector that followed {run.folder}: its CorLoc is {score.percent}, results.json beside "
-            f"it has {metrics.get('corloc')}; remove {stage.parent} and repeat the demo"
+            f"{path} is not of a detector that followed {run.folder}: its CorLoc is "
+            f"{score.percent}, results.json beside it has {metrics.get('corloc')}; remove "
+            f"{stage.parent} and repeat the demo"
         )
     steps = load_config(str(stage / "config.yaml"), []).SOLVER.MAX_ITER
     hits = np.array(list(score.hits.values()))

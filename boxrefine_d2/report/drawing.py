@@ -1,6 +1,7 @@
-"""What is drawn on images: boxes, points and maps, as the templates in `templates/shared/drawing.html` take them.
+"""Elements that are drawn on images, for the templates in `templates/shared/drawing.html`.
 
-Boxes are XYXY, half-open; all places are in pixels of the image.
+They are boxes, points and maps. Boxes are XYXY, half-open; all positions are in pixels of the
+image.
 """
 
 from collections.abc import Sequence
@@ -9,16 +10,16 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from .pictures import CellMap, map_uri, photo_uri
+from .figures import CellMap, map_uri, photo_uri
 
-_ROW_GAP, _COLUMN_GAP = 6, 8  # of .panels in frame.css, pixels
-_MOST = 300  # pixels
-_RIM = 0.004  # share of the width by which a box at the picture's border is drawn further in
+_ROW_GAP, _COLUMN_GAP = 6, 8  # gaps of .panels in frame.css, pixels
+_MOST = 300  # greatest height of a panel, pixels
+_RIM = 0.004  # inset of a box at the border of the image, as a share of its width
 
 
 @dataclass(frozen=True)
 class DrawnBox:
-    """A box. `style` is its class in the page's style sheet."""
+    """Box of a figure. `style` is its class in the page's style sheet."""
 
     style: str
     x: float
@@ -29,7 +30,10 @@ class DrawnBox:
 
 @dataclass(frozen=True)
 class DrawnPoint:
-    """The mark of a point. `style` is its class in the page's style sheet, `path` the `d` of an SVG path."""
+    """Mark of a point.
+
+    `style` is its class in the page's style sheet, `path` the `d` of an SVG path.
+    """
 
     style: str
     path: str
@@ -37,16 +41,16 @@ class DrawnPoint:
 
 @dataclass(frozen=True)
 class Panel:
-    """An image, or a map of it, with what is drawn on it.
+    """Image, or map of an image, with the elements drawn on it.
 
     Attributes:
-        width, height: of the image.
-        title: for screen readers.
+        width, height: size of the image.
+        title: title for screen readers.
         kind: "photo" or "cells", its class in the style sheet.
-        uri: the image or the map, a data URI.
+        uri: image or map as a data URI.
         extent: (width, height) that the image or the map covers.
-        boxes, points: the last ones lie on top.
-        caption: "" for none.
+        boxes, points: elements; later ones cover earlier ones.
+        caption: caption, "" for none.
     """
 
     width: int
@@ -61,7 +65,7 @@ class Panel:
 
 
 def panel(
-    picture: np.ndarray,
+    image: np.ndarray,
     title: str,
     boxes: Sequence[DrawnBox],
     points: Sequence[DrawnPoint] = (),
@@ -71,23 +75,24 @@ def panel(
 ) -> Panel:
     """Return the panel of an image, or of a map of it.
 
-    Args: picture: (H, W, 3) uint8.  title: for screen readers.  cells: the map.
+    Args: image: (H, W, 3) uint8.  title: title for screen readers.  cells: map to show instead.
     """
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     if cells is None:
-        kind, uri, extent = "photo", photo_uri(picture), (width, height)
+        kind, uri, extent = "photo", photo_uri(image), (width, height)
     else:
         kind, uri, extent = "cells", map_uri(cells.values), cells.extent
     return Panel(width, height, title, kind, uri, extent, boxes, points, caption)
 
 
-def panel_sizes(picture: np.ndarray, *, has_maps: bool) -> str:
-    """Return the style of a card's panels: no picture is higher than `_MOST`; two small panels and the gap between them
-    are as high as the large one.
+def panel_sizes(image: np.ndarray, *, has_maps: bool) -> str:
+    """Return the style of a card's panels.
 
-    Args: picture: (H, W, 3).
+    No panel is higher than `_MOST`. Two small panels and their gap are as high as the large one.
+
+    Args: image: (H, W, 3).
     """
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     most = _MOST * width / height
     if not has_maps:
         return f"--most:{most:.0f}px"
@@ -96,7 +101,7 @@ def panel_sizes(picture: np.ndarray, *, has_maps: bool) -> str:
 
 
 def drawn_box(style: str, box: Tensor, width: int, height: int) -> DrawnBox:
-    """Return a box (4,) as it is drawn on an image of that size: whole also at the image's border."""
+    """Return a box (4,) on an image of that size; sides at the border are moved inside."""
     rim = _RIM * width
     x1, y1, x2, y2 = box.tolist()
     x1, y1 = max(x1, rim), max(y1, rim)
@@ -107,12 +112,14 @@ def drawn_box(style: str, box: Tensor, width: int, height: int) -> DrawnBox:
 def drawn_point(
     style: str, point: tuple[int, int], size: tuple[int, int], *, half: float
 ) -> DrawnPoint:
-    """Return the mark of a point: a diamond before, a ring after, around a dot.
+    """Return the mark of a point around a dot: a diamond for "before", a ring for other styles.
 
-    Args: point: (x, y), a pixel of an image of `size`, (width, height).  half: of the mark's width.
+    Args:
+        point: (x, y), a pixel of an image of `size`, (width, height).
+        half: half the width of the mark.
     """
     width, height = size
-    # whole also at the border
+    # at the border, the mark is moved so that all of it is visible
     x = min(max(point[0] + 0.5, half), width - half)
     y = min(max(point[1] + 0.5, half), height - half)
     if style == "before":
@@ -125,4 +132,4 @@ def drawn_point(
         )
     return DrawnPoint(
         style, f"{shape}M{x:.1f},{y:.1f}h.01"
-    )  # round caps make a dot of the last part
+    )  # round caps turn the last part into a dot

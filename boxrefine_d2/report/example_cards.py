@@ -1,4 +1,4 @@
-"""The cards of single images: the picture with all boxes, beside it the map and box before and after."""
+"""Cards of single images: the image with all boxes, and the map and box before and after."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from boxrefine_d2.evaluation.sources import DETECTOR, REFINED
 
 from .detectors import cad_source
 from .drawing import DrawnBox, Panel, drawn_box, panel, panel_sizes
-from .pictures import GROUND_TRUTH, Example
+from .figures import GROUND_TRUTH, Example
 from .rendering import render
 from .rule_maps import MAPS
 
@@ -21,7 +21,7 @@ _BADGES = {
     "hit_both": ("even", "● hit before and after"),
     "missed_both": ("even", "○ missed before and after"),
 }
-_CAD = cad_source(REFINED)  # the detector whose box is drawn: the end of the chain
+_CAD_AFTER = cad_source(REFINED)  # source of the detector whose box is drawn, the last stage
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,9 @@ class _Card:
 def example_cards(examples: Sequence[Example], rule: str, rule_title: str) -> Markup:
     """Return the legend and a card for each image.
 
-    Args: rule: the source name of the boxes before.  rule_title: what it is called on the page.
+    Args:
+        rule: source name of the boxes before.
+        rule_title: name of the rule on the page.
     """
     lines = {
         "gt": "ground truth",
@@ -45,13 +47,13 @@ def example_cards(examples: Sequence[Example], rule: str, rule_title: str) -> Ma
         "after": f"{rule_title} after",
         "h": "h, best box",
     }
-    if any(_CAD in example.boxes for example in examples):
+    if any(_CAD_AFTER in example.boxes for example in examples):
         lines["cad"] = f"CAD on {rule_title} after, best box"
     has_maps = any(example.maps for example in examples)
     return render(
         "run/cards.html",
         lines=lines,
-        maps_show=MAPS[rule].says if has_maps else "",
+        maps_show=MAPS[rule].meaning if has_maps else "",
         cards=[_card(example, rule) for example in examples],
     )
 
@@ -64,22 +66,22 @@ def _card(example: Example, rule: str) -> _Card:
         ("after", boxes[REFINED]),
         ("h", boxes[DETECTOR]),
         ("before", boxes[rule]),
-        ("cad", boxes.get(_CAD, ())),
+        ("cad", boxes.get(_CAD_AFTER, ())),
     ]
-    picture = example.picture
-    panels = [panel(picture, f"{example.name} with all boxes", _boxes(picture, everything))]
+    image = example.image
+    panels = [panel(image, f"{example.name} with all boxes", _boxes(image, everything))]
     for source, when in ((rule, "before"), (REFINED, "after")):
         if source in example.maps:
-            drawn = _boxes(picture, [("gt", boxes[GROUND_TRUTH]), (when, boxes[source])])
+            drawn = _boxes(image, [("gt", boxes[GROUND_TRUTH]), (when, boxes[source])])
             title = f"map and box {when}, of {example.name}"
-            panels.append(panel(picture, title, drawn, cells=example.maps[source], caption=when))
-    labels = {rule: "IoU before", REFINED: "after", DETECTOR: "h", _CAD: "CAD"}
+            panels.append(panel(image, title, drawn, cells=example.maps[source], caption=when))
+    labels = {rule: "IoU before", REFINED: "after", DETECTOR: "h", _CAD_AFTER: "CAD"}
     ious = [(label, example.iou[x]) for x, label in labels.items() if x in example.iou]
-    sizes = panel_sizes(picture, has_maps=len(panels) > 1)
+    sizes = panel_sizes(image, has_maps=len(panels) > 1)
     return _Card(example.name, colour, badge, panels, sizes, ious)
 
 
-def _boxes(picture: np.ndarray, drawn: Sequence[tuple[str, Iterable[Tensor]]]) -> list[DrawnBox]:
-    """Return the boxes of all styles; the last ones lie on top."""
-    height, width = picture.shape[:2]
-    return [drawn_box(style, box, width, height) for style, found in drawn for box in found]
+def _boxes(image: np.ndarray, drawn: Sequence[tuple[str, Iterable[Tensor]]]) -> list[DrawnBox]:
+    """Return the boxes of all styles; later ones cover earlier ones."""
+    height, width = image.shape[:2]
+    return [drawn_box(style, box, width, height) for style, boxes in drawn for box in boxes]

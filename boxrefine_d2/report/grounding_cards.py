@@ -1,4 +1,4 @@
-"""The cards of single phrases: the picture with the boxes and points, beside it the heatmaps before and after."""
+"""Cards of single phrases: the image with boxes and points, and the heatmaps before and after."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from .drawing import DrawnBox, DrawnPoint, Panel, drawn_box, drawn_point, panel, panel_sizes
+from .grounding_figures import PhraseExample
 from .grounding_kinds import METRICS, GroundingKind
-from .grounding_pictures import PhraseExample
 from .rendering import number, render
 
 # hit before, hit after -> colour, text
@@ -17,7 +17,7 @@ _BADGES = {
     (True, True): ("even", "● {}: hit → hit"),
     (False, False): ("even", "○ {}: missed → missed"),
 }
-# half the width of a point's mark, of the picture's longer side
+# half the width of a point's mark, as a share of the image's longer side
 _POINT = 0.028
 _POINT_ON_MAP = 0.045
 _KEY_SIZE = (34, 20)
@@ -26,7 +26,7 @@ _KEY_SIZE = (34, 20)
 @dataclass(frozen=True)
 class _Card:
     name: str
-    said: str
+    text: str
     badges: Sequence[tuple[str, str]]
     panels: Sequence[Panel]
     sizes: str
@@ -39,7 +39,7 @@ def phrase_cards(examples: Sequence[PhraseExample], kind: GroundingKind) -> Mark
 
 
 def phrase_legend(kind: GroundingKind) -> Markup:
-    """Return what the lines, points and colours mean."""
+    """Return the legend of the lines, points and colours."""
     lines = {"gt": "ground truth"}
     lines |= {kind.sources[x].style: f"{kind.sources[x].title}, box" for x in reversed(kind.drawn)}
     compared = [kind.sources[x] for x in (kind.before, kind.after)]
@@ -51,23 +51,23 @@ def phrase_legend(kind: GroundingKind) -> Markup:
 
 
 def _card(example: PhraseExample, kind: GroundingKind) -> _Card:
-    said = " / ".join(example.phrases)
-    title = f"“{said}” in the picture, with all boxes and points"
-    panels = [panel(example.picture, title, *_drawing(example, kind, kind.drawn, _POINT))]
+    text = " / ".join(example.phrases)
+    title = f"“{text}” in the image, with all boxes and points"
+    panels = [panel(example.image, title, *_drawing(example, kind, kind.drawn, _POINT))]
     for source in (kind.before, kind.after):
         short = kind.sources[source].short
         panels.append(
             panel(
-                example.picture,
-                f"heatmap of “{said}”, {short}",
+                example.image,
+                f"heatmap of “{text}”, {short}",
                 *_drawing(example, kind, [source], _POINT_ON_MAP),
                 cells=example.maps[source].cells,
                 caption=short,
             )
         )
-    sizes = panel_sizes(example.picture, has_maps=True)
+    sizes = panel_sizes(example.image, has_maps=True)
     facts = _numbers(example, kind)
-    return _Card(example.name, said, _badges(example, kind), panels, sizes, facts)
+    return _Card(example.name, text, _badges(example, kind), panels, sizes, facts)
 
 
 def _badges(example: PhraseExample, kind: GroundingKind) -> list[tuple[str, str]]:
@@ -75,8 +75,8 @@ def _badges(example: PhraseExample, kind: GroundingKind) -> list[tuple[str, str]
     badges = []
     for metric, title in METRICS.items():
         hits = example.hits[metric]
-        colour, text = _BADGES[hits[kind.before], hits[kind.after]]
-        badges.append((colour, text.format(title)))
+        badge_colour, badge = _BADGES[hits[kind.before], hits[kind.after]]
+        badges.append((badge_colour, badge.format(title)))
     return badges
 
 
@@ -96,8 +96,11 @@ def _numbers(example: PhraseExample, kind: GroundingKind) -> dict[str, str]:
 def _drawing(
     example: PhraseExample, kind: GroundingKind, sources: Sequence[str], size: float
 ) -> tuple[list[DrawnBox], list[DrawnPoint]]:
-    """Return the ground truth and boxes, and points. Args: size: of these, a share of the longer side."""
-    height, width = example.picture.shape[:2]
+    """Return the ground truth and the boxes, and the points.
+
+    Args: size: half the width of a point's mark, as a share of the longer side.
+    """
+    height, width = example.image.shape[:2]
     boxes = [drawn_box("gt", box, width, height) for box in example.truth]
     boxes += [
         drawn_box(kind.sources[source].style, box, width, height)

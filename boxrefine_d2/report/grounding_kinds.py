@@ -1,6 +1,7 @@
-"""The runs of phrase grounding that a page is written for, and what their sources are in words.
+"""Kinds of phrase-grounding runs that have a page, and the words for their sources.
 
-A source is what answers phrases: a network, CLIP, or a control. One is compared with another: "before" and "after".
+A source answers phrases: a network, CLIP, or a control. The page compares two sources, "before" and
+"after".
 """
 
 from dataclasses import dataclass
@@ -16,19 +17,19 @@ from boxrefine_d2.evaluation.sources import (
     G,
 )
 
-POINTING, BOX = "pointing", "box_acc"  # as in results.json
+POINTING, BOX = "pointing", "box_acc"  # keys in results.json
 METRICS = {POINTING: "pointing", BOX: "box"}
 
 
 @dataclass(frozen=True)
 class Source:
-    """What the page says of a source.
+    """Words and style of a source on the page.
 
     Attributes:
-        title: what it is called.
-        short: the same on a picture.
-        why: what it does, a few words.
-        style: its class in the style sheet, which gives it a colour and a kind of line.
+        title: name of the source.
+        short: name on a figure.
+        why: explanation, a few words.
+        style: class in the style sheet, which gives it a colour and a kind of line.
     """
 
     title: str
@@ -39,15 +40,15 @@ class Source:
 
 @dataclass(frozen=True)
 class GroundingKind:
-    """A kind of run.
+    """Kind of run.
 
     Attributes:
-        title: of the page.
-        before, after: the sources that are compared.
+        title: title of the page.
+        before, after: sources that are compared.
         sources: name -> source, in the order of the table; controls last.
-        story: the template that says what was done, in a sentence or two.
-        profile: the configuration of the paper.
-        phased: whether h learnt in turn with g.
+        story: template that describes the run in a sentence or two.
+        profile: configuration of the paper.
+        phased: True if h and g learnt in turn.
     """
 
     title: str
@@ -60,7 +61,7 @@ class GroundingKind:
 
     @property
     def drawn(self) -> list[str]:
-        """The sources whose boxes are drawn, the lowest first."""
+        """Sources whose boxes are drawn; later ones cover earlier ones."""
         return [self.after, *(x for x in self.sources if x == DETECTOR), self.before]
 
 
@@ -68,16 +69,16 @@ _CONTROLS = {
     SHUFFLED: Source(
         "another phrase",
         "",
-        "control: g's answer to a phrase of another image, scored as if to this one",
+        "control: g's answer to a phrase of another image, scored as the answer to this one",
     ),
     CENTRE: Source("centre", "", "control: the image's centre, and the middle half of each side"),
     RANDOM: Source("random", "", "control: a point and a box drawn at random"),
 }
-_CLIP_WHY = "where CLIP looks when it reads the phrase, by its attention"
+_CLIP_WHY = "the places that CLIP attends to when it reads the phrase"
 
 GROUNDING_KINDS = {
     "HeatmapTraining": GroundingKind(
-        title="Phrase grounding without boxes: what g learnt",
+        title="Phrase grounding without boxes: results of g",
         before=CLIP,
         after=G,
         sources={
@@ -92,21 +93,17 @@ GROUNDING_KINDS = {
         phased=False,
     ),
     "GroundingRefiner": GroundingKind(
-        title="Box-based refinement of phrase grounding: what it found",
+        title="Box-based refinement of phrase grounding: results",
         before=BEFORE,
         after=REFINED,
         sources={
             CLIP: Source("CLIP's relevance", "CLIP", f"{_CLIP_WHY}; nothing here changes it"),
-            BEFORE: Source(
-                "g before", "g before", "the heatmaps of g as refinement found it", "before"
-            ),
-            REFINED: Source(
-                "g after", "g after", "the heatmaps of g as refinement left it", "after"
-            ),
+            BEFORE: Source("g before", "g before", "the heatmaps of g before refinement", "before"),
+            REFINED: Source("g after", "g after", "the heatmaps of g after refinement", "after"),
             DETECTOR: Source(
                 "h",
                 "h",
-                "the boxes that the detector reads off g's heatmaps after; it has no point",
+                "the boxes that the detector reads off the heatmaps of g after; it has no point",
                 "h",
             ),
             **_CONTROLS,

@@ -1,4 +1,4 @@
-"""The page of a run of phrase grounding: what every source found, and pictures of single phrases."""
+"""Page of a phrase-grounding run: accuracies of all sources, and figures of single phrases."""
 
 import shlex
 from importlib import metadata
@@ -11,8 +11,8 @@ from boxrefine_d2.files.atomic import atomic_text_file
 
 from .bootstrap import DRAWS
 from .grounding_cards import phrase_cards, phrase_legend
+from .grounding_figures import load_grounding_model, phrase_examples
 from .grounding_kinds import BOX, POINTING
-from .grounding_pictures import load_grounding_model, phrase_examples
 from .grounding_run import GroundingRun
 from .grounding_tables import accuracy_table, grounding_record, outcome_tallies
 from .page import changed_settings
@@ -20,16 +20,16 @@ from .rendering import render
 from .summary import versions
 from .training_charts import training_charts
 
-SHOWN_PHRASES = 12  # of each data set
+SHOWN_PHRASES = 12  # of each dataset
 
 _VERDICT = {POINTING: "The point is right", BOX: "The box is right"}
 
 
 def write_grounding_page(path: str | Path, run: GroundingRun, shown: int = SHOWN_PHRASES) -> None:
-    """Writes the page.
+    """Write the page.
 
-    Args: shown: how many phrases of each test data set, at most.
-    Raises: UserError if the model, its CLIP or the data set is not there, or `path` cannot be written.
+    Args: shown: largest number of phrases of each test dataset.
+    Raises: UserError if the model, its CLIP or the dataset is missing, or `path` cannot be written.
     """
     model = load_grounding_model(run)
     kind = run.kind
@@ -56,7 +56,7 @@ def write_grounding_page(path: str | Path, run: GroundingRun, shown: int = SHOWN
 
 
 def _verdict(run: GroundingRun) -> Markup:
-    """Return the result on the first data set in words."""
+    """Return the result on the first dataset in words."""
     before, after = run.kind.before, run.kind.after
     name, hits = next(iter(run.hits.items()))
     return render(
@@ -67,11 +67,11 @@ def _verdict(run: GroundingRun) -> Markup:
         after=run.kind.sources[after].title,
         metrics=[
             (
-                what,
+                statement,
                 [hits.rate(metric, source).mean for source in (before, after)],
                 hits.gain(metric, before, after).to_json(),
             )
-            for metric, what in _VERDICT.items()
+            for metric, statement in _VERDICT.items()
         ],
     )
 
@@ -79,11 +79,11 @@ def _verdict(run: GroundingRun) -> Markup:
 def _phrases(
     run: GroundingRun, model: Any, name: str, count: int
 ) -> tuple[str, Markup, list[tuple[str, str]], Markup]:
-    """Return what the page has of the phrases of one data set: its name, bars, which phrases changed since, cards."""
+    """Return the phrases of one dataset: its name, bars, phrases that changed since, and cards."""
     examples = phrase_examples(run, model, name, count)
-    strange = [(example.phrases[0], example.name) for example in examples if not example.agrees]
+    changed = [(example.phrases[0], example.name) for example in examples if not example.agrees]
     tallies = outcome_tallies(run.hits[name], run.kind)
-    return name, tallies, strange, phrase_cards(examples, run.kind)
+    return name, tallies, changed, phrase_cards(examples, run.kind)
 
 
 def _command(run: GroundingRun) -> str:
@@ -115,5 +115,5 @@ def _facts(run: GroundingRun, model: Any) -> dict[str, Any]:
 
 
 def _versions() -> str:
-    found = versions() | {"transformers": metadata.version("transformers")}
-    return ", ".join(f"{name} {version}" for name, version in found.items())
+    all_versions = versions() | {"transformers": metadata.version("transformers")}
+    return ", ".join(f"{name} {version}" for name, version in all_versions.items())

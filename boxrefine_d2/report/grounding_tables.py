@@ -1,4 +1,4 @@
-"""The tables of a page of phrase grounding."""
+"""Tables of a page of phrase grounding."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +15,7 @@ _HEADS = {POINTING: "pointing", BOX: "box"}
 
 
 def accuracy_table(name: str, hits: PhraseHits, kind: GroundingKind) -> Markup:
-    """Return both accuracies of every source on one data set, and what the second gains on the first."""
+    """Return both accuracies of each source on one dataset, and the gain of "after" on "before"."""
     rows = []
     for source in kind.sources:
         if source not in hits.by_metric[BOX]:
@@ -42,13 +42,13 @@ def accuracy_table(name: str, hits: PhraseHits, kind: GroundingKind) -> Markup:
 
 
 def outcome_tallies(hits: PhraseHits, kind: GroundingKind) -> Markup:
-    """Return a bar a metric: how many phrases were helped, hurt, or neither."""
+    """Return a bar per metric with the numbers of phrases that were helped, hurt, or neither."""
     counts = {title: outcome_counts(hits.outcomes(x, kind)) for x, title in METRICS.items()}
     return outcome_tally(list(counts.items()))
 
 
 def grounding_record(run: GroundingRun) -> Markup:
-    """Return what the run did, without labels; what it did not record is left out."""
+    """Return the record of the run, without labels; values that it lacks are left out."""
     record = run.results["record"]
     facts = {title: show(record[name]) for name, (title, show) in _RECORD.items() if name in record}
     return render("grounding/record.html", facts=facts)
@@ -61,18 +61,18 @@ def _rate(hits: PhraseHits, metric: str, source: str) -> dict[str, Any] | None:
 
 
 def _seconds(value: Any) -> str:
-    """Of the training, or of each phase."""
+    """Return the seconds of the training, or of each phase, in words."""
     if isinstance(value, dict):
         return ", ".join(f"phase {phase} {seconds:.0f} s" for phase, seconds in value.items())
     return f"{value:.0f} s"
 
 
-# name in the record -> title, how it is said
+# name in the record -> title, formatter
 _RECORD: dict[str, tuple[str, Callable[[Any], str]]] = {
     "images": ("Training images", str),
     "images_seen": ("Images seen, with repeats", str),
     "weight_distance": (
-        "Weight distance: L2, of g's parameters to the first ones",
+        "Weight distance: L2, of g's parameters to the frozen copy's",
         lambda value: f"{value:.3g}",
     ),
     "seconds": ("Wall time of the steps", _seconds),

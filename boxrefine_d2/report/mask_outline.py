@@ -1,22 +1,26 @@
-"""A mask as the outline of an SVG path."""
+"""Outline of a mask as an SVG path."""
 
 import numpy as np
 from skimage import measure
 
-_TOLERANCE = 0.6  # cells of the reduced mask by which a point may lie beside its outline
+_TOLERANCE = 0.6  # largest distance of a point from the outline, in cells of the reduced mask
 
 
 def mask_path(mask: np.ndarray, shown_side: int) -> str:
-    """The `d` of a path around a mask, holes included (fill-rule evenodd), in its pixels; "" for an empty mask.
+    """Return the `d` of a path around a mask, in pixels of the mask; "" for an empty mask.
 
-    Args:   mask: (H, W) bool.  shown_side: longest side in pixels at which it is looked at; finer detail is left out.
+    Holes are part of the path (fill-rule evenodd).
+
+    Args:
+        mask: (H, W) bool.
+        shown_side: longest side at which the mask is shown, in pixels; finer detail is left out.
     """
     step = -(-max(mask.shape) // shown_side)
-    reduced = np.pad(mask[::step, ::step], 1)  # so that an outline at the border is closed
+    reduced = np.pad(mask[::step, ::step], 1)  # closes outlines at the border
     parts = []
     for outline in measure.find_contours(reduced.astype(np.uint8), 0.5):
         points = measure.approximate_polygon(outline, _TOLERANCE)
-        # from the centres of padded cells, (row, column), to sides of pixels, (x, y)
+        # from centres of padded cells, (row, column), to corners of pixels, (x, y)
         places = np.clip((points[:, ::-1] - 0.5) * step, 0, mask.shape[::-1])
         corners = " ".join(f"{x:.1f},{y:.1f}" for x, y in places[:-1])
         parts.append(f"M{corners}Z")

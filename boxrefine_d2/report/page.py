@@ -1,4 +1,4 @@
-"""report.html: what runs found, in one page without scripts, that needs nothing but itself."""
+"""report.html: results of runs in one self-contained page without scripts."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ from boxrefine_d2.training.setup import load_config
 from .detector_section import detector_section
 from .detectors import Detector
 from .example_cards import example_cards
-from .pictures import examples
+from .figures import examples
 from .rendering import render
 from .rule_maps import rule_title
 from .run_folder import Run
@@ -22,7 +22,7 @@ from .summary import flat
 from .tables import headline_table, outcome_tally, record_table, seeds_text
 from .training_charts import training_charts
 
-TITLE = "Box-based refinement: what it found"
+TITLE = "Box-based refinement: results"
 SHOWN_IMAGES = 12
 
 PAPER_PROFILE = "configs/lost_refine.yaml"
@@ -36,13 +36,13 @@ def write_page(
     shown: int = SHOWN_IMAGES,
     detectors: Sequence[Detector] = (),
 ) -> None:
-    """Writes the page.
+    """Write the page.
 
     Args:
-        summary: as `summarise` gives for these runs.
-        shown: how many test images; the first run draws them.
-        detectors: trained on the first run's boxes; the boxes of the last one are drawn, too.
-    Raises: UserError if the first run's model is not there or `path` cannot be written.
+        summary: result of `summarise` for these runs.
+        shown: number of test images; the first run draws them.
+        detectors: detectors trained on the first run's boxes; boxes of the last one are drawn, too.
+    Raises: UserError if the first run's model is missing or `path` cannot be written.
     """
     page = render(
         "run/page.html",
@@ -76,7 +76,9 @@ def _verdict(summary: dict[str, Any]) -> Markup:
 def _tables(summary: dict[str, Any]) -> Markup:
     return render(
         "run/result.html",
-        tables=[headline_table(name, of, summary) for name, of in summary["datasets"].items()],
+        tables=[
+            headline_table(name, scores, summary) for name, scores in summary["datasets"].items()
+        ],
         draws=f"{summary['bootstrap_draws']:,}".replace(",", " "),
         seeds=len(summary["seeds"]),
     )
@@ -84,16 +86,16 @@ def _tables(summary: dict[str, Any]) -> Markup:
 
 def _images(summary: dict[str, Any], run: Run, count: int, detectors: Sequence[Detector]) -> Markup:
     dataset = summary["dataset"]
-    found = examples(run, dataset, count, detectors)
+    shown = examples(run, dataset, count, detectors)
     bars = [(f"seed {one['seed']}", one["outcomes"][dataset]) for one in summary["runs"]]
     return render(
         "run/images.html",
-        drawn=len(found),
+        drawn=len(shown),
         images=summary["images"],
         seed=run.seed,
         tally=outcome_tally(bars),
-        strange=[example.name for example in found if not example.agrees],
-        cards=example_cards(found, run.rule, rule_title(run.rule)),
+        strange=[example.name for example in shown if not example.agrees],
+        cards=example_cards(shown, run.rule, rule_title(run.rule)),
     )
 
 
@@ -106,7 +108,7 @@ def _repeat(summary: dict[str, Any], run: Run) -> Markup:
         "Trained on": ", ".join(run.cfg.DATASETS.TRAIN) + " (images only)",
         "Tested on": ", ".join(run.cfg.DATASETS.TEST),
         "Device": run.cfg.MODEL.DEVICE,
-        "Versions": ", ".join(f"{name} {found}" for name, found in summary["versions"].items()),
+        "Versions": ", ".join(f"{name} {version}" for name, version in summary["versions"].items()),
     }
     return render(
         "run/repeat.html",
@@ -117,16 +119,16 @@ def _repeat(summary: dict[str, Any], run: Run) -> Markup:
 
 
 def changed_settings(cfg: CfgNode, profile: str) -> Markup:
-    """The settings of a run that differ from those of a profile that ships, folded up."""
-    there = _settings(load_config(profile, []))
+    """Return the settings of a run that differ from those of a shipped profile, in a <details>."""
+    profile_settings = _settings(load_config(profile, []))
     changed = {
-        key: f"{value!r} (there: {there.get(key)!r})"
+        key: f"{value!r} (profile: {profile_settings.get(key)!r})"
         for key, value in _settings(cfg).items()
-        if key not in _NOT_SETTINGS and value != there.get(key)
+        if key not in _NOT_SETTINGS and value != profile_settings.get(key)
     }
     return render("shared/settings.html", profile=profile, facts=changed)
 
 
 def _settings(cfg: CfgNode) -> dict[str, Any]:
-    """By full name, as yaml has them: tuples and lists are alike there."""
+    """Return the settings by full name, as yaml reads them: tuples and lists are alike there."""
     return flat(CfgNode.load_cfg(cfg.dump()))

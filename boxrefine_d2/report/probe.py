@@ -1,4 +1,4 @@
-"""A first look at a network that nobody has tried: numbers about its features, and a picture of five images.
+"""Probe of a new network: statistics of its features, and a figure of five images.
 
 Shapes: N cells of the h x w grid, C channels; H x W pixels of the input, before padding.
 """
@@ -27,28 +27,30 @@ from boxrefine_d2.pseudo_labels import DiscoverySettings
 from boxrefine_d2.pseudo_labels.one_image import image_mapper
 from boxrefine_d2.structures import FeatureMap
 
-from .probe_picture import ProbedImage, draw
+from .probe_figure import ProbedImage, draw
 
 logger = logging.getLogger(__name__)
 
 IMAGES = 5
-MOST_CELLS = 4096  # of an image, evenly spread, that pairs are made of
-# a norm further above the image's median than so many robust standard deviations (1.4826 x the median deviation)
+MOST_CELLS = 4096  # largest number of cells of an image, evenly spread, that form pairs
+# number of robust standard deviations (1.4826 x the median deviation) above the image's median
+# from which a norm is an outlier
 OUTLIER_DEVIATIONS = 5.0
 _ROBUST = 1.4826
-# looked at only if the rule reads them: three facets in one, and shares instead of features
+# facets that are probed only if the rule reads them: the former is three facets in one, the
+# latter holds shares instead of features
 _LEFT_OUT = ("kqv", "attention")
 
 
 @dataclass(frozen=True)
 class FacetStatistics:
-    """Numbers of one facet over all images.
+    """Statistics of one facet over all images.
 
     Attributes:
-        norm_mean, norm_std, norm_min, norm_max: of the cells' norms.
-        outliers: share of the cells with an outlying norm.
-        cosine: mean cosine similarity of different cells of an image.
-        edges: share of the pairs of different cells whose cosine similarity is > tau.
+        norm_mean, norm_std, norm_min, norm_max: statistics of the cells' norms.
+        outliers: share of cells with an outlying norm.
+        cosine: mean cosine similarity of pairs of different cells of an image.
+        edges: share of these pairs whose cosine similarity is > tau.
     """
 
     norm_mean: float
@@ -62,14 +64,14 @@ class FacetStatistics:
 
 @torch.no_grad()
 def probe(data: str, output: Path, settings: DiscoverySettings, device: str = "cpu") -> str:
-    """Looks at the first five readable images of a dataset spec; draws them to `OUTPUT.probe.png`.
+    """Probe the first five readable images of a dataset spec; draw them to `OUTPUT.probe.png`.
 
-    Returns: a table, one line a facet, what it means, and where the picture is.
-    Raises: UserError for anything the user gave wrong, and if no image can be read.
+    Returns: a table with one line per facet, an explanation, and the path of the figure.
+    Raises: UserError for wrong arguments, and if no image can be read.
     """
     check_device(device)
-    picture = output.with_suffix(".probe.png")
-    check_output_file(picture)
+    figure = output.with_suffix(".probe.png")
+    check_output_file(figure)
     rule = build_rule(settings.method, **settings.parameters)
     backbone = build_backbone(settings.backbone, settings.weights)
     facet = rule.choose_facet(backbone.facets)
@@ -80,7 +82,7 @@ def probe(data: str, output: Path, settings: DiscoverySettings, device: str = "c
     maps = {
         name: [read_map([sample["image"]], backbone, name) for sample in samples] for name in facets
     }
-    if isinstance(rule, ObservingRule):  # judged by five images, not by the data set
+    if isinstance(rule, ObservingRule):  # it observes these five images, not the whole dataset
         for features in maps[facet]:
             rule.observe(features)
     probed = [
@@ -92,14 +94,17 @@ def probe(data: str, output: Path, settings: DiscoverySettings, device: str = "c
         )
         for sample, features in zip(samples, maps[facet], strict=True)
     ]
-    with atomic_binary_file(picture) as file:
+    with atomic_binary_file(figure) as file:
         draw(probed).save(file, "PNG", optimize=True)
-    rows = {name: statistics(found, tau) for name, found in maps.items()}
-    return _text(rows, settings, tau, [image.name for image in probed], picture)
+    rows = {name: statistics(facet_maps, tau) for name, facet_maps in maps.items()}
+    return _text(rows, settings, tau, [image.name for image in probed], figure)
 
 
 def edge_thresh(settings: DiscoverySettings) -> float:
-    """The cosine similarity above which the rule has an edge: 0 for LOST, its tau, or TokenCut's where it has none."""
+    """Return the cosine similarity above which the rule has an edge.
+
+    It is 0 for LOST, the rule's tau, or TokenCut's tau for a rule without one.
+    """
     if settings.method == "lost":
         return 0.0
     parameters = rule_parameters(settings.method, **settings.parameters)
@@ -107,7 +112,10 @@ def edge_thresh(settings: DiscoverySettings) -> float:
 
 
 def statistics(maps: Sequence[FeatureMap], tau: float) -> FacetStatistics:
-    """Numbers of a facet of one or more images, one map each; padding counts, as it does for the rules."""
+    """Return the statistics of a facet of one or more images, one map each.
+
+    Padding counts, as it does for the rules.
+    """
     tokens = [features.tokens()[0].float() for features in maps]
     norms = [cells.norm(dim=1) for cells in tokens]
     outliers = torch.cat([_is_outlier(each) for each in norms])
@@ -125,14 +133,17 @@ def statistics(maps: Sequence[FeatureMap], tau: float) -> FacetStatistics:
 
 
 def _is_outlier(norms: Tensor) -> Tensor:
-    """(N,) bool."""
+    """Return (N,) bool: True for an outlying norm."""
     median = norms.median()
     deviation = _ROBUST * (norms - median).abs().median()
     return norms > median + OUTLIER_DEVIATIONS * deviation
 
 
 def _pairs(cells: Tensor) -> Tensor:
-    """Cosine similarities of all pairs of different cells (N, C); of one cell alone, with itself."""
+    """Return the cosine similarities of all pairs of different cells (N, C).
+
+    A single cell is paired with itself.
+    """
     kept = torch.linspace(0, len(cells) - 1, min(len(cells), MOST_CELLS), device=cells.device)
     unit = F.normalize(cells[kept.round().long()], dim=1)
     cosines = unit @ unit.T
@@ -163,7 +174,7 @@ def _text(
     settings: DiscoverySettings,
     tau: float,
     names: Sequence[str],
-    picture: Path,
+    figure: Path,
 ) -> str:
     heads = ("facet", "norm: mean", "std", "min", "max", "outliers", "cosine", "edges")
     table = [
@@ -179,9 +190,12 @@ def _text(
     lines = [
         f"{settings.backbone}, {settings.method}, {len(names)} images: {', '.join(names)}",
         tabulate(table, heads, "plain", disable_numparse=True, colalign=("left", *["right"] * 7)),
-        f"outliers: cells whose norm is {OUTLIER_DEVIATIONS:g} robust standard deviations above the image's median",
-        f"cosine: mean over pairs of cells; edges: pairs with a cosine above {tau:g}. Near 0 % or 100 % of edges",
+        f"outliers: cells whose norm is {OUTLIER_DEVIATIONS:g} robust standard deviations above "
+        "the "
+        "image's median",
+        f"cosine: mean over pairs of cells; edges: pairs with a cosine above {tau:g}. Near 0 % or "
+        "100 % of edges",
         "a rule cannot tell object from background",
-        f"picture: {picture}",
+        f"figure: {figure}",
     ]
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""The templates of this room's pages. They show every text from outside as it is written, and it does nothing."""
+"""Templates of this room's pages. They show every text from outside literally."""
 
 from functools import cache
 
@@ -11,11 +11,13 @@ from boxrefine_d2.files.names import shown_name
 def render(template: str, **values: object) -> Markup:
     """Return a template of `templates/`, filled in.
 
-    Markup in a text is shown as it is written; what cannot be shown, or written as UTF-8, becomes escapes. What this
-    function returned goes into another template as it is.
+    Markup in a text is shown literally. Characters that cannot be shown, or written as UTF-8,
+    become escapes. A result of this function is inserted into another template unchanged.
 
-    Args: template: the file, below `templates/`.  values: what the template names.
-    Raises: jinja2.TemplateError for a template that is not there, or that names a value that is not given.
+    Args:
+        template: file, relative to `templates/`.
+        values: values of the template's names.
+    Raises: jinja2.TemplateError for a missing template, or for a missing value.
     """
     return Markup(_environment().get_template(template).render(values))
 
@@ -45,5 +47,5 @@ def _environment() -> Environment:
 
 
 def _shown(value: object) -> str:
-    """Return what a template writes for a value, before markup in it is escaped."""
+    """Return the text that a template writes for a value, before its markup is escaped."""
     return value if isinstance(value, Markup) else shown_name(str(value))

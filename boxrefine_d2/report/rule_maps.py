@@ -1,4 +1,4 @@
-"""What a page says of a rule: its title, and the map that shows what it goes by."""
+"""Words and maps of a rule on a page: its title, and the map that it reads its box from."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,62 +12,65 @@ from boxrefine_d2.structures import FeatureMap
 
 
 def inverse_degree(features: FeatureMap, **parameters: Any) -> np.ndarray:
-    """(h, w): 1 / degree of each cell of one image, scaled to [0, 1], as LOST (arXiv:2109.14279) shows it.
+    """Return 1 / degree of each cell of one image, (h, w), scaled to [0, 1].
 
-    The seed is where it is largest. A degree of 0 counts as 1.
+    LOST (arXiv:2109.14279) shows this map. The seed is at its maximum. A degree of 0 counts as 1.
     """
     degree = Lost(**parameters).maps(features).degree[0].reshape(features.grid_size)
     return _scaled(1 / degree.clamp(min=1).double().cpu().numpy())
 
 
 def eigenvector(features: FeatureMap, **parameters: Any) -> np.ndarray:
-    """(h, w): the eigenvector of TokenCut's graph of one image, its foreground up, scaled to [0, 1]."""
+    """Return the eigenvector of TokenCut's graph of one image, (h, w), scaled to [0, 1].
+
+    The foreground has the high values.
+    """
     cut = TokenCut(**parameters).cut(features)
     sides = bipartition(cut.eigenvector, parameters["tie_tolerance"])
     return _scaled(sides.eigenvector[0].reshape(features.grid_size).cpu().numpy())
 
 
 def _scaled(values: np.ndarray) -> np.ndarray:
-    """To [0, 1]; zeros where all are equal."""
+    """Scale to [0, 1]; return zeros if all values are equal."""
     span = values.max() - values.min()
     return (values - values.min()) / span if span else np.zeros_like(values)
 
 
 def soft_mask(features: FeatureMap, **_: Any) -> np.ndarray:
-    """(h, w): the mask that a segmenter drew of one image."""
+    """Return the mask that a segmenter drew of one image, (h, w)."""
     return features.data[0, 0].double().cpu().numpy()
 
 
 @dataclass(frozen=True)
 class RuleMap:
-    """What is shown of a rule's inside.
+    """Map of a rule for the page.
 
     Attributes:
         draw: (features of one image, the rule's parameters) -> (h, w) in [0, 1].
-        says: what is seen there, as a sentence.
+        meaning: explanation of the map.
     """
 
     draw: Callable[..., np.ndarray]
-    says: str
+    meaning: str
 
 
 _MASK = RuleMap(soft_mask, "the segmenter's mask: bright is foreground.")
 MAPS: dict[str, RuleMap] = {
     "lost": RuleMap(
         inverse_degree,
-        "1 / degree of each patch, each map on its own scale: a patch is bright where few others are like it. The "
-        "rule starts from the brightest.",
+        "1 / degree of each patch, each map on its own scale: a patch is bright if few others are "
+        "similar to it. The rule starts from the brightest patch.",
     ),
     "tokencut": RuleMap(
         eigenvector,
-        "the eigenvector of the cut, each map on its own scale: the bright side is the foreground. The rule starts "
-        "from the brightest patch.",
+        "the eigenvector of the cut, each map on its own scale: the bright side is the foreground. "
+        "The rule starts from the brightest patch.",
     ),
     "move": _MASK,
     "found": _MASK,
 }
 
-# as their publications write them
+# the spelling of the publications
 _TITLES = {
     "lost": "LOST",
     "tokencut": "TokenCut",
@@ -79,5 +82,5 @@ _TITLES = {
 
 
 def rule_title(rule: str) -> str:
-    """What a rule is called in texts; its own name if it has no other."""
+    """Return the name of a rule in texts; its own name if it has no other."""
     return _TITLES.get(rule, rule)

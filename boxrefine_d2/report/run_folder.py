@@ -1,4 +1,4 @@
-"""What a training run left in its OUTPUT_DIR, read back."""
+"""Results of a training run, read from its OUTPUT_DIR."""
 
 import json
 import os
@@ -26,13 +26,18 @@ _RECORDED = {
     "version": str,
     "weights": dict,
     "record": dict,
-}  # of results.json, what a page says of the run
+}  # keys of results.json that a page needs
 METRIC_TITLES = {"corloc": "CorLoc", "pointing": "pointing accuracy", "box_acc": "box accuracy"}
 
 
 @dataclass(frozen=True)
 class ImageHits:
-    """Which images were hit: the image ids, and source ("lost", "h", "refined") -> (N,) bool in their order."""
+    """Hits on the images of a dataset.
+
+    Attributes:
+        image_ids: ids of the N images.
+        by_source: source ("lost", "h", "refined") -> (N,) bool in their order.
+    """
 
     image_ids: list[Any]
     by_source: dict[str, np.ndarray]
@@ -40,7 +45,7 @@ class ImageHits:
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A finished run of any job.
+    """Finished run of any job.
 
     Attributes: results: its results.json.
     """
@@ -56,49 +61,56 @@ class FinishedRun:
         return seed
 
     def check_tested(self) -> None:
-        """Raises: UserError if it was tested on nothing."""
+        """Refuse a run without test data. Raises: UserError."""
         if not self.cfg.DATASETS.TEST:
-            raise UserError(f"the run in {self.folder} was tested on nothing; set DATASETS.TEST")
+            raise UserError(f"the run in {self.folder} has no test data; set DATASETS.TEST")
 
     def check_recorded(self) -> None:
-        """Raises: UserError if results.json lacks what a page says of the run itself."""
+        """Refuse a results.json that lacks facts that a page needs. Raises: UserError."""
         for key, kind in _RECORDED.items():
             if not isinstance(self.results.get(key), kind):
                 raise UserError(f"results.json in {self.folder} lacks {key!r}; repeat the run")
 
-    def check_percents(self, path: Path, found: dict[str, float], metric: str, name: str) -> None:
-        """Compares what a file of hits gives with results.json.
+    def check_percents(
+        self, path: Path, computed: dict[str, float], metric: str, name: str
+    ) -> None:
+        """Compare the percentages of a file of hits with results.json.
 
-        Args: found: source -> percent.  metric: on data set `name`.
+        Args:
+            computed: source -> percentage in the file.
+            metric: metric on dataset `name`.
         Raises: UserError if they differ: the file is of another run.
         """
         percents = self.results["datasets"].get(name, {}).get(metric, {})
-        if percents.keys() != found.keys() or not all(
-            np.isclose(percents[source], found[source]) for source in found
+        if percents.keys() != computed.keys() or not all(
+            np.isclose(percents[source], computed[source]) for source in computed
         ):
             raise UserError(
-                f"{path} is not of the run in {self.folder}: its {METRIC_TITLES[metric]} is {found}, results.json has "
-                f"{percents}; repeat the run"
+                f"{path} is not of the run in {self.folder}: its {METRIC_TITLES[metric]} is "
+                f"{computed}, results.json has {percents}; repeat the run"
             )
 
 
 @dataclass(frozen=True)
 class Run(FinishedRun):
-    """A finished run of `BoxRefiner`.
+    """Finished run of `BoxRefiner`.
 
-    Attributes: hits: test data set -> `ImageHits`, in the order of DATASETS.TEST.
+    Attributes: hits: test dataset -> `ImageHits`, in the order of DATASETS.TEST.
     """
 
     hits: dict[str, ImageHits]
 
     @property
     def rule(self) -> str:
-        """The discovery rule, which is also the source name of its boxes before refinement."""
+        """Discovery rule; its name is also the source name of its boxes before refinement."""
         rule: str = self.cfg.DISCOVERY.NAME
         return rule
 
     def gt_boxes(self, dataset: str) -> dict[Any, Tensor]:
-        """Image id -> (N, 4) XYXY, half-open, in image pixels: what the boxes on a test data set are scored against."""
+        """Return the boxes that predictions on a test dataset are scored against.
+
+        Returns: image id -> (N, 4) XYXY, half-open, in image pixels.
+        """
         records = DatasetCatalog.get(register_spec(dataset))
         rounds = MetadataCatalog.get(dataset).get("corloc_rounds_boxes", False)
         protocol = self.cfg.TEST.CORLOC_PROTOCOL
@@ -106,7 +118,7 @@ class Run(FinishedRun):
 
 
 def read_finished(folder: str | Path) -> FinishedRun:
-    """The run in `folder`, whatever it trained. Raises: UserError if it is not there or not finished."""
+    """Read the run in `folder`, of any job. Raises: UserError if it is missing or not finished."""
     folder = Path(folder)
     results = read_json(folder / "results.json")
     config = folder / "config.yaml"
@@ -121,9 +133,10 @@ def read_finished(folder: str | Path) -> FinishedRun:
 
 
 def read_run(folder: str | Path) -> Run:
-    """The run of `BoxRefiner` in `folder`.
+    """Read the run of `BoxRefiner` in `folder`.
 
-    Raises: UserError if it is not there, not finished, without test data, or its files are of different runs.
+    Raises: UserError if it is missing, not finished, without test data, or if its files are of
+        different runs.
     """
     run = read_finished(folder)
     run.check_tested()
@@ -132,10 +145,10 @@ def read_run(folder: str | Path) -> Run:
 
 
 def read_metrics(folder: str | Path) -> list[dict[str, float]]:
-    """The lines of metrics.json in order of their iteration.
+    """Return the lines of metrics.json in order of their iteration.
 
-    A resumed run repeats iterations and may leave a line that was being written: of equal iterations the last value
-    counts, and what is no whole line is passed over.
+    A resumed run repeats iterations and may leave an unfinished line. Of equal iterations the last
+    value counts; incomplete lines are skipped.
     """
     rows: dict[int, dict[str, float]] = {}
     path = Path(folder) / "metrics.json"
@@ -151,38 +164,41 @@ def read_metrics(folder: str | Path) -> list[dict[str, float]]:
 
 
 def read_json(path: Path) -> Any:
-    """A file that a finished run has. Raises: UserError if it is not there or cannot be read."""
+    """Read a file that a finished run has. Raises: UserError if it is missing or unreadable."""
     if not os.path.lexists(path):
         raise UserError(
-            f"no {path.name} in {path.parent}: no finished run is there; train_net.py writes it at its end"
+            f"no {path.name} in {path.parent}: no finished run is there; train_net.py writes it at "
+            "its end"
         )
     return inputs.read_json(path, "file of a run")
 
 
 @contextmanager
-def as_written(path: Path) -> Iterator[None]:
-    """Around what takes the content of a run's file for what train_net.py wrote.
+def as_training_wrote(path: Path) -> Iterator[None]:
+    """Turn errors in the content of a run's file into a UserError that names the file.
 
-    Raises: UserError, naming the file, if it is anything else.
+    The context encloses code that expects the content that train_net.py wrote.
     """
     try:
         yield
     except UserError:
         raise
     except (AttributeError, LookupError, StopIteration, TypeError, ValueError) as error:
-        raise UserError(f"{path} is not as train_net.py writes it; repeat the run") from error
+        raise UserError(
+            f"{path} is not in the form that train_net.py writes; repeat the run"
+        ) from error
 
 
 def _read_hits(run: FinishedRun, dataset: str) -> ImageHits:
     path = inference_folder(run.folder, dataset) / "corloc_per_image.json"
     by_source, ids = _hits_in(read_json(path), path)
-    found = {source: 100 * float(hits.mean()) for source, hits in by_source.items()}
-    run.check_percents(path, found, "corloc", dataset)
+    percents = {source: 100 * float(hits.mean()) for source, hits in by_source.items()}
+    run.check_percents(path, percents, "corloc", dataset)
     return ImageHits(ids, by_source)
 
 
 def _hits_in(rows: Any, path: Path) -> tuple[dict[str, np.ndarray], list[Any]]:
-    """Source -> (N,) bool, and the N image ids, of {source: [[image id, hit], ...]}."""
+    """Return source -> (N,) bool, and the N image ids, from {source: [[image id, hit], ...]}."""
     lists = list(rows.values()) if isinstance(rows, dict) else []
     if not lists or not all(
         isinstance(row, list) and row and all(map(_is_hit, row)) for row in lists

@@ -1,4 +1,4 @@
-"""Several runs of one configuration, which differ in their seeds, as one result."""
+"""Summary of several runs of one configuration with different seeds."""
 
 import platform
 from collections.abc import Sequence
@@ -21,25 +21,28 @@ from .run_folder import ImageHits, Run
 OUTCOMES = ("helped", "hurt", "hit_both", "missed_both")
 
 _LIBRARIES = ("detectron2", "torch", "torchvision", "timm", "numpy")
-# what may differ between runs that belong together
+# keys that may differ between runs that belong together
 _OWN_KEYS = ("SEED", "OUTPUT_DIR")
 
 
 def summarise(
     runs: Sequence[Run], commands: Sequence[str] = (), detectors: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    """What the runs found together; the content of results.json (keys "images" to "gain" as users rely on them).
+    """Return the content of results.json: the common result of the runs.
 
-    CorLoc is in percent, a gain in percent points. The headline is the first test data set; "datasets" has all.
+    Users rely on the keys "images" to "gain". CorLoc is in percent, a gain in percent points. The
+    headline is of the first test dataset; "datasets" has all.
 
-    Args: commands: the command lines that made the runs.  detectors: as `detector_summary` gives for the first run.
-    Raises: UserError if there is no run, or the runs are not of one configuration, code, data and weights.
+    Args:
+        commands: command lines that made the runs.
+        detectors: result of `detector_summary` for the first run.
+    Raises: UserError if there is no run, or if configuration, code, data or weights differ.
     """
     check_together(runs)
     first = runs[0]
     datasets = {name: _of_dataset(runs, name) for name in first.hits}
     headline = next(iter(datasets.values()))
-    found = {
+    result = {
         "version": first.results["version"],
         "rule": first.rule,
         "dataset": next(iter(datasets)),
@@ -55,27 +58,29 @@ def summarise(
         "runs": [_of_run(run) for run in runs],
     }
     if detectors:
-        of_cad = [cad_source(source) for source in detector_titles(first.rule)]
-        found["corloc"] |= {x: detectors["sources"][x]["corloc"]["mean"] for x in of_cad}
-        found["detectors"] = detectors
-    return found
+        cad_sources = [cad_source(source) for source in detector_titles(first.rule)]
+        result["corloc"] |= {x: detectors["sources"][x]["corloc"]["mean"] for x in cad_sources}
+        result["detectors"] = detectors
+    return result
 
 
 def check_together(runs: Sequence[Run]) -> None:
-    """Raises `UserError` unless the runs differ in nothing but their seed and folder."""
+    """Refuse runs that differ in anything but their seed and folder. Raises: UserError."""
     if not runs:
         raise UserError("a summary needs at least one run")
-    first, seen = runs[0], {runs[0].seed: runs[0]}
+    first, run_of_seed = runs[0], {runs[0].seed: runs[0]}
     for run in runs[1:]:
         pair = f"{first.folder} and {run.folder}"
-        if run.seed in seen:
+        if run.seed in run_of_seed:
             raise UserError(
-                f"runs {seen[run.seed].folder} and {run.folder} have one seed, {run.seed}; take one of them"
+                f"runs {run_of_seed[run.seed].folder} and {run.folder} have the same seed, "
+                f"{run.seed}; take one of them"
             )
-        seen[run.seed] = run
-        for name, ours, theirs in _differences(first, run):
+        run_of_seed[run.seed] = run
+        for name, first_value, second_value in _differences(first, run):
             raise UserError(
-                f"runs {pair} do not belong together: {name} is {ours!r} in one and {theirs!r} in the other"
+                f"runs {pair} do not belong together: {name} is {first_value!r} in one and "
+                f"{second_value!r} in the other"
             )
         for dataset, hits in first.hits.items():
             if hits.image_ids != run.hits[dataset].image_ids:
@@ -83,23 +88,23 @@ def check_together(runs: Sequence[Run]) -> None:
 
 
 def versions() -> dict[str, str]:
-    """Python and the libraries that the numbers depend on."""
-    found = {"boxrefine_d2": boxrefine_d2.__version__, "python": platform.python_version()}
+    """Return the versions of Python and of the libraries that the numbers depend on."""
+    installed = {"boxrefine_d2": boxrefine_d2.__version__, "python": platform.python_version()}
     for name in _LIBRARIES:
         try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:  # importable all the same, e.g. a source tree
-            found[name] = "unknown"
-    return found
+            installed[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:  # e.g. a source tree, which can still be imported
+            installed[name] = "unknown"
+    return installed
 
 
 def outcomes(hits: ImageHits, rule: str) -> np.ndarray:
-    """(N,) index into `OUTCOMES`: what refinement did to the rule's box on each image."""
+    """Return the outcome of refinement for each image, (N,) indices into `OUTCOMES`."""
     return outcome_codes(hits.by_source[rule], hits.by_source[REFINED])
 
 
 def outcome_codes(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """(N,) index into `OUTCOMES` of (N,) bool, hits before and after.
+    """Return (N,) indices into `OUTCOMES` from (N,) bool, hits before and after.
 
     >>> outcome_codes(np.array([False, True, True, False]), np.array([True, False, True, False]))
     array([0, 1, 2, 3])
@@ -108,15 +113,18 @@ def outcome_codes(before: np.ndarray, after: np.ndarray) -> np.ndarray:
 
 
 def outcome_counts(codes: np.ndarray) -> dict[str, int]:
-    """Outcome -> how often it occurs in (N,) codes."""
+    """Return outcome -> number of its occurrences in (N,) codes."""
     counts = np.bincount(codes, minlength=len(OUTCOMES)).tolist()
     return dict(zip(OUTCOMES, counts, strict=True))
 
 
 def summary_table(summary: dict[str, Any]) -> str:
-    """The result for a terminal: a block of lines for each test data set, then what the intervals are."""
+    """Return the result for a terminal: a block per test dataset, and a note on intervals."""
     seeds = summary["seeds"]
-    blocks = [_block(name, found, summary) for name, found in summary["datasets"].items()]
+    blocks = [
+        _block(name, dataset_summary, summary)
+        for name, dataset_summary in summary["datasets"].items()
+    ]
     if "detectors" in summary:
         blocks.insert(1, _detector_block(summary))
     over = "images and seeds" if len(seeds) > 1 else "images (one seed)"
@@ -125,22 +133,22 @@ def summary_table(summary: dict[str, Any]) -> str:
 
 
 def labels(rule: str) -> dict[str, str]:
-    """Source -> what its boxes are, in the order of the work."""
+    """Return source -> words for its boxes, in the order of the work."""
     name = rule_title(rule)
     return {rule: f"{name} before", DETECTOR: "h, best box", REFINED: f"{name} after"}
 
 
 def detector_titles(rule: str) -> dict[str, str]:
-    """Source of the boxes that a detector learnt from -> what the detector is called."""
+    """Return source of the boxes that a detector learnt from -> name of the detector."""
     titles = labels(rule)
     return {source: f"CAD on {titles[source]}" for source in (rule, REFINED)}
 
 
 def _detector_block(summary: dict[str, Any]) -> str:
-    found, titles = summary["detectors"], detector_titles(summary["rule"])
+    trained, titles = summary["detectors"], detector_titles(summary["rule"])
     rows = []
     for source, title in titles.items():
-        scores, gain = found["sources"][cad_source(source)], found["gain"][gain_name(source)]
+        scores, gain = trained["sources"][cad_source(source)], trained["gain"][gain_name(source)]
         rows.append(
             (
                 title,
@@ -152,17 +160,18 @@ def _detector_block(summary: dict[str, Any]) -> str:
             )
         )
     return (
-        f"Detectors trained on these boxes, {found['steps']} steps, of seed {found['seed']} only; CorLoc, percent\n"
+        f"Detectors trained on these boxes, {trained['steps']} steps, of seed {trained['seed']} "
+        "only; CorLoc, percent\n"
         + _table(rows, ("", "CorLoc", "interval", "gain", "interval", "AP50"))
     )
 
 
-def _block(name: str, found: dict[str, Any], summary: dict[str, Any]) -> str:
+def _block(name: str, scores: dict[str, Any], summary: dict[str, Any]) -> str:
     rule, seeds = summary["rule"], summary["seeds"]
-    rows = [_row(label, found["corloc"][source], ".1f") for source, label in labels(rule).items()]
-    rows.append(_row("gain", found["gain"][f"{REFINED}_minus_{rule}"], "+.1f"))
+    rows = [_row(label, scores["corloc"][source], ".1f") for source, label in labels(rule).items()]
+    rows.append(_row("gain", scores["gain"][f"{REFINED}_minus_{rule}"], "+.1f"))
     heads = ("", "mean", "interval", *(f"seed {seed}" for seed in seeds))
-    return f"CorLoc on {name}, {found['images']} images, percent\n{_table(rows, heads)}"
+    return f"CorLoc on {name}, {scores['images']} images, percent\n{_table(rows, heads)}"
 
 
 def _row(title: str, value: dict[str, Any], form: str) -> tuple[str, ...]:
@@ -210,22 +219,22 @@ def _of_run(run: Run) -> dict[str, Any]:
 
 
 def _differences(one: Run, other: Run) -> list[tuple[str, Any, Any]]:
-    ours, theirs = flat(one.cfg), flat(other.cfg)
-    found = [
-        (key, ours.get(key), theirs.get(key))
-        for key in ours | theirs
-        if key not in _OWN_KEYS and ours.get(key) != theirs.get(key)
+    first, second = flat(one.cfg), flat(other.cfg)
+    differences = [
+        (key, first.get(key), second.get(key))
+        for key in first | second
+        if key not in _OWN_KEYS and first.get(key) != second.get(key)
     ]
     for key in ("version", "weights"):
         if one.results[key] != other.results[key]:
-            found.append((key, one.results[key], other.results[key]))
-    return found
+            differences.append((key, one.results[key], other.results[key]))
+    return differences
 
 
 def flat(cfg: CfgNode, prefix: str = "") -> dict[str, Any]:
-    """{"SOLVER.MAX_ITER": 260, ...} of a configuration."""
-    found: dict[str, Any] = {}
+    """Return a configuration as {"SOLVER.MAX_ITER": 260, ...}."""
+    settings: dict[str, Any] = {}
     for key, value in cfg.items():
         name = f"{prefix}{key}"
-        found |= flat(value, f"{name}.") if isinstance(value, CfgNode) else {name: value}
-    return found
+        settings |= flat(value, f"{name}.") if isinstance(value, CfgNode) else {name: value}
+    return settings

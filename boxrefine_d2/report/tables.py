@@ -1,4 +1,4 @@
-"""The tables of the page."""
+"""Tables of the page."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from boxrefine_d2.evaluation.sources import DETECTOR, REFINED
 from .rendering import number, render
 from .summary import labels
 
-# of each of `OUTCOMES`
+# text of each of `OUTCOMES`
 OUTCOME_TEXTS = {
     "helped": "helped: missed before, hit after",
     "hurt": "hurt: hit before, missed after",
@@ -25,7 +25,10 @@ def seeds_text(summary: dict[str, Any]) -> str:
 
 
 def headline_table(name: str, found: dict[str, Any], summary: dict[str, Any]) -> Markup:
-    """Return CorLoc before, of h, and after, and the gain, with intervals and each seed, of one test data set."""
+    """Return the table of CorLoc on one test dataset, with intervals and each seed.
+
+    Its rows are the rule before, h, the rule after, and the gain.
+    """
     rule = summary["rule"]
     colours = {rule: "before", DETECTOR: "h", REFINED: "after"}
     gain = found["gain"][f"{REFINED}_minus_{rule}"]
@@ -47,15 +50,15 @@ def headline_table(name: str, found: dict[str, Any], summary: dict[str, Any]) ->
 
 
 def outcome_tally(bars: Sequence[tuple[str, Mapping[str, int]]]) -> Markup:
-    """Return a bar for each title: how many images, or phrases, were helped, hurt, or neither.
+    """Return a bar per title with the numbers of images, or phrases, helped, hurt, or neither.
 
-    Args: bars: title, and how many of each of `OUTCOMES`.
+    Args: bars: title, and the number of each of `OUTCOMES`.
     """
     return render("shared/tally.html", bars=bars, texts=OUTCOME_TEXTS)
 
 
 def record_table(summary: dict[str, Any]) -> Markup:
-    """Return what each run did, without labels: one row a quantity, one column a seed."""
+    """Return the record of each run, without labels: one row per quantity, one column per seed."""
     records = [run["record"] for run in summary["runs"]]
     return render(
         "run/record.html",
@@ -80,7 +83,7 @@ def _plain(name: str) -> Callable[[dict[str, Any]], str]:
 
 
 def _significant(value: float) -> str:
-    """Three digits, or all before the point."""
+    """Return a number with three digits, or with all digits before the point."""
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
@@ -94,7 +97,7 @@ _RECORD_ROWS = [
     ("images measured", "training images", lambda record: str(record.get("images", "–"))),
     (
         "h hits the pseudo-box",
-        "share of images where h's best box has IoU ≥ 0.5 with the rule's box it was fitted to",
+        "share of images where h's best box has IoU ≥ 0.5 with the rule's box that it learnt",
         _percent("h_hits_pseudo_box"),
     ),
     (
@@ -104,24 +107,24 @@ _RECORD_ROWS = [
     ),
     (
         "feature shift",
-        "mean relative L2 distance of the map (keys, a mask) to the first one",
+        "mean relative L2 distance of the map (keys, a mask) to that of the frozen copy",
         _plain("feature_shift"),
     ),
     (
         "weight distance",
-        "L2 distance of f's parameters to the first ones",
+        "L2 distance of f's parameters to those of the frozen copy",
         _plain("weight_distance"),
     ),
     (
         "gradient of f's first block",
-        "of a segmenter its head; smallest and largest norm in phase refine",
+        "for a segmenter, of its head; smallest and largest norm in phase refine",
         _gradient,
     ),
     ("phase detector", "wall time of its steps", _seconds("detector")),
     ("phase refine", "wall time of its steps", _seconds("refine")),
     (
         "stopped by drift",
-        "where the safety stop ended refinement",
+        "iteration and reason of the safety stop",
         lambda record: record.get("stopped") or "–",
     ),
     (

@@ -1,4 +1,4 @@
-"""The curves of a training: losses, h's agreement with the pseudo-boxes, and the network's gradient."""
+"""Charts of a training: losses, h's agreement with the pseudo-boxes, and the network's gradient."""
 
 from collections.abc import Sequence
 
@@ -12,15 +12,15 @@ from .run_folder import FinishedRun, read_metrics
 
 # name in metrics.json -> title, explanation; {f} is the network that is refined
 CHARTS = {
-    "total_loss": ("total loss", "what is minimised"),
+    "total_loss": ("total loss", "sum of the losses"),
     "loss_class": ("class loss", "object or no object"),
     "loss_l1": ("L1 box loss", "of h's boxes matched with pseudo-boxes"),
     "loss_giou": ("GIoU box loss", "of the same boxes"),
-    "loss_preservation": ("preservation loss", "keeps {f} near its first state"),
-    "loss_relevance": ("relevance loss", "{f} looks where CLIP does"),
-    "loss_area": ("area loss", "{f} shows little"),
-    "loss_foreground": ("foreground loss", "what {f} shows is what the phrase says"),
-    "loss_background": ("background loss", "what {f} hides is not"),
+    "loss_preservation": ("preservation loss", "keeps {f} near its frozen copy"),
+    "loss_relevance": ("relevance loss", "{f} follows CLIP's relevance"),
+    "loss_area": ("area loss", "{f} shows a small area"),
+    "loss_foreground": ("foreground loss", "the phrase matches what {f} shows"),
+    "loss_background": ("background loss", "the phrase does not match what {f} hides"),
     "h_iou_with_pseudo_box": ("IoU of h with the pseudo-box", "best box, this batch"),
     "h_hits_pseudo_box": ("h hits the pseudo-box", "share with IoU ≥ 0.5, this batch"),
     "gradient_norm_first_block": ("gradient of {f}'s first block", "norm; above 0 if {f} learns"),
@@ -28,18 +28,20 @@ CHARTS = {
         "agreement with mirrored images",
         "mean IoU of the rule's boxes, without labels",
     ),
-    "drift/area_ratio": ("area of the boxes", "geometric mean, in units of that before"),
-    "drift/feature_shift": ("shift of the map", "share of its length"),
-    "drift/corloc": ("CorLoc of the same boxes", "percent; for the record, nothing reads it"),
+    "drift/area_ratio": ("area of the boxes", "geometric mean, relative to the frozen copy"),
+    "drift/feature_shift": ("shift of the map", "relative to its length"),
+    "drift/corloc": ("CorLoc of the same boxes", "percent; for the record, no limit reads it"),
 }
 
 
 def training_charts(
     runs: Sequence[FinishedRun], network: str = "f", *, phased: bool = True
 ) -> Markup:
-    """A chart for each quantity that the runs logged, and their legend.
+    """Return a chart for each quantity that the runs logged, and their legend.
 
-    Args: network: what the network that learns is called.  phased: whether h learnt in turn with it.
+    Args:
+        network: name of the network that learns.
+        phased: True if h and the network learnt in turn.
     """
     logged = {run.seed: read_metrics(run.folder) for run in runs}
     iterations = runs[0].cfg.SOLVER.MAX_ITER
@@ -67,7 +69,7 @@ def training_charts(
 
 
 def phase_bands(schedule: PhaseSchedule, iterations: int) -> list[Phase]:
-    """The schedule as stretches of one phase.
+    """Return the schedule as ranges of one phase.
 
     >>> [(p.name, p.first, p.last) for p in phase_bands(PhaseSchedule(2, 3, 0), 5)]
     [('detector', 0, 2), ('refine', 2, 5)]

@@ -1,4 +1,7 @@
-"""Detectors trained as a user trains them: whole, stopped, killed, in two processes, with classes, and by mistake."""
+"""Training of detectors as a user runs it.
+
+The runs are whole, stopped, killed, in two processes, with several classes, or have mistakes.
+"""
 
 import json
 import logging
@@ -47,7 +50,7 @@ TINY = {
     "INPUT.MIN_SIZE_TEST": 64,
     "INPUT.MAX_SIZE_TEST": 96,
     "SOLVER.AMP.ENABLED": False,
-    # a cosine ends with MAX_ITER, and a run is stopped by a smaller one here
+    # a cosine depends on MAX_ITER, and these tests stop a run by a smaller MAX_ITER
     "SOLVER.LR_SCHEDULER_NAME": "WarmupMultiStepLR",
     "SOLVER.BASE_LR": 0.01,
     "SOLVER.REFERENCE_BATCH": 4,
@@ -63,7 +66,7 @@ TINY = {
 
 @pytest.fixture(autouse=True)
 def loggers():
-    """Each run opens logs of its own; afterwards they are as they were."""
+    """Restore the loggers after each test; each run opens log files of its own."""
     named = [logging.getLogger(name) for name in ("detectron2", "fvcore", "boxrefine_d2")]
     before = [(x, list(x.handlers), x.propagate, x.level) for x in named]
     yield
@@ -76,7 +79,7 @@ def loggers():
 
 @pytest.fixture(scope="session")
 def pseudo(tmp_path_factory) -> str:
-    """Eight scenes with a pseudo-label file: their true boxes and masks."""
+    """Return the spec of eight scenes with a pseudo-label file of their true boxes and masks."""
     path = tmp_path_factory.mktemp("labels") / "labels.json"
     records = load_spec("scenes:train+first=8").records
     images = [{"id": r["image_id"], "file_name": r["relative_name"]} | size_of(r) for r in records]
@@ -96,7 +99,7 @@ def size_of(record) -> dict[str, int]:
 
 @pytest.fixture
 def arguments(pseudo):
-    """The words of a command that trains in `output`, tiny but for the changes."""
+    """Return a function for the words of a command that trains a tiny detector in `output`."""
 
     def words(output, changes=None, *flags, file=CAD) -> list[str]:
         settings = {"OUTPUT_DIR": output, "DATASETS.TRAIN": f"('{pseudo}',)"}
@@ -114,7 +117,7 @@ def main():
 
 @pytest.fixture
 def run(main, arguments):
-    """Trains in this process."""
+    """Return a function that trains in this process."""
 
     def trained(output, changes=None, *flags, file=CAD) -> dict:
         assert main(arguments(output, changes, *flags, file=file)) == 0
@@ -131,8 +134,8 @@ def state(path) -> dict[str, torch.Tensor]:
     return torch.load(path, weights_only=True)["model"]
 
 
-def different(one, other) -> list[str]:
-    """Names of what differs by a bit in two checkpoints."""
+def differing(one, other) -> list[str]:
+    """Return the names of the tensors that differ in two checkpoints."""
     first, second = state(one), state(other)
     assert first.keys() == second.keys()
     return [name for name in first if not torch.equal(first[name], second[name])]
@@ -142,14 +145,14 @@ def metrics(output) -> list[dict[str, float]]:
     return [json.loads(line) for line in (output / "metrics.json").read_text().splitlines()]
 
 
-def test_it_trains_evaluates_and_leaves_what_the_contract_names(tmp_path, run):
+def test_it_trains_evaluates_and_writes_the_files_of_the_contract(tmp_path, run):
     Image.new("RGB", (90, 70), "gray").save(tmp_path / "a.png")
     unlabelled = f"folder:{escape_path(tmp_path)}"
     output = tmp_path / "out"
     both = {"DATASETS.TEST": f"('{TEST}', '{unlabelled}')", "MODEL.RESNETS.NORM": "SyncBN"}
     content = run(output, both)
-    left = {path.name for path in output.iterdir()}
-    assert {"config.yaml", "metrics.json", "model_final.pth", "results.json", "log.txt"} <= left
+    files = {path.name for path in output.iterdir()}
+    assert {"config.yaml", "metrics.json", "model_final.pth", "results.json", "log.txt"} <= files
     scores = content["datasets"][TEST]
     assert {"corloc", "ap", "ap50", "ap75", "ar100"} <= set(scores)
     assert scores["images_evaluated"] == 4 and 0 <= scores["corloc"] <= 100
@@ -161,24 +164,24 @@ def test_it_trains_evaluates_and_leaves_what_the_contract_names(tmp_path, run):
     assert content["weights"]["source"] == "random:0" and len(content["weights"]["sha256"]) == 64
     assert [entry["iteration"] for entry in metrics(output) if "loss_cls" in entry] == [*range(6)]
     log = (output / "log.txt").read_text()
-    assert "SyncBN is BN for a single process: MODEL.RESNETS.NORM" in log
-    assert "SOLVER.BASE_LR 0.01 is of batches of 4; for 2 it is 0.005" in log
-    found = sorted(output.glob("inference/*/detections.json"))
-    assert len(found) == 2
-    labels = read_pseudo_labels(found[1])
+    assert "SyncBN is replaced by BN for a single process: MODEL.RESNETS.NORM" in log
+    assert "SOLVER.BASE_LR 0.01 belongs to batches of 4 images; for batches of 2" in log
+    files_of_detections = sorted(output.glob("inference/*/detections.json"))
+    assert len(files_of_detections) == 2
+    labels = read_pseudo_labels(files_of_detections[1])
     assert len(labels.images) == 4 and labels.info["method"] == "ClassAgnosticRCNN"
-    # the same from the finished run alone, without training data
+    # the finished run gives the same scores without training data
     again = run(output, both | {"DATASETS.TRAIN": "('folder:nowhere',)"}, "--eval-only")
     assert again["datasets"] == content["datasets"] and again["record"] == {}
 
 
-def test_a_stopped_and_resumed_run_has_the_bits_and_iterations_of_a_whole_one(tmp_path, run):
+def test_a_resumed_run_has_the_bits_and_iterations_of_a_whole_one(tmp_path, run):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     one = run(whole)
     run(broken, {"SOLVER.MAX_ITER": 3, "DATASETS.TEST": "()"})
     stopped = state(broken / "model_final.pth")
     two = run(broken, None, "--resume")
-    assert not different(whole / "model_final.pth", broken / "model_final.pth")
+    assert not differing(whole / "model_final.pth", broken / "model_final.pth")
     assert [x["iteration"] for x in metrics(broken) if "loss_cls" in x] == [0, 1, 2, 3, 4, 5]
     final = torch.load(broken / "model_final.pth", weights_only=True)
     assert final["iteration"] == 5
@@ -187,13 +190,13 @@ def test_a_stopped_and_resumed_run_has_the_bits_and_iterations_of_a_whole_one(tm
     assert two["record"]["images_seen"] == 12
 
 
-def test_a_seed_is_a_run(tmp_path, run):
+def test_a_seed_determines_a_run(tmp_path, run):
     short = {"SOLVER.MAX_ITER": 2, "DATASETS.TEST": "()"}
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         run(tmp_path / name, short | {"SEED": seed})
     final = {name: tmp_path / name / "model_final.pth" for name in "abc"}
-    assert not different(final["a"], final["b"])
-    assert different(final["a"], final["c"])
+    assert not differing(final["a"], final["b"])
+    assert differing(final["a"], final["c"])
 
 
 def test_a_finished_run_that_is_resumed_trains_no_further(tmp_path, run):
@@ -213,7 +216,7 @@ def test_a_killed_run_resumes_at_its_last_checkpoint_to_the_same_bits(tmp_path, 
     undisturbed = subprocess.Popen([*command, *arguments(whole, changes)], **quiet)
     process = subprocess.Popen([*command, *arguments(broken, changes)], **quiet)
     log = broken / "metrics.json"
-    while not log.exists() or log.read_text().count("\n") < 3:  # iteration 2 is behind it
+    while not log.exists() or log.read_text().count("\n") < 3:  # iteration 2 is finished
         assert process.poll() is None, "it ended before it could be killed"
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
@@ -225,7 +228,7 @@ def test_a_killed_run_resumes_at_its_last_checkpoint_to_the_same_bits(tmp_path, 
     assert undisturbed.wait() == 0
     resumed = [json.loads(line)["iteration"] for line in log.read_text().splitlines()[lines:]]
     assert resumed == list(range(saved + 1, 14)) and saved >= 1
-    assert not different(whole / "model_final.pth", broken / "model_final.pth")
+    assert not differing(whole / "model_final.pth", broken / "model_final.pth")
 
 
 def test_a_mask_detector_trains_with_pasting_and_drop_loss_and_resumes(tmp_path, run):
@@ -241,9 +244,9 @@ def test_a_mask_detector_trains_with_pasting_and_drop_loss_and_resumes(tmp_path,
     assert detections and all("segmentation" in entry for entry in detections)
     run(broken, {"SOLVER.MAX_ITER": 2, "DATASETS.TEST": "()"}, file=CUTLER)
     run(broken, four, "--resume", file=CUTLER)
-    assert not different(whole / "model_final.pth", broken / "model_final.pth")
+    assert not differing(whole / "model_final.pth", broken / "model_final.pth")
     run(plain, four | {"INPUT.COPY_PASTE.ENABLED": False, "DATASETS.TEST": "()"}, file=CUTLER)
-    assert different(whole / "model_final.pth", plain / "model_final.pth")
+    assert differing(whole / "model_final.pth", plain / "model_final.pth")
 
 
 def test_with_precise_batch_norm_a_resumed_run_has_the_same_bits(tmp_path, run):
@@ -253,15 +256,15 @@ def test_with_precise_batch_norm_a_resumed_run_has_the_same_bits(tmp_path, run):
     run(whole, precise)
     run(broken, precise | {"SOLVER.MAX_ITER": 2})
     run(broken, precise, "--resume")
-    assert not different(whole / "model_final.pth", broken / "model_final.pth")
+    assert not differing(whole / "model_final.pth", broken / "model_final.pth")
     run(usual, {"TEST.EVAL_PERIOD": 2, "SOLVER.MAX_ITER": 4})
-    names = different(whole / "model_final.pth", usual / "model_final.pth")
+    names = differing(whole / "model_final.pth", usual / "model_final.pth")
     statistics = (".running_mean", ".running_var", ".num_batches_tracked")
     assert names and all(name.endswith(statistics) for name in names)
 
 
-def test_two_processes_train_and_evaluate_the_model_that_they_leave(tmp_path, run, arguments):
-    """Each has batch statistics of its own while it trains; what is scored and saved are those of the main one."""
+def test_two_processes_train_and_evaluate_the_model_that_they_save(tmp_path, run, arguments):
+    """Each process trains with batch statistics of its own; the main one's are scored and saved."""
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     torchrun += ["--nproc_per_node", "2", str(SCRIPT)]
     changes = {"SOLVER.MAX_ITER": 3, "TEST.IMS_PER_BATCH": 1}
@@ -285,16 +288,16 @@ def test_two_processes_train_and_evaluate_the_model_that_they_leave(tmp_path, ru
 def scores_by_image(output) -> dict[int, list[float]]:
     [path] = output.glob("inference/*/detections.json")
     labels = read_pseudo_labels(path)
-    found = {image["id"]: [] for image in labels.images}
+    by_image = {image["id"]: [] for image in labels.images}
     for annotation in labels.annotations:
-        found[annotation["image_id"]].append(annotation["score"])
-    return found
+        by_image[annotation["image_id"]].append(annotation["score"])
+    return by_image
 
 
 @pytest.fixture
 def classes(tmp_path) -> str:
-    """A COCO data set of two classes: four pictures, and one that is damaged."""
-    folder = tmp_path / "pictures"
+    """Return the spec of a COCO dataset of two classes: four images, and a damaged one."""
+    folder = tmp_path / "images"
     folder.mkdir()
     rng = np.random.default_rng(0)
     content = {"images": [], "annotations": []}
@@ -332,13 +335,17 @@ def test_a_detector_of_classes_starts_from_a_class_agnostic_one(tmp_path, run, a
     words = arguments(tmp_path / "fresh", changes)
     trainer = CADTrainer(load_config(words[1], words[2:]))
     trainer.resume_or_load(resume=False)
-    given, taken = state(start), trainer.network.state_dict()
+    start_state, detector_state = state(start), trainer.network.state_dict()
     predictors = ("roi_heads.box_predictor.cls_score", "roi_heads.box_predictor.bbox_pred")
-    fresh = {name for name in taken if taken[name].shape != given[name].shape}
+    fresh = {
+        name for name in detector_state if detector_state[name].shape != start_state[name].shape
+    }
     assert fresh == {f"{name}.{part}" for name in predictors for part in ("weight", "bias")}
-    assert taken["roi_heads.box_predictor.cls_score.weight"].shape[0] == 3
-    assert taken["roi_heads.box_predictor.bbox_pred.weight"].shape[0] == 8
-    assert all(torch.equal(taken[name], given[name]) for name in set(taken) - fresh)
+    assert detector_state["roi_heads.box_predictor.cls_score.weight"].shape[0] == 3
+    assert detector_state["roi_heads.box_predictor.bbox_pred.weight"].shape[0] == 8
+    assert all(
+        torch.equal(detector_state[name], start_state[name]) for name in set(detector_state) - fresh
+    )
 
 
 def doubled_ids(folder) -> str:
@@ -349,7 +356,7 @@ def doubled_ids(folder) -> str:
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"DATASETS.TRAIN": "('folder:nowhere',)"}, "nowhere"),
         ({"DATASETS.TRAIN": doubled_ids}, "1 image ids occur more than once"),
@@ -367,12 +374,12 @@ def doubled_ids(folder) -> str:
     ],
 )
 def test_a_mistake_is_one_line_and_exit_2_before_training(
-    tmp_path, main, arguments, capfd, changes, said
+    tmp_path, main, arguments, capfd, changes, message
 ):
-    changes = {key: of(tmp_path) if callable(of) else of for key, of in changes.items()}
+    changes = {key: make(tmp_path) if callable(make) else make for key, make in changes.items()}
     assert main(arguments(tmp_path / "out", changes)) == 2
     [line] = capfd.readouterr().err.strip().splitlines()
-    assert line.startswith("error: ") and re.search(said, line)
+    assert line.startswith("error: ") and re.search(message, line)
     assert not (tmp_path / "out" / "metrics.json").exists()
 
 
@@ -390,11 +397,11 @@ def test_weights_of_another_detector_are_refused_before_training(
 
 def test_a_loss_that_breaks_down_names_the_rate_to_lower(tmp_path, main, arguments, capfd):
     assert main(arguments(tmp_path, {"SOLVER.BASE_LR": 1e30})) == 2
-    said = capfd.readouterr()
-    assert "training broke down at iteration" in said.err and "SOLVER.BASE_LR" in said.err
-    assert "Traceback" not in said.err + said.out
+    output = capfd.readouterr()
+    assert "training broke down at iteration" in output.err and "SOLVER.BASE_LR" in output.err
+    assert "Traceback" not in output.err + output.out
 
 
-def test_an_evaluation_of_nothing_is_refused(tmp_path, main, arguments, capfd):
+def test_an_evaluation_without_weights_is_refused(tmp_path, main, arguments, capfd):
     assert main(arguments(tmp_path, None, "--eval-only")) == 2
     assert "holds no checkpoint and MODEL.WEIGHTS is empty" in capfd.readouterr().err

@@ -1,4 +1,4 @@
-"""CAD's and CutLER's detector, narrow and untrained, on small images."""
+"""Detector of CAD and CutLER, narrow and untrained, on small images."""
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ from boxrefine_d2.training.setup import load_config
 CAD, CUTLER = "configs/demo/cad.yaml", "configs/demo/cutler.yaml"
 BOTH = pytest.mark.parametrize("file", [CAD, CUTLER], ids=["cad", "cutler"])
 SIZE = (64, 80)
-# a ResNet-50 of a fourth of the channels: res5 has 512
+# a ResNet-50 with a quarter of the channels: res5 has 512
 NARROW = {
     "MODEL.RESNETS.DEPTH": "50",
     "MODEL.RESNETS.STEM_OUT_CHANNELS": "16",
@@ -40,7 +40,7 @@ def built(file, seed=0, **changes) -> nn.Module:
 
 
 def batch():
-    """Two images, in each one bright object with its mask."""
+    """Return two images, each with one bright object and its mask."""
     generator = torch.Generator().manual_seed(0)
     samples = []
     for x, y in ((8, 6), (30, 20)):
@@ -63,7 +63,7 @@ def losses(model, seed=1) -> dict[str, torch.Tensor]:
 
 
 def with_proposals(model) -> nn.Module:
-    """The model with the same 30 proposals for each image, whatever its RPN says."""
+    """Replace the output of the model's RPN by the same 30 proposals for each image."""
     generator = torch.Generator().manual_seed(2)
     corners = torch.rand(30, 2, generator=generator) * torch.tensor([40.0, 30.0])
     proposals = Instances(SIZE)
@@ -76,7 +76,7 @@ def with_proposals(model) -> nn.Module:
 @pytest.mark.parametrize(
     ("norm", "kind"), [("BN", nn.BatchNorm2d), ("FrozenBN", FrozenBatchNorm2d)]
 )
-def test_the_extra_norm_is_there_under_its_published_name(norm, kind):
+def test_the_extra_norm_has_its_published_name(norm, kind):
     model = built(CAD, MODEL__RESNETS__NORM=norm)
     assert isinstance(model, ClassAgnosticRCNN)
     assert isinstance(model.roi_heads, Res5ROIHeadsExtraNorm)
@@ -103,7 +103,7 @@ def test_the_extra_norm_comes_after_the_last_block():
         assert_close(res5(features), (blocks - 2) / (16 + res5.norm.eps) ** 0.5 - 1)
 
 
-def test_no_norm_is_refused_in_a_line():
+def test_an_empty_norm_is_refused():
     with pytest.raises(UserError, match="MODEL.RESNETS.NORM is empty: .* Res5ROIHeads$"):
         built(CAD, MODEL__RESNETS__NORM="")
 
@@ -125,19 +125,21 @@ def test_pasting_needs_masks():
 
 
 @BOTH
-def test_without_its_additions_it_is_the_stock_model_bit_for_bit(file):
+def test_without_its_options_it_equals_the_stock_model_bit_for_bit(file):
     plain = {"INPUT__COPY_PASTE__ENABLED": False}
-    ours = losses(built(file, **plain))
+    model_losses = losses(built(file, **plain))
     stock = built(file, MODEL__META_ARCHITECTURE="GeneralizedRCNN", **plain)
-    theirs = losses(stock.to(memory_format=torch.channels_last))  # as ours lays out its weights
-    assert set(ours) == set(theirs) and ("loss_mask" in ours) == (file == CUTLER)
-    for name, value in theirs.items():
-        assert ours[name].equal(value), name
+    stock_losses = losses(stock.to(memory_format=torch.channels_last))  # as in our model
+    assert set(model_losses) == set(stock_losses) and ("loss_mask" in model_losses) == (
+        file == CUTLER
+    )
+    for name, value in stock_losses.items():
+        assert model_losses[name].equal(value), name
 
 
 @BOTH
 def test_products_in_bfloat16_give_nearly_the_same_losses(file):
-    """Of the same proposals: which ones are kept among equals hangs on the last bit."""
+    """The proposals are fixed, because rounding decides which of equal proposals are kept."""
     exact, rounded = (
         losses(with_proposals(built(file, SOLVER__AMP__ENABLED=enabled)))
         for enabled in (False, True)
@@ -153,26 +155,26 @@ def test_products_in_bfloat16_give_nearly_the_same_losses(file):
     assert gradients and all(g.dtype == torch.float32 and g.isfinite().all() for g in gradients)
 
 
-def test_objects_are_pasted_in_training_alone():
+def test_objects_are_pasted_only_in_training():
     model = built(CUTLER)
-    seen = []
+    batch_sizes = []
 
     def pasted(samples):
-        seen.append(len(samples))
+        batch_sizes.append(len(samples))
         return [samples[0]] * 2
 
     model.copy_paste = pasted
-    found = losses(model)
-    assert seen == [2]
+    results = losses(model)
+    assert batch_sizes == [2]
     model.copy_paste = None
     torch.manual_seed(1)
     with EventStorage():
         expected = model([batch()[0]] * 2)
-    assert all(found[name].equal(expected[name]) for name in expected)
+    assert all(results[name].equal(expected[name]) for name in expected)
     model.copy_paste = pasted
     with torch.no_grad():
         model.eval()(batch())
-    assert seen == [2]
+    assert batch_sizes == [2]
 
 
 @BOTH
@@ -184,18 +186,18 @@ def test_the_outputs_are_in_pixels_of_the_original_image(file, autocast):
         outputs = model([{k: v for k, v in s.items() if k != "instances"} for s in batch()])
     assert [list(output) for output in outputs] == [["instances"]] * 2
     for output in outputs:
-        found = output["instances"]
-        assert found.image_size == (128, 160) and 0 < len(found) <= 7
-        boxes = found.pred_boxes.tensor
-        assert boxes.shape == (len(found), 4) and boxes.dtype == torch.float32
+        results = output["instances"]
+        assert results.image_size == (128, 160) and 0 < len(results) <= 7
+        boxes = results.pred_boxes.tensor
+        assert boxes.shape == (len(results), 4) and boxes.dtype == torch.float32
         assert (boxes[:, 2:] > boxes[:, :2]).all() and (boxes >= 0).all()
         assert (boxes <= torch.tensor([160.0, 128.0, 160.0, 128.0])).all()
-        assert boxes.max() > 80  # not of the input's 64 x 80
-        scores = found.scores.float()
+        assert boxes.max() > 80  # beyond the input's 64 x 80
+        scores = results.scores.float()
         assert ((scores >= 0) & (scores <= 1)).all()
         assert scores.tolist() == sorted(scores.tolist(), reverse=True)
-        assert found.pred_classes.tolist() == [0] * len(found)
-        assert found.has("pred_masks") == (file == CUTLER)
+        assert results.pred_classes.tolist() == [0] * len(results)
+        assert results.has("pred_masks") == (file == CUTLER)
         if file == CUTLER:
-            assert found.pred_masks.shape == (len(found), 128, 160)
-            assert found.pred_masks.dtype == torch.bool
+            assert results.pred_masks.shape == (len(results), 128, 160)
+            assert results.pred_masks.dtype == torch.bool

@@ -1,4 +1,4 @@
-"""Copy-paste: small images by hand, and what holds for any batch."""
+"""Copy-paste: small images by hand, and invariants of any batch."""
 
 import cv2
 import numpy as np
@@ -17,7 +17,7 @@ def copy_paste(rate=1.0, ratio=(1.0, 1.0), discard_share=0.5, behaviour="fixed")
 
 
 def sample(*boxes, value=0, classes=None, size=(8, 8)) -> dict:
-    """A plain image whose objects are rectangles (x1, y1, x2, y2)."""
+    """Return a plain image whose objects are rectangles (x1, y1, x2, y2)."""
     objects = Instances(size)
     objects.gt_boxes = Boxes(torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4))
     objects.gt_classes = torch.tensor(classes or [0] * len(boxes), dtype=torch.long)
@@ -34,14 +34,14 @@ def boxes_of(result) -> list[list[float]]:
 
 
 def tight_boxes(masks) -> list[list[float]]:
-    found = []
+    boxes = []
     for mask in masks.numpy():
         rows, columns = np.nonzero(mask)
-        found.append([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
-    return [[float(x) for x in box] for box in found]
+        boxes.append([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
+    return [[float(x) for x in box] for box in boxes]
 
 
-def test_an_object_of_equal_size_lands_where_it_was():
+def test_an_object_of_equal_size_keeps_its_place():
     source, target = sample((1, 2, 4, 4), value=200), sample((5, 5, 7, 7), value=50)
     result = copy_paste()([target, source])[0]
     expected = torch.full((3, 8, 8), 50, dtype=torch.uint8)
@@ -54,21 +54,22 @@ def test_an_object_of_equal_size_lands_where_it_was():
     assert result["file_name"] == "50.jpg"
 
 
-def test_a_mask_of_half_the_size_grows_where_it_is_seen_in_part():
-    # an output pixel is the mean of 2 x 2: rows 2-3 fill row 1; columns 3-4 are half of columns 1 and of 2
-    seen = set()
+def test_a_mask_of_half_the_size_includes_pixels_that_it_covers_in_part():
+    # an output pixel is the mean of 2 x 2: rows 2-3 fill row 1; columns 3-4 are half of columns 1
+    # and of 2
+    observed = set()
     for seed in range(300):
         torch.manual_seed(seed)
         batch = [sample(value=50), sample((3, 2, 5, 4), value=200)]
         result = copy_paste(ratio=(0.5, 0.5))(batch)[0]
         ((x1, y1, x2, y2),) = boxes_of(result)
         assert (x2 - x1, y2 - y1) == (2, 1)
-        seen.add((x1 - 1, y1 - 1))
-    assert seen == {(x, y) for x in range(5) for y in range(5)}  # the window lies anywhere inside
+        observed.add((x1 - 1, y1 - 1))
+    assert observed == {(x, y) for x in range(5) for y in range(5)}  # the window lies anywhere
 
 
 def test_the_source_takes_the_shape_of_the_target():
-    # 4 rows become 8: output row i looks at row i / 2 - 1 / 4, so that row 1 is seen from rows 1 to 4
+    # 4 rows become 8: output row i reads row i / 2 - 1 / 4, so rows 1 to 4 read row 1
     source, target = sample((2, 1, 3, 2), value=200, size=(4, 8)), sample(size=(8, 8))
     assert boxes_of(copy_paste()([target, source])[0]) == [[2, 1, 3, 5]]
     target = sample(size=(12, 8))
@@ -78,20 +79,20 @@ def test_the_source_takes_the_shape_of_the_target():
     assert result["instances"].image_size == (12, 8)
 
 
-def test_pixels_are_those_of_opencv():
+def test_pixels_equal_those_of_opencv():
     generator = torch.Generator().manual_seed(0)
     source = sample((0, 0, 13, 17), size=(17, 13))
     source["image"] = torch.randint(0, 256, (3, 17, 13), generator=generator, dtype=torch.uint8)
     result = copy_paste(ratio=(0.6, 0.6))([sample(value=0, size=(31, 20)), source])[0]
     ((x1, y1, x2, y2),) = torch.tensor(boxes_of(result)).int().tolist()
     assert (x2 - x1, y2 - y1) == (12, 18)
-    picture = source["image"].permute(1, 2, 0).float().numpy()
-    expected = cv2.resize(picture, (12, 18), interpolation=cv2.INTER_LINEAR)
-    found = result["image"][:, y1:y2, x1:x2].permute(1, 2, 0).float()
-    assert_close(found, torch.from_numpy(expected), atol=0.51, rtol=0)  # rounded
+    image = source["image"].permute(1, 2, 0).float().numpy()
+    expected = cv2.resize(image, (12, 18), interpolation=cv2.INTER_LINEAR)
+    boxes = result["image"][:, y1:y2, x1:x2].permute(1, 2, 0).float()
+    assert_close(boxes, torch.from_numpy(expected), atol=0.51, rtol=0)  # rounded
 
 
-def test_what_covers_half_of_a_target_is_discarded_and_less_is_cut_out_of_it():
+def test_an_object_that_covers_half_of_a_target_is_discarded_and_a_smaller_one_is_cut_out():
     target = sample((2, 2, 6, 4), (0, 6, 2, 8), value=50)  # 8 and 4 pixels
     covers_half = sample((4, 2, 8, 4), value=200)
     result = copy_paste()([target, covers_half])[0]
@@ -104,20 +105,20 @@ def test_what_covers_half_of_a_target_is_discarded_and_less_is_cut_out_of_it():
     assert result["instances"].gt_masks.tensor.sum(dim=(1, 2)).tolist() == [6, 4, 6]
 
 
-def test_each_object_is_judged_alone_and_a_target_they_hide_together_goes():
+def test_each_object_is_judged_alone_and_a_hidden_target_is_removed():
     target = sample((2, 2, 6, 3), (0, 6, 2, 8), classes=[7, 8])
     halves = sample((2, 2, 4, 3), (4, 2, 6, 3), (7, 7, 8, 8), value=200, classes=[1, 2, 3])
-    seen = set()
+    observed = set()
     for seed in range(60):
         torch.manual_seed(seed)
         result = copy_paste(discard_share=0.75)([target, halves])[0]
         classes = tuple(sorted(result["instances"].gt_classes.tolist()))
-        seen.add(classes)
+        observed.add(classes)
         assert boxes_of(result) == tight_boxes(result["instances"].gt_masks.tensor)
-    # one or two of three; the first target goes only where both halves are pasted
+    # one or two of three are pasted; the first target is removed only if both halves are pasted
     whole = (7, 8)
     one, two = [(1, *whole), (2, *whole), (3, *whole)], [(1, 3, *whole), (2, 3, *whole), (1, 2, 8)]
-    assert seen == {*one, *two}
+    assert observed == {*one, *two}
 
 
 def test_of_several_objects_one_to_all_but_one_are_pasted_uniformly():
@@ -130,7 +131,7 @@ def test_of_several_objects_one_to_all_but_one_are_pasted_uniformly():
         counts[len(pasted)] += 1
         objects[pasted] += 1
     assert counts[[0, 4]].tolist() == [0, 0]
-    # 600 draws of 1 / 3 have a deviation of 11.5, and an object is in half of them, 12.2
+    # 600 draws of 1 / 3 have a deviation of 11.5; an object is in half of the draws, 12.2
     assert np.abs(counts[1:4] - 200).max() < 46 and np.abs(objects - 300).max() < 49
 
 
@@ -150,8 +151,8 @@ def test_objects_come_from_the_unchanged_batch_in_reverse():
     assert [len(x["instances"]) for x in batch] == [1, 1, 1]
 
 
-def test_a_middle_image_receives_its_own():
-    # 4 of 16 pixels are too few to be discarded, wherever they land
+def test_the_middle_image_receives_its_own_objects():
+    # 4 of 16 pixels are too few to be discarded at any place
     areas = set()
     for seed in range(40):
         torch.manual_seed(seed)
@@ -165,7 +166,7 @@ def test_a_middle_image_receives_its_own():
 @pytest.mark.parametrize("with_masks", [True, False])
 def test_a_target_without_objects_receives_them(with_masks):
     target = sample(value=50)
-    if not with_masks:  # as Detectron2 makes them of no annotations
+    if not with_masks:  # Detectron2 makes such instances from no annotations
         target["instances"].remove("gt_masks")
     result = copy_paste()([target, sample((1, 2, 4, 4), value=200, classes=[3])])[0]
     assert boxes_of(result) == [[1, 2, 4, 4]]
@@ -173,7 +174,7 @@ def test_a_target_without_objects_receives_them(with_masks):
     assert set(result["instances"].get_fields()) == {"gt_boxes", "gt_classes", "gt_masks"}
 
 
-def test_the_release_exchanges_offsets_where_the_target_has_no_objects():
+def test_the_release_exchanges_offsets_if_the_target_has_no_objects():
     source, moved = sample((4, 1, 8, 3), value=200, size=(4, 12)), set()
     for seed in range(40):
         results = {}
@@ -194,15 +195,15 @@ def test_the_release_exchanges_offsets_where_the_target_has_no_objects():
     assert boxes_of(result) == tight_boxes(result["instances"].gt_masks.tensor)
 
 
-def test_no_object_and_one_too_small_to_be_seen_change_nothing():
-    # 8 rows become int(0.3 * 8) = 2, which look between rows 1 and 2, and 5 and 6
+def test_no_object_or_one_too_small_changes_nothing():
+    # 8 rows become int(0.3 * 8) = 2, which read between rows 1 and 2, and 5 and 6
     target = sample(value=50)
     assert copy_paste()([target, sample()])[0] is target
     assert copy_paste(ratio=(0.3, 0.3))([target, sample((0, 0, 1, 1))])[0] is target
     assert len(copy_paste(ratio=(0.3, 0.3))([target, sample((1, 1, 2, 2))])[0]["instances"]) == 1
 
 
-def test_the_rate_is_the_share_of_images_that_receive():
+def test_the_rate_is_the_share_of_images_that_receive_objects():
     source = sample((1, 1, 3, 3))
     target = sample((5, 5, 7, 7))
     torch.manual_seed(0)
@@ -225,7 +226,7 @@ def random_batch(seed):
     return batch
 
 
-def test_what_holds_for_any_batch():
+def test_invariants_of_any_batch():
     changed = 0
     for seed in range(40):
         torch.manual_seed(seed)
@@ -239,7 +240,7 @@ def test_what_holds_for_any_batch():
             masks = objects.gt_masks.tensor
             sources = set(source["instances"].gt_ids.tolist())
             own = [i for i in target["instances"].gt_ids.tolist() if i in objects.gt_ids.tolist()]
-            # of the middle image, whose source is itself, own objects come first too
+            # the middle image is its own source; its own objects come first, too
             pasted = masks[len(own) :]
             assert objects.gt_ids.tolist()[: len(own)] == own
             assert 1 <= len(pasted) <= max(1, len(sources) - 1)
@@ -254,13 +255,13 @@ def test_what_holds_for_any_batch():
     assert changed > 100
 
 
-def test_draws_come_from_torch_alone():
+def test_random_numbers_come_only_from_torch():
     def run():
         torch.manual_seed(4)
         return copy_paste(ratio=(0.3, 1.0))(random_batch(1))
 
     first = run()
-    np.random.seed(9)  # noqa: NPY002  the generator that must not matter
+    np.random.seed(9)  # noqa: NPY002  this generator must not matter
     before = np.random.get_state()[1].copy()  # noqa: NPY002
     for one, other in zip(first, run(), strict=True):
         assert one["image"].equal(other["image"]) and boxes_of(one) == boxes_of(other)
@@ -278,7 +279,7 @@ def test_objects_without_masks_and_polygons_are_refused():
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
         ({"rate": 1.5}, "COPY_PASTE.RATE 1.5 is not in"),
         ({"ratio": (0.0, 1.0)}, r"COPY_PASTE.RATIO \(0.0, 1.0\)"),
@@ -288,8 +289,8 @@ def test_objects_without_masks_and_polygons_are_refused():
         ({"behaviour": "code"}, "BEHAVIOUR 'code' is unknown; known: fixed, release"),
     ],
 )
-def test_a_wrong_setting_is_named(settings, said):
-    with pytest.raises(UserError, match=said):
+def test_a_wrong_setting_is_named(settings, message):
+    with pytest.raises(UserError, match=message):
         copy_paste(**settings)
 
 

@@ -1,4 +1,4 @@
-"""What a detector's configuration becomes on this machine, and what of it would be ignored."""
+"""Configuration of a detector on this machine, and keys that would be ignored."""
 
 import logging
 
@@ -11,7 +11,7 @@ from boxrefine_d2.detectors.detector_settings import check_parts, with_local_nor
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.training.setup import load_config
 
-SYNCED = ("MODEL.RESNETS.NORM", "MODEL.FPN.NORM")  # of CutLER's configuration
+SYNCED = ("MODEL.RESNETS.NORM", "MODEL.FPN.NORM")  # keys of CutLER's configuration
 
 
 def config(*opts, file="configs/cutler_mask.yaml"):
@@ -36,7 +36,7 @@ def notes(caplog):
     ("processes", "device", "why"),
     [(1, "cuda", "a single process"), (1, "cpu", "a single process"), (2, "cpu", "CPUs")],
 )
-def test_synchronised_norms_are_local_where_there_is_nobody_to_ask(
+def test_synchronised_norms_are_local_in_one_process_and_on_cpus(
     monkeypatch, notes, processes, device, why
 ):
     monkeypatch.setattr(comm, "get_world_size", lambda: processes)
@@ -44,10 +44,11 @@ def test_synchronised_norms_are_local_where_there_is_nobody_to_ask(
     given.defrost()
     given.MODEL.DEVICE = device
     given.freeze()
-    found = with_local_norms(given)
-    assert {value(found, key) for key in SYNCED} == {"BN"}
-    assert {value(given, key) for key in SYNCED} == {"SyncBN"} and found.is_frozen()
-    assert notes.messages == [f"SyncBN is BN for {why}: MODEL.RESNETS.NORM, MODEL.FPN.NORM"]
+    local = with_local_norms(given)
+    assert {value(local, key) for key in SYNCED} == {"BN"}
+    assert {value(given, key) for key in SYNCED} == {"SyncBN"} and local.is_frozen()
+    expected = f"SyncBN is replaced by BN for {why}: MODEL.RESNETS.NORM, MODEL.FPN.NORM"
+    assert notes.messages == [expected]
 
 
 def test_several_gpus_keep_synchronised_norms(monkeypatch, notes):
@@ -59,24 +60,25 @@ def test_several_gpus_keep_synchronised_norms(monkeypatch, notes):
     assert not notes.messages
 
 
-def test_norms_of_heads_are_meant_too_and_other_norms_stay():
+def test_norms_of_heads_are_replaced_too_and_other_norms_stay():
     opts = ("MODEL.ROI_BOX_HEAD.NORM", "SyncBN", "MODEL.ROI_MASK_HEAD.NORM", "SyncBN")
-    found = with_local_norms(config(*opts, "MODEL.FPN.NORM", "GN"))
-    assert found.MODEL.ROI_BOX_HEAD.NORM == found.MODEL.ROI_MASK_HEAD.NORM == "BN"
-    assert found.MODEL.FPN.NORM == "GN"
+    local = with_local_norms(config(*opts, "MODEL.FPN.NORM", "GN"))
+    assert local.MODEL.ROI_BOX_HEAD.NORM == local.MODEL.ROI_MASK_HEAD.NORM == "BN"
+    assert local.MODEL.FPN.NORM == "GN"
     frozen = config("MODEL.RESNETS.NORM", "FrozenBN", "MODEL.FPN.NORM", "")
     assert with_local_norms(frozen) is frozen
 
 
 @pytest.mark.parametrize(("batch", "rate"), [(4, 0.0025), (64, 0.04)])
-def test_the_rate_is_linear_in_the_batch_and_says_so(notes, batch, rate):
-    given = config("SOLVER.IMS_PER_BATCH", str(batch))  # 0.01 of 16
-    found = with_scaled_rate(given)
-    torch.testing.assert_close(found.SOLVER.BASE_LR, rate)
-    assert found.is_frozen()
+def test_the_rate_is_linear_in_the_batch_size_and_is_logged(notes, batch, rate):
+    given = config("SOLVER.IMS_PER_BATCH", str(batch))  # its rate is 0.01 for 16 images
+    local = with_scaled_rate(given)
+    torch.testing.assert_close(local.SOLVER.BASE_LR, rate)
+    assert local.is_frozen()
     assert given.SOLVER.BASE_LR == 0.01
     assert notes.messages == [
-        f"SOLVER.BASE_LR 0.01 is of batches of 16; for {batch} it is {rate:g} (SOLVER.REFERENCE_BATCH 0 leaves it)"
+        f"SOLVER.BASE_LR 0.01 belongs to batches of 16 images; for batches of {batch} it is scaled "
+        f"to {rate:g} (SOLVER.REFERENCE_BATCH 0 keeps it)"
     ]
 
 
@@ -84,7 +86,7 @@ def test_the_rate_is_linear_in_the_batch_and_says_so(notes, batch, rate):
     "opts",
     [("SOLVER.IMS_PER_BATCH", "16"), ("SOLVER.IMS_PER_BATCH", "4", "SOLVER.REFERENCE_BATCH", "0")],
 )
-def test_the_published_batch_and_a_rate_of_ones_own_stay(notes, opts):
+def test_the_published_batch_size_and_an_unscaled_rate_stay(notes, opts):
     given = config(*opts)
     assert with_scaled_rate(given) is given
     assert not notes.messages
@@ -99,7 +101,7 @@ def test_the_optimizer_has_the_scaled_rate(notes):
 
 
 @pytest.mark.parametrize(
-    ("opts", "said"),
+    ("opts", "message"),
     [
         (
             ("MODEL.ROI_HEADS.NAME", "StandardROIHeads"),
@@ -129,14 +131,14 @@ def test_the_optimizer_has_the_scaled_rate(notes):
         ),
     ],
 )
-def test_a_key_that_no_part_reads_is_one_line_before_the_model_is_built(opts, said):
+def test_a_key_that_no_part_reads_is_one_line_before_the_model_is_built(opts, message):
     cfg = config(*opts)
-    with pytest.raises(UserError, match=said) as caught:
+    with pytest.raises(UserError, match=message) as caught:
         CADTrainer.build_model(cfg)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("flip", ["horizontal", "none"])
-def test_what_is_read_passes(flip):
+def test_keys_that_are_read_pass(flip):
     check_parts(config("INPUT.RANDOM_FLIP", flip))
     check_parts(config(file="configs/cad_lost.yaml"))

@@ -1,4 +1,4 @@
-"""DropLoss: weights and losses by hand."""
+"""Weights and losses of DropLoss by hand."""
 
 import math
 
@@ -20,7 +20,7 @@ def weights(predicted, targets, thresh=0.01) -> list[float]:
 
 
 def test_a_region_is_kept_only_above_the_threshold():
-    # with A: IoU 1; 50 / 150 = 1 / 3; none; a touching edge is none either
+    # IoU with A: 1; 50 / 150 = 1 / 3; 0; 0 for a touching edge
     predicted = boxes(A, [5.0, 0, 15, 10], [20.0, 20, 30, 30], [10.0, 0, 20, 10])
     assert weights(predicted, boxes(A)) == [1, 1, 0, 0]
     assert weights(predicted, boxes(A), thresh=0.4) == [1, 0, 0, 0]
@@ -34,7 +34,7 @@ def test_an_iou_equal_to_the_threshold_drops():
 
 
 def test_boxes_that_leave_the_image_are_not_clipped_to_it():
-    # clipped to x >= 0 it would be A itself; as it is, the IoU is 100 / 20100 = 0.004975
+    # clipped to x >= 0 it would equal A; unclipped, the IoU is 100 / 20100 = 0.004975
     assert weights(boxes([-2000.0, 0, 10, 10]), boxes(A)) == [0]
     assert weights(boxes([-2000.0, 0, 10, 10]), boxes(A), thresh=0.0049) == [1]
 
@@ -51,7 +51,7 @@ def test_an_image_without_targets_keeps_no_region():
     assert drop_weights([boxes()], [boxes()], iou_thresh=0.01).tolist() == []
 
 
-def test_boxes_without_area_or_that_are_no_numbers_are_dropped():
+def test_boxes_without_area_or_with_nan_are_dropped():
     predicted = boxes([5.0, 5, 5, 5], [math.nan] * 4)
     assert weights(predicted, boxes(A), thresh=0.0) == [0, 0]
 
@@ -62,13 +62,13 @@ def test_weights_have_no_gradient():
 
 
 def test_the_average_is_over_all_regions():
-    # cross-entropies: ln 2 each for equal logits, ln(1 + e^-1) = 0.313262 for [1, 0] and label 0
+    # cross-entropies: ln 2 for equal logits, ln(1 + e^-1) = 0.313262 for [1, 0] and label 0
     logits = torch.tensor([[0.0, 0], [1.0, 0], [0.0, 0], [0.0, 0]])
     labels, kept = torch.tensor([0, 0, 1, 1]), torch.tensor([1.0, 1, 0, 0])
     assert_close(drop_loss(logits, labels, kept), torch.tensor((0.693147 + 0.313262) / 4))
 
 
-def test_a_dropped_region_teaches_nothing_and_none_at_all_give_zero():
+def test_a_dropped_region_has_no_gradient_and_no_region_gives_zero():
     logits = torch.zeros(2, 2, requires_grad=True)
     drop_loss(logits, torch.tensor([0, 1]), torch.tensor([1.0, 0])).backward()
     assert logits.grad.tolist() == [[-0.25, 0.25], [0, 0]]
@@ -79,7 +79,7 @@ def test_a_dropped_region_teaches_nothing_and_none_at_all_give_zero():
 
 
 def test_the_release_takes_as_many_first_rows_as_there_are_distinct_boxes():
-    assert release_targets(boxes(A, A, B, A)).tolist() == [A, A]  # B is pushed out
+    assert release_targets(boxes(A, A, B, A)).tolist() == [A, A]  # B is missing
     assert release_targets(boxes(B, A, A)).tolist() == [B, A]
     assert release_targets(boxes(A, B, C)).tolist() == [A, B, C]
     assert release_targets(boxes(C, C)).tolist() == [C]
@@ -93,7 +93,7 @@ def test_the_release_counts_among_the_first_hundred(position, rows):
     assert release_targets(matched).tolist() == [A] * rows
 
 
-def test_the_release_drops_what_meets_only_a_missing_box():
+def test_the_release_drops_a_region_that_matches_only_a_missing_box():
     predicted, matched = boxes(A, B), boxes(A, A, B, A)
     assert weights(predicted, boxes(A, B)) == [1, 1]
     assert weights(predicted, release_targets(matched)) == [1, 0]

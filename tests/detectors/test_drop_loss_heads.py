@@ -1,4 +1,4 @@
-"""Detectron2's ROI heads with DropLoss: against the stock heads, and against the formula."""
+"""Detectron2's ROI heads with DropLoss, compared with the stock heads and with the formula."""
 
 from functools import partial
 
@@ -15,7 +15,7 @@ from torch.testing import assert_close
 import boxrefine_d2.detectors.drop_loss_heads  # noqa: F401  registration
 from boxrefine_d2.errors import UserError
 
-SIZE = 64  # of the images, pixels
+SIZE = 64  # side of the images, pixels
 STOCK = {"standard": "StandardROIHeads", "cascade": "CascadeROIHeads"}
 OURS = {"standard": "DropLossROIHeads", "cascade": "DropLossCascadeROIHeads"}
 KINDS = pytest.mark.parametrize("kind", STOCK)
@@ -48,7 +48,7 @@ def built(name, seed=0, **settings):
     heads = build_roi_heads(cfg, shapes).train()
     generator = torch.Generator().manual_seed(7)
     for parameter_name, parameter in heads.named_parameters():
-        if "bbox_pred" in parameter_name:  # predicted boxes are to differ from proposals
+        if "bbox_pred" in parameter_name:  # predicted boxes must differ from proposals
             parameter.data.copy_(torch.randn(parameter.shape, generator=generator))
     return heads
 
@@ -70,7 +70,7 @@ EMPTY = truth()
 
 
 def inputs(targets):
-    """Features, and 20 proposals an image, half of them around the targets."""
+    """Return features, and 20 proposals per image, half of them around the targets."""
     generator = torch.Generator().manual_seed(3)
     features = {
         level: torch.randn(len(targets), 8, SIZE // stride, SIZE // stride, generator=generator)
@@ -90,12 +90,15 @@ def inputs(targets):
 
 
 def losses(heads, targets, seed=5):
-    """The losses, what each box predictor in turn was given (itself first), and the event storage."""
+    """Return the losses, the arguments of each box predictor in turn, and the event storage.
+
+    The arguments of a predictor begin with the predictor itself.
+    """
     features, proposals = inputs(targets)
-    seen = []
+    calls = []
 
     def recorded(predictor, predictions, proposals):
-        seen.append((predictor, predictions, proposals))
+        calls.append((predictor, predictions, proposals))
         return type(predictor).losses(predictor, predictions, proposals)
 
     for predictor in heads.box_predictor.modules():
@@ -103,12 +106,12 @@ def losses(heads, targets, seed=5):
             predictor.losses = partial(recorded, predictor)
     torch.manual_seed(seed)
     with EventStorage() as storage:
-        found = heads(None, features, proposals, targets)[1]
-    return found, seen, storage
+        results = heads(None, features, proposals, targets)[1]
+    return results, calls, storage
 
 
 def formula(predictor, predictions, proposals, targets) -> float:
-    """Spelt out in float64, region by region."""
+    """Return the loss, computed region by region in float64."""
     logits, deltas = (x.detach().double().numpy() for x in predictions)
     region, total = 0, 0.0
     for image, boxes in zip(proposals, targets, strict=True):
@@ -137,73 +140,75 @@ def decoded(box, delta, predictor):
 
 @KINDS
 @pytest.mark.parametrize("masks", [False, True])
-def test_switched_off_they_are_the_stock_heads_bit_for_bit(kind, masks):
-    stock, ours = built(STOCK[kind], masks=masks), built(OURS[kind], masks=masks, ENABLED=False)
-    expected, found = (losses(heads, [TWO, ONE, EMPTY])[0] for heads in (stock, ours))
-    assert set(found) == set(expected) and ("loss_mask" in found) == masks
+def test_disabled_heads_equal_the_stock_heads_bit_for_bit(kind, masks):
+    stock, drop_loss_heads = (
+        built(STOCK[kind], masks=masks),
+        built(OURS[kind], masks=masks, ENABLED=False),
+    )
+    expected, results = (losses(heads, [TWO, ONE, EMPTY])[0] for heads in (stock, drop_loss_heads))
+    assert set(results) == set(expected) and ("loss_mask" in results) == masks
     for name, value in expected.items():
-        assert found[name].equal(value), name
+        assert results[name].equal(value), name
 
 
 @KINDS
-def test_switched_on_only_the_classification_loss_changes(kind):
-    stock, ours = built(STOCK[kind], masks=True), built(OURS[kind], masks=True)
-    for (name, expected), (ours_name, found) in zip(
-        stock.state_dict().items(), ours.state_dict().items(), strict=True
+def test_drop_loss_changes_only_the_classification_loss(kind):
+    stock, drop_loss_heads = built(STOCK[kind], masks=True), built(OURS[kind], masks=True)
+    for (name, expected), (drop_loss_name, results) in zip(
+        stock.state_dict().items(), drop_loss_heads.state_dict().items(), strict=True
     ):
-        assert name == ours_name and found.equal(expected)  # drawn alike from one seed
-    expected, found = (losses(heads, [TWO, ONE])[0] for heads in (stock, ours))
-    changed = {name for name, value in expected.items() if not found[name].equal(value)}
+        assert name == drop_loss_name and results.equal(expected)  # equal initial weights
+    expected, results = (losses(heads, [TWO, ONE])[0] for heads in (stock, drop_loss_heads))
+    changed = {name for name, value in expected.items() if not results[name].equal(value)}
     assert changed == {name for name in expected if name.startswith("loss_cls")}
-    assert all(found[name] < expected[name] for name in changed)
+    assert all(results[name] < expected[name] for name in changed)
 
 
 @KINDS
 def test_every_stage_is_the_formula_with_its_own_boxes(kind):
     targets = [TWO, EMPTY, ONE]
-    found, seen, _ = losses(built(OURS[kind]), targets)
-    assert len(seen) == {"standard": 1, "cascade": 3}[kind]
-    assert len({tuple(stage[0].box2box_transform.weights) for stage in seen}) == len(seen)
+    results, calls, _ = losses(built(OURS[kind]), targets)
+    assert len(calls) == {"standard": 1, "cascade": 3}[kind]
+    assert len({tuple(stage[0].box2box_transform.weights) for stage in calls}) == len(calls)
     boxes = [image.gt_boxes.tensor for image in targets]
-    for stage, arguments in enumerate(seen):
+    for stage, arguments in enumerate(calls):
         name = "loss_cls" + (f"_stage{stage}" if kind == "cascade" else "")
-        assert_close(found[name].item(), formula(*arguments, boxes), atol=1e-5, rtol=0)
+        assert_close(results[name].item(), formula(*arguments, boxes), atol=1e-5, rtol=0)
 
 
 @KINDS
 def test_the_release_is_the_formula_with_the_first_rows_of_matched_boxes(kind):
     heads, seed = built(OURS[kind], TARGETS="release"), 4
-    found, seen, _ = losses(heads, [TWO, ONE], seed)
-    for stage, arguments in enumerate(seen):
+    results, calls, _ = losses(heads, [TWO, ONE], seed)
+    for stage, arguments in enumerate(calls):
         matched = [image.gt_boxes.tensor for image in arguments[2]]
         boxes = [m[: len({tuple(row) for row in m[:100].tolist()})] for m in matched]
-        if stage == 0:  # the seed shuffles TWO's boxes so that the first rows are one box
+        if stage == 0:  # with this seed, the first rows of TWO's shuffled boxes are one box
             assert [len(m.unique(dim=0)) for m in matched] == [2, 1]
             assert [len(b.unique(dim=0)) for b in boxes] == [1, 1]
         name = "loss_cls" + (f"_stage{stage}" if kind == "cascade" else "")
-        assert_close(found[name].item(), formula(*arguments, boxes), atol=1e-5, rtol=0)
+        assert_close(results[name].item(), formula(*arguments, boxes), atol=1e-5, rtol=0)
     first = "loss_cls_stage0" if kind == "cascade" else "loss_cls"
     paper, _, _ = losses(built(OURS[kind]), [TWO, ONE], seed)
-    assert found[first] < paper[first]
+    assert results[first] < paper[first]
 
 
 @KINDS
-def test_the_release_has_the_plain_loss_where_an_image_is_empty(kind):
+def test_the_release_has_the_plain_loss_if_an_image_is_empty(kind):
     stock = losses(built(STOCK[kind]), [TWO, EMPTY])[0]
-    found, seen, _ = losses(built(OURS[kind], TARGETS="release"), [TWO, EMPTY])
+    results, calls, _ = losses(built(OURS[kind], TARGETS="release"), [TWO, EMPTY])
     first = "loss_cls_stage0" if kind == "cascade" else "loss_cls"
-    assert found[first].equal(stock[first])
-    if (
-        kind == "cascade"
-    ):  # later stages match the empty image's regions with a box of zeros, which none meets
-        assert found["loss_cls_stage1"] < stock["loss_cls_stage1"]
+    assert results[first].equal(stock[first])
+    # later stages match regions of the empty image with a box of zeros, which no region overlaps
+    if kind == "cascade":
+        assert results["loss_cls_stage1"] < stock["loss_cls_stage1"]
 
 
 @KINDS
 def test_no_gradient_of_classification_reaches_the_box_deltas(kind):
     heads = built(OURS[kind])
-    found, _, _ = losses(heads, [TWO, ONE])
-    sum(value for name, value in found.items() if name.startswith("loss_cls")).backward()
+    results, _, _ = losses(heads, [TWO, ONE])
+    sum(value for name, value in results.items() if name.startswith("loss_cls")).backward()
     for name, parameter in heads.named_parameters():
         if "bbox_pred" in name:
             assert parameter.grad is None or not parameter.grad.any()
@@ -212,42 +217,42 @@ def test_no_gradient_of_classification_reaches_the_box_deltas(kind):
 
 
 def test_one_level_of_features_is_enough():
-    found, seen, _ = losses(built(OURS["standard"], levels=("p3",)), [TWO])
+    results, calls, _ = losses(built(OURS["standard"], levels=("p3",)), [TWO])
     boxes = [TWO.gt_boxes.tensor]
-    assert_close(found["loss_cls"].item(), formula(*seen[0], boxes), atol=1e-5, rtol=0)
+    assert_close(results["loss_cls"].item(), formula(*calls[0], boxes), atol=1e-5, rtol=0)
 
 
-def test_the_factor_of_the_parent_and_the_kept_share_are_there():
+def test_the_loss_has_the_factor_of_the_parent_and_logs_the_kept_share():
     heads = built(OURS["standard"])
-    plain, seen, storage = losses(heads, [TWO, EMPTY])
+    plain, calls, storage = losses(heads, [TWO, EMPTY])
     heads.box_predictor.loss_weight = {"loss_cls": 3.0}
     assert_close(losses(heads, [TWO, EMPTY])[0]["loss_cls"], 3 * plain["loss_cls"])
     share = storage.latest()["drop_loss/kept_share"][0]
-    assert 0 < share <= 0.5  # the empty image keeps none
+    assert 0 < share <= 0.5  # the empty image keeps no region
 
 
 @KINDS
-def test_targets_are_forgotten_after_the_step_and_not_asked_for_in_tests(kind):
+def test_targets_are_dropped_after_the_step_and_not_needed_in_eval(kind):
     heads = built(OURS[kind])
-    _, seen, _ = losses(heads, [TWO])
-    layers, predictions, proposals = seen[0]
+    _, calls, _ = losses(heads, [TWO])
+    layers, predictions, proposals = calls[0]
     with EventStorage(), pytest.raises(RuntimeError, match="given_targets"):
         type(layers).losses(layers, predictions, proposals)
     features, proposals = inputs([TWO])
     with torch.no_grad():
-        (detections,), found = heads.eval()(None, features, proposals)
-    assert found == {} and detections.has("pred_boxes")
+        (detections,), results = heads.eval()(None, features, proposals)
+    assert results == {} and detections.has("pred_boxes")
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
         ({"TARGETS": "code"}, "DROP_LOSS.TARGETS 'code' is unknown; known: paper, release"),
         ({"IOU_THRESH": 1.0}, "DROP_LOSS.IOU_THRESH 1.0 is not in"),
     ],
 )
-def test_a_wrong_setting_is_named(settings, said):
-    with pytest.raises(UserError, match=said):
+def test_a_wrong_setting_is_named(settings, message):
+    with pytest.raises(UserError, match=message):
         built(OURS["standard"], **settings)
 
 

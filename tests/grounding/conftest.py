@@ -1,4 +1,4 @@
-"""A model of tiny networks, and inputs that Detectron2 would hand it."""
+"""Model of tiny networks, and inputs in the form of Detectron2."""
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ SIDE = 32
 def heatmap_network(tiny_heatmap):
     network = tiny_heatmap()
     with torch.no_grad():
-        # above the last ReLU's edge, or every heatmap is constant
+        # the last ReLU is positive; otherwise every heatmap would be constant
         network.up1.norm1.bias.fill_(0.5)
     network.weights_info = WeightsInfo("random:0", "")
     return network
@@ -64,8 +64,8 @@ def test_batch(training_batch):
             "height": 48,
             "width": 64,
             "image_id": number,
-            "queries": of,
-            "decoys": ["a car"] * len(of),
+            "queries": queries_of_image,
+            "decoys": ["a car"] * len(queries_of_image),
         }
-        for number, (x, of) in enumerate(zip(training_batch, queries, strict=True))
+        for number, (x, queries_of_image) in enumerate(zip(training_batch, queries, strict=True))
     ]

@@ -1,4 +1,4 @@
-"""Which part learns in which phase, from which targets."""
+"""The part that learns in each phase, and its targets."""
 
 import copy
 
@@ -31,7 +31,7 @@ def build(parts):
 
 
 def two_blobs(count=1):
-    """(count, 1, 32, 32) heatmaps with blocks of 1.0 and 0.9."""
+    """Return heatmaps (count, 1, 32, 32) with blocks of 1.0 and 0.9."""
     heatmaps = torch.zeros(count, 1, 32, 32)
     heatmaps[:, :, 0:8, 0:16] = 1.0
     heatmaps[:, :, 24:32, 16:32] = 0.9
@@ -51,7 +51,7 @@ def test_one_part_learns_at_a_time(build, training_batch, phase, monkeypatch):
     model = build()
     model.train()
     model.set_phase(phase)
-    # untrained heatmaps hold no contour: targets are put in their place
+    # heatmaps of an untrained g have no contour, so the targets are replaced
     monkeypatch.setattr(
         model, "_targets_of", lambda maps, unite=False: [torch.tensor(TWO)] * len(maps)
     )
@@ -70,7 +70,7 @@ def test_one_part_learns_at_a_time(build, training_batch, phase, monkeypatch):
 
 @pytest.mark.parametrize("phase", [DETECTOR, REFINE])
 def test_bfloat16_draws_nearly_the_same_for_h(build, training_batch, phase, monkeypatch):
-    """The heatmaps that h reads, in either phase; float32."""
+    """h reads the heatmaps in either phase, in float32."""
     drawn = []
     for autocast in (False, True):
         model = build(autocast=autocast).train()
@@ -97,12 +97,12 @@ def test_targets_are_the_boxes_normalised_and_a_union_while_g_learns(build):
 def test_the_union_is_drawn_for_the_batch_or_for_each(build, per, mixed):
     model = build(union_per=per)
     torch.manual_seed(0)
-    seen, together = set(), True
+    all_counts, together = set(), True
     for _ in range(20):
         counts = {len(boxes) for boxes in model._targets_of(two_blobs(4), unite=True)}
         together &= len(counts) == 1
-        seen |= counts
-    assert seen == {1, 2} and together != mixed
+        all_counts |= counts
+    assert all_counts == {1, 2} and together != mixed
 
 
 def test_a_thin_box_and_a_constant_heatmap_teach_nothing(build):
@@ -120,7 +120,7 @@ def build_thin_rule():
     return build_rule("contours", min_area=0.0)
 
 
-def test_heatmaps_that_come_back_are_drawn_once_while_g_stands_still(build, training_batch):
+def test_recurring_heatmaps_are_drawn_once_while_g_is_fixed(build, training_batch):
     model = build()
     model.train()
     model.set_phase(DETECTOR)
@@ -134,23 +134,23 @@ def test_heatmaps_that_come_back_are_drawn_once_while_g_stands_still(build, trai
     assert len(drawn) == 6
 
 
-def test_answers_before_and_after_and_of_h(build, test_batch):
+def test_answers_of_g_before_and_after_and_of_h(build, test_batch):
     model = build()
     model.eval()
-    [found, *_] = model(test_batch)
-    found = found["grounding"]
-    assert list(found) == ["clip", "before", "refined", "shuffled", "h"]
-    assert found["before"] == found["refined"]  # nothing was learnt yet
-    assert found["h"][7].point is None
+    [by_source, *_] = model(test_batch)
+    by_source = by_source["grounding"]
+    assert list(by_source) == ["clip", "before", "refined", "shuffled", "h"]
+    assert by_source["before"] == by_source["refined"]  # g has not learnt yet
+    assert by_source["h"][7].point is None
     with torch.no_grad():
         for parameter in model.map_network.up1.parameters():
             parameter.add_(0.5)
     [changed, *_] = model(test_batch)
-    assert changed["grounding"]["before"] == found["before"]
+    assert changed["grounding"]["before"] == by_source["before"]
     assert model.weight_distance() > 0
 
 
-def test_each_network_reads_an_image_once_whatever_is_asked_of_it(build, test_batch, monkeypatch):
+def test_each_network_reads_an_image_once_for_all_queries(build, test_batch, monkeypatch):
     model = build()
     model.eval()
     read = []
@@ -165,21 +165,21 @@ def test_each_network_reads_an_image_once_whatever_is_asked_of_it(build, test_ba
     assert read == ["before", "refined"]
 
 
-def test_boxes_of_h_are_those_it_takes_for_objects(build, monkeypatch):
+def test_boxes_of_h_are_its_objects(build, monkeypatch):
     model = build()
     raw = torch.full((1, model.map_detector.num_boxes, 6), 0.0)
     raw[..., 4], raw[..., 5] = -3.0, 3.0
     raw[0, 0] = torch.tensor([0.0, 0.0, 0.0, 0.0, 3.0, -3.0])  # the middle half
-    monkeypatch.setattr(model.map_detector.trunk, "forward", lambda pictures: raw.flatten(1))
-    [found] = model._of_h(two_blobs()[:, 0], (40, 80))
-    assert found.box == pytest.approx((20, 10, 60, 30)) and len(found.boxes) == 1
+    monkeypatch.setattr(model.map_detector.trunk, "forward", lambda map_images: raw.flatten(1))
+    [answer] = model._answers_of_h(two_blobs()[:, 0], (40, 80))
+    assert answer.box == pytest.approx((20, 10, 60, 30)) and len(answer.boxes) == 1
     raw[0, 0, 4] = -3.0
     raw[0, 0, 5] = 3.0
-    [nothing] = model._of_h(two_blobs()[:, 0], (40, 80))
+    [nothing] = model._answers_of_h(two_blobs()[:, 0], (40, 80))
     assert nothing.box is None
 
 
-def test_without_localisation_losses_h_alone_teaches(build, training_batch):
+def test_without_localisation_losses_g_learns_from_h_alone(build, training_batch):
     model = build()
     losses = model.losses
     losses.relevance_weight = losses.area_weight = 0.0

@@ -1,4 +1,4 @@
-"""g learns alone: what its losses read, what it answers, and what a checkpoint holds."""
+"""Training of g: inputs of its losses, its answers, and the content of a checkpoint."""
 
 import pytest
 import torch
@@ -33,14 +33,14 @@ def test_a_fixed_batch_is_learnt_and_clip_is_not(model, training_batch):
 
 
 def test_bfloat16_gives_nearly_the_same_losses(parts, training_batch):
-    found = []
+    runs = []
     for autocast in (False, True):
         model = HeatmapTraining(name="tiny", weight_decay=0.0, autocast=autocast, **parts).train()
-        found.append(model(training_batch))
-        assert all(loss.dtype == torch.float32 for loss in found[-1].values())
-    for key, exact in found[0].items():
-        torch.testing.assert_close(found[1][key], exact, rtol=0.05, atol=0.02)
-    assert any(not found[1][key].equal(exact) for key, exact in found[0].items())
+        runs.append(model(training_batch))
+        assert all(loss.dtype == torch.float32 for loss in runs[-1].values())
+    for key, exact in runs[0].items():
+        torch.testing.assert_close(runs[1][key], exact, rtol=0.05, atol=0.02)
+    assert any(not runs[1][key].equal(exact) for key, exact in runs[0].items())
 
 
 def test_answers_of_every_source(model, test_batch):
@@ -52,12 +52,12 @@ def test_answers_of_every_source(model, test_batch):
         assert 0 <= found.point[0] < 64 and 0 <= found.point[1] < 48
 
 
-def test_an_answer_does_not_depend_on_its_company(model, test_batch):
+def test_an_answer_does_not_depend_on_the_batch(model, test_batch):
     model.eval()
     together = model(test_batch)[0]["grounding"]
     alone = model(test_batch[:1])[0]["grounding"]
-    for source, found in together.items():
-        for key, one in found.items():
+    for source, by_query in together.items():
+        for key, one in by_query.items():
             assert one.point == alone[source][key].point
             torch.testing.assert_close(
                 torch.tensor(one.boxes), torch.tensor(alone[source][key].boxes), atol=1e-3, rtol=0
@@ -67,7 +67,7 @@ def test_an_answer_does_not_depend_on_its_company(model, test_batch):
 def test_the_source_clip_is_its_relevance_map(model, test_batch):
     """The point is a maximum of the map, resized to the image."""
     model.eval()
-    images = model.pictures(test_batch[1:2])
+    images = model.normalised_images(test_batch[1:2])
     maps = relevance_maps(model.clip, images, model.clip.encode_text(["grass"]))
     resized = F.interpolate(maps[:, None], size=(48, 64), mode="bilinear", align_corners=False)[
         0, 0

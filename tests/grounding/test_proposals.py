@@ -17,13 +17,16 @@ def scene():
     return np.ascontiguousarray(render_scene("val", 3).image[:SIDE, :SIDE])
 
 
-def grid_alone(monkeypatch, searched=()):
-    found = np.array(searched, dtype=np.int64).reshape(-1, 4)
-    monkeypatch.setattr(module, "_searched", lambda picture, search_input: found)
+def grid_alone(monkeypatch, regions=()):
+    boxes = np.array(regions, dtype=np.int64).reshape(-1, 4)
+    monkeypatch.setattr(module, "_selective_search", lambda image, search_input: boxes)
 
 
 def test_the_papers_grid(monkeypatch):
-    """Squares of 113 and 75 pixels, less what lies beyond the border; those of 57 have 3 249 of the 5 017.6 pixels needed."""
+    """Squares have 113 and 75 pixels a side, cut at the border.
+
+    Those of 57 pixels have an area of 3 249 of the 5 017.6 pixels needed.
+    """
     grid_alone(monkeypatch)
     boxes = proposals(flat(), search_input="uint8", min_area=0.1)
     assert len(boxes) == 4 + 9
@@ -37,7 +40,7 @@ def test_the_papers_grid(monkeypatch):
     assert len(proposals(flat(), search_input="uint8", min_area=0.05)) == 4 + 9 + 16
 
 
-def test_small_regions_are_left_out_and_others_come_once(monkeypatch):
+def test_small_regions_are_left_out_and_others_occur_once(monkeypatch):
     grid_alone(monkeypatch, [(0, 0, 113, 113), (0, 0, 100, 50), (0, 0, 100, 51)])
     boxes = proposals(flat(), search_input="uint8", min_area=0.1).tolist()
     assert boxes.count([0, 0, 113, 113]) == 1
@@ -53,14 +56,14 @@ def test_selective_search_finds_regions_in_the_same_order_each_time(search_input
     assert ((x1 >= 0) & (x1 < x2) & (x2 <= SIDE) & (y1 >= 0) & (y1 < y2) & (y2 <= SIDE)).all()
 
 
-def test_both_readings_of_the_picture_differ():
-    of = {
+def test_both_inputs_of_selective_search_differ():
+    boxes_of = {
         name: proposals(scene(), search_input=name, min_area=0.1) for name in module.SEARCH_INPUTS
     }
-    assert not np.array_equal(of["uint8"], of["float"])
+    assert not np.array_equal(boxes_of["uint8"], boxes_of["float"])
 
 
-def test_a_picture_without_any_edge_has_the_grid():
+def test_an_image_without_edges_has_the_grid():
     boxes = proposals(flat(), search_input="uint8", min_area=0.1).tolist()
     assert [0, 0, 113, 113] in boxes
 

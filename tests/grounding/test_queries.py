@@ -1,4 +1,4 @@
-"""From heatmaps to points and boxes of the original image."""
+"""Points and boxes of the original image, read from heatmaps."""
 
 import cv2
 import numpy as np
@@ -50,8 +50,8 @@ def test_several_boxes_make_one_union():
     heatmaps = torch.zeros(1, 20, 20)
     heatmaps[0, 0:8, 0:8] = 1.0
     heatmaps[0, 12:20, 10:20] = 0.9
-    (found,) = found_in_heatmaps(heatmaps, build_rule("contours"), (20, 20))
-    assert found.boxes == [[0, 0, 8, 8], [10, 12, 20, 20]] and found.box == (0, 0, 20, 20)
+    (answer,) = found_in_heatmaps(heatmaps, build_rule("contours"), (20, 20))
+    assert answer.boxes == [[0, 0, 8, 8], [10, 12, 20, 20]] and answer.box == (0, 0, 20, 20)
 
 
 def test_phrasings_are_averaged_and_drawn_a_few_of_an_image_at_a_time(monkeypatch):
@@ -63,8 +63,8 @@ def test_phrasings_are_averaged_and_drawn_a_few_of_an_image_at_a_time(monkeypatc
         drawn.append((number, phrases))
         return torch.tensor([values[p] + 10 * number for p in phrases])[:, None, None, None]
 
-    found = averaged_heatmaps([[["a", "b"], ["c"]], [], [["a"]], [["c"], ["a", "b", "c"]]], draw)
-    assert [maps.flatten().tolist() for maps in found] == [[2.0, 5.0], [], [21.0], [35.0, 33.0]]
+    averages = averaged_heatmaps([[["a", "b"], ["c"]], [], [["a"]], [["c"], ["a", "b", "c"]]], draw)
+    assert [maps.flatten().tolist() for maps in averages] == [[2.0, 5.0], [], [21.0], [35.0, 33.0]]
     assert drawn == [
         (0, ["a", "b"]),
         (0, ["c"]),
@@ -75,12 +75,12 @@ def test_phrasings_are_averaged_and_drawn_a_few_of_an_image_at_a_time(monkeypatc
 
 
 @pytest.mark.parametrize("queries_", [[], [[]]])
-def test_without_queries_there_is_nothing(queries_):
+def test_without_queries_there_is_no_heatmap(queries_):
     assert [len(maps) for maps in averaged_heatmaps(queries_, None)] == [0] * len(queries_)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_a_heatmap_that_is_not_finite_points_nowhere(value):
+def test_a_heatmap_that_is_not_finite_is_refused(value):
     heatmaps = torch.zeros(2, 20, 20)
     heatmaps[1, 3, 3] = value
     with pytest.raises(UserError, match="not finite"):

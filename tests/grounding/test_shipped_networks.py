@@ -1,4 +1,4 @@
-"""The networks that ship, on scenes that they did not learn from: what they say is mostly true."""
+"""The shipped networks on scenes that they did not learn from: most answers are right."""
 
 import pytest
 import torch
@@ -31,7 +31,7 @@ def test_phrases_are_found(model):
     records = load_spec(SPEC).records
     inputs = [QueryMapper(224, "image of ")(record) for record in records]
     phrases = grounded_phrases(records, SPEC)
-    found = {
+    answers = {
         (record["image_id"], key): Grounded(one.point, one.box)
         for record, output in zip(records, model.answer(inputs), strict=True)
         for key, one in output["grounding"]["g"].items()
@@ -41,5 +41,5 @@ def test_phrases_are_found(model):
         phrase.unit_id: Grounded([side // 2 for side in reversed(sizes[phrase.image_id])], None)
         for phrase in phrases
     }
-    pointing = grounding_accuracy(phrases, found).percents()["pointing"]
+    pointing = grounding_accuracy(phrases, answers).percents()["pointing"]
     assert pointing > grounding_accuracy(phrases, centre).percents()["pointing"] + 20

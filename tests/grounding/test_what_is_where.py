@@ -15,14 +15,14 @@ LOOKING = {
 
 
 class InTurn(Captioner):
-    """Says its phrases in turn."""
+    """Captioner that returns its phrases in turn."""
 
     def __init__(self, *phrases):
-        self.phrases, self.said = phrases, 0
+        self.phrases, self.count = phrases, 0
 
     def read(self, crops):
-        numbers = range(self.said, self.said + len(crops))
-        self.said += len(crops)
+        numbers = range(self.count, self.count + len(crops))
+        self.count += len(crops)
         return [self.phrases[number % len(self.phrases)] for number in numbers]
 
 
@@ -34,7 +34,7 @@ def build(parts):
     return made
 
 
-def test_it_sees_what_regions_are_said_to_show(build, test_batch):
+def test_objects_are_the_captions_of_regions(build, test_batch):
     described, *_ = build("a dog", "a cat", "a dog").describe(test_batch)
     assert [one.phrase for one in described] == ["a dog", "a cat"]
     dog, cat = described
@@ -44,7 +44,7 @@ def test_it_sees_what_regions_are_said_to_show(build, test_batch):
     assert 0 <= x < 64 and 0 <= y < 48
 
 
-def test_a_caption_is_localised_as_a_phrase_that_is_asked(build, test_batch):
+def test_a_caption_is_localised_like_a_query(build, test_batch):
     model = build("a dog", "a cat")
     described, *_ = model.describe(test_batch)
     asked = [test_batch[0] | {"queries": [(1, ["a cat"]), (2, ["a dog"])], "decoys": ["a", "a"]}]
@@ -53,17 +53,17 @@ def test_a_caption_is_localised_as_a_phrase_that_is_asked(build, test_batch):
     assert from_text == {1: by_caption["a cat"], 2: by_caption["a dog"]}
 
 
-def test_phrases_are_answered_by_the_caption_that_is_most_like_them(build, test_batch):
+def test_phrases_are_answered_by_the_most_similar_caption(build, test_batch):
     model = build("a dog", "a cat")
     answers = model(test_batch)
     assert set(answers[0]["grounding"]) == {"clip", "g"}
     described, *_ = build("a dog", "a cat").describe(test_batch)
-    found = {one.phrase: one.found for one in described}
-    # asked for "a dog", and for "a cat" or "the cat"
-    assert answers[0]["grounding"]["g"][7] == found["a dog"]
+    by_caption = {one.phrase: one.found for one in described}
+    # the queries are "a dog", and "a cat" or "the cat"
+    assert answers[0]["grounding"]["g"][7] == by_caption["a dog"]
     assert set(answers[0]["grounding"]["g"]) == {7, 9}
     assert set(answers[1]["grounding"]["clip"]) == {7}
-    assert answers[2]["grounding"] == {"clip": {}, "g": {}}  # nothing is asked of it
+    assert answers[2]["grounding"] == {"clip": {}, "g": {}}  # it has no queries
 
 
 def test_captions_are_localised_with_the_prompt_and_named_without(build, test_batch):
@@ -79,9 +79,9 @@ def test_captions_are_localised_with_the_prompt_and_named_without(build, test_ba
     assert answer[7] == asked.found
 
 
-def test_nothing_is_answered_where_nothing_is_said_twice(build, test_batch):
+def test_there_is_no_answer_if_no_two_captions_are_alike(build, test_batch):
     model = build(*(f"thing {number}" for number in range(500)))
-    model._topic_finder._min_similarity = 1.1  # not even itself
+    model._topic_finder._min_similarity = 1.1  # even a caption and itself are not similar
     assert model.describe(test_batch) == [[], [], []]
     assert [x["grounding"] for x in model(test_batch)] == [{"clip": {}, "g": {}}] * 3
 

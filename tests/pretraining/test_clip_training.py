@@ -1,4 +1,4 @@
-"""The small CLIP's start, its loss by hand, and a run that writes a folder which loads again."""
+"""The small CLIP: its initial weights, and its loss by hand."""
 
 import copy
 import math
@@ -26,8 +26,8 @@ def clip():
     return build_clip("clip_mini", "random:0")
 
 
-def test_the_image_tower_computes_what_the_backbone_does(clip):
-    """But for CLIP's own norm before the blocks."""
+def test_the_image_tower_equals_the_backbone(clip):
+    """They are equal except for CLIP's own norm before the blocks."""
     backbone = build_backbone("dino_mini", "random:3")
     nn.init.normal_(backbone.patch_embed.proj.bias)
     start_from(clip, backbone)
@@ -36,10 +36,10 @@ def test_the_image_tower_computes_what_the_backbone_does(clip):
     images = torch.rand(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
     mean, std = (torch.tensor(x)[:, None, None] for x in (IMAGENET_MEAN, IMAGENET_STD))
     with torch.no_grad():
-        theirs = backbone((images - mean) / std, "output").tokens()
+        backbone_tokens = backbone((images - mean) / std, "output").tokens()
         hidden = vision(pixel_values=images * 2 - 1).last_hidden_state[:, 1:]
-        ours = vision.post_layernorm(hidden)
-    torch.testing.assert_close(ours, theirs, atol=2e-3, rtol=0)
+        tower_tokens = vision.post_layernorm(hidden)
+    torch.testing.assert_close(tower_tokens, backbone_tokens, atol=2e-3, rtol=0)
 
 
 def test_a_backbone_of_another_shape_is_refused(clip):
@@ -49,17 +49,18 @@ def test_a_backbone_of_another_shape_is_refused(clip):
         start_from(clip, build_backbone("dino_vits16", "random"))
 
 
-def test_right_pairs_are_those_an_image_is_said_to_show():
+def test_right_pairs_are_the_phrases_of_an_image():
     batch = [
         {"drawn": "a dog", "phrases": ["a dog", "a cat"]},
         {"drawn": "a cat", "phrases": ["a cat"]},
         {"drawn": "a dog", "phrases": ["a dog"]},
     ]
-    assert right_pairs(batch).tolist() == [[True, True, True], [False, True, False], [True, False, True]]  # fmt: skip
+    expected = [[True, True, True], [False, True, False], [True, False, True]]
+    assert right_pairs(batch).tolist() == expected
 
 
 def test_loss_by_hand():
-    """Row 1: the right one has half of the mass; row 2: both are right, with 3/4 and 1/4."""
+    """Row 1: the right entry has half of the mass; row 2: both are right, with 3/4 and 1/4."""
     logits = torch.log(torch.tensor([[2.0, 2.0], [3.0, 1.0]]))
     right = torch.tensor([[True, False], [True, True]])
     expected = (math.log(2) + (math.log(4 / 3) + math.log(4)) / 2) / 2
@@ -67,7 +68,7 @@ def test_loss_by_hand():
 
 
 def batch_of(count):
-    """Pictures of one colour each."""
+    """Return images of one colour each."""
     phrases = ["a red bird", "a dog", "a green car", "grass"]
     return [
         {
@@ -98,7 +99,7 @@ def test_a_fixed_batch_is_learnt():
     assert losses[-1] < losses[0] / 3
 
 
-def test_an_unknown_name_is_a_users_mistake():
+def test_an_unknown_name_is_refused():
     cfg = boxrefine_cfg()
     cfg.MODEL.CLIP.NAME = "clip_big"
     with pytest.raises(

@@ -1,4 +1,4 @@
-"""FOUND's targets, written out one number at a time, and who learns from them when."""
+"""Targets of FOUND by scalar formulas, and the losses of its training."""
 
 import math
 
@@ -48,7 +48,7 @@ def tiny_extractor() -> VisionTransformer:
 
 
 def background_written_out(keys, attention, cosine):
-    """Of one image: keys (N, C), attention (nh, N), lists of floats."""
+    """Return the background of one image: keys (N, C) and attention (nh, N) are lists of floats."""
     heads, patches = len(attention), len(keys)
     mean = sum(map(sum, attention)) / (heads * patches)
     shares = [sum(a > mean for a in row) / patches for row in attention]
@@ -56,10 +56,10 @@ def background_written_out(keys, attention, cosine):
     beta = [math.log(total / (share + 1e-10)) for share in shares]
     width = len(keys[0]) // heads
     scaled = [[x * beta[c // width] for c, x in enumerate(key)] for key in keys]
-    looked = [
+    attention_of_patches = [
         sum(b * row[p] for b, row in zip(beta, attention, strict=True)) for p in range(patches)
     ]
-    seed = scaled[looked.index(min(looked))]
+    seed = scaled[attention_of_patches.index(min(attention_of_patches))]
 
     def cosine_with_seed(key):
         dot = sum(a * b for a, b in zip(key, seed, strict=True))
@@ -72,35 +72,35 @@ def test_background_against_the_formula():
     generator = torch.Generator().manual_seed(1)
     keys = torch.randn(4, 30, 6, generator=generator, dtype=torch.float64)
     attention = (2 * torch.randn(4, 3, 30, generator=generator, dtype=torch.float64)).softmax(dim=2)
-    found = background(keys, attention, 0.3)
+    result = background(keys, attention, 0.3)
     expected = [
         background_written_out(k, a, 0.3)
         for k, a in zip(keys.tolist(), attention.tolist(), strict=True)
     ]
-    assert found.tolist() == expected
-    assert 0 < found.float().mean() < 1
+    assert result.tolist() == expected
+    assert 0 < result.float().mean() < 1
 
 
-def test_a_head_that_looks_at_few_patches_weighs_much():
+def test_a_head_with_attention_on_few_patches_weighs_more():
     attention = torch.tensor([[[0.9, 0.1, 0.0, 0.0], [0.3, 0.3, 0.3, 0.1]]])
     # mean 0.25: shares 1/4 and 3/4
     assert_close(head_weights(attention), torch.tensor([[4.0, 4 / 3]]).log())
 
 
-def test_the_common_background_is_around_the_patch_most_like_the_others():
+def test_the_common_background_is_similar_to_the_most_typical_patch():
     angles = torch.tensor([[0, 10, 20, 80, 100, 170.0], [0, 90, 95, 100, 105, 300]]).deg2rad()
     keys = torch.stack([angles.cos(), angles.sin()], dim=2) * torch.rand(2, 6, 1).add(0.5)
-    # the seeds are at 80 and at 90 degrees; within 72.5 degrees of them the cosine is above 0.3
+    # the seeds are at 80 and 90 degrees; within 72.5 degrees of them the cosine exceeds 0.3
     sums = (angles[:, :, None] - angles[:, None]).cos().sum(dim=2)
     assert sums.argmax(dim=1).tolist() == [3, 1]
-    found = common_background(keys, 0.3)
-    assert found.tolist() == [
+    result = common_background(keys, 0.3)
+    assert result.tolist() == [
         [False, True, True, True, True, False],
         [False, True, True, True, True, False],
     ]
 
 
-def test_attention_is_that_of_the_facet():
+def test_attention_equals_the_facet():
     extractor = tiny_extractor()
     images = torch.randn(2, 3, 24, 32, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
@@ -108,17 +108,17 @@ def test_attention_is_that_of_the_facet():
         assert_close(attention, extractor(images, "attention").data.flatten(2))
 
 
-def test_a_solved_mask_follows_the_picture():
-    """A mask one column short grows to the edge of a bright square; a speck elsewhere goes."""
-    picture = torch.zeros(1, 3, 64, 64, dtype=torch.uint8) + 20
-    picture[..., 16:48, 16:48] = 230
+def test_a_solved_mask_follows_the_edges_of_the_image():
+    """A mask that lacks a column grows to the edge of a bright square; a speck disappears."""
+    image = torch.zeros(1, 3, 64, 64, dtype=torch.uint8) + 20
+    image[..., 16:48, 16:48] = 230
     mask = torch.zeros(1, 8, 8, dtype=torch.bool)
     mask[0, 2:6, 2:5], mask[0, 0, 7] = True, True
     expected = torch.zeros(8, 8, dtype=torch.bool)
     expected[2:6, 2:6] = True
-    assert SolvedMasks(SOLVER)(picture, mask)[0].equal(expected)
-    pixels = mask[0].numpy().repeat(8, 0).repeat(8, 1)
-    solved = BilateralSolver(picture[0].permute(1, 2, 0).contiguous().numpy(), **SOLVER)(pixels)
+    assert SolvedMasks(SOLVER)(image, mask)[0].equal(expected)
+    mask_pixels = mask[0].numpy().repeat(8, 0).repeat(8, 1)
+    solved = BilateralSolver(image[0].permute(1, 2, 0).contiguous().numpy(), **SOLVER)(mask_pixels)
     by_patch = [
         [(solved[8 * r : 8 * r + 8, 8 * c : 8 * c + 8] > 0.5).mean() > 0.5 for c in range(8)]
         for r in range(8)
@@ -153,7 +153,7 @@ def samples():
 @pytest.mark.parametrize(
     ("iteration", "second"), [(0, "background"), (1, "background"), (2, "self"), (9, "self")]
 )
-def test_the_background_gives_way_to_the_heads_own_mask(iteration, second):
+def test_the_heads_own_mask_replaces_the_background(iteration, second):
     model = tiny()
     model.begin_step(iteration)
     with EventStorage():
@@ -175,9 +175,9 @@ def test_losses_are_weighted_cross_entropies():
         first = model(batch)
         model.begin_step(2)
         second = model(batch)
-        pictures = torch.stack([x["image"] for x in batch])
+        pixels = torch.stack([x["image"] for x in batch])
         mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
-        images = (pictures / 255 - mean[:, None, None]) / std[:, None, None]
+        images = (pixels / 255 - mean[:, None, None]) / std[:, None, None]
         share = model.map_network(images).data[:, 0]
         keys = model.map_network.extractor(images, "key").tokens()
         attention = model.map_network.extractor(images, "attention").data.flatten(2)
@@ -187,7 +187,7 @@ def test_losses_are_weighted_cross_entropies():
     def entropy(target):
         return F.binary_cross_entropy(share, target.float()).item()
 
-    solved = SolvedMasks(SOLVER)(pictures, mask)
+    solved = SolvedMasks(SOLVER)(pixels, mask)
     foreground = ~background(keys, attention, 0.3).view(6, 4, 4)
     assert first["loss_bilateral"].item() == pytest.approx(1.5 * entropy(solved), rel=1e-4)
     assert first["loss_background"].item() == pytest.approx(entropy(foreground), rel=1e-4)
@@ -196,7 +196,7 @@ def test_losses_are_weighted_cross_entropies():
 
 
 @pytest.mark.parametrize("seed_by", ["attention", "similarity"])
-def test_which_background_teaches(seed_by):
+def test_the_seed_selects_the_background(seed_by):
     model, batch = tiny(seed_by), samples()
     model.background_cosine = 0.9
     images = normalise_and_pad([x["image"].float() for x in batch], 8)
@@ -238,7 +238,7 @@ def test_published_schedule():
     assert rates == pytest.approx([0.05 * 0.95 ** (i // 50) for i in range(500)])
 
 
-def test_a_shortened_run_may_end_at_a_step():
+def test_a_shortened_run_may_end_at_a_step_of_the_rate():
     cfg = config("SOLVER.MAX_ITER", "200")
     optimizer = ProductTrainer.build_optimizer(cfg, ProductTrainer.build_model(cfg))
     assert ProductTrainer.build_lr_scheduler(cfg, optimizer)

@@ -7,21 +7,21 @@ from boxrefine_d2.pretraining.grouping import GroupingLoss, composite, pair_kind
 LOSS = GroupingLoss(scale=5.0, background_weight=0.5, centred_weight=0.0)
 
 
-def test_a_composite_shows_the_next_pictures_where_the_masks_are():
+def test_a_composite_shows_the_next_images_inside_the_masks():
     views = torch.stack([torch.full((3, 4, 4), float(value)) for value in (10, 20, 30)])
     masks = torch.zeros(3, 2, 4, 4)
-    masks[0, 0, :2] = 1.0  # the upper half shows picture 1
-    masks[0, 1, 1:3] = 1.0  # and two rows of picture 2 lie on top of that
-    masks[2, 0, 0, 0] = 0.25  # a soft border: a quarter of picture 0
-    pictures, sources = composite(views, masks)
-    assert pictures[0, 0, :, 0].tolist() == [20, 30, 30, 10]
+    masks[0, 0, :2] = 1.0  # the upper half shows image 1
+    masks[0, 1, 1:3] = 1.0  # two rows of image 2 cover a part of it
+    masks[2, 0, 0, 0] = 0.25  # a soft border: a quarter of image 0
+    composites, sources = composite(views, masks)
+    assert composites[0, 0, :, 0].tolist() == [20, 30, 30, 10]
     assert sources[0, :, 0].tolist() == [1, 2, 2, 0]
-    assert pictures[1].equal(views[1]) and not sources[1].any()
-    assert pictures[2, 0, 0, :2].tolist() == [25, 30] and not sources[2].any()
+    assert composites[1].equal(views[1]) and not sources[1].any()
+    assert composites[2, 0, 0, :2].tolist() == [25, 30] and not sources[2].any()
 
 
 def test_pairs_by_hand():
-    """Four patches of 2 x 2 pixels: background, background, region, and one that is half of each."""
+    """Four patches of 2 x 2 pixels: background, background, region, and one with half of each."""
     sources = torch.tensor([[[0, 0, 0, 0], [0, 0, 0, 0], [1, 1, 1, 0], [1, 1, 1, 0]]])
     apart, together, background = pair_kinds(sources, patch_size=2)
     expected = torch.zeros(4, 4, dtype=torch.bool)
@@ -37,7 +37,7 @@ def sources_of_two_halves() -> torch.Tensor:
     return sources
 
 
-def test_the_loss_is_that_of_the_formula():
+def test_the_loss_equals_the_formula():
     keys = torch.randn(1, 16, 5, generator=torch.Generator().manual_seed(0))
     loss, _ = LOSS(keys, sources_of_two_halves(), patch_size=2)
     unit = F.normalize(keys[0], dim=1)
@@ -49,7 +49,7 @@ def test_the_loss_is_that_of_the_formula():
     torch.testing.assert_close(loss, repel + within + 0.5 * background)
 
 
-def test_opposite_keys_are_right_and_equal_keys_are_half_right():
+def test_opposite_keys_have_all_signs_correct_and_equal_keys_half():
     sources = sources_of_two_halves()
     sign = torch.tensor([1.0, 1.0, -1.0, -1.0] * 4)[None, :, None]
     best, right = LOSS(sign.expand(1, 16, 3), sources, patch_size=2)
@@ -58,7 +58,7 @@ def test_opposite_keys_are_right_and_equal_keys_are_half_right():
     assert (right.item(), half.item()) == (1.0, 0.5)
 
 
-def test_the_centred_term_sees_what_a_common_offset_hides():
+def test_the_centred_term_ignores_a_common_offset():
     sources = sources_of_two_halves()
     sign = torch.tensor([1.0, 1.0, -1.0, -1.0] * 4)[None, :, None].expand(1, 16, 3)
     centred = GroupingLoss(scale=5.0, background_weight=0.5, centred_weight=1.0)
@@ -70,7 +70,7 @@ def test_the_centred_term_sees_what_a_common_offset_hides():
     assert extra[0] == pytest.approx(LOSS(sign, sources, 2)[0].item())
 
 
-def test_images_without_a_region_have_no_pairs_apart():
+def test_images_without_a_region_have_no_pairs_of_different_sources():
     keys = torch.randn(2, 4, 3, generator=torch.Generator().manual_seed(0), requires_grad=True)
     loss, _ = LOSS(keys, torch.zeros(2, 4, 4, dtype=torch.long), patch_size=2)
     loss.backward()

@@ -1,4 +1,4 @@
-"""Training of MOVE's and FOUND's heads and of the inpainter as a user runs it, cut to a few steps."""
+"""Training of the heads of MOVE and FOUND and of the inpainter, as a user runs it, a few steps."""
 
 import json
 import os
@@ -56,7 +56,7 @@ def written(path: Path, iterations=4) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize(("name", "changes"), [("mae_mini", {}), ("move_mini", MOVE)])
-def test_in_bfloat16_it_learns_too_and_otherwise(tmp_path, name, changes):
+def test_bfloat16_learns_with_slightly_different_losses(tmp_path, name, changes):
     train(name, tmp_path / "fp32", changes)
     train(name, tmp_path / "bf16", changes | {"SOLVER.AMP.ENABLED": True})
     first, other = (
@@ -67,7 +67,7 @@ def test_in_bfloat16_it_learns_too_and_otherwise(tmp_path, name, changes):
     assert other["total_loss"] != first["total_loss"]
 
 
-def test_move_trains_resumes_to_the_same_bits_and_leaves_a_head_that_loads(tmp_path):
+def test_move_trains_resumes_to_the_same_bits_and_writes_a_head_that_loads(tmp_path):
     tested = {"DATASETS.TEST": "('scenes:val+first=2',)"}
     train("move_mini", tmp_path, MOVE | tested)
     results = json.loads((tmp_path / "results.json").read_text())
@@ -97,17 +97,17 @@ def test_move_trains_resumes_to_the_same_bits_and_leaves_a_head_that_loads(tmp_p
     assert "not found in the checkpoint" not in (tmp_path / "log.txt").read_text()
 
 
-def test_found_trains_and_leaves_a_head_that_loads(tmp_path):
+def test_found_trains_and_writes_a_head_that_loads(tmp_path):
     changes = {"INPUT.SQUARE_SIZE": 64, "PRETRAIN.FOUND.SEED_STEPS": 2}
     train("found_mini", tmp_path, changes)
-    found = losses(tmp_path)
-    assert "loss_self" not in found[1] and "loss_self" in found[3]
+    losses_by_iteration = losses(tmp_path)
+    assert "loss_self" not in losses_by_iteration[1] and "loss_self" in losses_by_iteration[3]
     state = written(tmp_path / "map_network.safetensors")
     assert set(state) == {"head.weight", "head.bias"}
     assert build_backbone("found_mini", tmp_path / "map_network.safetensors")
 
 
-def test_the_inpainter_trains_and_is_what_move_reads(tmp_path):
+def test_the_inpainter_trains_and_writes_a_file_that_move_reads(tmp_path):
     train("mae_mini", tmp_path, {})
     path = tmp_path / "inpainter.safetensors"
     assert build_inpainter("mae_mini", str(path)).weights_info.source == path.name

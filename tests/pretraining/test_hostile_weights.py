@@ -1,4 +1,4 @@
-"""The networks that pre-training starts from read files by the one reader: hostile ones are refused in a line."""
+"""Hostile weight files: one reader reads all files of pre-training, and refuses them."""
 
 import pytest
 import torch
@@ -19,7 +19,7 @@ NAMES = (
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_network_refuses_them(tmp_path, name):
+def test_every_network_refuses_hostile_files(tmp_path, name):
     path = tmp_path / "weights.pth"
     WRITERS[name](path)
     for build in (
@@ -32,7 +32,7 @@ def test_every_network_refuses_them(tmp_path, name):
     assert not mark_of(path).exists()
 
 
-def test_a_network_of_fitting_shapes_with_numbers_that_are_not_finite_is_refused(tmp_path):
+def test_weights_that_are_not_finite_are_refused(tmp_path):
     builders = {
         "inpainter": lambda weights: build_inpainter("mae_mini", weights),
         "trunk": lambda weights: build_trunk("small_cnn", outputs=6, norm="BN", weights=weights),

@@ -1,4 +1,4 @@
-"""The inpainter: MAE's names and layout, written out here, and MOVE's soft hiding."""
+"""The inpainter: MAE's names and pixel layout, written out here, and MOVE's soft hiding."""
 
 import math
 from dataclasses import replace
@@ -45,7 +45,7 @@ IMAGES = torch.randn(2, 3, 12, 12, generator=torch.Generator().manual_seed(3))
 
 @pytest.fixture
 def small(monkeypatch) -> Inpainter:
-    """A small inpainter under the name of the official one; every number away from its initial value."""
+    """Return a small inpainter under the official name; all numbers differ from initial ones."""
     spec = replace(INPAINTERS["mae_vitl16"], build=partial(Inpainter, **SMALL))
     monkeypatch.setitem(mae.INPAINTERS, "mae_vitl16", spec)
     inpainter = build_inpainter("mae_vitl16", "random:1")
@@ -69,7 +69,7 @@ def test_a_file_in_official_naming_loads(small, tmp_path):
         build_inpainter("mae_vitl16", str(path))
 
 
-def test_the_official_one_is_vit_large():
+def test_the_official_inpainter_is_vit_large():
     with torch.device("meta"):
         network = INPAINTERS["mae_vitl16"].build()
     assert len(network.blocks) == 24 and len(network.decoder_blocks) == 8
@@ -93,13 +93,13 @@ def test_sinusoids_against_the_formula():
 
 def test_pixels_are_laid_out_as_in_mae(small):
     pixels = torch.arange(9 * 48.0).view(1, 9, 48)
-    picture = small.pictures(pixels)[0]
+    image = small.unpatchify(pixels)[0]
     for y, x, colour in ((0, 0, 0), (0, 3, 2), (5, 2, 1), (11, 11, 2), (7, 9, 0)):
         patch, inside = (y // 4) * 3 + x // 4, ((y % 4) * 4 + x % 4) * 3 + colour
-        assert picture[colour, y, x] == pixels[0, patch, inside]
+        assert image[colour, y, x] == pixels[0, patch, inside]
 
 
-def test_soft_hiding_goes_from_the_token_to_the_mask_token(small):
+def test_soft_hiding_interpolates_to_the_mask_token(small):
     everything = torch.ones(2, 9)
     assert_close(small(IMAGES, everything), small(IMAGES))
     embedded = small.decoder_embed(small.encode(IMAGES))
@@ -117,17 +117,17 @@ def test_soft_hiding_goes_from_the_token_to_the_mask_token(small):
     assert_close(hidden[:1], small.decode(with_same_cls, 0 * everything[:1]))
 
 
-def test_the_gradient_reaches_how_much_is_kept(small):
+def test_the_gradient_reaches_the_kept_shares(small):
     kept = torch.full((2, 9), 0.5, requires_grad=True)
     (gradient,) = torch.autograd.grad(small(IMAGES, kept).square().sum(), kept)
     assert gradient.count_nonzero() == 18
 
 
-def test_painting_what_is_hidden_sees_nothing_of_it(small):
+def test_hidden_patches_do_not_influence_the_painting(small):
     visible = torch.tensor([[4, 0, 7], [1, 2, 8]])
     painted = small.paint_hidden(IMAGES, visible)
     changed = IMAGES.clone()
-    changed[0, :, 0:4, 4:8] += 1  # patch 1, hidden in the first image and seen in the second
+    changed[0, :, 0:4, 4:8] += 1  # patch 1, hidden in the first image and visible in the second
     changed[1, :, 0:4, 4:8] += 1
     again = small.paint_hidden(changed, visible)
     assert_close(again[0], painted[0])

@@ -1,4 +1,4 @@
-"""Training of the inpainter: what is hidden counts, and nothing else."""
+"""Training of the inpainter: losses on hidden and on visible patches."""
 
 import pytest
 import torch
@@ -39,7 +39,7 @@ def test_losses_are_mean_square_errors_of_hidden_and_of_visible_patches():
     torch.manual_seed(5)
     losses = model(batch)
     torch.manual_seed(5)
-    visible = torch.rand(3, 9).argsort(dim=1)[:, 7:]  # three quarters of nine, rounded, are hidden
+    visible = torch.rand(3, 9).argsort(dim=1)[:, 7:]  # 7 of 9 are hidden: 0.75 * 9, rounded
     images = normalise_and_pad([x["image"].float() for x in batch], 4)
     painted = model.map_network.paint_hidden(images, visible)
     errors = {True: [], False: []}
@@ -55,7 +55,7 @@ def test_losses_are_mean_square_errors_of_hidden_and_of_visible_patches():
     assert set(tiny().train()(batch)) == {"loss_hidden"}
 
 
-def test_every_parameter_learns_and_matrices_alone_decay():
+def test_every_parameter_learns_and_only_matrices_decay():
     model = tiny().train()
     model(samples())["loss_hidden"].backward()
     # a constant on all keys changes no attention, but CLS and tokens have gradients
@@ -70,7 +70,7 @@ def test_every_parameter_learns_and_matrices_alone_decay():
     assert {"map_network.cls_token", "map_network.mask_token"} <= names
 
 
-def test_it_draws_no_boxes_and_something_must_be_hidden():
+def test_evaluation_and_bad_mask_ratios_are_refused():
     with pytest.raises(UserError, match=r"DATASETS.TEST must be \(\)"):
         tiny().eval()(samples())
     cfg = load_config("configs/pretrain/mae_mini.yaml", ["DATASETS.TEST", "('scenes:val',)"])
@@ -78,21 +78,21 @@ def test_it_draws_no_boxes_and_something_must_be_hidden():
         ProductTrainer.build_model(cfg)
     for ratio in ((0.5, 1.0), (0.5, 0.2), (-0.5, 0.2)):
         with pytest.raises(
-            UserError, match=r"MASK_RATIO \(-?0.5, .*of 9 patches some must be seen"
+            UserError, match=r"MASK_RATIO \(-?0.5, .* some of the 9 patches visible"
         ):
             tiny(mask_ratio=ratio)
 
 
-def test_each_batch_hides_another_share_but_never_nothing(monkeypatch):
-    model, seen = tiny(mask_ratio=(0.0, 0.75)).train(), set()
+def test_each_batch_hides_another_share_of_at_least_one_patch(monkeypatch):
+    model, visible_counts = tiny(mask_ratio=(0.0, 0.75)).train(), set()
     paint = model.map_network.paint_hidden
 
     def counted(images, visible):
-        seen.add(visible.shape[1])
+        visible_counts.add(visible.shape[1])
         return paint(images, visible)
 
     monkeypatch.setattr(model.map_network, "paint_hidden", counted)
     torch.manual_seed(0)
     for _ in range(80):
         assert model(samples())["loss_hidden"].isfinite()
-    assert seen == set(range(2, 9))
+    assert visible_counts == set(range(2, 9))

@@ -1,4 +1,4 @@
-"""MOVE's synthetic images: pixels by hand."""
+"""Synthetic images of MOVE: pixels by hand."""
 
 import torch
 from torch.testing import assert_close
@@ -22,7 +22,7 @@ def tiny_inpainter() -> Inpainter:
     return inpainter.eval().requires_grad_(False)
 
 
-def test_a_shift_moves_each_image_and_lets_zeros_in():
+def test_a_shift_moves_each_image_and_fills_with_zeros():
     batch = torch.tensor([[1.0, 2, 3], [4, 5, 6], [7, 8, 9]]).expand(3, 1, 3, 3)
     moved = shifted(batch, torch.tensor([[0, 0], [1, 0], [-1, 2]]))
     assert moved[0, 0].tolist() == [[1, 2, 3], [4, 5, 6], [7, 8, 9]]
@@ -39,12 +39,12 @@ def test_shifts_reach_the_limit_both_ways_and_axes_are_independent():
     assert random_shifts(5, 0).tolist() == [[0, 0]] * 5
 
 
-def test_the_region_holds_the_place_before_and_the_place_now():
+def test_the_region_holds_the_old_and_the_new_place():
     mask, moved = torch.tensor([[1.0, 1, 0, 0, 0.5]]), torch.tensor([[0.0, 1, 1, 0, 0.5]])
     assert inpainted_region(mask, moved).tolist() == [[1, 1, 1, 0, 0.75]]
 
 
-def test_a_patch_is_kept_as_far_as_its_worst_pixel():
+def test_the_kept_share_of_a_patch_is_that_of_its_worst_pixel():
     region = torch.zeros(1, 1, 4, 6)
     region[0, 0, 1, 0], region[0, 0, 3, 5], region[0, 0, 2, 4] = 0.25, 1.0, 0.5
     assert kept_patches(region, 2).tolist() == [[0.75, 1, 1, 1, 1, 0]]
@@ -66,7 +66,7 @@ def test_the_three_images_of_one_row():
     assert layers.copy_paste().flatten().tolist() == [1, 2, 2, 3.5]
 
 
-def test_an_empty_mask_leaves_the_round_trip_and_a_full_one_hides_every_patch():
+def test_an_empty_mask_hides_no_patch_and_a_full_one_all():
     inpainter = tiny_inpainter()
     images = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(1))
     still = torch.zeros(2, 2, dtype=torch.long)
@@ -87,13 +87,13 @@ def test_only_touched_patches_are_painted_when_photographs_are_copied():
     layers = layers_of(inpainter, images, mask, torch.tensor([[0, 4]]), copy_real=True)
     painted = (layers.background != images).any(dim=1)[0]
     expected = torch.zeros(16, 16, dtype=torch.bool)
-    expected[4:8, 4:12] = True  # where it was, and where it went
+    expected[4:8, 4:12] = True  # the old and the new place
     assert painted.equal(expected)
     assert layers.image is images
     assert layers.shifted_image.equal(shifted(images, torch.tensor([[0, 4]])))
 
 
-def test_the_gradient_comes_through_shift_and_inpainting_to_the_mask_alone():
+def test_only_the_mask_has_a_gradient_through_shift_and_inpainting():
     inpainter = tiny_inpainter()
     images = torch.randn(1, 3, 16, 16, generator=torch.Generator().manual_seed(1))
     mask = torch.full((1, 1, 16, 16), 0.5, requires_grad=True)

@@ -1,4 +1,4 @@
-"""The projected discriminator: frozen but for its heads, and what its random mixing computes."""
+"""Projected discriminator: only its heads learn; its random mixing is computed by hand."""
 
 import pytest
 import timm
@@ -58,7 +58,7 @@ def test_a_head_halves_its_grid_to_eight_cells(side, channels):
     assert logits.shape == ((1, 1, 4, 4) if side > 8 else (1, 1, 1, 1))
 
 
-def test_only_heads_have_gradients_and_images_get_theirs(discriminator):
+def test_only_heads_and_images_have_gradients(discriminator):
     discriminator.requires_grad_(True).train()
     images = IMAGES.clone().requires_grad_(True)
     logits = discriminator(images)
@@ -107,8 +107,8 @@ def test_a_classifier_of_timm_loads_without_its_head(tmp_path):
         if i in (1, 2, 4, 6):
             expected.append(x)
     with torch.no_grad():
-        for ours, theirs in zip(features(images), expected, strict=True):
-            assert_close(ours, theirs)
+        for output, reference in zip(features(images), expected, strict=True):
+            assert_close(output, reference)
     assert not features.training and not any(p.requires_grad for p in features.parameters())
 
 
@@ -119,10 +119,10 @@ def test_colours_vary_by_brightness_saturation_and_contrast():
     difference = varied.mean(dim=(1, 2, 3)) - images.mean(dim=(1, 2, 3))
     assert -0.5 <= difference.min() < -0.4 and 0.4 < difference.max() <= 0.5
     grey = images.mean(dim=1, keepdim=True).expand_as(images)
-    of_grey = vary_colours(grey)
-    assert_close(of_grey[:, 0], of_grey[:, 2])  # without colour there is none to strengthen
+    varied_grey = vary_colours(grey)
+    assert_close(varied_grey[:, 0], varied_grey[:, 2])  # saturation does not change grey
     centred = grey - grey.mean(dim=(1, 2, 3), keepdim=True)
-    contrast = (of_grey - of_grey.mean(dim=(1, 2, 3), keepdim=True))[:, 0, 0, 0] / centred[
+    contrast = (varied_grey - varied_grey.mean(dim=(1, 2, 3), keepdim=True))[:, 0, 0, 0] / centred[
         :, 0, 0, 0
     ]
     assert 0.5 <= contrast.min() < 0.6 and 1.4 < contrast.max() <= 1.5
@@ -135,12 +135,12 @@ def test_colours_vary_by_brightness_saturation_and_contrast():
         ("dino_resnet50", "FEATURES dino_resnet50 is no transformer"),
     ],
 )
-def test_unknown_features(name, message):
+def test_unknown_features_are_refused(name, message):
     with pytest.raises(UserError, match=message):
         build_features(name, "random:0")
 
 
-def test_features_whose_weights_have_no_address():
+def test_features_without_an_address_of_weights_are_refused():
     name = "mobilenetv4_conv_small"
     assert not timm.get_pretrained_cfg(name).url
     with pytest.raises(UserError, match=f"FEATURES {name}: timm knows no address of its weights"):
@@ -148,7 +148,7 @@ def test_features_whose_weights_have_no_address():
 
 
 @pytest.mark.parametrize("size", [32, 72])
-def test_sizes_that_four_scales_cannot_share(size):
+def test_sizes_that_do_not_fit_four_scales_are_refused(size):
     with pytest.raises(UserError, match=f"INPUT_SIZE {size}: a multiple of 32 pixels, 64 or more"):
         ProjectedDiscriminator(
             build_features("dino_mini", "random:0"),

@@ -1,4 +1,4 @@
-"""MOVE's losses, by hand."""
+"""Losses of MOVE by hand."""
 
 import pytest
 import torch
@@ -42,7 +42,7 @@ def test_binarisation_warms_up(step, share):
     assert losses.get("loss_binarise", torch.zeros(())).item() == pytest.approx(1.5 * share)
 
 
-def test_areas_are_of_each_image_not_of_the_batch():
+def test_areas_are_per_image_not_per_batch():
     empty, full = torch.zeros(1, 1, 4, 4), torch.ones(1, 1, 4, 4)
     settings = {
         "min_area": 0.05,
@@ -55,7 +55,7 @@ def test_areas_are_of_each_image_not_of_the_batch():
     assert losses["loss_max_area"].item() == pytest.approx(3 * 2 * 0.25 / 2)
 
 
-def test_a_mask_too_small_is_pushed_up():
+def test_the_gradient_enlarges_a_mask_that_is_too_small():
     mask = torch.full((1, 1, 4, 4), 0.01, requires_grad=True)
     settings = {"min_area": 0.05, "min_area_weight": 100.0, "binarise_weight": 0.0}
     (gradient,) = torch.autograd.grad(

@@ -1,4 +1,4 @@
-"""MOVE's training: who learns when, and by which settings."""
+"""Training of MOVE: the part that learns in each step, and its settings."""
 
 import copy
 
@@ -74,17 +74,17 @@ def storage():
         (7, SEGMENTER, {"loss_adversarial", "loss_binarise", "loss_min_area"}),
     ],
 )
-def test_gradients_are_where_they_should_be(storage, iteration, learning, losses):
+def test_only_the_learning_part_has_gradients(storage, iteration, learning, losses):
     model = tiny()
     model.begin_step(iteration)
-    found = model(samples())
-    assert set(found) == losses
-    sum(found.values()).backward()
+    results = model(samples())
+    assert set(results) == losses
+    sum(results.values()).backward()
     with_gradient = {n for n, p in model.named_parameters() if p.grad is not None}
     assert with_gradient == {n for n, _ in model.named_parameters() if n.startswith(learning)}
 
 
-def test_each_step_changes_its_own_part_and_nothing_else(storage):
+def test_each_step_changes_only_its_part(storage):
     model, batch = tiny(), samples()
     optimizer = torch.optim.AdamW(model.parameter_groups(), lr=1e-2)
     for iteration in range(4):
@@ -105,17 +105,17 @@ def test_each_step_changes_its_own_part_and_nothing_else(storage):
 
 def test_binarisation_counts_the_segmenters_own_steps(storage):
     model, batch = tiny(), samples()
-    found = []
+    results = []
     for iteration in (1, 3, 5, 9, 11):
         model.begin_step(iteration)
         torch.manual_seed(0)
-        found.append(model(batch)["loss_binarise"].item())
-    assert found[0] == 0
-    assert found[2] == pytest.approx(2 * found[1], rel=0.05)  # batch norms move on meanwhile
-    assert found[4] == pytest.approx(found[3], rel=0.05) and found[3] > 1.8 * found[2]
+        results.append(model(batch)["loss_binarise"].item())
+    assert results[0] == 0
+    assert results[2] == pytest.approx(2 * results[1], rel=0.05)  # batch norms change a little
+    assert results[4] == pytest.approx(results[3], rel=0.05) and results[3] > 1.8 * results[2]
 
 
-def test_what_is_frozen_stays_in_eval_mode():
+def test_frozen_parts_stay_in_eval_mode():
     model = tiny()
     for frozen in (model.inpainter, model.discriminator.features, model.map_network.extractor):
         assert not any(module.training for module in frozen.modules())
@@ -124,7 +124,7 @@ def test_what_is_frozen_stays_in_eval_mode():
     assert not model.map_network.head.training
 
 
-def test_a_checkpoint_leaves_out_what_files_hold():
+def test_a_checkpoint_omits_parts_that_come_from_files():
     model = tiny()
     state = model.state_dict()
     parts = {name.partition(".")[0] for name in state}
@@ -139,16 +139,16 @@ def test_a_checkpoint_leaves_out_what_files_hold():
     assert missing == ["map_network.norm.bias"]
 
 
-def test_boxes_are_those_of_the_rule_in_the_original_image():
+def test_boxes_are_the_rules_in_the_frame_of_the_original_image():
     model = tiny().eval()
     torch.nn.init.zeros_(model.map_network.head[-1].weight)
-    torch.nn.init.constant_(model.map_network.head[-1].bias, 1.0)  # all of it is foreground
-    picture = torch.zeros(3, 60, 50, dtype=torch.uint8)
-    (found,) = model([{"image": picture, "height": 120, "width": 100}])
-    assert found["pseudo_boxes"]["move"].boxes.tolist() == [[0, 0, 100, 120]]
+    torch.nn.init.constant_(model.map_network.head[-1].bias, 1.0)  # the whole image is foreground
+    image = torch.zeros(3, 60, 50, dtype=torch.uint8)
+    (results,) = model([{"image": image, "height": 120, "width": 100}])
+    assert results["pseudo_boxes"]["move"].boxes.tolist() == [[0, 0, 100, 120]]
 
 
-def test_a_head_that_is_to_be_trained_stands_on_trained_weights():
+def test_a_fresh_head_is_built_on_trained_weights():
     first, again = (build_segmenter("move_mini", "", seed=3) for _ in range(2))
     other = build_segmenter("move_mini", "", seed=4)
     shipped = read_state_dict(DINO_MINI)

@@ -1,4 +1,4 @@
-"""Self-supervised pre-training as a user runs it; the recipe of the shipped network, cut short."""
+"""Self-supervised pre-training as a user runs it: a short run of the shipped network's recipe."""
 
 import json
 import os
@@ -61,15 +61,15 @@ def run(command, expect=0):
 
 
 def metrics(output: Path) -> dict[int, dict[str, float]]:
-    """Iteration -> scalars of all its lines."""
+    """Return iteration -> scalars of all its lines."""
     rows: dict[int, dict[str, float]] = {}
     for entry in map(json.loads, (output / "metrics.json").read_text().splitlines()):
         rows.setdefault(entry["iteration"], {}).update(entry)
     return rows
 
 
-def test_the_recipe_cut_short_learns_and_leaves_a_network_that_loads(tmp_path, job):
-    """Grouping alone, as dino_mini.yaml has it, on scenes: the loss falls within 60 small steps."""
+def test_the_shortened_recipe_learns_and_writes_a_network_that_loads(tmp_path, job):
+    """Grouping alone, as in dino_mini.yaml, on scenes: the loss falls within 60 small steps."""
     spec = "scenes:val+first=4"
     changes = {"SOLVER.MAX_ITER": 60, "SOLVER.IMS_PER_BATCH": 8, "DATASETS.TEST": f"('{spec}',)"}
     changes |= {"TEST.EVAL_PERIOD": 30, "PRETRAIN.GROUPING.SIZE": 64}

@@ -105,8 +105,8 @@ def test_student_and_teacher_start_alike_and_the_teacher_follows():
     torch.testing.assert_close(model.map_network.cls_token, before + 0.25)
 
 
-def test_what_the_teacher_says_by_hand():
-    """Two crops told apart for certain: no entropy, log 2 nats of information. Two alike: none."""
+def test_statistics_of_the_teacher_by_hand():
+    """Two crops identified for certain: no entropy, log 2 nats of information. Two equal: none."""
     centre = torch.zeros(2)
     sure = TeacherOutputs.of(torch.tensor([[100.0, 0.0], [0.0, 100.0]]), centre, 1.0)
     assert sure.entropy == pytest.approx(0, abs=1e-6)
@@ -118,7 +118,7 @@ def test_what_the_teacher_says_by_hand():
     assert (one_hot.entropy, one_hot.information) == pytest.approx((0, 0), abs=1e-6)
 
 
-def test_the_last_layer_can_be_kept():
+def test_the_last_layer_can_be_frozen():
     model = build(config())
     layer = model.distillation.student_head.last_layer
     for parameter in layer.parameters():
@@ -127,13 +127,13 @@ def test_the_last_layer_can_be_kept():
     assert all(parameter.grad is None for parameter in layer.parameters())
 
 
-def test_hidden_patches_are_the_mask_token_whatever_they_show():
+def test_hidden_patches_are_replaced_by_the_mask_token():
     model = build(config()).eval()
     images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     masked = torch.zeros(2, 4, dtype=torch.bool)
     masked[:, 0] = True
     other = images.clone()
-    other[:, :, :16, :16] += 1.0  # what the hidden patch shows
+    other[:, :, :16, :16] += 1.0  # changes only the hidden patch
     token = torch.randn(192, generator=torch.Generator().manual_seed(1))
     first, second = (model.student.forward_tokens(x, masked, token) for x in (images, other))
     torch.testing.assert_close(first, second)

@@ -1,4 +1,4 @@
-"""A trunk learns a teacher's keys: the losses by hand, who learns, and what a detector starts from."""
+"""A trunk learns a teacher's keys: losses by hand, learning parts, start of a detector."""
 
 import json
 from types import SimpleNamespace
@@ -24,7 +24,7 @@ CELLS = [[1.0, 1.0, 1.0], [2.0, -1.0, 0.0]]
 
 
 class Trunk(Backbone):
-    """A norm and the mean of each cell of 2 x 2 pixels: (B, 3, H / 2, W / 2)."""
+    """Trunk of a norm and a mean over cells of 2 x 2 pixels: (B, 3, H / 2, W / 2)."""
 
     def __init__(self, stride=2, outputs=("res4",)):
         super().__init__()
@@ -39,7 +39,7 @@ class Trunk(Backbone):
 
 
 class Teacher(nn.Module):
-    """Keys that were written down beforehand, two numbers a patch of 2 x 2 pixels."""
+    """Teacher with given keys, two numbers per patch of 2 x 2 pixels."""
 
     stride = 2
 
@@ -50,7 +50,7 @@ class Teacher(nn.Module):
         self.dropout = nn.Dropout(0.5)
 
     def forward(self, images):
-        self.seen = images
+        self.images = images
         return SimpleNamespace(data=self.keys + 0 * self.cls_token.sum())
 
 
@@ -62,14 +62,14 @@ def tiny(autocast=False) -> TrunkDistillation:
 
 
 def photograph():
-    """Two cells of 2 x 2 pixels, as they are once they are normalised."""
+    """Return an image of two cells of 2 x 2 pixels, whose normalised values are `CELLS`."""
     pixels = torch.tensor(CELLS).T[:, None, :].repeat_interleave(2, dim=2).expand(3, 2, 4)
     mean, deviation = (torch.tensor(x).view(3, 1, 1) for x in (IMAGENET_MEAN, IMAGENET_STD))
     return [{"image": (pixels * deviation + mean) * 255}]
 
 
 def by_hand() -> TrunkDistillation:
-    """Its trunk gives the cells as they are, its projection the first two channels."""
+    """Return a model whose trunk returns the cells, and whose projection takes two channels."""
     model = tiny().train()
     norm = model.map_network.norm.eval()
     nn.init.zeros_(norm.running_mean)
@@ -80,21 +80,21 @@ def by_hand() -> TrunkDistillation:
     return model
 
 
-def test_losses_are_cosine_distances_of_keys_and_of_keys_less_their_mean():
+def test_losses_are_cosine_distances_of_keys_and_of_centred_keys():
     model = by_hand()
-    # found (1, 1) and (2, -1); less their mean (-1/2, 1) and (1/2, -1)
+    # trunk: (1, 1) and (2, -1); minus their mean (-1/2, 1) and (1/2, -1)
     model.teacher.keys = torch.tensor([[1.0, 0.0], [2.0, 4.0]]).T.view(1, 2, 1, 2)
-    # keys less their mean (-1/2, -2) and (1/2, 2)
+    # keys minus their mean (-1/2, -2) and (1/2, 2)
     losses = model(photograph())
     first, second = 1 / 2**0.5, (4 - 4) / 10  # cosines: (1, 1) with (1, 0), (2, -1) with (2, 4)
     centred = (1 / 4 - 2) / (1.25**0.5 * 4.25**0.5)  # the same for both cells
     assert set(losses) == {"loss_keys", "loss_centred_keys"}
     assert_close(losses["loss_keys"], torch.tensor(1 - (first + second) / 2))
     assert_close(losses["loss_centred_keys"], torch.tensor(1 - centred))
-    assert_close(model.teacher.seen[0, :, 0, ::2].T, torch.tensor(CELLS))  # the trunk's input
+    assert_close(model.teacher.images[0, :, 0, ::2].T, torch.tensor(CELLS))  # the trunk's input
 
 
-def test_what_was_learnt_costs_nothing():
+def test_equal_features_have_no_loss():
     model = by_hand()
     model.teacher.keys = 3 * torch.tensor([[1.0, 1.0], [2.0, -1.0]]).T.view(1, 2, 1, 2)
     losses = model(photograph())
@@ -115,7 +115,7 @@ def test_each_image_has_its_own_mean():
     assert_close(both, torch.stack(alone).mean())
 
 
-def test_trunk_and_projection_learn_and_the_teacher_stands_still():
+def test_trunk_and_projection_learn_and_the_teacher_is_fixed():
     model = tiny().train()
     assert model.training and model.map_network.training and model.projection.training
     assert not any(part.training for part in model.teacher.modules())
@@ -171,7 +171,7 @@ def test_parts_that_do_not_fit_are_named():
         ),
     ],
 )
-def test_mistaken_configurations_are_one_line(opts, message):
+def test_mistaken_configurations_are_refused_in_one_line(opts, message):
     with pytest.raises(UserError, match=message) as caught:
         ProductTrainer.build_model(load_config(CONFIG, ["MODEL.DEVICE", "cpu", *opts]))
     assert "\n" not in str(caught.value)
@@ -182,7 +182,7 @@ def test_it_draws_no_boxes():
         tiny().eval()(photograph())
 
 
-def test_a_run_leaves_a_trunk_that_a_detector_starts_from(tmp_path):
+def test_a_run_writes_a_trunk_that_a_detector_starts_from(tmp_path):
     settings = {
         "DATASETS.TRAIN": "('scenes:train+first=4',)",
         "MODEL.DEVICE": "cpu",

@@ -1,4 +1,4 @@
-"""A network that is neither a transformer nor a segmenter is refined by fulfilling `MapNetwork`."""
+"""Refinement of a network that is neither a transformer nor a segmenter, but a `MapNetwork`."""
 
 import pytest
 import torch
@@ -18,7 +18,7 @@ SIDE = 64
 
 
 class ToyCNN(MapNetwork):
-    """A map of four channels, stride 8, between batch norms."""
+    """Network with a map of four channels and stride 8, and a batch norm."""
 
     facets = ("output",)
     stride = 8
@@ -56,8 +56,8 @@ def refiner():
     ).train()
 
 
-def learnt(model, phase):
-    """The parts of which a step in a phase changes a parameter."""
+def changed_parts(model, phase):
+    """Return the parts that a step in a phase changes, and the losses of the step."""
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (2, 3, SIDE, SIDE), generator=generator, dtype=torch.uint8)
     before = {name: value.clone() for name, value in model.named_parameters()}
@@ -72,21 +72,21 @@ def learnt(model, phase):
 
 
 def test_it_is_refined_beside_its_frozen_copy(refiner):
-    changed, losses = learnt(refiner, "detector")
+    changed, losses = changed_parts(refiner, "detector")
     assert changed == {"map_detector"} and "loss_preservation" not in losses
-    changed, losses = learnt(refiner, "refine")
+    changed, losses = changed_parts(refiner, "refine")
     assert changed == {"map_network"} and losses["loss_preservation"] == 0
     assert refiner.weight_distance() > 0
-    assert learnt(refiner, "refine")[1]["loss_preservation"] > 0
+    assert changed_parts(refiner, "refine")[1]["loss_preservation"] > 0
     assert refiner.map_network.first_learner is refiner.map_network.first
 
 
 def test_its_boxes_before_and_after(refiner):
     image = torch.zeros(3, 40, 56, dtype=torch.uint8)
-    (found,) = refiner.eval()([{"image": image, "height": 80, "width": 112}])
-    assert found["pseudo_boxes"].keys() == {"lost", "refined"}
-    assert found["pseudo_boxes"]["refined"].input_size == (80, 112)
-    assert found["feature_shift"] == 0
+    (output,) = refiner.eval()([{"image": image, "height": 80, "width": 112}])
+    assert output["pseudo_boxes"].keys() == {"lost", "refined"}
+    assert output["pseudo_boxes"]["refined"].input_size == (80, 112)
+    assert output["feature_shift"] == 0
 
 
 @pytest.mark.parametrize("padding", ["zeros", "reflect"])

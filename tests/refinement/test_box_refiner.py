@@ -44,7 +44,7 @@ def square_batch(count=2, **extra):
 
 
 def step(model, batch, optimizer=None):
-    """Gradients (and an update) of one step; the losses."""
+    """Compute the gradients of one step, and update; return the losses and the logged values."""
     model.zero_grad()
     with EventStorage() as storage:
         losses = model(batch)
@@ -56,7 +56,7 @@ def step(model, batch, optimizer=None):
 
 
 def batch_sizes(monkeypatch) -> list[int]:
-    """How many images each forward of a transformer gets from now on."""
+    """Return a list that records the number of images of each later forward of a transformer."""
     calls = []
     original = VisionTransformer.forward_last_block
     monkeypatch.setattr(
@@ -71,7 +71,7 @@ def with_gradient(module):
     return {name for name, p in module.named_parameters() if p.grad is not None and p.grad.any()}
 
 
-def test_detector_phase_teaches_h_only():
+def test_only_h_learns_in_the_detector_phase():
     model = tiny_refiner()
     model.set_phase("detector")
     losses, logged = step(model, square_batch())
@@ -84,7 +84,7 @@ def test_detector_phase_teaches_h_only():
 
 
 @pytest.mark.parametrize("map_input", [*TOKEN_INPUTS, *RULE_INPUTS])
-def test_refine_phase_teaches_f_only_from_its_first_block_on(map_input):
+def test_only_f_learns_in_the_refine_phase_from_its_first_block_on(map_input):
     model = tiny_refiner(map_input=map_input)
     model.set_phase("refine")
     losses, _ = step(model, square_batch())
@@ -128,10 +128,10 @@ def test_a_fixed_h_keeps_its_batch_statistics_and_modes():
 
 
 def test_targets_follow_the_current_network():
-    seen = []
+    maps = []
 
     def spy(features):
-        seen.append(features.data.clone())
+        maps.append(features.data.clone())
         assert not features.data.requires_grad
         return build_rule("lost")(features)
 
@@ -140,34 +140,34 @@ def test_targets_follow_the_current_network():
     optimizer = torch.optim.SGD(model.map_network.parameters(), lr=0.1)
     step(model, square_batch(), optimizer)
     step(model, square_batch(), optimizer)
-    assert not torch.equal(seen[0], seen[1])
+    assert not torch.equal(maps[0], maps[1])
 
 
 def targets_seen(model, monkeypatch) -> list[torch.Tensor]:
-    """The targets that each step's criterion gets from now on, of all images together."""
-    seen = []
+    """Return a list that records the targets of each later step, of all images together."""
+    recorded = []
     forward = model.map_detector.criterion.forward
     monkeypatch.setattr(
         model.map_detector.criterion,
         "forward",
-        lambda outputs, targets: seen.append(torch.cat(targets)) or forward(outputs, targets),
+        lambda outputs, targets: recorded.append(torch.cat(targets)) or forward(outputs, targets),
     )
-    return seen
+    return recorded
 
 
-def test_given_boxes_take_the_place_of_the_rules_in_both_phases(monkeypatch):
+def test_given_boxes_replace_those_of_the_rule_in_both_phases(monkeypatch):
     model = tiny_refiner(discovery=RuleOf(lambda _: pytest.fail("the rule was asked")))
     given = torch.tensor([[0.5, 0.5, 0.2, 0.4], [0.3, 0.3, 0.2, 0.2]])
-    seen = targets_seen(model, monkeypatch)
+    recorded = targets_seen(model, monkeypatch)
     for phase in ("detector", "refine"):
-        for name in ("a", None):  # of inputs that come back, and of others
+        for name in ("a", None):  # recurring inputs, and others
             model.set_phase(phase)
             batch = square_batch(2, target_boxes=given)
             batch[1]["target_boxes"] = given[:0]
             for index, x in enumerate(batch):
                 x["input_key"] = name and (name, index)
             step(model, batch)
-            assert_close(seen.pop(), given)
+            assert_close(recorded.pop(), given)
 
 
 def test_the_control_teaches_h_the_boxes_of_the_next_image_and_refines_with_its_own(monkeypatch):
@@ -177,11 +177,11 @@ def test_the_control_teaches_h_the_boxes_of_the_next_image_and_refines_with_its_
         return [PseudoBoxes(box[None], torch.ones(1), (SIDE, SIDE)) for box in boxes]
 
     model = tiny_refiner(discovery=RuleOf(rule), shuffle_boxes=True)
-    seen = targets_seen(model, monkeypatch)
+    recorded = targets_seen(model, monkeypatch)
     for phase, order in (("detector", [1, 2, 0]), ("refine", [0, 1, 2])):
         model.set_phase(phase)
         step(model, square_batch(3))
-        assert_close(seen.pop(), normalise(boxes[order], (SIDE, SIDE)))
+        assert_close(recorded.pop(), normalise(boxes[order], (SIDE, SIDE)))
 
 
 def test_one_forward_of_f_a_step_and_none_of_the_reference_while_h_learns(monkeypatch):
@@ -203,7 +203,7 @@ def test_one_forward_of_f_a_step_and_none_of_the_reference_while_h_learns(monkey
 @pytest.mark.parametrize(("on", "shape"), [("cls", (2, 16)), ("keys", (2, 16, 16))])
 @pytest.mark.parametrize("reduction", ["sum", "mean"])
 def test_preservation_by_hand(on, shape, reduction):
-    """Every feature is off by 0.5: 0.25 a channel, 16 channels."""
+    """Every feature is off by 0.5: 0.25 per channel, 16 channels."""
     model = tiny_refiner()
     reading = model.reference_network.read(torch.randn(2, 3, SIDE, SIDE))
     term = PreservationLoss(weight=3.0, on=on, reduction=reduction)
@@ -214,7 +214,7 @@ def test_preservation_by_hand(on, shape, reduction):
     assert_close(value, torch.tensor(3 * 0.25 * (16 if reduction == "sum" else 1)))
 
 
-def test_recurring_inputs_meet_the_reference_once(monkeypatch):
+def test_the_reference_reads_a_recurring_input_once(monkeypatch):
     model = tiny_refiner()
     model.set_phase("refine")
     with torch.no_grad():
@@ -229,14 +229,14 @@ def test_recurring_inputs_meet_the_reference_once(monkeypatch):
     )
     named = [x | {"input_key": index} for index, x in enumerate(square_batch(2))]
     kept = [step(model, named)[0] for _ in range(3)]
-    of_reference = [count for network, count in calls if network is model.reference_network]
-    assert of_reference == [1, 1]
+    reference_counts = [count for network, count in calls if network is model.reference_network]
+    assert reference_counts == [1, 1]
     assert plain["loss_preservation"] > 0.01
     for losses in kept:
         assert_close(losses["loss_preservation"], plain["loss_preservation"], atol=1e-6, rtol=1e-5)
 
 
-def test_while_h_learns_f_meets_an_input_that_comes_back_once(monkeypatch):
+def test_f_reads_a_recurring_input_once_while_h_learns(monkeypatch):
     model = tiny_refiner(map_input="heatmap_as_image").eval()
     model.set_phase("detector")
     model.map_detector.eval()  # batch statistics would change between the calls
@@ -253,13 +253,13 @@ def test_while_h_learns_f_meets_an_input_that_comes_back_once(monkeypatch):
             for name, value in losses.items():
                 assert_close(value, plain[name], atol=1e-5, rtol=1e-5)
         calls.clear()
-        model.set_phase("detector")  # f may have changed: nothing is known any more
+        model.set_phase("detector")  # f may have changed, so nothing is stored any more
         model.training = True
         model(named)
     assert calls == [1, 1]
 
 
-def test_the_oldest_results_go_when_the_limit_is_reached():
+def test_the_oldest_results_are_dropped_at_the_limit():
     computed = []
 
     def function(inputs):
@@ -271,7 +271,7 @@ def test_the_oldest_results_go_when_the_limit_is_reached():
     recurring(images[:3], "abc")
     recurring(images[:3], "abc")
     assert computed == [[0], [1], [2]]
-    recurring(images[3:], "d")  # a goes
+    recurring(images[3:], "d")  # drops a
     rows = recurring(images[[1, 2, 3, 0]], "bcda")
     assert computed == [[0], [1], [2], [3], [0]]
     assert [row[0][0].item() for row in rows] == [1, 2, 3, 0]
@@ -279,7 +279,7 @@ def test_the_oldest_results_go_when_the_limit_is_reached():
     recurring(images[1:2], "b")
     assert computed[-1] == [1]
     recurring(images[1:3], ["b", None])
-    assert computed[-1] == [1, 2]  # together, where one has no name
+    assert computed[-1] == [1, 2]  # together, because one has no name
 
 
 def test_without_preservation_the_term_is_absent():
@@ -305,7 +305,7 @@ def test_inference_frames_and_untouched_network():
     assert first["feature_shift"] == 0
     assert first["detector_target"].input_size == (80, 140)
     x1, y1, x2, y2 = first["pseudo_boxes"]["lost"].boxes[0].tolist()
-    assert x1 % 32 == 0 and y1 % 32 == 0  # patches of 16 input pixels are 32 of the image
+    assert x1 % 32 == 0 and y1 % 32 == 0  # a patch has 16 pixels of the input, 32 of the image
     assert (x2 % 32 == 0 or x2 == 140) and (y2 % 32 == 0 or y2 == 80)
     (alone,) = model(batch[1:])
     assert torch.equal(alone["pseudo_boxes"]["lost"].boxes, second["pseudo_boxes"]["lost"].boxes)

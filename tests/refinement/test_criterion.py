@@ -48,7 +48,7 @@ def test_golden_matching_costs(class_cost, expected):
 
 
 def test_assignment_is_the_cheapest_and_not_the_greedy_one():
-    # prediction 0 is best for both targets, but only leaving target 1 to it is cheap in sum
+    # prediction 0 is best for both targets; the cheapest sum leaves it to target 1
     boxes = torch.tensor([[[0.5, 0.5, 0.2, 0.2], [0.3, 0.5, 0.2, 0.2]]])
     targets = torch.tensor([[0.45, 0.5, 0.2, 0.2], [0.6, 0.5, 0.2, 0.2]])
     matcher = HungarianMatcher(class_cost=0.0, l1_cost=1.0, giou_cost=0.0)

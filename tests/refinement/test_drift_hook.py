@@ -5,7 +5,7 @@ from boxrefine_d2.refinement.drift_hook import check_row
 
 
 def test_corloc_of_a_check_by_hand_and_none_without_labels():
-    """The box meets (16, 0, 48, 40), not (0, 0, 20, 64); the third picture has no label."""
+    """The box overlaps (16, 0, 48, 40), not (0, 0, 20, 64); the third image has no label."""
     boxes = torch.tensor([[16.0, 0.0, 48.0, 64.0]]).expand(3, 4)
     far, near = torch.tensor([[0.0, 0.0, 20.0, 64.0]]), torch.tensor([[16.0, 0.0, 48.0, 40.0]])
     none = near[:0]

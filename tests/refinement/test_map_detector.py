@@ -33,13 +33,13 @@ def detector_cfg(trunk="small_cnn"):
 
 
 def drawn_map(box, size=(64, 96)):
-    """A white rectangle as Detectron2 input: the map is a picture, the box is what h should say."""
-    picture = torch.zeros(3, *size)
+    """Return an input of Detectron2: "image" is a map with a white rectangle, the target box."""
+    image = torch.zeros(3, *size)
     x1, y1, x2, y2 = box
-    picture[:, y1:y2, x1:x2] = 1
+    image[:, y1:y2, x1:x2] = 1
     instances = Instances(size)
     instances.gt_boxes = Boxes(torch.tensor([box], dtype=torch.float32))
-    return {"image": picture, "instances": instances, "height": 2 * size[0], "width": 2 * size[1]}
+    return {"image": image, "instances": instances, "height": 2 * size[0], "width": 2 * size[1]}
 
 
 def test_alone_it_learns_a_fixed_batch_with_detectron2_inputs():
@@ -47,7 +47,7 @@ def test_alone_it_learns_a_fixed_batch_with_detectron2_inputs():
     model = build_model(detector_cfg()).train()
     batch = [drawn_map((8, 8, 40, 40)), drawn_map((48, 16, 88, 56)), drawn_map((0, 32, 96, 64))]
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-    # to a rate of 0, else the last step decides how near the boxes are
+    # the rate falls to 0; with a constant rate the last step would decide the distance
     decay = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=50)
     for _ in range(50):
         losses = model(batch)
@@ -57,10 +57,12 @@ def test_alone_it_learns_a_fixed_batch_with_detectron2_inputs():
         decay.step()
     assert set(losses) == {"loss_class", "loss_l1", "loss_giou"}
     with torch.no_grad():
-        model.train()  # three pictures are too few for running statistics
+        model.train()  # three images are too few for running statistics
         outputs = model.predict(torch.stack([x["image"] for x in batch]))
-    for found, x in zip(to_instances(outputs, [(64, 96)] * 3), batch, strict=True):
-        assert_close(found.pred_boxes.tensor[0], x["instances"].gt_boxes.tensor[0], atol=8, rtol=0)
+    for instances, x in zip(to_instances(outputs, [(64, 96)] * 3), batch, strict=True):
+        assert_close(
+            instances.pred_boxes.tensor[0], x["instances"].gt_boxes.tensor[0], atol=8, rtol=0
+        )
 
 
 def test_inference_gives_every_box_in_the_frame_of_the_image():
@@ -136,7 +138,7 @@ def test_adapters():
         assert_close(both[:, channel, ::HEATMAP_CELL_PIXELS, ::HEATMAP_CELL_PIXELS], degree)
 
 
-def test_of_a_segmenter_h_sees_the_mask():
+def test_h_reads_the_mask_of_a_segmenter():
     mask = torch.rand(2, 1, 32, 48)
     reading = Reading(FeatureMap(mask, 1, [(32, 48)] * 2, "mask"), None)
     rule = build_rule("move")
@@ -167,7 +169,7 @@ def test_mistakes_are_named():
 
 
 @pytest.mark.parametrize("part", ["pred_boxes", "pred_logits"])
-def test_boxes_that_are_not_finite_are_a_line(part):
+def test_boxes_that_are_not_finite_are_refused(part):
     outputs = {"pred_logits": torch.zeros(1, 3, 2), "pred_boxes": torch.full((1, 3, 4), 0.5)}
     assert len(to_instances(outputs, [(10, 20)])[0]) == 3
     outputs[part][0, 1, 0] = float("nan")

@@ -5,15 +5,15 @@ from boxrefine_d2.training.setup import load_config
 
 
 def segments(schedule, iterations):
-    """[(phase, how many iterations)] in order."""
-    found = []
+    """Return [(phase, number of iterations)] in order."""
+    runs = []
     for iteration in range(iterations):
         phase = schedule(iteration)
-        if found and found[-1][0] == phase:
-            found[-1][1] += 1
+        if runs and runs[-1][0] == phase:
+            runs[-1][1] += 1
         else:
-            found.append([phase, 1])
-    return [tuple(segment) for segment in found]
+            runs.append([phase, 1])
+    return [tuple(segment) for segment in runs]
 
 
 def test_paper_profile_fits_h_once_and_never_returns():

@@ -1,4 +1,4 @@
-"""Refinement of a segmenter's head: MOVE's, in both profiles."""
+"""Refinement of the head of a segmenter (MOVE), in both profiles."""
 
 import pytest
 import torch
@@ -25,7 +25,7 @@ def tiny_segmenter() -> MoveSegmenter:
     vit = DinoTransformer(patch_size=8, dim=16, depth=2, num_heads=2)
     segmenter = MoveSegmenter(vit, head="conv_minc8", block=-2)
     with torch.no_grad():
-        segmenter.head[-1].weight *= 20  # masks that are not grey all over
+        segmenter.head[-1].weight *= 20  # masks with contrast
     return segmenter.eval()
 
 
@@ -47,7 +47,7 @@ def refiner(network=None, on="mask", rule="move", weight=1.0, **choices) -> BoxR
 
 
 class AsWideAsItsMean(DiscoveryRule):
-    """A rule that no change of a mask escapes."""
+    """A rule whose box changes with every change of a mask."""
 
     facets = ("mask",)
 
@@ -85,7 +85,7 @@ def learnt(model) -> set[str]:
 
 
 @pytest.mark.parametrize(("head_alone", "parts"), [(False, {"norm", "head"}), (True, {"head"})])
-def test_its_head_learns_and_its_extractor_never(head_alone, parts):
+def test_the_head_learns_and_the_extractor_never(head_alone, parts):
     model = refiner(head_alone=head_alone)
     model.set_phase("refine")
     losses = step(model, batch())
@@ -98,8 +98,8 @@ def test_its_head_learns_and_its_extractor_never(head_alone, parts):
 
 
 @pytest.mark.parametrize("named", [False, True])
-def test_without_preservation_the_frozen_copy_gives_targets_alone(named):
-    # a segmenter has no CLS, which REG_ON's default would hold
+def test_without_preservation_the_frozen_copy_gives_only_targets(named):
+    # a segmenter has no CLS, the default of REG_ON
     model = refiner(on="cls", weight=0.0, reference_targets=True)
     model.set_phase("refine")
     assert set(step(model, batch(named=named))) == {"loss_class", "loss_l1", "loss_giou"}
@@ -122,32 +122,32 @@ def test_one_forward_of_the_extractor_serves_f_and_its_frozen_copy(monkeypatch):
     assert len(calls) == 1
     model.eval()(
         [x | {"height": SIDE, "width": SIDE} for x in batch(1)]
-    )  # whole, and squeezed for h
+    )  # the whole image, and the squeezed image for h
     assert len(calls) == 3
 
 
 def test_preservation_of_masks_is_the_mean_over_pixels():
     model = refiner()
     model.set_phase("refine")
-    model.map_network.eval()  # by its own averages, like the copy
+    model.map_network.eval()  # uses its running averages, like the copy
     assert step(model, batch())["loss_preservation"] == 0
     with torch.no_grad():
         model.map_network.head[-1].bias += 1
     images = model._prepared(batch())
     with torch.no_grad():
-        ours, theirs = model.map_network(images).data, model.reference_network(images).data
-    expected = (ours - theirs).square().mean()
+        current, reference = model.map_network(images).data, model.reference_network(images).data
+    expected = (current - reference).square().mean()
     torch.testing.assert_close(step(model, batch())["loss_preservation"], expected)
     named = step(model, batch(named=True))["loss_preservation"]
     torch.testing.assert_close(named, expected)
 
 
 @pytest.mark.parametrize("named", [False, True])
-def test_targets_of_the_reference_stay_where_those_of_f_move(monkeypatch, named):
-    seen = {}
+def test_targets_of_the_reference_stay_and_those_of_f_change(monkeypatch, named):
+    recorded = {}
     for reference_targets in (False, True):
         model = refiner(rule=AsWideAsItsMean(), reference_targets=reference_targets)
-        targets = seen[reference_targets] = []
+        targets = recorded[reference_targets] = []
         forward = model.map_detector.criterion.forward
         monkeypatch.setattr(
             model.map_detector.criterion,
@@ -165,14 +165,14 @@ def test_targets_of_the_reference_stay_where_those_of_f_move(monkeypatch, named)
                 model.map_network.head[-1].bias.neg_()
             model.set_phase(phase)
             step(model, batch(named=named))
-    for before, after in (seen[True][:2], seen[True][2:]):
+    for before, after in (recorded[True][:2], recorded[True][2:]):
         torch.testing.assert_close(before, after)
-    for first, second in (seen[False][:2], seen[False][2:]):
+    for first, second in (recorded[False][:2], recorded[False][2:]):
         assert (first - second).abs().max() > 0.001
 
 
 def test_the_release_reads_the_batch_and_our_copy_keeps_its_averages():
-    """Spec of the release: its frozen head runs in train mode while f learns."""
+    """In the release, the frozen head runs in train mode while f learns."""
     plain, release = refiner(), refiner(reference_batch_statistics=True)
     before = {k: v.clone() for k, v in release.reference_network.state_dict().items()}
     for model in (plain, release):
@@ -212,7 +212,7 @@ def test_boxes_before_and_after_come_from_masks_of_the_whole_image():
     assert output["feature_shift"] > 0.1
 
 
-def test_a_head_that_starts_anew_is_that_of_a_new_segmenter():
+def test_a_restarted_head_equals_that_of_a_new_segmenter():
     segmenter, again = tiny_segmenter(), tiny_segmenter()
     state = torch.random.get_rng_state()
     segmenter.restart_head(3)
@@ -225,7 +225,7 @@ def test_a_head_that_starts_anew_is_that_of_a_new_segmenter():
             assert not torch.equal(value, trained.state_dict()[name]), name
         if not name.startswith("head."):
             assert torch.equal(value, trained.state_dict()[name]), name
-    assert segmenter.head[-1].weight.abs().max() <= 8**-0.5  # PyTorch's own, of 8 channels
+    assert segmenter.head[-1].weight.abs().max() <= 8**-0.5  # PyTorch's own bound for 8 channels
     again.restart_head(4)
     assert not torch.equal(again.head[-1].weight, segmenter.head[-1].weight)
 

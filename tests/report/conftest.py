@@ -15,7 +15,10 @@ IMAGE_IDS = [1000001, 1000002, 1000003, 1000004]
 
 @pytest.fixture
 def made_up_run(tmp_path):
-    """Writes the folder of a run that nobody ran: (name, seed, hits by source, KEY VALUE pairs)."""
+    """Return a function that writes the output directory of an invented run.
+
+    Args of the function: name, seed, KEY VALUE pairs, hits by source.
+    """
 
     def write(name, seed, *opts, ids=IMAGE_IDS, **hits):
         folder = tmp_path / name
@@ -43,25 +46,28 @@ def made_up_run(tmp_path):
 
 @pytest.fixture(scope="session")
 def made_up_detectors():
-    """Writes the stages of detectors that nobody trained: (folder, seed, hits of CAD before, and after)."""
+    """Return a function that writes the stages of invented detectors.
+
+    Args of the function: folder, seed, hits of CAD before, and after.
+    """
 
     def write(folder, seed, **hits):
         records = load_spec(DATASET).records
         for stage, row in hits.items():
-            found = folder / stage / "inference" / "scenes_val+first=4" / "detections.json"
+            detections = folder / stage / "inference" / "scenes_val+first=4" / "detections.json"
             boxes = [
                 {"image_id": record["image_id"], "bbox": _xywh(record, hit), "score": 0.5}
                 for record, hit in zip(records, row, strict=True)
                 if hit is not None
             ]
-            # the best box counts, wherever it stands
+            # only the best box counts, at any position in the file
             worse = [box | {"bbox": [0, 0, 1, 1], "score": 0.1} for box in boxes]
             images = [
                 {"id": r["image_id"], "file_name": r["relative_name"]}
                 | {key: r[key] for key in ("width", "height")}
                 for r in records
             ]
-            write_pseudo_labels(found, images=images, annotations=[*worse, *boxes], info={})
+            write_pseudo_labels(detections, images=images, annotations=[*worse, *boxes], info={})
             corloc = 100 * sum(map(bool, row)) / len(row)
             metrics = {DATASET: {"corloc": corloc, "ap50": 20.0, "ap": 10.0}}
             results = {"seed": seed, "datasets": metrics}
@@ -73,7 +79,7 @@ def made_up_detectors():
 
 
 def _xywh(record, hit):
-    """The first object, or a corner that holds none."""
+    """Return the box of the first object, or a corner without object."""
     if not hit:
         return [0, 0, 2, 2]
     x1, y1, x2, y2 = record["annotations"][0]["bbox"]
@@ -82,7 +88,7 @@ def _xywh(record, hit):
 
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory):
-    """The folder of a run of a few steps."""
+    """Return the output directory of a run of a few steps."""
     folder = tmp_path_factory.mktemp("tiny") / "seed_3"
     opts = {
         "DATASETS.TRAIN": "('scenes:train+first=4',)",

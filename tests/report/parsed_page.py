@@ -2,10 +2,10 @@ from html.parser import HTMLParser
 
 
 class Page(HTMLParser):
-    """Elements, text and resources of a page; fails on tags that do not match."""
+    """Elements, text and resources of a page; the parser fails on tags that do not match."""
 
     def __init__(self, text: str, void: set[str]):
-        """Args: void: elements that need no end."""
+        """Parse a page. Args: void: elements without an end tag."""
         super().__init__()
         self.void = void
         self.open, self.elements, self.texts = [], [], []

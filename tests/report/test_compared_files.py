@@ -9,7 +9,10 @@ RECORDS = [{"image_id": i, "relative_name": f"{i}.jpg"} for i in (1, 2, 3, 4)]
 
 @pytest.fixture
 def label_file(tmp_path):
-    """Writes {image id: boxes [x, y, w, h]} with scores 1, 1/2, ..., and reads it; the images are 20 x 20."""
+    """Return a function that writes and reads a label file of images of 20 x 20 pixels.
+
+    It takes {image id: boxes [x, y, w, h]}; the scores are 1, 1/2, ...
+    """
 
     def write(name, boxes, folder="", info=None):
         images = [
@@ -17,8 +20,8 @@ def label_file(tmp_path):
         ]
         annotations = [
             {"image_id": i, "bbox": box, "score": 1 / rank}
-            for i, found in boxes.items()
-            for rank, box in enumerate(found, start=1)
+            for i, image_boxes in boxes.items()
+            for rank, box in enumerate(image_boxes, start=1)
         ]
         path = tmp_path / name
         write_pseudo_labels(path, images=images, annotations=annotations, info=info or {})
@@ -28,7 +31,7 @@ def label_file(tmp_path):
 
 
 def test_disagreement_by_hand(label_file):
-    """IoU of the top boxes: 1: the same, 1; 2: half of each other, 1/2; 3: one box only, 0; 4: none at all, agreed."""
+    """IoU of the top boxes: image 1: 1; image 2: 1/2; image 3: 0, only one box; image 4: no box."""
     one = label_file("a.json", {1: [[0, 0, 10, 10]], 2: [[0, 0, 10, 10]], 3: [[0, 0, 5, 5]], 4: []})
     other = label_file(
         "b.json", {1: [[0, 0, 10, 10], [1, 1, 2, 2]], 2: [[0, 0, 10, 5]], 3: [], 4: []}
@@ -40,8 +43,8 @@ def test_disagreement_by_hand(label_file):
     ]
 
 
-def test_disagreement_is_the_mean_over_the_pairs_that_list_the_image(label_file):
-    """Boxes A = B, C apart: pairs AB 0, AC 1, BC 1. Image 2 is listed by two files, image 3 by one."""
+def test_disagreement_is_the_mean_over_pairs_of_files_that_list_the_image(label_file):
+    """Boxes A = B, C apart: pairs AB 0, AC 1, BC 1. Two files list image 2, one lists image 3."""
     one = label_file("a.json", {1: [[0, 0, 5, 5]], 2: [[0, 0, 5, 5]], 3: [[0, 0, 5, 5]]})
     two = label_file("b.json", {1: [[0, 0, 5, 5]], 2: [[0, 0, 5, 5]]})
     three = label_file("c.json", {1: [[9, 9, 5, 5]]})
@@ -61,15 +64,16 @@ def test_the_score_is_that_of_the_first_file(label_file):
 
 def test_images_of_another_data_set(label_file):
     file = label_file("a.json", {1: [], 2: []})
-    strangers = [{"image_id": "000007", "relative_name": "x.jpg"}]
+    other_records = [{"image_id": "000007", "relative_name": "x.jpg"}]
     with pytest.raises(
         UserError, match=r"no image of .* is in 'data': the ids there are 1, 2, .*'000007'"
     ):
-        compare([file], strangers, "data")
+        compare([file], other_records, "data")
     swapped = [{"image_id": 1, "relative_name": "2.jpg"}]
     with pytest.raises(
         UserError,
-        match=r"a.json' have other names .compared with 'data'., .* id 1: '1.jpg' there, '2.jpg' here",
+        match=r"a.json' have other names .compared with 'data'., "
+        r".* id 1: '1.jpg' there, '2.jpg' here",
     ):
         compare([file], swapped, "data")
 
@@ -80,12 +84,12 @@ def test_a_folder_more_or_less_is_the_same_image(label_file):
 
 
 @pytest.mark.parametrize(
-    ("failures", "found"),
+    ("failures", "expected"),
     [
         ([{"file_name": "x.jpg", "reason": "empty"}], {"x.jpg": "empty"}),
         (["x.jpg", {"file_name": "y.jpg"}], {"y.jpg": "no reason given"}),
         (7, {}),
     ],
 )
-def test_images_that_failed_before(label_file, failures, found):
-    assert label_file("a.json", {1: []}, info={"images_failed": failures}).failed == found
+def test_images_that_failed_when_the_file_was_made(label_file, failures, expected):
+    assert label_file("a.json", {1: []}, info={"images_failed": failures}).failed == expected

@@ -18,7 +18,7 @@ VOID = {"meta"}
 
 @pytest.fixture
 def photos(tmp_path):
-    """Four pictures; <c>.jpg is stored lying and turned by its EXIF data, d.jpg is damaged."""
+    """Return a folder of four images; EXIF data rotate <c>.jpg, and d.jpg is damaged."""
     folder = tmp_path / "photos"
     (folder / "sub").mkdir(parents=True)
     Image.new("RGB", (80, 60), "red").save(folder / "a.jpg")
@@ -27,28 +27,31 @@ def photos(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     lying.save(folder / "<c>.jpg", exif=exif)
-    (folder / "d.jpg").write_bytes(b"\xff\xd8 no picture")
+    (folder / "d.jpg").write_bytes(b"\xff\xd8 no image")
     return folder
 
 
-# ids of folder: 1..n by name
+# ids of folder: are 1..n in the order of names
 NAMES = {1: "<c>.jpg", 2: "a.jpg", 3: "d.jpg", 4: "sub/b.jpg"}
 SIZES = {1: (60, 80), 2: (80, 60), 3: (80, 60), 4: (80, 60)}
 
 
 @pytest.fixture
 def write(tmp_path):
-    """Writes {image id: [(score, box [x, y, w, h], mask or None)]} and returns the path."""
+    """Return a function that writes {image id: [(score, box [x, y, w, h], mask or None)]}.
 
-    def labels(name, found, sizes=SIZES, **info):
+    It returns the path.
+    """
+
+    def labels(name, boxes_by_image, sizes=SIZES, **info):
         images = [
             {"id": i, "file_name": NAMES[i], "width": sizes[i][0], "height": sizes[i][1]}
-            for i in found
+            for i in boxes_by_image
         ]
         annotations = [
             {"image_id": i, "score": score, "bbox": box}
             | ({} if mask is None else {"segmentation": mask_codec.encode(mask)})
-            for i, boxes in found.items()
+            for i, boxes in boxes_by_image.items()
             for score, box, mask in boxes
         ]
         path = tmp_path / name
@@ -77,7 +80,10 @@ def one(write):
 
 @pytest.fixture
 def other(write):
-    """Image 1: the same box; image 2: a box apart; image 4: a box where the other file has none; image 3: damaged."""
+    """Return a file with the same box on image 1, another box on image 2, and a box on image 4.
+
+    The first file has no box on image 4. Image 3 is damaged.
+    """
     return write(
         "other.json",
         {
@@ -107,12 +113,12 @@ def test_one_file_by_score(photos, tmp_path, one):
     assert "All 3 images of" in page.text and "sorted by top score, highest first" in page.text
     assert "2 boxes, 1 mask" in page.text and "no box" in page.text
     assert "lost dino_mini" in page.text
-    assert page.count("path", "mask") == 2  # one, and the key
+    assert page.count("path", "mask") == 2  # one on the image, one in the legend
     assert page.count("g", "further") == 2
     assert str(summary) == "3 of 3 images drawn, 0 failed"
 
 
-def test_boxes_and_masks_are_where_the_file_has_them(photos, tmp_path, one):
+def test_boxes_and_masks_have_the_positions_of_the_file(photos, tmp_path, one):
     text, _, _ = make(photos, tmp_path, one)
     tile = next(part for part in text.split("<article") if "<h3>a.jpg" in part)
     assert 'viewBox="0 0 80 60"' in tile
@@ -122,7 +128,7 @@ def test_boxes_and_masks_are_where_the_file_has_them(photos, tmp_path, one):
     assert {float(place) for place in places} <= {10.0, 10.5, 29.5, 30.0}
 
 
-def test_pictures_are_upright(photos, tmp_path, one):
+def test_images_are_upright(photos, tmp_path, one):
     text, _, _ = make(photos, tmp_path, one)
     uris = re.findall(r'href="data:image/jpeg;base64,([^"]*)"', text)
     sizes = [Image.open(io.BytesIO(base64.b64decode(uri))).size for uri in uris]
@@ -144,33 +150,33 @@ def test_by_name(photos, tmp_path, one):
     assert names(text) == ["&lt;c&gt;.jpg", "a.jpg", "b.jpg"]
 
 
-def test_images_that_cannot_be_read_are_listed_with_the_reason(photos, tmp_path, one, other):
+def test_unreadable_images_are_listed_with_the_reason(photos, tmp_path, one, other):
     _, page, _ = make(photos, tmp_path, one)
-    assert "1 image could not be read" in page.text  # when the file was made
+    assert "1 image could not be read" in page.text  # it failed when the file was made
     assert "d.jpg damaged <then>" in page.text
     _, page, _ = make(photos, tmp_path, other)
-    assert "1 image could not be read" in page.text  # now
+    assert "1 image could not be read" in page.text  # it fails now
     assert re.search(r"d\.jpg it is not an image|d\.jpg the file is truncated", page.text)
 
 
-def test_a_picture_of_another_size_is_not_drawn_on(photos, tmp_path, write):
-    found = {2: [(1.0, [0, 0, 9, 9], None)], 4: [(1.0, [0, 0, 9, 9], None)]}
-    path = write("wrong.json", found, sizes=SIZES | {2: (60, 80)})
+def test_an_image_of_another_size_is_not_drawn(photos, tmp_path, write):
+    boxes_by_image = {2: [(1.0, [0, 0, 9, 9], None)], 4: [(1.0, [0, 0, 9, 9], None)]}
+    path = write("wrong.json", boxes_by_image, sizes=SIZES | {2: (60, 80)})
     text, page, summary = make(photos, tmp_path, path)
     assert names(text) == ["b.jpg"] and summary.not_drawn == 1
     assert (
-        "a.jpg it has 80 x 60 pixels, and its boxes are of 60 x 80: of another frame" in page.text
+        "a.jpg it has 80 x 60 pixels, and its boxes are for 60 x 80: the file is for" in page.text
     )
 
 
-def test_only_the_first_are_drawn_and_the_page_says_so(photos, tmp_path, one):
+def test_the_page_says_that_only_the_first_images_are_drawn(photos, tmp_path, one):
     text, page, summary = make(photos, tmp_path, one, shown=2)
     assert names(text) == ["a.jpg", "&lt;c&gt;.jpg"]
     assert "2 of 3 images" in page.text and "--images N" in page.text
     assert str(summary) == "2 of 3 images drawn, 0 failed"
 
 
-def test_what_the_files_and_the_data_set_do_not_share_is_counted(photos, tmp_path, one):
+def test_images_missing_in_a_file_or_in_the_dataset_are_counted(photos, tmp_path, one):
     sheet = load_sheet(f"folder:{photos}+first=2", [one])
     write_contact_sheet(tmp_path / "p.html", sheet)
     text = Page((tmp_path / "p.html").read_text(encoding="utf-8"), VOID).text
@@ -183,7 +189,7 @@ def test_chosen_boxes(photos, tmp_path, one):
     _, page, _ = make(photos, tmp_path, one, max_boxes=1)
     assert page.count("g", "further") == 0
     _, page, _ = make(photos, tmp_path, one, min_score=0.4)
-    assert page.count("rect", "stroke") == 1 + 1  # and the key
+    assert page.count("rect", "stroke") == 1 + 1  # one in the legend
 
 
 def test_columns(photos, tmp_path, one):
@@ -192,7 +198,7 @@ def test_columns(photos, tmp_path, one):
     assert make(photos, tmp_path, one)[1].count("div", "fixed") == 0
 
 
-def test_the_page_needs_nothing_but_itself_and_looks_like_the_report(photos, tmp_path, one, other):
+def test_the_page_is_self_contained_and_looks_like_the_report(photos, tmp_path, one, other):
     text, page, _ = make(photos, tmp_path, one, other)
     assert not re.search(r"(src|href)\s*=\s*[\"'](?!data:|#)", text)
     assert not re.search(r"https?:|url\(|@import|<script|<link", text)
@@ -218,7 +224,7 @@ def test_mistakes(photos, tmp_path, one, write):
         load_sheet(data, [one], "size")
     with pytest.raises(UserError, match="needs two or more files"):
         load_sheet(data, [one], "disagreement")
-    with pytest.raises(UserError, match="6 files were given; a page can tell 5 apart"):
+    with pytest.raises(UserError, match="6 files were given; a page shows at most 5"):
         load_sheet(data, [one] * 6)
     for options in ({"shown": 0}, {"columns": 0}):
         with pytest.raises(UserError, match="0 .* were asked for"):

@@ -22,8 +22,8 @@ def test_ticks(low, high, expected):
     assert nice_ticks(low, high) == pytest.approx(expected)
 
 
-def test_points_lie_where_they_should():
-    """The axis ends at 100 and 8: the point (50, 8) is in the middle of the plot and at its top."""
+def test_points_have_their_positions():
+    """The axes end at 100 and 8: the point (50, 8) is in the middle of the plot and at its top."""
     drawing = chart("a < b", {0: [(0, 0.0), (50, 8.0)], 7: [(0, math.nan)]}, [], 100)
     svg = ElementTree.fromstring(drawing)
     assert svg.get("aria-label") == "a < b"
@@ -34,17 +34,17 @@ def test_points_lie_where_they_should():
     assert chart("empty", {0: [(0, math.inf)]}, [], 100) == ""
 
 
-def test_many_points_get_a_mean_that_stays_in_its_phase():
+def test_the_running_mean_of_many_points_stays_in_its_phase():
     phases = [Phase("detector", 0, 10), Phase("refine", 10, 20)]
     values = [(i, 1.0 if i < 10 else 5.0) for i in range(20)]
     values[4] = (4, 10.0)
     svg = ElementTree.fromstring(chart("x", {0: values}, phases, 20))
     assert [line.get("class") for line in svg.iter("polyline")] == ["raw", "mid"]
     assert next(svg.iter("circle"), None) is None
-    found = dict(running_mean(values, phases))
-    assert found[4] == 2.0  # eight times 1 and once 10
-    assert found[9] == 1.0 and found[10] == 5.0  # neither sees the other's phase, nor iteration 4
-    assert found[0] == (4 * 1 + 10) / 5
+    means = dict(running_mean(values, phases))
+    assert means[4] == 2.0  # eight times 1 and once 10
+    assert means[9] == 1.0 and means[10] == 5.0  # neither includes the other phase or iteration 4
+    assert means[0] == (4 * 1 + 10) / 5
 
 
 def test_phases_are_bands():

@@ -1,4 +1,4 @@
-"""Folders of runs that somebody else touched: a reason in one line, and nothing of the run is overwritten."""
+"""Output directories with changed files: refused in one line; no file of the run is replaced."""
 
 import json
 
@@ -24,7 +24,7 @@ def folder(made_up_run):
     return made_up_run("r", 0, "MODEL.META_ARCHITECTURE", "BoxRefiner", **HITS)
 
 
-def test_a_page_over_what_the_run_left(main, folder, capsys):
+def test_a_page_never_replaces_a_file_of_the_run(main, folder, capsys):
     (folder / "model_final.pth").write_bytes(b"weights")
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     for path in before:
@@ -35,37 +35,37 @@ def test_a_page_over_what_the_run_left(main, folder, capsys):
 
 @pytest.mark.parametrize("key", ["version", "weights", "datasets", "record"])
 @pytest.mark.parametrize("value", [None, [1]])
-def test_results_that_lack_something(main, folder, capsys, key, value):
+def test_incomplete_results_are_refused(main, folder, capsys, key, value):
     results = json.loads((folder / "results.json").read_text()) | {key: value}
     (folder / "results.json").write_text(json.dumps(results))
     assert main([str(folder)]) == 2
-    said = capsys.readouterr().err
-    assert f"lacks '{key}'" in said and said.count("\n") == 1
+    message = capsys.readouterr().err
+    assert f"lacks '{key}'" in message and message.count("\n") == 1
 
 
 @pytest.mark.parametrize(
     "text",
     ["[]", "{}", '{"lost": 1}', '{"lost": [1]}', '{"lost": [[1, 1, 1]]}', '{"lost": []}', "7"],
 )
-def test_hits_that_are_none(folder, text):
+def test_files_without_hits_are_refused(folder, text):
     (folder / "inference/scenes_val+first=4/corloc_per_image.json").write_text(text)
     with pytest.raises(UserError, match="corloc_per_image.json"):
         read_run(folder)
 
 
-def test_what_is_no_line_of_numbers_is_passed_over(folder):
+def test_invalid_lines_of_metrics_are_skipped(folder):
     rows = ["7", "[]", "null", '{"iteration": "a"}', "{", '{"total_loss": 1}']
     rows += ['{"iteration": 3, "total_loss": 0.5}', '{"iteration": 2, "total_loss": "<b>"}']
     rows += ['{"iteration": 4, "total_loss": NaN}', '{"iteration": 5, "total_loss": 1e999}']
     (folder / "metrics.json").write_text("\n".join(rows))
     assert [row["iteration"] for row in read_metrics(folder)] == [2, 3, 4, 5]
-    drawn = training_charts([read_run(folder)])
-    assert drawn.count("<circle") == 1 and "nan" not in drawn and "inf" not in drawn
+    charts = training_charts([read_run(folder)])
+    assert charts.count("<circle") == 1 and "nan" not in charts and "inf" not in charts
 
 
 @pytest.mark.parametrize(
     "values", [[1e308, -1e308], [5e-324, 0.0], [-1e200], [1e38, 1e38], [-1e17], [3, 3]]
 )
 def test_a_chart_of_any_numbers(values):
-    drawn = chart("loss", {0: list(enumerate(values))}, [], 2)
-    assert "nan" not in drawn and "inf" not in drawn
+    charts = chart("loss", {0: list(enumerate(values))}, [], 2)
+    assert "nan" not in charts and "inf" not in charts

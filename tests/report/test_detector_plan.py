@@ -14,7 +14,7 @@ def plan(*opts, folder="out/detectors"):
     return {stage.name: stage for stage in plan_detectors(cfg, Path(folder))}
 
 
-def after(command, word):
+def argument_of(command, word):
     return command[command.index(word) + 1]
 
 
@@ -22,19 +22,19 @@ def test_the_stages_of_the_demo():
     stages = plan()
     assert list(stages) == ["labels", "cad", "refined_labels", "cad_refined"]
     labels, refined = stages["labels"].command, stages["refined_labels"].command
-    assert after(labels, "--weights") == ""  # the file that ships
-    assert after(refined, "--weights") == "out/seed_4/model_final.pth"
+    assert argument_of(labels, "--weights") == ""  # the shipped file
+    assert argument_of(refined, "--weights") == "out/seed_4/model_final.pth"
     assert stages["refined_labels"].inputs == (Path("out/seed_4/model_final.pth"),)
     for command in (labels, refined):
-        assert after(command, "--data") == "scenes:train+first=400"
+        assert argument_of(command, "--data") == "scenes:train+first=400"
         assert "--set" not in command
     for name, boxes in (("cad", "labels"), ("cad_refined", "refined_labels")):
         command = stages[name].command
         train = f'("scenes:train+first=400+pseudo=out/detectors/{boxes}/labels.json",)'
-        assert after(command, "DATASETS.TRAIN") == train
-        assert after(command, "SEED") == "4"
+        assert argument_of(command, "DATASETS.TRAIN") == train
+        assert argument_of(command, "SEED") == "4"
         assert stages[name].needs == (boxes,)
-        cfg = load_config(after(command, "--config-file"), list(command[4:]))
+        cfg = load_config(argument_of(command, "--config-file"), list(command[4:]))
         assert cfg.SOLVER.MAX_ITER <= 150 and cfg.DATASETS.TEST == ("scenes:val+first=200",)
 
 
@@ -47,13 +47,13 @@ def test_the_stages_follow_the_run(tmp_path):
         *("DATASETS.TEST", '("a", "b")', "INPUT.MAX_SIDE", "300"),
     )
     command = stages["refined_labels"].command
-    assert after(command, "--method") == "tokencut"
-    assert after(command, "--max-side") == "300"
-    # 1e-07 without a point would be read as text
+    assert argument_of(command, "--method") == "tokencut"
+    assert argument_of(command, "--max-side") == "300"
+    # YAML would read 1e-07 without a point as text
     assert command[-3:] == ("--set", "eps=1.0e-07", "bilateral=true")
-    assert after(stages["labels"].command, "--weights") == str(weights)
+    assert argument_of(stages["labels"].command, "--weights") == str(weights)
     assert stages["labels"].inputs == (weights,)
-    assert after(stages["cad"].command, "DATASETS.TEST") == '("a",)'
+    assert argument_of(stages["cad"].command, "DATASETS.TEST") == '("a",)'
 
 
 @pytest.mark.parametrize(
@@ -63,15 +63,15 @@ def test_the_stages_follow_the_run(tmp_path):
         (["DATASETS.TRAIN", "('scenes:train+pseudo=x.json',)"], "brings boxes of its own"),
         (
             ["DISCOVERY.NAME", "maskcut", "DISCOVERY.CRF.ITERATIONS", "3"],
-            "masks of 'maskcut' are refined were changed",
+            "mask refinement of 'maskcut' were changed",
         ),
     ],
 )
-def test_runs_that_no_detector_can_follow(opts, message):
+def test_runs_without_a_plan_for_detectors_are_refused(opts, message):
     with pytest.raises(UserError, match=message):
         plan(*opts)
 
 
-def test_a_folder_that_no_spec_can_name():
+def test_a_folder_that_no_spec_can_name_is_refused():
     with pytest.raises(UserError, match="no [+] or :"):
         plan(folder="a+b")

@@ -14,15 +14,15 @@ from boxrefine_d2.data.mappers.phrase import QueryMapper
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.report.drawing import drawn_point
 from boxrefine_d2.report.grounding_cards import phrase_cards
-from boxrefine_d2.report.grounding_kinds import GROUNDING_KINDS
-from boxrefine_d2.report.grounding_page import _verdict, write_grounding_page
-from boxrefine_d2.report.grounding_pictures import (
+from boxrefine_d2.report.grounding_figures import (
     PhraseExample,
     _maps,
     drawn_map,
     load_grounding_model,
     phrase_examples,
 )
+from boxrefine_d2.report.grounding_kinds import GROUNDING_KINDS
+from boxrefine_d2.report.grounding_page import _verdict, write_grounding_page
 from boxrefine_d2.report.grounding_run import GroundingRun, PhraseHits, read_grounding_run
 from boxrefine_d2.report.rendering import number
 from boxrefine_d2.training.jobs import trainer_for
@@ -40,7 +40,7 @@ SHORT = {
     "MODEL.DEVICE": "cpu",
     "MODEL.CLIP.WEIGHTS": "random:0",
     "MODEL.HEATMAP.WEIGHTS": "random:0",
-    # so that every heatmap has a box
+    # every heatmap then has a box
     "DISCOVERY.CONTOURS.MIN_AREA": 0.0,
     "INPUT.SQUARE_SIZE": 64,
     "INPUT.CACHE_GIB": 0.0,
@@ -63,8 +63,8 @@ BADGES = {
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
-    """A run of a few steps of each kind."""
-    found = {}
+    """Return the output directories of runs of a few steps, one of each kind."""
+    run_folders = {}
     for name in KINDS:
         folder = tmp_path_factory.mktemp("runs") / name
         pairs = [str(w) for pair in (SHORT | {"OUTPUT_DIR": folder}).items() for w in pair]
@@ -75,8 +75,8 @@ def folders(tmp_path_factory):
         trainer = trainer_for(cfg)(cfg)
         datasets = trainer.train()
         write_results(cfg, trainer.weights_info(trainer.network), datasets, trainer.record())
-        found[name] = folder
-    return found
+        run_folders[name] = folder
+    return run_folders
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -96,12 +96,12 @@ def examples(run):
     return phrase_examples(run, load_grounding_model(run), DATASETS[0], 100)
 
 
-def recorded(run, dataset):
+def inference_folder_of(run, dataset):
     return run.folder / "inference" / dataset.replace(":", "_")
 
 
 def units(dataset):
-    """(image id, annotation id) -> file and phrase, in the order of the data set."""
+    """Return (image id, annotation id) -> record and annotation, in the order of the dataset."""
     return {
         (record["image_id"], place): (record, annotation)
         for record in load_spec(dataset).records
@@ -109,7 +109,7 @@ def units(dataset):
     }
 
 
-def test_every_section_and_every_phrase_is_there(written, run):
+def test_the_page_has_every_section_and_every_phrase(written, run):
     page = Page(written, VOID)
     ids = [attrs.get("id") for tag, attrs in page.elements if tag == "section"]
     assert ids == ["result", "phrases", "curves", "record", "repeat"]
@@ -117,8 +117,10 @@ def test_every_section_and_every_phrase_is_there(written, run):
     assert len(phrases) >= 5
     assert page.count("article", "card") == page.count("image", "photo") == len(phrases)
     assert page.count("image", "cells") == 2 * len(phrases)
-    said = [text[1:-1] for text in page.texts if text.startswith("“") and text.endswith("”")]
-    assert sorted(said) == sorted(phrases)
+    phrases_on_page = [
+        text[1:-1] for text in page.texts if text.startswith("“") and text.endswith("”")
+    ]
+    assert sorted(phrases_on_page) == sorted(phrases)
     for source in run.kind.sources.values():
         assert source.title in page.text and source.why in page.text
     for text in (*DATASETS, "SHA-256 " + run.results["weights"]["sha256"], "clip_mini: random:0"):
@@ -128,8 +130,8 @@ def test_every_section_and_every_phrase_is_there(written, run):
     assert "differs from what the run was scored with" not in page.text
 
 
-def test_the_training_is_drawn_as_it_was(written, run):
-    """Four losses and their sum; in refinement three of h's and the gradient, too, and the phases."""
+def test_the_training_is_drawn(written, run):
+    """Four losses and their sum; refinement adds three losses of h, the gradient, and phases."""
     page = Page(written, VOID)
     phased = run.kind.phased
     assert page.count("svg", "chart") == page.count("polyline") == (9 if phased else 5)
@@ -169,7 +171,7 @@ def test_the_tables_have_both_accuracies_of_every_source(written, run):
             assert rows["gain, points"][head] == number(gain, signed=True)
 
 
-def test_badges_say_what_the_run_recorded(written, run):
+def test_badges_equal_the_record_of_the_run(written, run):
     cards = dict(
         zip(
             DATASETS,
@@ -178,10 +180,12 @@ def test_badges_say_what_the_run_recorded(written, run):
         )
     )
     for dataset, text in cards.items():
-        hits = json.loads((recorded(run, dataset) / "grounding_per_phrase.json").read_text())
+        hits = json.loads(
+            (inference_folder_of(run, dataset) / "grounding_per_phrase.json").read_text()
+        )
         by_unit = {
-            metric: {source: {(i, a): hit for i, a, hit in row} for source, row in of.items()}
-            for metric, of in hits.items()
+            metric: {source: {(i, a): hit for i, a, hit in row} for source, row in rows.items()}
+            for metric, rows in hits.items()
         }
         found = {}
         for card in re.findall(r"(?s)<article.*?</article>", text):
@@ -198,11 +202,11 @@ def test_badges_say_what_the_run_recorded(written, run):
             assert found[record["relative_name"], annotation["phrase"]] == wanted
 
 
-def test_what_is_drawn_is_what_was_recorded(examples, run):
-    """The records of the source "after", which the run itself wrote, beside the examples."""
+def test_drawn_boxes_and_points_equal_the_record_of_the_run(examples, run):
+    """The examples are compared with the records of the source "after" that the run wrote."""
     records = {
         (r["image_id"], r["annotation_id"]): r
-        for r in json.loads((recorded(run, DATASETS[0]) / "grounding.json").read_text())
+        for r in json.loads((inference_folder_of(run, DATASETS[0]) / "grounding.json").read_text())
     }
     names = {
         (record["relative_name"], a["phrase"]): unit
@@ -226,7 +230,7 @@ def test_a_heatmap_is_brightest_at_its_point(examples, run):
         assert list(example.maps) == [run.kind.before, run.kind.after]
         for source, drawn in example.maps.items():
             values, (width, height) = drawn.cells.values, drawn.cells.extent
-            assert (height, width) == example.picture.shape[:2]
+            assert (height, width) == example.image.shape[:2]
             x, y = example.points[source]
             rows, columns = values.shape
             assert values[int(y / height * rows), int(x / width * columns)] > 0.9
@@ -246,23 +250,23 @@ def test_a_heatmap_is_the_mean_over_phrasings(run):
     np.testing.assert_allclose(both, (one + other) / 2, atol=1e-6)
 
 
-def test_the_page_needs_nothing_but_itself(written):
+def test_the_page_is_self_contained(written):
     assert not re.search(r"(src|href)\s*=\s*[\"'](?!data:)", written)
     assert not re.search(r"https?:|url\(|@import|<script|<link", written)
     assert "$" not in written
 
 
-def test_fewer_phrases_are_the_first_of_each_kind(folders):
+def test_fewer_phrases_are_the_first_of_each_outcome(folders):
     run = read_grounding_run(folders["refine"])
     boxes = run.hits[DATASETS[0]].by_metric["box_acc"]
     boxes["before"][:], boxes["refined"][:] = False, False
-    boxes["refined"][-1] = True  # the only one that is helped
+    boxes["refined"][-1] = True  # the only helped phrase
     found = phrase_examples(run, load_grounding_model(run), DATASETS[0], 2)
     every = [a["phrase"] for _, a in units(DATASETS[0]).values()]
     assert [example.phrases[0] for example in found] == [every[-1], every[0]]
 
 
-def test_drawings_that_do_not_fit_the_record_are_named(folders, tmp_path):
+def test_drawings_that_differ_from_the_record_are_named(folders, tmp_path):
     run = read_grounding_run(folders["train"])
     hits = run.hits[DATASETS[0]].by_metric["pointing"]["g"]
     hits[:] = ~hits
@@ -272,7 +276,7 @@ def test_drawings_that_do_not_fit_the_record_are_named(folders, tmp_path):
     assert "scored with on 2 of these phrases (“" in text
 
 
-def test_a_data_set_that_has_changed(folders):
+def test_a_changed_dataset_is_refused(folders):
     run = read_grounding_run(folders["train"])
     run.hits[DATASETS[0]].units[1] = (77, 0)
     model = load_grounding_model(run)
@@ -280,7 +284,7 @@ def test_a_data_set_that_has_changed(folders):
         phrase_examples(run, model, DATASETS[0], 1)
 
 
-def test_files_of_different_runs(folders, tmp_path):
+def test_files_of_different_runs_are_refused(folders, tmp_path):
     for name in ("config.yaml", "results.json"):
         (tmp_path / name).write_text((folders["train"] / name).read_text())
     for file in folders["train"].rglob("grounding_per_phrase.json"):
@@ -293,7 +297,7 @@ def test_files_of_different_runs(folders, tmp_path):
         read_grounding_run(tmp_path)
 
 
-def made_up_run(before, after, images):
+def invented_run(before, after, images):
     hits = {"before": np.array(before, bool), "refined": np.array(after, bool)}
     cfg = boxrefine_cfg()
     cfg.MODEL.META_ARCHITECTURE = "GroundingRefiner"
@@ -306,9 +310,12 @@ def made_up_run(before, after, images):
 
 
 def test_intervals_are_over_images():
-    """Drawn are one image of three hits and one of a miss: no draw of two images has less than none or more than all,
-    and a quarter of them take the miss alone, which of four phrases one in 256 would."""
-    hits = made_up_run([0, 0, 0, 0], [1, 1, 1, 0], "aaab").hits["<x>"]
+    """One image has three hits, another has one miss.
+
+    The mean of a draw of both images ranges from none to all. A quarter of the draws take only the
+    image with the miss; if four phrases were drawn, it would be one draw in 256.
+    """
+    hits = invented_run([0, 0, 0, 0], [1, 1, 1, 0], "aaab").hits["<x>"]
     rate = hits.rate("pointing", "refined")
     assert (rate.mean, rate.low, rate.high) == (75.0, 0.0, 100.0)
     gain = hits.gain("pointing", "before", "refined")
@@ -325,8 +332,8 @@ def test_intervals_are_over_images():
         ([0, 1] * 10, [1, 0] * 10, "the interval holds zero"),
     ],
 )
-def test_a_gain_is_one_only_with_its_interval_above_zero(before, after, words):
-    verdict = _verdict(made_up_run(before, after, range(20)))
+def test_a_gain_is_reported_only_if_its_interval_excludes_zero(before, after, words):
+    verdict = _verdict(invented_run(before, after, range(20)))
     assert verdict.count(words) == 2
     assert "&lt;x&gt;" in verdict and "<x>" not in verdict
 
@@ -338,7 +345,7 @@ def example(**changes):
         "phrases": ("a <b>&", "another"),
         "hits": {"pointing": {"clip": True, "g": False}, "box_acc": {"clip": False, "g": False}},
         "agrees": True,
-        "picture": np.zeros((30, 40, 3), np.uint8),
+        "image": np.zeros((30, 40, 3), np.uint8),
         "truth": torch.tensor([[0.0, 0, 10, 10], [20, 20, 40, 30]]),
         "boxes": {"clip": torch.zeros(0, 4), "g": torch.tensor([[1.0, 2, 3, 4]])},
         "points": {"clip": (0, 0), "g": (20, 10)},
@@ -353,9 +360,9 @@ def test_a_card_of_a_phrase_of_two_boxes_one_source_without_a_box():
     page = Page(text, VOID)
     assert "“a <b>& / another”" in page.text and "<b>" not in text
     assert "<i>.png" in page.text and "<i>" not in text
-    assert page.count("g", "gt") == 2 * 3  # on the picture and both heatmaps
+    assert page.count("g", "gt") == 2 * 3  # on the image and both heatmaps
     assert page.count("g", "after") - page.count("g", "point") // 2 == 2  # the box of g
-    assert page.count("g", "before") == page.count("g", "point") // 2 == 2  # the points alone
+    assert page.count("g", "before") == page.count("g", "point") // 2 == 2  # only the points
     assert "IoU, CLIP no box IoU, g 0.25" in page.text
     assert "values, g 0.50 to 0.50" in page.text
 
@@ -369,7 +376,7 @@ def test_a_heatmap_is_stretched_and_a_constant_one_is_dark():
     assert large.shape == (112, 112) and 0 <= large.min() < large.max() <= 1
 
 
-def test_a_point_at_the_border_is_drawn_whole():
+def test_a_point_at_the_border_is_fully_visible():
     middle, corner = (
         drawn_point("before", point, (40, 30), half=3.0).path for point in ((20, 10), (39, 0))
     )

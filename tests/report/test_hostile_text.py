@@ -1,4 +1,7 @@
-"""Texts from outside on a page: names, specs, fields of label files, reasons, settings, commands. They are shown, and do nothing."""
+"""Hostile texts on a page are shown literally and have no effect.
+
+They are names, specs, fields of label files, reasons, settings and commands.
+"""
 
 import json
 import os
@@ -14,26 +17,28 @@ import boxrefine_d2.report
 from boxrefine_d2.report import read_run, summarise, write_page
 from boxrefine_d2.report.contact_sheet import load_sheet, write_contact_sheet
 from boxrefine_d2.report.detector_section import detector_section
+from boxrefine_d2.report.figures import Example
 from boxrefine_d2.report.grounding_cards import phrase_cards
 from boxrefine_d2.report.grounding_kinds import GROUNDING_KINDS
-from boxrefine_d2.report.pictures import Example
 from boxrefine_d2.report.rendering import render
 
 from .parsed_page import Page
 from .test_grounding_page import example as phrase_example
 
 VOID = {"meta", "br", "img", "link", "input", "hr", "image", "rect", "line", "circle", "polyline"}
-# markup, an attribute's end, a template's marks, CDATA's end, bytes that are no UTF-8, half a character, controls
+# markup, end of an attribute, template syntax, end of CDATA, invalid UTF-8, half a surrogate pair,
+# control characters
 HOSTILE = (
-    '<script>alert(1)</script><img src=x onerror=alert(1)>" onload="x" \' & </svg> $title ${x} $ ]]> '
+    '<script>alert(1)</script><img src=x onerror=alert(1)>" onload="x" \' & </svg> '
+    "$title ${x} $ ]]> "
     "\udce9 \ud800 \x00\x1b[2J \u202e"
 )
-FILE = HOSTILE.replace("/", "").replace("\x00", "").replace("\ud800", "")  # as a disk takes it
-PICTURE = np.zeros((30, 40, 3), np.uint8)
+FILE = HOSTILE.replace("/", "").replace("\x00", "").replace("\ud800", "")  # a valid file name
+IMAGE = np.zeros((30, 40, 3), np.uint8)
 
 
 def check(text, times=1):
-    """Nothing of `HOSTILE` is live, all of it can be read, and the page is UTF-8."""
+    """Check that nothing of `HOSTILE` is live, that all of it can be read, and that it is UTF-8."""
     text.encode("utf-8")
     page = Page(text, VOID)
     assert not [tag for tag, _ in page.elements if tag in ("script", "img")]
@@ -45,18 +50,18 @@ def check(text, times=1):
 
 
 def shown(text):
-    """A text in the cell of a table, as it is written there."""
+    """Return the markup of a text in the cell of a table."""
     return re.search("(?s)<td>(.*)</td>", render("shared/facts.html", facts={"name": text}))[1]
 
 
-def test_a_text_is_shown_as_it_is():
+def test_a_text_is_shown_literally():
     assert shown("a <b> & \"c\" 'd'") == "a &lt;b&gt; &amp; &#34;c&#34; &#39;d&#39;"
     assert shown("\x00\x1b\u202e\ud800\udce9") == r"\x00\x1b\u202e\ud800\xe9"
     assert shown("Ärger 中 שלום") == "Ärger 中 שלום"
     assert shown(["<"]) == "[&#39;&lt;&#39;]"
 
 
-def test_what_a_template_gave_goes_into_another_as_it_is():
+def test_a_rendered_template_is_inserted_unchanged():
     assert shown(render("shared/facts.html", facts={})).startswith('<table class="facts">')
 
 
@@ -97,10 +102,10 @@ def test_the_page_of_a_run(made_up_run, tmp_path, monkeypatch):
     summary["datasets"] = {HOSTILE: next(iter(summary["datasets"].values()))}
     box = torch.tensor([[1.0, 2, 9, 8]])
     boxes = {name: box for name in ("gt", "lost", "h", "refined")}
-    shown = Example(HOSTILE, "helped", False, PICTURE, boxes, {"lost": 0.1}, {})
+    shown = Example(HOSTILE, "helped", False, IMAGE, boxes, {"lost": 0.1}, {})
     monkeypatch.setattr(boxrefine_d2.report.page, "examples", lambda *given: [shown])
     write_page(tmp_path / "report.html", summary, [run])
-    # the network twice: it differs from the paper's, too
+    # the network occurs twice, because it also differs from the paper's
     check((tmp_path / "report.html").read_text(encoding="utf-8"), times=8)
 
 
@@ -108,9 +113,9 @@ def test_the_section_on_detectors():
     gain = {"mean": 1.0, "ci95": [0.0, 2.0]}
     sources = {x: {"corloc": {"mean": 1.0}} for x in ("lost", "refined")}
     sources |= {f"{x}_cad": {"corloc": {"mean": 1.0}, "ap50": 2.0} for x in sources}
-    found = {"seed": 0, "steps": 7, "sources": sources, "commands": [HOSTILE]}
-    found["gain"] = {f"{x}_cad_minus_{x}": gain for x in ("lost", "refined")}
-    summary = {"rule": "lost", "dataset": HOSTILE, "images": 4, "detectors": found}
+    detectors = {"seed": 0, "steps": 7, "sources": sources, "commands": [HOSTILE]}
+    detectors["gain"] = {f"{x}_cad_minus_{x}": gain for x in ("lost", "refined")}
+    summary = {"rule": "lost", "dataset": HOSTILE, "images": 4, "detectors": detectors}
     check(detector_section(summary), times=2)
 
 
@@ -119,8 +124,8 @@ def test_the_card_of_a_phrase():
     check(phrase_cards([shown], GROUNDING_KINDS["HeatmapTraining"]), times=2)
 
 
-def test_every_page_escapes_in_one_way():
-    """Markup is in templates alone, where all values are escaped; one function says that a text is markup."""
+def test_all_pages_escape_in_one_way():
+    """Only templates contain markup, and they escape all values; one function marks safe markup."""
     folder = Path(boxrefine_d2.report.__file__).parent
     templates = list(folder.glob("templates/**/*.html"))
     assert len(templates) > 20

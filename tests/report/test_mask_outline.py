@@ -7,8 +7,8 @@ from skimage.draw import polygon2mask
 from boxrefine_d2.report.mask_outline import mask_path
 
 
-def drawn(path, shape):
-    """The path filled by the even-odd rule, as a browser fills it, at the centres of pixels."""
+def filled_path(path, shape):
+    """Fill a path by the even-odd rule at the centres of pixels, as a browser does."""
     filled = np.zeros(shape, bool)
     for part in re.findall(r"M([^Z]*)Z", path):
         corners = np.array([[float(y), float(x)] for x, y in (p.split(",") for p in part.split())])
@@ -26,13 +26,13 @@ def test_an_outline_covers_its_mask_and_leaves_the_hole_open():
     ring = (distance < 30) & (distance > 12)
     path = mask_path(ring, shown_side=512)
     assert path.count("M") == 2
-    assert iou(drawn(path, ring.shape), ring) > 0.95
+    assert iou(filled_path(path, ring.shape), ring) > 0.95
 
 
 def test_a_mask_at_the_border_is_closed_there():
     mask = np.zeros((40, 60), bool)
     mask[:10, 50:] = True
-    assert iou(drawn(mask_path(mask, 512), mask.shape), mask) > 0.85
+    assert iou(filled_path(mask_path(mask, 512), mask.shape), mask) > 0.85
     assert mask_path(np.ones((40, 60), bool), 512).count("M") == 1
 
 

@@ -30,7 +30,7 @@ def written(tiny_run, tmp_path_factory):
     return path.read_text(encoding="utf-8"), summary
 
 
-def test_every_section_is_there(written):
+def test_the_page_has_every_section(written):
     page = Page(written[0], VOID)
     ids = [attrs.get("id") for tag, attrs in page.elements if tag == "section"]
     assert ids == ["result", "images", "curves", "record", "repeat"]
@@ -47,14 +47,14 @@ def test_every_section_is_there(written):
 
 
 def test_settings_are_those_that_differ_from_the_paper_profile(written):
-    found = dict(re.findall(r'<th scope="row">([A-Z_.]+)</th><td>(.*?) \(there', written[0]))
+    found = dict(re.findall(r'<th scope="row">([A-Z_.]+)</th><td>(.*?) \(profile', written[0]))
     assert found["SOLVER.MAX_ITER"] == "4"
     assert found["INPUT.SQUARE_SIZE"] == "64"
     assert "SOLVER.WEIGHT_DECAY" not in found and "SEED" not in found
     assert not any(name.startswith("MODEL.ROI") for name in found)
 
 
-def test_the_page_needs_nothing_but_itself(written):
+def test_the_page_is_self_contained(written):
     text, _ = written
     assert not re.search(r"(src|href)\s*=\s*[\"'](?!data:)", text)
     assert not re.search(r"https?:|url\(|@import|<script|<link", text)
@@ -66,15 +66,15 @@ def test_text_from_outside_is_escaped(written):
     assert "'<b>&'" not in written[0]
 
 
-def test_drawn_boxes_are_those_that_were_scored(written, tiny_run):
-    """IoUs on the cards give the hits that the run recorded; otherwise the page says so."""
+def test_drawn_boxes_equal_the_scored_ones(written, tiny_run):
+    """IoUs on the cards give the hits of the run's record; the page has no warning."""
     assert "differ from those that the run was scored with" not in written[0]
     found = re.findall(r"IoU before</dt><dd>([\d.]+)", written[0])
     rows = json.loads(next(tiny_run.rglob("corloc_per_image.json")).read_text())
     assert sum(float(iou) >= 0.5 for iou in found) == sum(hit for _, hit in rows["lost"])
 
 
-def test_boxes_that_do_not_fit_the_record_are_named(tiny_run, tmp_path, monkeypatch):
+def test_boxes_that_differ_from_the_record_are_named(tiny_run, tmp_path, monkeypatch):
     run = read_run(tiny_run)
     for hits in run.hits[DATASET].by_source.values():
         hits[:] = ~hits
@@ -85,7 +85,7 @@ def test_boxes_that_do_not_fit_the_record_are_named(tiny_run, tmp_path, monkeypa
 def test_detectors_have_a_section_and_a_box_on_each_card(
     written, tiny_run, made_up_detectors, tmp_path
 ):
-    """On the last image the detector found nothing; it has no box there, and no IoU."""
+    """The detector found nothing on the last image, which has no box and no IoU of it."""
     run = read_run(tiny_run)
     stages = made_up_detectors(tmp_path, 3, cad=[0, 0, 0, 0], cad_refined=[1, 0, 1, None])
     detectors = read_detectors(stages, run)
@@ -94,7 +94,7 @@ def test_detectors_have_a_section_and_a_box_on_each_card(
     page = Page((tmp_path / "p.html").read_text(encoding="utf-8"), VOID)
     ids = [attrs.get("id") for tag, attrs in page.elements if tag == "section"]
     assert ids == ["result", "detectors", "images", "curves", "record", "repeat"]
-    assert page.count("g", "cad") == 3 + 1  # and the legend
+    assert page.count("g", "cad") == 3 + 1  # one in the legend
     assert "CAD on LOST after, best box" in page.text
     assert page.text.count("CAD 1.00") == 2  # the IoU of the hits
     assert page.text.count("CAD 0.00") == 2
@@ -103,7 +103,7 @@ def test_detectors_have_a_section_and_a_box_on_each_card(
     assert plain.count("g", "cad") == 0 and "CAD" not in plain.text
 
 
-def test_a_run_without_its_model(made_up_run, tmp_path):
+def test_a_run_without_its_model_is_refused(made_up_run, tmp_path):
     hits = {source: [1, 0, 1, 0] for source in ("lost", "h", "refined")}
     run = read_run(made_up_run("a", 0, **hits))
     with pytest.raises(UserError, match=r"no model_final.pth in .*a: the page"):
@@ -135,7 +135,7 @@ def summary_with_gain(mean, low, high):
         ((-3.0, -9.0, 2.0), "this run does not show", "c-even"),
     ],
 )
-def test_a_gain_is_one_only_with_its_interval_above_zero(gain, words, colour):
+def test_a_gain_is_reported_only_if_its_interval_excludes_zero(gain, words, colour):
     summary = summary_with_gain(*gain)
     assert words in _verdict(summary)
     table = headline_table("<x>", summary["datasets"]["<x>"], summary)

@@ -1,4 +1,4 @@
-"""The demo around its training; the training itself is train_net.py's, and tested there."""
+"""The demo around its training; the tests of train_net.py cover the training itself."""
 
 import json
 import shlex
@@ -10,11 +10,12 @@ from tests.tool_modules import tool
 
 TEST_DATA = ["DATASETS.TEST", "('scenes:val+first=4',)"]
 
-# takes the place of train_net.py: keeps its command line, and leaves the folder of a finished run
+# replaces train_net.py: stores its command line, and writes the output directory of a finished run
 STAND_IN = """
 import json, re, shutil, sys
 from pathlib import Path
-seed, folder = sys.argv[sys.argv.index("SEED") + 1], Path(sys.argv[sys.argv.index("OUTPUT_DIR") + 1])
+seed = sys.argv[sys.argv.index("SEED") + 1]
+folder = Path(sys.argv[sys.argv.index("OUTPUT_DIR") + 1])
 shutil.copytree({finished!r}, folder)
 (folder / "argv.json").write_text(json.dumps(sys.argv[1:]))
 config = folder / "config.yaml"
@@ -30,15 +31,15 @@ def demo():
 
 @pytest.fixture
 def stand_in(demo, tmp_path, monkeypatch):
-    def put(text):
+    def write_stand_in(text):
         script = tmp_path / "train_net.py"
         script.write_text(text)
         monkeypatch.setattr(demo, "TRAIN_NET", script)
 
-    return put
+    return write_stand_in
 
 
-def test_two_seeds_become_one_result_and_one_page(demo, stand_in, tiny_run, tmp_path, capfd):
+def test_two_seeds_give_one_result_and_one_page(demo, stand_in, tiny_run, tmp_path, capfd):
     stand_in(STAND_IN.format(finished=str(tiny_run)))
     output = tmp_path / "out"
     assert demo.main(["--seeds", "3,5", "--output", str(output), *TEST_DATA]) == 0
@@ -47,20 +48,20 @@ def test_two_seeds_become_one_result_and_one_page(demo, stand_in, tiny_run, tmp_
     assert results["seeds"] == [3, 5]
     assert set(results["corloc"]) == {"lost", "h", "refined"}
     assert len(results["gain"]["refined_minus_lost"]["ci95"]) == 2
-    given = json.loads((output / "seed_5" / "argv.json").read_text())
-    assert given[:2] == ["--config-file", "configs/demo/lost_refine.yaml"]
-    assert given[2:] == [*TEST_DATA, "SEED", "5", "OUTPUT_DIR", str(output / "seed_5")]
+    arguments = json.loads((output / "seed_5" / "argv.json").read_text())
+    assert arguments[:2] == ["--config-file", "configs/demo/lost_refine.yaml"]
+    assert arguments[2:] == [*TEST_DATA, "SEED", "5", "OUTPUT_DIR", str(output / "seed_5")]
     assert results["commands"][1].endswith(f"SEED 5 OUTPUT_DIR {output}/seed_5")
     assert """ DATASETS.TEST "('scenes:val+first=4',)" SEED""" in results["commands"][0]
     page = (output / "report.html").read_text(encoding="utf-8")
     assert page.count('class="bar"') == 2 and "seeds" in page
-    said = capfd.readouterr()
-    assert "nobody needs" not in said.out
-    assert "seed 5 (2 of 2)" in said.out
-    assert "gain" in said.out and str(output / "report.html") in said.out
+    output_text = capfd.readouterr()
+    assert "nobody needs" not in output_text.out
+    assert "seed 5 (2 of 2)" in output_text.out
+    assert "gain" in output_text.out and str(output / "report.html") in output_text.out
 
 
-# take the place of discover.py and train_cad.py
+# they replace discover.py and train_cad.py
 LABELS = """
 import sys
 from pathlib import Path
@@ -85,21 +86,21 @@ def test_detectors_follow_the_first_seed(
     (tmp_path / "discover.py").write_text(LABELS)
     (tmp_path / "train_cad.py").write_text(TRAINED.format(finished=str(cad)))
     output = tmp_path / "out"
-    given = ["--detectors", "--seeds", "5,3", "--output", str(output), *TEST_DATA]
-    assert demo.main(given) == 0
+    arguments = ["--detectors", "--seeds", "5,3", "--output", str(output), *TEST_DATA]
+    assert demo.main(arguments) == 0
     results = json.loads((output / "results.json").read_text())
     assert set(results["corloc"]) == {"lost", "h", "refined", "lost_cad", "refined_cad"}
     assert results["corloc"]["refined_cad"] == 50.0
-    found = results["detectors"]
-    assert found["seed"] == 5 and len(found["commands"]) == 4
-    assert f"--weights {output}/seed_5/model_final.pth" in found["commands"][2]
+    detectors = results["detectors"]
+    assert detectors["seed"] == 5 and len(detectors["commands"]) == 4
+    assert f"--weights {output}/seed_5/model_final.pth" in detectors["commands"][2]
     assert "CAD on LOST after" in (output / "report.html").read_text(encoding="utf-8")
-    said = capfd.readouterr().out
-    assert "nobody needs" not in said and "CAD on LOST before" in said
-    assert "stage cad_refined (4 of 4): starts" in said
+    output_text = capfd.readouterr().out
+    assert "nobody needs" not in output_text and "CAD on LOST before" in output_text
+    assert "stage cad_refined (4 of 4): starts" in output_text
 
 
-def test_a_failed_stage_is_passed_on(demo, stand_in, tiny_run, tmp_path, capfd):
+def test_the_exit_code_of_a_failed_stage_is_passed_on(demo, stand_in, tiny_run, tmp_path, capfd):
     stand_in(STAND_IN.format(finished=str(tiny_run)))
     (tmp_path / "train_cad.py").touch()
     (tmp_path / "discover.py").write_text(
@@ -107,12 +108,15 @@ def test_a_failed_stage_is_passed_on(demo, stand_in, tiny_run, tmp_path, capfd):
     )
     output = tmp_path / "out"
     assert demo.main(["--detectors", "--output", str(output), *TEST_DATA]) == 7
-    said = capfd.readouterr()
-    assert "error: told" in said.err and "stage labels (1 of 4) failed with exit code 7" in said.out
+    output_text = capfd.readouterr()
+    assert (
+        "error: told" in output_text.err
+        and "stage labels (1 of 4) failed with exit code 7" in output_text.out
+    )
     assert not (output / "results.json").exists()
 
 
-def test_resume_keeps_finished_seeds_of_the_same_settings_only(demo, stand_in, tmp_path, capfd):
+def test_resume_keeps_only_finished_seeds_of_the_same_settings(demo, stand_in, tmp_path, capfd):
     output = tmp_path / "out"
     finished = """
 import json, sys
@@ -141,13 +145,15 @@ cfg = load_config(args[1], args[2:])
     other = ["--resume", "--output", str(output), *TEST_DATA, "SOLVER.BASE_LR", "0.5"]
     assert not demo.is_finished(demo.parser().parse_args(other), 3)
     results.write_text(json.dumps(json.loads(results.read_text()) | {"record": {}}))
-    assert not demo.is_finished(args, 3)  # its last step failed
+    assert not demo.is_finished(args, 3)  # the last step of the run failed
 
 
 @pytest.mark.parametrize(
     ("code", "expected"), [("sys.exit(2)", 2), ("os.kill(os.getpid(), 9)", 137)]
 )
-def test_a_failed_run_is_passed_on(demo, stand_in, tmp_path, capfd, code, expected):
+def test_the_exit_code_of_a_failed_run_is_passed_on(
+    demo, stand_in, tmp_path, capfd, code, expected
+):
     stand_in(f"import os, sys; print('error: told', file=sys.stderr, flush=True); {code}")
     output = tmp_path / "out"
     output.mkdir()
@@ -171,18 +177,18 @@ def test_a_failed_run_is_passed_on(demo, stand_in, tmp_path, capfd, code, expect
 )
 def test_mistakes_are_one_line_before_anything_runs(demo, tmp_path, capfd, args, message):
     assert demo.main(["--output", str(tmp_path / "out"), *args]) == 2
-    said = capfd.readouterr().err.splitlines()
-    assert message in said[-1] and said[-1].startswith("error: ")
+    output_text = capfd.readouterr().err.splitlines()
+    assert message in output_text[-1] and output_text[-1].startswith("error: ")
     assert not (tmp_path / "out").exists()
 
 
-def test_quoted_words_mean_the_same_to_a_shell(demo):
+def test_a_shell_reads_quoted_words_unchanged(demo):
     words = ["a", "('scenes:val',)", "it's $HOME", 'say "x"', "a b", "c:\\d's", "no!'", ""]
     assert shlex.split(" ".join(demo.quoted(word) for word in words)) == words
     assert demo.quoted("('x',)") == """"('x',)\""""
 
 
-def test_the_outputs_are_looked_at_before_the_training(demo, stand_in, tmp_path, capfd):
+def test_the_outputs_are_checked_before_the_training(demo, stand_in, tmp_path, capfd):
     stand_in("raise SystemExit('it began')")
     (tmp_path / "file").touch()
     (tmp_path / "out" / "results.json").mkdir(parents=True)
@@ -194,21 +200,25 @@ def test_the_outputs_are_looked_at_before_the_training(demo, stand_in, tmp_path,
         ("other", "report.html' is a folder"),
     ):
         assert demo.main(["--output", str(tmp_path / output), *TEST_DATA]) == 2
-        said = capfd.readouterr()
-        assert message in said.err and said.err.count("\n") == 1 and said.out == ""
+        output_text = capfd.readouterr()
+        assert (
+            message in output_text.err
+            and output_text.err.count("\n") == 1
+            and output_text.out == ""
+        )
 
 
-def test_a_page_that_fails_leaves_the_numbers(
+def test_the_numbers_are_written_even_if_the_page_fails(
     demo, stand_in, tiny_run, tmp_path, capfd, monkeypatch
 ):
-    def fail(*given, **more):
+    def fail(*arguments, **more):
         raise UserError("the page cannot be drawn")
 
     stand_in(STAND_IN.format(finished=str(tiny_run)))
     monkeypatch.setattr(demo, "write_page", fail)
     monkeypatch.setenv("HOME", str(tmp_path))
     assert demo.main(["--seeds", "3", "--output", "~/out", *TEST_DATA]) == 2
-    said = capfd.readouterr()
+    output_text = capfd.readouterr()
     assert json.loads((tmp_path / "out/results.json").read_text())["seeds"] == [3]
-    assert "gain" in said.out and "out/results.json" in said.out
-    assert said.err == "error: the page cannot be drawn\n"
+    assert "gain" in output_text.out and "out/results.json" in output_text.out
+    assert output_text.err == "error: the page cannot be drawn\n"

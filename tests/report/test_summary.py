@@ -59,13 +59,13 @@ def test_table(two_runs):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"seed": 0}, "have one seed, 0"),
+        ({"seed": 0}, "have the same seed, 0"),
         ({"opts": ["SOLVER.MAX_ITER", 7]}, r"SOLVER.MAX_ITER is \d+ in one and 7 in the other"),
         ({"opts": ["DATASETS.TRAIN", ("scenes:train",)]}, "DATASETS.TRAIN is"),
         ({"ids": [1, 2, 3, 5]}, "tested on different images"),
     ],
 )
-def test_runs_that_do_not_belong_together(made_up_run, change, message):
+def test_runs_that_do_not_belong_together_are_refused(made_up_run, change, message):
     change = {"seed": 1, "opts": []} | change
     one = read_run(made_up_run("a", 0, **HITS))
     extra = {"ids": change["ids"]} if "ids" in change else {}
@@ -75,7 +75,7 @@ def test_runs_that_do_not_belong_together(made_up_run, change, message):
     assert "\n" not in str(error.value)
 
 
-def test_runs_from_other_weights_do_not_belong_together(made_up_run):
+def test_runs_from_other_weights_are_refused(made_up_run):
     folders = [made_up_run("a", 0, **HITS), made_up_run("b", 1, **HITS)]
     results = json.loads((folders[1] / "results.json").read_text())
     results["weights"]["sha256"] = "another"
@@ -86,7 +86,7 @@ def test_runs_from_other_weights_do_not_belong_together(made_up_run):
         summarise([])
 
 
-def test_folders_that_hold_no_finished_run(made_up_run, tmp_path):
+def test_folders_without_a_finished_run_are_refused(made_up_run, tmp_path):
     with pytest.raises(UserError, match=r"no results.json in .*nowhere: no finished run"):
         read_run(tmp_path / "nowhere")
     folder = made_up_run("a", 0, **HITS)
@@ -97,12 +97,12 @@ def test_folders_that_hold_no_finished_run(made_up_run, tmp_path):
     (folder / "results.json").write_text("{")
     with pytest.raises(UserError, match="results.json. is not JSON"):
         read_run(folder)
-    with pytest.raises(UserError, match="tested on nothing"):
+    with pytest.raises(UserError, match="has no test data"):
         read_run(made_up_run("c", 0, "DATASETS.TEST", (), **HITS))
 
 
 def test_metrics_of_a_resumed_run(tmp_path):
-    """Iteration 19 was written twice; the line that the kill cut off is passed over."""
+    """Iteration 19 was written twice; the line that the kill cut off is skipped."""
     lines = ['{"iteration": 19, "x": 1}', '{"iteration": 39, "x"', '{"iteration": 19, "x": 2}']
     lines += ['{"iteration": 39, "x": 3}', '{"iteration": 40, "y": 4}']
     (tmp_path / "metrics.json").write_text("\n".join(lines))

@@ -75,7 +75,7 @@ def test_the_page_lies_in_the_folder_of_the_run(main, trained, capsys):
     page = folder / "report.html"
     assert capsys.readouterr().out.splitlines()[-1] == f"{page}: open it in a browser"
     text = page.read_text(encoding="utf-8")
-    assert "<h1>Phrase grounding without boxes: what g learnt</h1>" in text
+    assert "<h1>Phrase grounding without boxes: results of g</h1>" in text
     phrases = json.loads((folder / "results.json").read_text())["datasets"][DATASET]["phrases"]
     assert text.count("<article") == phrases["evaluated"] == 3
 
@@ -92,7 +92,7 @@ def test_a_run_without_phrases_has_the_page_of_boxes(main, trained, tmp_path):
     arguments = [str(trained("lost_refine")), "--output", str(page), "--phrases", "2"]
     assert main(arguments) == 0
     text = page.read_text(encoding="utf-8")
-    assert "<h1>Box-based refinement: what it found</h1>" in text
+    assert "<h1>Box-based refinement: results</h1>" in text
     assert text.count("<article") == 2 and "CorLoc on" in text
 
 
@@ -123,7 +123,7 @@ def test_no_run_an_unfinished_one_and_one_without_its_model(main, copied, tmp_pa
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"DATASETS": {"TEST": []}}, "was tested on nothing; set DATASETS.TEST"),
+        ({"DATASETS": {"TEST": []}}, "has no test data; set DATASETS.TEST"),
         ({"DATASETS": {"TEST": ["scenes:val+first=2"]}}, "no grounding_per_phrase.json in"),
         (
             {"MODEL": {"META_ARCHITECTURE": "ClipTraining"}},

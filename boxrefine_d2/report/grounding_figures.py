@@ -1,6 +1,7 @@
-"""What the page shows of single phrases: what a finished run's model finds for them now, and its heatmaps.
+"""Examples of single phrases: answers and heatmaps of the model of a finished run.
 
-Boxes are XYXY, half-open, and points (x, y) are pixels, all of the original image; S x S pixels of the input.
+Boxes are XYXY, half-open, and points (x, y) are pixels, all of the original image; S x S pixels of
+the input.
 """
 
 from dataclasses import dataclass
@@ -21,20 +22,20 @@ from boxrefine_d2.evaluation.sources import CLIP
 from boxrefine_d2.structures import PhraseLocalisation, union_box
 from boxrefine_d2.training.jobs import trainer_for
 
+from .figures import CellMap, choose, load_model
 from .grounding_kinds import BOX, METRICS, POINTING, GroundingKind
 from .grounding_run import GroundingRun
-from .pictures import CellMap, choose, load_model
 
-MAP_SIDE = 112  # of a heatmap on the page, pixels
+MAP_SIDE = 112  # side of a heatmap on the page, pixels
 
 
 @dataclass(frozen=True)
 class DrawnMap:
-    """A heatmap as it is shown.
+    """Heatmap as it is shown.
 
     Attributes:
-        cells: on its own scale, its lowest value 0 and its highest 1.
-        low, high: these values, in [0, 1].
+        cells: map on its own scale: 0 is its lowest value and 1 its highest.
+        low, high: these two values, in [0, 1].
     """
 
     cells: CellMap
@@ -44,27 +45,27 @@ class DrawnMap:
 
 @dataclass(frozen=True)
 class PhraseExample:
-    """One phrase of a test image with everything that is drawn of it.
+    """A phrase of a test image with everything that is drawn for it.
 
     Attributes:
-        name: the file, below its data set's folder.
-        phrases: phrasings of the same.
-        hits: "pointing" and "box_acc" -> source -> whether it was right, as the run was scored.
-        agrees: whether what is drawn here before and after hits and misses in the same way. Not so if data or code
-            changed since.
-        picture: (H, W, 3) uint8.
-        truth: (N, 4), what the phrase names.
+        name: file name, relative to the folder of the dataset.
+        phrases: phrasings of the same phrase.
+        hits: "pointing" and "box_acc" -> source -> True for a hit when the run was scored.
+        agrees: True if the answers drawn now, before and after, hit and miss in the same way. They
+            may differ if data or code changed since.
+        image: (H, W, 3) uint8.
+        truth: (N, 4), boxes of the phrase.
         boxes: source -> (1, 4), or (0, 4) for none.
-        points: source -> (x, y), without those that point nowhere.
+        points: source -> (x, y); sources without a point are absent.
         iou: source -> IoU of its box with the union of `truth`.
-        maps: of the sources before and after.
+        maps: source -> heatmap, of the sources before and after.
     """
 
     name: str
     phrases: tuple[str, ...]
     hits: dict[str, dict[str, bool]]
     agrees: bool
-    picture: np.ndarray
+    image: np.ndarray
     truth: Tensor
     boxes: dict[str, Tensor]
     points: dict[str, tuple[int, int]]
@@ -73,16 +74,19 @@ class PhraseExample:
 
 
 def load_grounding_model(run: GroundingRun) -> Any:
-    """The run's final `HeatmapModel`, in eval mode. Raises: UserError if it, its CLIP or the extra is not there."""
-    trainer_for(run.cfg)  # the architectures are known once their trainers are
+    """Load the run's final `HeatmapModel`, in eval mode.
+
+    Raises: UserError if the model, its CLIP or the extra is missing.
+    """
+    trainer_for(run.cfg)  # the import of the trainer registers the architecture
     return load_model(run)
 
 
 @torch.no_grad()
 def phrase_examples(run: GroundingRun, model: Any, dataset: str, count: int) -> list[PhraseExample]:
-    """`count` phrases of a test data set: the first of each kind, by what became of the box.
+    """Return `count` phrases of a test dataset: the first of each outcome of the box.
 
-    Raises: UserError if the data set does not have the run's phrases any more.
+    Raises: UserError if the dataset has lost phrases of the run.
     """
     hits = run.hits[dataset]
     records = {r["image_id"]: r for r in DatasetCatalog.get(register_spec(dataset))}
@@ -93,8 +97,8 @@ def phrase_examples(run: GroundingRun, model: Any, dataset: str, count: int) -> 
     for index in choose(hits.outcomes(BOX, run.kind), count):
         unit = hits.units[index]
         scored = {
-            metric: {source: bool(hit[index]) for source, hit in of.items()}
-            for metric, of in hits.by_metric.items()
+            metric: {source: bool(hit[index]) for source, hit in by_source.items()}
+            for metric, by_source in hits.by_metric.items()
         }
         shown.append(_example(run.kind, model, mapper, records[unit[0]], phrases[unit], scored))
     return shown
@@ -103,11 +107,12 @@ def phrase_examples(run: GroundingRun, model: Any, dataset: str, count: int) -> 
 def _check_known(
     units: list[UnitId], phrases: dict[UnitId, GroundedPhrase], run: GroundingRun, dataset: str
 ) -> None:
-    strange = [unit for unit in units if unit not in phrases]
-    if strange:
+    missing = [unit for unit in units if unit not in phrases]
+    if missing:
         raise UserError(
-            f"{dataset} has changed since the run in {run.folder}: {len(strange)} of its {len(units)} phrases are not "
-            f"there any more (first: annotation {strange[0][1]!r} of image {strange[0][0]!r}); repeat the run"
+            f"{dataset} has changed since the run in {run.folder}: {len(missing)} of its "
+            f"{len(units)} phrases are not there any more (first: annotation {missing[0][1]!r} of "
+            f"image {missing[0][0]!r}); repeat the run"
         )
 
 
@@ -122,15 +127,15 @@ def _example(
     sample = mapper(record)
     sample["queries"] = [x for x in sample["queries"] if x[0] == phrase.annotation_id]
     [answer] = model([sample])
-    found: dict[str, PhraseLocalisation] = {
+    answers: dict[str, PhraseLocalisation] = {
         source: answer["grounding"][source][phrase.annotation_id] for source in kind.drawn
     }
-    boxes = {source: _box(one) for source, one in found.items()}
-    points = {source: one.point for source, one in found.items() if one.point is not None}
+    boxes = {source: _box(one) for source, one in answers.items()}
+    points = {source: one.point for source, one in answers.items() if one.point is not None}
     union = union_box(phrase.boxes)[None]
     drawn_now = {
         POINTING: {source: phrase.is_pointed_at(point) for source, point in points.items()},
-        BOX: {source: phrase.is_boxed(one.box) for source, one in found.items()},
+        BOX: {source: phrase.is_boxed(one.box) for source, one in answers.items()},
     }
     return PhraseExample(
         name=record.get("relative_name", record["file_name"]),
@@ -141,7 +146,7 @@ def _example(
             for metric in METRICS
             for source in (kind.before, kind.after)
         ),
-        picture=read_image(record["file_name"]),
+        image=read_image(record["file_name"]),
         truth=phrase.boxes,
         boxes=boxes,
         points=points,
@@ -150,18 +155,18 @@ def _example(
     )
 
 
-def _box(found: PhraseLocalisation) -> Tensor:
-    return torch.tensor([] if found.box is None else [found.box], dtype=torch.float64).reshape(
+def _box(answer: PhraseLocalisation) -> Tensor:
+    return torch.tensor([] if answer.box is None else [answer.box], dtype=torch.float64).reshape(
         -1, 4
     )
 
 
 def _maps(kind: GroundingKind, model: Any, sample: dict[str, Any]) -> dict[str, DrawnMap]:
-    """Of the only query of a sample, the mean over its phrasings."""
-    # the extra `grounding` is needed from here on only
+    """Return the heatmaps of the only query of a sample: means over its phrasings."""
+    # imported here because only this function needs the extra `grounding`
     from boxrefine_d2.language.relevance import relevance_maps
 
-    images = model.pictures([sample])
+    images = model.normalised_images([sample])
     [(_, phrasings)] = sample["queries"]
     text = model.clip.encode_text(phrasings)
     image_of = [0] * len(phrasings)
@@ -177,7 +182,7 @@ def _maps(kind: GroundingKind, model: Any, sample: dict[str, Any]) -> dict[str, 
 
 
 def drawn_map(heatmap: Tensor, size: tuple[int, int]) -> DrawnMap:
-    """A heatmap for the page.
+    """Return a heatmap in the form that the page shows.
 
     Args: heatmap: (S, S) in [0, 1].  size: (H, W) of the image that it covers.
     """

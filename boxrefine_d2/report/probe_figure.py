@@ -1,4 +1,4 @@
-"""The picture of a probe: for each image its boxes, its first principal components and its norms.
+"""Figure of a probe: the boxes, first principal components and norms of each image.
 
 Boxes are XYXY, half-open, in pixels of the network's input.
 """
@@ -14,24 +14,24 @@ from torch import Tensor
 
 from boxrefine_d2.structures import FeatureMap, PseudoBoxes
 
-PANEL = (280, 210)  # width and height that each panel fits into, pixels
+PANEL = (280, 210)  # largest width and height of a panel, pixels
 CAPTION, GAP, LETTERS = 18, 6, 12  # pixels
 TITLES = ("boxes of the rule", "components 1, 2, 3 as colours", "component 1", "norm of the cells")
 _BACKGROUND, _INK = (255, 255, 255), (30, 30, 30)
 _CASING, _STROKE = (
     (255, 255, 255),
     (213, 94, 0),
-)  # as the report draws boxes: readable on any picture
-_TAILS = (0.01, 0.99)  # what is beyond is clipped, so that single cells do not set the colours
+)  # the colours of boxes in the report: readable on any image
+_TAILS = (0.01, 0.99)  # quantiles; values beyond are clipped, so single cells do not set the scale
 
 
 @dataclass(frozen=True)
 class ProbedImage:
-    """One image with what the rule read and drew.
+    """An image with the map that the rule read and the boxes that it drew.
 
     Attributes:
         image: (3, H, W) in [0, 255].
-        features: of this image alone.
+        features: map of this image alone.
     """
 
     name: str
@@ -41,7 +41,7 @@ class ProbedImage:
 
 
 def draw(images: Sequence[ProbedImage]) -> Image.Image:
-    """One row an image, four panels: the picture, three maps; boxes are drawn on each."""
+    """Draw one row per image with four panels, the image and three maps, and boxes on each."""
     width = len(TITLES) * (PANEL[0] + GAP) + GAP
     height = CAPTION + len(images) * (PANEL[1] + CAPTION + GAP)
     sheet = Image.new("RGB", (width, height), _BACKGROUND)
@@ -58,28 +58,31 @@ def draw(images: Sequence[ProbedImage]) -> Image.Image:
 
 
 def principal_components(features: FeatureMap, count: int = 3) -> np.ndarray:
-    """(count, h, w) of one image: its cells less their mean along the directions of largest variance.
+    """Return the first principal components of the cells of one image, (count, h, w).
 
-    The sign is such that the value furthest from 0 is positive. What a map has no channels for is 0.
+    The sign is such that the value furthest from 0 is positive. A component is 0 if the map has too
+    few channels for it.
     """
     cells = features.tokens()[0].double().cpu()
     cells = cells - cells.mean(dim=0)
     _, directions = torch.linalg.eigh(cells.T @ cells)
-    found = cells @ directions.flip(1)[:, :count]
-    furthest = found.gather(0, found.abs().argmax(dim=0, keepdim=True))
-    found = torch.nn.functional.pad(found * furthest.sign(), (0, count - found.shape[1]))
-    return found.T.reshape(count, *features.grid_size).numpy()
+    projected = cells @ directions.flip(1)[:, :count]
+    furthest = projected.gather(0, projected.abs().argmax(dim=0, keepdim=True))
+    projected = torch.nn.functional.pad(
+        projected * furthest.sign(), (0, count - projected.shape[1])
+    )
+    return projected.T.reshape(count, *features.grid_size).numpy()
 
 
 def scaled(values: np.ndarray) -> np.ndarray:
-    """(h, w) to [0, 1], tails clipped; all 0 where nothing varies."""
+    """Scale (h, w) to [0, 1] with clipped tails; all 0 if the values are constant."""
     low, high = np.quantile(values, _TAILS)
     return np.clip((values - low) / (high - low), 0, 1) if high > low else np.zeros_like(values)
 
 
 def _panels(probed: ProbedImage) -> list[Image.Image]:
-    picture = Image.fromarray(probed.image.permute(1, 2, 0).to(torch.uint8).cpu().numpy())
-    picture.thumbnail(PANEL, Image.Resampling.LANCZOS)
+    photo = Image.fromarray(probed.image.permute(1, 2, 0).to(torch.uint8).cpu().numpy())
+    photo.thumbnail(PANEL, Image.Resampling.LANCZOS)
     components = principal_components(probed.features)
     norms = probed.features.data[0].float().norm(dim=0).cpu().numpy()
     maps = [
@@ -87,19 +90,19 @@ def _panels(probed: ProbedImage) -> list[Image.Image]:
         colormaps["viridis"](scaled(components[0]))[..., :3],
         colormaps["viridis"](scaled(norms))[..., :3],
     ]
-    panels = [picture, *(_as_picture(cells, probed, picture.size) for cells in maps)]
+    panels = [photo, *(_as_image(cells, probed, photo.size) for cells in maps)]
     for panel in panels:
         _draw_boxes(panel, probed)
     return panels
 
 
-def _as_picture(cells: np.ndarray, probed: ProbedImage, size: tuple[int, int]) -> Image.Image:
-    """(h, w, 3) in [0, 1] at the scale of the picture, without the cells of the padding."""
+def _as_image(cells: np.ndarray, probed: ProbedImage, size: tuple[int, int]) -> Image.Image:
+    """Return (h, w, 3) in [0, 1] at the size of the photo, without the cells of the padding."""
     height, width = probed.image.shape[1:]
     (h, w), (sy, sx) = probed.features.grid_size, probed.features.strides
     image = Image.fromarray((255 * cells).round().astype(np.uint8))
-    seen = (0, 0, width / (w * sx) * w, height / (h * sy) * h)
-    return image.resize(size, Image.Resampling.NEAREST, box=seen)
+    visible = (0, 0, width / (w * sx) * w, height / (h * sy) * h)
+    return image.resize(size, Image.Resampling.NEAREST, box=visible)
 
 
 def _draw_boxes(panel: Image.Image, probed: ProbedImage) -> None:

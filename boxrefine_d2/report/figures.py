@@ -1,4 +1,4 @@
-"""What the page shows of single images: the boxes and maps of a finished run, and pictures as data URIs.
+"""Examples of single images: boxes and maps of a finished run, and images as data URIs.
 
 Boxes are XYXY, half-open, in pixels of the original image.
 """
@@ -33,18 +33,19 @@ from .rule_maps import MAPS
 from .run_folder import FinishedRun, ImageHits, Run
 from .summary import OUTCOMES, outcomes
 
-SHOWN_SIDE = 512  # longest side of a picture on the page, pixels
+SHOWN_SIDE = 512  # longest side of an image on the page, pixels
 GROUND_TRUTH = "gt"
 HIT_IOU = 0.5  # CorLoc's definition
 
 
 @dataclass(frozen=True)
 class CellMap:
-    """A map of the rule on its grid.
+    """Map of the rule on its grid.
 
     Attributes:
         values: (h, w) in [0, 1].
-        extent: (width, height) that the whole grid covers, in image pixels; padding lies outside the image.
+        extent: (width, height) that the whole grid covers, in image pixels; padding lies outside
+            the image.
     """
 
     values: np.ndarray
@@ -53,33 +54,36 @@ class CellMap:
 
 @dataclass(frozen=True)
 class Example:
-    """One test image with everything that is drawn on it.
+    """A test image with everything that is drawn on it.
 
     Attributes:
-        name: the file, below its data set's folder.
+        name: file name, relative to the folder of the dataset.
         outcome: a name of `summary.OUTCOMES`, as the run was scored.
-        agrees: whether the boxes drawn here give that outcome too. Not so if data or code changed since.
-        picture: (H, W, 3) uint8.
-        boxes: "gt" -> (N, 4), and (1, 4), or (0, 4) for none, under the rule's name, "h" and "refined", and "lost_cad"
-            and "refined_cad" where there are detectors.
-        iou: source -> IoU of its box with the object it meets best.
-        maps: the rule's name and "refined" -> the map that the box was read from; {} if the rule has none to show.
+        agrees: True if the boxes drawn now give that outcome, too. They may differ if data or code
+            changed since.
+        image: (H, W, 3) uint8.
+        boxes: source -> boxes. "gt" has (N, 4). The rule's name, "h" and "refined" have (1, 4), or
+            (0, 4) for none; with detectors also "lost_cad" and "refined_cad".
+        iou: source -> IoU of its box with the object that it overlaps most.
+        maps: the rule's name and "refined" -> the map that the box was read from; {} if the rule
+            has no map to show.
     """
 
     name: str
     outcome: str
     agrees: bool
-    picture: np.ndarray
+    image: np.ndarray
     boxes: dict[str, Tensor]
     iou: dict[str, float]
     maps: dict[str, CellMap]
 
 
 def choose(codes: np.ndarray, count: int) -> list[int]:
-    """Indices of the images to show: up to a third each of "helped" and "hurt", and of the others half and half.
+    """Return the indices of the images to show.
 
-    Always the first ones in data set order, so that nobody picks. What is missing of one kind is made up for by the
-    others.
+    Up to a third are "helped" and up to a third "hurt"; the two other outcomes share the rest.
+    The images are always the first ones in the order of the dataset, so that nobody can select
+    them. If one outcome has too few images, the others fill its place.
 
     >>> choose(np.array([3, 0, 2, 1, 3, 2, 3]), 5)
     [1, 3, 2, 0, 5]
@@ -101,10 +105,10 @@ def choose(codes: np.ndarray, count: int) -> list[int]:
 def examples(
     run: Run, dataset: str, count: int, detectors: Sequence[Detector] = ()
 ) -> list[Example]:
-    """`count` images of a test data set, with the boxes and maps of the run's final model.
+    """Return `count` images of a test dataset, with boxes and maps of the run's final model.
 
-    Args: detectors: trained on the run's boxes; theirs are drawn, too.
-    Raises: UserError if the model is not there.
+    Args: detectors: detectors trained on the run's boxes; their boxes are drawn, too.
+    Raises: UserError if the model is missing.
     """
     model = load_model(run)
     codes = outcomes(run.hits[dataset], run.rule)
@@ -117,18 +121,18 @@ def examples(
         boxes, maps = _boxes_and_maps(model, run.cfg, record)
         boxes |= {detector.source: _best_box(detector, image_id) for detector in detectors}
         gt_boxes = truth[image_id].double()
-        iou = {source: _best_iou(found, gt_boxes) for source, found in boxes.items()}
+        iou = {source: _best_iou(box, gt_boxes) for source, box in boxes.items()}
         boxes[GROUND_TRUTH] = gt_boxes
         hits = {source: np.array([iou[source] >= HIT_IOU]) for source in (run.rule, REFINED)}
         agrees = bool(outcomes(ImageHits([image_id], hits), run.rule)[0] == codes[index])
         name = record.get("relative_name", record["file_name"])
-        picture = read_image(record["file_name"])
-        shown.append(Example(name, OUTCOMES[codes[index]], agrees, picture, boxes, iou, maps))
+        image = read_image(record["file_name"])
+        shown.append(Example(name, OUTCOMES[codes[index]], agrees, image, boxes, iou, maps))
     return shown
 
 
 def load_model(run: FinishedRun) -> Any:
-    """The run's final model, in eval mode. Raises: UserError if it is not there."""
+    """Load the run's final model, in eval mode. Raises: UserError if it is missing."""
     path = run.folder / "model_final.pth"
     if not path.is_file():
         raise UserError(
@@ -139,15 +143,18 @@ def load_model(run: FinishedRun) -> Any:
     return model.eval()
 
 
-def photo_uri(picture: np.ndarray) -> str:
-    """(H, W, 3) uint8 as a JPEG data URI, reduced to `SHOWN_SIDE`."""
-    image = Image.fromarray(picture)
-    image.thumbnail((SHOWN_SIDE, SHOWN_SIDE), Image.Resampling.LANCZOS)
-    return _uri(image, "JPEG", quality=82, optimize=True)
+def photo_uri(image: np.ndarray) -> str:
+    """Return an image (H, W, 3) uint8 as a JPEG data URI, reduced to `SHOWN_SIDE`."""
+    photo = Image.fromarray(image)
+    photo.thumbnail((SHOWN_SIDE, SHOWN_SIDE), Image.Resampling.LANCZOS)
+    return _uri(photo, "JPEG", quality=82, optimize=True)
 
 
 def map_uri(values: np.ndarray) -> str:
-    """(h, w) in [0, 1] as a PNG data URI, one pixel a cell, in viridis (readable for the colour-blind)."""
+    """Return a map (h, w) in [0, 1] as a PNG data URI, one pixel per cell.
+
+    The colours are viridis, which the colour-blind can read.
+    """
     colours = colormaps["viridis"](values, bytes=True)[..., :3]
     return _uri(Image.fromarray(np.ascontiguousarray(colours)), "PNG", optimize=True)
 
@@ -157,7 +164,7 @@ def _boxes_and_maps(
 ) -> tuple[dict[str, Tensor], dict[str, CellMap]]:
     sample = WholeImageMapper(cfg.INPUT.MAX_SIDE)(record)
     [output] = model([sample])
-    boxes = {name: found.boxes[:1].double() for name, found in output["pseudo_boxes"].items()}
+    boxes = {name: each.boxes[:1].double() for name, each in output["pseudo_boxes"].items()}
     boxes[DETECTOR] = output["instances"].pred_boxes.tensor[:1].double()
     rule = cfg.DISCOVERY.NAME
     if rule not in MAPS:
