@@ -103,8 +103,10 @@ def test_the_scripts_of_a_page_exist(page):
 
 @pytest.mark.parametrize("page", SHORT_LINES, ids=lambda page: page.name)
 def test_the_lines_of_blocks_are_short(page):
+    """A line of 88 characters fits on a page of the site; GitHub shows 100."""
+    most = 100 if page.name == "README.md" else 88
     lines = "".join(text for _, text in BLOCK.findall(page.read_text())).splitlines()
-    assert [line for line in lines if len(line) > 100] == []
+    assert [line for line in lines if len(line) > most] == []
 
 
 @pytest.mark.parametrize(
