@@ -1,4 +1,4 @@
-"""Settings of Sphinx: `make docs` builds docs/_build/html, without a network. Warnings are errors."""
+"""Settings of Sphinx for `make docs`, which needs no network; a warning is an error."""
 
 import sys
 from functools import partial
@@ -25,7 +25,7 @@ python_maximum_signature_line_length = 90
 python_use_unqualified_type_names = True
 
 highlight_language = "text"
-smartquotes = False  # names of facets and modes are quoted
+smartquotes = False  # names of facets and modes stand in straight quotes
 
 html_theme = "furo"
 html_static_path = ["_static"]
@@ -35,19 +35,19 @@ html_copy_source = False
 html_show_copyright = False
 
 
-# page -> what writes it below its introduction
+# page -> the function that returns the text below its introduction
 GENERATED = {page: partial(shown_files, page) for page in SHOWN}
 GENERATED["reference/cli"] = command_reference
 
 
 def fill_page(app, page: str, source: list[str]) -> None:
-    """Keep links inside the site, and write the generated part of a page."""
+    """Keep the links of a page inside the site, and append its generated part."""
     source[0] = links_inside(source[0], HERE / f"{page}.md", page)
     if page in GENERATED:
         source[0] += GENERATED[page]()
 
 
 def setup(app) -> None:
-    """Connect to Sphinx. Generated pages are written anew by every build."""
+    """Connect to Sphinx, and write the generated pages anew in every build."""
     app.connect("source-read", fill_page)
     app.connect("env-get-outdated", lambda *_: list(GENERATED))

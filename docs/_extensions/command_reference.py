@@ -1,4 +1,4 @@
-"""The page of all commands, written from their parsers."""
+"""The reference page of all commands, generated from their parsers."""
 
 import argparse
 import re
@@ -8,11 +8,11 @@ from textwrap import indent, wrap
 
 from boxrefine_d2.cli import VERBS
 
-_WIDTH = 88  # of a line of code on a page
+_WIDTH = 88  # characters in a line of code on a page
 
 
 def command_reference() -> str:
-    """Return a section for each verb of `boxrefine`, in Markdown: usage, what it does, options, examples."""
+    """Return Markdown with a section per verb: usage, description, options, examples."""
     parts = []
     for verb, (module, _) in VERBS.items():
         parser = import_module(f"boxrefine_d2.cli.{module}").parser()
@@ -56,11 +56,11 @@ def _option(parser: argparse.ArgumentParser, action: argparse.Action) -> str:
         name = " ".join([*action.option_strings[-1:], values]).strip()
     else:
         name = action.metavar or action.dest
-    said = " ".join(formatter._expand_help(action).split()).rstrip(".") if action.help else ""
+    text = " ".join(formatter._expand_help(action).split()).rstrip(".") if action.help else ""
     facts = ["required"] if action.option_strings and action.required else []
-    if _has_default(action) and "default" not in said:
+    if _has_default(action) and "default" not in text:
         facts.append(f"default: `{action.default}`")
-    return f"````{{option}} {name}\n{'; '.join([said, *facts] if said else facts)}\n````"
+    return f"````{{option}} {name}\n{'; '.join([text, *facts] if text else facts)}\n````"
 
 
 def _has_default(action: argparse.Action) -> bool:
@@ -69,7 +69,7 @@ def _has_default(action: argparse.Action) -> bool:
 
 
 def _in_lines(command: str) -> str:
-    """A command on as many lines as it needs; a flag and its value share a line."""
+    """Wrap a command with backslashes; a flag and its value stay on one line."""
     glued = re.sub(r"(--[\w-]+) (?!-)", "\\1\0", command)
     lines = wrap(glued, _WIDTH, subsequent_indent="    ", break_on_hyphens=False)
     return " \\\n".join(lines).replace("\0", " ")

@@ -1,18 +1,21 @@
-"""A Sphinx extension: from our docstrings, Markdown with "Args:", "Returns:" and "Raises:", to reStructuredText."""
+"""A Sphinx extension that turns our docstrings into reStructuredText.
+
+The docstrings are Markdown with "Args:", "Attributes:", "Returns:" and "Raises:".
+"""
 
 import re
 
 _SECTION = re.compile(
     r"(?:^|(?<=[.;:)\]`]\s))(Args|Attributes|Returns|Raises)(?: \(keyword\))?:\s+", re.MULTILINE
 )
-# a new argument begins a line, or follows two spaces
+# an argument begins a line, or follows two spaces
 _ITEM = re.compile(r"(?:^|\n[ ]*|[ ]{2,})(\*{0,2}\w+(?:, \w+)*):\s+")
 _CODE = re.compile(r"(`+)(.+?)\1", re.DOTALL)
 _MARKUP = re.compile(r"([\\*|])|(?<=\w)(_)(?!\w)")
 
 
 def to_rst(text: str) -> str:
-    """Return a docstring as reStructuredText: code spans as literals, sections as field lists."""
+    """Return a docstring as reStructuredText: code spans become literals, sections field lists."""
     body, *sections = _SECTION.split(text.strip())
     parts = [_inline(body.strip())]
     for title, content in zip(sections[::2], sections[1::2], strict=True):
@@ -35,18 +38,18 @@ def _line(text: str) -> str:
 
 
 def _inline(text: str) -> str:
-    """Code spans become literals; outside of them nothing is markup."""
+    """Turn code spans into literals, and escape all markup outside of them."""
     parts, end = [], 0
-    for found in _CODE.finditer(text):
-        code = " ".join(found[2].split())
-        glued = text[found.end() : found.end() + 1].isalnum()
-        parts += [_escaped(text[end : found.start()]), f"``{code}``" + ("\\ " if glued else "")]
-        end = found.end()
+    for span in _CODE.finditer(text):
+        code = " ".join(span[2].split())
+        glued = text[span.end() : span.end() + 1].isalnum()
+        parts += [_escaped(text[end : span.start()]), f"``{code}``" + ("\\ " if glued else "")]
+        end = span.end()
     return "".join([*parts, _escaped(text[end:])])
 
 
 def _escaped(text: str) -> str:
-    return _MARKUP.sub(lambda found: "\\" + found[0], text)
+    return _MARKUP.sub(lambda match: "\\" + match[0], text)
 
 
 def _process(app, what, name, obj, options, lines: list[str]) -> None:
@@ -54,6 +57,6 @@ def _process(app, what, name, obj, options, lines: list[str]) -> None:
 
 
 def setup(app) -> dict[str, bool]:
-    """Let every docstring that autodoc reads pass through `to_rst`."""
+    """Pass every docstring that autodoc reads through `to_rst`."""
     app.connect("autodoc-process-docstring", _process)
     return {"parallel_read_safe": True}

@@ -1,4 +1,4 @@
-"""Pages that are files outside of docs/, and links to files of the repository."""
+"""Pages made of files outside of docs/, and links to files of the repository."""
 
 import os
 import re
@@ -7,7 +7,7 @@ from pathlib import Path
 DOCS = Path(__file__).parents[1]
 ROOT = DOCS.parent
 
-# page -> the files that it shows
+# page -> the files that it includes
 SHOWN = {
     "reference/data_sets": ["datasets/README.md"],
     "reference/shipped_networks": [
@@ -25,12 +25,15 @@ _FENCE = re.compile(r"(^```.*?^```)", re.MULTILINE | re.DOTALL)
 
 
 def shown_files(page: str) -> str:
-    """Return what a page shows, in Markdown; headings of several files are one level lower."""
+    """Return the files of a page as Markdown.
+
+    If a page has several files, their headings move one level down.
+    """
     texts = []
     for name in SHOWN[page]:
         text = links_inside((ROOT / name).read_text(encoding="utf-8"), ROOT / name, page)
         if len(SHOWN[page]) > 1:
-            # a line of a code block may begin with # too
+            # lines of code blocks, which may also begin with #, stay as they are
             parts = _FENCE.split(text)
             text = "".join(x if x.startswith("```") else _HEADING.sub("##", x) for x in parts)
         texts.append(text)
@@ -38,28 +41,31 @@ def shown_files(page: str) -> str:
 
 
 def links_inside(text: str, file: Path, page: str) -> str:
-    """Return a text whose links lead to pages of the site where it has them.
+    """Return a text whose links lead to pages of the site if the site has such pages.
 
-    A link to a module becomes one to the class or function that it names, and a link to a file that a page shows, one to
-    that page. Other files are offered for download. A folder has no link.
+    A link to a module becomes a link to the class or function that the link text names. A link to
+    a file that a page includes becomes a link to that page. Other files are offered for download.
+    A link to a folder becomes plain text.
 
-    Args: file: of the text: links are relative to it.  page: the text's place in the site.
+    Args:
+        file: file of the text; its links are relative to it.
+        page: page of the site on which the text appears.
     """
     here = DOCS / Path(page).parent
 
-    def changed(found: re.Match[str]) -> str:
-        words, target, anchor = found.groups()
-        wanted = Path(os.path.normpath(file.parent / target))
-        inside = os.path.relpath(wanted, ROOT)
+    def changed(link: re.Match[str]) -> str:
+        words, target, anchor = link.groups()
+        path = Path(os.path.normpath(file.parent / target))
+        inside = os.path.relpath(path, ROOT)
         name = _NAME.fullmatch(words)
         if inside in _PAGES:
             return f"[{words}]({os.path.relpath(DOCS / _PAGES[inside], here)}.md{anchor})"
-        if wanted.is_dir():
+        if path.is_dir():
             return words
-        if name and wanted.suffix == ".py":
+        if name and path.suffix == ".py":
             module = inside.removesuffix(".py").replace("/", ".")
             return f"{{py:obj}}`{name[1]} <{module}.{name[1]}>`"
-        kind = "" if wanted.is_relative_to(DOCS) else "path:"
-        return f"[{words}]({kind}{os.path.relpath(wanted, here)}{anchor})"
+        kind = "" if path.is_relative_to(DOCS) else "path:"
+        return f"[{words}]({kind}{os.path.relpath(path, here)}{anchor})"
 
     return _LINK.sub(changed, text)

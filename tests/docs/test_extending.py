@@ -1,4 +1,4 @@
-"""docs/design/extending.md is run as it stands, by a user who has the package and a folder of photographs."""
+"""Tests that run every block of docs/design/extending.md on a folder of images."""
 
 import json
 import os
@@ -24,7 +24,10 @@ def blocks(language: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory):
-    """A folder with the page's files and photographs; scenes.json has a box of each of three scenes, two of the first."""
+    """A folder with the page's files and images.
+
+    scenes.json has one box in each of three scenes, and a second box in the first scene.
+    """
     folder = tmp_path_factory.mktemp("extending")
     for text in (*blocks("python"), *blocks("yaml")):
         name = re.match(r"# (\S+)\n", text)[1]
@@ -47,7 +50,7 @@ def test_every_command_of_the_page_runs_and_does_what_it_says(workplace):
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     said = {}
     for command in blocks("sh"):
-        words = [sys.executable, *shlex.split(command)[1:]]
+        words = [sys.executable, *shlex.split(command.replace("\\\n", " "))[1:]]
         done = subprocess.run(
             words, cwd=workplace, capture_output=True, text=True, env=environment, check=False
         )

@@ -1,14 +1,11 @@
-"""Pages for readers: every link within the repository leads somewhere, and the README stays short."""
+"""Tests of the pages: links within the repository lead somewhere, and the README stays short."""
 
 import re
-import shlex
-from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from boxrefine_d2.cli import VERBS
-from boxrefine_d2.training.setup import load_config
 
 ROOT = Path(__file__).parents[2]
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
@@ -22,13 +19,10 @@ PAGES = sorted(
     }
     if not page.is_relative_to(BUILT)
 )
-WITH_COMMANDS = [ROOT / "README.md", *sorted((ROOT / "docs/guides").glob("*.md"))]
-# alone, with variables before it, or started by torchrun
-COMMAND = re.compile(r"^(?:[A-Z_]+=\S+ |torchrun .*)*boxrefine (.+)")
 
 
 def headings(page: Path) -> set[str]:
-    """Anchors as GitHub makes them."""
+    """Return the anchors of a page, as GitHub makes them."""
     lines = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", line.lower()).replace(" ", "-") for line in lines}
 
@@ -68,18 +62,3 @@ def test_verbs_that_the_pages_name_are_there():
     for page in PAGES:
         for verb in re.findall(r"^boxrefine ([a-z-]+)", page.read_text(), re.MULTILINE):
             assert verb in first_words, f"{page.name}: boxrefine {verb}"
-
-
-@pytest.mark.parametrize("page", WITH_COMMANDS, ids=lambda path: path.name)
-def test_the_commands_of_a_page_are_accepted(page):
-    """Each is parsed by its verb, and its configuration is read."""
-    blocks = re.findall(r"^```(\w*)\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
-    commands = "".join(text for language, text in blocks if language in ("", "sh"))
-    lines = commands.replace("\\\n", " ").splitlines()
-    found = [COMMAND.search(line) for line in lines]
-    commands = [shlex.split(command[1], comments=True) for command in found if command]
-    assert commands
-    for verb, *words in commands:
-        args = import_module(f"boxrefine_d2.cli.{VERBS[verb][0]}").parser().parse_args(words)
-        if verb == "train":
-            load_config(args.config_file, args.opts)

@@ -77,7 +77,7 @@ def test_every_configuration_key_has_a_place(site):
 
 
 def test_pages_show_files_from_outside(site):
-    assert "No data set is downloaded by boxrefine_d2" in text_of(site, "reference/data_sets")
+    assert "boxrefine_d2 downloads no data set" in text_of(site, "reference/data_sets")
     cards = text_of(site, "reference/shipped_networks")
     assert [
         x for x in ("dino_mini", "found_mini", "resnet_mini", "clip_mini") if x not in cards
