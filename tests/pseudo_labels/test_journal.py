@@ -45,7 +45,7 @@ def test_a_damaged_line_is_passed_over_and_the_others_are_taken(written, caplog,
     path.write_bytes(b"".join([*lines[:2], damage(lines[2]), lines[3]]))
     journal = Journal(output, INFO)
     assert dict(journal.entries()) == {0: entry("0"), 2: entry("2")}
-    assert "1 damaged lines are passed over" in caplog.text
+    assert "1 damaged lines are skipped" in caplog.text
 
 
 @pytest.mark.parametrize("end", [b"", b"\0" * 4096, b"12345678 [3, {", b"\xff"])
@@ -60,7 +60,7 @@ def test_a_journal_whose_settings_cannot_be_read_is_passed_over(written, caplog,
     output, path, lines = written
     path.write_bytes(b"".join([header, *lines[1:]]))
     assert len(Journal(output, INFO)) == 0
-    assert "is damaged and passed over" in caplog.text
+    assert "is damaged and skipped" in caplog.text
 
 
 def test_a_journal_that_cannot_be_read_is_a_line(written):

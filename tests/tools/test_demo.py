@@ -62,7 +62,7 @@ def test_each_phrase_has_a_panel(photograph, tmp_path, capsys):
         (["--phrase", "a", "--set", "MODEL"], "--set 'MODEL' is not of the form KEY=VALUE"),
         (["--phrase", "a", "--set", "MODEL.NONE=1"], "MODEL.NONE"),
         (["--phrase", "a", "--method", "lost"], "not allowed with argument"),
-        (["--method", "representer", "--backbone", "dino_mini"], "compares a picture with a whole"),
+        (["--method", "representer", "--backbone", "dino_mini"], "compares an image with a whole"),
     ],
     ids=lambda value: str(value)[:30],
 )

@@ -95,7 +95,7 @@ def test_two_images_that_would_lie_in_one_place_are_refused(label_file, tmp_path
 
 def test_suffixes_that_yolo_passes_over_are_said(label_file, tmp_path, caplog):
     export_labels(label_file(*labels_of(["a.jpg", "b.gif", "c"])), "yolo", tmp_path / "out")
-    assert "2 images have a suffix that YOLO's trainers pass over" in caplog.text
+    assert "2 images have a suffix that YOLO's trainers ignore" in caplog.text
 
 
 def labelimg_reads(path):
@@ -178,7 +178,7 @@ def test_a_table_has_a_row_an_image_whatever_the_names_hold(label_file, tmp_path
 
 def test_names_that_are_no_utf8_are_said(label_file, tmp_path, caplog):
     export_labels(label_file(*labels_of(["caf\udce9.jpg"])), "csv", tmp_path / "out")
-    assert "1 names are no UTF-8" in caplog.text
+    assert "1 names are not UTF-8" in caplog.text
     with pytest.raises(UserError, match="which no file can have"):
         export_labels(label_file(*labels_of(["\ud800.jpg"])), "csv", tmp_path / "other")
     assert not (tmp_path / "other").exists()

@@ -53,7 +53,7 @@ def test_names_that_other_disks_take_for_one_are_written_and_said(label_file, tm
     images = [{"id": n, "file_name": x, "width": 9, "height": 9} for n, x in enumerate(names)]
     export_labels(label_file(images, []), "masks", tmp_path / "out")
     assert len(list((tmp_path / "out/masks").iterdir())) == 5
-    assert "4 images have names that differ only in large and small letters" in caplog.text
+    assert "4 images have names that differ only in upper and lower case" in caplog.text
 
 
 def test_a_disk_that_takes_two_names_for_one_loses_nothing(tmp_path):
