@@ -1,4 +1,4 @@
-"""Writes DINO's ResNet-50 under Detectron2's names, which is what CAD and CutLER start from."""
+"""Write DINO's ResNet-50 under Detectron2's names. CAD and CutLER start from this file."""
 
 import argparse
 import pickle
@@ -18,6 +18,8 @@ from boxrefine_d2.networks.checkpoint_file import check_weights_file
 from boxrefine_d2.networks.detectron2_names import to_detectron2_names
 from boxrefine_d2.networks.weights import file_sha256
 
+from .help_texts import OUTPUT_WEIGHTS
+
 EXAMPLES = (
     "boxrefine convert dino-resnet --output dino_resnet50.safetensors",
     "boxrefine convert dino-resnet --input resnet50.pth --output resnet50.pkl",
@@ -27,20 +29,27 @@ BACKBONE = "dino_resnet50"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; 0, or 2 for a user's mistake."""
+    """Run the command. Returns: 0, or 2 for a user's mistake."""
     return run_command(lambda: _convert(parser().parse_args(argv)))
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the parser of the command line."""
     parser = CommandParser(description=__doc__, examples=EXAMPLES)
     parser.add_argument(
         "--input",
         type=user_path,
         metavar="FILE",
-        help="a ResNet-50 with torchvision's names; default: DINO's, from the cache or its host",
+        help="weights file of a ResNet-50 with torchvision's names; default: DINO's, from the "
+        "cache or its host",
     )
-    parser.add_argument("--output", type=user_path, required=True, metavar="FILE")
+    parser.add_argument(
+        "--output",
+        type=user_path,
+        required=True,
+        metavar="FILE",
+        help=f"{OUTPUT_WEIGHTS}, .safetensors or .pkl",
+    )
     return parser
 
 

@@ -54,12 +54,10 @@ def discover_dataset(
     interruptions do not change a byte of the output.
 
     Args:
-        data: dataset spec.  device: torch device of the network.
         num_workers: processes that decode images, and as many that refine masks; 0 for none.
         shard: (number from 1, count): compute only that part of the batches, for machines that do
-            not communicate. The shard that finds all journals complete writes the file; a shard
-            that starts later has nothing to do. Default: the part of this process's rank under
-            torchrun.
+            not communicate. The shard that finds all journals complete writes the file; one that
+            starts later has nothing to do. Default: this process's rank under torchrun.
     Returns: the counts over all ranks.
     Raises: UserError for a user's mistake, if no image could be done, and if another process works
         on the same output.
@@ -81,10 +79,7 @@ def discover_dataset(
     part = Share.of(shard)
     journal = claim(output, info, part)
     if journal is None:
-        remark = (
-            f"{output} was written before from the same images and settings; to compute it again, "
-            "remove it"
-        )
+        remark = f"{output} was written before from the same images and settings; remove it to redo"
         return DiscoverySummary(0, 0, 0, perf_counter() - start, remark=remark)
     with journal:
         todo = [i for i in range(part.first, len(batches), part.step) if i not in journal]

@@ -119,7 +119,7 @@ def test_no_worker_outlives_its_command(tmp_path, number):
         end_all(process)
     if number == signal.SIGINT:
         last = no_traceback(log.read_text()).splitlines()[-1]
-        assert last.startswith("interrupted; what is finished is kept")
+        assert last.startswith("interrupted; finished batches are kept")
 
 
 def test_shards_that_do_not_talk_write_the_bytes_of_one_run(tmp_path):

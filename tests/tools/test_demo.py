@@ -58,7 +58,7 @@ def test_each_phrase_has_a_panel(photograph, tmp_path, capsys):
     ("flags", "message"),
     [
         (["--phrase", " ", *RANDOM], "the phrase ' ' is empty"),
-        (["--phrase", "a", "--weights", "f.pth"], "--weights is of --method"),
+        (["--phrase", "a", "--weights", "f.pth"], "--weights applies to --method only"),
         (["--phrase", "a", "--set", "MODEL"], "--set 'MODEL' is not of the form KEY=VALUE"),
         (["--phrase", "a", "--set", "MODEL.NONE=1"], "MODEL.NONE"),
         (["--phrase", "a", "--method", "lost"], "not allowed with argument"),

@@ -47,7 +47,7 @@ def test_three_panels_and_one_for_the_detector(main, tmp_path, detections, capsy
     ("more", "message"),
     [
         (["--detections", "nowhere.json"], "'nowhere.json' does not exist"),
-        (["--min-score", "0.5"], "--min-score is of detections"),
+        (["--min-score", "0.5"], "--min-score applies to detections only"),
         (["--device", "abacus"], "device 'abacus' cannot be used"),
         (["--backbone", "move_mini", "--weights", "random"], "reads the facet key or output"),
     ],

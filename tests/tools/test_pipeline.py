@@ -184,7 +184,7 @@ def test_a_stages_exit_code_is_the_commands(tmp_path, tools, plan, main, capsys)
     ("words", "message"),
     [
         ([], "the following arguments are required: FILE.yaml; see --help"),
-        (["{plan}", "gates"], "'gates' is no KEY=VALUE"),
+        (["{plan}", "gates"], "'gates' is not of the form KEY=VALUE"),
         (["{plan}", "gate=x"], "plan.yaml has no value 'gate'; it has folder, gates, marks"),
         (["{plan}", "=x"], "plan.yaml has no value ''"),
         (["{plan}", "folder="], "plan.yaml: 'folder' is empty"),

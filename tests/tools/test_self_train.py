@@ -147,7 +147,7 @@ def test_a_path_that_a_spec_writes_with_codes_is_read_by_its_name(main, recorded
     ("flags", "changes", "message"),
     [
         ([], {}, "the following arguments are required: --rounds; see --help"),
-        (["--rounds", "0"], {}, "--rounds 0: at least one"),
+        (["--rounds", "0"], {}, "--rounds is 0; give 1 or more"),
         (["--rounds", "two"], {}, "invalid int value: 'two'"),
         (["--rounds", "1"], {"MODEL__WEIGHTS": ""}, "MODEL.WEIGHTS is empty: self-training"),
         (
