@@ -13,6 +13,7 @@ from pathlib import Path
 from boxrefine_d2.analysis.instance_keys import PER
 from boxrefine_d2.analysis.key_figure import draw_key_similarity
 from boxrefine_d2.analysis.key_similarity import PAIRS, key_similarity
+from boxrefine_d2.cli.help_texts import LABELLED_DATA
 from boxrefine_d2.config import paper_profile
 from boxrefine_d2.data.dataset_spec import files_of_spec
 from boxrefine_d2.errors import CommandParser, run_command
@@ -21,8 +22,6 @@ from boxrefine_d2.files.names import user_path
 from boxrefine_d2.files.outputs import check_output_file, check_output_folder
 from boxrefine_d2.networks.command_line import add_network_arguments
 from boxrefine_d2.networks.device import check_device
-
-from .help_texts import LABELLED_DATA
 
 EXAMPLES = (
     "boxrefine compare-keys --data voc_2007_val --output output/keys",

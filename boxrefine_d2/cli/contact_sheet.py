@@ -3,14 +3,13 @@
 import argparse
 from collections.abc import Sequence
 
+from boxrefine_d2.cli.help_texts import MAX_BOXES, MIN_BOX_SCORE, OUTPUT_PAGE
 from boxrefine_d2.data.dataset_spec import files_of_spec
 from boxrefine_d2.errors import CommandParser, run_command
 from boxrefine_d2.files.names import user_name, user_path
 from boxrefine_d2.files.outputs import check_output_file
 from boxrefine_d2.report.compared_files import SORTS
 from boxrefine_d2.report.contact_sheet import SHOWN_IMAGES, load_sheet, write_contact_sheet
-
-from .help_texts import MAX_BOXES, MIN_BOX_SCORE, OUTPUT_PAGE
 
 EXAMPLES = (
     "boxrefine sheet --input labels.json --data folder:photos --output sheet.html",

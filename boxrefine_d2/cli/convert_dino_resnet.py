@@ -9,6 +9,7 @@ import safetensors.torch
 from torch import Tensor
 
 import boxrefine_d2
+from boxrefine_d2.cli.help_texts import OUTPUT_WEIGHTS
 from boxrefine_d2.errors import CommandParser, run_command
 from boxrefine_d2.files.atomic import atomic_binary_file
 from boxrefine_d2.files.names import user_path
@@ -17,8 +18,6 @@ from boxrefine_d2.networks.build import build_backbone, official_file
 from boxrefine_d2.networks.checkpoint_file import check_weights_file
 from boxrefine_d2.networks.detectron2_names import to_detectron2_names
 from boxrefine_d2.networks.weights import file_sha256
-
-from .help_texts import OUTPUT_WEIGHTS
 
 EXAMPLES = (
     "boxrefine convert dino-resnet --output dino_resnet50.safetensors",

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import safetensors.torch
 
+from boxrefine_d2.cli.help_texts import OUTPUT_WEIGHTS
 from boxrefine_d2.errors import CommandParser, run_command
 from boxrefine_d2.files.atomic import atomic_binary_file
 from boxrefine_d2.files.names import user_path
@@ -12,8 +13,6 @@ from boxrefine_d2.files.outputs import check_output_file
 from boxrefine_d2.networks.pickled_module import read_pickled_module
 from boxrefine_d2.networks.text_heatmap import HEATMAPS, our_names
 from boxrefine_d2.networks.weights import build_empty, load_into
-
-from .help_texts import OUTPUT_WEIGHTS
 
 EXAMPLES = (
     "boxrefine convert grounding-checkpoint --input g.pth --output g.safetensors",

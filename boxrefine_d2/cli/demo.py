@@ -10,6 +10,7 @@ from pathlib import Path
 from boxrefine_d2.analysis.description_figure import box_text, draw_description
 from boxrefine_d2.analysis.figures import FIGURE_HELP, FIGURE_SUFFIXES
 from boxrefine_d2.analysis.mask_rounds_figure import draw_mask_rounds
+from boxrefine_d2.cli.help_texts import IMAGE, OUTPUT_FIGURE
 from boxrefine_d2.data import read_image
 from boxrefine_d2.errors import CommandParser, UserError, require_grounding, run_command
 from boxrefine_d2.files.atomic import atomic_binary_file
@@ -24,8 +25,6 @@ from boxrefine_d2.grounding.grounding_command import (
 )
 from boxrefine_d2.networks.command_line import add_network_arguments
 from boxrefine_d2.pseudo_labels import DiscoverySettings, discover_image, parameters_of
-
-from .help_texts import IMAGE, OUTPUT_FIGURE
 
 EXAMPLES = (
     "boxrefine demo photo.jpg --output found.png",

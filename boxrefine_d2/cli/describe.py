@@ -6,6 +6,7 @@ from pathlib import Path
 
 from boxrefine_d2.analysis.description_figure import box_text, draw_description
 from boxrefine_d2.analysis.figures import FIGURE_HELP, FIGURE_SUFFIXES
+from boxrefine_d2.cli.help_texts import CONFIG_CHANGES, IMAGE, OUTPUT_FIGURE, json_output
 from boxrefine_d2.data import read_image
 from boxrefine_d2.errors import CommandParser, UserError, require_grounding, run_command
 from boxrefine_d2.evaluation import write_json
@@ -22,8 +23,6 @@ from boxrefine_d2.grounding.grounding_command import (
 from boxrefine_d2.networks.command_line import DEVICE_HELP
 from boxrefine_d2.networks.device import default_device
 from boxrefine_d2.structures import DescribedObject, to_xywh
-
-from .help_texts import CONFIG_CHANGES, IMAGE, OUTPUT_FIGURE, json_output
 
 EXAMPLES = (
     "boxrefine describe photo.jpg --output named.png",

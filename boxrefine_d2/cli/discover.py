@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from detectron2.utils import comm
 
+from boxrefine_d2.cli.help_texts import DATA, OUTPUT_LABELS
 from boxrefine_d2.discovery import DISCOVERY_REGISTRY
 from boxrefine_d2.errors import CommandParser, UserError, run_command
 from boxrefine_d2.files.names import user_path
@@ -14,8 +15,6 @@ from boxrefine_d2.networks.command_line import add_network_arguments
 from boxrefine_d2.networks.device import PRECISIONS
 from boxrefine_d2.pseudo_labels import DiscoverySettings, discover_dataset, parameters_of
 from boxrefine_d2.training.launch import run_torchrun
-
-from .help_texts import DATA, OUTPUT_LABELS
 
 EXAMPLES = (
     "boxrefine discover --method lost --data folder:photos --output labels.json",

@@ -12,10 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from boxrefine_d2 import diagnostics
+from boxrefine_d2.cli.help_texts import json_output
 from boxrefine_d2.errors import CommandParser, UserError, run_command
 from boxrefine_d2.files.atomic import atomic_text_file
-
-from .help_texts import json_output
 
 EXAMPLES = (
     "boxrefine doctor",

@@ -7,6 +7,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
+from boxrefine_d2.cli.help_texts import INPUT_LABELS, MIN_LABEL_SCORE, OUTPUT_LABELS
 from boxrefine_d2.errors import CommandParser, run_command
 from boxrefine_d2.files.names import user_path
 from boxrefine_d2.files.outputs import check_output_file
@@ -20,8 +21,6 @@ from boxrefine_d2.pseudo_labels.edit import (
     separate_labels,
     top_labels,
 )
-
-from .help_texts import INPUT_LABELS, MIN_LABEL_SCORE, OUTPUT_LABELS
 
 EXAMPLES = (
     "boxrefine edit separate --input labels.json --output apart.json",

@@ -4,12 +4,11 @@ import argparse
 from collections.abc import Sequence
 
 from boxrefine_d2 import evaluation
+from boxrefine_d2.cli.help_texts import LABELLED_DATA, json_output
 from boxrefine_d2.data.dataset_spec import files_of_spec, load_spec
 from boxrefine_d2.errors import CommandParser, run_command
 from boxrefine_d2.files.names import user_path
 from boxrefine_d2.files.outputs import check_output_file
-
-from .help_texts import LABELLED_DATA, json_output
 
 EXAMPLES = (
     "boxrefine evaluate --gt voc_2007_test --pred labels.json --metrics corloc",

@@ -3,11 +3,10 @@
 import argparse
 from collections.abc import Sequence
 
+from boxrefine_d2.cli.help_texts import INPUT_LABELS, MAX_BOXES, MIN_BOX_SCORE
 from boxrefine_d2.errors import CommandParser, run_command
 from boxrefine_d2.files.names import user_path
 from boxrefine_d2.pseudo_labels.export import FORMATS, export_labels
-
-from .help_texts import INPUT_LABELS, MAX_BOXES, MIN_BOX_SCORE
 
 EXAMPLES = (
     "boxrefine export --input labels.json --format yolo --output yolo",

@@ -27,7 +27,8 @@ _TRAINING = {
     "num_gpus": GPUS,
     "num_machines": "number of machines; default: 1",
     "machine_rank": "number of this machine, from 0; default: 0",
-    "dist_url": "address at which the processes find each other; default: a fixed port of this machine",
+    "dist_url": "address at which the processes find each other; default: a fixed port of this "
+    "machine",
     "opts": CONFIG_CHANGES.format("SOLVER.MAX_ITER 1500"),
 }
 

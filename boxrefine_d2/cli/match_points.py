@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from boxrefine_d2.analysis.figures import FIGURE_HELP, FIGURE_SUFFIXES
 from boxrefine_d2.analysis.matched_points import match_points
 from boxrefine_d2.analysis.matched_points_figure import draw_matched_points
+from boxrefine_d2.cli.help_texts import IMAGE, OUTPUT_FIGURE, json_output
 from boxrefine_d2.config import paper_profile
 from boxrefine_d2.errors import CommandParser, UserError, run_command
 from boxrefine_d2.files.atomic import atomic_binary_file, atomic_text_file
@@ -14,8 +15,6 @@ from boxrefine_d2.files.names import user_name, user_path
 from boxrefine_d2.files.outputs import check_output_file
 from boxrefine_d2.networks.command_line import add_network_arguments
 from boxrefine_d2.networks.device import check_device
-
-from .help_texts import IMAGE, OUTPUT_FIGURE, json_output
 
 EXAMPLES = (
     "boxrefine match-points one.jpg two.jpg --output pairs.png",

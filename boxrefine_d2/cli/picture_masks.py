@@ -8,6 +8,7 @@ import torch
 
 from boxrefine_d2.analysis.figures import FIGURE_HELP, FIGURE_SUFFIXES
 from boxrefine_d2.analysis.mask_rounds_figure import detections_of, draw_mask_rounds
+from boxrefine_d2.cli.help_texts import IMAGE, OUTPUT_FIGURE
 from boxrefine_d2.config import paper_profile
 from boxrefine_d2.data import read_image, read_pseudo_labels
 from boxrefine_d2.data.mappers import SqueezedImageMapper
@@ -20,8 +21,6 @@ from boxrefine_d2.networks import build_backbone, read_map
 from boxrefine_d2.networks.command_line import add_network_arguments
 from boxrefine_d2.networks.device import check_device
 from boxrefine_d2.pseudo_labels.finishing import grid_masks
-
-from .help_texts import IMAGE, OUTPUT_FIGURE
 
 EXAMPLES = (
     "boxrefine picture-masks photo.jpg --output masks.png",

@@ -9,6 +9,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from boxrefine_d2.cli.help_texts import OUTPUT_PAGE
 from boxrefine_d2.errors import CommandParser, UserError, run_command
 from boxrefine_d2.files.names import user_path
 from boxrefine_d2.files.outputs import check_output_file
@@ -18,8 +19,6 @@ from boxrefine_d2.report.grounding_kinds import GROUNDING_KINDS
 from boxrefine_d2.report.grounding_page import SHOWN_PHRASES, write_grounding_page
 from boxrefine_d2.report.grounding_run import read_grounding_run
 from boxrefine_d2.report.run_folder import read_finished
-
-from .help_texts import OUTPUT_PAGE
 
 EXAMPLES = (
     "boxrefine report output/lost",

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from boxrefine_d2.cli.help_texts import CONFIG_CHANGES, CONFIG_FILE, GPUS
 from boxrefine_d2.data import parse_spec
 from boxrefine_d2.data.dataset_spec import Modifier
 from boxrefine_d2.errors import CommandParser, UserError, run_command
@@ -20,8 +21,6 @@ from boxrefine_d2.training.checkpoint import SafeCheckpointer
 from boxrefine_d2.training.results_file import inference_folder
 from boxrefine_d2.training.setup import load_config
 from boxrefine_d2.workflow import SelfTraining, plan_of_stages, run_plan
-
-from .help_texts import CONFIG_CHANGES, CONFIG_FILE, GPUS
 
 EXAMPLES = (
     "boxrefine self-train --config-file configs/demo/self_train.yaml --rounds 3",

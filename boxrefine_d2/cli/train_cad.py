@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 
+from boxrefine_d2.cli.help_texts import explain_training_flags
 from boxrefine_d2.errors import CommandParser
 from boxrefine_d2.training.command import training_command, training_parser
-
-from .help_texts import explain_training_flags
 
 EXAMPLES = (
     "boxrefine train-detector --config-file configs/cad_lost.yaml --num-gpus 2",

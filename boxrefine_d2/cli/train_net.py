@@ -6,10 +6,9 @@ pre-training.
 
 from collections.abc import Sequence
 
+from boxrefine_d2.cli.help_texts import explain_training_flags
 from boxrefine_d2.errors import CommandParser
 from boxrefine_d2.training.command import training_command, training_parser
-
-from .help_texts import explain_training_flags
 
 EXAMPLES = (
     "boxrefine train --config-file configs/lost_refine.yaml OUTPUT_DIR output/lost",
