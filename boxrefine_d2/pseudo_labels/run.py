@@ -79,7 +79,10 @@ def discover_dataset(
     part = Share.of(shard)
     journal = claim(output, info, part)
     if journal is None:
-        remark = f"{output} was written before from the same images and settings; remove it to redo"
+        remark = (
+            f"{output} was written before from the same images and settings; to compute it again, "
+            "remove it"
+        )
         return DiscoverySummary(0, 0, 0, perf_counter() - start, remark=remark)
     with journal:
         todo = [i for i in range(part.first, len(batches), part.step) if i not in journal]
