@@ -1,11 +1,12 @@
-"""Checks named data sets: `python datasets/check_datasets.py NAME [NAME ...] [--images]`.
+"""Check named data sets: `python datasets/check_datasets.py NAME [NAME ...] [--images]`.
 
-Looks below $DETECTRON2_DATASETS for every file and folder of the tree, loads the labels, counts
-images and annotations against the published numbers, and looks for every picture. With --images it
-also opens every picture's header and compares its size with the labels'. Nothing is downloaded and
-nothing is changed.
+It looks below $DETECTRON2_DATASETS for every file and folder of the tree, loads the labels,
+compares the numbers of images and annotations with the published ones, and looks for every image
+file. With
+--images it also opens every image's header and compares the size with that in the labels. It
+downloads nothing and changes nothing.
 
-Exit codes: 0 every tree is whole; 2 otherwise, one line on stderr for each fault.
+Exit codes: 0, every tree is complete; 2, otherwise, with one line on stderr for each fault.
 """
 
 import argparse
@@ -25,26 +26,28 @@ from boxrefine_d2.data.images import ImageReadError, image_size
 from boxrefine_d2.data.records import Record
 from boxrefine_d2.errors import CommandParser, UserError, run_command
 
-SHOWN_PICTURES = 10  # lines about single pictures, before the rest is a number
-THREADS = 8  # that wait for the disk
+SHOWN_FAULTS = 10  # lines about single images; one more line counts the others
+THREADS = 8  # threads that wait for the disk
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the parser of the command line."""
     parser = CommandParser(
         prog="check_datasets.py",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("names", nargs="+", metavar="NAME", help="a registered name")
     parser.add_argument(
-        "--images", action="store_true", help="also open the header of every picture"
+        "names", nargs="+", metavar="NAME", help="registered name, such as voc_2007_test"
+    )
+    parser.add_argument(
+        "--images", action="store_true", help="also open the header of every image file"
     )
     return parser
 
 
 def run(args: argparse.Namespace) -> int:
-    """Checks all names, also after a fault in one."""
+    """Check all names, also after a fault in one. Returns: the exit code, 0 or 2."""
     for name in args.names:
         if name not in NAMED_DATASETS:
             close = get_close_matches(name, NAMED_DATASETS, n=1)
@@ -59,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def faults_of(name: str, *, with_headers: bool) -> Iterator[str]:
-    """What is wrong with one data set, one line each; what is right is printed."""
+    """Yield one line for each fault of one data set, and print what is right."""
     root, *parts = needed_paths(name)
     missing = [path for path in (root, *parts) if not path.exists()]
     for path in parts:
@@ -74,40 +77,43 @@ def faults_of(name: str, *, with_headers: bool) -> Iterator[str]:
         yield f"cannot be loaded: {error}"
         return
     yield from count_faults(name, records)
-    checks = missing_pictures(records)
-    yield from shortened(checks, "pictures are missing")
+    checks = missing_images(records)
+    yield from shortened(checks, "images are missing")
     if with_headers:
-        yield from shortened(header_faults(name, records), "pictures have such a fault")
+        yield from shortened(header_faults(name, records), "images have such a fault")
 
 
 def count_faults(name: str, records: Sequence[Record]) -> Iterator[str]:
+    """Print the numbers of images, boxes and crowds; yield a line for each unexpected one."""
     annotations = [item for record in records for item in record.get("annotations", ())]
-    found = OfficialCount(len(records), len(annotations), sum(a["iscrowd"] for a in annotations))
+    counted = OfficialCount(len(records), len(annotations), sum(a["iscrowd"] for a in annotations))
     official = OFFICIAL_COUNTS.get(name)
     note = "" if official else "; no published count is known here"
     print(
-        f"{name}: {found.images} images, {found.boxes} boxes, {found.crowds} of them crowds{note}"
+        f"{name}: {counted.images} images, {counted.boxes} boxes, {counted.crowds} of them "
+        f"crowds{note}"
     )
-    for what in ("images", "boxes", "crowds"):
-        expected = getattr(official, what, None)
-        if expected is not None and getattr(found, what) != expected:
-            yield f"{getattr(found, what)} {what}, published are {expected}"
+    for kind in ("images", "boxes", "crowds"):
+        expected = getattr(official, kind, None)
+        if expected is not None and getattr(counted, kind) != expected:
+            yield f"{getattr(counted, kind)} {kind}, published are {expected}"
 
 
-def missing_pictures(records: Sequence[Record]) -> Iterator[str]:
+def missing_images(records: Sequence[Record]) -> Iterator[str]:
+    """Yield a line for each image file that does not exist."""
     for record in records:
         if not os.path.isfile(record["file_name"]):
             yield f"missing: looked for {record['file_name']}"
 
 
 def header_faults(name: str, records: Sequence[Record]) -> Iterator[str]:
-    """Pictures that are there but cannot be read, or have another size than the labels say."""
-    there = [record for record in records if os.path.isfile(record["file_name"])]
+    """Yield a line for each existing image that cannot be read or has a size not in the labels."""
+    present = [record for record in records if os.path.isfile(record["file_name"])]
     sizes: set[tuple[int, int]] = set()
     with ThreadPoolExecutor(THREADS) as pool:
-        found = pool.map(_size_or_reason, (Path(record["file_name"]) for record in there))
+        answers = pool.map(_size_or_reason, (Path(record["file_name"]) for record in present))
         for record, size in zip(
-            there, tqdm(found, name, len(there), unit="img", disable=None, leave=False)
+            present, tqdm(answers, name, len(present), unit="img", disable=None, leave=False)
         ):
             labelled = record["height"], record["width"]
             if isinstance(size, str):
@@ -121,7 +127,8 @@ def header_faults(name: str, records: Sequence[Record]) -> Iterator[str]:
     if sizes:
         heights, widths = zip(*sizes)
         print(
-            f"{name}: headers read, height {min(heights)} to {max(heights)}, width {min(widths)} to {max(widths)}"
+            f"{name}: headers read, height {min(heights)} to {max(heights)}, width {min(widths)} "
+            f"to {max(widths)}"
         )
 
 
@@ -132,16 +139,16 @@ def _size_or_reason(path: Path) -> tuple[int, int] | str:
         return str(error)
 
 
-def shortened(faults: Iterator[str], what: str) -> Iterator[str]:
-    """The first faults, and the number of the others in one line."""
-    yield from islice(faults, SHOWN_PICTURES)
+def shortened(faults: Iterator[str], statement: str) -> Iterator[str]:
+    """Yield the first `SHOWN_FAULTS` faults, and one line with the number of the others."""
+    yield from islice(faults, SHOWN_FAULTS)
     more = sum(1 for _ in faults)
     if more:
-        yield f"{more} more {what}"
+        yield f"{more} more {statement}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; 0, or 2 for a fault or a user's mistake."""
+    """Run the command. Returns: 0, or 2 for a fault or a user's mistake."""
     return run_command(lambda: run(parser().parse_args(argv)))
 
 

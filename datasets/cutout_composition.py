@@ -1,6 +1,6 @@
-"""One composed picture: cut-outs laid over the crop of a photograph, with masks of what is visible.
+"""Composition of one image: cut-outs over the crop of a photograph, with masks of visible parts.
 
-All randomness comes from the generator that is passed in; the same generator gives the same pixels.
+All randomness comes from the generator that is passed in. The same generator gives the same pixels.
 """
 
 import math
@@ -14,34 +14,41 @@ from PIL import Image, ImageFilter
 SIDES = (288, 480)  # pixels: bounds of both sides
 ASPECTS = (1.0, 4 / 3, 3 / 2, 3 / 4, 2 / 3)  # width over height
 OBJECT_COUNTS = (0.45, 0.3, 0.17, 0.08)  # chance of 1, 2, 3, 4 objects
-SCALES = (0.25, 0.95)  # longer side of an object over the square root of the picture's area
-MAX_ENLARGEMENT = 1.6  # of a stamp's own pixels
+SCALES = (0.25, 0.95)  # longer side of an object over the square root of the image's area
+MAX_ENLARGEMENT = 1.6  # largest factor by which a stamp's own pixels are enlarged
 ROTATION = 20.0  # degrees, to either side
-OVERHANG = 0.15  # of the room an object has to move in, to either side
-MIN_CROP = 0.5  # side of a background's crop over the largest possible
-MIN_VISIBLE = 0.6  # of an object's pixels, after the frame and other objects have taken theirs
-MIN_AREA = 0.005  # of the picture
-TRIES = 20  # of placing an object, after which it is left out of the picture
+OVERHANG = 0.15  # share of an object's room to move by which it may leave it, to either side
+MIN_CROP = 0.5  # side of a background's crop over the largest possible side
+MIN_VISIBLE = 0.6  # share of an object's pixels that the frame and other objects leave visible
+MIN_AREA = 0.005  # share of the image's area
+TRIES = 20  # attempts to place an object, before it is left out of the image
 
 
 @dataclass(frozen=True)
 class Placed:
-    """An object in the frame: its stamp, its (H, W, 4) uint8 pixels, its size before the frame cut."""
+    """An object placed in the frame.
+
+    Attributes: stamp: index of its stamp.  layer: (H, W, 4) uint8, its RGBA pixels in the frame.
+        whole: number of pixels of its mask, inside and outside the frame.
+    """
 
     stamp: int
     layer: np.ndarray
-    whole: int  # pixels of its mask, inside the frame and outside
+    whole: int
 
     @property
     def mask(self) -> np.ndarray:
-        """(H, W) bool: where it is more opaque than not."""
+        """Mask of the object, (H, W) bool: True where it is at least half opaque."""
         return self.layer[..., 3] >= 128
 
 
 @dataclass(frozen=True)
 class Composition:
-    """(H, W, 3) uint8 pixels, and for every object, from the lowest to the topmost, the index of its
-    stamp and the (H, W) mask of its visible part, of which none is empty."""
+    """A composed image with its objects, from the lowest to the topmost.
+
+    Attributes: pixels: (H, W, 3) uint8.  stamps: index of each object's stamp.
+        masks: (H, W) bool, the visible part of each object; none is empty.
+    """
 
     pixels: np.ndarray
     stamps: list[int]
@@ -51,8 +58,8 @@ class Composition:
 def compose(
     rng: np.random.Generator, stamps: Sequence[Stamp], backgrounds: Sequence[np.ndarray]
 ) -> Composition:
-    """One picture. Every object that is shown at all has a mask."""
-    size = picture_size(rng)
+    """Compose one image. Every object with a visible part has a mask."""
+    size = image_size(rng)
     background = backgrounds[int(rng.integers(len(backgrounds)))]
     canvas = random_crop(rng, background, size)
     placed: list[Placed] = []
@@ -73,7 +80,7 @@ def compose(
 
 
 def visible_parts(masks: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """What is left of each (H, W) bool mask under all that come after it."""
+    """Return the part of each (H, W) bool mask that the masks after it do not cover."""
     visible: list[np.ndarray] = []
     for mask in masks:
         visible = [part & ~mask for part in visible]
@@ -82,7 +89,7 @@ def visible_parts(masks: Sequence[np.ndarray]) -> list[np.ndarray]:
 
 
 def acceptable(placed: Sequence[Placed]) -> bool:
-    """Whether enough of every object is visible: `MIN_VISIBLE` of itself, `MIN_AREA` of the picture."""
+    """Return True if every object shows `MIN_VISIBLE` of itself and `MIN_AREA` of the image."""
     for item, part in zip(placed, visible_parts([item.mask for item in placed])):
         area = int(part.sum())
         if area < MIN_VISIBLE * item.whole or area < MIN_AREA * part.size:
@@ -90,8 +97,8 @@ def acceptable(placed: Sequence[Placed]) -> bool:
     return True
 
 
-def picture_size(rng: np.random.Generator) -> tuple[int, int]:
-    """(height, width), both within `SIDES`."""
+def image_size(rng: np.random.Generator) -> tuple[int, int]:
+    """Draw an image's (height, width) in pixels, both within `SIDES`."""
     aspect = ASPECTS[int(rng.integers(len(ASPECTS)))]
     stretch = max(aspect, 1 / aspect)
     shortest, longest = SIDES
@@ -103,7 +110,7 @@ def picture_size(rng: np.random.Generator) -> tuple[int, int]:
 def random_crop(
     rng: np.random.Generator, background: np.ndarray, size: tuple[int, int]
 ) -> np.ndarray:
-    """A part of a background, as (H, W, 3) float32 of the given size; never enlarged."""
+    """Return a part of a background, never enlarged, as (H, W, 3) float32 of the given size."""
     height, width = size
     rows, columns = background.shape[:2]
     largest = min(rows / height, columns / width)
@@ -122,7 +129,7 @@ def random_crop(
 def random_object(
     rng: np.random.Generator, stamps: Sequence[Stamp], size: tuple[int, int]
 ) -> Placed:
-    """A stamp at random scale, rotation and place; the frame may cut it."""
+    """Place a stamp at random scale, rotation and position; the frame may cut it."""
     height, width = size
     index = int(rng.integers(len(stamps)))
     image = stamps[index].pixels
@@ -146,7 +153,7 @@ def random_object(
 def cast_shadow(
     rng: np.random.Generator, canvas: np.ndarray, alpha: np.ndarray, light: float
 ) -> np.ndarray:
-    """Darkens the canvas behind an object, away from the light."""
+    """Darken the canvas behind an object, on the side away from the light (radians)."""
     reach = math.sqrt((alpha >= 128).sum())
     distance = rng.uniform(0.03, 0.12) * reach
     softness = rng.uniform(0.02, 0.06) * reach
@@ -161,10 +168,12 @@ def cast_shadow(
 def lay_over(
     rng: np.random.Generator, canvas: np.ndarray, layer: np.ndarray, light: float
 ) -> np.ndarray:
-    """Lays an object over the canvas: lit from one side, and drawn towards the brightness and the
-    tint of what it covers."""
+    """Lay an object over the canvas, lit from one side.
+
+    Its brightness and tint are moved towards those of the pixels that it covers.
+    """
     box = Image.fromarray(layer).getchannel("A").getbbox()
-    assert box is not None, "an object that is not visible is not placed"
+    assert box is not None, "only visible objects are placed"
     left, top, right, bottom = box
     window = np.s_[top:bottom, left:right]
     colour = layer[window][..., :3].astype(np.float32)

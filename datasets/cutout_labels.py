@@ -1,10 +1,10 @@
-"""What a stamp of Tux Paint shows: a short phrase and one of five coarse categories."""
+"""Labels of Tux Paint's stamps: a short phrase and one of five coarse categories."""
 
 import re
 
 CATEGORIES = ("animal", "food", "object", "plant", "vehicle")  # their COCO ids are 1..5
 
-# The longest folder that a stamp lies in decides; everything else is an object.
+# The longest listed folder that contains a stamp decides its category; the rest are objects.
 _CATEGORY_OF_FOLDER = {
     "animals": "animal",
     "animals/mammals/bears/toys": "object",
@@ -19,7 +19,7 @@ _SENTENCE_STARTERS = ("it's", "this", "these", "that", "there", "i", "you", "we"
 
 
 def category_of(name: str) -> str:
-    """The category of a stamp, from its path below the stamps folder."""
+    """Return the category of a stamp, from its path below the stamps folder."""
     folders = name.split("/")[:-1]
     for depth in range(len(folders), 0, -1):
         category = _CATEGORY_OF_FOLDER.get("/".join(folders[:depth]))
@@ -29,8 +29,10 @@ def category_of(name: str) -> str:
 
 
 def phrase_of(name: str, description: str) -> str:
-    """A noun phrase in lower case: from the English description, which is the first line of the
-    text beside a stamp, or, where that is empty, an exclamation or a sentence, from the file name.
+    """Return a noun phrase for a stamp, in lower case.
+
+    It comes from the English description, which is the first line of the text file beside the
+    stamp. If that is empty, an exclamation or a sentence, it comes from the file name.
 
     "A peacock (a male peafowl)." -> "a peacock"; "Eat your broccoli!" -> the file name, "broccoli".
     """
@@ -46,7 +48,10 @@ def phrase_of(name: str, description: str) -> str:
 
 
 def _words_of_file_name(name: str) -> str:
-    """ "Candy_cane_photo_1.png" -> "candy cane"; "ww2_german_gun.png" -> "ww2 german gun"."""
+    """Return the words of a file name: "Candy_cane_photo_1.png" -> "candy cane".
+
+    "ww2_german_gun.png" -> "ww2 german gun".
+    """
     stem = name.rsplit("/", 1)[-1].rsplit(".", 1)[0]
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", stem).lower()
     words = re.sub(r"(?<=[a-z]{3})\d+[a-z]?\b", "", re.sub(r"[^a-z0-9]+", " ", words))

@@ -1,4 +1,4 @@
-"""Which Debian packages were extracted into a folder, and the licences they state."""
+"""Names, versions and licences of the Debian packages that were extracted into a folder."""
 
 import gzip
 import re
@@ -7,25 +7,32 @@ from typing import Any
 
 
 def packages_below(folder: Path) -> list[dict[str, Any]]:
-    """One {"package", "version", "licences"} for each package whose documents `dpkg -x` put below
-    `folder`, sorted by name. Version and licences come from its changelog and its copyright file,
-    and are None and [] where these do not say."""
-    found = []
+    """Return the packages that `dpkg -x` extracted below a folder, sorted by name.
+
+    A package is found by its documents. Its version comes from its changelog, its licences from its
+    copyright file.
+
+    Returns: one {"package", "version", "licences"} per package; the version is None and the
+        licences are [] if the files do not state them.
+    """
+    packages = []
     for path in sorted(folder.glob("usr/share/doc/*/copyright")):
         text = path.read_text(encoding="utf-8", errors="replace")
-        found.append(
+        packages.append(
             {
                 "package": path.parent.name,
                 "version": _version(path.parent),
                 "licences": licences_stated(text),
             }
         )
-    return found
+    return packages
 
 
 def licences_stated(copyright_text: str) -> list[str]:
-    """Short names of the licences in a machine-readable debian/copyright, without those of the
-    packaging itself; [] for a text in free form."""
+    """Return the short names of the licences in a machine-readable debian/copyright.
+
+    The licences of the packaging itself are left out. A text in free form gives [].
+    """
     names = set()
     for paragraph in re.split(r"\n[ \t]*\n", copyright_text):
         files = re.search(r"^Files:\s*(\S+)", paragraph, flags=re.MULTILINE)

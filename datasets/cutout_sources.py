@@ -1,8 +1,9 @@
-"""Finding, among the pictures of extracted packages, photographic cut-outs and photographs.
+"""Search for photographic cut-outs and photographs among the image files of extracted packages.
 
-Every picture that is looked at is used, left out for a reason that is counted, or unreadable and
-listed. The rules were set by looking at the pictures of Debian 12 and measure what separates a
-photograph from a drawing: many distinct colours, and few neighbours that are exactly alike.
+Each image file is either used, left out for a reason that is counted, or listed as unreadable. The
+rules were set by looking at the images of Debian 12. They measure what separates a photograph from
+a
+drawing: many distinct colours, and few neighbouring pixels that are exactly equal.
 """
 
 import hashlib
@@ -25,12 +26,13 @@ from boxrefine_d2.errors import UserError
 STAMPS_FOLDER = "usr/share/tuxpaint/stamps"
 
 # Stamps
-STAMP_MIN_SIDE = 64  # pixels, of the longer side of what is visible
-STAMP_KEPT_SIDE = 480  # pixels, to which the longer side of larger ones is shrunk
+STAMP_MIN_SIDE = 64  # pixels, of the longer side of the visible part
+STAMP_KEPT_SIDE = 480  # pixels, to which the longer side of larger stamps is shrunk
 STAMP_MIN_COLOURS = 1000  # distinct colours of opaque pixels
-STAMP_MAX_EQUAL = 0.15  # share of horizontal neighbours that are exactly alike; cut-outs 0.0 to 0.2
-STAMP_MAX_FILL = 0.95  # share of its box that is opaque; above it the picture is not cut out
-# Drawings that pass for photographs, and things that do not stand in a picture (fire, planets).
+STAMP_MAX_EQUAL = 0.15  # share of horizontal neighbours that are equal; cut-outs have 0.0 to 0.2
+STAMP_MAX_FILL = 0.95  # opaque share of its box; a stamp with a larger share is not cut out
+# drawings that the rules take for photographs, and things that do not stand in a scene (fire,
+# planets)
 STAMP_FOLDERS_LEFT_OUT = (
     "clothes",
     "naturalforces",
@@ -42,12 +44,12 @@ STAMP_FOLDERS_LEFT_OUT = (
 )
 
 # Backgrounds
-BACKGROUND_MIN_SIDE = 480  # pixels, the longest side of a composed picture: no crop is enlarged
-BACKGROUND_KEPT_SIDE = 960  # pixels; the shorter side of larger ones is shrunk to it
-BACKGROUND_MIN_COLOURS = 0.04  # distinct colours over pixels, of the picture shrunk to 480
+BACKGROUND_MIN_SIDE = 480  # pixels, the longest side of a composed image: no crop is enlarged
+BACKGROUND_KEPT_SIDE = 960  # pixels, to which the shorter side of larger backgrounds is shrunk
+BACKGROUND_MIN_COLOURS = 0.04  # distinct colours per pixel, at a shorter side of 480 pixels
 BACKGROUND_MAX_FLAT = 0.5  # share of 16 x 16 blocks whose grey values deviate by less than 1.5
-# Paintings, renderings and a framed picture kept as JPEG; photographs of animals, which would have
-# no label.
+# paintings, renderings and a framed image stored as JPEG; photographs of animals, which would have
+# no label
 BACKGROUNDS_LEFT_OUT = (
     "Autumn", "Elephants", "Honeywave", "Infinite-Sea", "PastelHills", "SafeLanding", "Shell",
     "Volna", "analogpattern", "mossy_bark",
@@ -59,73 +61,87 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Stamp:
-    """A cut-out: RGBA pixels, cropped to what is visible, and what they show."""
+    """A cut-out with its labels.
 
-    name: str  # path below the stamps folder
+    Attributes: name: path below the stamps folder.  phrase, category: see `cutout_labels`.
+        may_mirror: False if Tux Paint forbids it, e.g. for lettering.
+        pixels: RGBA image, cropped to its visible part.
+    """
+
+    name: str
     phrase: str
     category: str
-    may_mirror: bool  # False where Tux Paint says so, e.g. for lettering
+    may_mirror: bool
     pixels: Image.Image
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """Why a picture is not used."""
+    """The reason for which an image file is not used."""
 
     reason: str
 
 
 @dataclass
 class Found(Generic[T]):
-    """The pictures used, in the order of their names; why others are not; a hash of the files."""
+    """The result of a search.
 
-    pictures: list[T] = field(default_factory=list)
+    Attributes: images: images used, in the order of their names.
+        left_out: number of image files by the reason for which they are not used.
+        unreadable: reason by file name.  sha256: hash over the names and bytes of the files used.
+    """
+
+    images: list[T] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
     unreadable: dict[str, str] = field(default_factory=dict)
     sha256: str = ""
 
     def reasons(self) -> str:
-        """ "12 drawn, 3 too small, 1 unreadable", or "no picture at all"."""
+        """Return the counts of unused files: "12 drawn, 3 too small, 1 unreadable"."""
         counts = self.left_out + Counter(unreadable=len(self.unreadable))
-        return ", ".join(f"{n} {why}" for why, n in sorted(counts.items())) or "no picture at all"
+        return ", ".join(f"{n} {why}" for why, n in sorted(counts.items())) or "no image at all"
 
 
 def read_stamps(folder: Path, workers: int) -> Found[Stamp]:
-    """The photographic cut-outs below `folder`, an extracted tuxpaint-stamps-default or its folder
-    of stamps. Raises: UserError if the folder is missing or has none."""
+    """Return the photographic cut-outs below a folder.
+
+    Args: folder: an extracted tuxpaint-stamps-default, or its folder of stamps.
+    Raises: UserError if the folder is missing or has no such cut-out.
+    """
     _require_folder(folder, "stamps", "tuxpaint-stamps-default_*.deb")
     tree = folder / STAMPS_FOLDER
     root = tree if tree.is_dir() else folder
     files = [(name, path) for name, path in _files(root) if path.suffix.lower() == ".png"]
-    found = _read_all("stamps", files, read_stamp, workers)
-    if not found.pictures:
+    stamps = _read_all("stamps", files, read_stamp, workers)
+    if not stamps.images:
         raise UserError(
-            f"no photographic stamp with transparency below {str(folder)!r} ({found.reasons()}); "
+            f"no photographic stamp with transparency below {str(folder)!r} ({stamps.reasons()}); "
             "extract the package there: dpkg -x tuxpaint-stamps-default_*.deb DIR"
         )
-    return found
+    return stamps
 
 
 def read_backgrounds(folders: Sequence[Path], workers: int) -> Found[np.ndarray]:
-    """The photographs below the folders, shrunk: (H, W, 3) uint8, RGB.
+    """Return the photographs below the folders, shrunk: (H, W, 3) uint8, RGB.
 
-    Raises: UserError if a folder is missing, or if all of them hold no usable photograph.
+    Raises: UserError if a folder is missing, or if none of them holds a usable photograph.
     """
     files = []
     for folder in folders:
         _require_folder(folder, "backgrounds", "PACKAGE.deb")
         files += _files(folder)
-    found = _read_all("backgrounds", files, read_background, workers)
-    if not found.pictures:
+    backgrounds = _read_all("backgrounds", files, read_background, workers)
+    if not backgrounds.images:
         raise UserError(
-            f"no background photograph (JPEG, {BACKGROUND_MIN_SIDE} x {BACKGROUND_MIN_SIDE} pixels or larger) below "
-            f"{', '.join(repr(str(folder)) for folder in folders)} ({found.reasons()}); name folders of photographs"
+            f"no background photograph (JPEG, {BACKGROUND_MIN_SIDE} x {BACKGROUND_MIN_SIDE} pixels "
+            f"or larger) below {', '.join(repr(str(folder)) for folder in folders)} "
+            f"({backgrounds.reasons()}); name folders of photographs"
         )
-    return found
+    return backgrounds
 
 
 def read_stamp(name: str, path: Path) -> Stamp | LeftOut:
-    """A stamp, or why it is none. Raises: ImageReadError."""
+    """Return a stamp, or the reason to leave it out. Raises: ImageReadError."""
     if "cartoon" in name.split("/") or name.startswith(
         tuple(f"{folder}/" for folder in STAMP_FOLDERS_LEFT_OUT)
     ):
@@ -151,7 +167,7 @@ def read_stamp(name: str, path: Path) -> Stamp | LeftOut:
 
 
 def read_background(name: str, path: Path) -> np.ndarray | LeftOut:
-    """A photograph, shrunk, or why it is none. Raises: ImageReadError."""
+    """Return a photograph, shrunk, or the reason to leave it out. Raises: ImageReadError."""
     if path.suffix.lower() not in (".jpg", ".jpeg", ".jfif"):
         return LeftOut("not JPEG")
     if any(part.startswith(BACKGROUNDS_LEFT_OUT) for part in name.split("/")):
@@ -165,7 +181,7 @@ def read_background(name: str, path: Path) -> np.ndarray | LeftOut:
 
 
 def _drawn_or_uncut(rgba: np.ndarray) -> str:
-    """What is wrong with a stamp's (H, W, 4) pixels; "" if nothing is."""
+    """Return the reason to leave out a stamp of these (H, W, 4) pixels; "" without one."""
     opaque = rgba[..., 3] >= 250
     if (rgba[..., 3] >= 128).mean() > STAMP_MAX_FILL:
         return "not cut out"
@@ -187,7 +203,7 @@ def _is_photograph(rgb: np.ndarray) -> bool:
 
 
 def _colours(pixels: np.ndarray) -> int:
-    """How many distinct colours (N, 3 or more) pixels have."""
+    """Return the number of distinct colours of (N, 3 or more) pixels."""
     r, g, b = pixels[:, :3].astype(np.int32).T
     return len(np.unique((r << 16) | (g << 8) | b))
 
@@ -203,7 +219,7 @@ def _shrunk(image: Image.Image, short: int) -> Image.Image:
 
 
 def _rgba(path: Path) -> Image.Image | None:
-    """None for a picture without transparency. Raises: ImageReadError."""
+    """Return the RGBA image; None if it has no transparency. Raises: ImageReadError."""
     try:
         with Image.open(path) as image:
             return image.convert("RGBA") if image.has_transparency_data else None
@@ -218,45 +234,51 @@ def _text(path: Path) -> str:
     return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
 
 
-def _require_folder(folder: Path, what: str, package: str) -> None:
+def _require_folder(folder: Path, content: str, package: str) -> None:
     if not folder.is_dir():
         fault = "is a file, not a folder" if folder.exists() else "does not exist"
         raise UserError(
-            f"the folder of {what} {str(folder)!r} {fault}; extract packages there: dpkg -x {package} {folder}"
+            f"the folder of {content} {str(folder)!r} {fault}; extract packages there: "
+            f"dpkg -x {package} {folder}"
         )
 
 
 def _files(folder: Path) -> list[tuple[str, Path]]:
-    """(path below the folder, path) of pictures; not of links, which repeat others, nor documents."""
+    """Return (path below the folder, path) of each image file.
+
+    Links, which repeat other files, and images in folders of documents are left out.
+    """
     records = load_folder(folder).records
     files = [(record["relative_name"], Path(record["file_name"])) for record in records]
     return [(n, p) for n, p in files if not p.is_symlink() and "doc" not in n.split("/")[:-1]]
 
 
 def _read_all(
-    what: str,
+    title: str,
     files: list[tuple[str, Path]],
     read: Callable[[str, Path], T | LeftOut],
     workers: int,
 ) -> Found[T]:
+    """Read the files in threads, with a progress bar of that title, and sort out the results."""
+
     def attempt(file: tuple[str, Path]) -> T | LeftOut | ImageReadError:
         try:
             return read(*file)
         except ImageReadError as error:
             return error
 
-    found: Found[T] = Found()
+    result: Found[T] = Found()
     digest = hashlib.sha256()
     with ThreadPoolExecutor(workers) as pool:
-        answers = tqdm(pool.map(attempt, files), total=len(files), desc=what, unit="file")
+        answers = tqdm(pool.map(attempt, files), total=len(files), desc=title, unit="file")
         for (name, path), answer in zip(files, answers):
             if isinstance(answer, LeftOut):
-                found.left_out[answer.reason] += 1
+                result.left_out[answer.reason] += 1
             elif isinstance(answer, ImageReadError):
-                found.unreadable[name] = answer.reason
+                result.unreadable[name] = answer.reason
             else:
-                found.pictures.append(answer)
+                result.images.append(answer)
                 digest.update(f"{name}\0".encode())
                 digest.update(hashlib.sha256(path.read_bytes()).digest())
-    found.sha256 = digest.hexdigest()
-    return found
+    result.sha256 = digest.hexdigest()
+    return result

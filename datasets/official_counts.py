@@ -1,7 +1,7 @@
-"""What the publishers of the named data sets say is in them. Only what is certain is here.
+"""Published numbers of images and boxes of the named data sets; only certain numbers are listed.
 
-`boxes` counts every annotation as the loaders give it: objects that VOC marks difficult, crowds,
-groups and ignored regions too, because the files hold them.
+`boxes` counts every annotation that the loaders return. These include objects that VOC marks as
+difficult, crowds, groups and ignored regions, because the files hold them.
 """
 
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class OfficialCount:
-    """Numbers of one data set; None where no certain number is known."""
+    """Numbers of images, boxes and crowd boxes of one data set; None if not known for certain."""
 
     images: int
     boxes: int | None = None
@@ -17,7 +17,7 @@ class OfficialCount:
 
 
 # VOC: the tables of images and objects in the development kits of 2007 and 2012 (24 640 objects in
-# 2007, 27 450 in 2012 trainval) count without difficult objects; here they are with them.
+# 2007, 27 450 in 2012 trainval) leave out difficult objects; these numbers include them.
 _VOC = {
     "voc_2007_train": OfficialCount(2501, 7844),
     "voc_2007_val": OfficialCount(2510, 7818),
@@ -37,7 +37,7 @@ _COCO = {
     "coco_2017_train": OfficialCount(118287, 860001),
     "coco_2017_val": OfficialCount(5000, 36781, crowds=446),
     "coco20k": OfficialCount(19817),
-    # captions have no boxes
+    # files of captions have no boxes
     "coco_captions_2014_train": OfficialCount(82783, 0),
     "coco_captions_2014_val": OfficialCount(40504, 0),
 }
@@ -56,8 +56,9 @@ OFFICIAL_COUNTS = {
     "lvis_v1_val": OfficialCount(19809, 244707, crowds=0),
     # UVO's "Kit Guide", v1.0: frames of 2 452 videos.
     "uvo_sparse_val": OfficialCount(7356),
-    # KITTI's readme has the images. Boxes are the lines of label_2: 28 742 Car, 2 914 Van, 1 094
-    # Truck, 4 487 Pedestrian, 222 Person_sitting, 1 627 Cyclist, 511 Tram, 973 Misc, 11 295 DontCare.
+    # KITTI's readme states the images. The boxes are the lines of label_2: 28 742 Car, 2 914 Van, 1
+    # 094 Truck, 4 487 Pedestrian, 222 Person_sitting, 1 627 Cyclist, 511 Tram, 973 Misc, 11 295
+    # DontCare.
     "kitti_trainval": OfficialCount(7481, 51865, crowds=11295),
     # The entries of zhiyuan_objv2_val.json.
     "objects365_val": OfficialCount(80000, 1240587),

@@ -1,10 +1,11 @@
-"""Puts the list of COCO20k into place: `python datasets/prepare_coco20k.py --list FILE [--root DIR]`.
+"""Install COCO20k's list: `python datasets/prepare_coco20k.py --list FILE [--root DIR]`.
 
-FILE is datasets/coco_20k_filenames.txt of the LOST repository (the one of TokenCut is the same),
-lines such as train2014/COCO_train2014_000000123456.jpg. Its MD5 sum is checked, and that all its
-images are below ROOT/coco; then it becomes ROOT/coco/coco20k.txt. Nothing is downloaded.
+FILE is datasets/coco_20k_filenames.txt of the LOST repository; TokenCut's file is the same. Its
+lines look like train2014/COCO_train2014_000000123456.jpg. The command checks the file's MD5 sum and
+that all its images are below DIR/coco. Then it writes the list to DIR/coco/coco20k.txt. It
+downloads nothing.
 
-Exit codes: 0 done; 2 what was given is wrong, said in one line on stderr.
+Exit codes: 0, done; 2, a user's mistake, with one line on stderr.
 """
 
 import argparse
@@ -20,26 +21,31 @@ from boxrefine_d2.files.atomic import atomic_binary_file
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the parser of the command line."""
     parser = CommandParser(
         prog="prepare_coco20k.py",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--list", required=True, type=Path, metavar="FILE")
     parser.add_argument(
-        "--root", type=Path, metavar="DIR", help="default: $DETECTRON2_DATASETS, or datasets"
+        "--list", required=True, type=Path, metavar="FILE", help="list of image file names to copy"
+    )
+    parser.add_argument(
+        "--root",
+        type=Path,
+        metavar="DIR",
+        help="folder of the data sets; default: $DETECTRON2_DATASETS, or datasets",
     )
     parser.add_argument(
         "--any-list",
         action="store_true",
-        help="take a list with another MD5 sum; the name coco20k does not load it",
+        help="accept a list with another MD5 sum; the name coco20k does not load it",
     )
     return parser
 
 
 def run(args: argparse.Namespace) -> None:
-    """Checks the list and its images, and writes the list."""
+    """Check the list and its images, and write the list."""
     coco = (args.root or datasets_root()) / "coco"
     content = read_list(args.list, any_list=args.any_list)
     names = content.decode("utf-8", errors="replace").split()
@@ -49,7 +55,8 @@ def run(args: argparse.Namespace) -> None:
     if missing:
         raise UserError(
             f"{len(missing)} of the {len(names)} images in {str(args.list)!r} are not there, "
-            f"first {str(coco / missing[0])!r}; unpack COCO's train2014 there, or name its folder with --root"
+            f"first {str(coco / missing[0])!r}; unpack COCO's train2014 there, or name its folder "
+            "with --root"
         )
     with atomic_binary_file(coco / LIST_NAME) as file:
         file.write(content)
@@ -57,27 +64,27 @@ def run(args: argparse.Namespace) -> None:
 
 
 def read_list(path: Path, *, any_list: bool) -> bytes:
-    """The list, byte for byte. Raises: UserError if it cannot be read, or is not the published one."""
+    """Return the list's bytes. Raises: UserError if it is unreadable or not the published one."""
     try:
         content = path.read_bytes()
     except OSError as error:
         raise UserError(f"cannot read --list {str(path)!r}: {error.strerror}") from error
-    found = hashlib.md5(content, usedforsecurity=False).hexdigest()
-    if found == LIST_MD5:
+    md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    if md5 == LIST_MD5:
         return content
-    what = f"{str(path)!r} is not the published list of COCO20k: MD5 {found}, expected {LIST_MD5}"
+    fault = f"{str(path)!r} is not the published list of COCO20k: MD5 {md5}, expected {LIST_MD5}"
     if not any_list:
-        raise UserError(f"{what}; --any-list takes it all the same")
+        raise UserError(f"{fault}; --any-list accepts it")
     print(
-        f"note: {what}; taken because of --any-list. The name coco20k refuses it: "
-        "numbers on it are not those of COCO20k, write a subset as coco:JSON:DIR",
+        f"note: {fault}; accepted because of --any-list. The name coco20k refuses it, because "
+        "numbers on it are not those of COCO20k; name a subset as coco:JSON:DIR",
         file=sys.stderr,
     )
     return content
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; 0, or 2 for a user's mistake."""
+    """Run the command. Returns: 0, or 2 for a user's mistake."""
     return run_command(lambda: run(parser().parse_args(argv)))
 
 

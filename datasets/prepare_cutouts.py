@@ -1,15 +1,17 @@
-"""Composes photographs with known boxes and masks: cut-outs of Tux Paint on wallpaper photographs.
+"""Compose images with known boxes and masks: cut-outs of Tux Paint on wallpaper photographs.
 
-The two sources come from Debian packages, which this command does not download. Anyone can get and
-extract them, without root:
+The two sources come from Debian packages, which this command does not download. Anyone can download
+and extract them, without root:
 
   apt-get download tuxpaint-stamps-default tuxpaint-data plasma-workspace-wallpapers \\
       mate-backgrounds lomiri-wallpapers-16.04 lomiri-wallpapers-20.04
   dpkg -x tuxpaint-stamps-default_*.deb stamps
-  for package in tuxpaint-data_*.deb *wallpapers*.deb mate-*.deb; do dpkg -x "$package" backgrounds; done
+  for package in tuxpaint-data_*.deb *wallpapers*.deb mate-*.deb; do
+      dpkg -x "$package" backgrounds
+  done
   python datasets/prepare_cutouts.py --stamps stamps --backgrounds backgrounds
 
-It writes train/, train.json, val/ and val.json (COCO files), which are the data sets cutouts_train
+It writes train/, train.json, val/ and val.json (COCO files). They are the data sets cutouts_train
 and cutouts_val. The same packages and the same seed give the same files.
 """
 
@@ -41,14 +43,22 @@ from boxrefine_d2.data.datasets.registered import datasets_root
 from boxrefine_d2.errors import CommandParser, UserError, run_command
 from boxrefine_d2.masks.coding import encode_masks
 
-SPLITS = ("train", "val")  # their positions are part of the random streams
+SPLITS = ("train", "val")  # a split's position in this tuple is part of its random seed
 JPEG_QUALITY = 92
 _UNFINISHED = ".unfinished-"
+
+STAMPS_HELP = "folder of the extracted package of stamps"
+BACKGROUNDS_HELP = "folders of extracted packages, or of any photographs"
+OUTPUT_HELP = "output directory; default: $DETECTRON2_DATASETS/cutouts"
+COUNT_HELP = "number of images of this split; default: %(default)s"
+SEED_HELP = "seed of the composition; default: %(default)s"
+OVERWRITE_HELP = "replace the images and labels of an earlier run in --output"
+WORKERS_HELP = "number of threads; default: the number of CPU cores, at most 8"
 
 
 @dataclass(frozen=True)
 class Sources:
-    """What pictures are composed from, and what `info` says about it."""
+    """Sources of the composed images, and the packages that `info` names."""
 
     stamps: Found[Stamp]
     backgrounds: Found[np.ndarray]
@@ -56,29 +66,27 @@ class Sources:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the parser of the command line."""
     parser = CommandParser(
         prog="prepare_cutouts.py", description=__doc__, formatter_class=RawDescriptionHelpFormatter
     )
-    parser.add_argument("--stamps", required=True, type=Path, metavar="DIR")
-    parser.add_argument("--backgrounds", required=True, type=Path, nargs="+", metavar="DIR")
+    parser.add_argument("--stamps", required=True, type=Path, metavar="DIR", help=STAMPS_HELP)
     parser.add_argument(
-        "--output", type=Path, metavar="DIR", help="default: $DETECTRON2_DATASETS/cutouts"
+        "--backgrounds", required=True, type=Path, nargs="+", metavar="DIR", help=BACKGROUNDS_HELP
     )
-    parser.add_argument("--train", type=int, default=1600, metavar="N", help="images; default 1600")
-    parser.add_argument("--val", type=int, default=300, metavar="N", help="images; default 300")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--output", type=Path, metavar="DIR", help=OUTPUT_HELP)
+    parser.add_argument("--train", type=int, default=1600, metavar="N", help=COUNT_HELP)
+    parser.add_argument("--val", type=int, default=300, metavar="N", help=COUNT_HELP)
+    parser.add_argument("--seed", type=int, default=0, help=SEED_HELP)
+    parser.add_argument("--overwrite", action="store_true", help=OVERWRITE_HELP)
     parser.add_argument(
-        "--overwrite", action="store_true", help="replace what an earlier run left in --output"
-    )
-    parser.add_argument(
-        "--workers", type=int, default=min(8, os.cpu_count() or 1), metavar="W", help="threads"
+        "--workers", type=int, default=min(8, os.cpu_count() or 1), metavar="W", help=WORKERS_HELP
     )
     return parser
 
 
 def run(args: argparse.Namespace) -> None:
-    """Reads the sources, composes both splits and puts them into place."""
+    """Read the sources, compose both splits and put them into place."""
     output = args.output or datasets_root() / "cutouts"
     for name, least in (("train", 1), ("val", 1), ("seed", 0), ("workers", 1)):
         if getattr(args, name) < least:
@@ -97,41 +105,41 @@ def run(args: argparse.Namespace) -> None:
 
 
 def check_output(output: Path, *, overwrite: bool) -> None:
-    """Raises: UserError if something is in the way."""
+    """Refuse an output directory that is a file, or that holds files without `overwrite`."""
     if output.exists() and not output.is_dir():
         raise UserError(f"--output {str(output)!r} is a file; name a folder")
-    there = sorted(path.name for path in output.iterdir()) if output.is_dir() else []
-    if there and not overwrite:
+    present = sorted(path.name for path in output.iterdir()) if output.is_dir() else []
+    if present and not overwrite:
         raise UserError(
-            f"--output {str(output)!r} already holds {', '.join(there[:4])}; name another folder, "
-            "or give --overwrite to replace the images and labels in it"
+            f"--output {str(output)!r} already holds {', '.join(present[:4])}; name another "
+            "folder, or give --overwrite to replace the images and labels in it"
         )
 
 
 def report(sources: Sources) -> None:
-    """Says how much was found, why the rest is not used, and what could not be read."""
-    for what, found in (("stamps", sources.stamps), ("backgrounds", sources.backgrounds)):
-        print(f"{len(found.pictures)} {what}; not used: {found.reasons()}")
-        for name, reason in found.unreadable.items():
-            print(f"  unreadable: {name}: {reason}", file=sys.stderr)
+    """Print the number of images used, the counts of those left out, and the unreadable files."""
+    for name, source in (("stamps", sources.stamps), ("backgrounds", sources.backgrounds)):
+        print(f"{len(source.images)} {name}; not used: {source.reasons()}")
+        for path, reason in source.unreadable.items():
+            print(f"  unreadable: {path}: {reason}", file=sys.stderr)
 
 
 def compose_split(
     folder: Path, split: str, count: int, sources: Sources, *, seed: int, workers: int
 ) -> None:
-    """Writes `folder`/SPLIT/*.jpg and `folder`/SPLIT.json.
+    """Write `folder`/SPLIT/*.jpg and `folder`/SPLIT.json.
 
-    Image i is a function of seed, split and i alone, so it stays the same when `count`, the other
-    split or `workers` change.
+    Image i depends on seed, split and i only. It stays the same when `count`, the other split or
+    `workers` change.
     """
     (folder / split).mkdir()
 
     def write(number: int) -> tuple[tuple[int, ...], list[dict[str, Any]]]:
         rng = np.random.default_rng([seed, SPLITS.index(split), number])
-        picture = compose(rng, sources.stamps.pictures, sources.backgrounds.pictures)
+        composition = compose(rng, sources.stamps.images, sources.backgrounds.images)
         path = folder / split / file_name(number)
-        Image.fromarray(picture.pixels).save(path, quality=JPEG_QUALITY)
-        return picture.pixels.shape[:2], annotations_of(picture, sources.stamps.pictures)
+        Image.fromarray(composition.pixels).save(path, quality=JPEG_QUALITY)
+        return composition.pixels.shape[:2], annotations_of(composition, sources.stamps.images)
 
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
@@ -153,13 +161,14 @@ def compose_split(
 
 
 def file_name(number: int) -> str:
+    """Return the file name of an image, such as "000012.jpg"."""
     return f"{number:06d}.jpg"
 
 
-def annotations_of(picture: Composition, stamps: Sequence[Stamp]) -> list[dict[str, Any]]:
-    """COCO annotations, without ids: of every object, the part that is visible."""
+def annotations_of(composition: Composition, stamps: Sequence[Stamp]) -> list[dict[str, Any]]:
+    """Return the COCO annotations of the visible part of every object, without ids."""
     annotations = []
-    for index, mask in zip(picture.stamps, picture.masks):
+    for index, mask in zip(composition.stamps, composition.masks):
         stamp = stamps[index]
         [rle] = encode_masks(mask[None])
         annotations.append(
@@ -177,7 +186,7 @@ def annotations_of(picture: Composition, stamps: Sequence[Stamp]) -> list[dict[s
 
 
 def info_of(sources: Sources, split: str, count: int, seed: int) -> dict[str, Any]:
-    """The COCO `info`: what is needed to compose the same again."""
+    """Return the COCO `info`: everything that is needed to compose the same images again."""
     return {
         "description": "photographic cut-outs on photographs, composed by prepare_cutouts.py",
         "version": __version__,
@@ -185,13 +194,13 @@ def info_of(sources: Sources, split: str, count: int, seed: int) -> dict[str, An
         "images": count,
         "seed": seed,
         "sources": {
-            what: {
-                "used": len(found.pictures),
-                "not_used": dict(sorted(found.left_out.items())),
-                "unreadable": found.unreadable,
-                "sha256": found.sha256,
+            name: {
+                "used": len(source.images),
+                "not_used": dict(sorted(source.left_out.items())),
+                "unreadable": source.unreadable,
+                "sha256": source.sha256,
             }
-            for what, found in (("stamps", sources.stamps), ("backgrounds", sources.backgrounds))
+            for name, source in (("stamps", sources.stamps), ("backgrounds", sources.backgrounds))
         },
         "packages": sources.packages,
         "license": "that of the sources: see the licences of the packages",
@@ -200,15 +209,17 @@ def info_of(sources: Sources, split: str, count: int, seed: int) -> dict[str, An
 
 @contextmanager
 def finished_folder(output: Path) -> Iterator[Path]:
-    """A folder beside `output` to write in; its content takes its place in `output` when the block
-    ends without an error, and is removed otherwise. Other things in `output` stay.
+    """Yield a temporary folder inside `output` to write in.
+
+    If the block ends without an error, the content of the folder moves to `output`; otherwise it is
+    removed. Other files in `output` stay.
 
     Raises: UserError, naming the path, if the operating system refuses to write.
     """
     is_new = not output.exists()
     try:
         output.mkdir(parents=True, exist_ok=True)
-        for remains in output.glob(f"{_UNFINISHED}*"):  # of a run that was killed
+        for remains in output.glob(f"{_UNFINISHED}*"):  # left by a run that was killed
             shutil.rmtree(remains)
         temporary = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=output))
         try:
@@ -220,12 +231,14 @@ def finished_folder(output: Path) -> Iterator[Path]:
                 output.rmdir()
     except OSError as error:
         raise UserError(
-            f"cannot write {str(output)!r}: {error.strerror or error}; free some space or name another --output"
+            f"cannot write {str(output)!r}: {error.strerror or error}; free some space or name "
+            "another --output"
         ) from error
 
 
 def _take_place(new: Path, output: Path) -> None:
-    for split in SPLITS:  # old labels go before old images, new images come before new labels
+    # remove old labels before old images, and write new images before new labels
+    for split in SPLITS:
         (output / f"{split}.json").unlink(missing_ok=True)
     for split in SPLITS:
         if (output / split).exists():
@@ -235,7 +248,7 @@ def _take_place(new: Path, output: Path) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; 0, or 2 for a user's mistake."""
+    """Run the command. Returns: 0, or 2 for a user's mistake."""
     return run_command(lambda: run(parser().parse_args(argv)))
 
 

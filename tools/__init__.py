@@ -1,1 +1,4 @@
-"""The commands: thin scripts, run as `python tools/NAME.py`; a wheel carries them as `boxrefine_d2.tools`."""
+"""Thin scripts of the commands, run as `python tools/NAME.py`.
+
+A wheel carries them as `boxrefine_d2.tools`.
+"""

@@ -1,4 +1,4 @@
-"""`boxrefine convert grounding-checkpoint`, run as `python tools/convert_grounding_checkpoint.py`."""
+"""`boxrefine convert grounding-checkpoint`, as `python tools/convert_grounding_checkpoint.py`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""`boxrefine doctor`, run as `python tools/doctor.py`; it also answers where the package is not installed."""
+"""`boxrefine doctor`, run as `python tools/doctor.py`, which needs no installed package."""
 
 import sys
 
@@ -6,8 +6,8 @@ try:
     from boxrefine_d2.cli.doctor import main
 except ModuleNotFoundError as error:
     print(
-        f"error: boxrefine_d2 is not installed in {sys.executable} ({error}); in its folder run `make setup`, then "
-        "`source .venv/bin/activate`",
+        f"error: boxrefine_d2 is not installed in {sys.executable} ({error}); in its folder run "
+        "`make setup`, then `source .venv/bin/activate`",
         file=sys.stderr,
     )
     sys.exit(2)

@@ -1,9 +1,10 @@
-"""Train the demonstration of refinement: one run a seed, then one result, results.json, and one page, report.html.
+"""Train the demonstration of refinement: one run per seed, then results.json and report.html.
 
-To see what a network finds in one image use `boxrefine demo`, which is tools/demo.py.
+To see what a network finds in one image, use `boxrefine demo`, which is tools/demo.py.
 
-Each seed is a run of train_net.py, exactly the command that the page quotes; its log is log.txt in its folder. With
---detectors the first seed is followed by the stages of configs/pipelines/demo.yaml.
+Each seed is a run of train_net.py with exactly the command that the page quotes. Its log is log.txt
+in the run's folder. With --detectors, the stages of configs/pipelines/demo.yaml follow the first
+seed.
 """
 
 import argparse
@@ -42,39 +43,63 @@ TRAIN_NET = Path(__file__).with_name("train_net.py")
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the parser of the command line."""
     parser = CommandParser(prog="run_demo.py", description=__doc__)
-    config = "configs/demo/lost_refine.yaml"
-    parser.add_argument("--config-file", type=user_name, default=config, metavar="FILE")
-    parser.add_argument("--output", type=user_path, default=Path("output/demo"), metavar="DIR")
-    parser.add_argument("--seeds", default="0", metavar="N[,N...]", help="one run for each")
+    parser.add_argument(
+        "--config-file",
+        type=user_name,
+        default="configs/demo/lost_refine.yaml",
+        metavar="FILE",
+        help="path of a configuration file, or name of one that ships; default: %(default)s",
+    )
+    parser.add_argument(
+        "--output",
+        type=user_path,
+        default=Path("output/demo"),
+        metavar="DIR",
+        help="output directory; default: %(default)s",
+    )
+    parser.add_argument(
+        "--seeds",
+        default="0",
+        metavar="N[,N...]",
+        help="seeds, with one run for each; default: %(default)s",
+    )
     parser.add_argument(
         "--resume",
         action="store_true",
-        help="keep seeds that are finished with these settings, and go on where another one stopped",
+        help="skip seeds that were finished with these settings, and continue an interrupted one",
     )
     parser.add_argument(
         "--detectors",
         action="store_true",
         help="also train CAD on the first seed's boxes, before refinement and after it",
     )
-    parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="changes to the configuration")
+    parser.add_argument(
+        "opts",
+        nargs="*",
+        metavar="KEY VALUE",
+        help="changes to the configuration, such as SOLVER.MAX_ITER 1500; default: none",
+    )
     return parser
 
 
 def parse_seeds(text: str) -> list[int]:
-    """[0, 1, 2] from "0,1,2". Raises `UserError` for anything but different whole numbers."""
+    """Parse the value of --seeds: [0, 1, 2] from "0,1,2".
+
+    Raises: UserError for anything but different whole numbers.
+    """
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isascii() and part.isdigit() for part in parts):
         raise UserError(f"--seeds {text!r}: whole numbers are needed, as in 0,1,2")
     seeds = [int(part) for part in parts]
     if len(set(seeds)) != len(seeds):
-        raise UserError(f"--seeds {text!r}: every seed once")
+        raise UserError(f"--seeds {text!r}: name every seed once")
     return seeds
 
 
 def train_command(args: argparse.Namespace, seed: int) -> list[str]:
-    """The run of one seed, without the interpreter."""
+    """Return the command that runs one seed, without the interpreter."""
     flags = ["--resume"] if args.resume else []
     return [
         tool_path(TRAIN_NET.name),
@@ -86,18 +111,18 @@ def train_command(args: argparse.Namespace, seed: int) -> list[str]:
 
 
 def tool_path(name: str) -> str:
-    """A command beside train_net.py, as a user here would type it."""
+    """Return the path of a command beside train_net.py, as a user in this folder would type it."""
     script = TRAIN_NET.with_name(name)
     return os.path.relpath(script) if script.is_relative_to(Path.cwd()) else str(script)
 
 
 def changes(args: argparse.Namespace, seed: int) -> list[str]:
-    """KEY VALUE pairs of the run of one seed."""
+    """Return the KEY VALUE pairs of the run of one seed."""
     return [*args.opts, "SEED", str(seed), "OUTPUT_DIR", str(args.output / f"seed_{seed}")]
 
 
 def is_finished(args: argparse.Namespace, seed: int) -> bool:
-    """Whether the folder of that seed holds the results of a run with these very settings."""
+    """Return True if the folder of that seed holds the results of a run with these settings."""
     folder = args.output / f"seed_{seed}"
     if not (folder / "results.json").is_file():
         return False
@@ -108,15 +133,18 @@ def is_finished(args: argparse.Namespace, seed: int) -> bool:
 
 
 def quoted(word: str) -> str:
-    """A word for a shell: in double quotes, as people write dataset specs, where that says the same."""
+    """Quote a word for a shell, in double quotes if possible, as people write dataset specs."""
     return f'"{word}"' if "'" in word and not set(word) & set('"$`\\!') else shlex.quote(word)
 
 
 def check_settings(args: argparse.Namespace) -> None:
-    """Raises `UserError` for what would only be found wrong after the training."""
-    taken = [key for key in args.opts[::2] if key in ("SEED", "OUTPUT_DIR")]
-    if taken:
-        raise UserError(f"{taken[0]} is set by the demo; give --seeds or --output")
+    """Refuse now the settings that would cause an error only after the training.
+
+    Raises: UserError, naming the setting.
+    """
+    reserved = [key for key in args.opts[::2] if key in ("SEED", "OUTPUT_DIR")]
+    if reserved:
+        raise UserError(f"{reserved[0]} is set by the demo; give --seeds or --output")
     cfg = load_config(args.config_file, args.opts)
     if not cfg.DATASETS.TEST:
         raise UserError("DATASETS.TEST is empty: the demo needs images with labels to score")
@@ -124,7 +152,10 @@ def check_settings(args: argparse.Namespace) -> None:
 
 
 def plan_of_detectors(args: argparse.Namespace, seed: int) -> list[Stage]:
-    """What follows the run of that seed; nothing without --detectors. Raises `UserError` as `plan_detectors`."""
+    """Return the stages after the run of that seed; none without --detectors.
+
+    Raises: UserError, see `plan_detectors`.
+    """
     if not args.detectors:
         return []
     return plan_detectors(
@@ -133,7 +164,10 @@ def plan_of_detectors(args: argparse.Namespace, seed: int) -> list[Stage]:
 
 
 def run_demo(args: argparse.Namespace) -> int:
-    """Trains, sums up, draws. Returns 0, or the exit code of the run or stage that failed."""
+    """Train, write the results and the page.
+
+    Returns: 0, or the exit code of the run or stage that failed.
+    """
     seeds = parse_seeds(args.seeds)
     check_settings(args)
     plan = plan_of_detectors(args, seeds[0])
@@ -164,7 +198,9 @@ def run_demo(args: argparse.Namespace) -> int:
 
 
 def _train(args: argparse.Namespace, seed: int, place: str) -> int:
-    """Runs train_net.py, unless it is not needed; its log stays out of sight, its progress bar and errors go through.
+    """Run train_net.py, unless the seed is finished.
+
+    The terminal shows its progress bar and errors, but not its log.
 
     Returns: its exit code.
     """
@@ -182,41 +218,47 @@ def _train(args: argparse.Namespace, seed: int, place: str) -> int:
 
 
 def _train_detectors(plan: Sequence[Stage]) -> int:
-    """Runs what is not done of the plan; logs stay out of sight, too. Returns the exit code of the stage that failed."""
+    """Run the incomplete stages of the plan, without their logs on the terminal.
+
+    Returns: 0, or the exit code of the stage that failed.
+    """
     print(f"detectors, below {plan[0].folder.parent}")
-    with _children_silent() as shown:
-        return run_plan(plan, TRAIN_NET.parent, partial(print, file=shown, flush=True))
+    with _children_silent() as terminal:
+        return run_plan(plan, TRAIN_NET.parent, partial(print, file=terminal, flush=True))
 
 
 @contextmanager
 def _children_silent() -> Iterator[TextIO]:
-    """What is written to the standard output is lost, also by programs started here; yields the real one."""
+    """Discard the standard output of this process and of programs that it starts.
+
+    Yields: the real standard output.
+    """
     sys.stdout.flush()
-    with os.fdopen(os.dup(1), "w") as shown, open(os.devnull, "wb") as lost:
-        os.dup2(lost.fileno(), 1)
+    with os.fdopen(os.dup(1), "w") as terminal, open(os.devnull, "wb") as discarded:
+        os.dup2(discarded.fileno(), 1)
         try:
-            yield shown
+            yield terminal
         finally:
-            os.dup2(shown.fileno(), 1)
+            os.dup2(terminal.fileno(), 1)
 
 
 def _typed(command: Sequence[str]) -> str:
-    """A command without its interpreter, as a line for a shell."""
+    """Return a command as a line for a shell, with `python` in place of the interpreter's path."""
     return " ".join(["python", *map(quoted, command)])
 
 
 def _one_line(run: Run) -> str:
-    """What a seed gave, and how long its phases took."""
+    """Return a line with a seed's CorLoc in percent and the seconds of its phases."""
     corloc = next(iter(run.results["datasets"].values()))["corloc"]
-    found = ", ".join(f"{label} {corloc[source]:.1f}" for source, label in labels(run.rule).items())
+    scores = [f"{label} {corloc[source]:.1f}" for source, label in labels(run.rule).items()]
     seconds = run.results["record"]["seconds"]
     times = ", ".join(f"{phase} {s:.0f} s" for phase, s in seconds.items())
-    return f"  CorLoc: {found} ({times})"
+    return f"  CorLoc: {', '.join(scores)} ({times})"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; 0, 2 for a user's mistake, or what a failed run returned."""
-    kept = "what is finished is kept, the same command with --resume goes on from there"
+    """Run the command. Returns: 0, 2 for a user's mistake, or the exit code of a failed run."""
+    kept = "finished runs are kept; the same command with --resume continues from there"
     return run_command(lambda: run_demo(parser().parse_args(argv)), kept)
 
 

@@ -1,4 +1,7 @@
-"""`boxrefine VERB ...`: one command for all that the package does. A verb's module is imported when the verb is named."""
+"""`boxrefine VERB ...`: one command for everything that the package does.
+
+A verb's module is imported only when its verb is called, so that the help appears at once.
+"""
 
 import sys
 from collections.abc import Sequence
@@ -8,38 +11,41 @@ from importlib import import_module
 from boxrefine_d2 import __version__
 from boxrefine_d2.errors import UserError, run_command
 
-# verb -> module of this room, and what it does
+# verb -> its module in this room, and a line for the help
 VERBS: dict[str, tuple[str, str]] = {
-    "discover": ("discover", "pseudo-labels of any data set: images in, one COCO file out"),
+    "discover": ("discover", "make pseudo-labels of any data set: images in, one COCO file out"),
     "train": ("train_net", "refine a map network by boxes, train g, or pre-train"),
     "train-detector": ("train_cad", "train a detector on pseudo-labels: CAD or CutLER"),
-    "self-train": ("self_train", "rounds of prediction, merging and training of a detector"),
+    "self-train": ("self_train", "train a detector in rounds on its own predictions"),
     "evaluate": ("evaluate", "score a prediction file against labels"),
-    "export": ("export", "pseudo-labels as YOLO, VOC, CSV, PNG masks or plain COCO"),
+    "export": ("export", "write pseudo-labels as YOLO, VOC, CSV, PNG masks or plain COCO"),
     "edit": ("edit_labels", "merge, separate, match or thin out pseudo-label files"),
-    "sheet": ("contact_sheet", "a page of images with their boxes and masks"),
-    "report": ("report", "the page of a finished run"),
-    "demo": ("demo", "one image: show what a rule finds, or where phrases are; trains nothing"),
-    "describe": ("describe", "one image: what is where, with names"),
-    "picture-masks": ("picture_masks", "one image: MaskCut's masks, round by round"),
-    "match-points": ("match_points", "two images: points whose features correspond"),
-    "compare-keys": ("compare_keys", "whether keys of one class are more alike than keys of two"),
-    "pipeline": ("pipeline", "run the stages of a YAML file, and go on where they stopped"),
+    "sheet": ("contact_sheet", "draw a page of images with their boxes and masks"),
+    "report": ("report", "write the page of a finished run"),
+    "demo": ("demo", "one image: draw the objects of a rule, or phrases; trains nothing"),
+    "describe": ("describe", "one image: name and draw the objects in it"),
+    "picture-masks": ("picture_masks", "one image: draw MaskCut's masks, round by round"),
+    "match-points": ("match_points", "two images: draw points whose features correspond"),
+    "compare-keys": ("compare_keys", "compare keys within a class with keys of different classes"),
+    "pipeline": ("pipeline", "run the stages of a YAML file; continue after an interruption"),
     "config": (
         "config_keys",
         "print keys of the configuration: default, meaning, values, unit and source",
     ),
-    "doctor": ("doctor", "what is installed, and whether it works"),
-    "convert dino-resnet": ("convert_dino_resnet", "DINO's ResNet-50 under Detectron2's names"),
+    "doctor": ("doctor", "check what is installed, and that it works"),
+    "convert dino-resnet": (
+        "convert_dino_resnet",
+        "write DINO's ResNet-50 under Detectron2's names",
+    ),
     "convert grounding-checkpoint": (
         "convert_grounding_checkpoint",
-        "a grounding network that was saved whole, as a file of tensors",
+        "write the tensors of a grounding network that was saved whole",
     ),
 }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a verb with its words. Returns: its exit code; 2 for a verb that is none."""
+    """Run a verb with its words. Returns: the verb's exit code; 2 for an unknown verb."""
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in ("-h", "--help", "help"):
         sys.stdout.write(_help())
@@ -50,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for length in (2, 1):
         verb, rest = " ".join(words[:length]), words[length:]
         if verb in VERBS:
-            sys.argv[0] = f"boxrefine {verb}"  # by which the verb's help calls it
+            sys.argv[0] = f"boxrefine {verb}"  # the name that the verb's help shows
             status: int = import_module(f"{__name__}.{VERBS[verb][0]}").main(rest)
             return status
     return run_command(lambda: _refuse(words))
@@ -58,16 +64,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _help() -> str:
     width = max(map(len, VERBS))
-    lines = [f"  {verb:<{width}}  {what}" for verb, (_, what) in VERBS.items()]
+    lines = [f"  {verb:<{width}}  {summary}" for verb, (_, summary) in VERBS.items()]
     return "\n".join(
         [
             "usage: boxrefine VERB ...",
             "",
-            "Objects without box labels: discovery, box-based refinement and detectors, on Detectron2.",
+            "Find objects without box labels: discovery, box-based refinement and detectors, on "
+            "Detectron2.",
             "",
             *lines,
             "",
-            "boxrefine VERB --help says what a verb needs, with examples.",
+            "boxrefine VERB --help explains the arguments of a verb and gives examples.",
             "",
         ]
     )

@@ -1,4 +1,4 @@
-"""`python -m boxrefine_d2.cli`, the same as `boxrefine`."""
+"""The command `python -m boxrefine_d2.cli`, the same as `boxrefine`."""
 
 import sys
 

@@ -1,4 +1,7 @@
-"""Whether keys of one class are more alike than keys of two: AUC, histograms and a picture, for five measures."""
+"""Measure whether keys of the same class are more alike than keys of different classes.
+
+For each of five measures, it writes the AUC, two histograms and a figure.
+"""
 
 import argparse
 import json
@@ -10,6 +13,7 @@ from pathlib import Path
 from boxrefine_d2.analysis.instance_keys import PER
 from boxrefine_d2.analysis.key_figure import draw_key_similarity
 from boxrefine_d2.analysis.key_similarity import PAIRS, key_similarity
+from boxrefine_d2.cli.help_texts import LABELLED_DATA
 from boxrefine_d2.config import paper_profile
 from boxrefine_d2.data.dataset_spec import files_of_spec
 from boxrefine_d2.errors import CommandParser, run_command
@@ -21,34 +25,41 @@ from boxrefine_d2.networks.device import check_device
 
 EXAMPLES = (
     "boxrefine compare-keys --data voc_2007_val --output output/keys",
-    "boxrefine compare-keys --data cutouts_val --backbone dino_mini --per image --output output/keys",
+    "boxrefine compare-keys --data cutouts_val --backbone dino_mini --per image "
+    "--output output/keys",
 )
 
-PAIRS_HELP = "pairs of each kind, of the same class and of different ones, at most; more are drawn"
+OUTPUT_HELP = "output directory, for key_similarity.json and key_similarity.png"
+PER_HELP = "average the keys of each instance, or of each image; default: %(default)s"
+PAIRS_HELP = (
+    "most pairs of the same class, and most of different classes; a random sample is drawn from "
+    "more; default: %(default)s"
+)
+SEED_HELP = "seed of the random sample of pairs; default: %(default)s"
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the parser of the command line."""
     defaults = paper_profile()
     parser = CommandParser(description=__doc__, examples=EXAMPLES)
-    parser.add_argument("--data", required=True, metavar="SPEC", help="a labelled data set")
-    parser.add_argument("--output", required=True, type=user_path, metavar="DIR")
+    parser.add_argument("--data", required=True, metavar="SPEC", help=LABELLED_DATA)
+    parser.add_argument("--output", required=True, type=user_path, metavar="DIR", help=OUTPUT_HELP)
     add_network_arguments(parser, defaults.MODEL.MAP_NETWORK.NAME, defaults.INPUT.MAX_SIDE)
-    parser.add_argument("--per", default=PER[0], choices=PER, help="what has one mean key")
+    parser.add_argument("--per", default=PER[0], choices=PER, help=PER_HELP)
     parser.add_argument("--pairs", type=int, default=PAIRS, metavar="N", help=PAIRS_HELP)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help=SEED_HELP)
     return parser
 
 
 def run(args: argparse.Namespace) -> None:
-    """Compares, writes both files and prints the table."""
+    """Compare the keys, write both files and print the table."""
     check_device(args.device)
-    numbers, picture = args.output / "key_similarity.json", args.output / "key_similarity.png"
+    numbers, drawing = args.output / "key_similarity.json", args.output / "key_similarity.png"
     with _folder_if_done(args.output):
         inputs = [*files_of_spec(args.data), *([args.weights] if args.weights else [])]
-        for path in (numbers, picture):
+        for path in (numbers, drawing):
             check_output_file(path, inputs=inputs)
-        found = key_similarity(
+        similarity = key_similarity(
             args.data,
             backbone=args.backbone,
             weights=args.weights,
@@ -59,17 +70,17 @@ def run(args: argparse.Namespace) -> None:
             device=args.device,
         )
     with atomic_text_file(numbers) as file:
-        json.dump(found.to_json(), file, indent=1, allow_nan=False)
+        json.dump(similarity.to_json(), file, indent=1, allow_nan=False)
         file.write("\n")
-    figure = draw_key_similarity(found)
-    with atomic_binary_file(picture) as file:
+    figure = draw_key_similarity(similarity)
+    with atomic_binary_file(drawing) as file:
         file.write(figure)
-    print(f"{found.to_text()}\n{numbers}, {picture}")
+    print(f"{similarity.to_text()}\n{numbers}, {drawing}")
 
 
 @contextmanager
 def _folder_if_done(folder: Path) -> Iterator[None]:
-    """Make the output folder before the work, and leave no empty one where the work ends with an error."""
+    """Make the output folder before the work; remove it if the work fails and it is empty."""
     is_new = not os.path.exists(folder)
     try:
         check_output_folder(folder)
@@ -82,5 +93,5 @@ def _folder_if_done(folder: Path) -> Iterator[None]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; 0, or 2 for a user's mistake."""
+    """Run the command. Returns: 0, or 2 for a user's mistake."""
     return run_command(lambda: run(parser().parse_args(argv)))

@@ -1,7 +1,7 @@
 """Print keys of the configuration: default, meaning, values, unit and source.
 
-Without a name it prints all keys. Detectron2's own keys are documented by Detectron2. Exit codes: 0 done; 2 there is no
-such key.
+Without a name it prints all keys. Detectron2 documents its own keys. Exit codes: 0, done; 2, there
+is no such key.
 """
 
 import argparse
@@ -18,24 +18,32 @@ EXAMPLES = (
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the parser of the command line."""
     parser = CommandParser(description=__doc__, examples=EXAMPLES)
     parser.add_argument(
-        "names", nargs="*", metavar="NAME", help="a section or key, such as REFINE.REG_ON"
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help="section or key, such as REFINE.REG_ON; default: all keys",
     )
-    parser.add_argument("--markdown", action="store_true", help="print the page of all keys")
+    parser.add_argument(
+        "--markdown", action="store_true", help="print the documentation page of all keys"
+    )
     return parser
 
 
 def names_in(registry: str) -> Iterable[str]:
-    """Return the names in a registry. Args: registry: in this package, such as "networks.build.BACKBONES"."""
+    """Return the names in a registry of this package.
+
+    Args: registry: its dotted name below the package, such as "networks.build.BACKBONES".
+    """
     module, _, table = registry.rpartition(".")
     entries = getattr(import_module(f"boxrefine_d2.{module}"), table)
     return sorted(entry if isinstance(entry, str) else entry[0] for entry in entries)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Print the texts of the named keys, or the page."""
+    """Print the texts of the named keys, or the page of all keys."""
     from boxrefine_d2.config.reference import reference_page, reference_text
 
     if args.markdown:
@@ -45,5 +53,5 @@ def run(args: argparse.Namespace) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; 0, or 2 for a name that is none."""
+    """Run the command. Returns: 0, or 2 for an unknown name."""
     return run_command(lambda: run(parser().parse_args(argv)))

@@ -1,8 +1,9 @@
-"""A contact sheet of pseudo-label files: one HTML page of pictures with their boxes and masks."""
+"""Draw a contact sheet of pseudo-label files: one HTML page of images with boxes and masks."""
 
 import argparse
 from collections.abc import Sequence
 
+from boxrefine_d2.cli.help_texts import MAX_BOXES, MIN_BOX_SCORE, OUTPUT_PAGE
 from boxrefine_d2.data.dataset_spec import files_of_spec
 from boxrefine_d2.errors import CommandParser, run_command
 from boxrefine_d2.files.names import user_name, user_path
@@ -12,15 +13,19 @@ from boxrefine_d2.report.contact_sheet import SHOWN_IMAGES, load_sheet, write_co
 
 EXAMPLES = (
     "boxrefine sheet --input labels.json --data folder:photos --output sheet.html",
-    "boxrefine sheet --input lost.json cad.json --data folder:photos --output sheet.html --sort disagreement",
+    "boxrefine sheet --input lost.json cad.json --data folder:photos --output sheet.html "
+    "--sort disagreement",
 )
 
-INPUT_HELP = "pseudo-label files; two or more are compared"
-SORT_HELP = "default: score of one file, disagreement of several"
+INPUT_HELP = "pseudo-label files to read; two or more are compared"
+DATA_HELP = "dataset spec from which the files were made, e.g. folder:DIR"
+IMAGES_HELP = "most images on the page; default: %(default)s"
+SORT_HELP = "order of the images; default: score for one file, disagreement for several"
+COLUMNS_HELP = "images in a row of a wide screen; default: as many as fit"
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the parser of the command line."""
     parser = CommandParser(description=__doc__, examples=EXAMPLES)
     parser.add_argument(
         "--input",
@@ -31,18 +36,20 @@ def parser() -> argparse.ArgumentParser:
         metavar="FILE.json",
         help=INPUT_HELP,
     )
-    parser.add_argument("--data", required=True, metavar="SPEC", help="what the files were made of")
-    parser.add_argument("--output", required=True, type=user_path, metavar="PAGE.html")
-    parser.add_argument("--images", type=int, default=SHOWN_IMAGES, metavar="N", help="at most")
+    parser.add_argument("--data", required=True, metavar="SPEC", help=DATA_HELP)
+    parser.add_argument(
+        "--output", required=True, type=user_path, metavar="PAGE.html", help=OUTPUT_PAGE
+    )
+    parser.add_argument("--images", type=int, default=SHOWN_IMAGES, metavar="N", help=IMAGES_HELP)
     parser.add_argument("--sort", metavar="|".join(SORTS), help=SORT_HELP)
-    parser.add_argument("--columns", type=int, metavar="N", help="tiles in a row; as many as fit")
-    parser.add_argument("--min-score", type=float, metavar="S", help="leave out boxes below it")
-    parser.add_argument("--max-boxes", type=int, metavar="N", help="the best so many of an image")
+    parser.add_argument("--columns", type=int, metavar="N", help=COLUMNS_HELP)
+    parser.add_argument("--min-score", type=float, metavar="S", help=MIN_BOX_SCORE)
+    parser.add_argument("--max-boxes", type=int, metavar="N", help=MAX_BOXES)
     return parser
 
 
 def run(args: argparse.Namespace) -> None:
-    """Draws and says what was drawn."""
+    """Draw the page and print a summary."""
     choice = {"min_score": args.min_score, "max_boxes": args.max_boxes}
     check_output_file(args.output, inputs=[*args.input, *files_of_spec(args.data)])
     sheet = load_sheet(args.data, args.input, args.sort, **choice)
@@ -52,5 +59,5 @@ def run(args: argparse.Namespace) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; 0, or 2 for a user's mistake."""
+    """Run the command. Returns: 0, or 2 for a user's mistake."""
     return run_command(lambda: run(parser().parse_args(argv)))

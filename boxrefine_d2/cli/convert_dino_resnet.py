@@ -1,4 +1,4 @@
-"""Writes DINO's ResNet-50 under Detectron2's names, which is what CAD and CutLER start from."""
+"""Write DINO's ResNet-50 under Detectron2's names. CAD and CutLER start from this file."""
 
 import argparse
 import pickle
@@ -9,6 +9,7 @@ import safetensors.torch
 from torch import Tensor
 
 import boxrefine_d2
+from boxrefine_d2.cli.help_texts import OUTPUT_WEIGHTS
 from boxrefine_d2.errors import CommandParser, run_command
 from boxrefine_d2.files.atomic import atomic_binary_file
 from boxrefine_d2.files.names import user_path
@@ -27,20 +28,27 @@ BACKBONE = "dino_resnet50"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; 0, or 2 for a user's mistake."""
+    """Run the command. Returns: 0, or 2 for a user's mistake."""
     return run_command(lambda: _convert(parser().parse_args(argv)))
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the parser of the command line."""
     parser = CommandParser(description=__doc__, examples=EXAMPLES)
     parser.add_argument(
         "--input",
         type=user_path,
         metavar="FILE",
-        help="a ResNet-50 with torchvision's names; default: DINO's, from the cache or its host",
+        help="weights file of a ResNet-50 with torchvision's names; default: DINO's, from the "
+        "cache or its host",
     )
-    parser.add_argument("--output", type=user_path, required=True, metavar="FILE")
+    parser.add_argument(
+        "--output",
+        type=user_path,
+        required=True,
+        metavar="FILE",
+        help=f"{OUTPUT_WEIGHTS}, .safetensors or .pkl",
+    )
     return parser
 
 

@@ -1,6 +1,6 @@
-"""Show what a network finds in one image: the objects of a rule, or where phrases are. It trains nothing.
+"""Draw what a network finds in one image: the objects of a rule, or phrases. It trains nothing.
 
-`make demo`, which is tools/run_demo.py, trains the demonstration of refinement.
+`make demo` runs tools/run_demo.py, which trains the demonstration of refinement.
 """
 
 import argparse
@@ -10,6 +10,7 @@ from pathlib import Path
 from boxrefine_d2.analysis.description_figure import box_text, draw_description
 from boxrefine_d2.analysis.figures import FIGURE_HELP, FIGURE_SUFFIXES
 from boxrefine_d2.analysis.mask_rounds_figure import draw_mask_rounds
+from boxrefine_d2.cli.help_texts import IMAGE, OUTPUT_FIGURE
 from boxrefine_d2.data import read_image
 from boxrefine_d2.errors import CommandParser, UserError, require_grounding, run_command
 from boxrefine_d2.files.atomic import atomic_binary_file
@@ -31,26 +32,33 @@ EXAMPLES = (
 )
 
 DEFAULT_METHOD = "lost"
+METHOD_HELP = f"discovery rule; default: {DEFAULT_METHOD}"
+PHRASE_HELP = "phrase to locate; repeat the flag for further phrases; default: none"
+CONFIG_FILE_HELP = "with --phrase: configuration of the networks; default: %(default)s"
 SET_HELP = (
-    "of --method, changes to the rule, as in discover.py; of --phrase, to the configuration, such as "
-    "MODEL.HEATMAP.WEIGHTS=g.safetensors"
+    "with --method: changes to the rule's parameters, such as k_patches=50; with --phrase: changes "
+    "to the configuration, such as MODEL.HEATMAP.WEIGHTS=g.safetensors; default: none"
 )
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the parser of the command line."""
     defaults = DiscoverySettings(DEFAULT_METHOD)
     parser = CommandParser(description=__doc__, examples=EXAMPLES)
-    parser.add_argument("image", type=user_name, metavar="IMAGE")
-    what = parser.add_mutually_exclusive_group()
-    what.add_argument("--method", help=f"a discovery rule; default: {defaults.method}")
-    what.add_argument("--phrase", action="append", metavar="TEXT", help="may be given again")
+    parser.add_argument("image", type=user_name, metavar="IMAGE", help=IMAGE)
+    targets = parser.add_mutually_exclusive_group()
+    targets.add_argument("--method", help=METHOD_HELP)
+    targets.add_argument("--phrase", action="append", metavar="TEXT", help=PHRASE_HELP)
     parser.add_argument(
-        "--output", required=True, type=user_path, metavar="PICTURE.png", help=FIGURE_HELP
+        "--output",
+        required=True,
+        type=user_path,
+        metavar="FIGURE.png",
+        help=f"{OUTPUT_FIGURE}; {FIGURE_HELP}",
     )
     add_network_arguments(parser, defaults.backbone, defaults.max_side)
     parser.add_argument(
-        "--config-file", type=user_name, default=SMALL, metavar="FILE", help="of --phrase: networks"
+        "--config-file", type=user_name, default=SMALL, metavar="FILE", help=CONFIG_FILE_HELP
     )
     parser.add_argument(
         "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help=SET_HELP
@@ -59,7 +67,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def draw_objects(args: argparse.Namespace) -> tuple[bytes, list[str]]:
-    """The picture with what the rule finds, and that in words."""
+    """Return the figure of the objects that the rule finds, and one line of text per object."""
     settings = DiscoverySettings(
         method=args.method or DEFAULT_METHOD,
         backbone=args.backbone,
@@ -68,22 +76,25 @@ def draw_objects(args: argparse.Namespace) -> tuple[bytes, list[str]]:
         max_side=args.max_side,
     )
     check_output(args, [args.weights] if args.weights else [])
-    found = discover_image(args.image, settings, device=args.device)
-    title = f"{settings.method}: {len(found)} found"
+    objects = discover_image(args.image, settings, device=args.device)
+    title = f"{settings.method}: {len(objects)} found"
     lines = [
         f"object {number}: {box_text([x, y, x + w, y + h])}"
-        for number, (x, y, w, h) in enumerate((entry["bbox"] for entry in found), start=1)
+        for number, (x, y, w, h) in enumerate((entry["bbox"] for entry in objects), start=1)
     ]
-    return draw_mask_rounds(read_image(args.image), [], found, title, args.output.suffix), lines
+    return draw_mask_rounds(read_image(args.image), [], objects, title, args.output.suffix), lines
 
 
 def draw_phrases(args: argparse.Namespace) -> tuple[bytes, list[str]]:
-    """The picture with the heatmaps of the phrases, and their boxes in words."""
+    """Return the figure with the heatmaps of the phrases, and one line of text per phrase."""
     require_grounding("--phrase")
-    from boxrefine_d2.grounding.heatmap_model import HeatmapModel  # needs the extra
+    from boxrefine_d2.grounding.heatmap_model import HeatmapModel  # needs the extra `grounding`
 
     if args.weights:
-        raise UserError("--weights is of --method; give --set MODEL.HEATMAP.WEIGHTS=FILE")
+        raise UserError(
+            "--weights applies to --method only; with --phrase, give --set "
+            "MODEL.HEATMAP.WEIGHTS=FILE"
+        )
     cfg = changed_config(args.config_file, args.set, args.device)
     check_output(args, [find_config(args.config_file), *named_files(cfg)])
     sample = squeezed_sample(cfg, args.image)
@@ -95,18 +106,21 @@ def draw_phrases(args: argparse.Namespace) -> tuple[bytes, list[str]]:
 
 
 def check_output(args: argparse.Namespace, inputs: Sequence[str | Path]) -> None:
-    """Refuse an --output that is no figure's name, cannot be written or is a file that is read: beside the image `inputs`."""
+    """Refuse an --output that has no figure's suffix, cannot be written, or is a file to be read.
+
+    Args: inputs: files to be read besides the image.
+    """
     check_output_file(args.output, inputs=[args.image, *inputs], suffixes=FIGURE_SUFFIXES)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Find, draw and print what was found."""
-    picture, lines = (draw_phrases if args.phrase else draw_objects)(args)
+    """Find the objects or phrases, write the figure and print the lines of text."""
+    figure, lines = (draw_phrases if args.phrase else draw_objects)(args)
     with atomic_binary_file(args.output) as file:
-        file.write(picture)
+        file.write(figure)
     print("\n".join([*lines, str(args.output)]))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; 0, or 2 for a user's mistake."""
+    """Run the command. Returns: 0, or 2 for a user's mistake."""
     return run_command(lambda: run(parser().parse_args(argv)))

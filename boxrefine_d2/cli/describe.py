@@ -1,4 +1,4 @@
-"""Describe one image without any text: each thing found is named, boxed and drawn."""
+"""Name and draw the objects in one image, without any text as input."""
 
 import argparse
 from collections.abc import Sequence
@@ -6,6 +6,7 @@ from pathlib import Path
 
 from boxrefine_d2.analysis.description_figure import box_text, draw_description
 from boxrefine_d2.analysis.figures import FIGURE_HELP, FIGURE_SUFFIXES
+from boxrefine_d2.cli.help_texts import CONFIG_CHANGES, IMAGE, OUTPUT_FIGURE, json_output
 from boxrefine_d2.data import read_image
 from boxrefine_d2.errors import CommandParser, UserError, require_grounding, run_command
 from boxrefine_d2.evaluation import write_json
@@ -29,29 +30,33 @@ EXAMPLES = (
 )
 
 CAPTIONER_HELP = (
-    "phrases: the nearest of a list (MODEL.CAPTIONER.WEIGHTS=FILE.txt for another one); blip: BLIP, whose folder "
-    "MODEL.CAPTIONER.WEIGHTS names"
+    "source of the names: phrases, the nearest phrase of a list (MODEL.CAPTIONER.WEIGHTS=FILE.txt "
+    "for another list); blip, BLIP, whose folder MODEL.CAPTIONER.WEIGHTS names; default: that of "
+    "the configuration"
 )
-
-SET_HELP = "changes to the configuration, e.g. MODEL.HEATMAP.WEIGHTS=g.safetensors"
+MOST_HELP = "most objects to draw and print; default: %(default)s"
+CONFIG_FILE_HELP = "configuration of the networks; default: %(default)s"
+SET_HELP = CONFIG_CHANGES.format("MODEL.HEATMAP.WEIGHTS=g.safetensors")
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the parser of the command line."""
     parser = CommandParser(description=__doc__, examples=EXAMPLES)
-    parser.add_argument("image", type=user_name, metavar="IMAGE")
+    parser.add_argument("image", type=user_name, metavar="IMAGE", help=IMAGE)
     parser.add_argument(
-        "--output", required=True, type=user_path, metavar="PICTURE.png", help=FIGURE_HELP
+        "--output",
+        required=True,
+        type=user_path,
+        metavar="FIGURE.png",
+        help=f"{OUTPUT_FIGURE}; {FIGURE_HELP}",
     )
     parser.add_argument(
-        "--json", type=user_path, metavar="OUT.json", help="also write what was found there"
+        "--json", type=user_path, metavar="OUT.json", help=json_output("all objects")
     )
     parser.add_argument("--captioner", help=CAPTIONER_HELP)
+    parser.add_argument("--most", type=int, default=7, metavar="N", help=MOST_HELP)
     parser.add_argument(
-        "--most", type=int, default=7, metavar="N", help="things to show; default 7"
-    )
-    parser.add_argument(
-        "--config-file", type=user_name, default=SMALL, metavar="FILE", help="networks and settings"
+        "--config-file", type=user_name, default=SMALL, metavar="FILE", help=CONFIG_FILE_HELP
     )
     parser.add_argument("--device", default=default_device(), help=DEVICE_HELP)
     parser.add_argument(
@@ -61,12 +66,12 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Describe the image, draw the figure and print what is where."""
+    """Describe the image, write the figure and print the name and box of each object."""
     require_grounding("describe.py")
-    from boxrefine_d2.grounding.what_is_where import WhatIsWhere  # needs the extra
+    from boxrefine_d2.grounding.what_is_where import WhatIsWhere  # needs the extra `grounding`
 
     if args.most < 1:
-        raise UserError(f"--most {args.most}: at least 1 is needed")
+        raise UserError(f"--most is {args.most}; give 1 or more")
     chosen = [f"MODEL.CAPTIONER.NAME={args.captioner}"] if args.captioner else []
     cfg = changed_config(args.config_file, [*args.set, *chosen], args.device)
     check_outputs(args, [args.image, find_config(args.config_file), *named_files(cfg)])
@@ -90,14 +95,14 @@ def run(args: argparse.Namespace) -> None:
 
 
 def check_outputs(args: argparse.Namespace, inputs: Sequence[str | Path]) -> None:
-    """Refuse outputs that cannot be written, take the place of an input, or are one file."""
+    """Refuse outputs that cannot be written, would replace an input, or are the same file."""
     check_output_file(args.output, inputs=inputs, suffixes=FIGURE_SUFFIXES)
     if args.json:
         check_output_file(args.json, inputs=inputs, others=[args.output], flag="--json")
 
 
 def record(described: DescribedObject) -> dict[str, object]:
-    """Return an object as --json has it; in pixels of the image."""
+    """Return an object's entry in the JSON file; boxes are [x, y, w, h] in pixels of the image."""
     box = described.found.box
     return {
         "caption": described.phrase,
@@ -110,5 +115,5 @@ def record(described: DescribedObject) -> dict[str, object]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; 0, or 2 for a user's mistake."""
+    """Run the command. Returns: 0, or 2 for a user's mistake."""
     return run_command(lambda: run(parser().parse_args(argv)))

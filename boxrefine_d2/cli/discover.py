@@ -1,4 +1,4 @@
-"""Pseudo-labels for any data set: images in, one COCO file out."""
+"""Make pseudo-labels of any data set: images in, one COCO file out."""
 
 import argparse
 import os
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from detectron2.utils import comm
 
+from boxrefine_d2.cli.help_texts import DATA, OUTPUT_LABELS
 from boxrefine_d2.discovery import DISCOVERY_REGISTRY
 from boxrefine_d2.errors import CommandParser, UserError, run_command
 from boxrefine_d2.files.names import user_path
@@ -17,59 +18,69 @@ from boxrefine_d2.training.launch import run_torchrun
 
 EXAMPLES = (
     "boxrefine discover --method lost --data folder:photos --output labels.json",
-    "boxrefine discover --method maskcut --set crf=false --data coco:labels.json:images --output masks.json",
+    "boxrefine discover --method maskcut --set crf=false --data coco:labels.json:images "
+    "--output masks.json",
 )
 
-NUM_WORKERS_HELP = "processes that decode images; default: the number of cores, at most 4"
+BATCH_SIZE_HELP = "most images per batch; default: %(default)s"
+PRECISION_HELP = "number format of the network's computations; default: %(default)s"
+NUM_WORKERS_HELP = (
+    "processes that decode images, and as many that refine masks; default: the number of CPU "
+    "cores, at most 4"
+)
+SET_HELP = "changes to the rule's parameters, such as k_patches=50; default: none"
+SHARD_HELP = (
+    "compute only part I of N, for machines that share the output's folder but do not "
+    "communicate; the last shard to finish writes the file; default: all parts"
+)
+PROBE_HELP = (
+    "only inspect the features: print statistics, and draw a figure of five images beside the "
+    "output"
+)
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the parser of the command line."""
     defaults = DiscoverySettings("lost")
     parser = CommandParser(description=__doc__, examples=EXAMPLES)
     rules = ", ".join(sorted(name for name, _ in DISCOVERY_REGISTRY))
-    parser.add_argument("--method", required=True, help=f"a discovery rule: {rules}")
+    parser.add_argument("--method", required=True, help=f"discovery rule: {rules}")
+    parser.add_argument("--data", required=True, metavar="SPEC", help=DATA)
     parser.add_argument(
-        "--data", required=True, metavar="SPEC", help="a dataset spec, e.g. folder:DIR"
+        "--output", required=True, type=user_path, metavar="FILE.json", help=OUTPUT_LABELS
     )
-    parser.add_argument("--output", required=True, type=user_path, metavar="FILE.json")
     add_network_arguments(parser, defaults.backbone, defaults.max_side)
-    parser.add_argument("--batch-size", type=int, default=defaults.batch_size, metavar="B")
-    parser.add_argument("--precision", default=defaults.precision, choices=PRECISIONS)
+    parser.add_argument(
+        "--batch-size", type=int, default=defaults.batch_size, metavar="B", help=BATCH_SIZE_HELP
+    )
+    parser.add_argument(
+        "--precision", default=defaults.precision, choices=PRECISIONS, help=PRECISION_HELP
+    )
     workers = min(4, os.cpu_count() or 1)
     parser.add_argument(
         "--num-workers", type=int, default=workers, metavar="W", help=NUM_WORKERS_HELP
     )
     parser.add_argument(
-        "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="k_patches=50"
+        "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help=SET_HELP
     )
-    parser.add_argument(
-        "--shard",
-        metavar="I/N",
-        help="only the I-th of N parts, for machines that share the output's folder but do not talk to each other; the "
-        "one that ends last writes the file",
-    )
-    parser.add_argument(
-        "--probe",
-        action="store_true",
-        help="only look at the features: statistics, and a picture of five images beside the output",
-    )
+    parser.add_argument("--shard", metavar="I/N", help=SHARD_HELP)
+    parser.add_argument("--probe", action="store_true", help=PROBE_HELP)
     return parser
 
 
 def shard_of(text: str | None) -> tuple[int, int] | None:
-    """(2, 8) from "2/8"."""
+    """Parse the value of --shard: (2, 8) from "2/8". Raises: UserError for another form."""
     if text is None:
         return None
     match = re.fullmatch(r"(\d+)/(\d+)", text)
-    number, of = (int(part) for part in match.groups()) if match else (0, 0)
-    if not 1 <= number <= of:
+    number, count = (int(part) for part in match.groups()) if match else (0, 0)
+    if not 1 <= number <= count:
         raise UserError(f"--shard {text!r} is not I/N with I from 1 to N")
-    return number, of
+    return number, count
 
 
 def run(args: argparse.Namespace) -> None:
-    """Discovers in each process."""
+    """Compute this process's part of the pseudo-labels, or probe the features."""
     settings = DiscoverySettings(
         method=args.method,
         backbone=args.backbone,
@@ -81,7 +92,7 @@ def run(args: argparse.Namespace) -> None:
     )
     if args.probe:
         if comm.is_main_process():
-            # it draws: a run without it need not load that
+            # the import loads the drawing libraries, which other runs do not need
             from boxrefine_d2.report.probe import probe
 
             print(probe(args.data, args.output, settings, args.device))
@@ -99,6 +110,6 @@ def run(args: argparse.Namespace) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; 0, or 2 for a user's mistake."""
-    kept = "what is finished is kept, the same command goes on from there"
+    """Run the command. Returns: 0, or 2 for a user's mistake."""
+    kept = "finished batches are kept; the same command continues from there"
     return run_command(lambda: run_torchrun(run, parser().parse_args(argv)), kept)

@@ -1,7 +1,8 @@
-"""Says what is installed here and whether it works.
+"""Check what is installed here, and that it works.
 
-Packages, devices, weights and data, one line each, then what to do about what is missing. Exit codes: 0 the required
-parts work; 2 one does not, named with its remedy in one line on stderr.
+It prints one line for each package, device, weights file and data set, and then the remedies for
+missing ones. Exit codes: 0, the required parts work; 2, one of them does not, and one line on
+stderr names it and the remedy.
 """
 
 import argparse
@@ -11,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from boxrefine_d2 import diagnostics
+from boxrefine_d2.cli.help_texts import json_output
 from boxrefine_d2.errors import CommandParser, UserError, run_command
 from boxrefine_d2.files.atomic import atomic_text_file
 
@@ -21,15 +23,18 @@ EXAMPLES = (
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the parser of the command line."""
     parser = CommandParser(description=__doc__, examples=EXAMPLES)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the findings there")
+    parser.add_argument("--json", type=Path, metavar="FILE", help=json_output("the findings"))
     return parser
 
 
 def run(args: argparse.Namespace) -> None:
-    """Examines, prints, writes, and fails if a required part does."""
-    faulthandler.enable()  # a package may crash while it is imported
+    """Examine the installation, print and write the findings.
+
+    Raises: UserError if a required part does not work.
+    """
+    faulthandler.enable()  # a package may crash while Python imports it
     findings = diagnostics.examine()
     print(diagnostics.to_text(findings))
     if args.json:
@@ -40,5 +45,5 @@ def run(args: argparse.Namespace) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; 0, or 2 if a required part does not work."""
+    """Run the command. Returns: 0, or 2 if a required part does not work."""
     return run_command(lambda: run(parser().parse_args(argv)))

@@ -1,9 +1,10 @@
-"""Scores predicted boxes; reads no image."""
+"""Score the boxes of a prediction file against labels. It reads no image."""
 
 import argparse
 from collections.abc import Sequence
 
 from boxrefine_d2 import evaluation
+from boxrefine_d2.cli.help_texts import LABELLED_DATA, json_output
 from boxrefine_d2.data.dataset_spec import files_of_spec, load_spec
 from boxrefine_d2.errors import CommandParser, run_command
 from boxrefine_d2.files.names import user_path
@@ -11,31 +12,34 @@ from boxrefine_d2.files.outputs import check_output_file
 
 EXAMPLES = (
     "boxrefine evaluate --gt voc_2007_test --pred labels.json --metrics corloc",
-    "boxrefine evaluate --gt coco:truth.json:images --pred labels.json --metrics ap,ap50 --json scores.json",
+    "boxrefine evaluate --gt coco:truth.json:images --pred labels.json --metrics ap,ap50 "
+    "--json scores.json",
 )
 
 PRED_HELP = "COCO data set file or COCO results list; image ids as in SPEC (VOC: '000005')"
-PROTOCOL_HELP = "what counts as ground truth for CorLoc"
+PROTOCOL_HELP = "protocol that defines the ground truth of CorLoc"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; 0, or 2 for a user's mistake."""
+    """Run the command. Returns: 0, or 2 for a user's mistake."""
     return run_command(lambda: _evaluate(argv))
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the parser of the command line."""
     metrics, protocols = ", ".join(evaluation.METRICS), ", ".join(evaluation.PROTOCOLS)
     parser = CommandParser(description=__doc__, examples=EXAMPLES)
-    parser.add_argument("--gt", required=True, metavar="SPEC", help="labelled data set")
+    parser.add_argument("--gt", required=True, metavar="SPEC", help=LABELLED_DATA)
     parser.add_argument(
         "--pred", required=True, type=user_path, metavar="FILE.json", help=PRED_HELP
     )
-    parser.add_argument("--metrics", required=True, help=f"comma-separated, of: {metrics}")
+    parser.add_argument("--metrics", required=True, help=f"comma-separated metrics, of: {metrics}")
     parser.add_argument(
-        "--json", type=user_path, metavar="OUT.json", help="also write the numbers there"
+        "--json", type=user_path, metavar="OUT.json", help=json_output("the scores")
     )
-    parser.add_argument("--protocol", default="lost", help=f"{PROTOCOL_HELP}: {protocols}")
+    parser.add_argument(
+        "--protocol", default="lost", help=f"{PROTOCOL_HELP}: {protocols}; default: %(default)s"
+    )
     return parser
 
 

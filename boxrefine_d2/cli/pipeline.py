@@ -1,6 +1,7 @@
-"""Runs the stages that a YAML file lists, each of them a script of tools/.
+"""Run the stages that a YAML file lists. Each stage runs a script of tools/.
 
-Completed stages are skipped if command, configuration and inputs are unchanged; an interrupted one goes on.
+Completed stages are skipped if command, configuration and inputs are unchanged. An interrupted
+stage continues.
 """
 
 import argparse
@@ -17,26 +18,27 @@ EXAMPLES = (
     "boxrefine pipeline plan.yaml folder=output/again seed=1",
 )
 
+FILE_HELP = (
+    "path of a pipeline file, or name of one that ships, such as configs/pipelines/demo.yaml"
+)
+CHANGES_HELP = "changes to 'folder' and to the values under 'set'; default: none"
+
 
 def main(argv: Sequence[str] | None = None, tools: Path | None = None) -> int:
-    """The command; 0, 2 for a user's mistake, or what a failed stage returned. Args: tools: the folder of the commands."""
-    kept = "finished stages are kept, the same command goes on from there"
+    """Run the command.
+
+    Args: tools: folder of the tools that stages run; None is the one that ships.
+    Returns: 0, 2 for a user's mistake, or the exit code of a failed stage.
+    """
+    kept = "finished stages are kept; the same command continues from there"
     return run_command(lambda: _run(parser().parse_args(argv), tools or shipped_tools()), kept)
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the parser of the command line."""
     parser = CommandParser(description=__doc__, examples=EXAMPLES)
-    parser.add_argument(
-        "file", metavar="FILE.yaml", help="also one that ships, configs/pipelines/..."
-    )
-    parser.add_argument(
-        "changes",
-        nargs="*",
-        default=[],
-        metavar="KEY=VALUE",
-        help="of 'folder' and the values under 'set'",
-    )
+    parser.add_argument("file", metavar="FILE.yaml", help=FILE_HELP)
+    parser.add_argument("changes", nargs="*", default=[], metavar="KEY=VALUE", help=CHANGES_HELP)
     return parser
 
 
@@ -44,14 +46,14 @@ def _run(args: argparse.Namespace, tools: Path) -> int:
     pairs = [change.partition("=") for change in args.changes]
     wrong = [change for change, (_, sign, _) in zip(args.changes, pairs, strict=True) if not sign]
     if wrong:
-        raise UserError(f"{wrong[0]!r} is no KEY=VALUE")
+        raise UserError(f"{wrong[0]!r} is not of the form KEY=VALUE")
     stages = plan_of_file(find_config(args.file), {key: value for key, _, value in pairs})
     return run_plan(stages, tools, partial(print, flush=True), _check)
 
 
 def _check(stage: Stage) -> None:
-    """A training command with what it would refuse at its start, which may come hours after the first stage's."""
+    """Refuse a training command now that would fail at its start, hours after the first stage."""
     if stage.command[0] in ("train_net.py", "train_cad.py"):
-        from boxrefine_d2.training.command import check_command  # takes seconds
+        from boxrefine_d2.training.command import check_command  # the import takes seconds
 
         check_command(stage.command[1:])

@@ -1,13 +1,15 @@
-"""The page of one finished run: what it found, in numbers and pictures, in one HTML file without scripts.
+"""Write the page of one finished run: its results in numbers and figures, in one HTML file.
 
-RUN_DIR is the OUTPUT_DIR of train_net.py: of a run that trained or refined g (HeatmapTraining, GroundingRefiner) or that
-refined f (BoxRefiner). Its final model draws the pictures.
+The page needs no scripts. RUN_DIR is the OUTPUT_DIR of train_net.py, for a run that trained or
+refined g (HeatmapTraining, GroundingRefiner) or that refined f (BoxRefiner). The figures show
+results of its final model.
 """
 
 import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from boxrefine_d2.cli.help_texts import OUTPUT_PAGE
 from boxrefine_d2.errors import CommandParser, UserError, run_command
 from boxrefine_d2.files.names import user_path
 from boxrefine_d2.files.outputs import check_output_file
@@ -23,16 +25,18 @@ EXAMPLES = (
     "boxrefine report output/grounding --phrases 40 --output page.html",
 )
 
-PHRASES_HELP = "phrases of each test data set, at most; of a run without phrases images"
+RUN_DIR_HELP = "output directory of the run"
+OUTPUT_HELP = f"{OUTPUT_PAGE}; default: report.html in RUN_DIR"
+PHRASES_HELP = (
+    "most phrases per test data set, or most images for a run without phrases; default: %(default)s"
+)
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the parser of the command line."""
     parser = CommandParser(description=__doc__, examples=EXAMPLES)
-    parser.add_argument("run_dir", type=user_path, metavar="RUN_DIR")
-    parser.add_argument(
-        "--output", type=user_path, metavar="FILE.html", help="default: report.html in RUN_DIR"
-    )
+    parser.add_argument("run_dir", type=user_path, metavar="RUN_DIR", help=RUN_DIR_HELP)
+    parser.add_argument("--output", type=user_path, metavar="FILE.html", help=OUTPUT_HELP)
     parser.add_argument(
         "--phrases", type=int, default=SHOWN_PHRASES, metavar="N", help=PHRASES_HELP
     )
@@ -40,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Writes the page that fits the run."""
+    """Write the page for the run's kind, and print its path."""
     if args.phrases < 1:
         raise UserError(f"{args.phrases} phrases were asked for; give 1 or more")
     run = read_finished(args.run_dir)
@@ -49,19 +53,20 @@ def run(args: argparse.Namespace) -> None:
     writers = {"BoxRefiner": _write_box_page} | dict.fromkeys(GROUNDING_KINDS, _write_phrase_page)
     if name not in writers:
         raise UserError(
-            f"the run in {args.run_dir} is of {name}, which has no page; there is one for {', '.join(writers)}"
+            f"the run in {args.run_dir} is of {name}, which has no page; there is one for "
+            f"{', '.join(writers)}"
         )
     write: Callable[[Path, Path, int], None] = writers[name]
     output = args.output or args.run_dir / "report.html"
-    left = [path for path in args.run_dir.rglob("*") if path.suffix != ".html"]
-    check_output_file(output, inputs=[*left, *named_files(run.cfg)])
+    run_files = [path for path in args.run_dir.rglob("*") if path.suffix != ".html"]
+    check_output_file(output, inputs=[*run_files, *named_files(run.cfg)])
     write(args.run_dir, output, args.phrases)
     print(f"{output}: open it in a browser")
 
 
 def _write_box_page(folder: Path, output: Path, shown: int) -> None:
-    found = read_run(folder)
-    write_page(output, summarise([found]), [found], shown)
+    run = read_run(folder)
+    write_page(output, summarise([run]), [run], shown)
 
 
 def _write_phrase_page(folder: Path, output: Path, shown: int) -> None:
@@ -69,5 +74,5 @@ def _write_phrase_page(folder: Path, output: Path, shown: int) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; 0, or 2 for a user's mistake."""
+    """Run the command. Returns: 0, or 2 for a user's mistake."""
     return run_command(lambda: run(parser().parse_args(argv)))

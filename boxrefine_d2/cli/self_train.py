@@ -1,7 +1,8 @@
-"""CutLER's self-training, round by round.
+"""Train a detector in rounds on its own predictions: CutLER's self-training.
 
-FILE is a configuration of train_cad.py. Round 1 starts from its MODEL.WEIGHTS, a trained detector, and from the labels in
-its DATASETS.TRAIN, SPEC+pseudo=FILE; each round predicts on SPEC, merges, and trains. What is done is passed over.
+FILE is a configuration of train_cad.py. Round 1 starts from its MODEL.WEIGHTS, a trained detector,
+and from the labels in its DATASETS.TRAIN, SPEC+pseudo=FILE. Each round predicts on SPEC, merges the
+predictions into the labels, and trains. Completed stages are skipped.
 """
 
 import argparse
@@ -9,6 +10,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from boxrefine_d2.cli.help_texts import CONFIG_CHANGES, CONFIG_FILE, GPUS
 from boxrefine_d2.data import parse_spec
 from boxrefine_d2.data.dataset_spec import Modifier
 from boxrefine_d2.errors import CommandParser, UserError, run_command
@@ -25,28 +27,34 @@ EXAMPLES = (
     "boxrefine self-train --config-file configs/cutler_self_train.yaml --rounds 1 --num-gpus 8",
 )
 
+CONFIG_FILE_HELP = CONFIG_FILE.format("configs/demo/self_train.yaml")
+ROUNDS_HELP = "number of rounds; each predicts, merges and trains once"
+OPTS_HELP = CONFIG_CHANGES.format("OUTPUT_DIR output/again")
+
 
 def main(argv: Sequence[str] | None = None, tools: Path | None = None) -> int:
-    """The command; 0, 2 for a user's mistake, or what a failed stage returned. Args: tools: the folder of the commands."""
-    kept = "finished stages are kept, the same command goes on from there"
+    """Run the command.
+
+    Args: tools: folder of the tools that stages run; None is the one that ships.
+    Returns: 0, 2 for a user's mistake, or the exit code of a failed stage.
+    """
+    kept = "finished stages are kept; the same command continues from there"
     return run_command(lambda: _run(parser().parse_args(argv), tools or shipped_tools()), kept)
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the parser of the command line."""
     parser = CommandParser(description=__doc__, examples=EXAMPLES)
-    parser.add_argument("--config-file", required=True, metavar="FILE")
-    parser.add_argument("--rounds", type=int, required=True, metavar="N")
-    parser.add_argument("--num-gpus", type=int, default=1, metavar="N")
-    parser.add_argument(
-        "opts", nargs="*", default=[], metavar="KEY VALUE", help="changes to the configuration"
-    )
+    parser.add_argument("--config-file", required=True, metavar="FILE", help=CONFIG_FILE_HELP)
+    parser.add_argument("--rounds", type=int, required=True, metavar="N", help=ROUNDS_HELP)
+    parser.add_argument("--num-gpus", type=int, default=1, metavar="N", help=GPUS)
+    parser.add_argument("opts", nargs="*", default=[], metavar="KEY VALUE", help=OPTS_HELP)
     return parser
 
 
 def _run(args: argparse.Namespace, tools: Path) -> int:
     if args.rounds < 1:
-        raise UserError(f"--rounds {args.rounds}: at least one")
+        raise UserError(f"--rounds is {args.rounds}; give 1 or more")
     cfg = load_config(args.config_file, args.opts)
     check_device(cfg.MODEL.DEVICE)
     if not cfg.MODEL.WEIGHTS:
@@ -72,13 +80,13 @@ def _run(args: argparse.Namespace, tools: Path) -> int:
 
 
 def _images_and_labels(train: tuple[str, ...]) -> tuple[str, str]:
-    """The spec without its pseudo-labels, and their file."""
+    """Return the dataset spec without its pseudo-labels, and the path of the pseudo-label file."""
     spec = parse_spec(train[0]) if len(train) == 1 else None
     last = spec.modifiers[-1] if spec and spec.modifiers else Modifier("agnostic")
     if spec is None or last.name != "pseudo":
         raise UserError(
-            f"DATASETS.TRAIN {train}: self-training needs one data set that ends in +pseudo=FILE, which is merged with "
-            "predictions"
+            f"DATASETS.TRAIN {train}: self-training needs one data set that ends in +pseudo=FILE, "
+            "which is merged with predictions"
         )
     images = type(spec)(spec.kind, spec.arguments, spec.modifiers[:-1])
     if not Path(str(last.value)).is_file():

@@ -1,7 +1,12 @@
-"""Trains what a configuration names: box-based refinement of a map network, or its self-supervised pre-training."""
+"""Train what a configuration names.
+
+That is the box-based refinement of a map network, the training of g, or self-supervised
+pre-training.
+"""
 
 from collections.abc import Sequence
 
+from boxrefine_d2.cli.help_texts import explain_training_flags
 from boxrefine_d2.errors import CommandParser
 from boxrefine_d2.training.command import training_command, training_parser
 
@@ -12,10 +17,12 @@ EXAMPLES = (
 
 
 def parser() -> CommandParser:
-    """The command line."""
-    return training_parser(__doc__, EXAMPLES)
+    """Return the parser of the command line."""
+    parser = training_parser(__doc__, EXAMPLES)
+    explain_training_flags(parser)
+    return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; 0, or 2 for a user's mistake."""
+    """Run the command. Returns: 0, or 2 for a user's mistake."""
     return training_command(parser(), argv)

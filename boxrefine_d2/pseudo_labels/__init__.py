@@ -1,4 +1,4 @@
-"""Runs a rule over a data set and writes the record: data set + map network + rule -> pseudo-label file."""
+"""Discovery over a data set: data set + map network + rule -> pseudo-label file."""
 
 from .ending import DiscoverySummary
 from .one_image import discover_image

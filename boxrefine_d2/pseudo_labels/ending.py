@@ -1,4 +1,4 @@
-"""The end of a run: the process that finds the journals complete writes the file from them."""
+"""The end of a run: the process that finds the journals complete writes the output file."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,9 +18,13 @@ from .sharing import Share, gate, is_written
 
 @dataclass(frozen=True)
 class DiscoverySummary:
-    """How a run over a data set ended; `seconds` are those of this run, resumed images not counted in `done_now`.
+    """The result of a run over a data set.
 
-    Attributes: written: whether the file is there now.  remark: what else there is to say, after the counts.
+    Attributes:
+        done: number of images in the output.  done_now: number of images that this run computed,
+            without those of a journal.
+        failed: number of images that could not be read.  seconds: wall-clock time of this run.
+        written: True if the output file exists now.  remark: a sentence to print after the counts.
     """
 
     done: int
@@ -38,13 +42,13 @@ class DiscoverySummary:
 
 @dataclass(frozen=True)
 class Plan:
-    """What the file of a run holds besides the entries of its journal.
+    """The content of a run's output file besides the entries of its journal.
 
     Attributes:
-        info: what it depends on.
-        others: what else `info` says in the file; a journal does not depend on it.
-        batches: of how many images each.
-        failed: images that no batch holds, as `planning.failure` writes them.
+        info: everything that the content depends on.
+        others: further entries of the file's `info`, on which a journal does not depend.
+        batches: number of images of each batch.
+        failed: images that are in no batch, as `planning.failure` describes them.
     """
 
     output: Path
@@ -57,10 +61,11 @@ class Plan:
 def end(
     plan: Plan, journal: Journal, part: Share, done_now: int, seconds: float
 ) -> DiscoverySummary:
-    """Write the file if all batches are done, and count; called by all ranks together.
+    """Write the file if all batches are done, and return the counts. All ranks call it together.
 
-    Args:   seconds: since this process started.
-    Raises: UserError if no image could be done, or the file cannot be written; the journals stay in that case.
+    Args:   seconds: wall-clock time since this process started the run.
+    Raises: UserError if no image could be done, or if the file cannot be written. The journals stay
+        in the second case.
     """
     if not part.shard:
         journal.restore()
@@ -82,13 +87,14 @@ def end(
         remark = "other shards are not finished"
         return DiscoverySummary(done_now, done_now, 0, seconds, written=False, remark=remark)
     raise UserError(
-        f"{left} of {len(plan.batches)} batches are in journals that this process cannot see; put all files "
-        f"{plan.output.name}.journal.* into one folder and run the same command without torchrun"
+        f"{left} of {len(plan.batches)} batches are in journals that this process cannot see; put "
+        f"all files {plan.output.name}.journal.* into one folder and run the same command without "
+        "torchrun"
     )
 
 
 def _write(plan: Plan, journal: Journal) -> tuple[int, int]:
-    """The file from the journals, which are then removed; (images, failed images) in it."""
+    """Write the file from the journals and remove them. Return its (images, failed images)."""
     order = []
     failed = list(plan.failed)
     solves = 0
@@ -116,7 +122,8 @@ def _write(plan: Plan, journal: Journal) -> tuple[int, int]:
     except UserError as error:
         journal.restore()
         raise UserError(
-            f"{error}; what was computed is kept, and the same command writes the file once that is mended"
+            f"{error}; the computed results are kept: correct this, then run the same command "
+            "again to write the file"
         ) from error
     journal.remove()
     return len(order), len(failed)

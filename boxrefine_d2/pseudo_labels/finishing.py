@@ -1,4 +1,7 @@
-"""From a rule's boxes to the lines of the file, in other processes where masks are refined by their picture."""
+"""Conversion of a rule's boxes and masks into annotations of the output file.
+
+It runs in worker processes if masks are refined by their image.
+"""
 
 import os
 import threading
@@ -17,13 +20,18 @@ from boxrefine_d2.structures import FeatureMap, PseudoBoxes, to_xywh
 Annotation = dict[str, Any]
 Sample = dict[str, Any]
 
-BATCHES_AHEAD = 4  # that may wait for their masks while the network goes on
+BATCHES_AHEAD = 4  # batches that may wait for their masks while the network continues
 
 
 def grid_masks(
     sample: Sample, boxes: PseudoBoxes, features: FeatureMap, steps: MaskSteps
 ) -> GridMasks:
-    """What the rule found on one image, on the CPU."""
+    """Return the rule's boxes and masks of one image, on the CPU.
+
+    Args: sample: mapped image with its original height and width in pixels.
+        boxes: boxes of that image.  features: feature map of the image's batch.
+        steps: steps that make masks of the original image; with a refinement, they need the input.
+    """
     size = (sample["height"], sample["width"])
     boxes = boxes.to("cpu")
     masks = None if boxes.masks is None else boxes.masks.numpy()
@@ -40,9 +48,9 @@ def grid_masks(
     )
 
 
-def annotations_of(image_id: int | str, found: GridMasks, steps: MaskSteps) -> list[Annotation]:
-    """The annotations of one image, as the file holds them, best first as the rule has them."""
-    on_image = steps(found)
+def annotations_of(image_id: int | str, on_grid: GridMasks, steps: MaskSteps) -> list[Annotation]:
+    """Return the annotations of one image in the file's format, in the rule's order: best first."""
+    on_image = steps(on_grid)
     annotations = [
         {"image_id": image_id, "bbox": to_xywh(box), "score": score}
         for box, score in zip(on_image.boxes.tolist(), on_image.scores.tolist(), strict=True)
@@ -57,15 +65,18 @@ Work = list[tuple[int | str, GridMasks]]
 
 
 def _annotations_of_batch(work: Work, steps: MaskSteps) -> list[list[Annotation]]:
-    return [annotations_of(image_id, found, steps) for image_id, found in work]
+    return [annotations_of(image_id, on_grid, steps) for image_id, on_grid in work]
 
 
-# a batch's annotations, or the promise of them
+# a batch's annotations, or a future that holds them later
 _Done = Future[list[list[Annotation]]] | list[list[Annotation]]
 
 
 class Finisher:
-    """Finishes batches in the order in which they were given, perhaps while later ones are being computed."""
+    """Conversion of batches into annotations, in the order in which the batches were added.
+
+    With a pool, the conversion of a batch overlaps the computation of later batches.
+    """
 
     def __init__(self, steps: MaskSteps, pool: ProcessPoolExecutor | None):
         self.steps = steps
@@ -73,9 +84,11 @@ class Finisher:
         self._waiting: deque[tuple[Any, _Done]] = deque()
 
     def add(self, batch: Any, work: Work) -> Iterator[tuple[Any, list[list[Annotation]]]]:
-        """Take a batch in; yield those that are finished, at the latest once too many wait.
+        """Add a batch, and yield finished batches with their annotations.
 
-        Args: batch: what comes back beside the annotations.
+        If more than `BATCHES_AHEAD` batches wait, it waits for the first of them.
+
+        Args: batch: any object; it is yielded together with the annotations.
         """
         done: _Done
         if self._pool is None:
@@ -86,7 +99,7 @@ class Finisher:
         yield from self._take(BATCHES_AHEAD if self._pool else 0)
 
     def rest(self) -> Iterator[tuple[Any, list[list[Annotation]]]]:
-        """Waits for all that were taken in."""
+        """Wait for all added batches, and yield them."""
         yield from self._take(0)
 
     def _take(self, left: int) -> Iterator[tuple[Any, list[list[Annotation]]]]:
@@ -102,11 +115,14 @@ class Finisher:
 
 @contextmanager
 def finisher(steps: MaskSteps, num_workers: int) -> Iterator[Finisher]:
-    """A finisher with worker processes if masks are refined, which takes longer than the network."""
+    """Yield a finisher, with worker processes if masks are refined.
+
+    A refinement takes longer than the network.
+    """
     if steps.refine is None or num_workers == 0:
         yield Finisher(steps, None)
         return
-    # no fork: the network may hold threads and a GPU
+    # no fork, because the network may hold threads and a GPU
     resource_tracker.ensure_running()
     with sigint_blocked():
         forkserver.ensure_running()
@@ -121,7 +137,10 @@ def finisher(steps: MaskSteps, num_workers: int) -> Iterator[Finisher]:
 
 
 def _end_with_parent() -> None:
-    """In a worker: ends it when its parent has ended, however; by itself it would wait for work for ever."""
+    """End this worker process when its parent has ended, for whatever reason.
+
+    Without this, the worker would wait for work forever.
+    """
     parent = parent_process()
     assert parent is not None
 

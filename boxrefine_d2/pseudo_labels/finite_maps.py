@@ -1,4 +1,4 @@
-"""The maps of a batch, in which an image that the network cannot read any better fails by itself."""
+"""Feature maps of a batch; an image whose map is not finite fails alone, without its batch."""
 
 import logging
 from collections.abc import Sequence
@@ -17,9 +17,10 @@ NOT_FINITE = "the network's map of it holds numbers that are not finite"
 def read_finite_maps(
     samples: Sequence[Sample], network: MapNetwork, facet: str
 ) -> tuple[FeatureMap | None, list[Sample]]:
-    """Return the map of all images of a batch that can be read and have a finite one, None without any.
+    """Return the feature map of a batch's readable images with finite maps.
 
-    Returns: also the batch, with an `UnreadableImage` in the place of an image whose map is not finite.
+    Returns: the map, or None if no image has a finite one; and the batch, in which an
+        `UnreadableImage` replaces each image whose map is not finite.
     """
     kept = list(samples)
     while readable := [(i, s) for i, s in enumerate(kept) if not isinstance(s, UnreadableImage)]:

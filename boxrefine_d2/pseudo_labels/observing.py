@@ -1,4 +1,4 @@
-"""The pass over the data that comes before the first box, for rules that judge a point by the whole data set."""
+"""First pass over a data set, for rules that compare each point with the whole data set."""
 
 import json
 from collections.abc import Iterable
@@ -21,11 +21,12 @@ from boxrefine_d2.structures import FeatureMap
 def observe(
     rule: ObservingRule, maps: Iterable[FeatureMap], output: Path, info: dict[str, Any]
 ) -> None:
-    """Shows the rule every map, once: what it learnt is kept beside the output until that is written.
+    """Show every feature map to the rule once, and keep the rule's statistics beside the output.
 
-    The main process looks, the others wait, so that the sums are always of one order.
+    The main process reads the maps while the others wait: the sums always have one order. The
+    statistics file stays until the output is written.
 
-    Args: maps: of the whole data set; not asked for where the statistics are there already.
+    Args: maps: maps of the whole data set; not read if a file with the statistics exists.
     """
     path = statistics_file(output)
     if comm.is_main_process():
@@ -46,17 +47,20 @@ def observe(
 
 
 def statistics_file(output: Path) -> Path:
-    """Where the statistics of a data set wait for the output."""
+    """Return the path of the statistics file that belongs to an output file."""
     return output.with_name(f"{output.name}.statistics")
 
 
 def _read(path: Path, info: dict[str, Any]) -> dict[str, Tensor] | None:
-    """What a file of statistics holds; None if it is not there, of other settings or images, or damaged."""
+    """Return the statistics in a file.
+
+    Returns: None if the file is missing or damaged, or if it has other settings or images.
+    """
     try:
         check_regular_file(path, "statistics")
         state, metadata = read_safetensors(path)
-        of_these = json.loads(metadata.get("info", "{}")) == json.loads(json.dumps(info))
+        matches = json.loads(metadata.get("info", "{}")) == json.loads(json.dumps(info))
         finite = all(bool(value.isfinite().all()) for value in state.values())
-        return state if of_these and finite else None
+        return state if matches and finite else None
     except (UserError, OSError, SafetensorError, ValueError, RecursionError):
         return None

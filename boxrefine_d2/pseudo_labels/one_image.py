@@ -1,4 +1,4 @@
-"""A rule on one picture."""
+"""Discovery on one image."""
 
 from typing import Any
 
@@ -19,17 +19,17 @@ from .settings import DiscoverySettings
 def discover_image(
     image: str, settings: DiscoverySettings, *, device: str = "cpu"
 ) -> list[dict[str, Any]]:
-    """What `discover_dataset` would write of one picture: {image_id, bbox, score, segmentation}, best first.
+    """Return the annotations that `discover_dataset` would write for one image, best first.
 
-    Boxes are [x, y, w, h] in pixels of the picture.
-
-    Raises: UserError for anything the user gave wrong, and for a rule that looks at a whole data set first.
+    Returns: a list of {image_id, bbox, score, segmentation}. Boxes are [x, y, w, h] in pixels of
+        the original image.
+    Raises: UserError for a user's mistake, and for a rule that reads a whole data set first.
     """
     check_device(device)
     rule = build_rule(settings.method, **settings.parameters)
     if isinstance(rule, ObservingRule):
         raise UserError(
-            f"{settings.method} compares a picture with a whole data set; run discover.py on one"
+            f"{settings.method} compares an image with a whole data set; run discover.py on one"
         )
     backbone = build_backbone(settings.backbone, settings.weights)
     facet = rule.choose_facet(backbone.facets)
@@ -45,7 +45,11 @@ def discover_image(
 
 
 def image_mapper(settings: DiscoverySettings, rule: DiscoveryRule) -> ImageMapper:
-    """How the rule's network gets its image: squeezed to a square, or whole, reduced above `max_side`."""
+    """Return the mapper that makes the rule's network input.
+
+    The image is squeezed to a square if the rule has an `input_side`. Otherwise it keeps its shape
+    and is reduced if its longer side exceeds `max_side` pixels.
+    """
     if rule.input_side:
         return SqueezedImageMapper(rule.input_side)
     return WholeImageMapper(settings.max_side)

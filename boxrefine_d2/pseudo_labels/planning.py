@@ -1,4 +1,4 @@
-"""Batches, fixed by data and settings alone."""
+"""Planning of batches, which depend on data and settings only."""
 
 from collections.abc import Callable, Sequence
 
@@ -7,23 +7,24 @@ from boxrefine_d2.data.mappers import ImageMapper
 from boxrefine_d2.data.records import Record
 from boxrefine_d2.networks import padded_size
 
-# the pairwise similarities of one batch may take this much, whatever the machine has: results do not depend on it
+# limit on the pairwise similarities of one batch; it is fixed so that results do not depend on the
+# machine's memory
 MAX_AFFINITY_BYTES = 4 * 2**30
 
 
 def plan_batches(
     records: Sequence[Record], mapper: ImageMapper, batch_size: int, stride: int
 ) -> tuple[list[list[Record]], list[dict[str, str]]]:
-    """Batches of one padded size, smaller where their similarities would exceed the limit.
+    """Return batches of images of one padded size, with similarities within `MAX_AFFINITY_BYTES`.
 
-    Args: stride: pixels per patch.
-    Returns: the batches, and the images that exceed the limit alone, as `failure` writes them.
+    Args: batch_size: most images per batch.  stride: input pixels per patch.
+    Returns: the batches, and the images that exceed the limit alone, as `failure` describes them.
     """
     batches, failed = [], []
     for batch in equal_size_batches(records, mapper, _padded(stride), batch_size):
         size = (batch[0]["height"], batch[0]["width"])
         if not all(size):
-            batches.append(batch)  # of unknown size: whoever reads it reports it
+            batches.append(batch)  # unknown size: reading the images will report the problem
             continue
         height, width = _padded(stride)(mapper.input_size(*size))
         affinity_bytes = 4 * (height * width // stride**2) ** 2
@@ -36,7 +37,7 @@ def plan_batches(
 
 
 def failure(record: Record, reason: str) -> dict[str, str]:
-    """An image that could not be done, as the file lists it."""
+    """Return the output file's entry for an image that could not be done."""
     return {"file_name": record["relative_name"], "reason": reason}
 
 
@@ -46,6 +47,6 @@ def _padded(stride: int) -> Callable[[tuple[int, int]], tuple[int, int]]:
 
 def _too_large(record: Record, affinity_bytes: int) -> str:
     return (
-        f"{record['width']} x {record['height']} pixels need {affinity_bytes / 2**30:.0f} GiB of similarities, "
-        f"{MAX_AFFINITY_BYTES / 2**30:.0f} are allowed; lower --max-side"
+        f"{record['width']} x {record['height']} pixels need {affinity_bytes / 2**30:.0f} GiB of "
+        f"similarities, {MAX_AFFINITY_BYTES / 2**30:.0f} are allowed; lower --max-side"
     )

@@ -1,6 +1,7 @@
-"""The run: images are decoded ahead in worker processes, go through network and rule by the batch, and are kept.
+"""Discovery run over a data set.
 
-Decoding, the network and the finishing of masks overlap; what is finished is in the journal.
+Worker processes decode images ahead. The network and the rule process them in batches. The journal
+keeps each finished batch. Decoding, the network and the finishing of masks run at the same time.
 """
 
 import logging
@@ -46,24 +47,26 @@ def discover_dataset(
     num_workers: int = 2,
     shard: tuple[int, int] | None = None,
 ) -> DiscoverySummary:
-    """Pseudo-labels of every image of a dataset spec, written whole to `output`.
+    """Write pseudo-labels of every image of a dataset spec to `output`, whole or not at all.
 
-    What is done is kept in a journal beside the output, so that an interrupted run with the same settings continues.
-    Batches are fixed by data and settings, so neither ranks, shards nor interruptions change a byte.
+    Finished batches are kept in a journal beside the output. An interrupted run with the same
+    settings continues from it. Data and settings alone determine the batches: ranks, shards and
+    interruptions do not change a byte of the output.
 
     Args:
-        shard: (number from 1, of how many): only that part of the batches, for machines that do not talk to each
-            other; the one that finds all journals complete writes the file, and one that starts later has nothing to
-            do. By default this process's rank under torchrun.
+        num_workers: processes that decode images, and as many that refine masks; 0 for none.
+        shard: (number from 1, count): compute only that part of the batches, for machines that do
+            not communicate. The shard that finds all journals complete writes the file; one that
+            starts later has nothing to do. Default: this process's rank under torchrun.
     Returns: the counts over all ranks.
-    Raises: UserError for anything the user gave wrong, if no image could be done, and if another process is at work
+    Raises: UserError for a user's mistake, if no image could be done, and if another process works
         on the same output.
     """
     start = perf_counter()
     _check_device(device, settings.precision)
     rule = build_rule(settings.method, **settings.parameters)
     backbone = build_backbone(settings.backbone, settings.weights)
-    facet = rule.choose_facet(backbone.facets)  # mistakes come before any image is read
+    facet = rule.choose_facet(backbone.facets)  # report mistakes before any image is read
     if require := rule.mask_steps.require:
         require()
     dataset = with_pixel_sizes(load_spec(data), data)
@@ -76,7 +79,10 @@ def discover_dataset(
     part = Share.of(shard)
     journal = claim(output, info, part)
     if journal is None:
-        remark = f"{output} was written before from the same images and settings; to do it anew, remove it"
+        remark = (
+            f"{output} was written before from the same images and settings; to compute it again, "
+            "remove it"
+        )
         return DiscoverySummary(0, 0, 0, perf_counter() - start, remark=remark)
     with journal:
         todo = [i for i in range(part.first, len(batches), part.step) if i not in journal]
@@ -100,7 +106,8 @@ def _check_device(device: str, precision: str) -> None:
     check_device(device)
     if precision == "bf16" and device == "cpu":
         logger.warning(
-            "bf16 is fast on CPUs with instructions for it (AVX512-BF16, AMX); on others fp32 is many times faster"
+            "bf16 is fast on CPUs with instructions for it (AVX512-BF16, AMX); on others fp32 is "
+            "many times faster"
         )
 
 
@@ -108,7 +115,7 @@ def _check_device(device: str, precision: str) -> None:
 def _maps(
     loader: WholeImageLoader, backbone: MapNetwork, facet: str, images: int
 ) -> Iterator[FeatureMap]:
-    """The map of every batch of which anything can be read."""
+    """Yield the feature map of every batch that has a readable image."""
     with progress_bar("observe", total=images) as bar:
         for samples in loader.with_unreadable():
             features, _ = read_finite_maps(samples, backbone, facet)
@@ -126,7 +133,10 @@ def _entries(
     facet: str,
     num_workers: int,
 ) -> Iterator[tuple[int, Entry]]:
-    """The finished batches: for each image its line and its annotations, and what failed."""
+    """Yield the index and the journal entry of each finished batch.
+
+    An entry holds each image with its annotations, and the images that failed.
+    """
     steps = rule.mask_steps
     with finisher(steps, num_workers) as finish:
         for index, samples in zip(todo, loader.with_unreadable(), strict=True):
@@ -147,7 +157,7 @@ def _entries(
 
 
 def _lines(samples: list[Record | UnreadableImage]) -> tuple[list[Record], list[dict[str, str]]]:
-    """The file's lines for the images of a batch, and its failures."""
+    """Return the output file's entries for the images of a batch, and those for its failures."""
     images = [
         {
             "id": s["image_id"],
@@ -171,7 +181,7 @@ def _entry(
 
 
 def _progress(images: int, journal: Journal, batches: list[list[Record]], part: Share) -> Bar:
-    """A bar of the images of all shards; those that are in the journal are done."""
-    what = "discover" if part.step == 1 else f"discover (shard {part.first + 1} of {part.step})"
+    """Return a progress bar over the images of all shards; images in the journal count as done."""
+    title = "discover" if part.step == 1 else f"discover (shard {part.first + 1} of {part.step})"
     done = sum(len(batch) for index, batch in enumerate(batches) if index in journal)
-    return progress_bar(what, total=images, done=done, shown=comm.is_main_process())
+    return progress_bar(title, total=images, done=done, shown=comm.is_main_process())

@@ -1,4 +1,4 @@
-"""What a pseudo-label file depends on."""
+"""The settings that determine the content of a pseudo-label file."""
 
 import hashlib
 import json
@@ -18,22 +18,30 @@ _EXPONENT = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", re.ASCII)
 
 
 def parameters_of(pairs: Sequence[str]) -> dict[str, Any]:
-    """{"k_patches": 50} from ["k_patches=50"], as --set gives them. Raises: UserError."""
+    """Parse the values of --set: {"k_patches": 50} from ["k_patches=50"].
+
+    Raises: UserError, naming the pair, if one is not KEY=VALUE or its value is not YAML.
+    """
     return {key: _value(key, text) for key, text in key_values("--set", pairs).items()}
 
 
 def _value(key: str, text: str) -> Any:
     value = parse_yaml(text, f"--set {key}={text[:50]!r}")
     if isinstance(value, str) and _EXPONENT.fullmatch(value):
-        return float(value)  # which YAML 1.1 takes for text where it has no point or no sign
+        return float(value)  # YAML 1.1 reads 1e-3 and 1.0e3 as text: no point, or no sign
     return value
 
 
 @dataclass(frozen=True)
 class DiscoverySettings:
-    """Everything the content of a pseudo-label file depends on, besides the images and the weights' bytes.
+    """The settings of a run, which determine its output together with images and weights.
 
-    Attributes: parameters: those of the method that differ from the paper profile.
+    Attributes:
+        method: name of the rule.  backbone: name of the map network.
+        weights: weights file, "random" or "random:SEED"; None is the network's own file.
+        parameters: parameters of the method that differ from the paper profile.
+        batch_size: most images per batch.  precision: "fp32" or "bf16", of the network.
+        max_side: pixels above which the longer side of an image is reduced; 0 is no limit.
     """
 
     method: str
@@ -52,7 +60,7 @@ class DiscoverySettings:
             raise UserError(f"max side is {self.max_side}; give pixels, or 0 for no limit")
 
     def info(self, backbone: MapNetwork, records: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        """What the file says of itself; equal infos mean that a journal may be continued."""
+        """Return the `info` of the output file; a journal is continued only with an equal one."""
         named = [[r["image_id"], r["relative_name"], r["height"], r["width"]] for r in records]
         return {
             "software": "boxrefine_d2",

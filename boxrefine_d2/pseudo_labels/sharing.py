@@ -1,7 +1,7 @@
-"""Who works on one output: a whole run alone, or shards of it side by side, and each hears of the others.
+"""Coordination of processes on one output: either one whole run, or several shards of it.
 
-A process that works holds its journal locked. Who starts, and who may write the file, is decided behind FILE.lock,
-one process after the other.
+Each working process keeps its journal locked. Processes take FILE.lock one after the other to start
+work or to write the file.
 """
 
 import json
@@ -25,8 +25,9 @@ from .journal import Journal, parts_at_work, remove_abandoned
 class Share:
     """The batches first, first + step, ... of one process.
 
-    Attributes: name: in journals' names, "0" of a rank, "2of3" of a shard.  shard: whether other parts are computed by
-        processes that this one does not talk to.
+    Attributes:
+        name: part of the journal's file name: "0" for a rank, "2of3" for a shard.
+        shard: True if processes that do not communicate with this one compute the other parts.
     """
 
     first: int
@@ -36,19 +37,22 @@ class Share:
 
     @classmethod
     def of(cls, shard: tuple[int, int] | None) -> "Share":
-        """Return the part of a shard (number from 1, of how many), or of this process's rank."""
+        """Return the part of a shard (number from 1, count), or of this process's rank."""
         if shard is None:
             rank = comm.get_rank()
             return cls(rank, comm.get_world_size(), str(rank), shard=False)
-        number, of = shard
-        return cls(number - 1, of, f"{number}of{of}", shard=True)
+        number, count = shard
+        return cls(number - 1, count, f"{number}of{count}", shard=True)
 
 
 def claim(output: Path, info: dict[str, Any], part: Share) -> Journal | None:
-    """Return the journals of an output with this process's own opened; None for a shard of a file that is written.
+    """Return the journals of an output, with this process's own file opened.
 
-    Called by all ranks together. Raises: UserError, in all of them, if another process works on the output or part of
-        it, or has left a journal of other settings.
+    All ranks call it together.
+
+    Returns: None for a shard if the output file exists already.
+    Raises: UserError, in all ranks, if another process works on the output or on the same part, or
+        has left a journal with other settings.
     """
     journal, refusal = None, None
     if comm.is_main_process():
@@ -67,15 +71,15 @@ def claim(output: Path, info: dict[str, Any], part: Share) -> Journal | None:
 
 @contextmanager
 def gate(output: Path) -> Iterator[None]:
-    """Hold the right to start on an output, or to write it; waits for whoever has it."""
+    """Hold the lock to start work on an output or to write it; wait until it is free."""
     with alone(output.with_name(f"{output.name}.lock"), f"{output} is being written", wait=True):
         yield
 
 
 def is_written(output: Path, info: dict[str, Any]) -> bool:
-    """Whether the file is there already, from the same images and settings."""
-    found, wanted = read_info(output), json.loads(json.dumps(info))
-    return found is not None and all(found.get(key) == value for key, value in wanted.items())
+    """Return True if the file exists and was made from the same images and settings."""
+    present, wanted = read_info(output), json.loads(json.dumps(info))
+    return present is not None and all(present.get(key) == value for key, value in wanted.items())
 
 
 def _claim(output: Path, info: dict[str, Any], part: Share) -> Journal | None:
@@ -84,12 +88,12 @@ def _claim(output: Path, info: dict[str, Any], part: Share) -> Journal | None:
     if others and (alone_at_work or not part.shard or part.name in others):
         if part.shard and not alone_at_work:
             raise UserError(
-                f"shard {part.name.replace('of', '/')} of {str(output)!r} is at work already, in another process; let it "
-                "end, or stop it, and run the same command again"
+                f"shard {part.name.replace('of', '/')} of {str(output)!r} is at work already, in "
+                "another process; let it end, or stop it, and run the same command again"
             )
         raise UserError(
-            f"another process is at work on {str(output)!r}; let it end, or stop it, and run the same command again, or "
-            "name another --output"
+            f"another process is at work on {str(output)!r}; let it end, or stop it, and run the "
+            "same command again, or name another --output"
         )
     remove_leftovers(output)
     if part.shard and is_written(output, info):

@@ -1,4 +1,4 @@
-"""Commands that follow each other, each of them run once for what it is given."""
+"""Pipelines: commands run in order, each of them once for the same command line and inputs."""
 
 from .child import run_child
 from .plan import Stage, plan_of_file, plan_of_stages

@@ -1,7 +1,7 @@
-"""What a pipeline consists of: stages, each a command that a user could type, in a folder of its own.
+"""Plan of a pipeline: stages, each a command that a user could type, in a folder of its own.
 
-    folder: output/lost_cad                 # everything is written below it
-    set: {data: "scenes:train"}             # values that a command line may change
+    folder: output/lost_cad                 # all stages write below it
+    set: {data: "scenes:train"}             # values that the command line may change
     stages:
       - name: labels
         run: discover.py --method lost --data {data} --output {here}/labels.json
@@ -11,9 +11,11 @@
              DATASETS.TRAIN '("{data}+pseudo={labels}/labels.json",)' OUTPUT_DIR {here}
         makes: [model_final.pth, results.json]
 
-In a command {here} is the stage's folder, {NAME} that of an earlier stage, which makes what it made an input, and other
-words in braces are those of `set`. A command is split into words as in a shell before values take their places, so that a
-value stays one word. `inputs` are further files that a command reads.
+In a command, {here} stands for the stage's folder. {NAME} stands for the folder of an earlier
+stage, whose files thereby become inputs. Other words in braces stand for the values of `set`. A
+command is
+split into words like a shell command before values are filled in: each value stays one word.
+    `inputs` lists further files that a command reads.
 """
 
 import re
@@ -29,7 +31,7 @@ from boxrefine_d2.files.safe_yaml import read_yaml
 from boxrefine_d2.files.values import shown_value
 
 _NAME = re.compile(r"[A-Za-z][\w-]{0,99}")
-_SHOWN = 200  # characters of what is quoted
+_SHOWN = 200  # most characters of a quotation in a message
 _BRACES = re.compile(r"\{([\w-]+)\}")
 _PARTS = {"folder", "set", "stages"}
 _KEYS = {"name", "run", "makes", "inputs"}
@@ -37,15 +39,15 @@ _KEYS = {"name", "run", "makes", "inputs"}
 
 @dataclass(frozen=True)
 class Stage:
-    """One command.
+    """One command of a pipeline.
 
     Attributes:
-        name: of the stage and of its folder.
-        command: its words, the tool's file name first.
-        folder: where it writes.
-        makes: files below `folder`; the stage is done when they are there.
-        needs: names of earlier stages whose files it reads.
-        inputs: further files that it reads.
+        name: name of the stage and of its folder.
+        command: words of the command, the tool's file name first.
+        folder: output directory.
+        makes: files below `folder`; the stage is complete when they exist.
+        needs: names of the earlier stages whose files the command reads.
+        inputs: further files that the command reads.
     """
 
     name: str
@@ -57,16 +59,17 @@ class Stage:
 
 
 def plan_of_file(path: Path, changes: Mapping[str, str]) -> list[Stage]:
-    """The stages of a YAML file. Args: changes: of values in `set`, and of `folder`.
+    """Return the stages of a YAML file.
 
-    Raises: UserError for a file that is none, or says what cannot be done.
+    Args: changes: new values for names in `set`, and for `folder`.
+    Raises: UserError for a file that is not a pipeline, or that describes an impossible one.
     """
     content = read_yaml(path, "pipeline file")
     if not isinstance(content, dict) or not {"folder", "stages"} <= set(content) <= _PARTS:
-        found = ", ".join(map(str, content)) if isinstance(content, dict) else repr(content)
-        found = found[:_SHOWN]
+        keys = ", ".join(map(str, content)) if isinstance(content, dict) else repr(content)
+        keys = keys[:_SHOWN]
         raise UserError(
-            f"{path}: a pipeline has 'folder' and 'stages', and perhaps 'set'; there is {found}"
+            f"{path}: a pipeline has 'folder' and 'stages', and perhaps 'set'; there is {keys}"
         )
     values = {**_values(content.get("set") or {}, path), "folder": str(content["folder"] or "")}
     unknown = set(changes) - set(values)
@@ -80,13 +83,14 @@ def plan_of_file(path: Path, changes: Mapping[str, str]) -> list[Stage]:
 
 
 def _values(entries: Any, path: Path) -> dict[str, str]:
-    """What is under `set`, as words of a command."""
+    """Return the entries of `set` as words of a command."""
     if not isinstance(entries, dict):
         raise UserError(f"{path}: 'set' is a mapping, NAME: VALUE, not {shown_value(entries)}")
     for name, value in entries.items():
         if not _NAME.fullmatch(str(name)) or name in ("here", "folder"):
             raise UserError(
-                f"{path}: a value cannot be called {name!r}; letters, digits, - and _, not 'here' or 'folder'"
+                f"{path}: a value cannot be called {name!r}; use letters, digits, - and _, but not "
+                "'here' or 'folder'"
             )
         if not isinstance(value, str | int | float):
             raise UserError(
@@ -98,7 +102,12 @@ def _values(entries: Any, path: Path) -> dict[str, str]:
 def plan_of_stages(
     entries: Sequence[Mapping[str, Any]], folder: Path, values: Mapping[str, str], where: str
 ) -> list[Stage]:
-    """Stages as a file words them. Args: where: for messages. Raises: UserError as `plan_of_file`."""
+    """Return the stages described by the entries of a file's list `stages`.
+
+    Args: folder: folder of the stages' folders.  values: values for words in braces.
+        where: the file, for messages.
+    Raises: UserError for an impossible entry; see `plan_of_file`.
+    """
     if not isinstance(entries, list) or not entries:
         raise UserError(f"{where}: 'stages' is a list of at least one stage")
     if {"+", ":"} & set(str(folder)):
@@ -114,12 +123,14 @@ def _stage(
 ) -> Stage:
     if not isinstance(entry, Mapping) or not {"name", "run", "makes"} <= set(entry) <= _KEYS:
         raise UserError(
-            f"{where}: a stage has 'name', 'run' and 'makes', and perhaps 'inputs', not {shown_value(entry)}"
+            f"{where}: a stage has 'name', 'run' and 'makes', and perhaps 'inputs', not "
+            f"{shown_value(entry)}"
         )
     name, run = str(entry["name"]), str(entry["run"])
     if not _NAME.fullmatch(name) or name in (*values, "here", *(stage.name for stage in earlier)):
         raise UserError(
-            f"{where}: a stage cannot be called {str(name)[:_SHOWN]!r}; letters, digits, - and _, and no name twice"
+            f"{where}: a stage cannot be called {str(name)[:_SHOWN]!r}; use letters, digits, - and "
+            "_, and no name twice"
         )
     folders = {stage.name: str(stage.folder) for stage in earlier}
     known = values | folders | {"here": str(root / name)}
@@ -128,8 +139,8 @@ def _stage(
     unknown = [word for word in used if word not in known]
     if unknown:
         raise UserError(
-            f"{where}: stage {name!r} has {{{unknown[0]}}}, which is no value and no earlier stage; known: "
-            f"{', '.join(known)}"
+            f"{where}: stage {name!r} has {{{unknown[0]}}}, which is neither a value nor an "
+            f"earlier stage; known: {', '.join(known)}"
         )
     command = tuple(_filled(word, known) for word in _words(run, name, where))
     makes = _makes(entry["makes"], name, where)
@@ -137,7 +148,8 @@ def _stage(
     wrong = [word for word in (*command, *makes, *inputs) if not can_be_path(word)]
     if wrong:
         raise UserError(
-            f"{where}: stage {name!r}: {wrong[0][:_SHOWN]!r} has a character that no path and no command can have"
+            f"{where}: stage {name!r}: {wrong[0][:_SHOWN]!r} has a character that no path and no "
+            "command can have; remove it"
         )
     return Stage(
         name=name,
@@ -150,7 +162,7 @@ def _stage(
 
 
 def _several(entry: Any) -> tuple[str, ...]:
-    """The names in a list, or the one that stands there by itself."""
+    """Return the names in a list, or the single name given instead of a list."""
     return tuple(map(str, entry if isinstance(entry, list) else [entry]))
 
 
@@ -159,7 +171,8 @@ def _makes(entry: Any, name: str, where: str) -> tuple[str, ...]:
     wrong = [x for x in makes if not x or _BRACES.search(x) or Path(x).is_absolute()]
     if wrong or not makes:
         raise UserError(
-            f"{where}: stage {name!r}: 'makes' {shown_value(entry)}: name at least one file, as it is called below the stage's folder"
+            f"{where}: stage {name!r}: 'makes' {shown_value(entry)}: name at least one file, by "
+            "its path below the stage's folder"
         )
     return makes
 
@@ -177,4 +190,4 @@ def _words(run: str, name: str, where: str) -> list[str]:
 
 
 def _filled(word: str, known: Mapping[str, str]) -> str:
-    return _BRACES.sub(lambda found: known.get(found[1], found[0]), word)
+    return _BRACES.sub(lambda match: known.get(match[1], match[0]), word)

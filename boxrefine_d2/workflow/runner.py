@@ -1,4 +1,4 @@
-"""Runs the stages of a plan that are not done yet, and remembers what each was done from."""
+"""Runner of a plan: it runs the incomplete stages, and records what each stage was made from."""
 
 import fcntl
 import hashlib
@@ -21,7 +21,7 @@ from boxrefine_d2.files.shipped import find_config
 from .child import run_child
 from .plan import Stage
 
-RECORDS = ".stages"  # one file a stage, in the folder that holds the stages' folders
+RECORDS = ".stages"  # folder of one record per stage, beside the stages' folders
 STARTED, DONE = "started", "done"
 _CONFIG = "--config-file"
 
@@ -32,17 +32,21 @@ def run_plan(
     say: Callable[[str], None],
     check: Callable[[Stage], None] = lambda stage: None,
 ) -> int:
-    """Runs each stage in order; one that is done with the same command and the same inputs is passed over.
+    """Run each stage in order; skip completed stages whose command and inputs are unchanged.
 
-    A stage that was interrupted is started again in its folder, where the tools go on by themselves; one whose
-    command or inputs have changed starts with an empty folder. A stage that outlived its pipeline is waited for.
+    An interrupted stage runs again in its folder, where its tool continues by itself. A stage whose
+    command or inputs have changed starts with an empty folder. If a stage of an earlier pipeline is
+    still running, the call waits for it.
 
-    Args: tools: the folder of the commands.  say: is told of each stage, in a line.  check: is asked about each stage
-        before the first one runs, and raises what is wrong with it. A stage whose configuration an earlier stage makes
-        is checked when it begins.
+    Args:
+        tools: folder of the commands.
+        say: function that receives one line about each stage.
+        check: function that is called with each stage before the first one runs, and raises
+            UserError for a faulty one. If an earlier stage makes the configuration of a stage, the
+            check of that stage waits until it begins.
     Returns: 0, or the exit code of the stage that failed.
-    Raises: UserError for a tool or an input that is not there, a folder that belongs to something else or cannot be
-        written, and a stage that did not make what it promised.
+    Raises: UserError for a missing tool or input, a folder that cannot be written or holds other
+        files, and a stage that did not make the files that it lists.
     """
     for stage in stages:
         _check_tool(stage, tools)
@@ -81,7 +85,7 @@ def _run_stage(
         say(f"{place}: done before, in {stage.folder}")
         return 0
     if state is None and stage.folder.exists():
-        _remember(stage, "", STARTED)  # what is left of it, if this is interrupted, is no result
+        _remember(stage, "", STARTED)  # after an interruption here, the remains are no result
         shutil.rmtree(stage.folder)
     _make_folder(stage.folder)
     _remember(stage, fingerprint, STARTED)
@@ -100,7 +104,10 @@ def _run_stage(
 
 @contextmanager
 def _alone(root: Path, say: Callable[[str], None]) -> Iterator[int]:
-    """Holds the folder of the stages' folders; yields the descriptor by which a stage holds it, too."""
+    """Lock the folder of the stages' folders.
+
+    Yields: the lock's file descriptor; a stage that inherits it holds the lock, too.
+    """
     _make_folder(root / RECORDS)
     with (root / RECORDS / "lock").open("w") as file:
         try:
@@ -120,31 +127,36 @@ def _check_tool(stage: Stage, tools: Path) -> None:
 
 
 def _check_folder(stage: Stage) -> None:
-    """A folder that is not empty is that of a stage that ran before; nobody else's."""
+    """Refuse a folder that is not empty and in which this stage never ran."""
     folder = stage.folder
     if _record(stage).is_file() or not folder.exists():
         return
     if not folder.is_dir() or any(folder.iterdir()):
         raise UserError(
-            f"stage {stage.name!r} writes to {folder}, which holds files that it did not make; name another 'folder'"
+            f"stage {stage.name!r} writes to {folder}, which holds files that it did not make; "
+            "name another 'folder'"
         )
 
 
 def _check_inputs(stage: Stage, earlier: Sequence[Stage], stages: Sequence[Stage]) -> None:
-    """Refuse an input that no earlier stage makes if it is not there, or is in the folder of a stage, which may be emptied."""
+    """Refuse inputs that are missing, or that lie in the folder of a stage, which may be emptied.
+
+    Inputs that an earlier stage makes are not checked.
+    """
     for path in (*_configurations(stage.command), *stage.inputs):
         if _is_below(path, earlier):
             continue
         if _is_below(path, stages):
             raise UserError(
-                f"stage {stage.name!r} reads {path}, which is in the folder of a stage and would be removed with it; move it"
+                f"stage {stage.name!r} reads {path}, which is in the folder of a stage and would "
+                "be removed with it; move it"
             )
         if not os.path.exists(path):
             raise UserError(_missing(path, stage.name))
 
 
 def _is_below(path: Path, stages: Iterable[Stage]) -> bool:
-    """Whether a path leads into the folder of one of the stages."""
+    """Return True if a path leads into the folder of one of the stages."""
     place = Path(os.path.realpath(path))
     return any(place.is_relative_to(os.path.realpath(stage.folder)) for stage in stages)
 
@@ -165,15 +177,15 @@ def _record(stage: Stage) -> Path:
 
 
 def _state(stage: Stage, fingerprint: str) -> str | None:
-    """How far the stage came with these inputs; None if it never began with them."""
+    """Return the state that the stage reached with these inputs; None if it never began."""
     try:
         record = json.loads(_record(stage).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     if record.get("fingerprint") != fingerprint:
         return None
-    whole = all(os.path.exists(stage.folder / name) for name in stage.makes)
-    return DONE if record.get("state") == DONE and whole else STARTED
+    complete = all(os.path.exists(stage.folder / name) for name in stage.makes)
+    return DONE if record.get("state") == DONE and complete else STARTED
 
 
 def _remember(stage: Stage, fingerprint: str, state: str) -> None:
@@ -183,7 +195,7 @@ def _remember(stage: Stage, fingerprint: str, state: str) -> None:
 
 
 def _fingerprint(stage: Stage, needed: Iterable[Stage]) -> str:
-    """SHA-256 over the command, the configurations it names, and every file it reads."""
+    """Return the SHA-256 over the command, its configurations and every file that it reads."""
     digest = hashlib.sha256(json.dumps([list(stage.command), list(stage.makes)]).encode())
     made = [other.folder / name for other in needed for name in other.makes]
     for path in (*_configurations(stage.command), *stage.inputs, *made):
@@ -193,7 +205,10 @@ def _fingerprint(stage: Stage, needed: Iterable[Stage]) -> str:
 
 
 def _content(path: Path, stage: str) -> bytes:
-    """A file's SHA-256; of a folder that of its files' names, sizes and times."""
+    """Return the SHA-256 of a file's bytes, or of the names, sizes and times in a folder.
+
+    Raises: UserError if the path does not exist.
+    """
     if os.path.isdir(path):
         files = sorted(p for p in path.rglob("*") if p.is_file())
         facts = [(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in files]
@@ -205,10 +220,10 @@ def _content(path: Path, stage: str) -> bytes:
 
 
 def _configurations(command: Sequence[str]) -> Iterator[Path]:
-    """The file after --config-file, which may be one that ships, with those it is based on.
+    """Yield the configuration files of a command: those after --config-file, and their bases.
 
-    Some of them may not be there yet, since an earlier stage makes them. Of one that cannot be read, only the files that
-    are read before that are here: its command says why.
+    A file may be one that ships. It may not exist yet, if an earlier stage makes it. After a file
+    that cannot be read, no further one is yielded; the command itself reports the reason.
     """
     named = [word for flag, word in zip(command, command[1:]) if flag == _CONFIG]
     named += [word.partition("=")[2] for word in command if word.startswith(f"{_CONFIG}=")]

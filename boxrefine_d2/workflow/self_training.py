@@ -1,4 +1,7 @@
-"""CutLER's self-training (arXiv:2301.11320) as stages: predict, merge with the labels before, train; and again."""
+"""CutLER's self-training (arXiv:2301.11320) as the stages of a pipeline.
+
+Each round predicts, merges the predictions into the labels of the round before, and trains.
+"""
 
 import json
 import shlex
@@ -10,16 +13,17 @@ from typing import Any
 
 @dataclass(frozen=True)
 class SelfTraining:
-    """What the rounds start from.
+    """The settings of a self-training.
 
     Attributes:
-        config_file, opts, flags: of every training command.
-        images: a dataset spec without labels.
-        labels: a pseudo-label file of those images.
-        weights: of a trained detector.
-        min_scores: of a prediction that becomes a label, one a round; the last one serves further rounds.
-        max_iou: with a prediction, at which an old label gives way to it.
-        detections: predictions an image.
+        config_file, opts, flags: arguments of every training command.
+        images: dataset spec without labels.
+        labels: pseudo-label file of those images, for round 1.
+        weights: weights file of a trained detector, for round 1.
+        min_scores: lowest scores of a prediction that becomes a label, one per round; the last one
+            holds for all further rounds.
+        max_iou: IoU with a new label from which on an old label is dropped.
+        detections: most predictions per image.
     """
 
     config_file: str
@@ -35,13 +39,17 @@ class SelfTraining:
     def stages(
         self, rounds: int, detections_file: Callable[[Path], Path], folder: Path
     ) -> list[dict[str, Any]]:
-        """Entries of a pipeline. Args: detections_file: where an evaluation in a folder leaves what it found."""
+        """Return the entries of a pipeline file's list `stages`.
+
+        Args: detections_file: function that returns the path of the predictions that an evaluation
+            writes in a given folder.  folder: folder of the stages' folders.
+        """
         entries = []
         labels, weights = self.labels, self.weights
         for number in range(1, rounds + 1):
             names = {part: f"{part}_{number}" for part in ("predict", "merge", "train")}
             score = self.min_scores[min(number, len(self.min_scores)) - 1]
-            found = detections_file(folder / names["predict"]).relative_to(
+            predictions = detections_file(folder / names["predict"]).relative_to(
                 folder / names["predict"]
             )
             predict = self._train(
@@ -50,7 +58,7 @@ class SelfTraining:
                 *("TEST.DETECTIONS_PER_IMAGE", str(self.detections)),
             )
             merge = ["edit_labels.py", "merge", "--old", labels]
-            merge += ["--new", f"{{{names['predict']}}}/{found}", "--min-score", str(score)]
+            merge += ["--new", f"{{{names['predict']}}}/{predictions}", "--min-score", str(score)]
             merge += ["--max-iou", str(self.max_iou), "--output", "{here}/labels.json"]
             merged = f"{{{names['merge']}}}/labels.json"
             train = self._train(
@@ -59,7 +67,7 @@ class SelfTraining:
             )
             first = number == 1
             entries += [
-                _entry(names["predict"], predict, str(found), [weights] if first else []),
+                _entry(names["predict"], predict, str(predictions), [weights] if first else []),
                 _entry(names["merge"], merge, "labels.json", [labels] if first else []),
                 _entry(
                     names["train"],
@@ -79,7 +87,7 @@ class SelfTraining:
 
 
 def _tuple(spec: str) -> str:
-    """As a configuration reads it, whatever quotes are in a path."""
+    """Return a tuple of one spec as a configuration reads it, whatever quotes are in a path."""
     return f"({json.dumps(spec, ensure_ascii=False)},)"
 
 

@@ -1,4 +1,4 @@
-"""`boxrefine VERB`: the table of verbs, their help and examples, and the scripts in tools/ that do the same."""
+"""`boxrefine VERB`: the table of verbs, their help and examples, and the scripts of tools/."""
 
 import shlex
 import subprocess
@@ -16,7 +16,7 @@ OTHER_SCRIPTS = {"__init__", "build_detectron2", "run_demo"}
 
 
 def test_the_help_is_there_at_once():
-    """No library of networks is loaded for it."""
+    """The help loads no library of networks."""
     code = (
         "import sys; from boxrefine_d2.cli import main; main(['--help']);"
         "sys.exit(bool({'torch', 'numpy', 'detectron2'} & sys.modules.keys()))"
@@ -29,12 +29,12 @@ def test_the_help_is_there_at_once():
 def test_a_verb_s_help_ends_with_two_examples_that_it_accepts(verb, capsys):
     with pytest.raises(SystemExit) as ended:
         cli.main([*verb.split(), "--help"])
-    said = capsys.readouterr().out
+    text = capsys.readouterr().out
     module = import_module(f"boxrefine_d2.cli.{cli.VERBS[verb][0]}")
-    assert ended.value.code == 0 and f"usage: boxrefine {verb} " in said
+    assert ended.value.code == 0 and f"usage: boxrefine {verb} " in text
     assert len(module.EXAMPLES) >= 2
     for example in module.EXAMPLES:
-        assert f"\n  {example}\n" in said
+        assert f"\n  {example}\n" in text
         start = ["boxrefine", *verb.split()]
         words = shlex.split(example)
         assert words[: len(start)] == start
@@ -55,7 +55,7 @@ def test_the_room_runs_as_a_module():
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["discovr"], "no verb 'discovr'; did you mean discover"),
         (
@@ -66,10 +66,10 @@ def test_the_room_runs_as_a_module():
         (["x" * 1000], "known: discover, train"),
     ],
 )
-def test_a_verb_that_is_none(words, said, capsys):
+def test_an_unknown_verb_is_one_line(words, message, capsys):
     assert cli.main(words) == 2
     line = capsys.readouterr().err
-    assert said in line and line.count("\n") == 1 and len(line) < 600
+    assert message in line and line.count("\n") == 1 and len(line) < 600
 
 
 def test_each_script_of_tools_is_a_verb():

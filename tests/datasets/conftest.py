@@ -19,7 +19,7 @@ MODULES = (
 
 @pytest.fixture
 def module(monkeypatch):
-    """Imports a file of datasets/ as running a script there does."""
+    """Return a function that imports a file of datasets/ like a script there does."""
     monkeypatch.syspath_prepend(DATASETS)
     yield importlib.import_module
     for name in MODULES:

@@ -23,7 +23,7 @@ def root(tmp_path, monkeypatch):
 
 @pytest.fixture
 def kitti(root, check, monkeypatch):
-    """Two images with two cars and an ignored region, and the counts that go with them."""
+    """Write two images with two cars and an ignored region, and set their published counts."""
     folder = root / "kitti/training"
     for part, suffix in (("label_2", "txt"), ("image_2", "png")):
         (folder / part).mkdir(parents=True)
@@ -41,8 +41,8 @@ def kitti(root, check, monkeypatch):
 
 
 def outputs(capsys):
-    said = capsys.readouterr()
-    return said.out.splitlines(), said.err.splitlines()
+    captured = capsys.readouterr()
+    return captured.out.splitlines(), captured.err.splitlines()
 
 
 def test_a_whole_tree(check, kitti, capsys):
@@ -83,9 +83,9 @@ def test_counts_that_differ(check, kitti, capsys, monkeypatch):
     ]
 
 
-def test_missing_pictures_are_found_without_opening_any(check, kitti, capsys):
+def test_missing_images_are_reported_without_opening_any(check, kitti, capsys):
     (kitti / "image_2/000001.png").unlink()
-    (kitti / "image_2/000000.png").write_bytes(b"not a picture")
+    (kitti / "image_2/000000.png").write_bytes(b"not an image")
     assert check.main(["kitti_trainval"]) == 2
     (fault,) = outputs(capsys)[1]
     assert fault == f"kitti_trainval: missing: looked for {kitti}/image_2/000001.png"
@@ -95,7 +95,7 @@ def test_missing_pictures_are_found_without_opening_any(check, kitti, capsys):
 
 
 def _coco(root, count, height=10):
-    """`count` pictures of 10 x 30 pixels that the file says are `height` high."""
+    """Write `count` images of 10 x 30 pixels, and labels that state `height` as their height."""
     (root / "coco/val2017").mkdir(parents=True)
     (root / "coco/annotations").mkdir()
     images = []
@@ -121,7 +121,7 @@ def test_sizes_are_compared_and_long_lists_shortened(check, root, capsys, monkey
         f"coco_2017_val: {root}/coco/val2017/1.png: 10 x 30 pixels, the labels say 20 x 30"
     )
     assert len(faults) == 11
-    assert faults[-1] == "coco_2017_val: 3 more pictures have such a fault"
+    assert faults[-1] == "coco_2017_val: 3 more images have such a fault"
 
 
 def test_labels_that_cannot_be_loaded(check, kitti, capsys):

@@ -10,7 +10,7 @@ CONTENT = "".join(f"{name}\n" for name in NAMES).encode()
 
 @pytest.fixture
 def tool(module, monkeypatch):
-    """The command, for which the list of three is the published one."""
+    """Return the command, with the list of three as the published one."""
     tool = module("prepare_coco20k")
     monkeypatch.setattr(tool, "LIST_MD5", hashlib.md5(CONTENT).hexdigest())
     return tool
@@ -18,7 +18,7 @@ def tool(module, monkeypatch):
 
 @pytest.fixture
 def given(tmp_path):
-    """The list, and a root with all its images."""
+    """Write the list, and a root with all its images."""
     (tmp_path / "sets/coco/train2014").mkdir(parents=True)
     for name in NAMES:
         (tmp_path / "sets/coco" / name).touch()
@@ -50,16 +50,16 @@ def test_another_list_names_both_sums(tool, given, capsys):
     sums = [hashlib.md5(content).hexdigest() for content in (other, CONTENT)]
     assert tool.main(arguments(given)) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert f"MD5 {sums[0]}, expected {sums[1]}; --any-list takes it" in line
+    assert f"MD5 {sums[0]}, expected {sums[1]}; --any-list accepts it" in line
     assert not (given / "sets/coco/coco20k.txt").exists()
     assert tool.main(arguments(given, "--any-list")) == 0
-    said = capsys.readouterr()
-    assert said.err.startswith("note: ") and "coco20k refuses it" in said.err
-    assert said.out.endswith(": 1 images, all there\n")
+    captured = capsys.readouterr()
+    assert captured.err.startswith("note: ") and "coco20k refuses it" in captured.err
+    assert captured.out.endswith(": 1 images, all there\n")
     assert (given / "sets/coco/coco20k.txt").read_bytes() == other
 
 
-def test_images_that_are_not_there(tool, given, capsys):
+def test_missing_images_are_counted(tool, given, capsys):
     for name in NAMES[1:]:
         (given / "sets/coco" / name).unlink()
     assert tool.main(arguments(given)) == 2

@@ -1,4 +1,4 @@
-"""Composed cut-outs, from stamps and backgrounds drawn here."""
+"""prepare_cutouts.py on stamps and backgrounds that the tests draw."""
 
 import gzip
 import json
@@ -22,7 +22,7 @@ def noise(height, width, channels, seed=0):
 
 
 def save_stamp(path, height=90, width=120, seed=0):
-    """A disc of noise: many colours, transparent corners."""
+    """Write a disc of noise: many colours, transparent corners."""
     pixels = noise(height, width, 4, seed)
     y, x = np.mgrid[:height, :width]
     disc = ((y + 0.5) / height * 2 - 1) ** 2 + ((x + 0.5) / width * 2 - 1) ** 2 <= 1
@@ -113,13 +113,13 @@ def test_the_name_cutouts_train_finds_what_was_written(main, sources, monkeypatc
     dataset = load_spec("cutouts_train")
     assert len(dataset.records) == 4 and len(load_spec("cutouts_val").records) == 2
     assert dataset.category_names == ["animal", "food", "object", "plant", "vehicle"]
-    found = {(a["category_id"], a["phrase"]) for r in dataset.records for a in r["annotations"]}
-    assert found <= {(0, "a crow"), (1, "broccoli"), (2, "big key")} and found
+    labelled = {(a["category_id"], a["phrase"]) for r in dataset.records for a in r["annotations"]}
+    assert labelled <= {(0, "a crow"), (1, "broccoli"), (2, "big key")} and labelled
     with Image.open(dataset.records[0]["file_name"]) as image:
         assert image.size == (dataset.records[0]["width"], dataset.records[0]["height"])
 
 
-def test_what_is_not_used_is_counted_and_what_is_unreadable_is_listed(main, sources, capsys):
+def test_unused_images_are_counted_and_unreadable_ones_are_listed(main, sources, capsys):
     stamps, backgrounds = sources / "stamps", sources / "backgrounds"
     save_stamp(stamps / "animals/crow_mirror.png")
     save_stamp(stamps / "animals/cartoon/dino.png")
@@ -142,9 +142,9 @@ def test_what_is_not_used_is_counted_and_what_is_unreadable_is_listed(main, sour
     save_photograph(backgrounds / "drawing.png")
     (backgrounds / "again.jpg").symlink_to("meadow.jpg")
     assert main(arguments(sources)) == 0
-    found = labels(sources, "val")["info"]["sources"]
-    assert found["stamps"]["used"] == 3
-    assert found["stamps"]["not_used"] == {
+    recorded = labels(sources, "val")["info"]["sources"]
+    assert recorded["stamps"]["used"] == 3
+    assert recorded["stamps"]["not_used"] == {
         "drawn": 1,
         "mirror images of others": 1,
         "not cut out": 1,
@@ -152,18 +152,18 @@ def test_what_is_not_used_is_counted_and_what_is_unreadable_is_listed(main, sour
         "too small": 1,
         "without transparency": 1,
     }
-    assert list(found["stamps"]["unreadable"]) == ["food/torn.png"]
-    assert found["backgrounds"]["used"] == 2
-    assert found["backgrounds"]["not_used"] == {
+    assert list(recorded["stamps"]["unreadable"]) == ["food/torn.png"]
+    assert recorded["backgrounds"]["used"] == 2
+    assert recorded["backgrounds"]["not_used"] == {
         "drawn or flat": 1,
         "known paintings, renderings and animals": 1,
         "not JPEG": 1,
         "too small": 1,
     }
-    assert list(found["backgrounds"]["unreadable"]) == ["torn.jpg"]
-    said = capsys.readouterr()
-    assert "3 stamps; not used: 1 drawn" in said.out and "1 unreadable" in said.out
-    assert "unreadable: food/torn.png: " in said.err and "unreadable: torn.jpg: " in said.err
+    assert list(recorded["backgrounds"]["unreadable"]) == ["torn.jpg"]
+    out, err = capsys.readouterr()
+    assert "3 stamps; not used: 1 drawn" in out and "1 unreadable" in out
+    assert "unreadable: food/torn.png: " in err and "unreadable: torn.jpg: " in err
 
 
 def test_the_labels_name_packages_and_their_licences(main, sources):
@@ -171,7 +171,8 @@ def test_the_labels_name_packages_and_their_licences(main, sources):
     documents.mkdir(parents=True)
     (documents / "copyright").write_text(
         "Format: x\n\nFiles: *\nCopyright: a\nLicense: CC-BY-4.0\n\nFiles: b.jpg\n c.jpg\n"
-        "License: GPL-2+\nComment: no\n\nFiles: debian/*\nLicense: GPL-3\n\nLicense: GPL-2+\n Text\n",
+        "License: GPL-2+\nComment: no\n\nFiles: debian/*\nLicense: GPL-3\n\n"
+        "License: GPL-2+\n Text\n",
         "utf-8",
     )
     with gzip.open(documents / "changelog.Debian.gz", "wt") as file:
@@ -206,26 +207,46 @@ def something_there(folder):
 @pytest.mark.parametrize(
     ("more", "prepare", "line"),
     [
-        (["--stamps", "nowhere"], None, "folder of stamps 'nowhere' does not exist; extract .*dpkg -x tuxpaint"),
-        (["--backgrounds", "nowhere"], None, "folder of backgrounds 'nowhere' does not exist; extract .*dpkg -x"),
+        (
+            ["--stamps", "nowhere"],
+            None,
+            "folder of stamps 'nowhere' does not exist; extract .*dpkg -x tuxpaint",
+        ),
+        (
+            ["--backgrounds", "nowhere"],
+            None,
+            "folder of backgrounds 'nowhere' does not exist; extract .*dpkg -x",
+        ),
         (["--stamps", __file__], None, "py' is a file, not a folder"),
-        ([], nothing_cut_out, "no photographic stamp .*/stamps' .3 without transparency.; extract the package"),
-        ([], nothing_large, "no background photograph .*480 x 480.*/backgrounds' .2 too small.; name folders"),
-        ([], something_there, "cutouts' already holds notes.txt; name another folder, or give --overwrite"),
+        (
+            [],
+            nothing_cut_out,
+            "no photographic stamp .*/stamps' .3 without transparency.; extract the package",
+        ),
+        (
+            [],
+            nothing_large,
+            "no background photograph .*480 x 480.*/backgrounds' .2 too small.; name folders",
+        ),
+        (
+            [],
+            something_there,
+            "cutouts' already holds notes.txt; name another folder, or give --overwrite",
+        ),
         (["--output", __file__], None, "py' is a file; name a folder"),
         (["--output", f"{__file__}/below"], None, "cannot write '.*below': Not a directory"),
         (["--train", "0"], None, "--train is 0; it must be 1 or more"),
         (["--seed", "-1"], None, "--seed is -1; it must be 0 or more"),
         (["--val", "few"], None, "--val: invalid int value: 'few'; see --help"),
     ],
-)  # fmt: skip
+)
 def test_mistakes_are_one_line(main, sources, capsys, more, prepare, line):
     if prepare:
         prepare(sources)
     assert main(arguments(sources, *more)) == 2
-    said = capsys.readouterr().err.splitlines()[-1]
-    assert said.startswith("error: ")
-    assert re.search(line, said), said
+    printed = capsys.readouterr().err.splitlines()[-1]
+    assert printed.startswith("error: ")
+    assert re.search(line, printed), printed
 
 
 def test_overwriting_replaces_a_run_and_nothing_else(main, sources):

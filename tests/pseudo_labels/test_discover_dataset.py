@@ -1,4 +1,4 @@
-"""discover_dataset: what it writes, what it survives, what it refuses."""
+"""discover_dataset: its output, interruptions, bad images and refused settings."""
 
 import json
 import os
@@ -27,15 +27,15 @@ MINI = DiscoverySettings("lost", backbone="dino_mini", weights="random:0", batch
 
 @pytest.fixture
 def folder(tmp_path) -> Path:
-    """Seven good images of three sizes in two folders, one with the name of another."""
+    """Write seven good images of five sizes in two folders; two have the same file name."""
     root = tmp_path / "images"
     (root / "sub").mkdir(parents=True)
     rng = np.random.default_rng(0)
     sizes = [(40, 60), (33, 47), (40, 60), (40, 60), (90, 30), (5, 7), (1, 1)]
     for number, (height, width) in enumerate(sizes):
-        picture = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+        pixels = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
         place = root / "sub" / "0.png" if number == 3 else root / f"{number}.png"
-        Image.fromarray(picture).save(place)
+        Image.fromarray(pixels).save(place)
     return root
 
 
@@ -67,10 +67,10 @@ def test_every_image_has_a_box_in_its_own_frame(folder, tmp_path):
 
 
 @pytest.mark.parametrize("method", ["tokencut", "maskcut", "ensemble"])
-def test_cuts_that_lapack_had_to_find_are_counted_over_an_interruption_too(
+def test_cuts_solved_by_lapack_are_counted_over_an_interruption_too(
     folder, tmp_path, monkeypatch, method
 ):
-    """No precision is good enough, so that LAPACK finds them all."""
+    """The test sets precisions that no solver reaches: LAPACK then solves all cuts."""
     never = normalized_cut.Precision(torch.float32, steps=2, error=-1.0, rounding=1e-7)
     monkeypatch.setattr(normalized_cut, "SINGLE", never)
     monkeypatch.setattr(normalized_cut, "DOUBLE", never)
@@ -102,23 +102,23 @@ def test_the_batch_size_changes_no_box(folder, tmp_path):
 
 
 def test_bf16_finds_nearly_the_same_boxes(tmp_path, caplog):
-    found = {}
+    boxes = {}
     for precision in ("fp32", "bf16"):
         output = tmp_path / f"{precision}.json"
         settings = replace(MINI, precision=precision)
         discover_dataset("scenes:val+first=6", output, settings, num_workers=0)
         labels = read_pseudo_labels(output)
         assert labels.info["precision"] == precision
-        found[precision] = torch.tensor([a["bbox"] for a in labels.annotations])
+        boxes[precision] = torch.tensor([a["bbox"] for a in labels.annotations])
     assert "on others fp32 is many times faster" in caplog.text
-    corners = [torch.cat([b[:, :2], b[:, :2] + b[:, 2:]], dim=1) for b in found.values()]
+    corners = [torch.cat([b[:, :2], b[:, :2] + b[:, 2:]], dim=1) for b in boxes.values()]
     assert box_iou(*corners).diagonal().mean() > 0.9
 
 
 def test_a_reduced_image_has_boxes_in_the_original_frame(tmp_path):
     (tmp_path / "i").mkdir()
-    picture = np.random.default_rng(1).integers(0, 256, (200, 400, 3), dtype=np.uint8)
-    Image.fromarray(picture).save(tmp_path / "i/a.png")
+    pixels = np.random.default_rng(1).integers(0, 256, (200, 400, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "i/a.png")
     discover(tmp_path / "i", tmp_path / "out.json", replace(MINI, max_side=100))
     labels = read_pseudo_labels(tmp_path / "out.json")
     (image,), (annotation,) = labels.images, labels.annotations
@@ -128,10 +128,10 @@ def test_a_reduced_image_has_boxes_in_the_original_frame(tmp_path):
     assert w >= 16 and h >= 8 and x + w <= 400 and y + h <= 200
 
 
-def test_bad_images_are_counted_named_and_cost_nothing_else(folder, tmp_path):
+def test_bad_images_are_counted_and_named_and_change_no_other_image(folder, tmp_path):
     discover(folder, tmp_path / "good.json")
     good = read_pseudo_labels(tmp_path / "good.json")
-    (folder / "text.jpg").write_text("no picture")
+    (folder / "text.jpg").write_text("no image")
     (folder / "empty.png").write_bytes(b"")
     whole = (folder / "0.png").read_bytes()
     (folder / "cut.png").write_bytes(whole[: len(whole) // 2])
@@ -175,7 +175,7 @@ def test_an_interrupted_run_continues_to_the_same_bytes(folder, tmp_path, monkey
     assert not output.exists()
     (journal,) = tmp_path.glob("out.json.journal.*")
     with journal.open("a") as file:
-        file.write('[2, {"images": [')  # a line that was cut short
+        file.write('[2, {"images": [')  # an incomplete line
     calls.clear()
     calls.append("not the third again")
     monkeypatch.setattr(run, "read_finite_maps", lambda *a: calls.append(a) or original(*a))
@@ -247,7 +247,7 @@ def test_mistakes_are_one_line_and_exit_2(folder, tmp_path, arguments, message, 
     assert not (tmp_path / "o.json").exists()
 
 
-def test_a_run_that_finished_nothing_does_not_stand_in_the_way_of_another(folder, tmp_path):
+def test_a_run_that_finished_no_batch_does_not_block_another(folder, tmp_path):
     wrong = replace(MINI, method="dino_seg")  # dino_mini has no head 4
     with pytest.raises(UserError, match="--set head=0"):
         discover(folder, tmp_path / "out.json", wrong)
@@ -257,7 +257,7 @@ def test_a_run_that_finished_nothing_does_not_stand_in_the_way_of_another(folder
 
 @pytest.fixture
 def blind_to_white(monkeypatch):
-    """A network whose map of a white image holds NaN."""
+    """Use a network whose map of a white image holds NaN."""
     network = build_backbone("dino_mini", "random:0")
     forward = network.forward
 
@@ -271,7 +271,7 @@ def blind_to_white(monkeypatch):
 
 
 @pytest.mark.parametrize("method", ["lost", "representer"])
-def test_an_image_whose_map_is_not_finite_fails_by_itself(tmp_path, blind_to_white, method):
+def test_an_image_whose_map_is_not_finite_fails_alone(tmp_path, blind_to_white, method):
     for number in range(3):
         noise = np.random.default_rng(number).integers(0, 200, (48, 48, 3), dtype=np.uint8)
         Image.fromarray(noise).save(tmp_path / f"{number}.png")
@@ -286,7 +286,7 @@ def test_an_image_whose_map_is_not_finite_fails_by_itself(tmp_path, blind_to_whi
     assert failed["file_name"] == "1.png" and "not finite" in failed["reason"]
 
 
-def test_files_that_are_no_images_are_counted_in_the_file_and_said(folder, tmp_path, caplog):
+def test_files_that_are_no_images_are_counted_in_the_file_and_reported(folder, tmp_path, caplog):
     for name in ("a.HEICx", "notes.txt", "b.txt", "clip.mp4"):
         (folder / name).write_text("no image")
     output = tmp_path / "out.json"
@@ -296,7 +296,7 @@ def test_files_that_are_no_images_are_counted_in_the_file_and_said(folder, tmp_p
 
 
 @pytest.mark.parametrize("name", ["images", "images/0.png", "x" * 240, "images/0.png/o.json"])
-def test_an_output_that_cannot_be_is_refused_before_the_first_image(
+def test_an_impossible_output_is_refused_before_the_first_image(
     folder, tmp_path, name, monkeypatch
 ):
     monkeypatch.setattr(run, "WholeImageLoader", None)

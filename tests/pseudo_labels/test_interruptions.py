@@ -1,4 +1,4 @@
-"""What a run survives: SIGKILL at any moment, a full disk, shards that do not talk, a folder that changes."""
+"""Interruptions of a run: SIGKILL at any moment, a full disk, separate shards, changed images."""
 
 import os
 import random
@@ -25,7 +25,7 @@ DISCOVER = Path(__file__).parents[2] / "tools" / "discover.py"
 IMAGES = 16
 DATA = f"scenes:val+first={IMAGES}"
 MINI = DiscoverySettings("tokencut", "dino_mini", "random:0", batch_size=1)
-# kills before the run may end; 20 in a row were run by hand
+# number of kills before the run may end; 20 in a row were tried by hand
 KILLS = int(os.environ.get("BOXREFINE_KILLS", "2"))
 
 
@@ -43,7 +43,7 @@ def journal_lines(folder):
 
 
 def test_killed_at_random_moments_it_ends_with_the_same_bytes(tmp_path):
-    # in a process like those that are killed: with more threads sums are rounded otherwise
+    # in a process like the killed ones, because another number of threads rounds sums differently
     whole = command(tmp_path / "whole.json")
     subprocess.run(whole, env=ENVIRONMENT, check=True, capture_output=True)
     draw = random.Random(0)
@@ -73,10 +73,11 @@ def test_killed_at_random_moments_it_ends_with_the_same_bytes(tmp_path):
     [(16, 2_000, None), (60, 20_000, (1, 2))],
     ids=["journal", "output"],
 )
-def test_a_disk_that_fills_up_leaves_the_old_file_and_what_is_finished(
-    tmp_path, images, limit, shard
-):
-    """The first images fill the journal; or two journals fit, of which one is there already, and the output does not."""
+def test_a_full_disk_leaves_the_old_file_and_the_finished_batches(tmp_path, images, limit, shard):
+    """First case: the journal does not fit. Second case: two journals fit, the output does not.
+
+    In the second case, one of the journals exists before.
+    """
     data, output = f"scenes:val+first={images}", tmp_path / "out.json"
     output.write_text("the old file")
     if shard:
@@ -105,7 +106,7 @@ def test_a_disk_that_fills_up_leaves_the_old_file_and_what_is_finished(
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_no_worker_outlives_its_command(tmp_path, number):
-    """Masks are refined in a pool of processes, which by themselves would wait for work for ever."""
+    """The pool of processes that refine masks would wait for work forever."""
     log, output = tmp_path / "log", tmp_path / "out.json"
     words = command(output, "scenes:val+first=400")[1:]
     words[words.index("--num-workers") + 1] = "1"
@@ -119,10 +120,10 @@ def test_no_worker_outlives_its_command(tmp_path, number):
         end_all(process)
     if number == signal.SIGINT:
         last = no_traceback(log.read_text()).splitlines()[-1]
-        assert last.startswith("interrupted; what is finished is kept")
+        assert last.startswith("interrupted; finished batches are kept")
 
 
-def test_shards_that_do_not_talk_write_the_bytes_of_one_run(tmp_path):
+def test_separate_shards_write_the_bytes_of_one_run(tmp_path):
     data = "scenes:val+first=9"
     discover_dataset(data, tmp_path / "whole.json", MINI, num_workers=0)
     output = tmp_path / "shards" / "out.json"
@@ -136,7 +137,7 @@ def test_shards_that_do_not_talk_write_the_bytes_of_one_run(tmp_path):
     assert [path.name for path in output.parent.iterdir()] == ["out.json"]
 
 
-def test_a_journal_reads_whole_lines_only_and_the_last_of_a_batch_counts(tmp_path):
+def test_a_journal_reads_complete_lines_only(tmp_path):
     output, info = tmp_path / "o[1].json", {"method": "lost"}
     with Journal(output, info).open(0) as journal:
         journal.add(3, {"images": ["a"], "failed": []})

@@ -1,4 +1,4 @@
-"""A journal that is damaged costs the batches that are damaged, and never a wrong file."""
+"""Damaged journals: only damaged batches are lost, and no output is wrong."""
 
 import json
 import shutil
@@ -17,7 +17,10 @@ def entry(name):
 
 @pytest.fixture
 def written(tmp_path):
-    """Three finished batches of an interrupted run: output, its journal file, the lines of that."""
+    """Write the journal of an interrupted run with three finished batches.
+
+    Returns: path of the output, path of the journal, lines of the journal.
+    """
     output = tmp_path / "o[1].json"
     with Journal(output, INFO).open("0") as journal:
         for index in range(3):
@@ -40,30 +43,30 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
-def test_a_damaged_line_is_passed_over_and_the_others_are_taken(written, caplog, damage):
+def test_a_damaged_line_is_skipped_and_the_others_are_read(written, caplog, damage):
     output, path, lines = written
     path.write_bytes(b"".join([*lines[:2], damage(lines[2]), lines[3]]))
     journal = Journal(output, INFO)
     assert dict(journal.entries()) == {0: entry("0"), 2: entry("2")}
-    assert "1 damaged lines are passed over" in caplog.text
+    assert "1 damaged lines are skipped" in caplog.text
 
 
 @pytest.mark.parametrize("end", [b"", b"\0" * 4096, b"12345678 [3, {", b"\xff"])
-def test_an_end_that_was_being_written_is_passed_over(written, end):
+def test_an_incomplete_end_is_skipped(written, end):
     output, path, lines = written
     path.write_bytes(b"".join(lines) + end)
     assert sorted(index for index, _ in Journal(output, INFO).entries()) == [0, 1, 2]
 
 
 @pytest.mark.parametrize("header", [b"garbage\n", b"[1]\n", b"\0\0\n", b"7\n", b"[" * 9999 + b"\n"])
-def test_a_journal_whose_settings_cannot_be_read_is_passed_over(written, caplog, header):
+def test_a_journal_with_unreadable_settings_is_skipped(written, caplog, header):
     output, path, lines = written
     path.write_bytes(b"".join([header, *lines[1:]]))
     assert len(Journal(output, INFO)) == 0
-    assert "is damaged and passed over" in caplog.text
+    assert "is damaged and skipped" in caplog.text
 
 
-def test_a_journal_that_cannot_be_read_is_a_line(written):
+def test_an_unreadable_journal_is_a_one_line_error(written):
     output, path, _ = written
     path.unlink()
     path.mkdir()
@@ -79,20 +82,20 @@ def test_other_settings_are_named(written):
         Journal(output, INFO | {"method": "tokencut"})
 
 
-def test_files_of_others_beside_it_are_no_journals(written):
+def test_files_with_other_names_are_no_journals(written):
     output, path, _ = written
-    mine = [
+    others = [
         output.with_name(f"{output.name}.journal.{end}") for end in ("txt", "old-1", "0", "0-0.bak")
     ]
-    for other in mine:
+    for other in others:
         other.write_text("mine")
     journal = Journal(output, INFO)
     assert len(journal) == 3
     journal.remove()
-    assert not path.exists() and all(other.read_text() == "mine" for other in mine)
+    assert not path.exists() and all(other.read_text() == "mine" for other in others)
 
 
-def test_what_was_finished_is_there_after_its_folder_was_removed(tmp_path):
+def test_finished_batches_survive_the_removal_of_the_folder(tmp_path):
     output = tmp_path / "folder" / "o.json"
     with Journal(output, INFO).open("0") as journal:
         journal.add(0, entry("0"))
@@ -105,7 +108,7 @@ def test_what_was_finished_is_there_after_its_folder_was_removed(tmp_path):
         assert dict(journal.entries()) == {index: entry(str(index)) for index in range(3)}
 
 
-def test_a_journal_that_changes_while_it_is_read_is_a_line(written):
+def test_a_journal_that_changes_during_the_run_is_a_one_line_error(written):
     output, path, lines = written
     journal = Journal(output, INFO)
     path.write_bytes(lines[0] + b"\0" * sum(map(len, lines[1:])))
@@ -113,7 +116,7 @@ def test_a_journal_that_changes_while_it_is_read_is_a_line(written):
         list(journal.entries())
 
 
-def test_a_run_that_finished_nothing_leaves_nothing(tmp_path):
+def test_a_run_that_finished_no_batch_leaves_no_journal(tmp_path):
     with Journal(tmp_path / "o.json", INFO).open("2of3"):
         (path,) = tmp_path.iterdir()
         assert path.name == "o.json.journal.2of3-0"

@@ -1,4 +1,4 @@
-"""Statistics that wait beside an output are used if they are whole and of the same settings; else they are made anew."""
+"""Statistics files beside an output: used if complete and of the same settings, else replaced."""
 
 import json
 import os
@@ -11,11 +11,11 @@ from boxrefine_d2.errors import UserError
 from boxrefine_d2.pseudo_labels.observing import observe, statistics_file
 from tests.networks.hostile_files import WRITERS, mark_of
 
-INFO = {"method": "sums", "sizes": (1, 2)}  # a tuple, which JSON makes a list
+INFO = {"method": "sums", "sizes": (1, 2)}  # JSON turns the tuple into a list
 
 
 class Sums:
-    """A rule that adds up what it sees."""
+    """A rule that adds up the maps that it observes."""
 
     def __init__(self):
         self.state = {}
@@ -36,7 +36,7 @@ def statistics(output, info=INFO):
     return rule.state["sum"].item(), len(seen)
 
 
-def test_they_are_made_once(tmp_path):
+def test_statistics_are_computed_once(tmp_path):
     assert statistics(tmp_path / "o.json") == (3.0, 2)
     assert statistics(tmp_path / "o.json") == (3.0, 0)
     assert statistics(tmp_path / "o.json", INFO | {"method": "other"}) == (3.0, 2)
@@ -53,7 +53,7 @@ def test_they_are_made_once(tmp_path):
     ],
     ids=["empty", "cut", "a huge header", "NUL", "no JSON"],
 )
-def test_damaged_ones_are_made_anew(tmp_path, damage):
+def test_damaged_statistics_are_computed_again(tmp_path, damage):
     output = tmp_path / "o.json"
     statistics(output)
     path = statistics_file(output)
@@ -63,7 +63,7 @@ def test_damaged_ones_are_made_anew(tmp_path, damage):
 
 
 @pytest.mark.parametrize("name", sorted(set(WRITERS) - {"folder", "device", "link to itself"}))
-def test_what_is_none_is_made_anew(tmp_path, name):
+def test_files_that_are_no_statistics_are_replaced(tmp_path, name):
     path = statistics_file(tmp_path / "o.json")
     WRITERS[name](path)
     assert statistics(tmp_path / "o.json") == (3.0, 2)
@@ -71,13 +71,13 @@ def test_what_is_none_is_made_anew(tmp_path, name):
 
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
-def test_numbers_that_are_not_finite_are_made_anew(tmp_path, value):
+def test_statistics_that_are_not_finite_are_computed_again(tmp_path, value):
     content = safetensors.torch.save({"sum": torch.tensor([value])}, {"info": json.dumps(INFO)})
     statistics_file(tmp_path / "o.json").write_bytes(content)
     assert statistics(tmp_path / "o.json") == (3.0, 2)
 
 
-def test_a_folder_in_their_place_is_named(tmp_path):
+def test_a_folder_of_that_name_is_reported(tmp_path):
     os.mkdir(statistics_file(tmp_path / "o.json"))
     with pytest.raises(UserError, match=r"o\.json\.statistics'?: it is a folder"):
         statistics(tmp_path / "o.json")

@@ -1,4 +1,4 @@
-"""The same output by two processes: one works, or each does its shard, and no stray file is left."""
+"""Two processes with one output: one is refused, or each computes its shard; no file is left."""
 
 import shutil
 import threading
@@ -19,7 +19,7 @@ AT_WORK = r"another process is at work on '.*o.json'; .*or name another --output
 
 @pytest.fixture(autouse=True)
 def photographs(tmp_path_factory, monkeypatch):
-    """Small images of one size in the current folder."""
+    """Write small images of one size, and make their folder the current one."""
     folder = tmp_path_factory.mktemp("photographs")
     rng = np.random.default_rng(0)
     for index in range(IMAGES):
@@ -38,9 +38,12 @@ def names(folder):
 
 @pytest.fixture
 def at_work(tmp_path, monkeypatch):
-    """Holds a run, or a shard, after its first batch; yields a function that starts one and returns how to end it."""
+    """Yield a function that starts a run, or a shard, and pauses it after its first batch.
+
+    It returns a function that lets the run end and returns its summary.
+    """
     started, go_on = threading.Event(), threading.Event()
-    threads, found = [], []
+    threads, summaries = [], []
     add = ending.Journal.add
 
     def waits(self, index, entry):
@@ -51,15 +54,16 @@ def at_work(tmp_path, monkeypatch):
 
     monkeypatch.setattr(ending.Journal, "add", waits)
 
-    def start(output, **how):
-        threads.append(threading.Thread(target=lambda: found.append(discover(output, **how))))
-        threads[-1].start()
+    def start(output, **options):
+        run = threading.Thread(target=lambda: summaries.append(discover(output, **options)))
+        threads.append(run)
+        run.start()
         assert started.wait(60)
 
         def finish():
             go_on.set()
-            threads[-1].join(60)
-            return found[0]
+            run.join(60)
+            return summaries[0]
 
         return finish
 
@@ -74,7 +78,7 @@ def at_work(tmp_path, monkeypatch):
     [(LOST, None), (replace(LOST, method="tokencut"), None), (LOST, (2, 2))],
     ids=["the same", "other settings", "a shard"],
 )
-def test_a_second_one_is_refused_at_once_and_the_first_ends_well(
+def test_a_second_process_is_refused_at_once_and_the_first_ends_well(
     tmp_path, at_work, settings, shard
 ):
     output = tmp_path / "o.json"
@@ -94,7 +98,7 @@ def test_a_whole_run_is_refused_beside_a_shard_and_so_is_the_same_shard(tmp_path
         discover(output, shard=(1, 2))
     with pytest.raises(UserError, match=r"other settings \(method, parameters\)"):
         discover(output, replace(LOST, method="tokencut"), shard=(2, 2))
-    other = discover(output, shard=(2, 2))  # finds the first one's batch in its journal, and writes
+    other = discover(output, shard=(2, 2))  # reads the first shard's batch in its journal, writes
     assert (other.written, other.done) == (True, 4)
     late = finish()
     assert (late.written, late.done_now, late.failed) == (True, 2, 0)
@@ -102,7 +106,7 @@ def test_a_whole_run_is_refused_beside_a_shard_and_so_is_the_same_shard(tmp_path
     assert names(tmp_path) == ["o.json"]
 
 
-def test_more_shards_than_batches_and_one_that_comes_late(tmp_path):
+def test_more_shards_than_batches_and_a_late_shard(tmp_path):
     discover(tmp_path / "whole.json")
     output = tmp_path / "shards" / "o.json"
     idle = discover(output, shard=(3, 3))
@@ -117,7 +121,7 @@ def test_more_shards_than_batches_and_one_that_comes_late(tmp_path):
     assert output.read_bytes() == (tmp_path / "whole.json").read_bytes()
 
 
-def test_a_shard_does_anew_what_was_written_from_other_settings_or_images(tmp_path):
+def test_a_shard_replaces_a_file_of_other_settings_or_images(tmp_path):
     output = tmp_path / "o.json"
     for settings, data in (
         (LOST, "folder:."),
@@ -128,7 +132,7 @@ def test_a_shard_does_anew_what_was_written_from_other_settings_or_images(tmp_pa
 
 
 def test_two_shards_that_end_together_write_once(tmp_path, monkeypatch):
-    """Both have their last batch in the journal before either looks whether all is done."""
+    """Both write their last batch into their journal before either checks for completion."""
     output, together, written = tmp_path / "o.json", threading.Barrier(2), []
     gate, write = ending.gate, ending.write_ordered_pseudo_labels
 
@@ -140,23 +144,23 @@ def test_two_shards_that_end_together_write_once(tmp_path, monkeypatch):
     monkeypatch.setattr(
         ending, "write_ordered_pseudo_labels", lambda *a, **k: written.append(a) or write(*a, **k)
     )
-    found = []
+    summaries = []
     threads = [
-        threading.Thread(target=lambda n=n: found.append(discover(output, shard=(n, 2))))
+        threading.Thread(target=lambda n=n: summaries.append(discover(output, shard=(n, 2))))
         for n in (1, 2)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(60)
-    assert [summary.written for summary in found] == [True, True]
+    assert [summary.written for summary in summaries] == [True, True]
     assert len(written) == 1
     assert names(tmp_path) == ["o.json"]
 
 
 def test_a_shard_that_another_overtakes_at_the_end(tmp_path, monkeypatch):
-    """It found the other's batch in its journal, which is gone when it comes to write."""
-    output, found, gate = tmp_path / "o.json", [], ending.gate
+    """The shard read the other's journal, which is gone when the shard wants to write."""
+    output, summaries, gate = tmp_path / "o.json", [], ending.gate
     first_ends, second_ends = threading.Event(), threading.Event()
 
     def gate_in_turn(path):
@@ -169,17 +173,17 @@ def test_a_shard_that_another_overtakes_at_the_end(tmp_path, monkeypatch):
         return gate(path)
 
     monkeypatch.setattr(ending, "gate", gate_in_turn)
-    first = threading.Thread(target=lambda: found.append(discover(output, shard=(1, 2))))
+    first = threading.Thread(target=lambda: summaries.append(discover(output, shard=(1, 2))))
     first.start()
     assert first_ends.wait(60)
     second = discover(output, shard=(2, 2))
-    assert [found[0].written, second.written] == [True, True]
+    assert [summaries[0].written, second.written] == [True, True]
     assert str(second).endswith(f"another shard wrote {output}")
     assert names(tmp_path) == ["o.json"]
 
 
-def test_what_killed_processes_left_is_gone_once_the_file_is_there(tmp_path):
-    """A lock, a half-written file, and journals of a run that was killed after it wrote the file."""
+def test_remains_of_killed_processes_are_removed_once_the_file_exists(tmp_path):
+    """Remains are a lock, a half-written file, and a journal of a run killed after it wrote."""
     output = tmp_path / "o.json"
     discover(output)
     journal = claim(output, {"other": 1}, Share.of((1, 2)))
@@ -191,7 +195,7 @@ def test_what_killed_processes_left_is_gone_once_the_file_is_there(tmp_path):
     assert names(tmp_path) == ["o.json"]
 
 
-def test_the_file_is_written_although_its_folder_was_removed_on_the_way(tmp_path, monkeypatch):
+def test_the_file_is_written_although_its_folder_was_removed_during_the_run(tmp_path, monkeypatch):
     discover(tmp_path / "whole.json")
     output = tmp_path / "folder" / "o.json"
     add = ending.Journal.add

@@ -167,7 +167,7 @@ def test_the_exit_code_of_a_failed_run_is_passed_on(
     ("args", "message"),
     [
         (["--seeds", "0,one"], "--seeds '0,one': whole numbers are needed"),
-        (["--seeds", "1,1"], "--seeds '1,1': every seed once"),
+        (["--seeds", "1,1"], "--seeds '1,1': name every seed once"),
         (["SEED", "4"], "SEED is set by the demo"),
         (["DATASETS.TEST", "()"], "DATASETS.TEST is empty"),
         (["NO.SUCH", "1"], "NO.SUCH"),

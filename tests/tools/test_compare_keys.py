@@ -25,19 +25,19 @@ def words(folder, **changes):
 def test_scenes(main, tmp_path, capsys):
     assert main(words(tmp_path, pairs="7")) == 0
     table = capsys.readouterr().out
-    found = json.loads((tmp_path / "keys" / "key_similarity.json").read_text())
-    assert list(found["measures"]) == ["cosine", "dot", "l2", "l1", "chebyshev"]
-    assert found["counts"]["compared_of_different_classes"] == 7
-    assert found["info"]["seed"] == 0 and len(found["info"]["weights"]["sha256"]) == 64
-    assert f"{found['measures']['l1']['auc']:.3f}" in table
-    picture = Image.open(tmp_path / "keys" / "key_similarity.png")
-    assert picture.width > 1500
+    result = json.loads((tmp_path / "keys" / "key_similarity.json").read_text())
+    assert list(result["measures"]) == ["cosine", "dot", "l2", "l1", "chebyshev"]
+    assert result["counts"]["compared_of_different_classes"] == 7
+    assert result["info"]["seed"] == 0 and len(result["info"]["weights"]["sha256"]) == 64
+    assert f"{result['measures']['l1']['auc']:.3f}" in table
+    figure = Image.open(tmp_path / "keys" / "key_similarity.png")
+    assert figure.width > 1500
 
     before = (tmp_path / "keys" / "key_similarity.json").read_bytes()
     assert main(words(tmp_path, pairs="7")) == 0
     assert (tmp_path / "keys" / "key_similarity.json").read_bytes() == before
     assert main(words(tmp_path, pairs="7", seed="1")) == 0
-    assert json.loads((tmp_path / "keys" / "key_similarity.json").read_text()) != found
+    assert json.loads((tmp_path / "keys" / "key_similarity.json").read_text()) != result
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ def main():
 
 @pytest.fixture
 def given(tmp_path):
-    """A folder of one picture and a file of its box; the arguments that name them."""
+    """Write a folder of one image and a file of its box; return the arguments that name them."""
     (tmp_path / "photos").mkdir()
     Image.new("RGB", (20, 10), "red").save(tmp_path / "photos" / "a.png")
     write_pseudo_labels(

@@ -1,4 +1,4 @@
-"""tools/convert_dino_resnet.py: what it writes is what the detectors start from."""
+"""tools/convert_dino_resnet.py: the detectors start from the file that it writes."""
 
 import pickle
 
@@ -26,7 +26,7 @@ def main():
 
 @pytest.fixture(scope="module")
 def source() -> nn.Module:
-    """torchvision's network in eval mode, filled at random, its norms and their statistics, too."""
+    """Return torchvision's network in eval mode, with random weights, norms and statistics."""
     generator = torch.Generator().manual_seed(0)
     network = torchvision.models.resnet50(weights=None).eval().requires_grad_(False)
     for part in network.modules():
@@ -45,7 +45,10 @@ def source() -> nn.Module:
 
 @pytest.fixture(scope="module")
 def files(main, source, tmp_path_factory):
-    """The network's file as DINO's is, in PyTorch's cache, and what was made of it; 100 MB each, gone afterwards."""
+    """Write the network's file in the form of DINO's, in PyTorch's cache, and convert it.
+
+    Yields: end of a file name -> path. The files take 100 MB each and are removed afterwards.
+    """
     folder = tmp_path_factory.mktemp("weights")
     cached = folder / "hub" / "checkpoints" / "dino_resnet50_pretrain.pth"
     cached.parent.mkdir(parents=True)
@@ -69,36 +72,36 @@ def detector(config: str) -> nn.Module:
 @pytest.fixture(scope="module")
 def maps(source) -> dict[str, torch.Tensor]:
     x = source.maxpool(source.relu(source.bn1(source.conv1(IMAGES))))
-    found = {}
+    outputs = {}
     for stage in (1, 2, 3, 4):
-        x = found[f"res{stage + 1}"] = getattr(source, f"layer{stage}")(x)
-    return found
+        x = outputs[f"res{stage + 1}"] = getattr(source, f"layer{stage}")(x)
+    return outputs
 
 
 @pytest.mark.parametrize("end", ["safetensors", "pkl"])
 def test_a_c4_detector_starts_from_it_res5_in_the_heads(files, maps, end):
     model = detector("configs/base/cad.yaml")
     SafeCheckpointer(model).load(str(files[end]))
-    found = model.backbone(IMAGES)["res4"]
-    assert_close(found, maps["res4"], atol=1e-5, rtol=0)
+    features = model.backbone(IMAGES)["res4"]
+    assert_close(features, maps["res4"], atol=1e-5, rtol=0)
     *blocks, norm = model.roi_heads.res5
     for block in blocks:
-        found = block(found)
+        features = block(features)
     assert len(blocks) == 3
-    assert_close(found, maps["res5"], atol=1e-5, rtol=0)
-    assert_close(norm.weight, torch.ones(2048))  # it starts as it was built
+    assert_close(features, maps["res5"], atol=1e-5, rtol=0)
+    assert_close(norm.weight, torch.ones(2048))  # the extra norm keeps its initial weights
 
 
 @pytest.mark.parametrize("end", ["safetensors", "pkl"])
 def test_an_fpn_detector_starts_from_it(files, maps, end):
     model = detector("configs/cutler_mask.yaml")
     SafeCheckpointer(model).load(str(files[end]))
-    found = model.backbone.bottom_up(IMAGES)
+    features = model.backbone.bottom_up(IMAGES)
     for name, expected in maps.items():
-        assert_close(found[name], expected, atol=1e-5, rtol=0)
+        assert_close(features[name], expected, atol=1e-5, rtol=0)
 
 
-def test_the_pickle_is_of_the_form_that_detectron2_publishes(files, source):
+def test_the_pickle_has_the_form_of_files_that_detectron2_publishes(files, source):
     content = pickle.loads(files["pkl"].read_bytes())
     assert set(content) == {"model", "matching_heuristics", "__author__"}
     assert content["matching_heuristics"] is True
@@ -110,7 +113,7 @@ def test_the_pickle_is_of_the_form_that_detectron2_publishes(files, source):
     assert np.array_equal(arrays["res5.0.shortcut.norm.running_var"], weight.numpy())
 
 
-def test_the_safetensors_file_says_what_it_was_made_of(files):
+def test_the_safetensors_file_names_its_source(files):
     with safetensors.safe_open(files["safetensors"], "pt") as file:
         metadata = file.metadata()
         assert len(file.keys()) == 265

@@ -1,4 +1,4 @@
-"""A whole network of the papers' shape becomes a file that loads."""
+"""tools/convert_grounding_checkpoint.py: a network saved whole becomes a file that loads."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""tools/demo.py and tools/describe.py as a user runs them, on scenes, with networks of random weights."""
+"""tools/demo.py and tools/describe.py on scenes, with networks of random weights."""
 
 import json
 
@@ -28,7 +28,7 @@ def photograph(tmp_path):
     return str(path)
 
 
-def picture(path) -> np.ndarray:
+def pixels(path) -> np.ndarray:
     return np.asarray(Image.open(path).convert("RGB"))
 
 
@@ -40,7 +40,7 @@ def test_the_objects_of_a_rule(photograph, tmp_path, capsys):
     again = tmp_path / "again.png"
     assert demo.main([photograph, *rule, "--set", "max_objects=3", "--output", str(again)]) == 0
     assert "object 3: x " in capsys.readouterr().out
-    assert not np.array_equal(picture(output), picture(again))
+    assert not np.array_equal(pixels(output), pixels(again))
 
 
 def test_each_phrase_has_a_panel(photograph, tmp_path, capsys):
@@ -49,51 +49,52 @@ def test_each_phrase_has_a_panel(photograph, tmp_path, capsys):
     assert demo.main([photograph, *phrases, *RANDOM, "--output", str(one)]) == 0
     phrases += ["--phrase", "ein großes Boot 船"]
     assert demo.main([photograph, *phrases, *RANDOM, "--output", str(two)]) == 0
-    said = capsys.readouterr().out
-    assert said.count("a red bird: ") == 2 and said.count("ein großes Boot 船: ") == 1
-    assert picture(two).shape[1] > 1.4 * picture(one).shape[1]
+    printed = capsys.readouterr().out
+    assert printed.count("a red bird: ") == 2 and printed.count("ein großes Boot 船: ") == 1
+    assert pixels(two).shape[1] > 1.4 * pixels(one).shape[1]
 
 
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
         (["--phrase", " ", *RANDOM], "the phrase ' ' is empty"),
-        (["--phrase", "a", "--weights", "f.pth"], "--weights is of --method"),
+        (["--phrase", "a", "--weights", "f.pth"], "--weights applies to --method only"),
         (["--phrase", "a", "--set", "MODEL"], "--set 'MODEL' is not of the form KEY=VALUE"),
         (["--phrase", "a", "--set", "MODEL.NONE=1"], "MODEL.NONE"),
         (["--phrase", "a", "--method", "lost"], "not allowed with argument"),
-        (["--method", "representer", "--backbone", "dino_mini"], "compares a picture with a whole"),
+        (["--method", "representer", "--backbone", "dino_mini"], "compares an image with a whole"),
     ],
     ids=lambda value: str(value)[:30],
 )
 def test_mistakes_are_one_line(photograph, tmp_path, capsys, flags, message):
     output = tmp_path / "none.png"
     assert demo.main([photograph, *flags, "--output", str(output)]) == 2
-    said = capsys.readouterr().err
-    assert message in said and said.count("\n") == 1 and not output.exists()
+    printed = capsys.readouterr().err
+    assert message in printed and printed.count("\n") == 1 and not output.exists()
 
 
-def test_a_picture_that_is_none(tmp_path, capsys):
+def test_a_missing_image_is_named(tmp_path, capsys):
     for command in (demo, describe):
         flags = ["--phrase", "a"] if command is demo else []
         assert command.main([str(tmp_path / "no.jpg"), *flags, *RANDOM, "--output", "x.png"]) == 2
         assert "no.jpg" in capsys.readouterr().err
 
 
-def test_what_is_where(photograph, tmp_path, capsys):
+def test_objects_have_captions_boxes_and_a_figure(photograph, tmp_path, capsys):
     output, record = tmp_path / "described.png", tmp_path / "described.json"
     flags = [*RANDOM, "LOOKING.MIN_SIMILARITY=0.999"]
     command = [photograph, *flags, "--output", str(output), "--json", str(record), "--most", "2"]
     assert describe.main(command) == 0
-    said = capsys.readouterr().out
+    printed = capsys.readouterr().out
     described = json.loads(record.read_text())["sights"]
-    assert f"{described[0]['caption']}: " in said and f"({described[0]['regions']} regions)" in said
-    assert len(described) == len({one["caption"] for one in described}) > 0
-    assert all(one["regions"] >= 2 for one in described)
-    assert picture(output).ndim == 3
+    assert f"{described[0]['caption']}: " in printed
+    assert f"({described[0]['regions']} regions)" in printed
+    assert len(described) == len({entry["caption"] for entry in described}) > 0
+    assert all(entry["regions"] >= 2 for entry in described)
+    assert pixels(output).ndim == 3
 
 
-def test_nothing_is_where_nothing_is_said_twice(photograph, tmp_path, capsys):
+def test_no_object_without_two_equal_captions(photograph, tmp_path, capsys):
     output = tmp_path / "described.png"
     flags = [*RANDOM, "LOOKING.MIN_SIZE=1000", "--output", str(output)]
     assert describe.main([photograph, *flags]) == 0

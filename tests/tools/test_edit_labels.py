@@ -15,7 +15,7 @@ def main():
 
 
 def label(score, x, width):
-    """Over the whole height of an image of 10 x 20 pixels."""
+    """Return a label over the whole height of an image 20 pixels wide and 10 high."""
     mask = np.zeros((10, 20), np.uint8, order="F")
     mask[:, x : x + width] = 1
     box = [x, 0, width, 10]
@@ -24,14 +24,17 @@ def label(score, x, width):
 
 @pytest.fixture
 def files(tmp_path):
-    """Old labels and predictions of one image: the first label is met with IoU 1/2 by the surer prediction."""
+    """Write old labels and predictions of one image.
+
+    The prediction of the higher score overlaps the first label with IoU 1/2.
+    """
     images = [{"id": 1, "file_name": "1.jpg", "width": 20, "height": 10}]
     old, new = tmp_path / "old.json", tmp_path / "new.json"
-    found = {
+    content = {
         old: [label(1.0, 0, 10), label(0.9, 10, 10)],
         new: [label(0.7, 0, 5), label(0.6, 10, 8)],
     }
-    for path, labels in found.items():
+    for path, labels in content.items():
         write_pseudo_labels(path, images=images, annotations=labels, info={"method": path.stem})
     return {"old": str(old), "new": str(new), "out": str(tmp_path / "out.json")}
 
@@ -62,12 +65,15 @@ MERGE = "merge --old {old} --new {new} --output {out}"
         ),
         (
             "matching --input {old} --predictions {new} --output {out}",
-            "1 images, 1 touched, 0 without labels: 1 labels kept, 1 dropped, 0 added; compared by masks",
+            "1 images, 1 touched, 0 without labels: 1 labels kept, 1 dropped, 0 added; "
+            "compared by masks",
             [[0, 0, 10, 10]],
         ),
         (
-            "matching --input {old} --predictions {new} --min-score 0.6 --min-iou 0.8 --output {out}",
-            "1 images, 1 touched, 0 without labels: 1 labels kept, 1 dropped, 0 added; compared by masks",
+            "matching --input {old} --predictions {new} --min-score 0.6 --min-iou 0.8 "
+            "--output {out}",
+            "1 images, 1 touched, 0 without labels: 1 labels kept, 1 dropped, 0 added; "
+            "compared by masks",
             [[10, 0, 10, 10]],
         ),
         (
@@ -77,7 +83,7 @@ MERGE = "merge --old {old} --new {new} --output {out}"
         ),
     ],
 )
-def test_one_line_says_what_became_of_the_labels(main, files, capsys, command, line, boxes):
+def test_one_line_counts_the_labels(main, files, capsys, command, line, boxes):
     assert main(command.format(**files).split()) == 0
     assert capsys.readouterr().out == f"{line}\n"
     document = json.loads(Path(files["out"]).read_text())
@@ -104,8 +110,8 @@ def test_mistakes_exit_with_2_and_one_line(main, files, capsys, command, message
     assert main(command.format(**files).split()) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
-    said = captured.err[captured.err.index("error: ") :]  # behind progress bars
-    assert said.count("\n") == 1 and message in said
+    printed = captured.err[captured.err.index("error: ") :]  # after the progress bars
+    assert printed.count("\n") == 1 and message in printed
     assert not Path(files["out"]).exists()
 
 

@@ -13,14 +13,24 @@ def main():
 
 @pytest.fixture
 def coco(tmp_path):
-    """Four images of 100 x 80, one of them without objects; no picture exists, for none is read."""
+    """Write the labels of four images of 100 x 80 pixels, one of them without objects.
+
+    The image files do not exist, because the command reads none.
+    """
     images = [
         {"id": i, "file_name": f"{i}.jpg", "width": 100, "height": 80} for i in (11, 12, 13, 14)
     ]
     annotations = [
-        {"id": n, "image_id": i, "category_id": 7, "bbox": [10, 10, 40, 40], "area": 1600, "iscrowd": 0}
+        {
+            "id": n,
+            "image_id": i,
+            "category_id": 7,
+            "bbox": [10, 10, 40, 40],
+            "area": 1600,
+            "iscrowd": 0,
+        }
         for n, i in enumerate((11, 12, 13), start=1)
-    ]  # fmt: skip
+    ]
     content = {"images": images, "annotations": annotations, "categories": [{"id": 7, "name": "x"}]}
     (tmp_path / "gt.json").write_text(json.dumps(content))
     (tmp_path / "images").mkdir()
@@ -38,7 +48,10 @@ def result(image_id, box, score=1.0):
 
 
 def test_corloc_of_a_results_list(main, coco, capsys):
-    """Image 11 half covered (a hit), 12 missed by its better box, 13 without prediction, 14 without objects."""
+    """Image 11 is a hit with IoU 1/2. The box of the higher score misses the object of image 12.
+
+    Image 13 has no prediction, image 14 no object.
+    """
     predictions = [
         result(11, [10, 10, 40, 20]),
         result(12, [10, 10, 40, 40], 0.3),
@@ -119,7 +132,9 @@ def test_no_input_is_overwritten(main, coco, capsys):
     assert "--json" in capsys.readouterr().err
 
 
-def test_the_name_of_a_data_set_is_no_file_but_its_annotations_are(main, coco, capsys, monkeypatch):
+def test_the_name_of_a_data_set_is_no_input_file_but_its_annotations_are(
+    main, coco, capsys, monkeypatch
+):
     monkeypatch.chdir(coco)
     monkeypatch.setenv("DETECTRON2_DATASETS", str(coco))
     (coco / "cutouts").mkdir()

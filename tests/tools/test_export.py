@@ -13,7 +13,7 @@ def main():
 
 @pytest.fixture
 def boxes(tmp_path):
-    """Two images: one with three boxes, one with none."""
+    """Write a file of two images: one with three boxes, one with none."""
     images = [{"id": i, "file_name": f"{i}.jpg", "width": 20, "height": 10} for i in (1, 2)]
     annotations = [
         {"image_id": 1, "bbox": [0, 0, 4, 4], "score": score} for score in (0.9, 0.6, 0.3)
@@ -23,7 +23,7 @@ def boxes(tmp_path):
     return path
 
 
-def test_one_line_says_what_was_written(main, boxes, tmp_path, capsys):
+def test_one_line_counts_the_output(main, boxes, tmp_path, capsys):
     assert main(["--input", str(boxes), "--format", "csv", "--output", str(tmp_path / "o")]) == 0
     assert capsys.readouterr().out == (
         "2 images, 3 boxes, 2 files written, 1 images without boxes\n"
@@ -73,7 +73,8 @@ def test_mistakes_exit_with_2_and_one_line(main, boxes, tmp_path, capsys, change
         ('{"weather": 1}', "has no 'images'"),
         ("{", "is not JSON"),
         (
-            '{"images": [{"id": 1, "file_name": "a"}], "annotations": [], "categories": [{"id": 7}]}',
+            '{"images": [{"id": 1, "file_name": "a"}], "annotations": [], '
+            '"categories": [{"id": 7}]}',
             "not a pseudo-label file",
         ),
     ],

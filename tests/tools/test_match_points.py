@@ -20,20 +20,20 @@ def words(folder, *more, images=SCENES):
 
 def test_two_scenes(main, tmp_path, capsys):
     assert main(words(tmp_path, "--json", str(tmp_path / "matches.json"))) == 0
-    found = json.loads((tmp_path / "matches.json").read_text())
-    counts = {k: len(pairs) for k, pairs in found["matches"].items()}
+    result = json.loads((tmp_path / "matches.json").read_text())
+    counts = {k: len(pairs) for k, pairs in result["matches"].items()}
     assert list(counts) == ["1", "5"] and 0 < counts["1"] < counts["5"]
     printed = capsys.readouterr().out
     assert f"K = 5: {counts['5']} pairs" in printed
-    for match in found["matches"]["5"]:
-        for side, image in zip("ab", found["images"], strict=True):
+    for match in result["matches"]["5"]:
+        for side, image in zip("ab", result["images"], strict=True):
             x, y = match[side]
             assert 0 < x < image["width"] and 0 < y < image["height"]
-    strict = [(m["a"], m["b"]) for m in found["matches"]["1"]]
-    relaxed = [(m["a"], m["b"]) for m in found["matches"]["5"]]
+    strict = [(m["a"], m["b"]) for m in result["matches"]["1"]]
+    relaxed = [(m["a"], m["b"]) for m in result["matches"]["5"]]
     assert all(pair in relaxed for pair in strict)
-    picture = Image.open(tmp_path / "matches.png")
-    assert picture.height > 900
+    figure = Image.open(tmp_path / "matches.png")
+    assert figure.height > 900
 
 
 def test_everywhere_has_more_points(main, tmp_path):
@@ -45,13 +45,13 @@ def test_everywhere_has_more_points(main, tmp_path):
     assert all(few < all_of_them for few, all_of_them in zip(*points, strict=True))
 
 
-def test_a_picture_matches_itself(main, tmp_path):
+def test_an_image_matches_itself(main, tmp_path):
     out = tmp_path / "matches.json"
     given = words(tmp_path, "--k", "1", "--json", str(out), images=SCENES[:1] * 2)
     assert main(given) == 0
-    found = json.loads(out.read_text())
-    assert len(found["matches"]["1"]) == found["images"][0]["points"]
-    assert all(match["a"] == match["b"] for match in found["matches"]["1"])
+    result = json.loads(out.read_text())
+    assert len(result["matches"]["1"]) == result["images"][0]["points"]
+    assert all(match["a"] == match["b"] for match in result["matches"]["1"])
 
 
 @pytest.mark.parametrize(
@@ -76,6 +76,6 @@ def test_mistakes_exit_with_2_and_one_line(main, tmp_path, capsys, more, message
     assert not (tmp_path / "matches.png").exists()
 
 
-def test_a_picture_that_cannot_be_read_is_named(main, tmp_path, capsys):
+def test_an_image_that_cannot_be_read_is_named(main, tmp_path, capsys):
     assert main(words(tmp_path, images=[SCENES[0], "/nowhere.jpg"])) == 2
     assert "cannot read image '/nowhere.jpg': no such file" in capsys.readouterr().err

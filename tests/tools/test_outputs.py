@@ -1,4 +1,4 @@
-"""Where figures and pages are written is looked at before the work, and no input is ever overwritten."""
+"""Outputs of the commands are checked before the work begins, and no input is ever overwritten."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from boxrefine_d2.data import write_pseudo_labels
 from boxrefine_d2.errors import UserError
 from tests.tool_modules import tool
 
-# command -> what does its work, its arguments beside the outputs, whether it has --json
+# command -> the function that does its work, its arguments besides the outputs, has it --json?
 COMMANDS = {
     "demo": ("discover_image", ["{home}/a.png", "--weights", "~/w.pth"], False),
     "describe": (
@@ -30,7 +30,7 @@ COMMANDS = {
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
-    """A home folder with two images, weights, a label file of both, and the same image under a second name."""
+    """Make a home folder with two images and weights, and a second name for each of them."""
     monkeypatch.setenv("HOME", str(tmp_path))
     for name, colour in (("a.png", "red"), ("b.png", "blue")):
         Image.new("RGB", (40, 30), colour).save(tmp_path / name)
@@ -43,7 +43,10 @@ def home(tmp_path, monkeypatch):
 
 @pytest.fixture
 def command(home, monkeypatch):
-    """Runs a command whose work ends with a `UserError`; says whether it began."""
+    """Return a function that runs a command whose work raises a `UserError`.
+
+    It returns True if the work began.
+    """
 
     def run(name, *outputs):
         work, given, _ = COMMANDS[name]
@@ -75,11 +78,11 @@ def command(home, monkeypatch):
         ("{home}/" + "x" * 300 + ".png", "its name has 304 bytes"),
     ],
 )
-def test_an_output_that_cannot_be(command, home, capsys, name, output, message):
+def test_an_impossible_output_is_refused(command, home, capsys, name, output, message):
     before = {path: path.read_bytes() for path in home.iterdir() if path.is_file()}
     assert not command(name, "--output", output)
-    said = capsys.readouterr().err
-    assert message in said and said.count("\n") == 1
+    printed = capsys.readouterr().err
+    assert message in printed and printed.count("\n") == 1
     assert {path: path.read_bytes() for path in home.iterdir() if path.is_file()} == before
 
 
@@ -93,29 +96,30 @@ def test_an_output_that_cannot_be(command, home, capsys, name, output, message):
         ("{home}/folder.png", "--json '{home}/folder.png' is a folder"),
     ],
 )
-def test_a_json_that_cannot_be(command, home, capsys, name, output, message):
+def test_an_impossible_json_output_is_refused(command, home, capsys, name, output, message):
     assert not command(name, "--output", "{home}/o.png", f"--json={output}")
     assert message.format(home=home) in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_the_home_folder_and_large_letters(command, name):
+def test_the_home_folder_and_upper_case_suffixes(command, name):
     assert command(name, "--output=~/new/O.JPG")
     assert Path("~/new").expanduser().is_dir() and not Path("~").exists()
 
 
-def test_compare_keys_looks_first(home, monkeypatch, capsys):
+def test_compare_keys_checks_its_outputs_first(home, monkeypatch, capsys):
     module = tool("compare_keys")
     monkeypatch.setattr(module, "key_similarity", lambda *given, **more: pytest.fail("it began"))
     given = ["--data", "scenes:val", "--device", "cpu", "--output"]
     assert module.main([*given, str(home / "a.png")]) == 2
     (home / "keys" / "key_similarity.png").mkdir(parents=True)
     assert module.main([*given, "~/keys"]) == 2
-    said = capsys.readouterr().err
-    assert "is a file; a folder is needed" in said and "key_similarity.png' is a folder" in said
+    printed = capsys.readouterr().err
+    assert "is a file; a folder is needed" in printed
+    assert "key_similarity.png' is a folder" in printed
 
 
-def test_a_contact_sheet_over_what_it_reads(home, capsys):
+def test_a_contact_sheet_over_its_inputs_is_refused(home, capsys):
     labels = home / "labels.json"
     (home / "photos").mkdir()
     os.rename(home / "a.png", home / "photos" / "a.png")

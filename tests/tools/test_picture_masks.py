@@ -47,7 +47,7 @@ def test_three_panels_and_one_for_the_detector(main, tmp_path, detections, capsy
     ("more", "message"),
     [
         (["--detections", "nowhere.json"], "'nowhere.json' does not exist"),
-        (["--min-score", "0.5"], "--min-score is of detections"),
+        (["--min-score", "0.5"], "--min-score applies to detections only"),
         (["--device", "abacus"], "device 'abacus' cannot be used"),
         (["--backbone", "move_mini", "--weights", "random"], "reads the facet key or output"),
     ],
@@ -60,14 +60,14 @@ def test_mistakes_exit_with_2_and_one_line(main, tmp_path, capsys, more, message
     assert not (tmp_path / "masks.png").exists()
 
 
-def test_pictures_that_are_missing_or_not_listed_are_named(main, tmp_path, detections, capsys):
+def test_images_that_are_missing_or_not_listed_are_named(main, tmp_path, detections, capsys):
     assert main(words(tmp_path, image="/nowhere.jpg")) == 2
     assert "cannot read image '/nowhere.jpg': no such file" in capsys.readouterr().err
     assert main(words(tmp_path, *detections, image="scenes:val/000004")) == 2
     assert "found.json' does not list 'scenes:val/000004'" in capsys.readouterr().err
 
 
-def test_the_crf_is_asked_for_and_its_package_named(main, tmp_path, monkeypatch, capsys):
+def test_a_missing_package_of_the_crf_is_named(main, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "pydensecrf", None)
     assert main(words(tmp_path, "--crf")) == 2
     assert "pip install 'boxrefine_d2[crf]'" in capsys.readouterr().err

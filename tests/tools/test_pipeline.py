@@ -1,4 +1,4 @@
-"""tools/pipeline.py as a user runs it: changes on the command line, mistakes, and SIGKILL at each of three stages."""
+"""tools/pipeline.py: changes on the command line, mistakes, and SIGKILL at each of three stages."""
 
 import os
 import shutil
@@ -16,17 +16,17 @@ from tests.tool_modules import tool
 
 SCRIPT = Path(__file__).parents[2] / "tools" / "pipeline.py"
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-# writes three parts and goes on with those it has not; between the first and the second it waits while a file is there
+# writes three parts, or those that are missing; after the first part it waits while a file exists
 COUNT = """
 import pathlib, sys, time
 
-here, said, gate, *read = map(pathlib.Path, sys.argv[1:])
+here, log, gate, *read = map(pathlib.Path, sys.argv[1:])
 before = "".join(path.read_text() for path in read)
 for number in "123":
     while number == "2" and gate.exists():
         time.sleep(0.01)
     if not (here / number).exists():
-        with said.open("a") as file:
+        with log.open("a") as file:
             print(here.name, number, file=file)
         (here / number).write_text(before + here.name + number)
 (here / "made").write_text("".join((here / number).read_text() for number in "123"))
@@ -35,9 +35,15 @@ PLAN = """
 folder: {out}
 set: {{marks: "{marks}", gates: {marks}}}
 stages:
-  - {{name: one, run: "count.py {{here}} {{marks}}/said {{gates}}/one", makes: made}}
-  - {{name: two, run: "count.py {{here}} {{marks}}/said {{gates}}/two {{one}}/made", makes: made}}
-  - {{name: three, run: "count.py {{here}} {{marks}}/said {{gates}}/three {{two}}/made", makes: made}}
+  - name: one
+    run: "count.py {{here}} {{marks}}/log {{gates}}/one"
+    makes: made
+  - name: two
+    run: "count.py {{here}} {{marks}}/log {{gates}}/two {{one}}/made"
+    makes: made
+  - name: three
+    run: "count.py {{here}} {{marks}}/log {{gates}}/three {{two}}/made"
+    makes: made
 """
 PATIENCE_SECONDS = 60
 PARTS = [f"{stage} {number}" for stage in ("one", "two", "three") for number in "123"]
@@ -45,7 +51,7 @@ PARTS = [f"{stage} {number}" for stage in ("one", "two", "three") for number in 
 
 @pytest.fixture
 def tools(tmp_path) -> Path:
-    """The command itself, beside a tool of a few lines."""
+    """Make a folder with the command itself and a tool of a few lines."""
     folder = tmp_path / "tools"
     folder.mkdir()
     shutil.copy(SCRIPT, folder)
@@ -75,7 +81,7 @@ def files(folder: Path) -> dict[str, str]:
 
 
 class Pipeline:
-    """A process of its own, with its stages; what it prints goes to a file."""
+    """A pipeline in a process of its own, whose output goes to a file."""
 
     def __init__(self, command: list, printed: Path):
         self.printed = printed
@@ -88,7 +94,7 @@ class Pipeline:
         end = time.monotonic() + PATIENCE_SECONDS
         while not condition():
             assert self.process.poll() is None, self.printed.read_text()
-            assert time.monotonic() < end, f"it hangs: {self.printed.read_text()}"
+            assert time.monotonic() < end, f"the pipeline hangs: {self.printed.read_text()}"
             time.sleep(0.01)
 
     def kill(self, with_stage: bool) -> None:
@@ -99,13 +105,13 @@ class Pipeline:
         assert self.process.wait() == -signal.SIGKILL
 
     def states(self) -> dict[str, str]:
-        told = [x.split(None, 5) for x in self.printed.read_text().splitlines() if ": " in x]
-        return {words[1]: words[5].partition(",")[0].partition(":")[0] for words in told}
+        lines = [x.split(None, 5) for x in self.printed.read_text().splitlines() if ": " in x]
+        return {words[1]: words[5].partition(",")[0].partition(":")[0] for words in lines}
 
 
 @pytest.fixture
 def start(tmp_path, tools, plan):
-    """Starts the command on the plan; what is left of it and its stages does not outlive the test."""
+    """Yield a function that starts the command on the plan; kill it and its stages at the end."""
     started = []
 
     def start():
@@ -148,7 +154,7 @@ def test_killed_at_each_stage_it_ends_like_an_undisturbed_run(tmp_path, plan, ma
     assert last.process.wait(PATIENCE_SECONDS) == 0, last.printed.read_text()
     assert last.states() == {"one": "done before", "two": "done before", "three": "goes on"}
     # each part was written once
-    assert (tmp_path / "some marks" / "said").read_text().splitlines() == PARTS
+    assert (tmp_path / "some marks" / "log").read_text().splitlines() == PARTS
     broken = files(out)
     assert main([str(plan), f"folder={tmp_path / 'whole'}"]) == 0
     assert broken == files(tmp_path / "whole") and len(broken) == 12
@@ -158,7 +164,7 @@ def test_key_value_changes_reach_the_commands(tmp_path, plan, main, capsys):
     (tmp_path / "it's here").mkdir()
     out = tmp_path / "another out"
     assert main([str(plan), f"marks={tmp_path}/it's here", f"folder={out}"]) == 0
-    assert (tmp_path / "it's here" / "said").read_text().splitlines() == PARTS
+    assert (tmp_path / "it's here" / "log").read_text().splitlines() == PARTS
     assert (out / "two" / "made").read_text().startswith("one1one2one3two1")
     assert not (tmp_path / "out").exists()
     printed = capsys.readouterr().out.splitlines()
@@ -184,7 +190,7 @@ def test_a_stages_exit_code_is_the_commands(tmp_path, tools, plan, main, capsys)
     ("words", "message"),
     [
         ([], "the following arguments are required: FILE.yaml; see --help"),
-        (["{plan}", "gates"], "'gates' is no KEY=VALUE"),
+        (["{plan}", "gates"], "'gates' is not of the form KEY=VALUE"),
         (["{plan}", "gate=x"], "plan.yaml has no value 'gate'; it has folder, gates, marks"),
         (["{plan}", "=x"], "plan.yaml has no value ''"),
         (["{plan}", "folder="], "plan.yaml: 'folder' is empty"),
@@ -211,7 +217,7 @@ def test_mistakes_exit_with_2_and_one_line(tmp_path, plan, main, capsys, words, 
 def test_a_training_whose_configuration_an_earlier_stage_makes_is_checked_when_it_begins(
     tmp_path, tools, main, capsys
 ):
-    """The training itself is a tool of a line here; what is looked at before it is the true command's."""
+    """The training is a tool of one line here; the check before it is that of the real command."""
     (tools / "configure.py").write_text(
         "import pathlib, sys; pathlib.Path(sys.argv[1]).write_text(sys.argv[2])"
     )
@@ -223,8 +229,12 @@ def test_a_training_whose_configuration_an_earlier_stage_makes_is_checked_when_i
 folder: {tmp_path}/out
 set: {{steps: 3}}
 stages:
-  - {{name: one, run: "configure.py {{here}}/one.yaml 'SOLVER: {{MAX_ITER: {{steps}}}}'", makes: one.yaml}}
-  - {{name: two, run: "train_net.py --config-file {{one}}/one.yaml OUTPUT_DIR {{here}}", makes: made}}
+  - name: one
+    run: "configure.py {{here}}/one.yaml 'SOLVER: {{MAX_ITER: {{steps}}}}'"
+    makes: one.yaml
+  - name: two
+    run: "train_net.py --config-file {{one}}/one.yaml OUTPUT_DIR {{here}}"
+    makes: made
 """)
     assert main([str(plan), "steps=0"]) == 2
     captured = capsys.readouterr()
@@ -236,6 +246,6 @@ stages:
 
 def test_a_file_that_ships_is_found_from_any_folder(tmp_path, main, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    # it is read, and its tools are looked for beside the command
+    # the command reads the file, and looks for its tools in the test's folder
     assert main(["configs/pipelines/small_world.yaml"]) == 2
     assert "there is no tool train_cad.py" in capsys.readouterr().err

@@ -37,7 +37,7 @@ def main():
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """The folder of a run of two steps, by its configuration."""
+    """Return a function that trains a configuration for two steps and returns the run's folder."""
     folders = {}
 
     def train(config):
@@ -59,7 +59,7 @@ def trained(tmp_path_factory):
 
 @pytest.fixture
 def copied(trained, tmp_path):
-    """A copy of the run that trained g, without its model, to be changed."""
+    """Return a copy of the run that trained g, without its model; tests may change it."""
     folder = tmp_path / "run"
     shutil.copytree(
         trained("grounding_train"),
@@ -80,7 +80,7 @@ def test_the_page_lies_in_the_folder_of_the_run(main, trained, capsys):
     assert text.count("<article") == phrases["evaluated"] == 3
 
 
-def test_another_place_and_fewer_phrases(main, trained, tmp_path):
+def test_another_output_and_fewer_phrases(main, trained, tmp_path):
     page = tmp_path / "new" / "page.html"
     arguments = [str(trained("grounding_train")), "--output", str(page), "--phrases", "1"]
     assert main(arguments) == 0
@@ -104,7 +104,7 @@ def fails(main, capsys, arguments, message):
     assert "open it" not in captured.out
 
 
-def test_no_run_an_unfinished_one_and_one_without_its_model(main, copied, tmp_path, capsys):
+def test_missing_and_unfinished_runs_and_a_run_without_its_model(main, copied, tmp_path, capsys):
     page = copied / "report.html"
     fails(main, capsys, [tmp_path / "nowhere"], "no results.json in")
     fails(main, capsys, [SCRIPT], "no results.json in")
@@ -127,7 +127,8 @@ def test_no_run_an_unfinished_one_and_one_without_its_model(main, copied, tmp_pa
         ({"DATASETS": {"TEST": ["scenes:val+first=2"]}}, "no grounding_per_phrase.json in"),
         (
             {"MODEL": {"META_ARCHITECTURE": "ClipTraining"}},
-            "is of ClipTraining, which has no page; there is one for BoxRefiner, HeatmapTraining, GroundingRefiner",
+            "is of ClipTraining, which has no page; there is one for BoxRefiner, HeatmapTraining, "
+            "GroundingRefiner",
         ),
     ],
 )
@@ -140,7 +141,7 @@ def test_runs_that_have_no_page(main, copied, capsys, change, message):
     fails(main, capsys, [copied], message)
 
 
-def test_what_the_page_needs_is_not_there(main, trained, tmp_path, monkeypatch, capsys):
+def test_an_impossible_output_and_a_missing_package(main, trained, tmp_path, monkeypatch, capsys):
     folder = trained("grounding_train")
     fails(main, capsys, [folder, "--output", tmp_path], "is a folder")
     (tmp_path / "file").touch()
@@ -160,8 +161,8 @@ def test_what_the_page_needs_is_not_there(main, trained, tmp_path, monkeypatch, 
         ([], "required: RUN_DIR"),
         (["x", "--phrases", "0"], "0 phrases were asked for"),
         (["x", "--phrases", "few"], "invalid int value"),
-        (["x", "--pictures", "3"], "unrecognized arguments: --pictures"),
+        (["x", "--figures", "3"], "unrecognized arguments: --figures"),
     ],
 )
-def test_what_is_typed_wrong(main, capsys, arguments, message):
+def test_wrong_arguments(main, capsys, arguments, message):
     fails(main, capsys, arguments, message)

@@ -1,4 +1,4 @@
-"""tools/self_train.py up to the commands that it runs; they themselves are only recorded."""
+"""tools/self_train.py up to the commands that it runs; the tests only record these."""
 
 import shlex
 from ast import literal_eval
@@ -22,7 +22,7 @@ def main():
 
 @pytest.fixture
 def recorded(monkeypatch):
-    """The words of each command, whose files come to exist as if it had run."""
+    """Record the words of each command in a list, and write its files as if it had run."""
     commands = []
 
     def record(command, **settings):
@@ -47,7 +47,7 @@ def recorded(monkeypatch):
 
 @pytest.fixture
 def start(tmp_path, monkeypatch):
-    """Changes to the demo's configuration: a folder to work in, labels and weights that are there."""
+    """Return a function that gives the command's words, with labels and weights that exist."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "old.json").write_text("old.json")
     torch.save({"weight": torch.zeros(1)}, tmp_path / "start.pth")
@@ -75,29 +75,31 @@ def test_three_rounds_run_the_commands_that_their_pipeline_prints(main, recorded
     expected, weights, labels = [], "start.pth", "old.json"
     for number, score in ((1, 0.7), (2, 0.65), (3, 0.65)):
         here = f"my out/predict_{number}"
-        found = f"{here}/inference/scenes_train+first=9/detections.json"
+        predicted = f"{here}/inference/scenes_train+first=9/detections.json"
         merged = f"my out/merge_{number}/labels.json"
         expected += [
             f"{train} --eval-only {opts} MODEL.WEIGHTS '{weights}' DATASETS.TRAIN '()' "
-            f"""DATASETS.TEST '("scenes:train+first=9",)' TEST.DETECTIONS_PER_IMAGE 30 OUTPUT_DIR '{here}'""",
-            f"edit_labels.py merge --old '{labels}' --new '{found}' --min-score {score} --max-iou 0.5 "
-            f"--output '{merged}'",
+            """DATASETS.TEST '("scenes:train+first=9",)' TEST.DETECTIONS_PER_IMAGE 30 """
+            f"OUTPUT_DIR '{here}'",
+            f"edit_labels.py merge --old '{labels}' --new '{predicted}' --min-score {score} "
+            f"--max-iou 0.5 --output '{merged}'",
             f"{train} --resume {opts} MODEL.WEIGHTS '{weights}' "
-            f"""DATASETS.TRAIN '("scenes:train+first=9+pseudo={merged}",)' OUTPUT_DIR 'my out/train_{number}'""",
+            f"""DATASETS.TRAIN '("scenes:train+first=9+pseudo={merged}",)' """
+            f"OUTPUT_DIR 'my out/train_{number}'",
         ]
         weights, labels = f"my out/train_{number}/model_final.pth", merged
     assert recorded == [shlex.split(line) for line in expected]
-    said = [line.partition("python ")[2] for line in capsys.readouterr().out.splitlines()]
-    assert [shlex.split(line) for line in said] == recorded
+    printed = [line.partition("python ")[2] for line in capsys.readouterr().out.splitlines()]
+    assert [shlex.split(line) for line in printed] == recorded
 
 
-def test_rounds_that_are_done_are_passed_over(main, recorded, start, tmp_path, capsys):
+def test_completed_rounds_are_skipped(main, recorded, start, tmp_path, capsys):
     assert main(start("--rounds", "1")) == 0 and len(recorded) == 3
     assert main(start("--rounds", "1")) == 0 and len(recorded) == 3
     assert capsys.readouterr().out.count("done before") == 3
     assert main(start("--rounds", "2")) == 0 and len(recorded) == 6
     (tmp_path / "old.json").write_text("other labels")
-    # the first merge; what it writes is the same here, so that all the rest stands
+    # only the first merge runs; it writes the same file again, so that later stages stay complete
     assert main(start("--rounds", "2")) == 0
     assert [command[0] for command in recorded[6:]] == ["edit_labels.py"]
     assert main(start("--rounds", "1", SEED="5")) == 0
@@ -115,8 +117,8 @@ def test_settings_reach_the_commands(main, recorded, start):
         "SELF_TRAINING__DETECTIONS": "7",
     }
     assert main(start("--rounds", "2", "--num-gpus", "2", **changes)) == 0
-    cuts = [word for command in recorded for word in command if word == "0.9"]
-    assert len(cuts) == 2
+    scores = [word for command in recorded for word in command if word == "0.9"]
+    assert len(scores) == 2
     merge = recorded[1]
     assert merge[merge.index("--max-iou") + 1] == "0.4"
     predict = recorded[0]
@@ -147,7 +149,7 @@ def test_a_path_that_a_spec_writes_with_codes_is_read_by_its_name(main, recorded
     ("flags", "changes", "message"),
     [
         ([], {}, "the following arguments are required: --rounds; see --help"),
-        (["--rounds", "0"], {}, "--rounds 0: at least one"),
+        (["--rounds", "0"], {}, "--rounds is 0; give 1 or more"),
         (["--rounds", "two"], {}, "invalid int value: 'two'"),
         (["--rounds", "1"], {"MODEL__WEIGHTS": ""}, "MODEL.WEIGHTS is empty: self-training"),
         (

@@ -1,4 +1,4 @@
-"""Tools of a few lines, and plans that use them."""
+"""Tools of a few lines each, and a fixture that runs plans with them."""
 
 import textwrap
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from boxrefine_d2.workflow import plan_of_stages, run_plan
 
 SCRIPTS = {
-    # what is in files and words, one after the other, into a file
+    # writes the contents of files, and other words, one after the other into a file
     "join.py": """
         import pathlib, sys
 
@@ -20,7 +20,7 @@ SCRIPTS = {
         out.parent.mkdir(exist_ok=True)
         out.write_text("|".join(map(text, words)))
         """,
-    # leaves a mark, and ends so unless the file is there
+    # leaves a mark, and ends by an exit code or a signal unless the file is there
     "stop.py": """
         import os, pathlib, sys
 
@@ -44,13 +44,16 @@ def tools(tmp_path) -> Path:
 
 @pytest.fixture
 def run(tmp_path, tools):
-    """Runs stages below tmp_path/out. Returns: the exit code, and stage -> what was said of it first."""
+    """Return a function that runs stages below tmp_path/out.
+
+    It returns the exit code, and stage -> the first message about it.
+    """
 
     def run(entries, **values):
-        said = []
+        messages = []
         stages = plan_of_stages(entries, tmp_path / "out", values, "plan.yaml")
-        code = run_plan(stages, tools, said.append)
-        lines = [line for line in said if line.startswith("stage ") and ": " in line]
+        code = run_plan(stages, tools, messages.append)
+        lines = [line for line in messages if line.startswith("stage ") and ": " in line]
         return code, {line.split()[1]: line.partition(": ")[2].split(",")[0] for line in lines}
 
     return run

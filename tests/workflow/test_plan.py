@@ -1,4 +1,4 @@
-"""What a pipeline file says: stages, braces, changes; and every mistake in one line before anything runs."""
+"""Pipeline files: stages, braces and changes; every mistake is one line before anything runs."""
 
 from pathlib import Path
 
@@ -27,7 +27,7 @@ stages:{STAGES}"""
 
 @pytest.fixture
 def plan(tmp_path):
-    """The stages of a text, with changes KEY=VALUE."""
+    """Return a function that reads the stages of a text, with changes KEY=VALUE."""
 
     def read(text, **changes):
         path = tmp_path / "plan.yaml"
@@ -38,7 +38,7 @@ def plan(tmp_path):
 
 
 def one(run, values=None, **entry):
-    """The only stage of a plan."""
+    """Return the only stage of a plan."""
     entries = [{"name": "only", "run": run, "makes": "x", **entry}]
     return plan_of_stages(entries, Path("out"), values or {}, "plan.yaml")[0]
 
@@ -139,7 +139,7 @@ def test_the_files_that_ship_are_plans():
 
 
 def entry(**changes):
-    """A file of one stage that is as it should be but for the changes; None leaves a key out."""
+    """Return a file of one valid stage with changes; None leaves a key out."""
     stage = {"name": "a", "run": "a.py", "makes": "x"} | changes
     stage = {key: value for key, value in stage.items() if value is not None}
     return yaml.safe_dump({"folder": "out", "stages": [stage]})
@@ -164,22 +164,23 @@ def entry(**changes):
         (f"folder: out\nset: {{data: [x]}}\nstages:{STAGES}", r"'data' is text .*, not \['x'\]"),
         (
             f"folder: out\nset: {{data: x}}\nstages:{STAGES}",
-            r"stage 'cad' has \{seed\}, which is no value and no earlier stage; known: data, labels, here",
+            r"stage 'cad' has \{seed\}, which is neither a value nor an earlier stage; known: "
+            "data, labels, here",
         ),
         ("folder: out\nstages: [x.py]", "a stage has 'name', 'run' and 'makes', .*not 'x.py'"),
         (entry(makes=None), "a stage has 'name', 'run' and 'makes'"),
         (entry(needs="b"), "perhaps 'inputs', not .*'needs': 'b'"),
-        (entry(name="a b"), "a stage cannot be called 'a b'; letters, digits"),
+        (entry(name="a b"), "a stage cannot be called 'a b'; use letters, digits"),
         (entry(name="../a"), r"a stage cannot be called '\.\./a'"),
         (entry(name="here"), "a stage cannot be called 'here'"),
-        (entry(run="a.py {a}"), r"stage 'a' has \{a\}, which is no value"),
+        (entry(run="a.py {a}"), r"stage 'a' has \{a\}, which is neither a value"),
         (entry(run="a.py 'x"), "stage 'a': No closing quotation in \"a.py 'x\""),
         (entry(run="python a.py"), "stage 'a' must run a tool, such as .*, not 'python a.py'"),
         (entry(run=""), "must run a tool, such as discover.py, not ''"),
         (entry(makes=[]), r"stage 'a': 'makes' \[\]: name at least one file"),
         (entry(makes="{here}/x"), r"'makes' '\{here\}/x': name .* below the stage's folder"),
         (entry(makes=["x", "/tmp/y"]), r"'makes' \['x', '/tmp/y'\]: name"),
-        (entry(inputs="{b}/x"), r"stage 'a' has \{b\}, which is no value"),
+        (entry(inputs="{b}/x"), r"stage 'a' has \{b\}, which is neither a value"),
     ],
 )
 def test_a_mistake_is_one_line_that_names_the_file(plan, text, message):
@@ -196,7 +197,7 @@ def test_no_name_twice(plan):
         plan(FILE.replace("name: cad", "name: data"))
 
 
-def test_a_change_of_what_is_not_there_lists_what_is(plan):
+def test_a_change_of_an_unknown_value_lists_the_known_ones(plan):
     with pytest.raises(UserError, match=r"has no value 'date'; it has data, folder, seed"):
         plan(FILE, date="x")
     with pytest.raises(UserError, match="'folder' is empty"):

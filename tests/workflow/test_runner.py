@@ -1,4 +1,4 @@
-"""Which stages run, in which folders, and what stops them."""
+"""The runner of a plan: which stages run, in which folders, and what stops them."""
 
 import fcntl
 import json
@@ -29,7 +29,10 @@ FOUR = [
 
 @pytest.fixture
 def four(tmp_path, run):
-    """Runs a, b of a, c, and d of b, and says which ran; `files` are what they read."""
+    """Return a function that runs stages a, b of a, c, and d of b, and returns their states.
+
+    Its attribute `files` holds the files that they read.
+    """
     files = {name: tmp_path / name for name in ("given", "child.yaml", "base.yaml", "top.yaml")}
     files["given"].write_text("given")
     files["child.yaml"].write_text("_BASE_: base.yaml\nX: 1")
@@ -38,10 +41,10 @@ def four(tmp_path, run):
 
     def again(**changes):
         values = {"word": "w", "other": "o", "given": files["given"], "config": files["child.yaml"]}
-        code, said = run(FOUR, **{key: str(value) for key, value in (values | changes).items()})
+        code, messages = run(FOUR, **{key: str(value) for key, value in (values | changes).items()})
         assert code == 0
-        assert list(said) == ["a", "b", "c", "d"]
-        return {name: how.partition(":")[0] for name, how in said.items()}
+        assert list(messages) == ["a", "b", "c", "d"]
+        return {name: message.partition(":")[0] for name, message in messages.items()}
 
     again.files = files
     return again
@@ -51,13 +54,13 @@ def folder(tmp_path, name):
     return tmp_path / "out" / name
 
 
-def test_stages_run_in_order_and_what_is_done_is_passed_over(tmp_path, four):
+def test_stages_run_in_order_and_completed_ones_are_skipped(tmp_path, four):
     assert set(four().values()) == {"starts"}
     made = [(folder(tmp_path, name) / "made").read_text() for name in "abcd"]
     configured = "--config-file|_BASE_: base.yaml\nX: 1|w|given"
     assert made == ["w|given", configured, "o", configured]
     for name in "abcd":
-        (folder(tmp_path, name) / "made").chmod(0o444)  # nobody writes it again
+        (folder(tmp_path, name) / "made").chmod(0o444)  # no stage writes it again
     assert set(four().values()) == {"done before"}
 
 
@@ -103,7 +106,7 @@ def change_nothing(four, tmp_path):
         (change_independent, "c"),
         (change_input, "abd"),
         (change_config, "bd"),
-        (change_base, "b"),  # which makes the same again, so that d has nothing to do
+        (change_base, "b"),  # b makes the same file again, so that d has nothing to do
         (change_base_of_base, "b"),
         (change_output, "bd"),
     ],
@@ -113,9 +116,9 @@ def test_a_change_reruns_what_depends_on_it_in_empty_folders(tmp_path, four, cha
     changes = change(four, tmp_path) or {}
     for name in "abcd":
         (folder(tmp_path, name) / "left").touch()
-    said = four(**changes)
-    assert "".join(name for name in "abcd" if said[name] == "starts") == rerun
-    assert "".join(name for name in "abcd" if said[name] == "done before") == "".join(
+    states = four(**changes)
+    assert "".join(name for name in "abcd" if states[name] == "starts") == rerun
+    assert "".join(name for name in "abcd" if states[name] == "done before") == "".join(
         sorted(set("abcd") - set(rerun))
     )
     emptied = [name for name in "abcd" if not (folder(tmp_path, name) / "left").exists()]
@@ -128,9 +131,9 @@ def test_a_config_by_another_spelling_of_the_flag_counts_too(tmp_path, run):
     entries = [
         {"name": "a", "run": f"join.py {{here}}/made --config-file={config}", "makes": "made"}
     ]
-    for content, how in (("X: 1", "starts"), ("X: 1", "done before"), ("X: 2", "starts")):
+    for content, state in (("X: 1", "starts"), ("X: 1", "done before"), ("X: 2", "starts")):
         config.write_text(content)
-        assert run(entries)[1]["a"].startswith(how), content
+        assert run(entries)[1]["a"].startswith(state), content
 
 
 @pytest.mark.parametrize("content", ["_BASE_: x.yaml", "[", "a: b", "", "\0"])
@@ -141,9 +144,9 @@ def test_a_config_that_leads_nowhere_is_left_to_its_command(tmp_path, run, conte
 
 
 def test_a_folder_is_an_input_and_an_output(tmp_path, run):
-    pictures = tmp_path / "my pictures"
-    pictures.mkdir()
-    (pictures / "1.png").touch()
+    images = tmp_path / "my images"
+    images.mkdir()
+    (images / "1.png").touch()
     command = "join.py {here}/deep/made x"
     entries = [
         {"name": "a", "run": command, "makes": "deep", "inputs": ["{given}"]},
@@ -152,25 +155,23 @@ def test_a_folder_is_an_input_and_an_output(tmp_path, run):
 
     def states():
         return {
-            name: how.partition(":")[0]
-            for name, how in run(entries, given=str(pictures))[1].items()
+            name: message.partition(":")[0]
+            for name, message in run(entries, given=str(images))[1].items()
         }
 
     assert states() == {"a": "starts", "b": "starts"}
     assert states() == {"a": "done before", "b": "done before"}
-    (pictures / "2.png").touch()
-    assert states() == {
-        "a": "starts",
-        "b": "starts",
-    }  # the files of a folder count as new by their times
+    (images / "2.png").touch()
+    # b starts, too: a folder among its inputs changes with the times of its files
+    assert states() == {"a": "starts", "b": "starts"}
 
 
 def test_an_output_that_was_removed_is_made_again_in_its_folder(tmp_path, four):
     four()
     (folder(tmp_path, "b") / "left").touch()
     (folder(tmp_path, "b") / "made").unlink()
-    said = four()
-    assert said == {"a": "done before", "b": "goes on", "c": "done before", "d": "done before"}
+    states = four()
+    assert states == {"a": "done before", "b": "goes on", "c": "done before", "d": "done before"}
     assert (folder(tmp_path, "b") / "left").exists()
 
 
@@ -182,15 +183,15 @@ def test_a_stage_that_fails_ends_the_pipeline_and_keeps_its_folder(tmp_path, run
         {"name": "b", "run": "join.py {here}/made {a}/marks", "makes": "made"},
     ]
     values = {"how": str(how), "allowed": str(allowed)}
-    code, said = run(entries, **values)
-    assert code == expected and list(said) == ["a"]
+    code, messages = run(entries, **values)
+    assert code == expected and list(messages) == ["a"]
     assert not folder(tmp_path, "b").exists()
-    code, said = run(entries, **values)
-    assert code == expected and said["a"].startswith("goes on")
+    code, messages = run(entries, **values)
+    assert code == expected and messages["a"].startswith("goes on")
     allowed.touch()
     assert run(entries, **values)[0] == 0
     assert (folder(tmp_path, "b") / "made").read_text() == "xxx"
-    # an interrupted stage with another command begins anew
+    # an interrupted stage with another command starts again
     allowed.unlink()
     assert run(entries, how="4", allowed=str(allowed))[0] == 4
     assert (folder(tmp_path, "a") / "marks").read_text() == "x"
@@ -198,9 +199,10 @@ def test_a_stage_that_fails_ends_the_pipeline_and_keeps_its_folder(tmp_path, run
 
 def test_the_line_names_stage_place_and_exit_code(tmp_path, tools):
     entries = [{"name": "a", "run": "stop.py {here} 3 'no such'", "makes": "marks"}]
-    said = []
-    assert run_plan(plan_of_stages(entries, tmp_path / "o p", {}, "plan"), tools, said.append) == 3
-    assert said == [
+    messages = []
+    stages = plan_of_stages(entries, tmp_path / "o p", {}, "plan")
+    assert run_plan(stages, tools, messages.append) == 3
+    assert messages == [
         f"stage a (1 of 1): starts: python stop.py '{tmp_path}/o p/a' 3 'no such'",
         "stage a (1 of 1) failed with exit code 3; the same command goes on from here",
     ]
@@ -228,25 +230,25 @@ def test_a_missing_input_is_named(tmp_path, run):
 
 @pytest.fixture
 def run_checked(tmp_path, tools):
-    """Runs stages, and returns what happened in order: "check NAME" and "run NAME"."""
+    """Return a function that runs stages and returns the events: "check NAME", "run NAME" ..."""
 
     def run(entries):
-        told = []
+        events = []
         stages = plan_of_stages(entries, tmp_path / "out", {}, "plan.yaml")
 
         def say(line):
-            name, how = line.split()[1], line.partition(": ")[2]
-            told.append(f"{'pass' if how.startswith('done') else 'run'} {name}")
+            name, message = line.split()[1], line.partition(": ")[2]
+            events.append(f"{'skip' if message.startswith('done') else 'run'} {name}")
 
-        code = run_plan(stages, tools, say, lambda stage: told.append(f"check {stage.name}"))
+        code = run_plan(stages, tools, say, lambda stage: events.append(f"check {stage.name}"))
         assert code == 0
-        return told
+        return events
 
     return run
 
 
 def reader(config, **changes):
-    """A stage that reads a configuration."""
+    """Return a stage that reads a configuration."""
     return {
         "name": "b",
         "run": f"join.py {{here}}/made --config-file {config}",
@@ -261,11 +263,11 @@ def test_a_configuration_that_an_earlier_stage_makes_is_checked_when_its_stage_b
     monkeypatch.chdir(tmp_path)
     (tmp_path / "based.yaml").write_text("_BASE_: out/a/made.yaml")
     config = config.replace("{where}", str(tmp_path))
-    for word, how in (("X:1", "run"), ("X:1", "pass"), ("X:2", "run")):
+    for word, event in (("X:1", "run"), ("X:1", "skip"), ("X:2", "run")):
         maker = {"name": "a", "run": f"join.py {{here}}/made.yaml {word}", "makes": "made.yaml"}
-        told = run_checked([maker, reader(config), reader("based.yaml", name="c")])
-        begins = [f"{how} a", "check b", f"{how} b", "check c", f"{how} c"]
-        assert told == ["check a", *begins], word
+        events = run_checked([maker, reader(config), reader("based.yaml", name="c")])
+        later = [f"{event} a", "check b", f"{event} b", "check c", f"{event} c"]
+        assert events == ["check a", *later], word
 
 
 def test_an_input_that_an_earlier_stage_makes_is_not_looked_for_at_the_start(tmp_path, run):
@@ -315,16 +317,16 @@ def test_makes_that_was_not_made(tmp_path, run):
 
 
 def test_somebody_elses_files_are_refused_before_anything_runs(tmp_path, run):
-    theirs = folder(tmp_path, "d") / "thesis.txt"
-    theirs.parent.mkdir(parents=True)
-    theirs.write_text("years of work")
+    foreign = folder(tmp_path, "d") / "thesis.txt"
+    foreign.parent.mkdir(parents=True)
+    foreign.write_text("years of work")
     entries = [FOUR[2], FOUR[3] | {"run": "join.py {here}/made x"}]
     with pytest.raises(UserError, match=r"'d' writes to .*/out/d, which holds files.*'folder'$"):
         run(entries, other="o")
-    assert theirs.read_text() == "years of work"
+    assert foreign.read_text() == "years of work"
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["d"]
-    theirs.unlink()
-    assert run(entries, other="o")[0] == 0  # an empty folder is nobody's
+    foreign.unlink()
+    assert run(entries, other="o")[0] == 0  # an empty folder may be used
 
 
 def test_a_file_in_the_place_of_a_folder_is_refused(tmp_path, run):
@@ -341,7 +343,7 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path, run):
 
 
 def test_emptying_that_is_interrupted_leaves_no_result(tmp_path, run, monkeypatch):
-    """Of what the old command had made some files are gone and others are there; so it is not done."""
+    """After a kill, only some files of the old command are left; the stage is not complete."""
     run([FOUR[2] | {"run": "join.py {here}/made 1"}])
 
     def killed(path):
@@ -368,10 +370,10 @@ def test_a_damaged_record_counts_as_none(tmp_path, run, damage):
 def test_two_pipelines_in_one_folder_wait_for_each_other(tmp_path, tools):
     entries = [FOUR[2]]
     stages = plan_of_stages(entries, tmp_path / "out", {"other": "o"}, "plan.yaml")
-    said, waiting = [], threading.Event()
+    messages, waiting = [], threading.Event()
 
     def say(line):
-        said.append(line)
+        messages.append(line)
         waiting.set()
 
     (tmp_path / "out" / ".stages").mkdir(parents=True)
@@ -382,12 +384,13 @@ def test_two_pipelines_in_one_folder_wait_for_each_other(tmp_path, tools):
         assert waiting.wait(20)
         assert not folder(tmp_path, "c").exists()
     thread.join(20)
-    assert said[0].startswith("waiting for the pipeline") and str(tmp_path / "out") in said[0]
-    assert said[1].startswith("stage c (1 of 1): starts") and len(said) == 2
+    assert messages[0].startswith("waiting for the pipeline")
+    assert str(tmp_path / "out") in messages[0]
+    assert messages[1].startswith("stage c (1 of 1): starts") and len(messages) == 2
 
 
 def test_a_shipped_configuration_that_changes_makes_its_stage_new(tmp_path, monkeypatch):
-    """Seen from a folder that has no configs/, too."""
+    """The current folder has no configs/ of its own."""
     shipped = tmp_path / "shipped"
     (shipped / "base").mkdir(parents=True)
     (shipped / "base" / "b.yaml").write_text("A: 1\n")
@@ -410,7 +413,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 def test_an_interrupted_pipeline_lets_its_stage_end_well(tmp_path):
-    """The stage needs the moment after SIGTERM in which it tidies up."""
+    """After SIGTERM, the stage needs half a second to tidy up."""
     ready, tidy = tmp_path / "ready", tmp_path / "tidy"
     stage = f"""
 import pathlib, signal, sys, time

@@ -1,4 +1,4 @@
-"""CutLER's rounds as commands, written out here as a user would type them."""
+"""The rounds of CutLER's self-training as commands, written out as a user would type them."""
 
 import shlex
 from ast import literal_eval
@@ -21,11 +21,11 @@ TRAINING = SelfTraining(
 )
 TRAIN = "train_cad.py --config-file c.yaml"
 OPTS = "SEED 1 OUTPUT_DIR out"
-FOUND = "inference/folder_x/detections.json"
+PREDICTIONS = "inference/folder_x/detections.json"
 
 
 def detections_file(folder):
-    return folder / FOUND
+    return folder / PREDICTIONS
 
 
 def plan(rounds, training=TRAINING, folder=Path("out")):
@@ -36,21 +36,23 @@ def plan(rounds, training=TRAINING, folder=Path("out")):
 def predict(weights, number):
     return (
         f"{TRAIN} --eval-only {OPTS} MODEL.WEIGHTS {weights} DATASETS.TRAIN '()' "
-        f"""DATASETS.TEST '("folder:x",)' TEST.DETECTIONS_PER_IMAGE 30 OUTPUT_DIR out/predict_{number}"""
+        """DATASETS.TEST '("folder:x",)' TEST.DETECTIONS_PER_IMAGE 30 """
+        f"OUTPUT_DIR out/predict_{number}"
     )
 
 
 def merge(old, number, score):
     return (
-        f"edit_labels.py merge --old {old} --new out/predict_{number}/{FOUND} --min-score {score} "
-        f"--max-iou 0.5 --output out/merge_{number}/labels.json"
+        f"edit_labels.py merge --old {old} --new out/predict_{number}/{PREDICTIONS} "
+        f"--min-score {score} --max-iou 0.5 --output out/merge_{number}/labels.json"
     )
 
 
 def train(weights, number):
     return (
         f"{TRAIN} --resume {OPTS} MODEL.WEIGHTS {weights} "
-        f"""DATASETS.TRAIN '("folder:x+pseudo=out/merge_{number}/labels.json",)' OUTPUT_DIR out/train_{number}"""
+        f"""DATASETS.TRAIN '("folder:x+pseudo=out/merge_{number}/labels.json",)' """
+        f"OUTPUT_DIR out/train_{number}"
     )
 
 
@@ -79,10 +81,10 @@ def test_a_round_predicts_merges_and_trains_from_the_round_before(rounds, expect
 def test_stages_make_and_need_what_the_commands_write_and_read():
     stages = {stage.name: stage for stage in plan(2)}
     assert {name: stage.makes for name, stage in stages.items()} == {
-        "predict_1": (FOUND,),
+        "predict_1": (PREDICTIONS,),
         "merge_1": ("labels.json",),
         "train_1": ("model_final.pth", "results.json"),
-        "predict_2": (FOUND,),
+        "predict_2": (PREDICTIONS,),
         "merge_2": ("labels.json",),
         "train_2": ("model_final.pth", "results.json"),
     }
@@ -104,13 +106,13 @@ def test_stages_make_and_need_what_the_commands_write_and_read():
     }
 
 
-def test_score_cuts_are_one_a_round_and_the_last_one_for_those_after_it():
-    cuts = [
+def test_each_round_has_its_lowest_score_and_the_last_one_holds_for_later_rounds():
+    scores = [
         stage.command[stage.command.index("--min-score") + 1]
         for stage in plan(4)
         if stage.name.startswith("merge")
     ]
-    assert cuts == ["0.7", "0.65", "0.65", "0.65"]
+    assert scores == ["0.7", "0.65", "0.65", "0.65"]
 
 
 def test_flags_go_to_each_training_command():
@@ -136,7 +138,7 @@ def test_paths_with_spaces_and_quotes_reach_the_configuration(spec):
     assert literal_eval(value) == (f"{spec}+pseudo=my out/merge_1/labels.json",)
 
 
-def test_more_rounds_go_on_where_fewer_ended(tmp_path, monkeypatch):
+def test_more_rounds_continue_from_fewer(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("old.json", "w.pth", "c.yaml"):
         (tmp_path / name).write_text("")
@@ -146,7 +148,8 @@ def test_more_rounds_go_on_where_fewer_ended(tmp_path, monkeypatch):
         (tools / name).write_text(
             "import pathlib, sys\n"
             "place = pathlib.Path(sys.argv[-1])\n"
-            f"names = ['{FOUND}'] if '--eval-only' in sys.argv else ['model_final.pth', 'results.json']\n"
+            f"predicts, names = '--eval-only' in sys.argv, ['{PREDICTIONS}']\n"
+            "names = names if predicts else ['model_final.pth', 'results.json']\n"
             "for path in [place] if place.suffix else [place / name for name in names]:\n"
             "    path.parent.mkdir(parents=True, exist_ok=True)\n"
             "    path.write_text(' '.join(sys.argv))\n"
@@ -156,14 +159,14 @@ def test_more_rounds_go_on_where_fewer_ended(tmp_path, monkeypatch):
     )
 
     def ran(rounds):
-        said = []
+        messages = []
         stages = plan(rounds, training, tmp_path / "out")
-        assert run_plan(stages, tools, said.append) == 0
-        return [line.split()[1] for line in said if "starts" in line]
+        assert run_plan(stages, tools, messages.append) == 0
+        return [line.split()[1] for line in messages if "starts" in line]
 
     assert ran(1) == ["predict_1", "merge_1", "train_1"]
     assert ran(2) == ["predict_2", "merge_2", "train_2"]
     assert ran(2) == []
     (tmp_path / "w.pth").write_text("another detector")
-    # here both write the same as before, so that the rest stands
+    # both stages write the same files as before, so that later stages stay complete
     assert ran(2) == ["predict_1", "train_1"]

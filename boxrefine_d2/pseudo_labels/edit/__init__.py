@@ -1,6 +1,7 @@
-"""Editing pseudo-label files: merging in a detector's predictions, leaving overlaps out, keeping what is found twice.
+"""Edits of pseudo-label files: merge predictions in, drop overlaps, keep what a detector confirms.
 
-Each edit reads whole files image by image and writes one, which says what it was made of.
+Each edit reads its input files image by image and writes one file. That file records the inputs and
+the parameters of the edit.
 """
 
 from .commands import AREAS, match_labels, merge_labels, separate_labels, top_labels

@@ -1,4 +1,4 @@
-"""The edits, from files to a file."""
+"""The edits of whole files: each reads one or two pseudo-label files and writes one."""
 
 import math
 from collections.abc import Iterator
@@ -27,21 +27,24 @@ def merge_labels(
     area: str,
     by: str | None = None,
 ) -> EditSummary:
-    """Of each image the predictions that are sure enough, then the old labels that meet none of them (see `merge`).
+    """Merge a detector's predictions into labels, image by image (see `merge`).
 
-    Images without such a prediction keep their labels, images without labels get their predictions; the file lists the
-    images of both files.
+    The labels of an image are its predictions of at least `min_score`, followed by the old labels
+    that overlap none of them. Images without such a prediction keep their labels. Images without
+    labels get their predictions. The written file lists the images of both files.
 
-    Args:   area: what `area` of a label becomes: "mask", its pixels, or of the box where it has no mask; "box", width x
-            height of the box, as CutLER's code writes it.
-            by: "mask" or "box"; None is masks if all labels of both files have them.
-    Raises: UserError for files about different images, and for a choice that cannot be.
+    Args:   min_score: lowest score of a prediction that becomes a label.
+            max_iou: IoU with a prediction from which on an old label is dropped.
+            area: content of each label's `area`, in pixels: "mask", the area of its mask, or of
+            its box where it has no mask; "box", width x height of its box, as CutLER's code writes.
+            by: "mask" or "box"; None compares masks if all labels of both files have them.
+    Raises: UserError for files about different images, and for an impossible choice.
     """
     _check_score(min_score)
     _check_iou(max_iou)
     check_choice("area", area, AREAS)
     before, predictions = open_label_file(old), open_label_file(new)
-    by, said = choose_comparison(by, before, predictions)
+    by, comparison_note = choose_comparison(by, before, predictions)
     images = check_same_images(before, predictions)
     edit = Edit(
         "merge",
@@ -51,8 +54,8 @@ def merge_labels(
     )
 
     def edited() -> Iterator[tuple[int, EditedLabels]]:
-        for image, labels, found in side_by_side(before, predictions):
-            merged = merge(image, labels, found, min_score=min_score, max_iou=max_iou, by=by)
+        for image, labels, predicted in side_by_side(before, predictions):
+            merged = merge(image, labels, predicted, min_score=min_score, max_iou=max_iou, by=by)
             yield len(labels), _with_area(merged, image, area)
 
     listed = all_images(before, predictions)
@@ -64,19 +67,23 @@ def merge_labels(
         f"{refused} predictions below {min_score} left out" if refused else "",
         _only(images.only_first, before),
         _only(images.only_second, predictions),
-        said,
+        comparison_note,
         *images.warnings,
     )
 
 
 def separate_labels(source: FilePath, output: FilePath, *, drop: str) -> EditSummary:
-    """The labels without overlapping boxes (see `separate`). Images that lose all labels stay in the list, so that the file
-    still fits its data set; training leaves images without labels out."""
+    """Keep labels whose boxes do not overlap (see `separate`).
+
+    Images that lose all labels stay listed, so that the file still fits its data set. Training
+    leaves out images without labels.
+    """
     check_choice("drop", drop, DROPS)
     labels = open_label_file(source)
     instead = {
         "images": "boxes overlap in every image: --drop instances drops only those",
-        "instances": "every box overlaps another: edit_labels.py top --count 1 keeps the best of an image",
+        "instances": "every box overlaps another: edit_labels.py top --count 1 keeps the best of "
+        "an image",
     }
     edit = Edit("separate", {"drop": drop}, {"input": labels}, instead[drop])
     edited = ((len(own), separate(own, drop=drop)) for _, own in labels.by_image())
@@ -95,41 +102,48 @@ def match_labels(
     min_iou: float,
     by: str | None = None,
 ) -> EditSummary:
-    """The labels that a detector finds, too (see `match`). Images that lose all labels stay in the list.
+    """Keep labels that overlap a detector's predictions (see `match`).
 
-    Args:   by: "mask" or "box"; None is masks if all labels of both files have them.
-    Raises: UserError for files about different images, and for a choice that cannot be.
+    Images that lose all labels stay listed.
+
+    Args:   min_score: lowest score of a prediction that counts.
+            min_iou: lowest IoU of a kept label with a prediction.
+            by: "mask" or "box"; None compares masks if all labels of both files have them.
+    Raises: UserError for files about different images, and for an impossible choice.
     """
     _check_score(min_score)
     _check_iou(min_iou)
-    labels, found = open_label_file(source), open_label_file(predictions)
-    by, said = choose_comparison(by, labels, found)
-    images = check_same_images(labels, found)
+    labels, predicted = open_label_file(source), open_label_file(predictions)
+    by, comparison_note = choose_comparison(by, labels, predicted)
+    images = check_same_images(labels, predicted)
     edit = Edit(
         "matching",
         {"min_score": min_score, "min_iou": min_iou, "by": by},
-        {"input": labels, "predictions": found},
+        {"input": labels, "predictions": predicted},
         "no prediction meets one: lower --min-iou or --min-score",
     )
     edited = (
         (
             len(own),
-            match(image, own, predicted, min_score=min_score, min_iou=min_iou, by=by),
+            match(image, own, others, min_score=min_score, min_iou=min_iou, by=by),
         )
-        for image, own, predicted in side_by_side(labels, found)
+        for image, own, others in side_by_side(labels, predicted)
     )
     summary = write_edited(
         output, edit, images=labels.images(), image_count=labels.image_count, edited=edited
     )
     return summary.with_notes(
-        _only(images.only_first, labels), _only(images.only_second, found), said, *images.warnings
+        _only(images.only_first, labels),
+        _only(images.only_second, predicted),
+        comparison_note,
+        *images.warnings,
     )
 
 
 def top_labels(
     source: FilePath, output: FilePath, *, count: int, min_score: float | None = None
 ) -> EditSummary:
-    """The best so many labels of each image, best first (see `top`)."""
+    """Keep the `count` labels of highest score of each image, best first (see `top`)."""
     if min_score is not None:
         _check_score(min_score)
     if count < 1:

@@ -1,4 +1,4 @@
-"""The file after an edit: its labels, what it says of itself, and the counts."""
+"""The file that an edit writes: labels, the record of the edit in `info`, and counts."""
 
 import os
 from collections import Counter
@@ -17,12 +17,15 @@ from .label_file import Entry, LabelFile
 
 @dataclass(frozen=True)
 class EditSummary:
-    """What an edit did.
+    """Counts of an edit.
 
     Attributes:
-        images: listed in the file.  touched: of them, those that lost or got a label.  empty: those without labels now.
-        kept, dropped: of the labels that were there.  added: from the other file.
-        notes: what else a user should know.
+        images: number of images that the written file lists.
+        touched: number of images that lost or gained a label.
+        empty: number of images without labels after the edit.
+        kept, dropped: numbers of labels of the edited file that stayed and that went.
+        added: number of labels from the second file.
+        notes: further remarks for the user.
     """
 
     images: int
@@ -34,7 +37,7 @@ class EditSummary:
     notes: tuple[str, ...] = ()
 
     def with_notes(self, *notes: str) -> "EditSummary":
-        """The same counts with these notes, empty ones left out."""
+        """Return the same counts with these notes; empty notes are left out."""
         return replace(self, notes=tuple(note for note in notes if note))
 
     def __str__(self) -> str:
@@ -47,12 +50,13 @@ class EditSummary:
 
 @dataclass(frozen=True)
 class Edit:
-    """An edit of a file: what the file that it makes says of it.
+    """An edit of a file, as the written file records it.
 
     Attributes:
-        name: of the command.  parameters: all of them, as they were used.
-        inputs: the file that is edited and, if the edit reads one, a second, by what the edit calls them.
-        remedy: what a user may do if no label is left.
+        name: name of the command.  parameters: all parameters, with the values used.
+        inputs: input files by their role in the edit: first the edited file, then a second one if
+            the edit reads one.
+        remedy: advice to the user for the case that no label is left.
     """
 
     name: str
@@ -62,12 +66,15 @@ class Edit:
 
     @property
     def file(self) -> LabelFile:
-        """The one that is edited."""
+        """The edited file."""
         return next(iter(self.inputs.values()))
 
     def info(self) -> dict[str, Any]:
-        """The file's own info with one more entry in the list `edits`: the edit, its parameters, its inputs by name and
-        SHA-256, and of a second input the info, too."""
+        """Return the edited file's info with one more entry in its list `edits`.
+
+        The entry holds the edit's name, its parameters and the name and SHA-256 of each input. For
+        a second input it also holds that file's info.
+        """
         inputs = {
             role: {"file": file.name, "sha256": file.sha256}
             | ({} if file is self.file else {"info": file.info})
@@ -92,11 +99,12 @@ def write_edited(
     image_count: int,
     edited: Iterable[tuple[int, EditedLabels]],
 ) -> EditSummary:
-    """Writes the pseudo-label file that an edit makes, holding no more than one image in memory.
+    """Write the pseudo-label file of an edit, with at most one image's labels in memory.
 
-    Args:   images: those that the file lists, in order; `image_count` of them.
-            edited: how many labels an image had, and its labels after the edit, in the same order.
-    Raises: UserError, and nothing is written, if no label is left or the output cannot be written.
+    Args:   images: images that the file lists, in order.  image_count: their number.
+            edited: for each image, in the same order, its number of labels before the edit and its
+            labels after the edit.
+    Raises: UserError if no label is left or the output cannot be written; no file is written then.
     """
     counts: Counter[str] = Counter()
     progress = with_progress(edited, edit.name, image_count)
@@ -108,7 +116,8 @@ def write_edited(
     except ValueError as error:
         files = " or ".join(map(str, edit.inputs.values()))
         raise UserError(
-            f"{files} holds what no JSON file can hold, such as NaN beside its boxes: {error}; remove it"
+            f"{files} holds what no JSON file can hold, such as NaN beside its boxes: {error}; "
+            "remove it"
         ) from error
     return EditSummary(
         images=image_count,
@@ -123,7 +132,7 @@ def write_edited(
 def _labels(
     edited: Iterable[tuple[int, EditedLabels]], counts: Counter[str], edit: Edit
 ) -> Iterator[Entry]:
-    """The labels for the file; what becomes of them is counted."""
+    """Yield the labels for the file, and count kept, dropped and added ones in `counts`."""
     for before, after in edited:
         dropped = before - len(after.kept)
         counts["kept"] += len(after.kept)

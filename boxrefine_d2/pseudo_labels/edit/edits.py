@@ -1,4 +1,4 @@
-"""The edits, on the labels of one image: what stays of them, and what is added."""
+"""The edits of one image's labels."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,14 +11,18 @@ DROPS = ("images", "instances")
 
 @dataclass(frozen=True)
 class EditedLabels:
-    """The labels of one image after an edit, in order; `added` come first."""
+    """The labels of one image after an edit, in order.
+
+    Attributes: kept: labels of the edited file.  added: labels of the second file; they are written
+        before the kept ones.
+    """
 
     kept: list[Entry]
     added: list[Entry] = field(default_factory=list)
 
 
 def score_of(label: Entry) -> float:
-    """1 where the file has none."""
+    """Return the label's score; 1 if the file has none."""
     score: float = label.get("score", 1.0)
     return score
 
@@ -32,10 +36,12 @@ def merge(
     max_iou: float,
     by: str,
 ) -> EditedLabels:
-    """The new labels of a score that is high enough, and the old ones that all of them leave alone (CutLER's
-    self-training, arXiv:2301.11320 and its code).
+    """Return the confident new labels, and the old labels that overlap none of them.
 
-    Args: min_score: of a new label, itself included.  max_iou: an old label that meets a new one by as much goes.
+    This is the merging of CutLER's self-training (arXiv:2301.11320 and its code).
+
+    Args: min_score: new labels with a score >= min_score are added.
+        max_iou: old labels whose IoU with an added label is >= max_iou are dropped.
     """
     added = [label for label in new if score_of(label) >= min_score]
     ious = largest_iou(old, added, image, by)
@@ -45,15 +51,16 @@ def merge(
 
 
 def separate(labels: Sequence[Entry], *, drop: str) -> EditedLabels:
-    """The labels of images without overlapping boxes.
+    """Return the labels of an image that are left after dropping overlapping boxes.
 
-    Args: drop: "images", all labels of an image in which any two boxes overlap; "instances", only those that do.
+    Args: drop: "images" drops all labels of an image in which any two boxes overlap; "instances"
+        drops only the labels whose boxes overlap.
     """
     overlapping = boxes_overlap(labels)
     if drop == "images" and overlapping.any():
         return EditedLabels([])
     return EditedLabels(
-        [label for label, meets in zip(labels, overlapping, strict=True) if not meets]
+        [label for label, overlaps in zip(labels, overlapping, strict=True) if not overlaps]
     )
 
 
@@ -66,16 +73,17 @@ def match(
     min_iou: float,
     by: str,
 ) -> EditedLabels:
-    """The labels that a detector finds, too.
+    """Return the labels that overlap a confident prediction of a detector.
 
-    Args: min_score: of a prediction that counts.  min_iou: of a label with one of them, itself included.
+    Args: min_score: predictions with a score >= min_score count.
+        min_iou: labels whose IoU with such a prediction is >= min_iou are kept.
     """
-    sure = [label for label in predictions if score_of(label) >= min_score]
-    ious = largest_iou(labels, sure, image, by)
+    confident = [label for label in predictions if score_of(label) >= min_score]
+    ious = largest_iou(labels, confident, image, by)
     return EditedLabels([label for label, iou in zip(labels, ious, strict=True) if iou >= min_iou])
 
 
 def top(labels: Sequence[Entry], *, count: int, min_score: float | None) -> EditedLabels:
-    """The best so many, best first; of equal scores the first in the file."""
+    """Return the `count` labels of highest score, best first; ties keep the order of the file."""
     good = [label for label in labels if min_score is None or score_of(label) >= min_score]
     return EditedLabels(sorted(good, key=lambda label: -score_of(label))[:count])

@@ -1,7 +1,7 @@
-"""A pseudo-label file image by image, in memory that does not grow with the file.
+"""A pseudo-label file, read image by image in memory that does not grow with the file.
 
-The writer puts one image and one annotation on a line, in order, and such a file is gone through line by line. A file
-of another layout, which other tools write, is read whole.
+This package writes one image or one annotation per line, in order. Files of that layout are read
+line by line. Files of another layout, which other tools write, are read whole.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ from boxrefine_d2.files.inputs import check_regular_file
 from boxrefine_d2.progress import with_progress
 
 Entry = dict[str, Any]
-ImageLabels = tuple[Entry, list[Entry]]  # an image and its annotations, in the order of the file
+ImageLabels = tuple[Entry, list[Entry]]  # an image and its annotations, in file order
 
 _DECODER = json.JSONDecoder()
 _END = '"categories": [\n{"id": 1, "name": "object"}]}\n'
@@ -33,17 +33,18 @@ logger = logging.getLogger(__name__)
 
 
 class _OtherLayoutError(ValueError):
-    """A file that is not as the writer puts it; it may be right all the same."""
+    """A file whose layout is not that of this package; it may still be valid."""
 
 
 @dataclass(frozen=True)
 class LabelFile:
-    """A pseudo-label file whose content is checked; it can be gone through any number of times.
+    """A pseudo-label file whose content was checked; it can be read any number of times.
 
     Attributes:
-        sha256: of the file.  info: what the file says of itself.
-        image_count, label_count: how many it has.  mask_count: labels with a segmentation.
-        whole: its content, sorted, where the layout is another; None if it is gone through line by line.
+        sha256: SHA-256 of the file's bytes.  info: the file's own `info` object.
+        image_count, label_count: numbers of images and labels.
+        mask_count: number of labels with a segmentation.
+        whole: the sorted content of a file of another layout; None for a file read line by line.
     """
 
     path: Path
@@ -55,16 +56,16 @@ class LabelFile:
     whole: PseudoLabels | None
 
     def __str__(self) -> str:
-        """As messages call it."""
+        """Return the quoted path, for messages."""
         return repr(str(self.path))
 
     @property
     def name(self) -> str:
-        """Without folders."""
+        """File name without folders."""
         return self.path.name
 
     def images(self) -> Iterator[Entry]:
-        """By `id_order` of their ids."""
+        """Yield the images, sorted by `id_order` of their ids."""
         if self.whole:
             yield from self.whole.images
             return
@@ -73,22 +74,23 @@ class LabelFile:
             yield from _objects(file, "images")
 
     def by_image(self) -> Iterator[ImageLabels]:
-        """Every image with its labels, by `id_order` of the ids."""
+        """Iterate over the images with their labels, sorted by `id_order` of the image ids."""
         return _by_image(self.whole) if self.whole else _by_line(self.path)
 
 
 def open_label_file(path: str | os.PathLike[str]) -> LabelFile:
-    """Goes through a pseudo-label file once and checks it.
+    """Read a pseudo-label file once and check it.
 
-    Raises: UserError, in one line, for anything that is not a pseudo-label file; see `read_pseudo_labels`.
+    Raises: UserError, in one line, for a file that is not a pseudo-label file; see
+        `read_pseudo_labels`.
     """
     source = Path(path)
     check_regular_file(source, "pseudo-label file")
     try:
         return _examined(source, None)
     except (OSError, ValueError, RecursionError):
-        labels = read_pseudo_labels(source)  # which says what is wrong, if anything is
-    logger.info("%s has a layout of its own and is read whole", source)
+        labels = read_pseudo_labels(source)  # raises UserError if the file is invalid
+    logger.info("%s does not have the layout of this package and is read whole", source)
     return _examined(source, _in_order(labels))
 
 
@@ -99,8 +101,8 @@ def _examined(path: Path, whole: PseudoLabels | None) -> LabelFile:
     else:
         info = whole.info
     images = labels = masks = 0
-    found = _by_image(whole) if whole else _by_line(path)
-    for _, own in with_progress(found, f"check {path.name}"):
+    by_image = _by_image(whole) if whole else _by_line(path)
+    for _, own in with_progress(by_image, f"check {path.name}"):
         images += 1
         labels += len(own)
         masks += sum(bool(label.get("segmentation")) for label in own)
@@ -121,7 +123,10 @@ def _by_image(labels: PseudoLabels) -> Iterator[ImageLabels]:
 
 
 def _grouped(images: Iterable[Entry], annotations: Iterator[Entry]) -> Iterator[ImageLabels]:
-    """Raises: _OtherLayoutError if the annotations are not in the order of the images."""
+    """Yield each image with its annotations.
+
+    Raises: _OtherLayoutError if the annotations are not in the order of the images.
+    """
     waiting = next(annotations, None)
     for image in images:
         own = []
@@ -134,13 +139,17 @@ def _grouped(images: Iterable[Entry], annotations: Iterator[Entry]) -> Iterator[
 
 
 def _by_line(path: Path) -> Iterator[ImageLabels]:
-    """Raises: ValueError, at the latest at the end, if the file is not exactly as the writer puts it."""
+    """Yield each image with its annotations, reading the file line by line.
+
+    Raises: ValueError, at the end of the file at the latest, if its layout is not that of this
+        package.
+    """
     with _opened(path) as images_file, _opened(path) as annotations_file:
         for file in (images_file, annotations_file):
             _read_info(file)
         images = _ascending(_objects(images_file, "images"))
         for _ in _objects(annotations_file, "images"):
-            pass  # the annotations begin behind them
+            pass  # the annotations follow the images
         for image, own in _grouped(images, _objects(annotations_file, "annotations")):
             if any(label_problem(label, {image["id"]}) for label in own):
                 raise _OtherLayoutError
@@ -154,7 +163,7 @@ def _opened(path: Path) -> TextIO:
 
 
 def _read_info(file: TextIO) -> dict[str, Any]:
-    """The first line."""
+    """Return the `info` object in the file's first line."""
     start, line = '{"info": ', file.readline()
     if not line.startswith(start):
         raise _OtherLayoutError
@@ -165,7 +174,7 @@ def _read_info(file: TextIO) -> dict[str, Any]:
 
 
 def _objects(file: TextIO, name: str) -> Iterator[Entry]:
-    """The list `name`, which starts with the next line, object by object."""
+    """Yield the objects of the list `name`, whose first line is the next line of the file."""
     header, rest = file.readline(), ",\n"
     if header == f'"{name}": [],\n':
         return
@@ -183,7 +192,10 @@ def _objects(file: TextIO, name: str) -> Iterator[Entry]:
 
 
 def _ascending(images: Iterable[Entry]) -> Iterator[Entry]:
-    """Lets images pass whose ids rise."""
+    """Yield the images, and check that their ids ascend.
+
+    Raises: _OtherLayoutError for an invalid image or an id that does not ascend.
+    """
     last: tuple[bool, int | str] | None = None
     for image in images:
         if image_problem(image):

@@ -1,4 +1,4 @@
-"""How labels overlap: masks by their run lengths, never decoded, or boxes."""
+"""Overlap of labels, by boxes or by run-length encoded masks, which are never decoded."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,14 +17,16 @@ COMPARISONS = ("mask", "box")
 
 
 def choose_comparison(by: str | None, first: LabelFile, second: LabelFile) -> tuple[str, str]:
-    """What labels are compared by, and how a summary says so: as asked, or masks if all labels of both files have them.
+    """Return the comparison to use, "mask" or "box", and a sentence about it for the summary.
 
-    Raises: UserError for masks of a file without, and for an unknown comparison.
+    Args:   by: the requested comparison; None is "mask" if all labels of both files have masks.
+    Raises: UserError if masks are requested and a label has none, and for an unknown comparison.
     """
     if by not in (None, *COMPARISONS):
         raise UserError(f"labels cannot be compared by {by!r}; known: {', '.join(COMPARISONS)}")
     lacking = [
-        f"{file.label_count - file.mask_count} of the {file.label_count} labels of {file} have no mask"
+        f"{file.label_count - file.mask_count} of the {file.label_count} labels of {file} "
+        "have no mask"
         for file in (first, second)
         if file.mask_count < file.label_count
     ]
@@ -40,9 +42,9 @@ def choose_comparison(by: str | None, first: LabelFile, second: LabelFile) -> tu
 def largest_iou(
     labels: Sequence[Entry], others: Sequence[Entry], image: Entry, by: str
 ) -> NDArray[np.float64]:
-    """(N,): of each label the IoU with the one of the others that it meets best; 0 without others.
+    """Return (N,): the largest IoU of each label with any of the others; 0 without others.
 
-    Raises: UserError for a mask that cannot be read or is of another size than the image.
+    Raises: UserError for a mask that cannot be read or that does not have the image's size.
     """
     if not labels or not others:
         return np.zeros(len(labels))
@@ -55,15 +57,15 @@ def largest_iou(
 
 
 def boxes_overlap(labels: Sequence[Entry]) -> NDArray[np.bool_]:
-    """(N,): whether the label's box overlaps any other box; see `structures.overlap`."""
+    """Return (N,): True for each label whose box overlaps another one; see `structures.overlap`."""
     boxes = np.array([label["bbox"] for label in labels], float).reshape(-1, 4)
     return overlaps_another(np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1))
 
 
 def mask_rle(label: Entry, image: Entry) -> Rle:
-    """The label's mask as compressed RLE, checked to be a mask of the image's size.
+    """Return the label's mask as compressed RLE of the image's size.
 
-    Raises: UserError for a mask that cannot be read or is of another size.
+    Raises: UserError for a mask that cannot be read or that does not have the image's size.
     """
     height, width = image.get("height", 0), image.get("width", 0)
     try:
@@ -72,5 +74,6 @@ def mask_rle(label: Entry, image: Entry) -> Rle:
         return checked_rle(label["segmentation"], (height, width))
     except ValueError as error:
         raise UserError(
-            f"image {image['file_name']!r} has a mask that cannot be used: {error}; repair the file or use boxes"
+            f"image {image['file_name']!r} has a mask that cannot be used: {error}; repair the "
+            "file or use boxes"
         ) from error

@@ -1,4 +1,4 @@
-"""Two pseudo-label files about the same images, side by side."""
+"""Two pseudo-label files about the same images, read side by side."""
 
 import heapq
 from collections.abc import Iterable, Iterator
@@ -18,9 +18,11 @@ _EXAMPLES = 3  # ids that a message names
 
 @dataclass(frozen=True)
 class ImageCounts:
-    """How many images both files list, and how many only one of them; a file need not list images without labels.
+    """Numbers of images that both files list, and that only one of them lists.
 
-    Attributes: warnings: what is odd about the names of shared images, a line each.
+    A file need not list images without labels.
+
+    Attributes: warnings: one line for each oddity in the names of shared images.
     """
 
     shared: int
@@ -30,12 +32,16 @@ class ImageCounts:
 
     @property
     def together(self) -> int:
-        """Images that any of the two lists."""
+        """Number of images that at least one of the files lists."""
         return self.shared + self.only_first + self.only_second
 
 
 def check_same_images(first: LabelFile, second: LabelFile) -> ImageCounts:
-    """Raises: UserError if the files share no image, or an id means images of different names or sizes."""
+    """Count the shared images of two files, and refuse files about different images.
+
+    Raises: UserError if the files share no image, or if one id stands for images of different names
+        or sizes.
+    """
     shared = 0
     names = NameCheck(str(second), str(first))
     for pair in _in_turn(first.images(), second.images()):
@@ -45,8 +51,8 @@ def check_same_images(first: LabelFile, second: LabelFile) -> ImageCounts:
             _check_same_size(pair, first, second)
     if not shared:
         raise UserError(
-            f"{first} and {second} are about different images: ids {_examples(first)} in the one, {_examples(second)} in the "
-            "other; make both from one data set"
+            f"{first} and {second} are about different images: ids {_examples(first)} in the one, "
+            f"{_examples(second)} in the other; make both from one data set"
         )
     warnings = tuple(names.finish(image["file_name"] for image in first.images()))
     only_first, only_second = first.image_count - shared, second.image_count - shared
@@ -54,14 +60,20 @@ def check_same_images(first: LabelFile, second: LabelFile) -> ImageCounts:
 
 
 def all_images(first: LabelFile, second: LabelFile) -> Iterator[Entry]:
-    """The images of either file, by `id_order` of their ids, as the first has them where both do."""
+    """Iterate over the images of both files, sorted by `id_order` of their ids.
+
+    An image that both files list is yielded once, as the first file has it.
+    """
     return (pair[0] for pair in _in_turn(first.images(), second.images()))
 
 
 def side_by_side(
     first: LabelFile, second: LabelFile
 ) -> Iterator[tuple[Entry, list[Entry], list[Entry]]]:
-    """Each of `all_images` with its labels in the first file and in the second; none where a file does not list it."""
+    """Yield each of `all_images` with its labels in the first file and in the second.
+
+    A file that does not list the image contributes no labels.
+    """
     tagged = heapq.merge(_tagged(first, 0), _tagged(second, 1), key=lambda item: item[0])
     for _, group in groupby(tagged, key=lambda item: item[0]):
         both: tuple[list[Entry], list[Entry]] = ([], [])
@@ -77,7 +89,7 @@ def _tagged(file: LabelFile, place: int) -> Iterator[tuple[Any, int, ImageLabels
 
 
 def _in_turn(first: Iterable[Entry], second: Iterable[Entry]) -> Iterator[list[Entry]]:
-    """The entries of an id, one or two, the first file's first."""
+    """Iterate over the entries of each id: one or two, that of the first file first."""
     merged = heapq.merge(first, second, key=_order)
     return (list(group) for _, group in groupby(merged, key=_order))
 
@@ -92,7 +104,8 @@ def _check_same_size(pair: list[Entry], first: LabelFile, second: LabelFile) -> 
         return
     shown = [f"{width} x {height} pixels" for height, width in sizes]
     raise UserError(
-        f"image {pair[0]['id']!r} is {shown[0]} in {first} and {shown[1]} in {second}; make both from one data set"
+        f"image {pair[0]['id']!r} is {shown[0]} in {first} and {shown[1]} in {second}; make both "
+        "from one data set"
     )
 
 

@@ -1,7 +1,7 @@
-"""Pseudo-label files as other tools read them: YOLO, PASCAL VOC, CSV, PNG masks, plain COCO.
+"""Export of pseudo-label files for other tools: YOLO, PASCAL VOC, CSV, PNG masks, plain COCO.
 
-`export_labels` writes one folder, whole or not at all. A further format is one file with a `Writer` and one entry in
-`FORMATS`.
+`export_labels` writes one folder, whole or not at all. To add a format, add a file with a `Writer`
+and an entry in `FORMATS`.
 """
 
 from .build import FORMATS, ExportSummary, export_labels

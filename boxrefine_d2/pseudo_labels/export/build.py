@@ -1,4 +1,4 @@
-"""The formats by name, and the one way to write them."""
+"""The export formats by name, and the function that writes them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,11 @@ FORMATS: dict[str, Format] = {"yolo": YOLO, "voc": VOC, "csv": CSV, "masks": MAS
 
 @dataclass(frozen=True)
 class ExportSummary:
-    """What was written; `left_out` are boxes that the choice of scores and numbers, or their image's border, excluded."""
+    """Counts of an export.
+
+    Attributes: left_out: number of boxes that were not written, because of `min_score` or
+        `max_boxes`, or because they lie outside their image.
+    """
 
     images: int
     boxes: int
@@ -45,12 +49,15 @@ def export_labels(
     max_boxes: int | None = None,
     overwrite: bool = False,
 ) -> ExportSummary:
-    """Writes a pseudo-label file in another format, into a folder that is whole or absent; it is looked at first.
+    """Write a pseudo-label file in another format, into a folder that is whole or absent.
 
-    Args:   name: a key of `FORMATS`.  min_score: boxes below it are left out.
-            max_boxes: the best so many of each image.  overwrite: replace an earlier export of this format.
-    Raises: UserError for an unknown format, a file that is not a pseudo-label file or does not fit the format, and an
-            output that exists or cannot be written.
+    The output folder is checked before the source is read.
+
+    Args:   name: a key of `FORMATS`.  min_score: boxes of lower scores are left out.
+            max_boxes: most boxes per image; those of the highest scores stay.
+            overwrite: replace an earlier export of this format.
+    Raises: UserError for an unknown format, a source that is not a pseudo-label file or does not
+            fit the format, and an output that exists or cannot be written.
     """
     check_choice("format", name, FORMATS)
     chosen = FORMATS[name]

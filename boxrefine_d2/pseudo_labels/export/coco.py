@@ -1,10 +1,13 @@
-"""Plain COCO, twice, without what only this package reads.
+"""Plain COCO in two files, without the keys that only this package reads.
 
-    annotations.json   a data set file, as of ground truth: images, annotations, categories; no scores
-    results.json       a results list, as of a detector: image_id, category_id, bbox, score, segmentation
+    annotations.json   a data set file like one of ground truth: images, annotations, categories;
+                       no scores
+    results.json       a results list like that of a detector: image_id, category_id, bbox, score,
+                       segmentation
 
-Image ids are those of the source; annotation ids are 1..n. pycocotools reads ids that are numbers and ids that are texts,
-not both in one file, and no results list without a box: both are said in a warning.
+Image ids are those of the source. Annotation ids are 1..n. pycocotools reads files whose ids are
+all numbers or all strings, but not a mixture, and it reads no empty results list. A warning reports
+both cases.
 """
 
 import json
@@ -22,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 
 def write_coco(export: Export, folder: Path) -> None:
-    """Writes the format; see `Writer`."""
+    """Write the format; see `Writer`."""
     pairs = [(image, box) for image in export.images for box in image.boxes]
     document = {
         "images": [
@@ -38,7 +41,8 @@ def write_coco(export: Export, folder: Path) -> None:
     results = [{**_result(image, box), "score": box.score} for image, box in pairs]
     if len({isinstance(image.image_id, str) for image in export.images}) > 1:
         logger.warning(
-            "%s: some image ids are numbers and some are texts, which pycocotools cannot sort: it evaluates nothing",
+            "%s: some image ids are numbers and some are texts; pycocotools cannot sort them and "
+            "evaluates nothing",
             export.source,
         )
     if not results:

@@ -1,4 +1,8 @@
-"""Names of one file an image: made from the image's own, inside the folder, and no two images share one."""
+"""File names for formats that write one file per image.
+
+Each name is made from the image's own name and lies inside the output folder. No two images share
+a name.
+"""
 
 import logging
 import os
@@ -13,7 +17,7 @@ from boxrefine_d2.files.names import MAX_NAME_BYTES, shown_name
 
 from .labelled_images import LabelledImage
 
-# from the image's file name, relative and POSIX, to the one of its file
+# maps an image's file name (relative, POSIX) to the name of the file written for it
 NameRule = Callable[[PurePosixPath], PurePosixPath]
 
 logger = logging.getLogger(__name__)
@@ -25,13 +29,13 @@ def beside(suffix: str) -> NameRule:
 
 
 def file_names(images: Sequence[LabelledImage], rule: NameRule) -> list[PurePosixPath]:
-    """Return the name of each image's file, relative to the folder of them all.
+    """Return the name of the file to write for each image, relative to the output folder.
 
-    Names that only a disk with large and small letters, or with two ways to write an accent, tells apart are counted in
-    a warning.
+    Some disks do not distinguish upper and lower case, or the two encodings of an accented letter.
+    A warning counts the names that such a disk would confuse.
 
-    Raises: UserError for an image's name that leads out of the folder, does not fit a line of text, or is too long, and
-            for two images that would have one file.
+    Raises: UserError for an image name that leads out of the folder, does not fit one line of text,
+            or is too long, and for two images that would share one file.
     """
     owner: dict[PurePosixPath, str] = {}
     for image in images:
@@ -42,13 +46,13 @@ def file_names(images: Sequence[LabelledImage], rule: NameRule) -> list[PurePosi
         longest = max(len(os.fsencode(part)) for part in path.parts)
         if longest > MAX_NAME_BYTES:
             raise UserError(
-                f"the name of image {name[:50]!r}... would have {longest} bytes in this format, at most {MAX_NAME_BYTES} "
-                "are possible; rename it"
+                f"the name of image {name[:50]!r}... would have {longest} bytes in this format, at "
+                f"most {MAX_NAME_BYTES} are possible; rename it"
             )
         if path in owner:
             raise UserError(
-                f"images {owner[path]!r} and {name!r} would have the same file in this format, {str(path)!r}; rename "
-                "one, or export to csv or coco"
+                f"images {owner[path]!r} and {name!r} would have the same file in this format, "
+                f"{str(path)!r}; rename one, or export to csv or coco"
             )
         owner[path] = name
     _warn_of_look_alikes(list(owner))
@@ -56,7 +60,7 @@ def file_names(images: Sequence[LabelledImage], rule: NameRule) -> list[PurePosi
 
 
 def _check_inside(name: str) -> None:
-    """A name of another system counts as that system reads it: a drive, a backslash."""
+    """Refuse a name that leads out of the folder, on POSIX or on Windows (drive, backslash)."""
     path, windows = PurePosixPath(name), PureWindowsPath(name)
     outside = not path.parts or path.is_absolute() or ".." in (*path.parts, *windows.parts)
     if outside or windows.root or re.match(r"[A-Za-z]:[\\/]", name):
@@ -75,7 +79,7 @@ def _warn_of_look_alikes(paths: Sequence[PurePosixPath]) -> None:
     alike = sum(count for count in seen.values() if count > 1)
     if alike:
         logger.warning(
-            "%d images have names that differ only in large and small letters, or in how accents are written: disks of "
-            "Windows and macOS keep one file for them",
+            "%d images have names that differ only in upper and lower case, or in the encoding of "
+            "accents: disks of Windows and macOS keep one file for them",
             alike,
         )

@@ -1,4 +1,4 @@
-"""What a format is given, and what it is."""
+"""The types of an export: its input and its format."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from .labelled_images import LabelledImage
 
 @dataclass(frozen=True)
 class Export:
-    """What is written.
+    """The input of a format's writer.
 
     Attributes:
-        source: the pseudo-label file, for messages.
-        images: all of its images, also those without boxes.
-        home: where the folder will stand, absolute, when it is whole.
+        source: path of the pseudo-label file, for messages.
+        images: all images of the file, including those without boxes.
+        home: absolute path that the complete folder will have.
     """
 
     source: str
@@ -28,12 +28,14 @@ Writer = Callable[[Export, Path], None]
 
 @dataclass(frozen=True)
 class Format:
-    """A format by its parts.
+    """An export format.
 
     Attributes:
-        write: its writer.
-        entries: names that it leaves at the top of its folder. --overwrite replaces these and nothing else.
-        is_own: whether a folder at the top of an earlier export, not among `entries`, holds nothing but what it wrote.
+        write: the format's writer.
+        entries: names that the writer creates at the top of its folder. --overwrite replaces these
+            names only.
+        is_own: function that returns True for a folder at the top of an earlier export that is not
+            in `entries` but holds only files that the writer wrote.
     """
 
     write: Writer

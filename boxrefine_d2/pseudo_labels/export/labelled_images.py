@@ -1,4 +1,4 @@
-"""A pseudo-label file image by image: chosen boxes, best first, inside their image."""
+"""The images of a pseudo-label file, each with its chosen boxes, best first, clipped to it."""
 
 import logging
 import math
@@ -11,9 +11,9 @@ from boxrefine_d2.data.pseudo_label_file import PseudoLabels
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.files.values import is_number, is_whole, shown_value
 
-_DIGITS = 6  # of a coordinate behind the point, in files of text
-_MOST_SIDE = 2**31 - 1  # pixels; no format of images has room for more
-_ROUNDING = 1e-3  # pixels; a box that is cut by no more was rounded, not wrong
+_DIGITS = 6  # decimal places of a coordinate in text files
+_MOST_SIDE = 2**31 - 1  # pixels; no image format allows longer sides
+_ROUNDING = 1e-3  # pixels; boxes clipped by at most this much were rounded, not wrong
 
 logger = logging.getLogger(__name__)
 
@@ -23,10 +23,10 @@ class LabelledBox:
     """One box of one image.
 
     Attributes:
-        xyxy: half-open, pixels of the original image, inside it.
-        score: higher is better; 1 where the file has none.
+        xyxy: corners, half-open, in pixels of the original image, inside it.
+        score: confidence; higher is better; 1 if the file has none.
         segmentation: COCO's RLE or polygons; None without a mask.
-        area: of the mask, as the file has it, or of the box; pixels.
+        area: area of the mask, as the file states it, or else of the box, in pixels.
     """
 
     xyxy: tuple[float, float, float, float]
@@ -37,9 +37,9 @@ class LabelledBox:
 
 @dataclass(frozen=True)
 class LabelledImage:
-    """One image with its boxes, best first; of equal scores the first in the file comes first.
+    """One image with its boxes, best first; ties keep the order of the file.
 
-    `file_name` is relative to the data set's folder, POSIX.
+    Attributes: file_name: POSIX path relative to the data set's folder.  width, height: pixels.
     """
 
     image_id: int | str
@@ -56,17 +56,17 @@ def labelled_images(
     min_score: float | None = None,
     max_boxes: int | None = None,
 ) -> list[LabelledImage]:
-    """All images of a pseudo-label file, in its order, with the chosen boxes.
+    """Return all images of a pseudo-label file, in file order, with their chosen boxes.
 
-    Boxes that reach beyond their image are cut to it; those that lie outside are left out. Both are counted in a
-    warning, rounding apart.
+    Boxes that reach beyond their image are clipped to it. Boxes outside their image are left out. A
+    warning counts both; it ignores rounding errors.
 
-    Args:   source: the file, for messages.  min_score: boxes below it are left out.
-            max_boxes: the best so many of each image.
-    Raises: UserError for an image without a size, or a choice that is none.
+    Args:   source: path of the file, for messages.  min_score: boxes of lower scores are left out.
+            max_boxes: most boxes per image; those of the highest scores stay.
+    Raises: UserError for an image without a valid size, and for an invalid choice.
     """
     _check_choice(min_score, max_boxes)
-    found: dict[int | str, list[LabelledBox]] = {image["id"]: [] for image in labels.images}
+    boxes: dict[int | str, list[LabelledBox]] = {image["id"]: [] for image in labels.images}
     sizes = {image["id"]: _size(image, source) for image in labels.images}
     cut = outside = 0
     for annotation in labels.annotations:
@@ -77,10 +77,11 @@ def labelled_images(
         if box is None:
             outside += 1
         else:
-            found[annotation["image_id"]].append(box)
+            boxes[annotation["image_id"]].append(box)
     if cut:
         logger.warning(
-            "%s: %d boxes reach beyond their image and were cut to it; %d lie outside and were left out",
+            "%s: %d boxes reach beyond their image and were cut to it; %d lie outside and were "
+            "left out",
             *(source, cut, outside),
         )
     return [
@@ -88,14 +89,14 @@ def labelled_images(
             image["id"],
             image["file_name"],
             *sizes[image["id"]],
-            sorted(found[image["id"]], key=lambda box: -box.score)[:max_boxes],
+            sorted(boxes[image["id"]], key=lambda box: -box.score)[:max_boxes],
         )
         for image in labels.images
     ]
 
 
 def decimal(number: float) -> str:
-    """A coordinate as text, to a millionth of a pixel, without zeros that say nothing.
+    """Return a coordinate as text, to a millionth of a pixel, without trailing zeros.
 
     >>> decimal(12.0), decimal(1 / 3), decimal(-1e-9)
     ('12', '0.333333', '0')
@@ -112,7 +113,7 @@ def _check_choice(min_score: float | None, max_boxes: int | None) -> None:
 
 
 def _size(image: Mapping[str, Any], source: str) -> tuple[int, int]:
-    """(width, height)."""
+    """Return the image's (width, height) in pixels. Raises: UserError if they are invalid."""
     width, height = image.get("width"), image.get("height")
     if (
         is_whole(width)
@@ -122,20 +123,23 @@ def _size(image: Mapping[str, Any], source: str) -> tuple[int, int]:
     ):
         return width, height
     raise UserError(
-        f"{source}: image {image['file_name']!r} has width {shown_value(width)} and height {shown_value(height)}; whole "
-        f"numbers from 1 to {_MOST_SIDE} are needed"
+        f"{source}: image {image['file_name']!r} has width {shown_value(width)} and height "
+        f"{shown_value(height)}; whole numbers from 1 to {_MOST_SIDE} are needed"
     )
 
 
 def _area(value: object) -> float | None:
-    """A number that can be one; files of other tools have anything there."""
+    """Return a plausible area, or None; other tools write arbitrary values there."""
     return value if is_number(value, float(_MOST_SIDE) ** 2) and value > 0 else None
 
 
 def _box(annotation: Mapping[str, Any], size: tuple[int, int]) -> tuple[LabelledBox | None, float]:
-    """The box inside the image, None if nothing of it is, and by how many pixels a side moved at most."""
+    """Return the box clipped to the image, and the largest move of a side in pixels.
+
+    The box is None if it lies outside the image.
+    """
     corners = xyxy_of(annotation["bbox"])
-    assert corners is not None  # as `read_pseudo_labels` has checked
+    assert corners is not None  # `read_pseudo_labels` has checked it
     inside = [min(max(value, 0.0), float(size[i % 2])) for i, value in enumerate(corners)]
     moved = max(abs(new - old) for new, old in zip(inside, corners, strict=True))
     x1, y1, x2, y2 = inside

@@ -1,8 +1,8 @@
-"""PNG masks: masks/a/b.png for image a/b.jpg, of its size, grey.
+"""PNG masks: masks/a/b.png for image a/b.jpg, a grey image of the same size.
 
-A pixel is 0 where there is no instance, else the instance's number: 1 is the one of the highest score, 2 the next.
-Where instances overlap, the higher score has the pixel. Files have 8 bits, or 16 for an image of more than 255
-instances. An image without boxes is all 0.
+A pixel is 0 without an instance, and otherwise the instance's number: 1 has the highest score, 2
+the next. Where instances overlap, the pixel belongs to the higher score. Files have 8 bits per
+pixel, or 16 for an image with more than 255 instances. The mask of an image without boxes is all 0.
 """
 
 import io
@@ -26,13 +26,13 @@ logger = logging.getLogger(__name__)
 
 
 def write_masks(export: Export, folder: Path) -> None:
-    """Writes the format; see `Writer`."""
+    """Write the format; see `Writer`."""
     boxes = [box for image in export.images for box in image.boxes]
     without = sum(not box.segmentation for box in boxes)
     if without:
         raise UserError(
-            f"{export.source}: {without} of the {len(boxes)} boxes have no 'segmentation', which masks are made of; "
-            "use a method that finds masks, or another format"
+            f"{export.source}: {without} of the {len(boxes)} boxes have no 'segmentation', which "
+            "masks are made of; use a method that finds masks, or another format"
         )
     names = file_names(export.images, beside(".png"))
     hidden = 0
@@ -52,10 +52,11 @@ def write_masks(export: Export, folder: Path) -> None:
 
 
 def instance_numbers(image: LabelledImage) -> np.ndarray:
-    """(H, W) uint8 or uint16: 0, or the number of the instance."""
+    """Return (H, W) uint8 or uint16: the number of each pixel's instance, or 0."""
     if len(image.boxes) > _MOST_INSTANCES:
         raise UserError(
-            f"image {image.file_name!r} has {len(image.boxes)} instances, a mask has {_MOST_INSTANCES} at most"
+            f"image {image.file_name!r} has {len(image.boxes)} instances, a mask has "
+            f"{_MOST_INSTANCES} at most"
         )
     kind = np.uint8 if len(image.boxes) <= np.iinfo(np.uint8).max else np.uint16
     numbers = np.zeros((image.height, image.width), kind)

@@ -1,4 +1,4 @@
-"""Folders that are whole or absent, whatever happens while they are filled."""
+"""Output folders that are either complete or absent, even after an error or a kill."""
 
 import os
 import shutil
@@ -20,16 +20,18 @@ def whole_folder(
     is_own: Callable[[Path], bool] = lambda folder: False,
     source: str | os.PathLike[str] | None = None,
 ) -> Iterator[Path]:
-    """An empty folder that takes the place of `path` when the block ends without an error.
+    """Yield an empty folder that takes the place of `path` when the block ends without an error.
 
-    It is filled beside `path` under a hidden name and renamed. On any error it is removed and what was at `path`
-    stays as it was. Missing parents are made; a link at `path` is followed.
+    The folder is filled beside `path` under a hidden name, then renamed. On any error it is
+    removed, and the old content of `path` stays unchanged. Missing parents are made. A link at
+    `path` is followed.
 
-    Args:   replaceable: names that may be at the top of a folder that is replaced.
-            overwrite: whether a folder that is not empty may be replaced at all.
-            is_own: whether a folder there may be replaced, too.
-            source: a file that is read while the folder is filled; the folder must not hold it.
-    Raises: UserError if it may not, or the operating system refuses to write.
+    Args:   replaceable: names that a replaced folder may have at its top.
+            overwrite: allow to replace a folder that is not empty.
+            is_own: function that returns True for a folder at the top that may be replaced, too.
+            source: file that is read while the folder is filled; the replaced folder must not
+            contain it.
+    Raises: UserError if `path` may not be replaced, or the operating system refuses to write.
     """
     target = Path(os.path.realpath(path))
     filled, old = temporary_beside(target), temporary_beside(target, "old")
@@ -41,7 +43,7 @@ def whole_folder(
             _check_apart(target, os.fspath(path), source)
         target.parent.mkdir(parents=True, exist_ok=True)
         filled.mkdir()
-        handles.append(_locked(filled))  # what nobody holds was left by a killed process
+        handles.append(_locked(filled))  # a folder without a lock was left by a killed process
         yield filled
         if occupied:
             handles.append(_locked(target))
@@ -59,7 +61,7 @@ def whole_folder(
 
 
 def _clear_up(target: Path) -> None:
-    """After a kill: the folder that was being replaced comes back, what was being filled goes."""
+    """Repair after a kill: restore the folder being replaced, remove the folder being filled."""
     for old in leftovers_of(target, "old"):
         if target.exists():
             shutil.rmtree(old, ignore_errors=True)
@@ -75,38 +77,39 @@ def _locked(folder: Path) -> int:
     return handle
 
 
-def _check_apart(target: Path, said: str, source: str | os.PathLike[str]) -> None:
+def _check_apart(target: Path, shown: str, source: str | os.PathLike[str]) -> None:
     if any(
         os.path.samefile(target, folder)
         for folder in Path(os.path.realpath(source)).parents
         if folder.exists()
     ):
         raise UserError(
-            f"cannot overwrite {said!r}: it holds {os.fspath(source)!r}, which is read; name another folder"
+            f"cannot overwrite {shown!r}: it holds {os.fspath(source)!r}, which is read; name "
+            "another folder"
         )
 
 
 def _check(
     target: Path,
-    said: str,
+    shown: str,
     replaceable: Collection[str],
     overwrite: bool,
     is_own: Callable[[Path], bool],
 ) -> bool:
-    """Whether there is something to replace, and that it may be."""
+    """Return True if a folder with content has to be replaced; refuse one that must not be."""
     if not target.exists():
         return False
     if not target.is_dir():
-        raise UserError(f"cannot write {said!r}: it is a file; name a folder")
+        raise UserError(f"cannot write {shown!r}: it is a file; name a folder")
     if target == Path.cwd().resolve():
-        raise UserError(f"cannot write {said!r}: it is the current folder; name one inside it")
+        raise UserError(f"cannot write {shown!r}: it is the current folder; name one inside it")
     entries = sorted(entry.name for entry in target.iterdir())
     if entries and not overwrite:
-        raise UserError(f"folder {said!r} is not empty; name another one, or add --overwrite")
+        raise UserError(f"folder {shown!r} is not empty; name another one, or add --overwrite")
     foreign = [name for name in entries if name not in replaceable and not is_own(target / name)]
     if foreign:
         raise UserError(
-            f"folder {said!r} holds {foreign[0]!r}, which an export of this format does not write, so it is not "
-            "overwritten; name another folder"
+            f"folder {shown!r} holds {foreign[0]!r}, which an export of this format does not "
+            "write, so it is not overwritten; name another folder"
         )
     return bool(entries)

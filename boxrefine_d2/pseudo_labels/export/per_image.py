@@ -1,4 +1,4 @@
-"""One file an image, with a progress bar."""
+"""Writing of one file per image, with a progress bar."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
@@ -15,10 +15,11 @@ def write_per_image(
     names: Sequence[PurePosixPath],
     content: Callable[[LabelledImage], bytes],
 ) -> None:
-    """Writes the file of each image, with a progress bar.
+    """Write one file per image, with a progress bar.
 
-    Args: names: of the files, below `folder`; see `file_names`.
-    Raises: UserError where the disk takes two names for one.
+    Args: names: names of the files, relative to `folder`; see `file_names`.
+        content: function that returns the bytes of an image's file.
+    Raises: UserError if the disk does not distinguish two of the names.
     """
     made = set()
     for image, name in with_progress(zip(images, names, strict=True), "export", len(names)):
@@ -31,6 +32,7 @@ def write_per_image(
                 file.write(content(image))
         except FileExistsError as error:
             raise UserError(
-                f"image {image.file_name!r} would overwrite the file of another one: this disk takes {str(name)!r} for a "
-                "name that differs in large and small letters or accents; rename one, or export to csv or coco"
+                f"image {image.file_name!r} would overwrite the file of another one: this disk "
+                f"does not distinguish {str(name)!r} from a name that differs in upper and lower "
+                "case or in accents; rename one, or export to csv or coco"
             ) from error

@@ -1,4 +1,4 @@
-"""COCO's ways to write a mask, decoded."""
+"""Decoding of COCO segmentations."""
 
 import numpy as np
 
@@ -9,9 +9,10 @@ from .labelled_images import LabelledBox, LabelledImage
 
 
 def mask_of(box: LabelledBox, image: LabelledImage) -> np.ndarray:
-    """(H, W) bool: the mask of one box of the image.
+    """Return (H, W) bool: the mask of one box of the image.
 
-    Raises: UserError, naming the image, for a segmentation that cannot be decoded or is of another size.
+    Raises: UserError, naming the image, for a segmentation that cannot be decoded or that does not
+        have the image's size.
     """
     try:
         return decode_mask(box.segmentation, (image.height, image.width))

@@ -1,7 +1,8 @@
-"""CSV: two tables, since an image without boxes has no line in a table of boxes.
+"""CSV: two tables, because an image without boxes has no line in a table of boxes.
 
-    boxes.csv    a line a box, best first in each image: file_name, image_id, x1, y1, x2, y2, score
-    images.csv   a line an image: file_name, image_id, width, height, boxes (how many; 0 for none)
+    boxes.csv    one line per box, best first in each image: file_name, image_id, x1, y1, x2, y2,
+                 score
+    images.csv   one line per image: file_name, image_id, width, height, boxes (their number)
 
 Boxes are half-open, in pixels of the original image.
 """
@@ -24,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 
 def write_csv(export: Export, folder: Path) -> None:
-    """Writes the format; see `Writer`."""
+    """Write the format; see `Writer`."""
     _check_names(export)
     boxes = (
         [image.file_name, image.image_id, *map(decimal, box.xyxy), box.score]
@@ -40,8 +41,11 @@ def write_csv(export: Export, folder: Path) -> None:
 
 
 def _check_names(export: Export) -> None:
-    """Bytes that are no UTF-8 are said; half a character, as JSON may hold it, is in the name of no file."""
-    strange = 0
+    """Warn of names that are not UTF-8; refuse half a character (a lone surrogate).
+
+    JSON may hold half a character, but no file name can.
+    """
+    not_utf8 = 0
     for image in export.images:
         for text in (image.file_name, str(image.image_id)):
             try:
@@ -51,20 +55,20 @@ def _check_names(export: Export) -> None:
                     f"image {image.file_name!r} has half a character in its name or id; rename it"
                 ) from error
             except UnicodeDecodeError:
-                strange += 1
-    if strange:
+                not_utf8 += 1
+    if not_utf8:
         logger.warning(
-            "%s: %d names are no UTF-8 and are written byte for byte: in Python such a table is read with "
-            "encoding='utf-8', errors='surrogateescape'",
-            *(export.source, strange),
+            "%s: %d names are not UTF-8 and are written byte for byte; read the table in Python "
+            "with encoding='utf-8', errors='surrogateescape'",
+            *(export.source, not_utf8),
         )
 
 
 def _write(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    # a bare \r ends a line for readers of tables, and the writer does not quote it
+    # readers of tables end a line at a bare \r, and the writer does not quote it
     table = list(rows)
     has_returns = any("\r" in str(cell) for row in table for cell in row)
-    # names of files may hold bytes that are no UTF-8: they are written as they are on the disk
+    # file names may hold bytes that are not UTF-8: they are written as they are on the disk
     with path.open("x", encoding="utf-8", errors="surrogateescape", newline="") as file:
         writer = csv.writer(
             file, lineterminator="\n", quoting=csv.QUOTE_ALL if has_returns else csv.QUOTE_MINIMAL

@@ -1,14 +1,16 @@
-"""PASCAL VOC: an XML file an image, and the list of all of them.
+"""PASCAL VOC: one XML file per image, and the list of all images.
 
-    Annotations/a/b.xml              the boxes of image a/b.jpg, with the class "object"; none for an image without
-    ImageSets/Main/trainval.txt      a/b, a line an image
+    Annotations/a/b.xml              the boxes of image a/b.jpg, with the class "object"; an image
+                                     without boxes has a file without objects
+    ImageSets/Main/trainval.txt      a/b, one line per image
 
-VOC counts pixels from 1 and includes the last one, so a half-open box is written as [x1 + 1, y1 + 1, x2, y2]. Sides
-between pixels, as some of VOC2012 are, are written as decimals, to a millionth of a pixel: a reader that takes 1 away
-from xmin and ymin has the box again; one that only reads whole numbers will refuse them. There is no place for scores.
+VOC counts pixels from 1 and includes the last one. A half-open box is therefore written as
+[x1 + 1, y1 + 1, x2, y2]. Sides between pixels, which VOC2012 has as well, are written as decimals,
+to a millionth of a pixel. A reader that subtracts 1 from xmin and ymin recovers the box. A reader
+that accepts whole numbers only will refuse decimals. The format has no place for scores.
 
-LabelImg looks for b.xml beside b.jpg, or in the one folder that it saves to: of images in several folders, copy
-Annotations/ over the folder of the images.
+LabelImg looks for b.xml beside b.jpg, or in the one folder that it saves to. For images in several
+folders, copy Annotations/ over the folder of the images.
 """
 
 import logging
@@ -28,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 
 def write_voc(export: Export, folder: Path) -> None:
-    """Writes the format; see `Writer`."""
+    """Write the format; see `Writer`."""
     files = file_names(export.images, beside(".xml"))
     write_per_image(folder / "Annotations", export.images, files, _document)
     names = [str(path).removesuffix(".xml") for path in files]
@@ -38,7 +40,8 @@ def write_voc(export: Export, folder: Path) -> None:
     spaced = sum(" " in name for name in names)
     if spaced:
         logger.warning(
-            "%s: %d images have spaces in their names, and most readers of VOC's lists split them there",
+            "%s: %d images have spaces in their names, and most readers of VOC's lists split them "
+            "there",
             *(export.source, spaced),
         )
 

@@ -1,13 +1,16 @@
-"""YOLO: a text file an image, a line a box, beside data.yaml.
+"""YOLO: one text file per image, with one line per box, beside data.yaml.
 
     data.yaml       root, image list and class names, as Ultralytics' trainers read them
-    classes.txt     the class names, a line each
-    images.txt      ./images/a/b.jpg, a line an image: put or link the data set's folder at images/
-    labels/a/b.txt  0 cx cy w h, shares of the image's width and height; empty for an image without boxes
+    classes.txt     the class names, one per line
+    images.txt      ./images/a/b.jpg, one line per image: put or link the data set's folder at
+                    images/
+    labels/a/b.txt  0 cx cy w h, as fractions of the image's width and height; empty for an image
+                    without boxes
 
-The trainers look for labels by a rule: the last folder "images" of an image's path becomes "labels". So an image that has
-such a folder in its own name is listed without another one: train/images/b.jpg has its labels in train/labels/b.txt, and
-the folders of the data set belong beside data.yaml. The format has no place for scores.
+The trainers find labels by a rule: they replace the last folder "images" of an image's path by
+"labels". An image that has such a folder in its own name is therefore listed without another one:
+train/images/b.jpg has its labels in train/labels/b.txt. The folders of such a data set belong
+beside data.yaml. The format has no place for scores.
 """
 
 import logging
@@ -23,7 +26,7 @@ from .labelled_images import LabelledImage
 from .per_image import write_per_image
 
 _IMAGES, _LABELS = "images", "labels"
-# that both YOLOv5 and its successors read
+# suffixes that both YOLOv5 and its successors read
 _READ_SUFFIXES = {".bmp", ".dng", ".jpeg", ".jpg", ".mpo", ".png", ".tif", ".tiff", ".webp"}
 _HEAD = f"""# Pseudo labels: one class, "{OBJECT_NAME}". {{}}
 # "path" is where this file was written; change it when the folder moves.
@@ -37,7 +40,7 @@ logger = logging.getLogger(__name__)
 
 
 def write_yolo(export: Export, folder: Path) -> None:
-    """Writes the format; see `Writer`."""
+    """Write the format; see `Writer`."""
     names = file_names(export.images, lambda path: label_path(image_path(path)))
     write_per_image(folder, export.images, names, _lines)
     places = [image_path(PurePosixPath(image.file_name)) for image in export.images]
@@ -45,7 +48,7 @@ def write_yolo(export: Export, folder: Path) -> None:
     passed_over = sum(place.suffix.lower() not in _READ_SUFFIXES for place in places)
     if passed_over:
         logger.warning(
-            "%s: %d images have a suffix that YOLO's trainers pass over; convert them to JPEG or PNG",
+            "%s: %d images have a suffix that YOLO's trainers ignore; convert them to JPEG or PNG",
             *(export.source, passed_over),
         )
     _write_text(folder / "classes.txt", f"{OBJECT_NAME}\n")
@@ -64,16 +67,20 @@ def write_yolo(export: Export, folder: Path) -> None:
 
 
 def image_path(path: PurePosixPath) -> PurePosixPath:
-    """Return where an image of this file name is to lie, beside data.yaml: in a folder "images".
+    """Return the path of an image relative to data.yaml; it contains a folder "images".
 
-    >>> str(image_path(PurePosixPath("a/b.jpg"))), str(image_path(PurePosixPath("train/images/b.jpg")))
-    ('images/a/b.jpg', 'train/images/b.jpg')
+    >>> str(image_path(PurePosixPath("a/b.jpg")))
+    'images/a/b.jpg'
+    >>> str(image_path(PurePosixPath("train/images/b.jpg")))
+    'train/images/b.jpg'
     """
     return path if _IMAGES in path.parent.parts else PurePosixPath(_IMAGES, path)
 
 
 def label_path(image: PurePosixPath) -> PurePosixPath:
-    """Return where the trainers look for an image's labels. Args: image: in a folder "images".
+    """Return the path at which the trainers look for an image's labels.
+
+    Args: image: path that contains a folder "images".
 
     >>> str(label_path(PurePosixPath("images/train/images/b.c.jpg")))
     'images/train/labels/b.c.txt'
@@ -103,7 +110,10 @@ def _write_text(path: Path, text: str) -> None:
 
 
 def _holds_labels_only(folder: Path) -> bool:
-    """Such as train/ with train/labels/b.txt; not once the images lie there, too."""
+    """Return True for a folder that holds label files only, such as train/ with train/labels/b.txt.
+
+    A folder that also holds the images does not count.
+    """
     entries = list(folder.rglob("*"))
     files = [path for path in entries if path.is_symlink() or not path.is_dir()]
     return bool(files) and all(

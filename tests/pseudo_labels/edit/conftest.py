@@ -9,7 +9,7 @@ HEIGHT, WIDTH = 10, 20
 
 @pytest.fixture
 def rectangle():
-    """A label with the mask that fills its box [x, y, w, h]."""
+    """Return a function that makes a label with a mask that fills its box [x, y, w, h]."""
 
     def label(score, box, filled=None):
         x, y, w, h = filled or box
@@ -22,14 +22,17 @@ def rectangle():
 
 @pytest.fixture
 def write(tmp_path):
-    """Writes a file of images of 10 x 20 pixels: image id -> its labels."""
+    """Return a function that writes a file of images 20 pixels wide and 10 high.
 
-    def write(name, found, info=None, size=(HEIGHT, WIDTH), suffix="jpg"):
+    It receives image id -> the image's labels.
+    """
+
+    def write(name, labels, info=None, size=(HEIGHT, WIDTH), suffix="jpg"):
         images = [
             {"id": i, "file_name": f"{i}.{suffix}", "height": size[0], "width": size[1]}
-            for i in found
+            for i in labels
         ]
-        annotations = [{"image_id": i} | label for i, labels in found.items() for label in labels]
+        annotations = [{"image_id": i} | label for i, own in labels.items() for label in own]
         path = tmp_path / name
         write_pseudo_labels(path, images=images, annotations=annotations, info=info or {})
         return path

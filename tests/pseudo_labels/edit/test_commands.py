@@ -1,4 +1,4 @@
-"""The edits from files to files."""
+"""The edits of whole files."""
 
 import hashlib
 import json
@@ -18,12 +18,12 @@ MATCHED = {"min_score": 0.7, "min_iou": 0.5}
 
 
 def boxes(path):
-    """Image id -> its boxes in the order of the file; images without a box, too."""
+    """Return image id -> the image's boxes in file order, also for images without boxes."""
     labels = read_pseudo_labels(path)
-    found = {image["id"]: [] for image in labels.images}
+    boxes_of = {image["id"]: [] for image in labels.images}
     for label in labels.annotations:
-        found[label["image_id"]].append([int(number) for number in label["bbox"]])
-    return found
+        boxes_of[label["image_id"]].append([int(number) for number in label["bbox"]])
+    return boxes_of
 
 
 def sha256(path):
@@ -32,11 +32,11 @@ def sha256(path):
 
 @pytest.fixture
 def round_one(write, rectangle):
-    """Old labels and predictions.
+    """Write old labels and predictions.
 
-    1: the prediction of 0.9 takes the place of the first label (IoU 1/2); that of 0.6 is not sure enough for the second.
-    2: no prediction is sure, the label stays.  3: no label before.  4: nothing at all.
-    5: only the old file lists it; 6: only the new one does.
+    Image 1: the prediction of score 0.9 replaces the first label (IoU 1/2); the score 0.6 is too
+    low to replace the second.  2: no score is high enough, so the label stays.  3: no old label. 4:
+    neither labels nor predictions.  5: only the old file lists it.  6: only the new one lists it.
     """
     left, right = [0, 0, 10, 10], [10, 0, 10, 10]
     old = {
@@ -72,7 +72,8 @@ def test_a_round_of_self_training(round_one, tmp_path):
         6: [left],
     }
     assert str(summary) == (
-        "6 images, 3 touched, 1 without labels: 3 labels kept, 1 dropped, 3 added; 2 predictions below 0.7 left out; "
+        "6 images, 3 touched, 1 without labels: 3 labels kept, 1 dropped, 3 added; "
+        "2 predictions below 0.7 left out; "
         f"1 images only in {str(old)!r}; 1 images only in {str(new)!r}; compared by masks"
     )
     labels = read_pseudo_labels(tmp_path / "out.json").annotations
@@ -87,7 +88,7 @@ def test_the_area_can_be_that_of_the_box(round_one, tmp_path):
     assert [label["area"] for label in labels] == [50, 100, 100, 9, 100, 100]
 
 
-def test_the_file_says_what_it_was_made_of(round_one, tmp_path):
+def test_the_file_records_its_inputs_and_parameters(round_one, tmp_path):
     old, new = round_one
     merge_labels(old, new, tmp_path / "out.json", **CUTLER)
     info = read_pseudo_labels(tmp_path / "out.json").info
@@ -144,7 +145,7 @@ def test_files_without_masks_are_compared_by_boxes(write, tmp_path):
 
 
 def test_polygons_are_masks(write, tmp_path):
-    """Two halves of one box, drawn."""
+    """The polygons are the two halves of one box."""
     old = {"score": 1, "bbox": [0, 0, 10, 10], "segmentation": [[0, 0, 5, 0, 5, 10, 0, 10]]}
     new = {"score": 1, "bbox": [0, 0, 10, 10], "segmentation": [[5, 0, 10, 0, 10, 10, 5, 10]]}
     files = write("old.json", {1: [old]}), write("new.json", {1: [new]})
@@ -160,9 +161,15 @@ def test_separating_keeps_the_images(write, tmp_path):
     over = {"score": 1, "bbox": [4, 4, 5, 5]}
     path = write("in.json", {1: apart, 2: [*apart, over], 3: [over], 4: []}, {"method": "maskcut"})
     summary = separate_labels(path, tmp_path / "out.json", drop="images")
-    assert boxes(tmp_path / "out.json") == {1: [[0, 0, 5, 5], [5, 0, 5, 5]], 2: [], 3: [over["bbox"]], 4: []}  # fmt: skip
+    assert boxes(tmp_path / "out.json") == {
+        1: [[0, 0, 5, 5], [5, 0, 5, 5]],
+        2: [],
+        3: [over["bbox"]],
+        4: [],
+    }
     assert str(summary) == (
-        "4 images, 1 touched, 2 without labels: 3 labels kept, 3 dropped, 0 added; images without labels stay in the list"
+        "4 images, 1 touched, 2 without labels: 3 labels kept, 3 dropped, 0 added; "
+        "images without labels stay in the list"
     )
     [step] = read_pseudo_labels(tmp_path / "out.json").info["edits"]
     assert step["edit"] == "separate" and step["parameters"] == {"drop": "images"}
@@ -173,20 +180,20 @@ def test_separating_keeps_the_images(write, tmp_path):
     assert boxes(tmp_path / "out.json") == {1: [[15, 5, 5, 5]]}
 
 
-def test_matching_keeps_what_is_found_twice(write, rectangle, tmp_path):
-    """Image 2 has no prediction and 3 is not among them; 4 is only there."""
+def test_matching_keeps_labels_that_a_prediction_confirms(write, rectangle, tmp_path):
+    """Image 2 has no prediction. Only the labels list image 3, only the predictions image 4."""
     left, right = rectangle(1.0, [0, 0, 10, 10]), rectangle(0.5, [10, 0, 10, 10])
     path = write("in.json", {1: [left, right], 2: [left], 3: [left]})
-    found = write("pred.json", {1: [rectangle(0.8, [10, 0, 5, 10])], 2: [], 4: [left]})
-    summary = match_labels(path, found, tmp_path / "out.json", **MATCHED)
+    predictions = write("pred.json", {1: [rectangle(0.8, [10, 0, 5, 10])], 2: [], 4: [left]})
+    summary = match_labels(path, predictions, tmp_path / "out.json", **MATCHED)
     assert boxes(tmp_path / "out.json") == {1: [[10, 0, 10, 10]], 2: [], 3: []}
     assert str(summary) == (
         "3 images, 3 touched, 2 without labels: 1 labels kept, 3 dropped, 0 added; "
-        f"1 images only in {str(path)!r}; 1 images only in {str(found)!r}; compared by masks"
+        f"1 images only in {str(path)!r}; 1 images only in {str(predictions)!r}; compared by masks"
     )
     [step] = read_pseudo_labels(tmp_path / "out.json").info["edits"]
     assert step["edit"] == "matching" and step["parameters"] == MATCHED | {"by": "mask"}
-    assert step["inputs"]["predictions"]["sha256"] == sha256(found)
+    assert step["inputs"]["predictions"]["sha256"] == sha256(predictions)
 
 
 def test_the_top_label_of_each_image(write, tmp_path):
@@ -199,7 +206,7 @@ def test_the_top_label_of_each_image(write, tmp_path):
     assert (summary.kept, summary.dropped, summary.touched, summary.empty) == (2, 2, 2, 2)
 
 
-def test_what_is_written_is_read_by_a_dataset_spec(tmp_path):
+def test_a_dataset_spec_reads_the_written_file(tmp_path):
     folder = tmp_path / "photos"
     folder.mkdir()
     for name in "ab":
@@ -257,7 +264,7 @@ def test_masks_that_cannot_be_compared(write, rectangle, tmp_path):
         merge_labels(flat, flat, tmp_path / "out.json", **CUTLER)
 
 
-def test_nothing_left_is_refused(write, rectangle, tmp_path):
+def test_an_edit_that_leaves_no_label_is_refused(write, rectangle, tmp_path):
     label = rectangle(0.5, [0, 0, 5, 5])
     empty, full = write("empty.json", {1: []}), write("full.json", {1: [label, label]})
     out = tmp_path / "out.json"
@@ -286,18 +293,18 @@ def test_nothing_left_is_refused(write, rectangle, tmp_path):
         ({"by": "label"}, "compared by 'label'; known: mask, box"),
     ],
 )
-def test_choices_that_cannot_be(round_one, tmp_path, change, message):
+def test_impossible_choices(round_one, tmp_path, change, message):
     with pytest.raises(UserError, match=message):
         merge_labels(*round_one, tmp_path / "out.json", **CUTLER | change)
 
 
 def test_memory_does_not_grow_with_the_files(write, tmp_path):
-    """Read whole, each of the 900 images more would take some 2 KB."""
+    """If the files were read whole, each of the 900 further images would take some 2 KB."""
     label = {"score": 0.8, "bbox": [0.123456789, 0.123456789, 5.123456789, 5.123456789]}
 
     def peak_of(images):
-        found = dict.fromkeys(range(1000, 1000 + images), [label] * 3)
-        files = write("old.json", found), write("new.json", found)
+        labels = dict.fromkeys(range(1000, 1000 + images), [label] * 3)
+        files = write("old.json", labels), write("new.json", labels)
         tracemalloc.start()
         try:
             merge_labels(*files, tmp_path / "out.json", **CUTLER)
@@ -305,12 +312,12 @@ def test_memory_does_not_grow_with_the_files(write, tmp_path):
         finally:
             tracemalloc.stop()
 
-    peak_of(1)  # what is loaded once
+    peak_of(1)  # loads the modules that are loaded only once
     assert peak_of(1000) < peak_of(100) + 100_000
 
 
 @pytest.mark.parametrize("place", ["info", "images"])
-def test_numbers_that_json_cannot_hold_are_a_line(write, tmp_path, place):
+def test_numbers_that_json_cannot_hold_are_refused(write, tmp_path, place):
     source = write("a.json", {1: [{"score": 1, "bbox": [0, 0, 5, 5]}]})
     document = json.loads(source.read_text())
     (document["info"] if place == "info" else document["images"][0])["odd"] = float("nan")

@@ -1,4 +1,4 @@
-"""Files gone through line by line, and files of other layouts."""
+"""Pseudo-label files that are read line by line, and files of other layouts."""
 
 import hashlib
 import json
@@ -10,7 +10,7 @@ from boxrefine_d2.errors import UserError
 from boxrefine_d2.pseudo_labels.edit.label_file import open_label_file
 
 BOX = {"bbox": [1, 2, 3, 4], "score": 0.5}
-FOUND = {7: [BOX, BOX | {"score": 0.25}], 1: [], 3: [BOX], "a": [], "b": [BOX]}
+LABELS = {7: [BOX, BOX | {"score": 0.25}], 1: [], 3: [BOX], "a": [], "b": [BOX]}
 
 
 def content(file):
@@ -20,8 +20,8 @@ def content(file):
 CONTENT = [(1, []), (3, [0.5]), (7, [0.5, 0.25]), ("a", []), ("b", [0.5])]
 
 
-def test_what_the_writer_writes_is_read_by_line(write):
-    path = write("a.json", FOUND, {"method": "lost"})
+def test_a_written_file_is_read_line_by_line(write):
+    path = write("a.json", LABELS, {"method": "lost"})
     file = open_label_file(path)
     assert file.whole is None
     assert content(file) == content(file) == CONTENT
@@ -34,7 +34,7 @@ def test_what_the_writer_writes_is_read_by_line(write):
     assert list(file.images()) == whole.images
 
 
-def test_a_file_without_labels_is_read_by_line(write):
+def test_a_file_without_labels_is_read_line_by_line(write):
     file = open_label_file(write("a.json", {1: [], 2: []}))
     assert file.whole is None and content(file) == [(1, []), (2, [])]
 
@@ -53,7 +53,7 @@ def sections_exchanged(text):
 
 
 def unsorted(text):
-    """The same lines, images and labels of images the other way round; still one a line."""
+    """Return the same lines with the first and the last image exchanged; still one per line."""
     lines = text.splitlines(keepends=True)
     assert (lines[1], lines[7], lines[-2]) == (
         '"images": [\n',
@@ -97,7 +97,7 @@ def more_keys(text):
     ],
 )
 def test_another_layout_has_the_same_content(write, change):
-    path = write("a.json", FOUND, {"method": "lost"})
+    path = write("a.json", LABELS, {"method": "lost"})
     path.write_bytes(change(path.read_text()).encode())
     file = open_label_file(path)
     assert file.whole is not None
@@ -119,16 +119,16 @@ def test_another_layout_has_the_same_content(write, change):
         ('"category_id": 1', '"category_id": 3', "has category_id 3"),
     ],
 )
-def test_mistakes_are_those_of_the_whole_reader(write, before, after, message):
-    path = write("a.json", FOUND)
+def test_messages_equal_those_of_the_reader_of_whole_files(write, before, after, message):
+    path = write("a.json", LABELS)
     text = path.read_text()
     assert before in text
     path.write_text(text.replace(before, after, 1))
-    with pytest.raises(UserError) as ours:
+    with pytest.raises(UserError) as by_line:
         open_label_file(path)
-    with pytest.raises(UserError) as theirs:
+    with pytest.raises(UserError) as whole:
         read_pseudo_labels(path)
-    assert message in str(ours.value) and str(ours.value) == str(theirs.value)
+    assert message in str(by_line.value) and str(by_line.value) == str(whole.value)
 
 
 def test_no_file(tmp_path):

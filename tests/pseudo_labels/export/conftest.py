@@ -9,7 +9,8 @@ IMAGES = [
     {"id": 2, "file_name": "cats/a.jpg", "width": 17, "height": 23},
     {"id": 3, "file_name": "dogs/old ones/a.png", "width": 20, "height": 10},
 ]
-# Image 1: whole pixels, up to the border; image 2: two boxes, the better one second, sides between pixels; 3: none.
+# Image 1: a box of whole pixels that touches the border.  Image 2: two boxes with sides between
+# pixels; the second has the higher score.  Image 3: no box.
 BOXES = {1: [(0.5, [30, 10, 10, 20])], 2: [(0.25, [0, 0, 4, 5]), (0.75, [1.25, 2.5, 10.2, 8.1])]}
 
 
@@ -21,7 +22,10 @@ def rle(height, width, rows, columns):
 
 @pytest.fixture
 def label_file(tmp_path):
-    """Writes a pseudo-label file; by default three images of which the last has no box."""
+    """Return a function that writes a pseudo-label file.
+
+    Its default content is three images, of which the last has no box.
+    """
 
     def write(images=IMAGES, annotations=None, name="labels.json"):
         if annotations is None:
@@ -39,7 +43,10 @@ def label_file(tmp_path):
 
 @pytest.fixture
 def mask_file(label_file):
-    """The first image has a rectangle and, over its right half and of a higher score, another; the others have none."""
+    """Write a file with masks in the first of three images.
+
+    The first mask is a rectangle. The second covers its right half and has a higher score.
+    """
     low, high = (
         rle(30, 40, slice(2, 12), slice(3, 13)),
         rle(30, 40, slice(2, 12), slice(8, 20)),

@@ -18,7 +18,7 @@ def test_a_data_set_file_and_a_results_list(label_file, tmp_path, capsys):
     assert [results.anns[i]["score"] for i in (1, 2)] == [0.5, 0.75]
 
 
-def test_none_of_our_keys_is_left(label_file, tmp_path):
+def test_no_key_of_this_package_is_left(label_file, tmp_path):
     images = [{"id": 1, "file_name": "a.jpg", "width": 40, "height": 30, "ours": 1}]
     annotation = {"image_id": 1, "score": 0.5, "bbox": [0, 0, 4, 4], "ours": 2}
     export_labels(label_file(images, [annotation]), "coco", tmp_path / "out")

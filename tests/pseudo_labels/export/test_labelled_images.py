@@ -36,7 +36,7 @@ def test_boxes_beyond_the_image_are_cut_and_counted(label_file, caplog):
     reaching = [
         {"image_id": 1, "score": 1.0, "bbox": [-5, 20, 10, 15]},
         {"image_id": 1, "score": 0.9, "bbox": [40, 0, 5, 5]},
-        {"image_id": 1, "score": 0.8, "bbox": [30, 0, 10.0004, 5]},  # rounding: no word about it
+        {"image_id": 1, "score": 0.8, "bbox": [30, 0, 10.0004, 5]},  # a rounding error; not counted
     ]
     with caplog.at_level(logging.WARNING):
         boxes = load(label_file(annotations=reaching))[0].boxes
@@ -52,7 +52,7 @@ def test_an_image_without_a_size(label_file, size):
 
 
 @pytest.mark.parametrize("choice", [{"max_boxes": 0}, {"min_score": float("nan")}])
-def test_a_choice_that_is_none(label_file, choice):
+def test_an_invalid_choice_is_refused(label_file, choice):
     with pytest.raises(UserError):
         load(label_file(), **choice)
 

@@ -33,7 +33,7 @@ def test_an_image_without_boxes_is_black(mask_file, tmp_path):
 
 
 def test_sixteen_bits_for_more_than_255_instances(label_file, tmp_path):
-    """One pixel each, 300 of them, in the order of their scores."""
+    """The 300 instances have one pixel each, in the order of their scores."""
     annotations = []
     for i in range(300):
         mask = np.zeros((30, 40), np.uint8, order="F")
@@ -47,7 +47,7 @@ def test_sixteen_bits_for_more_than_255_instances(label_file, tmp_path):
     assert not numbers.ravel()[300:].any()
 
 
-def test_an_instance_without_a_pixel_of_its_own_is_said(label_file, tmp_path, caplog):
+def test_an_instance_without_a_pixel_of_its_own_is_reported(label_file, tmp_path, caplog):
     mask = mask_codec.encode(np.ones((30, 40), np.uint8, order="F"))
     same = [
         {"image_id": 1, "score": s, "bbox": [0, 0, 40, 30], "segmentation": mask} for s in (1, 0.5)
@@ -69,7 +69,7 @@ def image_with(segmentation):
 
 
 def test_other_ways_to_write_a_mask():
-    """Columns 1 and 2, rows 1 and 2 of a 6 x 4 image: counts run down the columns."""
+    """The mask fills columns and rows 1 and 2 of a 6 x 4 image; counts run down the columns."""
     wanted = np.zeros((4, 6), bool)
     wanted[1:3, 1:3] = True
     for segmentation in (

@@ -17,7 +17,7 @@ def fill(path, content="new", *, overwrite=False, replaceable=("a.txt",)):
         (folder / "a.txt").write_text(content)
 
 
-def test_the_folder_comes_at_once_with_its_parents(tmp_path):
+def test_the_folder_appears_at_once_with_its_parents(tmp_path):
     with whole_folder(tmp_path / "x/y", replaceable=(), overwrite=False) as folder:
         (folder / "a.txt").write_text("new")
         assert not (tmp_path / "x/y").exists()
@@ -34,13 +34,13 @@ def test_an_interruption_leaves_nothing(tmp_path):
     assert tree(tmp_path) == []
 
 
-def test_an_empty_folder_is_taken(tmp_path):
+def test_an_empty_folder_is_used(tmp_path):
     (tmp_path / "out").mkdir()
     fill(tmp_path / "out")
     assert tree(tmp_path) == ["out", "out/a.txt"]
 
 
-def test_a_full_folder_is_not_unless_told(tmp_path):
+def test_a_full_folder_is_replaced_with_overwrite_only(tmp_path):
     fill(tmp_path / "out", "old")
     with pytest.raises(UserError, match="is not empty; name another one, or add --overwrite"):
         fill(tmp_path / "out")
@@ -50,7 +50,7 @@ def test_a_full_folder_is_not_unless_told(tmp_path):
     assert tree(tmp_path) == ["out", "out/a.txt"]
 
 
-def test_what_others_put_there_is_never_overwritten(tmp_path):
+def test_foreign_files_are_never_overwritten(tmp_path):
     fill(tmp_path / "out", "old")
     (tmp_path / "out/images").mkdir()
     with pytest.raises(UserError, match="holds 'images', which an export of this format"):
@@ -114,7 +114,7 @@ def test_every_format_may_replace_itself(mask_file, tmp_path, name):
 
 
 def test_after_a_kill_the_old_folder_comes_back_and_the_half_one_goes(tmp_path):
-    """Killed between two renames: the old export is there under a hidden name alone."""
+    """After a kill between two renames, the old export exists under a hidden name only."""
     out = tmp_path / "out"
     old, half = temporary_beside(out, "old"), temporary_beside(out)
     for folder in (old, half):
@@ -128,7 +128,7 @@ def test_after_a_kill_the_old_folder_comes_back_and_the_half_one_goes(tmp_path):
     assert (out / "a.txt").read_text() == "new"
 
 
-def test_an_export_at_work_beside_is_left_alone(tmp_path):
+def test_the_folder_of_another_export_at_work_is_not_touched(tmp_path):
     with whole_folder(tmp_path / "out", replaceable=(), overwrite=False) as folder:
         (folder / "a.txt").write_text("first")
         with (
@@ -139,7 +139,7 @@ def test_an_export_at_work_beside_is_left_alone(tmp_path):
     assert tree(tmp_path) == ["out", "out/a.txt"]
 
 
-def test_the_folder_is_looked_at_before_the_file_is_read(label_file, tmp_path, monkeypatch):
+def test_the_folder_is_checked_before_the_file_is_read(label_file, tmp_path, monkeypatch):
     def read(path):
         raise AssertionError("read")
 
@@ -151,7 +151,7 @@ def test_the_folder_is_looked_at_before_the_file_is_read(label_file, tmp_path, m
 
 
 def test_a_folder_that_holds_the_file_is_never_replaced(label_file, tmp_path):
-    """annotations.json is a name of the format's own, and here the file that is read."""
+    """annotations.json is a name that the format writes, and here the file that is read."""
     source = label_file(name="annotations.json").rename(tmp_path / "annotations.json")
     folder = tmp_path / "labels"
     folder.mkdir()

@@ -32,7 +32,7 @@ BESIDE = {"id": 1, "file_name": "x/b.jpg", "width": 9, "height": 9}
     ],
 )
 @pytest.mark.parametrize("kind", ["yolo", "voc", "masks"])
-def test_names_that_cannot_be_files_of_their_own(label_file, tmp_path, kind, name, message):
+def test_names_that_cannot_have_their_own_file(label_file, tmp_path, kind, name, message):
     images = [BESIDE, {"id": 2, "file_name": name, "width": 9, "height": 9}]
     with pytest.raises(UserError, match=message):
         export_labels(label_file(images, []), kind, tmp_path / "out")
@@ -44,20 +44,22 @@ def test_a_name_without_suffix_and_one_with_points(label_file, tmp_path):
     images = [{"id": n, "file_name": x, "width": 9, "height": 9} for n, x in enumerate(names)]
     export_labels(label_file(images, []), "yolo", tmp_path / "out")
     labels = tmp_path / "out/labels"
-    found = sorted(path.relative_to(labels).as_posix() for path in labels.rglob("*.txt"))
-    assert found == ["a.b.txt", "a.c.txt", "val/000001.txt"]
+    written = sorted(path.relative_to(labels).as_posix() for path in labels.rglob("*.txt"))
+    assert written == ["a.b.txt", "a.c.txt", "val/000001.txt"]
 
 
-def test_names_that_other_disks_take_for_one_are_written_and_said(label_file, tmp_path, caplog):
+def test_names_that_other_disks_do_not_distinguish_are_written_and_reported(
+    label_file, tmp_path, caplog
+):
     names = ["A.jpg", "a.jpg", "caf\u00e9.jpg", "cafe\u0301.jpg", "b.jpg"]
     images = [{"id": n, "file_name": x, "width": 9, "height": 9} for n, x in enumerate(names)]
     export_labels(label_file(images, []), "masks", tmp_path / "out")
     assert len(list((tmp_path / "out/masks").iterdir())) == 5
-    assert "4 images have names that differ only in large and small letters" in caplog.text
+    assert "4 images have names that differ only in upper and lower case" in caplog.text
 
 
-def test_a_disk_that_takes_two_names_for_one_loses_nothing(tmp_path):
-    """As such a disk answers: the file is there already."""
+def test_a_disk_that_does_not_distinguish_two_names_loses_nothing(tmp_path):
+    """Such a disk answers that the file exists already."""
     (tmp_path / "a.txt").write_text("of A.jpg")
     image = LabelledImage(1, "a.jpg", 9, 9, [])
     with pytest.raises(UserError, match="'a.jpg' would overwrite the file of another one"):

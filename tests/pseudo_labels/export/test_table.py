@@ -8,7 +8,7 @@ def read(path):
         return list(csv.DictReader(file))
 
 
-def test_a_line_a_box_and_a_line_an_image(label_file, tmp_path):
+def test_one_line_per_box_and_one_line_per_image(label_file, tmp_path):
     summary = export_labels(label_file(), "csv", tmp_path / "out")
     assert summary.files == 2
     boxes = read(tmp_path / "out/boxes.csv")

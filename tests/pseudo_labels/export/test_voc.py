@@ -14,7 +14,7 @@ def exported(label_file, tmp_path):
 
 
 def test_corners_count_from_one_and_include_the_last_pixel(exported):
-    """A box over the columns 30..39 and rows 10..29 of pixels counted from 0."""
+    """The box covers columns 30..39 and rows 10..29, counted from 0."""
     root = ElementTree.parse(exported / "Annotations/a.xml").getroot()
     corners = {element.tag: element.text for element in root.find("object/bndbox")}
     assert corners == {"xmin": "31", "ymin": "11", "xmax": "40", "ymax": "30"}
@@ -45,7 +45,7 @@ def test_round_trip_through_our_reader(label_file, tmp_path):
     assert none == []
 
 
-def test_names_with_spaces_are_said(label_file, tmp_path, caplog):
+def test_names_with_spaces_are_reported(label_file, tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         export_labels(label_file(), "voc", tmp_path / "out")
     assert "1 images have spaces in their names" in caplog.text
