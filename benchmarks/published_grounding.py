@@ -3,9 +3,9 @@
 They are written from the methods' description: generic attention-model explainability
 (arXiv:2103.15679), "What is Where by Looking" (NeurIPS 2022), and the box-refinement paper (ICCV
 2023) with the switches of its release. They read one phrase of one image at a time. They keep
-nothing: each phrase encodes its text, padded to the whole context, and the whole image again. OpenCV
-and matplotlib draw boxes and points. The baselines share only the weights with the package, and the
-package's tests use them as the oracle.
+nothing: each phrase encodes its text, padded to the whole context, and the whole image again.
+OpenCV and matplotlib draw boxes and points. The baselines share only the weights with the package,
+and the package's tests use them as the oracle.
 
 Shapes: S x S pixels of the input, H x W of the original image, C dimensions of CLIP's space.
 """
