@@ -1,4 +1,4 @@
-"""Pages for readers: every link within the repository leads somewhere, and the README stays short."""
+"""Documentation pages: links have targets, commands are accepted, the README is short."""
 
 import re
 import shlex
@@ -23,18 +23,18 @@ PAGES = sorted(
     if not page.is_relative_to(BUILT)
 )
 WITH_COMMANDS = [ROOT / "README.md", *sorted((ROOT / "docs/guides").glob("*.md"))]
-# alone, with variables before it, or started by torchrun
+# A command alone, after environment variables, or started by torchrun.
 COMMAND = re.compile(r"^(?:[A-Z_]+=\S+ |torchrun .*)*boxrefine (.+)")
 
 
 def headings(page: Path) -> set[str]:
-    """Anchors as GitHub makes them."""
+    """Return the anchors of a page's headings as GitHub makes them."""
     lines = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", line.lower()).replace(" ", "-") for line in lines}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_links_lead_somewhere(page):
+def test_links_of_a_page_have_targets(page):
     for target in LINK.findall(page.read_text()):
         if "://" in target:
             continue
@@ -63,7 +63,7 @@ def test_every_page_is_linked_from_the_readme_or_from_a_page():
             assert page.resolve() in linked, page
 
 
-def test_verbs_that_the_pages_name_are_there():
+def test_verbs_on_the_pages_exist():
     first_words = {verb.split()[0] for verb in VERBS}
     for page in PAGES:
         for verb in re.findall(r"^boxrefine ([a-z-]+)", page.read_text(), re.MULTILINE):
@@ -72,12 +72,12 @@ def test_verbs_that_the_pages_name_are_there():
 
 @pytest.mark.parametrize("page", WITH_COMMANDS, ids=lambda path: path.name)
 def test_the_commands_of_a_page_are_accepted(page):
-    """Each is parsed by its verb, and its configuration is read."""
+    """The verb of each command parses its arguments and loads its configuration."""
     blocks = re.findall(r"^```(\w*)\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
     commands = "".join(text for language, text in blocks if language in ("", "sh"))
     lines = commands.replace("\\\n", " ").splitlines()
-    found = [COMMAND.search(line) for line in lines]
-    commands = [shlex.split(command[1], comments=True) for command in found if command]
+    matches = [COMMAND.search(line) for line in lines]
+    commands = [shlex.split(match[1], comments=True) for match in matches if match]
     assert commands
     for verb, *words in commands:
         args = import_module(f"boxrefine_d2.cli.{VERBS[verb][0]}").parser().parse_args(words)
