@@ -64,16 +64,8 @@ class Job:
 
 
 def _discover(box: Sandbox) -> list[str]:
-    rule = [
-        "--method",
-        "tokencut",
-        "--backbone",
-        "dino_mini",
-        "--num-workers",
-        "2",
-        "--batch-size",
-        "1",
-    ]
+    rule = ["--method", "tokencut", "--backbone", "dino_mini"]
+    rule += ["--num-workers", "2", "--batch-size", "1"]
     return [
         *rule,
         "--data",
@@ -132,16 +124,8 @@ class Processes(Family):
         }
         self._wanted: dict[str, Any] = {}
         self._seconds: dict[str, float] = {}
-        words = [
-            "--method",
-            "lost",
-            "--backbone",
-            "dino_mini",
-            "--num-workers",
-            "0",
-            "--output",
-            self._labels,
-        ]
+        words = ["--method", "lost", "--backbone", "dino_mini", "--num-workers", "0"]
+        words += ["--output", self._labels]
         aside(
             lambda: succeed("discover", [*words, "--data", "scenes:train+first=2"]),
             folder / "0.txt",
@@ -166,9 +150,8 @@ class Processes(Family):
 
     def draw(self, draw: random.Random, box: Sandbox) -> Try:
         """Return a try with one command, one interruption and one moment."""
-        name = draw.choices(sorted(self._jobs), (4, 1, 2, 2))[
-            0
-        ]  # discover, pipeline, train_cad, train_net
+        # weights of discover, pipeline, train_cad, train_net
+        [name] = draw.choices(sorted(self._jobs), (4, 1, 2, 2))
         job = self._jobs[name]
         kinds = [
             "SIGKILL",

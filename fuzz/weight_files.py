@@ -147,10 +147,7 @@ class WeightFiles:
     """Source of odd checkpoints, made from the shipped network's weights."""
 
     def __init__(self, shipped: Path, also: dict[str, bytes]):
-        """Make the valid files.
-
-        Args: shipped: a safetensors file.  also: valid checkpoints of trainings, by name.
-        """
+        """Make valid files. Args: shipped: a safetensors file.  also: checkpoints by name."""
         self.state = load_file(shipped)
         small = {key: value[:2] for key, value in self.state.items()}
         self.valid = {
@@ -196,12 +193,8 @@ class WeightFiles:
         if where == "archive":
             data = _replaced(self.valid["small.pth"], "data.pkl", data)
         elif where == "legacy":
-            data = (
-                pickle.dumps(0x1950A86A20F9469CFC6C, 2)
-                + pickle.dumps(1001, 2)
-                + pickle.dumps({}, 2)
-                + data
-            )
+            head = (0x1950A86A20F9469CFC6C, 1001, {})
+            data = b"".join(pickle.dumps(part, 2) for part in head) + data
         path.write_bytes(data)
         return f"pickle ({where}): {name}"
 
@@ -288,9 +281,8 @@ def _replaced(archive: bytes, name: str, data: bytes | None) -> bytes:
 def _entry(name: str) -> zipfile.ZipInfo:
     """Return a record without the time of day."""
     entry = zipfile.ZipInfo(name)
-    entry.compress_type = (
-        zipfile.ZIP_DEFLATED if name.startswith("archive/data") else zipfile.ZIP_STORED
-    )
+    deflated = name.startswith("archive/data")
+    entry.compress_type = zipfile.ZIP_DEFLATED if deflated else zipfile.ZIP_STORED
     return entry
 
 
