@@ -117,7 +117,7 @@ def main() -> int:
         "--backbone", default="dino_mini", metavar="NAME", help="network that makes the features"
     )
     parser.add_argument(
-        "--weights", type=Path, metavar="FILE", help="its weights (default: those that ship)"
+        "--weights", type=Path, metavar="FILE", help="its weights (default: shipped or official)"
     )
     args = parser.parse_args()
 
