@@ -1,4 +1,4 @@
-# Fresh clone, Python >= 3.11, no compiler, no GPU: `make demo`, `make test`.
+# `make demo` and `make test` work in a fresh clone with Python >= 3.11, without a compiler or a GPU.
 VENV ?= .venv
 PYTHON ?= python3
 TEST_JOBS ?= 2
@@ -15,12 +15,12 @@ ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
 setup: $(STAMP)
 
-# The stamp is written last, so an install that broke off is taken up again.
+# The stamp is written last. After an interrupted installation, make runs the rule again.
 $(STAMP): requirements.txt pyproject.toml setup.py tools/build_detectron2.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
-	  echo "error: boxrefine_d2 needs Python >= 3.11, and $(PYTHON) is not one; try: make PYTHON=python3.11" >&2; exit 2; }
+	  echo "error: $(PYTHON) is not Python >= 3.11, which boxrefine_d2 needs; try: make PYTHON=python3.11" >&2; exit 2; }
 	@rm -f $(STAMP)
-	@echo "setting up $(VENV): a few minutes and about 6 GB at the first time"
+	@echo "setting up $(VENV): the first time takes a few minutes and about 6 GB"
 	@$(PY) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
 	@$(PIP) install --constraint requirements.txt setuptools wheel
 	@$(PIP) install --no-build-isolation --requirement requirements.txt
@@ -37,11 +37,11 @@ format: $(STAMP)
 	$(PY) -m ruff check --fix --exit-zero
 	$(PY) -m ruff format
 
-# One thread for each of the test processes: more would fight over the cores.
+# Each test process has one thread, because more threads would compete for the cores.
 test: lint
 	$(ONE_THREAD) $(PY) -m pytest --numprocesses $(TEST_JOBS)
 
-# Needs no network; a warning is an error.
+# The build needs no network; a warning is an error.
 docs: $(STAMP)
 	$(PY) -m sphinx -b html -W --keep-going -q docs docs/_build/html
 	@echo "docs/_build/html/index.html"
@@ -52,7 +52,7 @@ demo: $(STAMP)
 bench: $(STAMP)
 	$(PY) benchmarks/run.py
 
-# Ten minutes on two cores; not part of `make test`.
+# Takes ten minutes on two cores; not part of `make test`.
 fuzz: $(STAMP)
 	$(ONE_THREAD) $(PY) -m fuzz.run --seed $(FUZZ_SEED) --minutes $(FUZZ_MINUTES) --jobs $(TEST_JOBS)
 

@@ -1,8 +1,8 @@
-"""The folders that a wheel carries; everything else about the package is in pyproject.toml."""
+"""The folders of a wheel; pyproject.toml has all other metadata of the package."""
 
 from setuptools import find_packages, setup
 
-# Folders at the top of the repository that a wheel carries inside the package.
+# Folders at the top of the repository that a wheel has inside the package.
 CARRIED = {"boxrefine_d2.configs": "configs", "boxrefine_d2.tools": "tools"}
 
 setup(

@@ -1,8 +1,9 @@
-"""Whether the rules draw what independent dense implementations draw, on the same features of any data set.
+"""Agreement of the rules with independent dense implementations, on the features of any data set.
 
-    python benchmarks/agreement.py --data folder:PHOTOS [--images 100] [--backbone dino_mini] [--weights FILE]
+    python benchmarks/agreement.py --data folder:PHOTOS
+        [--images 100] [--backbone dino_mini] [--weights FILE]
 
-Exits 1 where a rule falls below what it is to reach.
+Exits with 1 if a rule falls below its required agreement.
 """
 
 import sys
@@ -33,13 +34,13 @@ MASKCUT_IOU = 0.99
 
 @dataclass
 class Agreement:
-    """How often two implementations agree.
+    """Counts of equal boxes and IoUs of masks of two implementations.
 
     Attributes:
-        boxes: per rule, for each image whether the boxes are equal.
-        differing: per rule, the images where they are not.
-        mask_ious: of MaskCut's masks, each with the one of the same round; 0 where one side has none.
-        unreadable: images left out.
+        boxes: per rule, one bool per image: the two boxes are equal.
+        differing: per rule, the images with different boxes.
+        mask_ious: IoU of MaskCut's two masks of the same round; 0 if only one side has a mask.
+        unreadable: images left out because they could not be read.
     """
 
     boxes: dict[str, list[bool]] = field(default_factory=lambda: {"lost": [], "tokencut": []})
@@ -48,44 +49,45 @@ class Agreement:
     unreadable: list[str] = field(default_factory=list)
 
     def holds(self) -> bool:
-        """Whether LOST and TokenCut agree everywhere, and MaskCut's masks on average."""
+        """Tell if LOST and TokenCut agree on every image, and MaskCut's masks on average."""
         every = all(all(of_rule) and of_rule for of_rule in self.boxes.values())
         return every and float(np.mean(self.mask_ious)) >= MASKCUT_IOU
 
     def lines(self) -> list[str]:
-        """A line for each rule, and one for each image that differs or was left out."""
+        """Return a line for each rule, and one for each image that differs or was left out."""
         text = []
         for rule, equal in self.boxes.items():
             text.append(f"{rule}: {sum(equal)} of {len(equal)} boxes are equal")
             text += [f"  differs: {name}" for name in self.differing[rule]]
         perfect = sum(iou == 1 for iou in self.mask_ious)
         text.append(
-            f"maskcut: mean IoU {np.mean(self.mask_ious):.4f} over {len(self.mask_ious)} masks, {perfect} are equal"
+            f"maskcut: mean IoU {np.mean(self.mask_ious):.4f} over {len(self.mask_ious)} masks, "
+            f"{perfect} are equal"
         )
         return text + [f"unreadable: {name}" for name in self.unreadable]
 
 
 @torch.inference_mode()
 def measure_agreement(data: str, images: int, network: VisionTransformer) -> Agreement:
-    """Over the first so many images of a dataset spec."""
+    """Compare the implementations on the first `images` images of a dataset spec."""
     rules = {name: build_rule(name) for name in ("lost", "tokencut")}
     maskcut = build_rule("maskcut", crf=False)
     whole, squeezed = WholeImageMapper(MAX_SIDE), SqueezedImageMapper(maskcut.input_side)
-    found = Agreement()
+    agreement = Agreement()
     for record in tqdm(load_spec(data).records[:images], unit="img"):
         try:
-            pictures = whole(record)["image"], squeezed(record)["image"]
+            image, squeezed_image = whole(record)["image"], squeezed(record)["image"]
         except ImageReadError:
-            found.unreadable.append(record["file_name"])
+            agreement.unreadable.append(record["file_name"])
             continue
-        features = read_map([pictures[0]], network, "key")
+        features = read_map([image], network, "key")
         for name, box in zip(rules, _published_boxes(features), strict=True):
             [ours] = rules[name](features)
-            found.boxes[name].append(torch.equal(ours.boxes[0], box))
-            if not found.boxes[name][-1]:
-                found.differing[name].append(record["file_name"])
-        found.mask_ious += _mask_ious(maskcut, read_map([pictures[1]], network, "key"))
-    return found
+            agreement.boxes[name].append(torch.equal(ours.boxes[0], box))
+            if not agreement.boxes[name][-1]:
+                agreement.differing[name].append(record["file_name"])
+        agreement.mask_ious += _mask_ious(maskcut, read_map([squeezed_image], network, "key"))
+    return agreement
 
 
 def _published_boxes(features: FeatureMap) -> Iterator[Tensor]:
@@ -98,26 +100,32 @@ def _published_boxes(features: FeatureMap) -> Iterator[Tensor]:
 def _mask_ious(rule: object, features: FeatureMap) -> list[float]:
     [ours] = rule(features)
     published = maskcut_masks(features.tokens()[0].numpy(), features.grid_size)
-    theirs = [mask for mask in published if mask.any()]
-    pairs = zip(ours.masks.numpy(), theirs, strict=False)
+    published = [mask for mask in published if mask.any()]
+    pairs = zip(ours.masks.numpy(), published, strict=False)
     ious = [mask_iou(one, other) for one, other in pairs]
-    return ious + [0.0] * abs(len(ours.masks) - len(theirs))
+    return ious + [0.0] * abs(len(ours.masks) - len(published))
 
 
 def main() -> int:
-    """The command."""
+    """Run the command and return its exit code."""
     parser = CommandParser(prog="agreement.py", description=__doc__)
-    parser.add_argument("--data", required=True, metavar="SPEC")
-    parser.add_argument("--images", type=int, default=100, metavar="N")
-    parser.add_argument("--backbone", default="dino_mini", metavar="NAME")
-    parser.add_argument("--weights", type=Path, metavar="FILE")
+    parser.add_argument("--data", required=True, metavar="SPEC", help="dataset spec of the images")
+    parser.add_argument(
+        "--images", type=int, default=100, metavar="N", help="compare the first N images"
+    )
+    parser.add_argument(
+        "--backbone", default="dino_mini", metavar="NAME", help="network that makes the features"
+    )
+    parser.add_argument(
+        "--weights", type=Path, metavar="FILE", help="its weights (default: shipped or official)"
+    )
     args = parser.parse_args()
 
     def work() -> int:
         network = build_backbone(args.backbone, args.weights)
-        found = measure_agreement(args.data, args.images, network)
-        print("\n".join(found.lines()))
-        return 0 if found.holds() else 1
+        agreement = measure_agreement(args.data, args.images, network)
+        print("\n".join(agreement.lines()))
+        return 0 if agreement.holds() else 1
 
     return run_command(work)
 

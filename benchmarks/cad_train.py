@@ -1,9 +1,10 @@
-"""Training of CAD: our loop, with loader and mapper, against Detectron2's DefaultTrainer with its own, on one set of files.
+"""Training of CAD: our loop, loader and mapper against Detectron2's DefaultTrainer.
 
-The network of configs/demo/cad.yaml in fp32, on JPEG files of rendered scenes in the shapes of VOC, a quarter upright.
-Both start from the same weights, load in the step itself (no workers, nothing kept), and neither evaluates nor writes. A
-pair is a pass over the files by each: steps differ in what they draw, passes hardly do. Ours is to be no slower; the
-target leaves room for the noise of a few passes.
+Both train the network of configs/demo/cad.yaml in fp32 on the same JPEG files of rendered scenes.
+The files have the sizes of VOC images; a quarter are upright. Both start from the same weights and
+load in the step itself, without workers and without a cache. Neither evaluates nor writes. A pair
+is one pass of each over the files: single steps differ by the images they draw, whole passes hardly
+do. Ours must not be slower; the target leaves room for the noise of a few passes.
 """
 
 import json
@@ -28,9 +29,9 @@ from boxrefine_d2.training.setup import load_config
 IMAGES, BATCH_SIZE = 16, 4
 PAIRS = 6
 TARGET = 0.95
-MAX_LOSS_RATIO = 1.25  # of the mean total losses
+MAX_LOSS_RATIO = 1.25  # ratio of the mean total losses
 STOCK = "scenes_of_cad_train"
-# without workers, caches and products in bfloat16, which DefaultTrainer does not have on CPUs
+# No workers, no cache and no bfloat16 products: DefaultTrainer has none of them on CPUs.
 OPTS = {
     "MODEL.WEIGHTS": "",
     "MODEL.BACKBONE.FREEZE_AT": 2,
@@ -49,10 +50,10 @@ _LEFT_OUT = (hooks.PeriodicCheckpointer, hooks.EvalHook, hooks.PeriodicWriter)
 
 
 def cad_train() -> Result:
-    """Steps of four images at 160 pixels: reading, forward, backward and update."""
+    """Measure steps of four images at 160 pixels: reading, forward, backward and update."""
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as folder:
-        spec = _written(Path(folder))
+        spec = _write_data(Path(folder))
         ours = _Run(CADTrainer(_config(spec, folder, "ClassAgnosticRCNN")))
         DatasetCatalog.register(STOCK, lambda: load_spec(spec).records)
         MetadataCatalog.get(STOCK).set(thing_classes=["object"])
@@ -63,17 +64,18 @@ def cad_train() -> Result:
         for _ in tqdm(range(PAIRS), desc="pairs", leave=False):
             losses.append(pairs.add(published.pass_over, ours.pass_over, IMAGES))
     result = Result(pairs, "image", TARGET)
-    theirs, found = np.mean(losses, axis=0)
+    published_loss, our_loss = np.mean(losses, axis=0)
     result.notes.append(
-        f"{PAIRS} passes over {IMAGES} images; mean total loss {found:.2f}, Detectron2's {theirs:.2f}"
+        f"{PAIRS} passes over {IMAGES} images; mean total loss {our_loss:.2f}, "
+        f"Detectron2's {published_loss:.2f}"
     )
-    if not 1 / MAX_LOSS_RATIO <= found / theirs <= MAX_LOSS_RATIO:
+    if not 1 / MAX_LOSS_RATIO <= our_loss / published_loss <= MAX_LOSS_RATIO:
         result.failed.append(f"the losses differ by more than a factor of {MAX_LOSS_RATIO}")
     return result
 
 
 class _Run:
-    """A trainer that is taken step by step; of its hooks, those that only the end or the disk need are left out."""
+    """A trainer run step by step, without the hooks that write files or evaluate."""
 
     def __init__(self, trainer: TrainerBase):
         self._trainer = trainer
@@ -85,7 +87,7 @@ class _Run:
             trainer.before_train()
 
     def step(self) -> float:
-        """One iteration; returns its total loss."""
+        """Run one iteration and return its total loss."""
         trainer = self._trainer
         with trainer.storage:
             trainer.before_step()
@@ -96,7 +98,7 @@ class _Run:
         return trainer.storage.history("total_loss").latest()
 
     def pass_over(self) -> float:
-        """As many iterations as a pass over the images has; returns their mean loss."""
+        """Run the iterations of one pass over the images and return their mean loss."""
         return float(np.mean([self.step() for _ in range(IMAGES // BATCH_SIZE)]))
 
 
@@ -111,13 +113,13 @@ def _config(data: str, folder: str, architecture: str) -> CfgNode:
     return cfg
 
 
-def _written(folder: Path) -> str:
-    """Writes pictures and labels; returns their spec."""
+def _write_data(folder: Path) -> str:
+    """Write images and labels, and return their dataset spec."""
     images, annotations = [], []
     for number in range(IMAGES):
-        picture, boxes = stretched_scene(number, VOC_SIZES[number % len(VOC_SIZES)])
-        name, [height, width] = f"{number:02d}.jpg", picture.shape[1:]
-        pixels = picture.permute(1, 2, 0).byte().numpy()
+        image, boxes = stretched_scene(number, VOC_SIZES[number % len(VOC_SIZES)])
+        name, [height, width] = f"{number:02d}.jpg", image.shape[1:]
+        pixels = image.permute(1, 2, 0).byte().numpy()
         Image.fromarray(pixels).save(folder / name, quality=95)
         images.append({"id": number, "file_name": name, "height": height, "width": width})
         for x1, y1, x2, y2 in boxes.tolist():

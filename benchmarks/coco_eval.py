@@ -1,7 +1,8 @@
-"""Class-agnostic mask AP, all seven numbers, against pycocotools' COCOeval on the same predictions in memory.
+"""All seven class-agnostic mask AP metrics against pycocotools' COCOeval, on the same predictions.
 
-As many objects an image as COCO has, and as many detections as count: 100, of which four in ten are near an object.
-Ours looks for damaged masks and the other mistakes of a file, too; the baseline does not.
+The predictions are in memory. An image has as many objects as a COCO image, and 100 detections, the
+most that COCOeval counts; four in ten are near an object. Ours also checks the entries for damaged
+masks and other mistakes of a file; the baseline does not.
 """
 
 import contextlib
@@ -27,19 +28,19 @@ from boxrefine_d2.evaluation import (
 
 IMAGES, SIZE, DETECTIONS = 50, (480, 640), 100
 MOST_OBJECTS = 14
-CROWDS, NEAR = 0.03, 0.4  # shares of the objects and of the detections
-CORNERS = 24  # of an outline
+CROWDS, NEAR = 0.03, 0.4  # share of the objects that are crowds; of the detections near an object
+CORNERS = 24  # corners of an outline
 PAIRS = 5
 TARGET = 3.0
 MAX_DIFFERENCE = 1e-4  # percent
-STATS = (0, 1, 2, 8, 3, 4, 5)  # where COCOeval keeps what `AP_METRICS` names
+STATS = (0, 1, 2, 8, 3, 4, 5)  # indices of the metrics `AP_METRICS` in `COCOeval.stats`
 
 Entry = dict[str, Any]
 
 
 def coco_eval() -> Result:
-    """Masks; the ratio of boxes is a note."""
-    annotations, entries = _made_up()
+    """Measure mask AP; the ratio of box AP is a note."""
+    annotations, entries = _random_objects()
     truth, file = _ground_truth(annotations), PredictionFile("predictions", entries)
     mask_pairs, box_pairs, worst = Pairs(), Pairs(), 0.0
     for _ in tqdm(range(PAIRS), desc="pairs", leave=False):
@@ -47,18 +48,18 @@ def coco_eval() -> Result:
             (mask_pairs, "segm", MASK_AP_METRICS),
             (box_pairs, "bbox", AP_METRICS),
         ):
-            given = copy.deepcopy(annotations), _results(entries, kind)  # COCOeval writes into both
-            expected, found = pairs.add(
-                lambda given=given, kind=kind: _published(*given, kind),
+            inputs = copy.deepcopy(annotations), _results(entries, kind)  # COCOeval changes both
+            expected, values = pairs.add(
+                lambda inputs=inputs, kind=kind: _published(*inputs, kind),
                 lambda names=names: evaluate_predictions(truth, file, names).values,
                 IMAGES,
             )
-            worst = max(worst, *np.abs(np.subtract(expected, [found[name] for name in names])))
+            worst = max(worst, *np.abs(np.subtract(expected, [values[name] for name in names])))
     result = Result(mask_pairs, "image", TARGET)
     boxes = Result(box_pairs, "image", None)
     result.notes.append(
-        f"the largest difference of {2 * len(AP_METRICS)} numbers: {worst:.1e} percent; boxes: {boxes.ratio:.1f} x, "
-        f"{boxes.published_ms:.1f} against {boxes.ours_ms:.1f} ms"
+        f"the largest difference of {2 * len(AP_METRICS)} numbers: {worst:.1e} percent; "
+        f"boxes: {boxes.ratio:.1f} x, {boxes.published_ms:.1f} against {boxes.ours_ms:.1f} ms"
     )
     if not worst <= MAX_DIFFERENCE:
         result.failed.append(f"a number differs by more than {MAX_DIFFERENCE} percent")
@@ -66,7 +67,7 @@ def coco_eval() -> Result:
 
 
 def _published(annotations: list[Entry], results: list[Entry], kind: str) -> list[float]:
-    """In percent, in the order of `AP_METRICS`."""
+    """Return COCOeval's metrics in percent, in the order of `AP_METRICS`."""
     height, width = SIZE
     coco = COCO()
     coco.dataset = {
@@ -84,7 +85,10 @@ def _published(annotations: list[Entry], results: list[Entry], kind: str) -> lis
 
 
 def _results(entries: list[Entry], kind: str) -> list[Entry]:
-    """As Detectron2 hands them to COCOeval: without boxes if masks are scored, so that their areas count."""
+    """Return the entries as Detectron2 gives them to COCOeval.
+
+    Entries have no boxes if masks are scored, because COCOeval would use the boxes' areas.
+    """
     dropped = "bbox" if kind == "segm" else "segmentation"
     return [{key: value for key, value in e.items() if key != dropped} for e in entries]
 
@@ -103,8 +107,8 @@ def _ground_truth(annotations: list[Entry]) -> GroundTruth:
     return GroundTruth("made-up objects", records)
 
 
-def _made_up() -> tuple[list[Entry], list[Entry]]:
-    """Annotations and predictions of a COCO file: wobbly discs of 8 to 150 pixels' radius."""
+def _random_objects() -> tuple[list[Entry], list[Entry]]:
+    """Return COCO annotations and predictions: irregular discs with a radius of 8 to 150 pixels."""
     random = np.random.default_rng(0)
     annotations: list[Entry] = []
     entries = []
@@ -128,14 +132,14 @@ def _made_up() -> tuple[list[Entry], list[Entry]]:
 
 
 def _disc(random: np.random.Generator) -> tuple[float, float, float]:
-    """Centre and radius."""
+    """Return a random centre x, y and radius, in pixels."""
     height, width = SIZE
     radius = np.exp(random.uniform(np.log(8), np.log(150)))
     return random.uniform(0, width), random.uniform(0, height), radius
 
 
 def _outline(random: np.random.Generator, disc: tuple[float, float, float]) -> list[float]:
-    """A polygon x, y, x, y, ... inside the image."""
+    """Return a random polygon x, y, x, y, ... around a disc, cut at the image."""
     height, width = SIZE
     angles = np.linspace(0, 2 * np.pi, CORNERS, endpoint=False)
     radii = disc[2] * (1 + 0.25 * random.standard_normal(CORNERS)).clip(0.3, 2)
@@ -145,7 +149,7 @@ def _outline(random: np.random.Generator, disc: tuple[float, float, float]) -> l
 
 
 def _region(outline: list[float]) -> tuple[Entry, list[float]]:
-    """Mask, as JSON holds it, and its box XYWH."""
+    """Return the mask inside an outline, an RLE as JSON holds it, and its XYWH box."""
     rle = mask_codec.merge(mask_codec.frPyObjects([outline], *SIZE))
     box = mask_codec.toBbox(rle).tolist()
     return {"size": list(SIZE), "counts": rle["counts"].decode("ascii")}, box

@@ -29,29 +29,32 @@ MIN_IOU = 0.95
 
 @torch.inference_mode()
 def eigenvector_900() -> Result:
-    """Graphs of 30 x 30 patches."""
+    """Measure the eigenvectors of graphs of 30 x 30 patches."""
     return _eigenvector(30, images=16)
 
 
 @torch.inference_mode()
 def eigenvector_3600() -> Result:
-    """Graphs of 60 x 60 patches."""
+    """Measure the eigenvectors of graphs of 60 x 60 patches."""
     return _eigenvector(60, images=4)
 
 
 def _eigenvector(side: int, images: int) -> Result:
-    """Both start from the features and end with the eigenvector, on the keys that dino_mini has of scenes."""
+    """Measure both ways from the features to the eigenvector.
+
+    The features are the keys of dino_mini on rendered scenes.
+    """
     net = build_backbone("dino_mini")
     pairs, same = Pairs(), []
     for index in tqdm(range(images), desc="graphs", leave=False):
         image, _ = stretched_scene(index, (16 * side, 16 * side))
         tokens = net(normalise_and_pad([image], 16)).tokens()
-        expected, found = pairs.add(
+        expected, [eigenvector] = pairs.add(
             lambda tokens=tokens: second_eigenpair(affinity(tokens[0].numpy(), TAU, EPS))[1],
             lambda tokens=tokens: normalized_cut(similarity_edges(tokens, TAU), EPS).eigenvector,
             1,
         )
-        sides = expected > expected.mean(), (found[0] > found[0].mean()).numpy()
+        sides = expected > expected.mean(), (eigenvector > eigenvector.mean()).numpy()
         agreeing = np.mean(sides[0] == sides[1])
         same.append(100 * max(agreeing, 1 - agreeing))
     result = Result(pairs, "graph", TARGETS[side**2])
@@ -66,20 +69,23 @@ def _eigenvector(side: int, images: int) -> Result:
 
 @torch.inference_mode()
 def tokencut_bf16() -> Result:
-    """TokenCut at VOC size, ViT-S/16 with random weights: float32 one by one against bfloat16 in batches."""
+    """Measure TokenCut on ViT-S/16 with random weights, on images of VOC's sizes.
+
+    The baseline reads single images in float32, ours reads batches in bfloat16.
+    """
     baseline = build_backbone("dino_vits16", "random:0")
     backbone = build_backbone("dino_vits16", "random:0").bfloat16()
     rule = build_rule("tokencut")
     batches = voc_batches(TOKENCUT_IMAGES, 8, multiple=16)
 
     def ours(batch: Batch) -> list[Tensor]:
-        found = rule(backbone(batch.inputs, image_sizes=batch.sizes))
-        return [boxes.boxes[0] for boxes in found]
+        pseudo_boxes = rule(backbone(batch.inputs, image_sizes=batch.sizes))
+        return [of_image.boxes[0] for of_image in pseudo_boxes]
 
     def published(batch: Batch) -> list[Tensor]:
         return [_tokencut_box(baseline, *image) for image in zip(batch.inputs, batch.sizes)]
 
-    # the rule itself, on the same float32 features
+    # The rule alone, on the same float32 features as the baseline.
     exact = [
         torch.equal(rule(baseline(batch.inputs[:1], image_sizes=batch.sizes[:1]))[0].boxes[0], box)
         for batch in batches
@@ -100,7 +106,10 @@ def _tokencut_box(net: VisionTransformer, image: Tensor, size: tuple[int, int]) 
 
 @torch.inference_mode()
 def maskcut_bf16() -> Result:
-    """MaskCut without CRF, ViT-B/8 with random weights at 480 x 480: three masks an image."""
+    """Measure MaskCut without CRF, three masks per image, on ViT-B/8 with random weights.
+
+    The images have 480 x 480 pixels.
+    """
     baseline = build_backbone("dino_vitb8", "random:0")
     backbone = build_backbone("dino_vitb8", "random:0").bfloat16()
     rule = build_rule("maskcut", crf=False)
@@ -125,7 +134,7 @@ def _in_turns(
     ours: Callable[[Batch], list[Tensor]],
     target: float,
 ) -> Result:
-    """Times both; the first boxes of each image are compared."""
+    """Time both ways in turns and compare the first box of each image."""
     ours(batches[0])  # warm up: threads start, kernels are chosen
     pairs, ious = Pairs(), []
     for batch in tqdm(batches, desc="batches", leave=False):
@@ -134,7 +143,7 @@ def _in_turns(
             lambda batch=batch: ours(batch),
             len(batch.inputs),
         )
-        ious += box_iou(*(torch.stack(found) for found in boxes)).diagonal().tolist()
+        ious += box_iou(*(torch.stack(first) for first in boxes)).diagonal().tolist()
     able = bool(bf16_instructions())
     result = Result(pairs, "image", target if able else None)
     if not able:

@@ -1,9 +1,12 @@
-"""What g finds for the phrases of an image, from picture and text to point and boxes: the papers' VGG16 at 304 pixels
-with random weights, texts by CLIP ViT-B/32, boxes as in the release, on the CPU.
+"""Phrase localisation with g, from image and text to point and boxes, on the CPU.
 
-As in Flickr30k an entity has several phrasings, and images share many of them. Ours reads each image and each text
-once, and the phrases of an image share the first convolution that follows the text in g; the baseline does all of it
-for each phrase. Our own small g and CLIP are a note.
+g is the papers' VGG16 at 304 pixels with random weights. CLIP ViT-B/32 encodes the texts. Boxes are
+drawn as in the release.
+
+As in Flickr30k, an entity has several phrasings, and images share many phrasings. Ours reads each
+image and each text once, and the phrases of an image share the first convolution that follows the
+text in g. The baseline does all of this for each phrase. A note gives the result of the small g and
+the small CLIP that ship.
 """
 
 from dataclasses import dataclass
@@ -39,17 +42,17 @@ ENTITIES = (
 ENTITIES_OF_IMAGE = 4
 PROMPT = "image of "
 RELEASE = "configs/grounding_refine_release.yaml"
-ALL = 1000  # boxes: when it evaluates, the release takes all of them
+ALL = 1000  # largest number of boxes: the release takes all of them when it evaluates
 TARGET = 3.0
-MAX_DIFFERENCE = 1e-5  # of heatmaps in (0, 1), and so of how bright their points are
-MIN_IOU = 0.93  # what a pixel of the heatmap leaves of the narrowest box that counts, 16 x 304
+MAX_DIFFERENCE = 1e-5  # between heatmaps in (0, 1), and between the values at their points
+MIN_IOU = 0.93  # IoU of the narrowest box that counts, 16 x 304, after a shift of one heatmap pixel
 
 Queries = list[list[str]]
 
 
 @torch.no_grad()
 def grounding_eval() -> Result:
-    """Images with four entities of three phrasings each."""
+    """Measure images with four entities of three phrasings each."""
     pairs, agreement = _measured("heatmap_vgg16", "clip_vitb32")
     mini_pairs, mini_agreement = _measured("heatmap_mini", "clip_mini")
     mini = Result(mini_pairs, "image", None)
@@ -66,15 +69,16 @@ def grounding_eval() -> Result:
 
 @dataclass
 class Agreement:
-    """How near what ours finds comes to what the baseline does.
+    """Differences between our results and the baseline's.
 
     Attributes:
-        entities: how many were compared.
-        heatmap_difference: the largest of any pixel.
-        points: equal ones.
-        darker: how much the baseline's heatmap is so at our points than at its own, at most.
-        boxes: how many there are, unions apart.
-        least_iou: of a box of ours, or of their union, and the baseline's in the same place; 0 if it has not as many.
+        entities: number of entities compared.
+        heatmap_difference: largest difference of a heatmap pixel.
+        points: number of equal points.
+        darker: largest drop of the baseline's heatmap from its own point to our point.
+        boxes: number of boxes, without the unions.
+        least_iou: smallest IoU of a box of ours, or of the union of our boxes, with the baseline's
+            at the same rank; 0 if the numbers of boxes differ.
     """
 
     entities: int = 0
@@ -84,29 +88,37 @@ class Agreement:
     boxes: int = 0
     least_iou: float = 1.0
 
-    def add(self, expected: Answer, heatmap: Tensor, found: PhraseLocalisation) -> None:
-        """One entity. Args: heatmap: (S, S), ours."""
+    def add(self, expected: Answer, heatmap: Tensor, localisation: PhraseLocalisation) -> None:
+        """Add one entity.
+
+        Args:
+            expected: the baseline's answer.
+            heatmap: (S, S), ours.
+            localisation: point and boxes that we draw from it.
+        """
         difference = np.abs(expected.heatmap - heatmap.numpy()).max()
         self.entities += 1
         self.heatmap_difference = max(self.heatmap_difference, float(difference))
-        self.points += found.point == expected.point
-        (x, y), brightness = found.point, resized(expected.heatmap, expected.size)
+        self.points += localisation.point == expected.point
+        (x, y), brightness = localisation.point, resized(expected.heatmap, expected.size)
         self.darker = max(self.darker, float(brightness.max() - brightness[y, x]))
         self.boxes += len(expected.boxes)
-        ours = torch.tensor([*found.boxes, found.box], dtype=torch.float64)
-        theirs = torch.from_numpy(np.concatenate([expected.boxes, expected.union[None]]))
-        alike = box_iou(theirs, ours).diagonal().min().item() if len(theirs) == len(ours) else 0.0
-        self.least_iou = min(self.least_iou, alike)
+        ours = torch.tensor([*localisation.boxes, localisation.box], dtype=torch.float64)
+        published = torch.from_numpy(np.concatenate([expected.boxes, expected.union[None]]))
+        same_number = len(published) == len(ours)
+        iou = box_iou(published, ours).diagonal().min().item() if same_number else 0.0
+        self.least_iou = min(self.least_iou, iou)
 
     def line(self) -> str:
-        """To be printed."""
+        """Return the line to print."""
         return (
-            f"of {self.entities} points {self.points} are equal, {self.boxes} boxes have an IoU of "
-            f"{self.least_iou:.4f} or more, heatmaps differ by {self.heatmap_difference:.1e} or less"
+            f"of {self.entities} points {self.points} are equal, "
+            f"{self.boxes} boxes have an IoU of {self.least_iou:.4f} or more, "
+            f"heatmaps differ by {self.heatmap_difference:.1e} or less"
         )
 
     def failures(self) -> list[str]:
-        """The checks that did not hold."""
+        """Return a line for each check that failed."""
         checks = {
             f"heatmaps differ by more than {MAX_DIFFERENCE}": self.heatmap_difference
             <= MAX_DIFFERENCE,
@@ -117,12 +129,15 @@ class Agreement:
 
 
 def release_rule() -> DiscoveryRule:
-    """Boxes of a heatmap's contours as the release draws them."""
+    """Return the rule that draws boxes around a heatmap's contours as the release does."""
     return build_rule("contours", load_config(RELEASE, []), max_objects=ALL)
 
 
 def _measured(heatmap_name: str, clip_name: str) -> tuple[Pairs, Agreement]:
-    """A pair is an image with its queries. Texts that ours has read stay from image to image, as in an evaluation."""
+    """Time both ways on images with their queries, one image per pair.
+
+    Ours keeps the texts that it has encoded from image to image, as in an evaluation.
+    """
     clip = build_clip(clip_name, "random:0")
     network = build_heatmap(heatmap_name, "random:0")
     _settle(network, clip)
@@ -135,31 +150,38 @@ def _measured(heatmap_name: str, clip_name: str) -> tuple[Pairs, Agreement]:
         features = network.read(image[None])
 
         def draw(number: int, phrases: list[str]) -> Tensor:
-            of_image = features[number : number + 1]
-            return network.draw_phrases(of_image, texts.text(phrases), (SIDE, SIDE))
+            image_features = features[number : number + 1]
+            return network.draw_phrases(image_features, texts.text(phrases), (SIDE, SIDE))
 
         (heatmaps,) = averaged_heatmaps([queries], draw)
         return heatmaps, found_in_heatmaps(heatmaps, rule, size)
 
     def published(image: Tensor, queries: Queries, size: tuple[int, int]) -> list[Answer]:
-        return [answer(network, clip.model, clip.tokenizer, image, of, size) for of in queries]
+        return [
+            answer(network, clip.model, clip.tokenizer, image, phrasings, size)
+            for phrasings in queries
+        ]
 
-    for run in (ours, published):  # warm up, with a text that does not come back
+    for run in (ours, published):  # warm up, with a text that is not used again
         run(_image(0), [["nothing"]], VOC_SIZES[0])
     pairs, agreement = Pairs(), Agreement()
     for number in tqdm(range(IMAGES), desc=f"images, {heatmap_name}", leave=False):
-        asked = (_image(number), _queries(number), VOC_SIZES[number % len(VOC_SIZES)])
-        answers, (heatmaps, found) = pairs.add(
-            lambda asked=asked: published(*asked), lambda asked=asked: ours(*asked), 1
+        inputs = (_image(number), _queries(number), VOC_SIZES[number % len(VOC_SIZES)])
+        answers, (heatmaps, localisations) = pairs.add(
+            lambda inputs=inputs: published(*inputs), lambda inputs=inputs: ours(*inputs), 1
         )
-        for of_entity in zip(answers, heatmaps, found, strict=True):
-            agreement.add(*of_entity)
+        for entity in zip(answers, heatmaps, localisations, strict=True):
+            agreement.add(*entity)
     return pairs, agreement
 
 
 def _settle(network: TextHeatmap, clip: Clip) -> None:
-    """Heatmaps of a new network are flat, and rounding would choose their points and boxes. Batch norms take the
-    statistics of some images, and the last convolution's numbers make a quarter of the pixels bright."""
+    """Change a new network so that its heatmaps are not flat.
+
+    Rounding would choose the points and boxes of flat heatmaps. The batch norms take the statistics
+    of some images. The last convolution is scaled and shifted to make a quarter of the pixels
+    brighter than 0.5.
+    """
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = 1.0
@@ -173,11 +195,11 @@ def _settle(network: TextHeatmap, clip: Clip) -> None:
 
 
 def _image(number: int) -> Tensor:
-    """(3, S, S) RGB in [-1, 1]."""
+    """Return a scene, (3, S, S) RGB in [-1, 1]."""
     return stretched_scene(number, (SIDE, SIDE))[0] / 127.5 - 1
 
 
 def _queries(number: int) -> Queries:
-    """Of an image; its neighbours have three of its entities."""
+    """Return the queries of an image; it shares three of its entities with the next image."""
     entities = [ENTITIES[(number + i) % len(ENTITIES)] for i in range(ENTITIES_OF_IMAGE)]
     return [[PROMPT + phrase for phrase in phrasings] for phrasings in entities]

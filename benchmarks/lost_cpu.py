@@ -1,4 +1,4 @@
-"""Features and LOST at the full resolution of VOC, ViT-S/16 with random weights, on the CPU."""
+"""Features and LOST at VOC's full resolution, with ViT-S/16 and random weights, on the CPU."""
 
 import torch
 from machine import matmul_gflops
@@ -18,17 +18,18 @@ from boxrefine_d2.pseudo_labels import DiscoverySettings
 
 SETTINGS = DiscoverySettings("lost", "dino_vits16", "random:0")
 IMAGES = 32
-IMAGES_IN_SOFTWARE = 4  # bf16 without instructions for it takes many seconds an image
+IMAGES_IN_SOFTWARE = 4  # bf16 takes many seconds per image on a CPU without bf16 instructions
 FP32_TARGET, BF16_TARGET = 1.1, 2.5
 MIN_BF16_IOU = 0.95
-# points of CorLoc that bf16 may change, with a network that has learnt: random weights draw boxes by chance, and one of 32 is three
+# Largest change of CorLoc by bf16, in points. It is measured with a trained network and more
+# images: random weights draw boxes by chance, and one image of 32 is three points.
 MAX_CORLOC_CHANGE = 1.0
 CORLOC_BACKBONE, CORLOC_IMAGES = "dino_mini", 200
 
 
 @torch.inference_mode()
 def fp32() -> Result:
-    """Ours in float32: the same boxes, sooner."""
+    """Measure ours in float32, which must give the baseline's boxes."""
     batches = voc_batches(IMAGES, SETTINGS.batch_size, multiple=16)
     pairs, published, ours, by_patch = _run(batches, torch.float32)
     differing = [i for i in range(IMAGES) if not torch.equal(published[i], ours[i])]
@@ -36,7 +37,8 @@ def fp32() -> Result:
     unexplained = len(differing) - len(ties)
     result = Result(pairs, "image", FP32_TARGET)
     result.notes.append(
-        f"boxes: {IMAGES - len(differing)} of {IMAGES} identical, {len(ties)} differ by the order of equal degrees, "
+        f"boxes: {IMAGES - len(differing)} of {IMAGES} identical, "
+        f"{len(ties)} differ by the order of equal degrees, "
         f"{unexplained} otherwise; {_whole(batches, ours)} are the whole image"
     )
     if unexplained:
@@ -47,10 +49,10 @@ def fp32() -> Result:
 
 @torch.inference_mode()
 def bf16() -> Result:
-    """Ours in bfloat16 against the baseline in float32: nearly the same boxes, much sooner.
+    """Measure ours in bfloat16 against the baseline in float32: the boxes must be nearly the same.
 
-    Boxes are compared with those of float32 where equal degrees have our order: how the baseline breaks ties is no
-    matter of precision.
+    The baseline's boxes for this comparison order equal degrees as ours does, because the order of
+    ties does not depend on precision.
     """
     able = bool(bf16_instructions())
     images = IMAGES if able else IMAGES_IN_SOFTWARE
@@ -63,7 +65,8 @@ def bf16() -> Result:
         result.notes.append(_share_of_limit(batches, result.ours_ms, torch.bfloat16))
     else:
         result.notes.append(
-            "this CPU has no bf16 instructions and does it in software: the target does not apply, use fp32 here"
+            "this CPU has no bf16 instructions and does bf16 in software: "
+            "the target does not apply, use fp32 here"
         )
     result.notes.append(
         f"boxes: mean IoU with the fp32 box {ious.mean():.3f} (at least {MIN_BF16_IOU}), "
@@ -85,34 +88,38 @@ def _ious(some: list[Tensor], others: list[Tensor]) -> Tensor:
 def _run(
     batches: list[Batch], dtype: torch.dtype
 ) -> tuple[Pairs, list[Tensor], list[Tensor], list[Tensor]]:
-    """Times; the boxes published and ours; and those published if equal degrees keep the order of the patches."""
+    """Time both ways on every batch.
+
+    Returns: the times; the baseline's boxes; our boxes; the baseline's boxes if equal degrees keep
+        the order of the patches.
+    """
     baseline = build_backbone(SETTINGS.backbone, SETTINGS.weights)
     backbone = build_backbone(SETTINGS.backbone, SETTINGS.weights).to(dtype)
     rule = build_rule(SETTINGS.method)
 
     def ours(batch: Batch) -> list[Tensor]:
-        found = rule(backbone(batch.inputs, image_sizes=batch.sizes))
-        return [boxes.boxes[0] for boxes in found]
+        pseudo_boxes = rule(backbone(batch.inputs, image_sizes=batch.sizes))
+        return [of_image.boxes[0] for of_image in pseudo_boxes]
 
     rule(backbone(batches[0].inputs[:1]))  # warm up: threads start, kernels are chosen
-    pairs, expected, found, by_patch = Pairs(), [], [], []
+    pairs, expected, our_boxes, by_patch = Pairs(), [], [], []
     for batch in tqdm(batches, desc="batches", leave=False):
-        theirs, boxes = pairs.add(
+        boxes_and_keys, boxes = pairs.add(
             lambda batch=batch: _published(baseline, batch),
             lambda batch=batch: ours(batch),
             len(batch.inputs),
         )
-        found += boxes
-        expected += [box for box, _ in theirs]
+        our_boxes += boxes
+        expected += [box for box, _ in boxes_and_keys]
         by_patch += [
             lost_box(keys, _grid_size(batch), baseline.stride, size, stable=True)
-            for (_, keys), size in zip(theirs, batch.sizes)
+            for (_, keys), size in zip(boxes_and_keys, batch.sizes)
         ]
-    return pairs, expected, found, by_patch
+    return pairs, expected, our_boxes, by_patch
 
 
 def _published(net: VisionTransformer, batch: Batch) -> list[tuple[Tensor, Tensor]]:
-    """The box and the keys of each image."""
+    """Return the box and the keys of each image."""
     results = []
     for image, size in zip(batch.inputs, batch.sizes):
         qkv, _ = run_transformer(net, image[None])
@@ -134,16 +141,16 @@ def _whole(batches: list[Batch], boxes: list[Tensor]) -> int:
 
 
 def _corloc_change(images: int) -> float:
-    """Points that LOST gains by bf16 on so many pictures."""
+    """Return the points of CorLoc that LOST gains by bf16 on rendered scenes."""
     backbone, rule = build_backbone(CORLOC_BACKBONE), build_rule(SETTINGS.method)
     batches = voc_batches(images, SETTINGS.batch_size, multiple=backbone.stride)
 
     def localised(dtype: torch.dtype) -> int:
         backbone.to(dtype)
         return sum(
-            is_localised(found.boxes[0].tolist(), gt)
+            is_localised(pseudo_boxes.boxes[0].tolist(), gt)
             for batch in tqdm(batches, desc="CorLoc", leave=False)
-            for found, gt in zip(
+            for pseudo_boxes, gt in zip(
                 rule(backbone(batch.inputs, image_sizes=batch.sizes)), batch.gt_boxes, strict=True
             )
         )
@@ -153,22 +160,28 @@ def _corloc_change(images: int) -> float:
 
 
 def _share_of_limit(batches: list[Batch], milliseconds: float, dtype: torch.dtype) -> str:
-    """How near the time comes to that of the bare products at the speed of one large product."""
+    """Return a line that compares the time with that of the products alone.
+
+    The products are assumed to run at the speed of one large product.
+    """
     net = build_backbone(SETTINGS.backbone, SETTINGS.weights)
     work = sorted(_gflop(net, _grid_size(batch)) for batch in batches)[len(batches) // 2]
     speed = matmul_gflops(dtype)
     limit = 1e3 * work / speed
     return (
-        f"limit: {work:.1f} GFLOP an image at {speed:.0f} GFLOP/s (one large product) are {limit:.0f} ms; "
-        f"{100 * limit / milliseconds:.0f} % of it is reached"
+        f"limit: {work:.1f} GFLOP an image at {speed:.0f} GFLOP/s (one large product) are "
+        f"{limit:.0f} ms; {100 * limit / milliseconds:.0f} % of it is reached"
     )
 
 
 def _gflop(net: VisionTransformer, grid_size: tuple[int, int]) -> float:
-    """The products in the keys of the last block and in LOST's similarities; a multiply-add counts as two."""
+    """Return the GFLOP of the products up to the last block's keys and of LOST's similarities.
+
+    A multiply-add counts as two operations.
+    """
     patches = grid_size[0] * grid_size[1]
     tokens, channels = patches + 1, net.cls_token.shape[2]
-    block = tokens * 12 * channels**2 + 2 * tokens**2 * channels  # qkv, proj, MLP; q k^T and its v
+    block = tokens * 12 * channels**2 + 2 * tokens**2 * channels  # qkv, proj, MLP; q k^T, times v
     embedding = patches * 3 * net.stride**2 * channels
     keys = patches * channels**2
     similarities = patches**2 * channels

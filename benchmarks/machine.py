@@ -1,4 +1,4 @@
-"""What the benchmarks run on, and how fast it multiplies matrices."""
+"""The machine of the benchmarks, and its speed of matrix products."""
 
 import os
 import platform
@@ -15,12 +15,12 @@ _SECONDS = 1.5
 
 
 def describe() -> dict[str, Any]:
-    """The machine as it is written to the record."""
+    """Return the description of the machine that is written to the record."""
     return {
         "cpu": cpu_name(),
         "cores": usable_cores(),
         "threads": torch.get_num_threads(),
-        "load": round(os.getloadavg()[0], 1),  # processes wanting a core as this one starts
+        "load": round(os.getloadavg()[0], 1),  # processes that wanted a core, mean of 1 minute
         "instructions": " ".join([torch.backends.cpu.get_cpu_capability(), *bf16_instructions()]),
         "torch": torch.__version__,
         "python": platform.python_version(),
@@ -29,7 +29,10 @@ def describe() -> dict[str, Any]:
 
 
 def matmul_gflops(dtype: torch.dtype) -> float:
-    """GFLOP/s of one large square product, the best of some: the limit for a network of products."""
+    """Return the GFLOP/s of one large square product, the best of several runs.
+
+    This speed is the limit for a network that consists of products.
+    """
     left, right = torch.randn(2, _MATRIX_SIDE, _MATRIX_SIDE).to(dtype)
     times, start = [], perf_counter()
     while perf_counter() - start < _SECONDS or len(times) < 3:

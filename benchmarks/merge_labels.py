@@ -1,9 +1,10 @@
-"""How long one round of self-training takes to merge its labels, and what memory, at two sizes.
+"""Time and peak memory of merging the labels of one round of self-training, at two sizes.
 
     python benchmarks/merge_labels.py [--images 100000]
 
-Every image has three old masks and three predictions, each of twelve ellipses in 480 x 640 pixels. Each merge is a process
-of its own, `tools/edit_labels.py merge`; its peak memory is that of the process, imports and all.
+Every image has 480 x 640 pixels, three old masks and three predictions. Each mask is one of twelve
+ellipses. Each merge runs `tools/edit_labels.py merge` in a process of its own. The peak memory is
+that of the whole process, imports included.
 """
 
 import re
@@ -23,9 +24,10 @@ from boxrefine_d2.data.pseudo_label_file import write_ordered_pseudo_labels
 from boxrefine_d2.errors import CommandParser, run_command
 
 HEIGHT, WIDTH = 480, 640
-KINDS, EACH = 12, 3  # so few that many predictions meet an old label
+KINDS, EACH = 12, 3  # few kinds, because many predictions must overlap an old label
 EDIT = Path(__file__).parents[1] / "tools" / "edit_labels.py"
-# runs a script and tells its own peak at the end; the peak that the system keeps of a child may be its parent's
+# This program runs a script and prints its own peak memory at the end. The peak that the system
+# reports for a child process may be its parent's.
 WATCHED = """
 import atexit, runpy, sys
 atexit.register(lambda: print(open("/proc/self/status").read()))
@@ -34,7 +36,7 @@ runpy.run_path(sys.argv.pop(1), run_name="__main__")
 
 
 def ellipses(count: int) -> list[dict[str, Any]]:
-    """Masks and boxes of filled ellipses, the same ones each time."""
+    """Return masks and boxes of filled ellipses, the same at each call."""
     draw = np.random.default_rng(0)
     labels = []
     for _ in range(count):
@@ -48,7 +50,7 @@ def ellipses(count: int) -> list[dict[str, Any]]:
 
 
 def write_labels(path: Path, images: int, seed: int) -> None:
-    """A label file of that many images."""
+    """Write a label file of `images` images."""
     draw = np.random.default_rng(seed)
     kinds = ellipses(KINDS)
 
@@ -64,19 +66,19 @@ def write_labels(path: Path, images: int, seed: int) -> None:
     write_ordered_pseudo_labels(path, images=listed, annotations=annotations(), info={})
 
 
-def merge(old: Path, new: Path, output: Path) -> tuple[float, float]:
-    """Seconds and peak MiB of the command, on Linux."""
-    files = ["--old", old, "--new", new, "--output", output]
+def merge(old: Path, new: Path, merged: Path) -> tuple[float, float]:
+    """Run the merge and return its seconds and its peak memory in MiB; Linux only."""
+    files = ["--old", old, "--new", new, "--output", merged]
     command = [sys.executable, "-c", WATCHED, EDIT, "merge", *files, "--min-score", "0.5"]
     start = time.perf_counter()
-    said = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+    output = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
     seconds = time.perf_counter() - start
-    (peak,) = re.findall(r"^VmHWM:\s+(\d+) kB$", said, re.MULTILINE)
+    (peak,) = re.findall(r"^VmHWM:\s+(\d+) kB$", output, re.MULTILINE)
     return seconds, int(peak) / 1024
 
 
 def run(images: int) -> None:
-    """Prints a line for a tenth of the images, and one for all."""
+    """Print a line for the merge of a tenth of the images, and one for all images."""
     with tempfile.TemporaryDirectory() as folder:
         files = [Path(folder) / name for name in ("old.json", "new.json", "merged.json")]
         for count in (images // 10, images):
@@ -87,9 +89,11 @@ def run(images: int) -> None:
 
 
 def main() -> int:
-    """The command."""
+    """Run the command and return its exit code."""
     parser = CommandParser(prog="merge_labels.py", description=__doc__)
-    parser.add_argument("--images", type=int, default=100_000, metavar="N")
+    parser.add_argument(
+        "--images", type=int, default=100_000, metavar="N", help="images of the larger merge"
+    )
     args = parser.parse_args()
     return run_command(lambda: run(args.images))
 

@@ -1,7 +1,8 @@
-"""The baselines: the methods the way they were published, written from their description.
+"""Baselines: LOST and the refine step as they were published, written from their description.
 
-One image at a time where the method is run on images, float32, every attention map materialised, the last block
-complete. They share nothing with the package but the weights and, for the refine step, the criterion.
+LOST reads one image at a time. The network computes in float32, forms every attention map and runs
+the last block completely. The baselines share only the weights with the package, and the refine
+step also the criterion.
 
 Shapes: B images, T = 1 + N tokens (CLS first), N = h * w patches in row-major order, C channels.
 """
@@ -16,10 +17,10 @@ from boxrefine_d2.structures import normalise
 
 
 def run_transformer(net: VisionTransformer, images: Tensor) -> tuple[Tensor, Tensor]:
-    """Every block, attention as softmax(q k^T) v, and the final norm.
+    """Run every block, with attention as softmax(q k^T) v, and the final norm.
 
     Args: images: (B, 3, H, W), normalised.
-    Returns: what a hook on the last block's qkv layer sees, (B, T, 3C); the normed tokens, (B, T, C).
+    Returns: output of the last block's qkv layer, (B, T, 3C); the normed tokens, (B, T, C).
     """
     grid_size = (images.shape[2] // net.stride, images.shape[3] // net.stride)
     cls = net.cls_token.expand(len(images), -1, -1)
@@ -40,17 +41,23 @@ def _attend(qkv: Tensor, num_heads: int) -> Tensor:
 
 
 def keys_of(qkv: Tensor) -> Tensor:
-    """The patches' keys (B, N, C) in the qkv layer's output (B, T, 3C)."""
+    """Return the patches' keys (B, N, C) from the qkv layer's output (B, T, 3C)."""
     return qkv.chunk(3, dim=2)[1][:, 1:]
 
 
 def lost_box(
     keys: Tensor, grid_size: tuple[int, int], stride: int, size: tuple[int, int], *, stable: bool
 ) -> Tensor:
-    """LOST on one image (arXiv:2109.14279) with 100 patches; (4,) XYXY in input pixels.
+    """Return LOST's box of one image (arXiv:2109.14279), (4,) XYXY in input pixels.
 
-    Args: keys: (N, C).  size: (H, W) before padding.  stable: the order of equal degrees is that of the patches;
-        the published sort leaves it open.
+    The seed expansion looks at 100 patches.
+
+    Args:
+        keys: (N, C).
+        grid_size: (h, w).
+        stride: input pixels per cell.
+        size: (H, W) before padding.
+        stable: patches of equal degree keep their order; the published sort leaves it open.
     """
     similarity = keys @ keys.T
     graph = similarity.clone().fill_diagonal_(0) > 0
@@ -64,7 +71,10 @@ def lost_box(
 
 
 def box_of_cells(mask: np.ndarray, stride: int, size: tuple[int, int]) -> Tensor:
-    """(4,) XYXY in pixels: around the cells of a mask (h, w), cut at the image's size (H, W)."""
+    """Return the box around a mask's cells (h, w), cut at the image's size (H, W).
+
+    Returns: (4,) XYXY in input pixels.
+    """
     rows, columns = mask.nonzero()
     return torch.tensor(
         [
@@ -80,9 +90,16 @@ def box_of_cells(mask: np.ndarray, stride: int, size: tuple[int, int]) -> Tensor
 def refine_losses(
     net: VisionTransformer, reference: VisionTransformer, detector: nn.Module, images: Tensor
 ) -> dict[str, Tensor]:
-    """The losses of one refine step from three forwards: f for keys and maps, f for CLS, the frozen copy for CLS.
+    """Return the losses of one refine step, from three forward passes.
 
-    Args: detector: h, a `MapDetector`.  images: (B, 3, S, S), normalised.
+    The first runs g for the keys and the maps, the second runs g for the CLS token, and the third
+    runs the frozen copy for its CLS token.
+
+    Args:
+        net: g.
+        reference: the frozen copy of g.
+        detector: h, a `MapDetector`.
+        images: (B, 3, S, S), normalised.
     """
     qkv, _ = run_transformer(net, images)
     height, width = images.shape[2:]
@@ -92,8 +109,8 @@ def refine_losses(
         for keys in keys_of(qkv.detach())
     ]
     targets = [normalise(box[None], (height, width)).to(images.device) for box in boxes]
-    pictures = qkv.unflatten(2, (3, -1)).transpose(1, 2)[:, :, 1:]
-    raw = detector.trunk(pictures).unflatten(1, (detector.num_boxes, -1))
+    maps = qkv.unflatten(2, (3, -1)).transpose(1, 2)[:, :, 1:]
+    raw = detector.trunk(maps).unflatten(1, (detector.num_boxes, -1))
     outputs = {"pred_boxes": raw[..., :4].sigmoid(), "pred_logits": raw[..., 4:]}
     losses = detector.criterion(outputs, targets)
     _, tokens = run_transformer(net, images)

@@ -1,10 +1,11 @@
-"""The baselines of phrase grounding: CLIP's relevance map, and what g finds for the phrases of an image.
+"""Baselines of phrase grounding: CLIP's relevance map, and g's heatmap, point and boxes.
 
-Written from their description: generic attention-model explainability (arXiv:2103.15679), "What is Where by Looking"
-(NeurIPS 2022), and the box-refinement paper (ICCV 2023) with the switches of its release. One phrase of one image at a
-time, and nothing is kept: each reads its text, padded to the whole context, and the whole image anew. Boxes and points
-are drawn by OpenCV and matplotlib. They share nothing with the package but the weights, so its tests use them as the
-oracle.
+They are written from the methods' description: generic attention-model explainability
+(arXiv:2103.15679), "What is Where by Looking" (NeurIPS 2022), and the box-refinement paper (ICCV
+2023) with the switches of its release. They read one phrase of one image at a time. They keep
+nothing: each phrase encodes its text, padded to the whole context, and the whole image again.
+OpenCV and matplotlib draw boxes and points. The baselines share only the weights with the package,
+and the package's tests use them as the oracle.
 
 Shapes: S x S pixels of the input, H x W of the original image, C dimensions of CLIP's space.
 """
@@ -23,22 +24,22 @@ from transformers import BatchEncoding, CLIPModel, CLIPTokenizer
 
 from boxrefine_d2.networks.text_heatmap import TextHeatmap
 
-BRIGHT = 0.5  # share of the brightest grey level that a pixel is above
-MIN_AREA = 0.05  # share of the map that a box covers more than
-MAX_OVERLAP = 0.05
-MIN_SCORE = 0.5  # share of the best score that a box is above
-NOTHING = [[0, 0, 1, 1, 0.0]] * 2  # what stands for no box
+BRIGHT = 0.5  # a bright pixel exceeds this share of the brightest grey level
+MIN_AREA = 0.05  # a box covers more than this share of the map
+MAX_OVERLAP = 0.05  # largest IoU of two boxes that are kept
+MIN_SCORE = 0.5  # a kept box exceeds this share of the best score
+NOTHING = [[0, 0, 1, 1, 0.0]] * 2  # the release's boxes of a heatmap without boxes
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What g finds for one entity.
+    """Heatmap, point and boxes of one entity.
 
     Attributes:
         heatmap: (S, S), the mean over the phrasings.
-        size: (H, W) of the original image, in whose pixels are
-        point: (x, y) of the brightest one,
-        boxes: (N, 4) XYXY, best first, N >= 1.
+        size: (H, W) of the original image.
+        point: (x, y) of the brightest pixel, in pixels of the original image.
+        boxes: (N, 4) XYXY in pixels of the original image, best first, N >= 1.
     """
 
     heatmap: np.ndarray
@@ -48,15 +49,18 @@ class Answer:
 
     @property
     def union(self) -> np.ndarray:
-        """(4,) XYXY, the smallest box around all."""
+        """The smallest box around all boxes, (4,) XYXY."""
         return np.concatenate([self.boxes[:, :2].min(axis=0), self.boxes[:, 2:].max(axis=0)])
 
 
 def relevance_map(model: CLIPModel, tokenizer: CLIPTokenizer, image: Tensor, phrase: str) -> Tensor:
-    """(side, side) in [0, 1], by the attention of the last layer and the gradient of the logit by it.
+    """Return a phrase's relevance map, (side, side) in [0, 1].
+
+    The map is the last layer's attention times the gradient of the logit by this attention.
 
     Args:
-        model: with eager attention, or the library gives none, and parameters that learn, or there is no gradient.
+        model: CLIP with eager attention, because the library returns no attention otherwise, and
+            with parameters that require gradients, because there is no gradient otherwise.
         image: (3, S, S) RGB in [-1, 1].
     """
     side = model.config.vision_config.image_size
@@ -67,7 +71,7 @@ def relevance_map(model: CLIPModel, tokenizer: CLIPTokenizer, image: Tensor, phr
     (gradient,) = torch.autograd.grad(output.logits_per_image.sum(), attention)
     weights = (gradient * attention).relu().mean(dim=1).detach()
     cells = side // model.config.vision_config.patch_size
-    grid = weights[:, :1, 1:].unflatten(2, (cells, cells))  # the row of CLS, without itself
+    grid = weights[:, :1, 1:].unflatten(2, (cells, cells))  # the row of CLS, without CLS
     stretched = F.interpolate(grid, size=(side, side), mode="bilinear", align_corners=False)[0, 0]
     return (stretched - stretched.min()) / (stretched.max() - stretched.min())
 
@@ -78,13 +82,13 @@ def _tokens(model: CLIPModel, tokenizer: CLIPTokenizer, phrase: str) -> BatchEnc
 
 
 def text_embedding(model: CLIPModel, tokenizer: CLIPTokenizer, phrase: str) -> Tensor:
-    """(1, C) of length 1."""
+    """Return a phrase's embedding, (1, C) of length 1."""
     pooled = model.text_model(**_tokens(model, tokenizer, phrase)).pooler_output
     return F.normalize(model.text_projection(pooled), dim=1)
 
 
 def draw_heatmap(network: TextHeatmap, image: Tensor, text: Tensor) -> np.ndarray:
-    """(S, S) in (0, 1), all of g.
+    """Run all of g and return its heatmap, (S, S) in (0, 1).
 
     Args: image: (3, S, S) RGB in [-1, 1].  text: (1, C).
     """
@@ -108,7 +112,10 @@ def _twice_the_size(x: Tensor) -> Tensor:
 
 
 def grey_levels(heatmap: np.ndarray) -> np.ndarray:
-    """(S, S) uint8: stretched to [0, 1], coloured, and the grey of the colours. A constant heatmap is black."""
+    """Return the grey levels of a heatmap, (S, S) uint8; a constant heatmap is black.
+
+    The heatmap is stretched to [0, 1] and coloured; the colours are converted to grey.
+    """
     with np.errstate(invalid="ignore"):
         stretched = (heatmap - heatmap.min()) / (heatmap.max() - heatmap.min())
     colours = (matplotlib.colormaps["cubehelix"](stretched)[..., :3] * 255).astype(np.uint8)
@@ -116,7 +123,10 @@ def grey_levels(heatmap: np.ndarray) -> np.ndarray:
 
 
 def boxes_of(heatmap: np.ndarray) -> np.ndarray:
-    """(N, 5) XYXY in pixels of the heatmap (S, S) and a score, best first, N >= 1."""
+    """Return the boxes of a heatmap (S, S), best first.
+
+    Returns: (N, 5) XYXY in pixels of the heatmap, and a score; N >= 1.
+    """
     grey = grey_levels(heatmap)
     _, bright = cv2.threshold(grey, int(BRIGHT * grey.max()), 255, cv2.THRESH_TOZERO)
     contours, _ = cv2.findContours(bright, cv2.RETR_TREE, cv2.CHAIN_APPROX_SIMPLE)
@@ -125,7 +135,7 @@ def boxes_of(heatmap: np.ndarray) -> np.ndarray:
     if not large:
         return np.array(NOTHING)
     scores = [bright[y : y + h, x : x + w].mean() / 255 for x, y, w, h in large]
-    # the release hands sides to what expects corners
+    # The release passes XYWH boxes to an NMS that expects XYXY.
     kept = nms(torch.tensor(large).float(), torch.tensor(scores).float(), MAX_OVERLAP)
     return np.array(
         [
@@ -138,13 +148,13 @@ def boxes_of(heatmap: np.ndarray) -> np.ndarray:
 
 
 def resized(heatmap: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """(S, S) to (H, W)."""
+    """Return a heatmap (S, S) resized to (H, W)."""
     height, width = size
     return cv2.resize(heatmap, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
 def brightest_pixel(heatmap: np.ndarray, size: tuple[int, int]) -> tuple[int, int]:
-    """(x, y) of the first maximum of a heatmap (S, S) resized to (H, W)."""
+    """Return (x, y) of the first maximum of a heatmap (S, S) resized to (H, W)."""
     y, x = divmod(int(resized(heatmap, size).argmax()), size[1])
     return x, y
 
@@ -157,9 +167,9 @@ def answer(
     phrasings: Sequence[str],
     size: tuple[int, int],
 ) -> Answer:
-    """Of one entity of one image, from all its phrasings.
+    """Return the answer for one entity of one image, from all its phrasings.
 
-    Args: image: (3, S, S) RGB in [-1, 1].  size: (H, W) of the original.
+    Args: image: (3, S, S) RGB in [-1, 1].  size: (H, W) of the original image.
     """
     drawn = [
         draw_heatmap(network, image, text_embedding(model, tokenizer, phrase))

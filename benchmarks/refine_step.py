@@ -1,4 +1,7 @@
-"""One training step of phase "refine": ViT-S/16 and ResNet-50 with random weights, the paper profile, on the CPU."""
+"""One training step of phase "refine" in the paper profile, on the CPU.
+
+ViT-S/16 and ResNet-50 have random weights.
+"""
 
 import copy
 from typing import Any
@@ -23,7 +26,10 @@ MAX_LOSS_DIFFERENCE = 1e-4  # relative
 
 
 def refine_step() -> Result:
-    """Forward, backward and update. Inputs do not recur, as with random crops: the frozen copy runs each time."""
+    """Measure forward, backward and update.
+
+    Inputs do not recur, as with random crops; the frozen copy therefore runs at each step.
+    """
     cfg = boxrefine_cfg()
     cfg.MODEL.MAP_NETWORK.WEIGHTS = "random:0"
     cfg.MODEL.MAP_DETECTOR.WEIGHTS = "random"
@@ -46,14 +52,14 @@ def refine_step() -> Result:
 
     pairs, worst = Pairs(), 0.0
     with EventStorage():
-        ours(_images(0, cfg)), published(_images(0, cfg))  # warm up: Adam takes its memory
+        ours(_images(0, cfg)), published(_images(0, cfg))  # warm up: Adam allocates its memory
         for step in tqdm(range(STEPS), desc="steps", leave=False):
             net.load_state_dict(refiner.map_network.state_dict())
             images = _images(step + 1, cfg)
-            theirs, losses = pairs.add(
+            expected, losses = pairs.add(
                 lambda images=images: published(images), lambda images=images: ours(images), 1
             )
-            worst = max(worst, *(_difference(theirs[name], losses[name]) for name in theirs))
+            worst = max(worst, *(_difference(expected[name], losses[name]) for name in expected))
     result = Result(pairs, f"step of {BATCH_SIZE} images", TARGET)
     result.notes.append(f"losses: each of them equal to {worst:.1e} relative over {STEPS} steps")
     if not worst <= MAX_LOSS_DIFFERENCE:
@@ -73,5 +79,5 @@ def _images(step: int, cfg: Any) -> list[Tensor]:
     return [stretched_scene(step * BATCH_SIZE + i, size)[0] for i in range(BATCH_SIZE)]
 
 
-def _difference(expected: Tensor, found: Tensor) -> float:
-    return ((found - expected).abs() / expected.abs().clamp(min=1e-6)).item()
+def _difference(expected: Tensor, actual: Tensor) -> float:
+    return ((actual - expected).abs() / expected.abs().clamp(min=1e-6)).item()

@@ -1,8 +1,9 @@
-"""`make bench`: how much faster the package is than the published way, measured here and now.
+"""`make bench`: the package's speed relative to the published methods, measured on this machine.
 
-Every benchmark holds its own baseline (`published.py`), runs both on the same inputs in turns, and checks that the
-results agree. The table is printed, the numbers are written to output/bench.json. A missed target is only said, since
-other work on the machine can cause it; a failed check is exit code 1.
+Every benchmark has its own baseline (`published*.py`), runs the baseline and ours on the same
+inputs in turns, and checks that the results agree. The program prints the table and writes the
+numbers to output/bench.json. A missed target is only reported, because other work on the machine
+can cause it. A failed check gives exit code 1.
 """
 
 import argparse
@@ -43,22 +44,31 @@ HEADERS = ("benchmark", "ms per", "published", "ours", "ratio", "quartiles", "ta
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command."""
+    """Run the command and return its exit code."""
     return run_command(lambda: _bench(argv))
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = CommandParser(prog="run.py", description="Ratios published / ours, measured here.")
     parser.add_argument(
-        "--only", action="append", choices=BENCHMARKS, metavar="NAME", help=", ".join(BENCHMARKS)
+        "--only",
+        action="append",
+        choices=BENCHMARKS,
+        metavar="NAME",
+        help=f"run this benchmark only; may be repeated: {', '.join(BENCHMARKS)}",
     )
-    parser.add_argument("--output", default="output/bench.json", metavar="FILE.json")
+    parser.add_argument(
+        "--output",
+        default="output/bench.json",
+        metavar="FILE.json",
+        help="file for the numbers (default: %(default)s)",
+    )
     return parser.parse_args(argv)
 
 
 def _bench(argv: Sequence[str] | None) -> int:
     args = _parse(argv)
-    logging.disable(logging.WARNING)  # that weights are random is meant
+    logging.disable(logging.WARNING)  # the networks warn of random weights, which are intended here
     here = machine.describe()
     print("; ".join(f"{key} {value}" for key, value in here.items()))
     results = {}

@@ -1,11 +1,12 @@
-"""What must not change when code is moved: the bytes of pseudo-labels and the losses of every training.
+"""Check of a code change: same bytes of pseudo-labels, same losses of every training.
 
-Record before and after, each from the root of its checkout, and compare:
+Record before and after the change, each from the root of its checkout, and compare the records:
 
     PYTHONPATH=. python benchmarks/same_results.py record output/before.json
     PYTHONPATH=. python benchmarks/same_results.py compare before.json after.json
 
-Only command lines and file formats are used, so that the script runs on any version. It needs the extra `grounding`.
+The script uses only command lines and file formats, and therefore runs on any version. It needs the
+extra `grounding`.
 """
 
 import argparse
@@ -79,16 +80,21 @@ TRAININGS: dict[str, tuple[str, ...]] = {
 
 
 def main() -> int:
-    """The command; 1 if anything differs or a part of a record fails."""
+    """Run the command; return 1 if a result differs or a part of a record fails."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     verbs = parser.add_subparsers(dest="verb", required=True)
-    record = verbs.add_parser("record", help="run all, and write what came out")
-    record.add_argument("output", metavar="FILE.json", type=Path)
-    record.add_argument("--seeds", default="0,1,2")
-    record.add_argument("--only", action="append", metavar="NAME", help="part of a name")
+    record = verbs.add_parser("record", help="run every rule and training and record the results")
+    record.add_argument("output", metavar="FILE.json", type=Path, help="file for the record")
+    record.add_argument("--seeds", default="0,1,2", help="comma-separated (default: %(default)s)")
+    record.add_argument(
+        "--only",
+        action="append",
+        metavar="NAME",
+        help="record only parts whose name contains NAME; may be repeated",
+    )
     compare = verbs.add_parser("compare", help="print a table of two records")
-    compare.add_argument("before", type=Path)
-    compare.add_argument("after", type=Path)
+    compare.add_argument("before", type=Path, help="record made before the change")
+    compare.add_argument("after", type=Path, help="record made after the change")
     args = parser.parse_args()
     if args.verb == "compare":
         return _compare(json.loads(args.before.read_text()), json.loads(args.after.read_text()))
@@ -97,17 +103,17 @@ def main() -> int:
 
 
 def _record(output: Path, seeds: list[int], only: list[str]) -> int:
-    found: dict[str, Any] = {}
+    results: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as scratch:
         for name, run in _parts(seeds, Path(scratch)):
             if any(part in name for part in only):
                 start = time.perf_counter()
-                found[name] = run()
-                said = found[name].get("error") or f"{time.perf_counter() - start:.0f} s"
-                print(f"{name}: {said}", flush=True)
+                results[name] = run()
+                outcome = results[name].get("error") or f"{time.perf_counter() - start:.0f} s"
+                print(f"{name}: {outcome}", flush=True)
                 output.parent.mkdir(parents=True, exist_ok=True)
-                output.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
-    return int(any("error" in values for values in found.values()))
+                output.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
+    return int(any("error" in values for values in results.values()))
 
 
 def _parts(seeds: list[int], scratch: Path) -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
@@ -119,7 +125,7 @@ def _parts(seeds: list[int], scratch: Path) -> Iterator[tuple[str, Callable[[], 
         for weights in (*shipped, *(f"random:{seed}" for seed in seeds)):
             yield (
                 f"discover {name} {weights}",
-                lambda m=method, o=options, w=weights: _discover(m, o, w, scratch / "found.json"),
+                lambda m=method, o=options, w=weights: _discover(m, o, w, scratch / "labels.json"),
             )
     for name, (config, *pairs) in TRAININGS.items():
         for seed in seeds:
@@ -127,15 +133,15 @@ def _parts(seeds: list[int], scratch: Path) -> Iterator[tuple[str, Callable[[], 
                 f"train {name} seed {seed}",
                 lambda c=config, p=pairs, s=seed: _train(c, p, s, scratch),
             )
-    yield "evaluate what_is_where", lambda: _look(scratch / "look")
+    yield "evaluate what_is_where", lambda: _describe_images(scratch / "look")
 
 
 def _discover(method: str, options: list[str], weights: str, output: Path) -> dict[str, Any]:
     output.unlink(missing_ok=True)
     backbone = () if "--backbone" in options else ("--backbone", "dino_mini")
-    given = () if weights == "shipped" else ("--weights", weights)
+    weight_options = () if weights == "shipped" else ("--weights", weights)
     command = ["tools/discover.py", "--method", method, "--data", IMAGES, "--output", str(output)]
-    if error := _run([*command, *backbone, *options, *given, "--num-workers", "0"]):
+    if error := _run([*command, *backbone, *options, *weight_options, "--num-workers", "0"]):
         return {"error": error}
     content = json.loads(output.read_text())
     content["info"].pop("version", None)
@@ -172,7 +178,7 @@ def _train(config: str, pairs: list[str], seed: int, scratch: Path) -> dict[str,
     return {"losses": losses} if losses else {"error": "no loss in metrics.json"}
 
 
-def _look(folder: Path) -> dict[str, Any]:
+def _describe_images(folder: Path) -> dict[str, Any]:
     pairs = ["DATASETS.TEST", f"('{IMAGES}',)", "OUTPUT_DIR", str(folder)]
     config = "configs/demo/what_is_where.yaml"
     if error := _run(["tools/train_net.py", "--config-file", config, "--eval-only", *pairs]):
@@ -183,14 +189,14 @@ def _look(folder: Path) -> dict[str, Any]:
 
 def _numbers(value: Any, name: str = "") -> Iterator[tuple[str, float]]:
     if isinstance(value, dict):
-        for key, below in value.items():
-            yield from _numbers(below, f"{name} {key}".strip())
+        for key, child in value.items():
+            yield from _numbers(child, f"{name} {key}".strip())
     elif isinstance(value, (int, float)) and "second" not in name:
         yield name, value
 
 
 def _run(command: list[str]) -> str:
-    """The error's line, or nothing."""
+    """Run a command and return the line of its error, or an empty string."""
     environment = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, *command], capture_output=True, text=True, env=environment, check=False
@@ -203,9 +209,9 @@ def _compare(before: dict[str, Any], after: dict[str, Any]) -> int:
     same = True
     for name in sorted(before.keys() | after.keys()):
         one, two = before.get(name), after.get(name)
-        said = "only in one record" if one is None or two is None else _difference(one, two)
-        same &= said.startswith("same")
-        print(f"{name:44} {said}")
+        verdict = "only in one record" if one is None or two is None else _difference(one, two)
+        same &= verdict.startswith("same")
+        print(f"{name:44} {verdict}")
     return 0 if same else 1
 
 
@@ -218,7 +224,8 @@ def _difference(one: dict[str, Any], two: dict[str, Any]) -> str:
     if first.keys() != second.keys():
         return f"DIFFERENT losses: {sorted(first.keys() ^ second.keys())[:4]}"
     worst = max(abs(first[k] - second[k]) / max(1.0, abs(first[k])) for k in first)
-    return f"{'same' if worst <= LOSS_TOLERANCE else 'DIFFERENT'} {len(first)} numbers, apart by {worst:.1e}"
+    verdict = "same" if worst <= LOSS_TOLERANCE else "DIFFERENT"
+    return f"{verdict} {len(first)} numbers, apart by {worst:.1e}"
 
 
 if __name__ == "__main__":

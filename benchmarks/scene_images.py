@@ -29,7 +29,10 @@ class Batch:
 
 
 def voc_batches(images: int, batch_size: int, multiple: int) -> list[Batch]:
-    """So many images in batches whose sizes take turns; the last batch may be smaller."""
+    """Return `images` scenes in batches; the sizes of `VOC_SIZES` alternate from batch to batch.
+
+    The last batch may be smaller.
+    """
     batches = []
     for number, start in enumerate(range(0, images, batch_size)):
         size = VOC_SIZES[number % len(VOC_SIZES)]
@@ -40,9 +43,10 @@ def voc_batches(images: int, batch_size: int, multiple: int) -> list[Batch]:
 
 
 def stretched_scene(index: int, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """A scene of the validation split at another size (H, W).
+    """Return a scene of the validation split resized to (H, W).
 
-    Returns: (3, H, W) float32 RGB in [0, 255]; its boxes (n, 4) XYXY in pixels of it.
+    Returns: (3, H, W) float32 RGB in [0, 255]; the boxes (n, 4) XYXY in pixels of the resized
+    image.
     """
     scene = render_scene("val", index)
     image = torch.from_numpy(scene.image).permute(2, 0, 1)[None].float()

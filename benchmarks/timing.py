@@ -1,4 +1,4 @@
-"""Two ways of doing the same thing, timed in turns."""
+"""Alternating timing of two implementations of one computation."""
 
 import statistics
 from collections.abc import Callable
@@ -13,16 +13,19 @@ T = TypeVar("T")
 
 @dataclass
 class Pairs:
-    """Milliseconds of each way, one entry a pair; the two of a pair ran one right after the other."""
+    """Milliseconds of both implementations, one entry per pair of runs.
+
+    The two runs of a pair follow each other directly.
+    """
 
     published: list[float] = field(default_factory=list)
     ours: list[float] = field(default_factory=list)
 
     def add(self, published: Callable[[], T], ours: Callable[[], T], units: int) -> tuple[T, T]:
-        """Times both, in an order that changes from pair to pair.
+        """Time both, in an order that alternates from pair to pair.
 
-        Args: units: what the times are divided by, e.g. the images that both worked on.
-        Returns: what the two returned.
+        Args: units: divisor of the times, e.g. the number of images that both read.
+        Returns: results of `published` and of `ours`.
         """
         turns = [(self.published, published), (self.ours, ours)]
         results = {}
@@ -32,7 +35,7 @@ class Pairs:
         return results[published], results[ours]
 
     def spread(self) -> tuple[float, float]:
-        """The quartiles of the pairs' ratios."""
+        """Return the lower and upper quartile of the pairs' ratios."""
         ratios = [a / b for a, b in zip(self.published, self.ours, strict=True)]
         lower, _, upper = statistics.quantiles(ratios, n=4, method="inclusive")
         return lower, upper
@@ -40,12 +43,14 @@ class Pairs:
 
 @dataclass
 class Result:
-    """What a benchmark found.
+    """Times, checks and notes of one benchmark.
 
     Attributes:
-        unit: what the milliseconds are of.
-        target: the ratio to reach; None where it does not apply on this machine.
-        notes: lines to print.  failed: the checks that did not hold.
+        pairs: the times.
+        unit: unit of work that the milliseconds refer to, e.g. "image".
+        target: the ratio to reach; None if it does not apply on this machine.
+        notes: lines to print.
+        failed: the checks that failed.
     """
 
     pairs: Pairs
@@ -56,22 +61,22 @@ class Result:
 
     @property
     def published_ms(self) -> float:
-        """Median."""
+        """Median of the baseline's milliseconds."""
         return statistics.median(self.pairs.published)
 
     @property
     def ours_ms(self) -> float:
-        """Median."""
+        """Median of our milliseconds."""
         return statistics.median(self.pairs.ours)
 
     @property
     def ratio(self) -> float:
-        """How many times faster ours is."""
+        """The baseline's median time divided by ours."""
         return self.published_ms / self.ours_ms
 
     @property
     def verdict(self) -> str:
-        """Whether target and checks were met."""
+        """The word for the table: checks failed, no target, target met or not met."""
         if self.failed:
             return "CHECK FAILED"
         if self.target is None:
@@ -80,7 +85,7 @@ class Result:
 
 
 def timed(run: Callable[[], T]) -> tuple[T, float]:
-    """What `run` returns, and its milliseconds; waits for the GPU, if there is one."""
+    """Return the result of `run` and its milliseconds; wait for the GPU if there is one."""
     _wait()
     start = perf_counter()
     result = run()

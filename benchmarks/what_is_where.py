@@ -1,12 +1,13 @@
-"""What is where by looking, from the pictures to captions and boxes, with the small networks that ship, on the CPU.
+""" "What is Where by Looking" from images to captions and boxes, on the CPU.
 
-Published, as the paper's procedure reads: one region and one caption at a time, each text read anew, g on the whole picture
-for each caption, in fp32. Ours reads the regions of all pictures by the batch and in bf16, each text and each picture once.
-Selective search is the same for both, and is a good part of ours.
+Both use the small networks that ship. The baseline follows the paper's procedure in fp32: it reads
+one region and one caption at a time, encodes each text again, and runs g on the whole image for
+each caption. Ours reads the regions of all images in batches and in bf16, and each text and each
+image once. Both run the same selective search, which takes a large part of our time.
 """
 
 import torch
-from published_what_is_where import look
+from published_what_is_where import describe_image
 from scene_images import VOC_SIZES, stretched_scene
 from timing import Pairs, Result
 from tqdm import tqdm
@@ -18,34 +19,37 @@ from boxrefine_d2.training.setup import load_config
 
 IMAGES, PAIRS = 4, 3
 TARGET = 3.0
-MIN_AGREEMENT = (
-    0.9  # of the captions: two phrases may be as near to a region but for bf16's rounding
-)
+# Smallest share of equal captions: bf16's rounding may decide between two equally near phrases.
+MIN_AGREEMENT = 0.9
 
 
 @torch.no_grad()
 def what_is_where() -> Result:
-    """Four pictures at a time."""
+    """Measure four images at a time."""
     changes = ["MODEL.DEVICE", "cpu", "MODEL.CAPTIONER.PRECISION", "bf16"]
     cfg = load_config("configs/demo/what_is_where.yaml", changes)
     model = WhatIsWhere(cfg).eval()
     phrases = read_phrases(SHIPPED_PHRASES)
-    listed = model.clip.encode_text([cfg.GROUNDING.PROMPT + phrase for phrase in phrases])
+    embeddings = model.clip.encode_text([cfg.GROUNDING.PROMPT + phrase for phrase in phrases])
     model.describe(_inputs(cfg.INPUT.SQUARE_SIZE, IMAGES * PAIRS)[:1])  # warm up
-    pairs, found, same = Pairs(), 0, 0
+    pairs, captions, same = Pairs(), 0, 0
     for number in tqdm(range(PAIRS), desc="pairs", leave=False):
         inputs = _inputs(cfg.INPUT.SQUARE_SIZE, number * IMAGES)
-        theirs, ours = pairs.add(
-            lambda inputs=inputs: [look(model, phrases, listed, x["image"]) for x in inputs],
+        published, ours = pairs.add(
+            lambda inputs=inputs: [
+                describe_image(model, phrases, embeddings, x["image"]) for x in inputs
+            ],
             lambda inputs=inputs: model.describe(inputs),
             IMAGES,
         )
-        for expected, described in zip(theirs, ours, strict=True):
-            found += len(expected)
+        for expected, described in zip(published, ours, strict=True):
+            captions += len(expected)
             same += sum(_is_same(one, described) for one in expected)
     result = Result(pairs, "image", TARGET)
-    result.notes.append(f"{same} of {found} captions are the same, with the same number of regions")
-    if same < MIN_AGREEMENT * found:
+    result.notes.append(
+        f"{same} of {captions} captions are the same, with the same number of regions"
+    )
+    if same < MIN_AGREEMENT * captions:
         result.failed.append(f"fewer than {MIN_AGREEMENT:.0%} of the captions are the same")
     return result
 

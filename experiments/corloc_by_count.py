@@ -1,4 +1,4 @@
-"""CorLoc and the area of boxes by how many objects an image has: where do two methods differ?
+"""CorLoc and the area of boxes by the number of objects in an image, to compare methods.
 
 python experiments/corloc_by_count.py --gt SPEC FILE.json [FILE.json ...]
 """
@@ -17,27 +17,29 @@ from boxrefine_d2.evaluation import GroundTruth, read_predictions
 from boxrefine_d2.evaluation.corloc import is_localised, top_box
 from boxrefine_d2.evaluation.predictions import box_table
 
-MOST = 4  # images with more objects are counted here
+MOST = 4  # the last row of the table holds images with this many objects or more
 
 
 def main() -> int:
-    """The command."""
+    """Run the command and return its exit code."""
     parser = CommandParser(prog="corloc_by_count.py", description=__doc__)
-    parser.add_argument("--gt", required=True, metavar="SPEC")
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE.json")
+    parser.add_argument("--gt", required=True, metavar="SPEC", help="dataset spec with annotations")
+    parser.add_argument(
+        "files", nargs="+", type=Path, metavar="FILE.json", help="prediction files to compare"
+    )
     args = parser.parse_args()
     return run_command(lambda: work(args))
 
 
 def work(args: argparse.Namespace) -> None:
-    """One table a file."""
+    """Print one table per file."""
     dataset = load_spec(args.gt)
     truth = GroundTruth(args.gt, dataset.records).boxes()
     for path in args.files:
         table = box_table(read_predictions(path))
         boxes = {
-            image_id: top_box(torch.from_numpy(found), torch.from_numpy(scores))
-            for image_id, found, scores in table.by_image()
+            image_id: top_box(torch.from_numpy(predicted), torch.from_numpy(scores))
+            for image_id, predicted, scores in table.by_image()
         }
         print(f"\n{path}")
         print(tabulate(rows(boxes, truth), ("objects", "images", "CorLoc, %", "box / largest")))
@@ -46,7 +48,14 @@ def work(args: argparse.Namespace) -> None:
 def rows(
     boxes: dict[int | str, list[float] | None], truth: dict[int | str, torch.Tensor]
 ) -> list[tuple[str, int, str, str]]:
-    """For each number of objects: images, CorLoc, and the median area of the box in units of the largest object's."""
+    """Return a row per number of objects.
+
+    Args:
+        boxes: per image the box with the best score, XYXY in pixels, or None.
+        truth: per image the annotated boxes (n, 4) XYXY in pixels.
+    Returns: the number of objects; the number of images; CorLoc in percent; the median ratio of the
+        box's area to that of the largest object.
+    """
     by_count: dict[int, list[tuple[bool, float]]] = {}
     for image_id, objects in truth.items():
         box = boxes.get(image_id)
@@ -58,11 +67,11 @@ def rows(
     return [
         (
             f"{count}{' or more' if count == MOST else ''}",
-            len(found),
-            f"{100 * sum(hit for hit, _ in found) / len(found):.1f}",
-            f"{statistics.median(area for _, area in found):.2f}",
+            len(images),
+            f"{100 * sum(hit for hit, _ in images) / len(images):.1f}",
+            f"{statistics.median(area for _, area in images):.2f}",
         )
-        for count, found in sorted(by_count.items())
+        for count, images in sorted(by_count.items())
     ]
 
 

@@ -1,10 +1,11 @@
 """The tables of detectors in docs/results/small_world.md.
 
-    python experiments/detectors.py --seeds 0,1,2      # runs both pipelines below as far as they are not done, and keeps the results
+    python experiments/detectors.py --seeds 0,1,2      # run both pipelines and keep the results
     python experiments/detectors.py --seeds 3          # one more seed
 
-Labels are made once, by configs/pipelines/small_world_labels.yaml; detectors once a seed, by small_world.yaml. What they
-found is kept in experiments/small_world/detectors.json; experiments/small_world.py writes the page.
+The pipeline configs/pipelines/small_world_labels.yaml makes the labels once. The pipeline
+small_world.yaml trains the detectors once per seed. Both skip completed stages. The results are
+kept in experiments/small_world/detectors.json; experiments/small_world.py writes the page.
 """
 
 import argparse
@@ -43,7 +44,7 @@ METRICS = {
     "segm_ap50": "mask AP50",
     "segm_ap": "mask AP",
 }
-# each result of the page: its title, and the file with its metrics in the folder of labels or of a seed
+# Title of each result -> file with its metrics, in the output directory of the labels or of a seed.
 OF_LABELS = {
     "LOST": "lost_score/metrics.json",
     "LOST, learnt from": "lost_train_score/metrics.json",
@@ -66,7 +67,7 @@ OF_SEEDS = {
     "the trunk that ships": "tenth_from_trunk/results.json",
     "CutLER's detector": "tenth/results.json",
 }
-# what an ordinary detector of classes starts from
+# Weights from which an ordinary detector of classes starts.
 STARTS = ("the trunk that ships", "CutLER's detector")
 MAIN = (
     "LOST",
@@ -80,9 +81,9 @@ MAIN = (
     "a second round",
     "a third round",
 )
-# CAD on the images that it learnt from, which is how LOST and the paper score it
+# CAD on its training images; LOST and the paper score it this way.
 LEARNT = tuple(title for title in (*OF_LABELS, *OF_SEEDS) if title.endswith(", learnt from"))
-# what is compared, seed by seed: the second one less the first
+# Pairs that are compared seed by seed: the second minus the first.
 PAIRS = (
     ("LOST", "CAD on LOST"),
     ("LOST", "CAD on LOST, confirmed"),
@@ -93,7 +94,7 @@ PAIRS = (
     ("CutLER on MaskCut", "a round of self-training"),
     ("a round of self-training", "a third round"),
 )
-# the thesis's training sets by title, their results and the labels they were trained on
+# Title of each of the thesis's training sets -> title of its result, and its labels.
 TRAINING_SETS = {
     "all of MaskCut": ("CutLER on MaskCut", "maskcut"),
     "without overlaps": ("without overlaps", "separate"),
@@ -107,7 +108,9 @@ IMAGES = {
 
 
 def run(seeds: list[str], output: Path) -> None:
-    """Runs the pipelines and keeps what each found as soon as it is through, beside what is kept of other seeds.
+    """Run the pipelines and keep the results of each as soon as it is complete.
+
+    Kept results of other seeds stay.
 
     Raises: UserError for a run that failed.
     """
@@ -115,7 +118,7 @@ def run(seeds: list[str], output: Path) -> None:
     kept = run_pipeline(LABELS, [f"folder={labels}"])
     kept["results"] = {title: _metrics(labels / file) for title, file in OF_LABELS.items()}
     kept["counts"] = {name: _counts(labels / name) for name in ("maskcut", "separate")}
-    keep(KEPT, lambda found: found.update(labels=kept))
+    keep(KEPT, lambda all_kept: all_kept.update(labels=kept))
     for seed in seeds:
         folder = output / f"seed_{seed}"
         of_seed = run_pipeline(DETECTORS, [f"seed={seed}", f"labels={labels}", f"folder={folder}"])
@@ -125,7 +128,7 @@ def run(seeds: list[str], output: Path) -> None:
 
 
 def _metrics(path: Path) -> dict[str, dict[str, float]]:
-    """Of each subset of the data, as a modifier of its name, the metrics that there are."""
+    """Return the metrics of each subset of the data; the key is the modifier of its name."""
     content = read_json(path)
     datasets = content.get("datasets", {DATA: content})
     return {
@@ -137,104 +140,112 @@ def _metrics(path: Path) -> dict[str, dict[str, float]]:
 
 
 def _of_all_classes(values: dict[str, Any]) -> dict[str, float]:
-    """Metrics by the names of `METRICS`; those of Detectron2's evaluator stand in two groups and capitals."""
+    """Return metrics by the names of `METRICS`.
+
+    Detectron2's evaluator has two groups of metrics, with names in capitals.
+    """
     boxes, masks = values.get("bbox", {}), values.get("segm", {})
     named = {name.lower(): value for name, value in boxes.items()}
     return values | named | {f"segm_{name.lower()}": value for name, value in masks.items()}
 
 
 def _counts(folder: Path) -> dict[str, int]:
-    """Labels of a file, and the images that have some."""
+    """Return the number of labels of a file, and of images with labels."""
     content = read_json(folder / "labels.json")
     images = {label["image_id"] for label in content["annotations"]}
     return {"images": len(images), "labels": len(content["annotations"])}
 
 
 def tables() -> str:
-    """What is kept: detectors beside their labels, their differences, the thesis's training sets."""
-    found = read_kept(KEPT)
-    seeds = found["seeds"]
+    """Return the tables: detectors and their labels, differences, the thesis's training sets."""
+    kept = read_kept(KEPT)
+    seeds = kept["seeds"]
     if not seeds:
         return NOT_RUN
-    runs = [("labels", found["labels"]), *((f"seed {seed}", of) for seed, of in seeds.items())]
+    runs = [("labels", kept["labels"]), *((f"seed {seed}", run) for seed, run in seeds.items())]
     return "\n\n".join(
         [
-            _result_table(found, MAIN),
-            f"On `{TRAIN}`, the images that CAD learnt from, as LOST and the paper score it:",
-            _result_table(found, LEARNT),
+            _result_table(kept, MAIN),
+            f"On `{TRAIN}`, CAD's training images, on which LOST and the paper score it:",
+            _result_table(kept, LEARNT),
             "Differences in points, seed by seed:",
-            _difference_table(found),
-            "The thesis's training sets for CutLER's detector, each trained for as many steps:",
-            _thesis_table(found),
-            f"An ordinary Mask R-CNN of the classes, trained on a tenth of the labelled images of `{TRAIN}`:",
-            _start_table(found),
+            _difference_table(kept),
+            "The thesis's training sets for CutLER's detector, with the same number of steps:",
+            _thesis_table(kept),
+            "An ordinary Mask R-CNN of the classes, trained on a tenth of the labelled images "
+            f"of `{TRAIN}`:",
+            _start_table(kept),
             f"`{DATA}`, {seed_count(seeds)}: {run_list(runs)}.",
         ]
     )
 
 
-def _result_table(found: dict[str, Any], titles: Sequence[str]) -> str:
+def _result_table(kept: dict[str, Any], titles: Sequence[str]) -> str:
     rows = [
-        [title, *(_cell(_values(found, title, "", metric)) for metric in METRICS)]
+        [title, *(_cell(_values(kept, title, "", metric)) for metric in METRICS)]
         for title in titles
     ]
     return markdown(["", *METRICS.values()], rows)
 
 
-def _difference_table(found: dict[str, Any]) -> str:
+def _difference_table(kept: dict[str, Any]) -> str:
     rows = []
     for pair in PAIRS:
-        cells = [_cell(_gains(found, *pair, metric), signed=True) for metric in METRICS]
-        rows.append(["{1}, less {0}".format(*pair), *cells])
+        cells = [_cell(_gains(kept, *pair, metric), signed=True) for metric in METRICS]
+        rows.append(["{1}, minus {0}".format(*pair), *cells])
     return markdown(["", *METRICS.values()], rows)
 
 
-def _thesis_table(found: dict[str, Any]) -> str:
+def _thesis_table(kept: dict[str, Any]) -> str:
     rows = []
     for title, (result, labels) in TRAINING_SETS.items():
-        counted = [of["counts"] for of in (found["labels"], *found["seeds"].values())]
-        sets = [counts[labels] for counts in counted if labels in counts]
+        all_counts = [run["counts"] for run in (kept["labels"], *kept["seeds"].values())]
+        sets = [counts[labels] for counts in all_counts if labels in counts]
         images, masks = (
             round(statistics.mean(one[key] for one in sets)) for key in ("images", "labels")
         )
         for subset, name in IMAGES.items():
-            cells = [_cell(_values(found, result, subset, metric)) for metric in METRICS]
+            cells = [_cell(_values(kept, result, subset, metric)) for metric in METRICS]
             rows.append([f"{title} ({images} images, {masks} masks)", name, *cells])
     return markdown(["trained on", "scored on", *METRICS.values()], rows)
 
 
-def _start_table(found: dict[str, Any]) -> str:
+def _start_table(kept: dict[str, Any]) -> str:
     metrics = {key: title for key, title in METRICS.items() if key != "corloc"}
     rows = [
-        [title, *(_cell(_values(found, title, "", metric)) for metric in metrics)]
+        [title, *(_cell(_values(kept, title, "", metric)) for metric in metrics)]
         for title in STARTS
     ]
-    gains = [_cell(_gains(found, *STARTS, metric), signed=True) for metric in metrics]
+    gains = [_cell(_gains(kept, *STARTS, metric), signed=True) for metric in metrics]
     return markdown(
-        ["started from", *metrics.values()], [*rows, ["the second less the first", *gains]]
+        ["started from", *metrics.values()], [*rows, ["the second minus the first", *gains]]
     )
 
 
-def _values(found: dict[str, Any], title: str, subset: str, metric: str) -> list[float]:
-    """One a seed; labels that no seed changes have the same for each.
+def _values(kept: dict[str, Any], title: str, subset: str, metric: str) -> list[float]:
+    """Return one value per seed; results of the labels are the same for each seed.
 
-    Empty for a metric that the result has not, and for a result that a seed has not, which was kept before its stage came.
+    The list is empty for a metric that the result lacks. It is also empty if the kept results of a
+    seed lack the result because they are older than its stage.
     """
-    of_labels = found["labels"]["results"]
-    results = [of_labels.get(title) or of["results"].get(title) for of in found["seeds"].values()]
+    of_labels = kept["labels"]["results"]
+    results = [of_labels.get(title) or run["results"].get(title) for run in kept["seeds"].values()]
     if None in results:
         return []
     return [result[subset][metric] for result in results if metric in result[subset]]
 
 
-def _gains(found: dict[str, Any], before: str, after: str, metric: str) -> list[float]:
-    """`after` less `before`, of each seed; empty where one of them has no values."""
-    pair = [_values(found, title, "", metric) for title in (before, after)]
+def _gains(kept: dict[str, Any], before: str, after: str, metric: str) -> list[float]:
+    """Return `after` minus `before` for each seed; empty if one of them has no values."""
+    pair = [_values(kept, title, "", metric) for title in (before, after)]
     return [b - a for a, b in zip(*pair, strict=True)] if all(pair) else []
 
 
 def _cell(values: list[float], signed: bool = False) -> str:
-    """The mean, and its 95 % interval where there are three seeds or more that differ (Student's t over seeds)."""
+    """Return the mean, with a 95 % interval if there are at least three seeds that differ.
+
+    The interval is Student's t over the seeds.
+    """
     if not values:
         return "–"
     mean = statistics.mean(values)
@@ -245,11 +256,15 @@ def _cell(values: list[float], signed: bool = False) -> str:
 
 
 def main() -> int:
-    """The command."""
+    """Run the command and return its exit code."""
     parser = CommandParser(prog="detectors.py", description=__doc__)
-    parser.add_argument("--seeds", required=True, metavar="N[,N...]")
+    parser.add_argument("--seeds", required=True, metavar="N[,N...]", help="seeds to run")
     parser.add_argument(
-        "--output", type=Path, default=Path("output/small_world/detectors"), metavar="DIR"
+        "--output",
+        type=Path,
+        default=Path("output/small_world/detectors"),
+        metavar="DIR",
+        help="output directory of the pipelines (default: %(default)s)",
     )
     args: argparse.Namespace = parser.parse_args()
     return run_command(lambda: run(args.seeds.split(","), args.output))

@@ -1,10 +1,11 @@
 """The tables of phrases in docs/results/small_world.md.
 
-    python experiments/grounding.py --seeds 0,1,2                 # runs the pipeline as far as it is not done, and keeps what it found
-    python experiments/grounding.py --seeds 0 clip=FOLDER         # with another CLIP
+    python experiments/grounding.py --seeds 0,1,2           # run the pipeline and keep the results
+    python experiments/grounding.py --seeds 0 clip=FOLDER   # with another CLIP
 
-Each seed is a run of configs/pipelines/grounding.yaml. What it found is kept in experiments/small_world/grounding.json, percents and
-which phrases of which image were hit; experiments/small_world.py writes the page.
+Each seed is a run of configs/pipelines/grounding.yaml, which skips completed stages. The results
+are kept in experiments/small_world/grounding.json: percentages, and one hit or miss for each phrase
+of each image. experiments/small_world.py writes the page.
 """
 
 import argparse
@@ -35,10 +36,10 @@ KEPT = Path(__file__).parent / "small_world" / "grounding.json"
 PLAN = "configs/pipelines/grounding.yaml"
 METRICS = {"pointing": "pointing", "box_acc": "box accuracy"}
 
-Finder = tuple[str, str]  # a stage of the plan, and a source in its results
+Finder = tuple[str, str]  # a stage of the pipeline, and a source in its results
 CLIP, CENTRE, RANDOM = "CLIP's relevance map", "the image's centre", "a random point and box"
 G, REFINED, H, SHUFFLED = "*g*", "*g^h*", "*h*", "*g* with phrases of other images"
-# who finds, by title; the last three are controls
+# Title -> who localises the phrases; the last three are controls.
 FINDERS: dict[str, Finder] = {
     CLIP: ("train", sources.CLIP),
     G: ("train", sources.G),
@@ -48,23 +49,24 @@ FINDERS: dict[str, Finder] = {
     CENTRE: ("train", sources.CENTRE),
     RANDOM: ("train", sources.RANDOM),
 }
-# what is compared, phrase by phrase: the second one less the first
+# Pairs that are compared phrase by phrase: the second minus the first.
 PAIRS = ((SHUFFLED, G), (CENTRE, G), (RANDOM, G), (CLIP, G), (G, REFINED), (G, H))
-# ways of refinement by title, and their stages; their boxes are drawn at the papers' 0.5 of the maximum
+# Title of each variant of refinement -> its stage. Boxes enclose pixels above 0.5 of the maximum,
+# the papers' threshold.
 REFINEMENTS = {
     "as the paper does it": "half",
     "targets never united": "no_union",
     "without the localisation losses": "no_losses",
     "*k* = 1": "k1_score",
 }
-# of whom each seed is shown
+# Title -> rows of the table that shows each seed.
 SEED_BY_SEED: dict[str, Finder] = {
     G: FINDERS[G],
     REFINED: FINDERS[REFINED],
     "*g*, boxes at 0.5": ("half", sources.BEFORE),
     **{title: (stage, sources.REFINED) for title, stage in REFINEMENTS.items()},
 }
-# of each refinement what is shown: the metric, and the source with its title
+# Columns for each variant of refinement: the metric, the source and its title.
 SHOWN = (
     ("pointing", sources.REFINED, REFINED),
     ("box_acc", sources.REFINED, REFINED),
@@ -73,9 +75,12 @@ SHOWN = (
 
 
 def run(seeds: Sequence[str], output: Path, changes: Sequence[str] = ()) -> None:
-    """Runs the pipeline for each seed and keeps what it found as soon as it is through.
+    """Run the pipeline for each seed and keep the results of a seed as soon as it is complete.
 
-    Args: changes: KEY=VALUE, of the plan.
+    Args:
+        seeds: seeds to run.
+        output: output directory of the pipelines.
+        changes: settings of the pipeline, KEY=VALUE.
     Raises: UserError for a run that failed.
     """
     for seed in seeds:
@@ -88,7 +93,7 @@ def run(seeds: Sequence[str], output: Path, changes: Sequence[str] = ()) -> None
 
 
 def _sources() -> dict[str, set[str]]:
-    """Of each stage the sources that a table shows."""
+    """Return the sources of each stage that a table shows."""
     shown = [(stage, source) for stage in REFINEMENTS.values() for _, source, _ in SHOWN]
     sources: dict[str, set[str]] = {}
     for stage, source in (*FINDERS.values(), *SEED_BY_SEED.values(), *shown):
@@ -97,12 +102,16 @@ def _sources() -> dict[str, set[str]]:
 
 
 def _stage(folder: Path, sources: Iterable[str]) -> dict[str, Any]:
-    """Of each data set the percents and counts in results.json, the hits of some sources, and which image each phrase is of."""
+    """Return the results of a stage for each data set.
+
+    Returns: percentages and counts of results.json, the hits of the given sources, and the image of
+        each phrase.
+    """
     run = read_grounding_run(ROOT / folder)
-    found = run.results["datasets"]
+    datasets = run.results["datasets"]
     for name, phrases in run.hits.items():
-        found[name]["images"] = " ".join(map(str, phrases.images))
-        found[name]["hits"] = {
+        datasets[name]["images"] = " ".join(map(str, phrases.images))
+        datasets[name]["hits"] = {
             metric: {
                 source: "".join(str(int(hit)) for hit in hits)
                 for source, hits in sorted(each.items())
@@ -110,11 +119,11 @@ def _stage(folder: Path, sources: Iterable[str]) -> dict[str, Any]:
             }
             for metric, each in phrases.by_metric.items()
         }
-    return found
+    return datasets
 
 
 def tables() -> str:
-    """What is kept: every source and the controls, their differences, and the ways of refinement."""
+    """Return the tables: all sources and controls, their differences, variants of refinement."""
     seeds = read_kept(KEPT)["seeds"]
     if not seeds:
         return NOT_RUN
@@ -127,7 +136,7 @@ def tables() -> str:
             _finder_table(seeds, columns),
             "Differences in points, phrase by phrase:",
             _difference_table(seeds, columns),
-            "Ways of refinement, with boxes at 0.5 of the maximum as in the papers:",
+            "Variants of refinement, with boxes at 0.5 of the maximum as in the papers:",
             _refinement_table(seeds, list(first)),
             "Seed by seed, in percent of the phrases:",
             _seed_table(seeds, list(first)),
@@ -151,7 +160,7 @@ def _finder_table(seeds: Mapping[str, Any], columns: Sequence[tuple[str, str]]) 
 def _difference_table(seeds: Mapping[str, Any], columns: Sequence[tuple[str, str]]) -> str:
     rows = [
         [
-            f"{after} less {before}",
+            f"{after} minus {before}",
             *(_gain(seeds, FINDERS[before], FINDERS[after], *column) for column in columns),
         ]
         for before, after in PAIRS
@@ -173,22 +182,22 @@ def _refinement_table(seeds: Mapping[str, Any], names: Sequence[str]) -> str:
 
 
 def _seed_table(seeds: Mapping[str, Any], names: Sequence[str]) -> str:
-    """Of each seed how many phrases get no box at all, and how many the right one."""
+    """Return a table with the phrases without a box and with a right box, for each seed."""
     rows = []
     for title, (stage, source) in SEED_BY_SEED.items():
         row = [title]
         for name in names:
-            found = [of_seed["stages"][stage][name] for of_seed in seeds.values()]
+            results = [of_seed["stages"][stage][name] for of_seed in seeds.values()]
             row += [
                 _each(
                     100 * x["phrases"][f"without_box_{source}"] / x["phrases"]["evaluated"]
-                    for x in found
+                    for x in results
                 ),
-                _each(x["box_acc"][source] for x in found),
+                _each(x["box_acc"][source] for x in results),
             ]
         rows.append(row)
     heads = [
-        f"{what}, `{name}`" for name in names for what in ("without a box", METRICS["box_acc"])
+        f"{rate}, `{name}`" for name in names for rate in ("without a box", METRICS["box_acc"])
     ]
     return markdown(["", *heads], rows)
 
@@ -210,16 +219,19 @@ def _gain(seeds: Mapping[str, Any], before: Finder, after: Finder, name: str, me
 
 
 def _hits(seeds: Mapping[str, Any], finder: Finder, name: str, metric: str) -> np.ndarray | None:
-    """(S, N) of S seeds and N phrases; None for a source that has not this metric, such as boxes that point nowhere."""
+    """Return hits as 0 or 1, (S, N) for S seeds and N phrases.
+
+    Returns: None for a source without this metric, e.g. boxes have no point.
+    """
     stage, source = finder
-    found = [of_seed["stages"][stage][name]["hits"][metric] for of_seed in seeds.values()]
-    if any(source not in of_seed for of_seed in found):
+    hits = [of_seed["stages"][stage][name]["hits"][metric] for of_seed in seeds.values()]
+    if any(source not in of_seed for of_seed in hits):
         return None
-    return np.array([[int(hit) for hit in of_seed[source]] for of_seed in found])
+    return np.array([[int(hit) for hit in of_seed[source]] for of_seed in hits])
 
 
 def _images(seeds: Mapping[str, Any], name: str) -> list[int]:
-    """(N,) which image each phrase is of, the same for all seeds and stages."""
+    """Return the image number of each phrase, (N,), the same for all seeds and stages."""
     of_seed = next(iter(seeds.values()))
     return [int(number) for number in of_seed["stages"]["train"][name]["images"].split()]
 
@@ -229,13 +241,22 @@ def _shown(estimate: Estimate, signed: bool = False) -> str:
 
 
 def main() -> int:
-    """The command."""
+    """Run the command and return its exit code."""
     parser = CommandParser(prog="grounding.py", description=__doc__)
-    parser.add_argument("--seeds", required=True, metavar="N[,N...]")
+    parser.add_argument("--seeds", required=True, metavar="N[,N...]", help="seeds to run")
     parser.add_argument(
-        "--output", type=Path, default=Path("output/small_world/grounding"), metavar="DIR"
+        "--output",
+        type=Path,
+        default=Path("output/small_world/grounding"),
+        metavar="DIR",
+        help="output directory of the pipelines (default: %(default)s)",
     )
-    parser.add_argument("changes", nargs="*", metavar="KEY=VALUE", help="of the pipeline, as clip")
+    parser.add_argument(
+        "changes",
+        nargs="*",
+        metavar="KEY=VALUE",
+        help="settings of the pipeline, e.g. clip=FOLDER",
+    )
     args: argparse.Namespace = parser.parse_args()
     return run_command(lambda: run(args.seeds.split(","), args.output, args.changes))
 

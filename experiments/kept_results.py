@@ -1,4 +1,7 @@
-"""What scripts of docs/results/small_world.md share: they run pipelines, keep what these found, and write tables of it."""
+"""Common parts of the scripts for docs/results/small_world.md.
+
+They run pipelines, keep the results, and write tables.
+"""
 
 import json
 import shlex
@@ -16,15 +19,18 @@ NOT_RUN = "Not run yet."
 
 
 def run_pipeline(plan: str, settings: list[str]) -> dict[str, Any]:
-    """The command and the commit that it was run on. Raises: UserError if it failed."""
+    """Run a pipeline and return its command and the commit it ran on.
+
+    Raises: UserError if the pipeline failed.
+    """
     command = ["tools/pipeline.py", plan, *settings]
     if subprocess.run([sys.executable, *command], cwd=ROOT).returncode:
-        raise UserError(f"{shlex.join(command)} failed; what it said stands above")
+        raise UserError(f"{shlex.join(command)} failed; see its messages above")
     return {"commit": commit(), "command": shlex.join(["python", *command])}
 
 
 def commit() -> str:
-    """That the results are of."""
+    """Return the short hash of the current commit."""
     command = ["git", "rev-parse", "--short", "HEAD"]
     return subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, check=True
@@ -32,40 +38,40 @@ def commit() -> str:
 
 
 def read_json(path: Path) -> Any:
-    """The content of a file; a relative path is that of a file below the checkout."""
+    """Return the content of a file; a relative path starts at the checkout."""
     return json.loads((ROOT / path).read_text(encoding="utf-8"))
 
 
 def read_kept(path: Path) -> dict[str, Any]:
-    """What is kept, "seeds" among it, which may be empty."""
+    """Return the kept results; "seeds" is always present and may be empty."""
     return read_json(path) if path.exists() else {"seeds": {}}
 
 
 def keep(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
-    """Changes what is kept; seeds stay in order."""
-    found = read_kept(path)
-    change(found)
-    found["seeds"] = dict(sorted(found["seeds"].items(), key=lambda pair: int(pair[0])))
-    write_json(path, found)
+    """Change the kept results; seeds stay in order."""
+    kept = read_kept(path)
+    change(kept)
+    kept["seeds"] = dict(sorted(kept["seeds"].items(), key=lambda pair: int(pair[0])))
+    write_json(path, kept)
 
 
-def keep_seed(path: Path, seed: str, found: dict[str, Any]) -> None:
-    """Beside what is kept of other seeds."""
-    keep(path, lambda kept: kept["seeds"].update({seed: found}))
+def keep_seed(path: Path, seed: str, results: dict[str, Any]) -> None:
+    """Keep the results of a seed beside those of other seeds."""
+    keep(path, lambda kept: kept["seeds"].update({seed: results}))
 
 
 def run_list(runs: Iterable[tuple[str, Mapping[str, Any]]]) -> str:
-    """The name of each run, its command and its commit."""
-    return "; ".join(f"{name} `{of['command']}` (commit {of['commit']})" for name, of in runs)
+    """Return the name of each run, its command and its commit."""
+    return "; ".join(f"{name} `{run['command']}` (commit {run['commit']})" for name, run in runs)
 
 
 def seed_count(seeds: Mapping[str, Any]) -> str:
-    """ "3 seeds"."""
+    """Return the number of seeds in words, e.g. "3 seeds"."""
     return f"{len(seeds)} seeds" if len(seeds) > 1 else "one seed"
 
 
 def markdown(heads: list[str], rows: list[list[str]]) -> str:
-    """A table."""
+    """Return a Markdown table."""
     return "\n".join([_row(heads), "|---" * len(heads) + "|", *map(_row, rows)])
 
 
@@ -74,11 +80,11 @@ def _row(cells: list[str]) -> str:
 
 
 def interval(value: Mapping[str, Any], signed: bool = False) -> str:
-    """ "12.3 [10.0, 14.5]"."""
+    """Return a mean with its 95 % interval, e.g. "12.3 [10.0, 14.5]"."""
     low, high = (number(x, signed) for x in value["ci95"])
     return f"{number(value['mean'], signed)} [{low}, {high}]"
 
 
 def number(value: float, signed: bool = False) -> str:
-    """ "12.3", or "+12.3"."""
+    """Return a number with one decimal, e.g. "12.3", or "+12.3" if signed."""
     return f"{value:+.1f}" if signed else f"{value:.1f}"

@@ -1,10 +1,11 @@
-"""CorLoc of LOST on the keys of `dino_mini`, beside random networks and centred boxes: the table of its model card.
+"""CorLoc of LOST on the keys of `dino_mini`, of random networks and of centred boxes.
 
     python experiments/measure_backbone.py --data scenes:val cutouts_val --output output/backbone
 
-For each data set: LOST with and without `centre`, on the shipped weights and on three random seeds of the same net, by
-the commands discover.py and evaluate.py; and the best of all centred boxes of the image's own aspect. What is already
-there is kept.
+The table is part of the model card of `dino_mini`. For each data set the program measures LOST with
+and without `centre`, on the shipped weights and on three random seeds of the same network, with the
+commands discover.py and evaluate.py. It also measures the best centred box with the image's aspect
+ratio. Existing scores are not computed again.
 """
 
 import argparse
@@ -22,27 +23,33 @@ from boxrefine_d2.evaluation import write_json
 from boxrefine_d2.evaluation.corloc import corloc
 
 TOOLS = Path(__file__).parents[1] / "tools"
-SCALES = [percent / 100 for percent in range(5, 101, 5)]  # of both sides
+SCALES = [percent / 100 for percent in range(5, 101, 5)]  # shares of both sides of the image
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the parser of the command line."""
     parser = CommandParser(prog="measure_backbone.py", description=__doc__)
-    parser.add_argument("--data", nargs="+", required=True, metavar="SPEC")
-    parser.add_argument("--output", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--data", nargs="+", required=True, metavar="SPEC", help="dataset specs")
     parser.add_argument(
-        "--weights", nargs="+", default=["shipped", "random:0", "random:1", "random:2"]
+        "--output", type=Path, required=True, metavar="DIR", help="output directory"
+    )
+    parser.add_argument(
+        "--weights",
+        nargs="+",
+        default=["shipped", "random:0", "random:1", "random:2"],
+        metavar="WEIGHTS",
+        help='"shipped", "random:SEED" or a weight file (default: shipped and three seeds)',
     )
     return parser
 
 
-def measured(data: str, weights: str, centre: bool, folder: Path) -> float:
-    """CorLoc in percent, by the two commands."""
+def lost_corloc(data: str, weights: str, centre: bool, folder: Path) -> float:
+    """Return LOST's CorLoc in percent, measured by the two commands."""
     name = f"{Path(weights).stem}_{'centred' if centre else 'raw'}".replace(":", "")
     boxes, score = folder / f"{name}.json", folder / f"{name}_corloc.json"
     if not score.exists():
-        given = [] if weights == "shipped" else ["--weights", weights]
-        discover = ["discover.py", "--method", "lost", "--backbone", "dino_mini", *given]
+        options = [] if weights == "shipped" else ["--weights", weights]
+        discover = ["discover.py", "--method", "lost", "--backbone", "dino_mini", *options]
         discover += ["--data", data, "--output", str(boxes)]
         discover += ["--set", "centre=true"] if centre else []
         evaluate = ["evaluate.py", "--gt", data, "--pred", str(boxes), "--metrics", "corloc"]
@@ -54,25 +61,25 @@ def measured(data: str, weights: str, centre: bool, folder: Path) -> float:
 
 
 def best_centred_box(data: str) -> tuple[float, float]:
-    """CorLoc in percent of the best centred box, and its scale."""
+    """Return the CorLoc in percent of the best centred box, and the scale of this box."""
     records = load_spec(data).records
     truth = {
         record["image_id"]: torch.tensor([a["bbox"] for a in record["annotations"]]).view(-1, 4)
         for record in records
     }
-    found = []
+    scores = []
     for scale in SCALES:
         boxes = {}
         for record in records:
             height, width = record["height"], record["width"]
             x, y = width * (1 - scale) / 2, height * (1 - scale) / 2
             boxes[record["image_id"]] = [x, y, width - x, height - y]
-        found.append((corloc(boxes, truth).percent, scale))
-    return max(found)
+        scores.append((corloc(boxes, truth).percent, scale))
+    return max(scores)
 
 
 def measure(args: argparse.Namespace) -> int:
-    """All data sets; prints the table and writes OUTPUT/table.json."""
+    """Measure all data sets, print the table and write OUTPUT/table.json."""
     table = {}
     for number, data in enumerate(args.data):
         folder = args.output / str(number)
@@ -80,7 +87,7 @@ def measure(args: argparse.Namespace) -> int:
         percent, scale = best_centred_box(data)
         rows = {
             weights: {
-                label: measured(data, weights, centre, folder)
+                label: lost_corloc(data, weights, centre, folder)
                 for label, centre in (("raw", False), ("centred", True))
             }
             for weights in args.weights

@@ -1,1 +1,1 @@
-"""`make fuzz`: damaged, hostile and interrupted use of every command, by a seed, and what became of it."""
+"""`make fuzz`: seeded tries of damaged, hostile and interrupted use of every command."""

@@ -1,4 +1,4 @@
-"""The process of some tries: forked from the warm one, limited, and read by its parent through a pipe."""
+"""A process that runs tries: a fork of the warm process, with limits and a pipe to its parent."""
 
 import atexit
 import faulthandler
@@ -23,19 +23,30 @@ from .family import Family
 from .outcomes import CODE_RAN, FILE, MEMORY, PROCESS, TRACEBACK, Outcome, judge
 from .sandbox import MARK_SUFFIX, Sandbox
 
-MEMORY_MIB = 2048  # above it a try has failed
-_EXTRA_BYTES = 3 * 2**30  # of address space, above what the warm process has
-_FILE_BYTES = 2**32  # of one file that is written
+MEMORY_MIB = 2048  # a try that needs more has failed
+_EXTRA_BYTES = 3 * 2**30  # address space of a try beyond that of the warm process
+_FILE_BYTES = 2**32  # largest file that a try may write
 
 
 class Enough(BaseException):
-    """Ends a command that has shown that it works; no fault."""
+    """End of a command that has run long enough to show that it works; not a fault."""
 
 
 def serve(
     family: Family, seed: int, numbers: Sequence[int], until: float, root: Path, pipe: int
 ) -> NoReturn:
-    """Do tries until none is left or the time is over; tell of each as it begins and as it ends. Never returns."""
+    """Run tries until none is left or the time is over. Never returns.
+
+    Writes a message to the pipe at the beginning and the end of each try.
+
+    Args:
+        family: draws the tries.
+        seed: of the whole run.
+        numbers: the tries to run.
+        until: end of the time, in seconds of `monotonic`.
+        root: folder in which each try gets a folder.
+        pipe: file descriptor to write to.
+    """
     code = 1
     try:
         os.setsid()
@@ -47,7 +58,7 @@ def serve(
             tell({"begin": number})
             _one(family, seed, number, root, tell)
         _silent()
-        atexit._run_exitfuncs()  # as Python does at its end: worker processes are told to stop
+        atexit._run_exitfuncs()  # as Python does at its end: they stop worker processes
         code = 0
     finally:
         os._exit(code)
@@ -59,7 +70,10 @@ def seeded(seed: int, family: str, number: int) -> random.Random:
 
 
 def become(command: Callable[[], int | None], log: Path) -> NoReturn:
-    """Be the process of a command, after a fork: a session of its own, output to a file, the end as Python has it."""
+    """Run a command in a forked process and end like the Python interpreter. Never returns.
+
+    The process has a session of its own and writes its output to the file `log`.
+    """
     code = 1
     try:
         os.setsid()
@@ -73,7 +87,7 @@ def become(command: Callable[[], int | None], log: Path) -> NoReturn:
         except KeyboardInterrupt:
             traceback.print_exc()
             code = 130
-        except BaseException:  # noqa: BLE001 - as the interpreter does
+        except BaseException:  # noqa: BLE001 - like the interpreter
             traceback.print_exc()
         sys.stdout.flush()
         sys.stderr.flush()
@@ -84,7 +98,7 @@ def become(command: Callable[[], int | None], log: Path) -> NoReturn:
 
 
 def run_main(main: Callable[[Sequence[str]], int | None], argv: Sequence[str]) -> Outcome:
-    """Run a command in this process and judge what it returned and printed since the try began."""
+    """Run a command in this process; judge its exit code and all output since the try began."""
     try:
         code = main(argv) or 0
     except Enough:
@@ -93,14 +107,14 @@ def run_main(main: Callable[[Sequence[str]], int | None], argv: Sequence[str]) -
         code = error.code if isinstance(error.code, int) else int(error.code is not None)
     except KeyboardInterrupt:
         code = 130
-    except BaseException:  # noqa: BLE001 - that is what is looked for
+    except BaseException:  # noqa: BLE001 - a fault that the harness looks for
         traceback.print_exc()
         code = 1
     return judge(code, printed())
 
 
 def printed() -> str:
-    """Return what this try has printed so far, by any means."""
+    """Return all output of this try so far, also that of libraries and child processes."""
     sys.stdout.flush()
     sys.stderr.flush()
     size = os.fstat(1).st_size
@@ -123,7 +137,7 @@ def _one(family: Family, seed: int, number: int, root: Path, tell: Callable[[Any
         )
         box.remember()
         outcome = tried.act()
-    except BaseException:  # noqa: BLE001 - that is what is looked for
+    except BaseException:  # noqa: BLE001 - a fault that the harness looks for
         traceback.print_exc()
         outcome = judge(1, printed())
         if not outcome.failed:
@@ -140,13 +154,13 @@ def _one(family: Family, seed: int, number: int, root: Path, tell: Callable[[Any
 
 
 def _checked(outcome: Outcome, box: Sandbox) -> Outcome:
-    """The outcome, or what is worse."""
+    """Return the outcome, or a worse one by the files and the memory of the try."""
     peak = _peak_mib()
     strays = box.strays()
     marks = [name for name in strays if name.endswith(MARK_SUFFIX)]
     if box.mark.exists() or marks:
         return Outcome(
-            CODE_RAN, f"{' '.join(marks) or 'the mark'} was made; {outcome.detail}", peak
+            CODE_RAN, f"{' '.join(marks) or 'the mark'} was written; {outcome.detail}", peak
         )
     if outcome.failed:
         return Outcome(outcome.kind, outcome.detail, peak)
@@ -158,16 +172,19 @@ def _checked(outcome: Outcome, box: Sandbox) -> Outcome:
 
 
 def _left_behind() -> str:
-    """Name a process that a try started and did not end, and kill it; where tries share one, the pool cannot tell."""
-    found = ""
+    """Kill the processes that a try left running; return the name of one, or "".
+
+    The pool cannot see them if several tries share a process.
+    """
+    message = ""
     for task in os.listdir("/proc/self/task"):
         for pid in Path(f"/proc/self/task/{task}/children").read_text().split():
             gone, _ = os.waitpid(int(pid), os.WNOHANG)
             if not gone:
-                found = f"{pid} outlived its command"
+                message = f"{pid} outlived its command"
                 os.kill(int(pid), signal.SIGKILL)
                 os.waitpid(int(pid), 0)
-    return found
+    return message
 
 
 def _limit() -> None:
@@ -183,7 +200,7 @@ def _limit() -> None:
 
 
 def _listen(log: Path) -> None:
-    """What is printed goes to a file; SIGUSR1 writes where the process is."""
+    """Redirect all output to a file; make SIGUSR1 write the stack to another file."""
     file = os.open(log / "printed.txt", os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(file, 1)
     os.dup2(file, 2)

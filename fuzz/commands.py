@@ -1,4 +1,4 @@
-"""The commands as functions in this process, and what is done once so that a fork need not do it again."""
+"""The commands as functions in this process, and preparation that forks share."""
 
 import importlib
 import json
@@ -36,7 +36,7 @@ MAINS: dict[str, Callable[[Sequence[str]], int | None]] = {
     tool.__name__.rpartition(".")[2]: tool.main for tool in _TOOLS
 }
 MINI = ("--method", "lost", "--backbone", "dino_mini", "--num-workers", "0")
-# a training of two steps
+# Settings of a training of two steps.
 SHORT: dict[str, object] = {
     "SOLVER.MAX_ITER": 2,
     "SOLVER.STEPS": "()",
@@ -57,7 +57,7 @@ SCENES = {
 
 
 def settings_of(file: str) -> dict[str, object]:
-    """Return the settings with which a shipped configuration trains for two steps, and no more than that is wrong with it."""
+    """Return the settings for an error-free training of two steps with a shipped configuration."""
     settings = SCENES | {key: value for key, value in SHORT.items() if "REFINE" not in key}
     if "lost_refine" in file:
         return settings | SHORT
@@ -90,21 +90,23 @@ def command(title: str, name: str, argv: Sequence[str]) -> Try:
 
 
 def typed(name: str, argv: Sequence[str]) -> str:
-    """Return what a user would type."""
+    """Return the command line that a user would type."""
     return f"python tools/{name}.py {shlex.join(map(str, argv))}"
 
 
 def succeed(name: str, argv: Sequence[object]) -> None:
-    """Run a command that must end well; for valid files. Raises: RuntimeError."""
+    """Run a command on valid files, which must succeed. Raises: RuntimeError if it fails."""
     if code := MAINS[name]([str(word) for word in argv]):
         raise RuntimeError(f"{typed(name, [str(word) for word in argv])} ended with {code}")
 
 
 def aside(act: Callable[[], None], log: Path) -> None:
-    """Do something in a fork, whose threads, loggers and settings stay there; import here what it imported.
+    """Run `act` in a fork; then import in this process the modules that it imported.
 
-    Args: log: gets what it printed; its last line is in the error.
-    Raises: RuntimeError if it fails.
+    Threads, loggers and settings of `act` stay in the fork.
+
+    Args: log: file for the output of `act`; its end is in the error message.
+    Raises: RuntimeError if `act` fails.
     """
     before, names = set(sys.modules), log.with_suffix(".modules")
     sys.stdout.flush()
@@ -119,7 +121,7 @@ def aside(act: Callable[[], None], log: Path) -> None:
             act()
             names.write_text(json.dumps([n for n in sys.modules if n not in before]))
             code = 0
-        except BaseException as error:  # noqa: BLE001 - told by the parent
+        except BaseException as error:  # noqa: BLE001 - the parent reports it
             print(f"{type(error).__name__}: {error}", flush=True)
         finally:
             sys.stdout.flush()
@@ -132,7 +134,7 @@ def aside(act: Callable[[], None], log: Path) -> None:
 
 
 def checked(tried: Try, check: Callable[[], str]) -> Try:
-    """Return a try that also fails, as a wrong result, for what `check` says after it ended well."""
+    """Return a try with one more check: a message of `check` after success is a wrong result."""
 
     def act() -> Outcome:
         outcome = tried.act()

@@ -101,7 +101,8 @@ TAGS = (
     "!!python/object/apply:os.system ['touch {mark}']",
     "!!python/object/new:os.system ['touch {mark}']",
     "!!python/object/apply:subprocess.check_call [['touch', '{mark}']]",
-    "!!python/object/new:type {{args: ['x', !!python/tuple [], {{'__init__': !!python/name:os.system ''}}]}}",
+    "!!python/object/new:type "
+    "{{args: ['x', !!python/tuple [], {{'__init__': !!python/name:os.system ''}}]}}",
     "!!python/name:os.system ''",
     "!!python/module:os ''",
     "!!python/tuple [1, 2]",
@@ -116,14 +117,17 @@ TAGS = (
 
 
 def damaged_yaml(text: str, draw: random.Random) -> bytes:
-    """Damage by line or byte."""
+    """Return a YAML text with a damaged line or damaged bytes."""
     if draw.random() < 0.25:
         return damaged(text.encode(), draw)
     return damaged_lines(text.splitlines(keepends=True), draw).encode("utf-8", "surrogateescape")
 
 
 def damaged_lines(lines: list[str], draw: random.Random) -> str:
-    """One line has another value, another form, aliases that multiply, or a nesting without end."""
+    """Return the lines with one damaged line.
+
+    The line gets another value, another form, aliases that multiply, or a nesting of 20 000 levels.
+    """
     place = draw.randrange(len(lines))
     head, colon, _ = lines[place].partition(": ")
     way = draw.random()

@@ -20,7 +20,7 @@ from .config_damage import TAGS, VALUES, damaged_lines, damaged_yaml
 from .family import Family, Try
 from .sandbox import Sandbox
 
-_STEPS = 3  # after which a training has shown that it works
+_STEPS = 3  # a training of this many steps has shown that it works
 JOBS = {
     "train_net": (
         *(
@@ -47,17 +47,19 @@ set:
   images: scenes:val+first=1
 stages:
   - name: labels
-    run: discover.py --method lost --backbone dino_mini --num-workers 0 --data {{images}} --output {{here}}/labels.json
+    run: discover.py --method lost --backbone dino_mini --num-workers 0 --data {{images}} \
+--output {{here}}/labels.json
     makes: labels.json
   - name: scores
-    run: evaluate.py --gt {{images}} --pred {{labels}}/labels.json --metrics corloc --json {{here}}/scores.json
+    run: evaluate.py --gt {{images}} --pred {{labels}}/labels.json --metrics corloc \
+--json {{here}}/scores.json
     makes: [scores.json]
     inputs: []
 """
 
 
 def keys_of(cfg: CfgNode, above: str = "") -> Iterator[str]:
-    """Every key of a configuration, by its full name."""
+    """Yield the full name of every key of a configuration."""
     for key, value in cfg.items():
         if isinstance(value, CfgNode):
             yield from keys_of(value, f"{above}{key}.")
@@ -66,7 +68,7 @@ def keys_of(cfg: CfgNode, above: str = "") -> Iterator[str]:
 
 
 def stop_early() -> None:
-    """Let every training of this process end after a few steps, as if by a user who has seen enough."""
+    """Make every training of this process end after a few steps with `Enough`."""
     before = TrainerBase.before_step
 
     def counted(trainer: TrainerBase) -> None:
@@ -78,19 +80,19 @@ def stop_early() -> None:
 
 
 class Configs(Family):
-    """One training with a changed key, or one file that is damaged."""
+    """A training with a changed key or a damaged file."""
 
     name = "configs"
-    what = (
-        "KEY VALUE pairs over every key of the configuration, with values of every type and size; YAML files, bases and "
-        "pipelines damaged by byte and token and with tags that would run code, to `train_net`, `train_cad`, `pipeline`, "
-        "`self_train`, `demo` and `describe`"
+    description = (
+        "KEY VALUE pairs for every key of the configuration, with values of every type and size; "
+        "YAML files, bases and pipelines with damaged bytes or tokens and with tags that would run "
+        "code; for `train_net`, `train_cad`, `pipeline`, `self_train`, `demo` and `describe`"
     )
     share = 2.0
     limit = 90.0
 
     def prepare(self, folder: Path) -> None:
-        """The keys, and what trainings import."""
+        """List the keys and import the modules that trainings need."""
         self._keys = sorted(keys_of(boxrefine_cfg()))
         self._values = [*VALUES, *known_damage.values()]
         aside(lambda: self._warm(folder), folder / "log.txt")
@@ -102,7 +104,7 @@ class Configs(Family):
                 succeed(tool, ["--config-file", file, *pairs(settings_of(file), run)])
 
     def draw(self, draw: random.Random, box: Sandbox) -> Try:
-        """A pair in half of all cases."""
+        """Return a try; half of all tries change KEY VALUE pairs."""
         stop_early()
         sys.executable = shutil.which("true") or sys.executable  # a pipeline's stages do nothing
         ways = [self._pair, self._pair, self._pair, self._file, self._tag, self._pipeline]
@@ -116,7 +118,7 @@ class Configs(Family):
         return settings_of(file) | {"OUTPUT_DIR": box.out / "run"}
 
     def _pair(self, draw: random.Random, box: Sandbox) -> Try:
-        """One key, sometimes two."""
+        """Return a try that changes one key or two keys."""
         tool, file = self._job(draw)
         changes = {
             draw.choice(self._keys): draw.choice(self._values)
@@ -128,7 +130,7 @@ class Configs(Family):
                     ("MODEL", "MODEL.X", "", ".", "A..B", "SOLVER.", "_BASE_")
                 ): draw.choice(self._values)
             }
-        if "OUTPUT_DIR" in changes:  # as root this would write anywhere
+        if "OUTPUT_DIR" in changes:  # root could write anywhere
             changes["OUTPUT_DIR"] = draw.choice(_outputs(box))
         words = pairs(self._settings(file, box), changes)
         if draw.random() < 0.05:
@@ -137,7 +139,7 @@ class Configs(Family):
         return command(title, tool, ["--config-file", file, *words])
 
     def _file(self, draw: random.Random, box: Sandbox) -> Try:
-        """A configuration or its base, damaged."""
+        """Return a try with a damaged configuration or a damaged base."""
         tool, file = self._job(draw)
         path, base = box.given / "a.yaml", box.given / "base.yaml"
         text = find_config(file).read_text()
@@ -158,7 +160,7 @@ class Configs(Family):
         )
 
     def _tag(self, draw: random.Random, box: Sandbox) -> Try:
-        """A tag as the whole file, below a key, in a base, in a pipeline."""
+        """Return a try with a tag as the whole file, below a key, in a base or in a pipeline."""
         tag = draw.choice(TAGS).format(mark=box.mark)
         tool, file = self._job(draw)
         path, base = box.given / "a.yaml", box.given / "base.yaml"
@@ -207,7 +209,10 @@ class Configs(Family):
         return command(f"{tag[:60]} as {where}", name, argv)
 
     def _pipeline(self, draw: random.Random, box: Sandbox) -> Try:
-        """A pipeline file with damaged lines; never those of commands or folders, which as root would write anywhere."""
+        """Return a try with a damaged line in a pipeline file.
+
+        The lines of commands and folders stay whole, because root could write anywhere.
+        """
         path, out = box.given / "p.yaml", box.out / "stages"
         lines = _PIPELINE.format(out=out).splitlines(keepends=True)
         free = [i for i, line in enumerate(lines) if "folder" not in line and "run" not in line]
@@ -223,7 +228,7 @@ class Configs(Family):
 
 
 def _outputs(box: Sandbox) -> list[str]:
-    """Output folders that cannot be, or that are strange, and no place of anybody else."""
+    """Return impossible or strange output directories that belong to nobody else."""
     out, file = box.out, box.out / "file"
     file.touch()
     strange = ("", "a\nb", "é\udce9", "x" * 300, "y/" * 3000, "~", "'q'", "(1,)")

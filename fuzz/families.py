@@ -1,10 +1,10 @@
-"""The families, in the order in which they are tried; each is imported when it is needed."""
+"""The families in the order of a run; each is imported when it is needed."""
 
 from importlib import import_module
 
 from .family import Family
 
-# name -> module and class here
+# Name -> module and class in this package.
 FAMILIES = {
     "images": ("images", "Images"),
     "folders": ("images", "ImageFolders"),

@@ -1,4 +1,4 @@
-"""What a family of tries is: inputs drawn by a seed, and what is done with them."""
+"""Base class of a family of tries: it draws inputs by a seed and an action on them."""
 
 import random
 from abc import ABC, abstractmethod
@@ -15,9 +15,9 @@ class Try:
     """One try.
 
     Attributes:
-        title: what is tried, in a few words.
-        act: does it; whatever it raises is a fault.
-        command: what a user would type, or call.
+        title: the damage or action, in a few words.
+        act: runs the try; every exception is a fault.
+        command: the command line or call of a user.
     """
 
     title: str
@@ -26,25 +26,27 @@ class Try:
 
 
 class Family(ABC):
-    """Tries of one kind. Each is drawn from its own seeded generator, so that any one can be repeated alone.
+    """Tries of one kind.
+
+    Each try has its own seeded generator and can be repeated alone.
 
     Attributes:
-        name: on the command line and in tables.
-        what: what it does to what, for the page.
-        share: of the time, relative to the other families.
-        limit: seconds for one try.
-        per_child: tries in one process; 1 where a try leaves traces in the process (a command does).
+        name: name on the command line and in tables.
+        description: inputs, their damage and the commands, for the page.
+        share: share of the time, relative to the other families.
+        limit: time limit of a try in seconds.
+        per_child: tries in one process; 1 if a try changes its process, as commands do.
     """
 
     name: str
-    what: str
+    description: str
     share: float = 1.0
     limit: float = 60.0
     per_child: int = 1
 
-    def prepare(self, folder: Path) -> None:  # noqa: B027 - not every family needs any
-        """Make, in an empty folder, the valid files that tries start from; import what tries need."""
+    def prepare(self, folder: Path) -> None:  # noqa: B027 - not every family needs it
+        """Make the valid files that tries start from in an empty folder; import needed modules."""
 
     @abstractmethod
     def draw(self, draw: random.Random, box: Sandbox) -> Try:
-        """Return a try whose inputs lie in the sandbox. Everything random comes from `draw`."""
+        """Return a try with inputs in the sandbox. All random choices come from `draw`."""

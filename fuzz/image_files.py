@@ -1,4 +1,4 @@
-"""Valid images of every format, small, from which damaged ones are made."""
+"""Small valid image files of every format, from which damaged files are made."""
 
 import io
 import struct
@@ -13,7 +13,10 @@ _SIDE = 24
 
 
 def valid_images() -> dict[str, bytes]:
-    """Return files by a name whose suffix is their format's; what this Pillow cannot write is left out."""
+    """Return files by name; the suffix of a name is the file's format.
+
+    Formats that the installed Pillow cannot write are left out.
+    """
     files = {}
     for name, (mode, options) in _KINDS.items():
         try:
@@ -21,13 +24,13 @@ def valid_images() -> dict[str, bytes]:
         except (OSError, ValueError, KeyError):
             continue
     for name, (mode, options) in _SEVERAL.items():
-        frames = [_picture(mode, shift) for shift in range(3)]
+        frames = [_image(mode, shift) for shift in range(3)]
         files[name] = _saved_image(name.rpartition(".")[2], frames[0], options, frames[1:])
     return files
 
 
 def png(width: int, height: int, *, depth: int = 8, colour: int = 2, data: bytes = b"") -> bytes:
-    """Return a PNG file that announces this size. Args: data: of its one IDAT chunk, compressed; before: chunks."""
+    """Return a PNG file that announces this size. Args: data: compressed data of its IDAT chunk."""
     header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
     return png_file(
         [(b"IHDR", header), (b"IDAT", data or zlib.compress(bytes(99))), (b"IEND", b"")]
@@ -54,14 +57,17 @@ def png_chunks(file: bytes) -> list[tuple[bytes, bytes]]:
 
 @cache
 def compressed_zeros(count: int) -> bytes:
-    """Return so many zero bytes, compressed by zlib."""
+    """Return `count` zero bytes, compressed by zlib."""
     packer, block = zlib.compressobj(9), bytes(2**20)
     parts = [packer.compress(block) for _ in range(count // 2**20)]
     return b"".join([*parts, packer.compress(bytes(count % 2**20)), packer.flush()])
 
 
 def whole_bomb(side: int, depth: int, colour: int) -> bytes:
-    """Return a PNG file with all the pixels that it announces, each zero. Args: depth, colour: as IHDR has them."""
+    """Return a PNG file with all the pixels that it announces, each zero.
+
+    Args: depth, colour: bit depth and colour type of the IHDR chunk.
+    """
     channels = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour]
     line = 1 + (side * channels * depth + 7) // 8
     header = struct.pack(">IIBBBBB", side, side, depth, colour, 0, 0, 0)
@@ -72,7 +78,7 @@ def whole_bomb(side: int, depth: int, colour: int) -> bytes:
 
 
 def exif_block(entries: list[tuple[int, int, int, bytes]], order: str = "<") -> bytes:
-    """Return EXIF data of one directory. Args: entries: tag, type, count and four bytes of each."""
+    """Return EXIF data of one directory. Args: entries: tag, type, count and four bytes each."""
     mark = b"II*\0" if order == "<" else b"MM\0*"
     body = b"".join(
         struct.pack(order + "HHI", t, k, n) + v[:4].ljust(4, b"\0") for t, k, n, v in entries
@@ -80,20 +86,20 @@ def exif_block(entries: list[tuple[int, int, int, bytes]], order: str = "<") -> 
     return mark + struct.pack(order + "IH", 8, len(entries)) + body + struct.pack(order + "I", 8)
 
 
-def _picture(mode: str, shift: int = 0) -> Image.Image:
+def _image(mode: str, shift: int = 0) -> Image.Image:
     rows, columns = np.mgrid[:_SIDE, : _SIDE + 8]
     grey = ((rows * 9 + columns * 5 + shift * 40) % 256).astype(np.uint8)
     if mode == "F":
         return Image.fromarray(grey.astype(np.float32) / 255)
     if mode in ("I", "I;16"):
         return Image.fromarray(grey.astype(np.int32 if mode == "I" else np.uint16) * 200)
-    picture = Image.fromarray(np.stack([grey, 255 - grey, grey // 2, grey], 2))
-    return picture if mode == "RGBA" else picture.convert("RGB").convert(mode)
+    image = Image.fromarray(np.stack([grey, 255 - grey, grey // 2, grey], 2))
+    return image if mode == "RGBA" else image.convert("RGB").convert(mode)
 
 
 def saved(suffix: str, mode: str, options: dict) -> bytes:
-    """Return a file of a small image. Args: mode, options: Pillow's."""
-    return _saved_image(suffix, _picture(mode), options, [])
+    """Return a file of a small image. Args: mode, options: Pillow's mode and saving options."""
+    return _saved_image(suffix, _image(mode), options, [])
 
 
 def _saved_image(suffix: str, image: Image.Image, options: dict, more: list[Image.Image]) -> bytes:

@@ -1,4 +1,4 @@
-"""Headers of image files, written by hand, that announce any size and have few pixels behind them."""
+"""Image files written by hand: their headers announce any size, and few pixels follow."""
 
 import io
 import struct
@@ -128,13 +128,16 @@ def _fits(width: int, height: int) -> bytes:
 
 
 def _xpm(width: int, height: int) -> bytes:
-    return f'/* XPM */\nstatic char *a[] = {{\n"{width} {height} 1 1",\n"a c #ff0000",\n"aaa"}};\n'.encode()
+    size = f'"{width} {height} 1 1"'
+    return f'/* XPM */\nstatic char *a[] = {{\n{size},\n"a c #ff0000",\n"aaa"}};\n'.encode()
 
 
 def _svg(width: int, height: int) -> bytes:
     return (
-        '<?xml version="1.0"?><!DOCTYPE svg [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;">]>'
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}"><text>&b;</text></svg>'
+        '<?xml version="1.0"?>'
+        '<!DOCTYPE svg [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;">]>'
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}">'
+        "<text>&b;</text></svg>"
     ).encode()
 
 
@@ -151,7 +154,10 @@ def _ico(width: int, height: int) -> bytes:
 
 
 def _postscript(width: int, height: int) -> bytes:
-    return f"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 {width} {height}\n%%EndComments\n(x) =\nshowpage\n".encode()
+    return (
+        f"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 {width} {height}\n"
+        "%%EndComments\n(x) =\nshowpage\n"
+    ).encode()
 
 
 ANNOUNCED: dict[str, Callable[[int, int], bytes]] = {
@@ -185,13 +191,12 @@ ANNOUNCED: dict[str, Callable[[int, int], bytes]] = {
         f"#define a_width {w}\n#define a_height {h}\nstatic char a_bits[] = {{ 0x00 }};".encode()
     ),
     "im": lambda w, h: (
-        f"Image type: RGB image\r\nImage size (x*y): {w}*{h}\r\nFile size (no of images): 1\r\n\x1a".encode().ljust(
-            512, b"\0"
-        )
+        f"Image type: RGB image\r\nImage size (x*y): {w}*{h}\r\n"
+        "File size (no of images): 1\r\n\x1a".encode().ljust(512, b"\0")
     ),
 }
 
-# formats that Pillow does not write
+# Formats that Pillow cannot write.
 BY_HAND: dict[str, Callable[[], bytes]] = {
     "layers.psd": lambda: _psd(32, 24),
     "sixteen.psd": lambda: _psd(32, 24, 16, 1, 1),

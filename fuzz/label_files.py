@@ -17,7 +17,7 @@ WIDTH, HEIGHT = 40, 30
 VOC_IDS = ("000001", "000002")
 OPEN_IDS = ("0001eeaf4aed83f9", "ffff21932da3ed01")
 NAMES = ("a.jpg", "b.png", "sub/c.jpg")
-# what JSON, XML and CSV may hold in the place of a number
+# Tokens that JSON, XML and CSV may have in the place of a number.
 _TOKENS = (
     *(
         "1e999",
@@ -37,7 +37,7 @@ _TOKENS = (
 
 
 def write_images(folder: Path) -> None:
-    """Write the images."""
+    """Write the three images."""
     rows, columns = np.mgrid[:HEIGHT, :WIDTH]
     for number, name in enumerate(NAMES):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -64,7 +64,7 @@ def coco_truth() -> dict[str, Any]:
 
 
 def predictions(ids: Sequence[int | str] = (1, 2, 3)) -> list[dict[str, Any]]:
-    """Return a COCO results list with masks. Args: ids: of the images."""
+    """Return a COCO results list with masks. Args: ids: ids of the images."""
     return [
         {
             "image_id": ids[i % len(ids)],
@@ -80,8 +80,8 @@ def predictions(ids: Sequence[int | str] = (1, 2, 3)) -> list[dict[str, Any]]:
 def pseudo_labels() -> dict[str, Any]:
     """Return a pseudo-label file with masks."""
     annotations = [
-        found | {"id": i + 1, "area": found["bbox"][2] * found["bbox"][3], "iscrowd": 0}
-        for i, found in enumerate(predictions())
+        entry | {"id": i + 1, "area": entry["bbox"][2] * entry["bbox"][3], "iscrowd": 0}
+        for i, entry in enumerate(predictions())
     ]
     info = {
         "method": "lost",
@@ -104,15 +104,18 @@ def write_voc(root: Path) -> None:
     for name in VOC_IDS:
         Image.new("RGB", (WIDTH, HEIGHT)).save(root / "JPEGImages" / f"{name}.jpg")
         (root / "Annotations" / f"{name}.xml").write_text(
-            f'<?xml version="1.0" encoding="UTF-8"?>\n<annotation><folder>VOC2007</folder><filename>{name}.jpg</filename>'
-            f"<size><width>{WIDTH}</width><height>{HEIGHT}</height><depth>3</depth></size><segmented>0</segmented>"
-            "<object><name>dog</name><pose>Left</pose><truncated>1</truncated><difficult>0</difficult>"
-            "<bndbox><xmin>3</xmin><ymin>4</ymin><xmax>20</xmax><ymax>25</ymax></bndbox></object></annotation>\n"
+            '<?xml version="1.0" encoding="UTF-8"?>\n'
+            f"<annotation><folder>VOC2007</folder><filename>{name}.jpg</filename>"
+            f"<size><width>{WIDTH}</width><height>{HEIGHT}</height><depth>3</depth></size>"
+            "<segmented>0</segmented><object><name>dog</name><pose>Left</pose>"
+            "<truncated>1</truncated><difficult>0</difficult>"
+            "<bndbox><xmin>3</xmin><ymin>4</ymin><xmax>20</xmax><ymax>25</ymax></bndbox>"
+            "</object></annotation>\n"
         )
 
 
 def write_open_images(root: Path) -> None:
-    """Write an Open Images tree, whose labels are CSV."""
+    """Write an Open Images tree, with labels in CSV files."""
     (root / "annotations").mkdir(parents=True)
     (root / "validation").mkdir()
     for name in OPEN_IDS:
@@ -121,14 +124,15 @@ def write_open_images(root: Path) -> None:
         '/m/011k07,Tortoise\n/m/01g317,"Person, standing"\n'
     )
     (root / "annotations/validation-annotations-bbox.csv").write_text(
-        "ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax,IsOccluded,IsTruncated,IsGroupOf,IsDepiction,IsInside\n"
+        "ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax,"
+        "IsOccluded,IsTruncated,IsGroupOf,IsDepiction,IsInside\n"
         "0001eeaf4aed83f9,xclick,/m/01g317,1,0.25,0.75,0.1,0.5,0,0,0,0,0\n"
         "ffff21932da3ed01,activemil,/m/011k07,1,0.5,0.625,0.2,0.3,0,0,-1,0,0\n"
     )
 
 
 def damaged_json(content: Any, draw: random.Random) -> bytes:
-    """Return the bytes of a JSON file that was damaged: its tree, its tokens or its bytes."""
+    """Return the bytes of a damaged JSON file: its tree, tokens or bytes are damaged."""
     if draw.random() < 0.6:
         content = damaged_tree(content, draw)
     text = _dumped(content, draw)
@@ -145,7 +149,7 @@ def damaged_json(content: Any, draw: random.Random) -> bytes:
 
 
 def damaged_markup(text: str, draw: random.Random) -> bytes:
-    """Return the bytes of a damaged XML file: numbers, encodings, entities, tags, bytes."""
+    """Return the bytes of a damaged XML file: numbers, encoding, entities, tags or bytes."""
     way = draw.random()
     if way < 0.35:
         text = damaged_numbers(text, draw, (*_TOKENS, "\x00", "&#0;", "&lt;", "<a/>"))
@@ -179,7 +183,7 @@ def damaged_markup(text: str, draw: random.Random) -> bytes:
 
 
 def damaged_table(text: str, draw: random.Random) -> bytes:
-    """Return the bytes of a damaged CSV file or list of names: cells, lines, bytes."""
+    """Return the bytes of a damaged CSV file or list of names: cells, lines or bytes."""
     way = draw.random()
     if way < 0.4:
         return damaged_numbers(
@@ -193,7 +197,7 @@ def damaged_table(text: str, draw: random.Random) -> bytes:
 
 
 def damaged_numbers(text: str, draw: random.Random, tokens: tuple[str, ...]) -> str:
-    """Return a text of which one to three numbers became something that is hard to read as one."""
+    """Return a text with one to three numbers replaced by tokens that are no plain numbers."""
     for _ in range(draw.choice((1, 1, 2, 3))):
         places = list(re.finditer(r"(?<![\w.])-?\d+(?:\.\d+)?", text))
         if not places:
@@ -220,7 +224,7 @@ def _corners(box: list[float]) -> list[float]:
 
 
 def _runs(box: list[float]) -> dict[str, Any]:
-    """Uncompressed RLE."""
+    """Return the whole image as uncompressed RLE."""
     return {"size": [HEIGHT, WIDTH], "counts": [0, HEIGHT * WIDTH]}
 
 

@@ -1,4 +1,4 @@
-"""Label files: JSON, XML, CSV, RLE and lists, damaged, to every command that reads them."""
+"""Damaged label files (JSON, XML, CSV, RLE and lists) for every command that reads them."""
 
 import json
 import os
@@ -16,25 +16,26 @@ from .sandbox import Sandbox
 
 
 class Labels(Family):
-    """A damaged file among whole ones."""
+    """One damaged label file among valid ones."""
 
     name = "labels"
-    what = (
-        "COCO files, results lists, pseudo-label files, RLE, VOC XML, CSV and lists of names, damaged by byte, token and "
-        "tree, to `evaluate`, `export`, `edit_labels`, `contact_sheet`, `discover` and `+pseudo=`"
+    description = (
+        "COCO files, results lists, pseudo-label files, RLE, VOC XML, CSV and lists of names with "
+        "damaged bytes, tokens and trees, for `evaluate`, `export`, `edit_labels`, "
+        "`contact_sheet`, `discover` and `+pseudo=`"
     )
     share = 2.0
     limit = 30.0
     per_child = 25
 
     def prepare(self, folder: Path) -> None:
-        """Nothing on disk; what commands import is imported."""
+        """Import the modules that the commands need."""
         box = Sandbox(folder / "warm")
         files = self._whole(box)
         aside(lambda: self._warm(files, box), folder / "warm.txt")
 
     def draw(self, draw: random.Random, box: Sandbox) -> Try:
-        """One damaged file and one command."""
+        """Return a try with one damaged file and one command."""
         files = self._whole(box)
         uses = self._uses(draw, files, box)
         victim = draw.choice(sorted(uses))
@@ -82,8 +83,8 @@ class Labels(Family):
     def _uses(
         self, draw: random.Random, files: dict[str, Path], box: Sandbox
     ) -> dict[str, list[tuple[str, list[str]]]]:
-        """The commands that read each file."""
-        truth, found, pseudo = (str(files[name]) for name in ("truth", "predictions", "pseudo"))
+        """Return the commands that read each file."""
+        truth, pred, pseudo = (str(files[name]) for name in ("truth", "predictions", "pseudo"))
         newer = str(files["newer"])
         images, out = box.given / "images", box.out
         metrics = draw.choice(("corloc", "ap,ap50,ap75,ar100", "segm_ap,segm_ap50", "corloc,ap"))
@@ -93,7 +94,7 @@ class Labels(Family):
             ("", "+agnostic", "+separate", "+overlapping", "+one_class", "+first=2")
         )
         to_file = ["--output", str(out / "o.json")]
-        evaluated = ("evaluate", ["--gt", coco, "--pred", found, *score])
+        evaluated = ("evaluate", ["--gt", coco, "--pred", pred, *score])
         merged = ["merge", "--old", pseudo, "--new", newer, "--min-score", "0.3", *to_file]
         matched = ["matching", "--input", pseudo, "--predictions", newer, *to_file]
         exported = [
@@ -108,12 +109,12 @@ class Labels(Family):
         separate = ["separate", "--input", pseudo, "--drop", draw.choice(DROPS), *to_file]
         top = ["top", "--input", pseudo, "--count", "1", "--min-score", "0.1", *to_file]
         sheet = ["--input", pseudo, "--data", f"folder:{images}", "--output", str(out / "p.html")]
-        learnt = ["--gt", f"folder:{images}+pseudo={pseudo}", "--pred", found, *score]
+        learnt = ["--gt", f"folder:{images}+pseudo={pseudo}", "--pred", pred, *score]
         voc = ["--gt", f"voc:{box.given / 'voc'}:test", "--pred", str(files["found_voc"]), *score]
         table = ["--gt", "openimages_val", "--pred", str(files["found_open"]), *score]
-        done = ("discover", [*MINI, "--data", coco, *to_file])
+        discover = ("discover", [*MINI, "--data", coco, *to_file])
         return {
-            "truth": [evaluated, evaluated, done],
+            "truth": [evaluated, evaluated, discover],
             "predictions": [evaluated],
             "newer": [("edit_labels", merged), ("edit_labels", matched)],
             "pseudo": [

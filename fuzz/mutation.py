@@ -1,4 +1,4 @@
-"""Damage to valid files, by a seed."""
+"""Seeded damage to valid files."""
 
 import copy
 import random
@@ -40,7 +40,7 @@ VALUES: tuple[Any, ...] = (*NUMBERS, *TEXTS, None, True, False, [], {}, [[]], [N
 
 
 def damaged(data: bytes, draw: random.Random, others: Sequence[bytes] = ()) -> bytes:
-    """Return bytes that were damaged in one to four ways. Args: others: files to splice with."""
+    """Return bytes damaged in one to four ways. Args: others: files to splice with."""
     ways = [_flip, _flip, _edge, _cut, _drop, _repeat, _zero, _insert]
     for _ in range(draw.choice((1, 1, 1, 2, 4))):
         if others and draw.random() < 0.15:
@@ -52,7 +52,7 @@ def damaged(data: bytes, draw: random.Random, others: Sequence[bytes] = ()) -> b
 
 def _span(data: bytes, draw: random.Random) -> tuple[int, int]:
     start = draw.randrange(len(data) + 1)
-    # headers are at the start, and are what parsers go by
+    # Parsers depend on headers, which are at the start.
     start = min(start, draw.randrange(64)) if draw.random() < 0.4 else start
     return start, min(len(data), start + int(2 ** draw.uniform(0, 10)))
 
@@ -67,7 +67,7 @@ def _flip(data: bytes, draw: random.Random) -> bytes:
 
 
 def _edge(data: bytes, draw: random.Random) -> bytes:
-    """A number of one, two or four bytes becomes an extreme one."""
+    """Replace one, two, four or eight bytes by an extreme number."""
     place, _ = _span(data, draw)
     size = draw.choice((1, 2, 4, 8))
     number = draw.choice(_EDGES) & (2 ** (8 * size) - 1)
@@ -104,7 +104,10 @@ def _splice(data: bytes, other: bytes, draw: random.Random) -> bytes:
 
 
 def damaged_tree(content: Any, draw: random.Random, values: Sequence[Any] = VALUES) -> Any:
-    """Return a copy of nested dicts and lists in which one to three places are replaced, dropped or doubled."""
+    """Return a copy of nested dicts and lists with one to three damaged places.
+
+    A damaged place is replaced, dropped or doubled.
+    """
     content = {"": copy.deepcopy(content)}
     for _ in range(draw.choice((1, 1, 1, 2, 3))):
         places = list(_places(content))
@@ -130,5 +133,5 @@ def _places(content: Any, depth: int = 0) -> Any:
 
 
 def pick_weighted(draw: random.Random, ways: dict[Callable[..., Any], float]) -> Callable[..., Any]:
-    """Return one of some functions, by their weights."""
+    """Return one of the functions, drawn by their weights."""
     return draw.choices(list(ways), list(ways.values()))[0]

@@ -1,4 +1,7 @@
-"""Odd image files: damaged, promising too much, no files at all, named in any way; drawn by a seed."""
+"""Odd image files, drawn by a seed.
+
+They are damaged, announce too many pixels, are not regular files, or have odd names.
+"""
 
 import os
 import random
@@ -60,11 +63,11 @@ NAMES = (
         ".",
     ),
 )
-_BOMB_SIDE = 13377  # the largest square below the limit of pixels
+_BOMB_SIDE = 13377  # side of the largest square below the package's limit of pixels
 
 
 class ImageFiles:
-    """Draws image files; the valid ones are made once."""
+    """Source of odd image files; it makes the valid files once."""
 
     def __init__(self) -> None:
         self.valid = valid_images() | {name: make() for name, make in BY_HAND.items()}
@@ -81,7 +84,10 @@ class ImageFiles:
         }
 
     def draw(self, draw: random.Random, path: Path) -> str:
-        """Make a file (or what is none) at a path and return what it is. The path's suffix may be wrong for it."""
+        """Make a file, pipe, link or other item at a path and return its title.
+
+        The path's suffix may not fit the format.
+        """
         return pick_weighted(draw, self._ways)(draw, path)
 
     def _damage(self, draw: random.Random, path: Path) -> str:
@@ -90,7 +96,7 @@ class ImageFiles:
         return f"damaged {name}"
 
     def _cut_at_a_chunk(self, draw: random.Random, path: Path) -> str:
-        """PNG chunks cut within, doubled, exchanged or with a wrong length, their checksums right."""
+        """Damage, cut, double, exchange or drop a PNG chunk; checksums stay right."""
         name = draw.choice([name for name in sorted(self.valid) if name.endswith(".png")])
         chunks = png_chunks(self.valid[name])
         place = draw.randrange(len(chunks))
@@ -116,7 +122,7 @@ class ImageFiles:
         return f"{kind} that announces {width} x {height}"
 
     def _text_bomb(self, draw: random.Random, path: Path) -> str:
-        """128 MiB of zeros in a text chunk or a colour profile, before or behind the pixels."""
+        """Put 128 MiB of zeros in a text chunk or a colour profile, before or after the pixels."""
         kind, head = draw.choice(
             [(b"zTXt", b"k\0\0"), (b"iTXt", b"k\0\1\0\0\0"), (b"iCCP", b"k\0\0")]
         )
@@ -129,7 +135,11 @@ class ImageFiles:
         return f"{count} bombs in {kind.decode()}"
 
     def _exif(self, draw: random.Random, path: Path) -> str:
-        """Directories that lead to themselves, counts beyond the file, orientations of any type, large blocks."""
+        """Write odd EXIF data.
+
+        Directories refer to themselves, counts exceed the file, orientations have any type, and
+        blocks are large.
+        """
         tags = (0x0112, 0x0112, 0x8769, 0x8825, 0xA005, 0x014A, 0x010F, 0x0201)
         entries = [
             (
@@ -155,13 +165,17 @@ class ImageFiles:
         return "EXIF in PNG"
 
     def _other_name(self, draw: random.Random, path: Path) -> str:
-        """A whole file of any format."""
+        """Write a valid file of any format under a name with any suffix."""
         name = draw.choice(sorted(self.valid))
         path.write_bytes(self.valid[name])
         return f"whole {name}"
 
     def _special(self, draw: random.Random, path: Path) -> str:
-        """What is no file: pipe, device, socket, folder, links that lead nowhere, round or to a device; sparse files."""
+        """Make an item that is not a regular file with data.
+
+        It is a pipe, device, socket, folder, empty file, sparse file, or a link that dangles or
+        leads to itself or to a device.
+        """
         specials: dict[str, Callable[[], object]] = {
             "pipe": lambda: os.mkfifo(path),
             "link to /dev/zero": lambda: path.symlink_to("/dev/zero"),
@@ -190,7 +204,7 @@ class ImageFiles:
 
 
 def image_name(draw: random.Random) -> str:
-    """Return a file name with a suffix that folders are searched for."""
+    """Return a file name with a suffix that the package reads from folders."""
     suffix = draw.choice((".jpg", ".jpg", ".png", ".tif", ".gif", ".JPEG", ".webp", ".bmp"))
     return f"{draw.randrange(10**6)}{draw.choice(NAMES) if draw.random() < 0.3 else ''}{suffix}"
 
@@ -205,5 +219,5 @@ def _bind(path: Path) -> None:
 def _sparse(path: Path, head: bytes, size: int) -> None:
     with path.open("wb") as file:
         file.write(head)
-        with suppress(OSError):  # the limit of files that are written
+        with suppress(OSError):  # the limit on the size of written files
             file.truncate(size)

@@ -1,4 +1,4 @@
-"""What became of one try, and how that is told from exit code and output."""
+"""The outcome of a try, judged by exit code and output."""
 
 import re
 from dataclasses import asdict, dataclass
@@ -8,8 +8,8 @@ OK, REFUSED = "ok", "refused"
 GOOD = (OK, REFUSED)
 TRACEBACK = "traceback"
 CODE = "wrong exit code"  # neither 0 nor 2
-LINES = "not one line"  # exit code 2 without one line that says why
-WRONG = "wrong result"  # what a family checks beside: a lost image, live markup, other bytes
+LINES = "not one line"  # exit code 2 without exactly one line that names the reason
+WRONG = "wrong result"  # a check of the family failed: a lost image, live markup, other bytes
 SIGNAL = "signal"
 HANG = "hang"
 MEMORY = "memory"
@@ -22,19 +22,19 @@ _NO_MEMORY = re.compile(
     r"MemoryError|can't allocate memory|not enough memory|Cannot allocate memory"
 )
 _NUMBER = re.compile(r"(?<!\w)[-+.]?[0-9]+")
-_ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")  # of progress bars
+_ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")  # escape sequences of progress bars
 _FRAME = re.compile(r'File "[^"]*?((?:boxrefine_d2|tools)/[^"]+)", line (\d+)')
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a try ended.
+    """End of a try.
 
     Attributes:
         kind: one of `GOOD` or `BAD`.
-        detail: one line: what was said, or what is wrong.
-        peak_mib: the most memory that the process held.
-        seconds: how long it took.
+        detail: one line: the last output, or the fault.
+        peak_mib: peak memory of the process in MiB.
+        seconds: duration in seconds.
     """
 
     kind: str
@@ -44,16 +44,16 @@ class Outcome:
 
     @property
     def failed(self) -> bool:
-        """Whether it is a fault of ours."""
+        """True if the outcome is a fault of the package."""
         return self.kind in BAD
 
     def to_json(self) -> dict[str, Any]:
-        """Its fields."""
+        """Return the fields as a dict."""
         return asdict(self)
 
 
 def judge(code: int, text: str) -> Outcome:
-    """Tell an outcome from a command's exit code and all that it printed.
+    """Return the outcome for a command's exit code and all its output.
 
     >>> judge(2, "error: --data 'x' does not exist").kind
     'refused'
@@ -63,7 +63,7 @@ def judge(code: int, text: str) -> Outcome:
     text = _ESCAPES.sub("", text)
     lines = [line.strip() for line in re.split(r"[\r\n]+", text) if line.strip()]
     if lines and lines[-1].startswith("stage "):
-        lines.pop()  # a pipeline tells which stage said so
+        lines.pop()  # a pipeline names the failed stage after its error
     errors = [line for line in lines if line.startswith("error: ")]
     if "Traceback (most recent call last)" in text:
         return Outcome(MEMORY if _NO_MEMORY.search(lines[-1]) else TRACEBACK, _place(text, lines))
@@ -72,14 +72,17 @@ def judge(code: int, text: str) -> Outcome:
     if code == 0:
         return Outcome(OK, lines[-1] if lines else "")
     if code != 2:
-        return Outcome(CODE, f"exit code {code}: {lines[-1] if lines else 'nothing said'}")
+        return Outcome(CODE, f"exit code {code}: {lines[-1] if lines else 'no output'}")
     if len(errors) != 1 or lines[-1] != errors[0]:
         return Outcome(LINES, f"{len(errors)} error lines; last: {lines[-1] if lines else ''}")
     return Outcome(REFUSED, errors[0])
 
 
 def signature(outcome: Outcome) -> str:
-    """What outcomes of one cause share: place and class of a traceback, else the detail without numbers and quotes."""
+    """Return the text that outcomes with one cause share.
+
+    It is the place and class of a traceback, or the detail without numbers and quoted texts.
+    """
     if outcome.kind == TRACEBACK:
         place, _, raised = outcome.detail.partition(" | ")
         return f"{outcome.kind}: {place} | {raised.partition(':')[0]}"
@@ -88,7 +91,7 @@ def signature(outcome: Outcome) -> str:
 
 
 def _place(text: str, lines: list[str]) -> str:
-    """The last place of ours in a traceback, and its last line."""
+    """Return the last place of a traceback in the package or tools, and the exception's line."""
     frames = _FRAME.findall(text[text.rindex("Traceback (most recent call last)") :])
     where = ":".join(frames[-1]) if frames else "elsewhere"
     after = text[text.rindex("Traceback (most recent call last)") :].splitlines()

@@ -1,6 +1,8 @@
-"""Writes docs/results/robustness.md from experiments/robustness.json: `python -m fuzz.page [output/fuzz/fuzz.json]`.
+"""Writer of docs/results/robustness.md from experiments/robustness.json.
 
-A results file of `make fuzz` that is given takes the place of the kept one first.
+    python -m fuzz.page [output/fuzz/fuzz.json]
+
+If a results file of `make fuzz` is given, it first replaces the kept results.
 """
 
 import argparse
@@ -26,19 +28,23 @@ PAGE = ROOT / "docs" / "results" / "robustness.md"
 _TEXT = """\
 # Robustness: damaged, hostile and interrupted use
 
-`make fuzz` tries every command with inputs that nobody should give it, and stops commands at moments that nobody chose.
-Inputs are drawn by a seed, so that any try can be repeated. One process imports the commands; each try is a fork of it
-with at most 3 GiB more address space and a limit of time. A try ends in one of these ways:
+`make fuzz` runs every command with damaged and hostile inputs, and interrupts commands at random
+moments. A seed draws the inputs, and any try can be repeated. One process imports the commands.
+Each try is a fork of this process, with at most 3 GiB more address space and a time limit. A try
+ends in one of these ways:
 
 - **ok**: exit code 0.
-- **refused**: exit code 2 and one line that says what is wrong.
-- **failed**: a traceback, another exit code, no line or several, a wrong result (an image that is neither done nor listed,
-  live markup in a page, another result after an interruption), death by a signal, no end within the limit, more than
-  2 GiB of memory, code of the input that ran, a process that outlives its command, a file outside the output folder.
+- **refused**: exit code 2 and one line that names the mistake.
+- **failed**: a traceback, another exit code, no line or several lines, a wrong result (an image
+  that is neither processed nor listed, live markup in a page, another result after an
+  interruption), death by a signal, no end within the time limit, more than 2 GiB of memory,
+  execution of code in the input, a process that outlives its command, a file outside the output
+  directory.
 
-That the harness finds each of these failures is tested with planted ones (`tests/fuzz/test_harness.py`).
+Tests with planted faults show that the harness finds each of these failures
+(`tests/fuzz/test_harness.py`).
 
-## What was tried
+## Families of tries
 
 {families}
 
@@ -46,8 +52,8 @@ That the harness finds each of these failures is tested with planted ones (`test
 
 {table}
 
-Seconds are those of the slowest try, MiB the most memory that a process held, Python and its libraries (about 750 MiB)
-included. {failures}
+The column "slowest s" is the duration of the slowest try in seconds. "MiB" is the peak memory of a
+process, including Python and its libraries (about 750 MiB). {failures}
 
 ## Record
 
@@ -55,23 +61,30 @@ included. {failures}
 - Commit: {commit}
 - Machine: {machine}
 
-How many tries fit into the time depends on the machine; the N-th try of a family is the same everywhere.
-`python -m fuzz.run --only FAMILY --first N --tries 1 --seed {seed}` repeats it, and what failed is kept below `output/fuzz/`.
-This page is written by `python -m fuzz.page output/fuzz/fuzz.json`.
+The number of tries depends on the speed of the machine; the N-th try of a family is the same
+everywhere. `python -m fuzz.run --only FAMILY --first N --tries 1 --seed {seed}` repeats it. Failed
+tries are kept below `output/fuzz/`. `python -m fuzz.page output/fuzz/fuzz.json` writes this page.
 """
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; 0, or 2 for a user's mistake."""
+    """Run the command; return 0, or 2 for a user's mistake."""
     parser = CommandParser(prog="page", description=__doc__)
-    parser.add_argument("results", nargs="?", metavar="fuzz.json")
+    parser.add_argument(
+        "results",
+        nargs="?",
+        metavar="fuzz.json",
+        help="results of `make fuzz` that replace the kept ones",
+    )
     return run_command(lambda: _write(parser.parse_args(argv)))
 
 
 def _write(args: argparse.Namespace) -> None:
     results = read_json(args.results or KEPT, "results file")
     if not isinstance(results, dict) or "families" not in results:
-        raise UserError(f"results file {args.results!r} is not of a whole run of `make fuzz`")
+        raise UserError(
+            f"results file {args.results!r} is not a complete result of `make fuzz`; run it again"
+        )
     with atomic_text_file(KEPT) as file:
         json.dump(published(results), file, indent=1)
         file.write("\n")
@@ -81,7 +94,7 @@ def _write(args: argparse.Namespace) -> None:
 
 
 def published(results: dict[str, Any]) -> dict[str, Any]:
-    """Return the results without what only their machine has: where failed tries are kept, and paths."""
+    """Return the results without absolute paths and without the folders of failed tries."""
     families = {
         name: family
         | {
@@ -96,12 +109,12 @@ def published(results: dict[str, Any]) -> dict[str, Any]:
 
 
 def _pathless(value: Any) -> Any:
-    """A text in which an absolute path is its last name."""
+    """Return a text with each absolute path shortened to its last name."""
     return re.sub(r"(?<![\w.])/(?:[^\s/'\"]+/)+", "", value) if isinstance(value, str) else value
 
 
 def page(results: dict[str, Any]) -> str:
-    """Return the page. Args: results: as `make fuzz` writes them."""
+    """Return the page. Args: results: content of a results file of `make fuzz`."""
     families = results["families"]
     rows = [_row(name, family) for name, family in families.items()]
     total = sum(family["tries"] for family in families.values())

@@ -1,4 +1,4 @@
-"""Names that lead out of a folder, through every export and every command that makes files from names."""
+"""File names that lead out of a folder, for every command that makes files from names."""
 
 import json
 import os
@@ -75,7 +75,7 @@ _STEMS = (
 
 
 def hostile_name(draw: random.Random, box: Sandbox) -> str:
-    """Return a name of an image that may lead elsewhere; what it leads to has `ESCAPE` in its name."""
+    """Return an image name that may lead out of its folder; its target has `ESCAPE` in its name."""
     words = {
         "long": "x" * draw.choice((200, 251, 256, 3000)),
         "deep": "d/" * draw.choice((100, 3000)) + ESCAPE,
@@ -85,26 +85,27 @@ def hostile_name(draw: random.Random, box: Sandbox) -> str:
 
 
 class Paths(Family):
-    """A label file whose names lead elsewhere."""
+    """A label file with names that lead out of the output directory."""
 
     name = "paths"
-    what = (
-        "`../`, absolute, drive-letter, over-long and colliding names in label files, through every export format, "
-        "`edit_labels`, `contact_sheet`, `discover` and `evaluate`: nothing is written outside the output folder"
+    description = (
+        "`../`, absolute, drive-letter, over-long and colliding names in label files, for every "
+        "export format, `edit_labels`, `contact_sheet`, `discover` and `evaluate`: no file is "
+        "written outside the output directory"
     )
     share = 1.0
     limit = 30.0
     per_child = 25
 
     def prepare(self, folder: Path) -> None:
-        """What commands import is imported."""
+        """Import the modules that the commands need."""
         box = Sandbox(folder / "warm")
         path = self._file(label_files.pseudo_labels(), box)
         words = ["--input", path, "--format", "voc", "--output", box.out / "e"]
         aside(lambda: succeed("export", words), folder / "warm.txt")
 
     def draw(self, draw: random.Random, box: Sandbox) -> Try:
-        """One file, one command."""
+        """Return a try with one file and one command."""
         images = box.given / "images"
         label_files.write_images(images)
         content = label_files.pseudo_labels()

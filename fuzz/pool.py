@@ -1,4 +1,7 @@
-"""Some processes at a time, each watched: what dies, hangs or leaves a process behind is a failure of its try."""
+"""Pool of watched processes that run tries.
+
+A process that dies, hangs or leaves another process behind makes its try fail.
+"""
 
 import json
 import os
@@ -20,7 +23,7 @@ from .sessions import GRACE, end_session
 
 @dataclass(frozen=True)
 class Done:
-    """A try that ended, and the folder that it left if it failed."""
+    """A completed try; its folder still exists if it failed."""
 
     number: int
     title: str
@@ -41,19 +44,25 @@ class _Child:
 
 
 class Pool:
-    """Runs the tries of a family in forked processes, so many at a time.
+    """Runner of a family's tries in `jobs` forked processes at a time.
 
-    Attributes: grace: seconds in which what a command started must end after it.
+    Attributes: grace: seconds after a command's end in which its child processes must end.
     """
 
     grace = GRACE
 
     def __init__(self, family: Family, seed: int, root: Path, jobs: int):
         self.family, self.seed, self.root, self.jobs = family, seed, root, jobs
-        self._left: list[range] = []  # of processes that died
+        self._left: list[range] = []  # remaining tries of processes that died
 
     def run(self, until: float, first: int = 0, tries: int | None = None) -> Iterator[Done]:
-        """Yield each try as it ends, until the time (`monotonic`) is over or so many were begun."""
+        """Yield each try at its end, until the time is over or `tries` tries have begun.
+
+        Args:
+            until: end of the time, in seconds of `monotonic`.
+            first: number of the first try.
+            tries: number of tries; None for no limit.
+        """
         children: list[_Child] = []
         try:
             yield from self._all(
@@ -79,40 +88,43 @@ class Pool:
                 yield from self._read(child, children)
 
     def _parts(self, first: int, end: int) -> Iterator[range]:
-        """The tries of one process after the other."""
+        """Yield the numbers of the tries for each process."""
         for start in range(first, end, self.family.per_child):
             yield range(start, min(start + self.family.per_child, end))
 
     def _fork(self, numbers: range, until: float, others: list[_Child]) -> _Child:
         sys.stdout.flush()
         sys.stderr.flush()
-        ours, theirs = os.pipe()
+        read_end, write_end = os.pipe()
         pid = os.fork()
         if pid == 0:
             for other in others:
                 os.close(other.pipe)
-            os.close(ours)
-            os.set_inheritable(theirs, False)
-            serve(self.family, self.seed, numbers, until, self.root, theirs)
-        os.close(theirs)
-        return _Child(pid, ours, numbers, since=monotonic())
+            os.close(read_end)
+            os.set_inheritable(write_end, False)
+            serve(self.family, self.seed, numbers, until, self.root, write_end)
+        os.close(write_end)
+        return _Child(pid, read_end, numbers, since=monotonic())
 
     def _ready(self, children: list[_Child]) -> list[_Child]:
-        """Those that have said something; those that hang are killed, and say so by their end."""
+        """Return the children with unread messages, and kill those that hang.
+
+        A killed child closes its pipe and is returned by a later call.
+        """
         poller = select.poll()
         for child in children:
             poller.register(child.pipe, select.POLLIN | select.POLLHUP)
-        said = {fd for fd, _ in poller.poll(200)}
+        readable = {fd for fd, _ in poller.poll(200)}
         for child in children:
-            if child.pipe not in said and monotonic() - child.since > self.family.limit:
+            if child.pipe not in readable and monotonic() - child.since > self.family.limit:
                 child.hung = True
                 with suppress(ProcessLookupError):
                     os.kill(child.pid, signal.SIGUSR1)
-                    sleep(0.3)  # it writes where it is
+                    sleep(0.3)  # the child writes its stack
                     os.killpg(child.pid, signal.SIGKILL)
                 with suppress(ProcessLookupError):
                     os.kill(child.pid, signal.SIGKILL)
-        return [child for child in children if child.pipe in said]
+        return [child for child in children if child.pipe in readable]
 
     def _read(self, child: _Child, children: list[_Child]) -> Iterator[Done]:
         block = os.read(child.pipe, 65536)
@@ -133,7 +145,7 @@ class Pool:
                 child.last = message
 
     def _buried(self, child: _Child) -> Iterator[Done]:
-        """The last try of a process that is gone, judged by how it went, and by what it left running."""
+        """Yield the last try of a dead process, judged by its end and by the processes it left."""
         _, status = os.waitpid(child.pid, 0)
         left = end_session(child.pid, self.grace)
         if child.number is None:
@@ -173,10 +185,10 @@ class Pool:
         return next(iter(self._log(number, "try.txt")), "while it was drawn")
 
     def _stack(self, number: int) -> str:
-        """Where a process hung: its innermost place, and the innermost of ours."""
+        """Return the place where a process hung: its innermost frame, and that of the package."""
         frames = [x.strip() for x in self._log(number, "stack.txt") if x.startswith("  File")]
-        ours = [x for x in frames if "/boxrefine_d2/" in x]
-        return "; ".join(dict.fromkeys(frames[:1] + ours[:1])) or "no stack"
+        own = [x for x in frames if "/boxrefine_d2/" in x]
+        return "; ".join(dict.fromkeys(frames[:1] + own[:1])) or "no stack"
 
     def _fault(self, number: int) -> str:
         frames = [x.strip() for x in self._log(number, "printed.txt") if x.startswith("  File")]
@@ -184,19 +196,22 @@ class Pool:
 
 
 def keep(done: Done, folder: Path, most_bytes: int = 20 * 2**20) -> Path:
-    """Move what a failed try left to a folder; above so many bytes only its log. Returns the copy's path."""
+    """Move the folder of a failed try; keep only its log if it exceeds `most_bytes`.
+
+    Returns: path of the kept folder.
+    """
     copy = folder / f"{done.folder.name}-{done.outcome.kind.replace(' ', '_')}"
     shutil.rmtree(copy, ignore_errors=True)
     copy.mkdir(parents=True)
     paths = [p for p in done.folder.rglob("*") if p.is_file() and not p.is_symlink()]
     with suppress(OSError, shutil.Error):  # pipes and sockets stay behind
         small = sum(p.stat().st_blocks * 512 for p in paths) <= most_bytes
-        what = done.folder if small else done.folder / "log"
-        shutil.copytree(what, copy, symlinks=True, dirs_exist_ok=True, ignore=_specials)
-    told = f"{done.outcome.kind}: {done.outcome.detail}\n"
-    with suppress(OSError):  # none if it died while it was drawn
-        told = (done.folder / "log" / "try.txt").read_text() + told
-    (copy / "try.txt").write_text(told, errors="backslashreplace")
+        source = done.folder if small else done.folder / "log"
+        shutil.copytree(source, copy, symlinks=True, dirs_exist_ok=True, ignore=_specials)
+    text = f"{done.outcome.kind}: {done.outcome.detail}\n"
+    with suppress(OSError):  # no such file if the process died before the try was drawn
+        text = (done.folder / "log" / "try.txt").read_text() + text
+    (copy / "try.txt").write_text(text, errors="backslashreplace")
     shutil.rmtree(done.folder, ignore_errors=True)
     return copy
 

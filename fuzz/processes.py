@@ -1,4 +1,7 @@
-"""Runs that are interrupted: by signals, by the death of a worker, by folders and images that change under them."""
+"""Interrupted runs.
+
+Signals, the death of a worker, a removed folder or changed images interrupt a run.
+"""
 
 import os
 import random
@@ -24,19 +27,21 @@ from .sandbox import Sandbox
 from .sessions import end_session, members
 
 ROOT = Path(__file__).parents[1]
-_END = 10.0  # seconds in which what a command started must end; a loader's worker looks every five
-_MOST = 150.0  # seconds for one run
+# Seconds after a command's end in which its processes must end; a loader's worker checks every 5 s.
+_END = 10.0
+_MOST = 150.0  # time limit of one run in seconds
 _IMAGES = 12
 _PIPELINE = """\
 folder: {out}
 stages:
   - name: labels
     run: >-
-      discover.py --method lost --backbone dino_mini --num-workers 0 --batch-size 1 --data scenes:val+first=4
-      --output {{here}}/labels.json
+      discover.py --method lost --backbone dino_mini --num-workers 0 --batch-size 1
+      --data scenes:val+first=4 --output {{here}}/labels.json
     makes: labels.json
   - name: scores
-    run: evaluate.py --gt scenes:val+first=4 --pred {{labels}}/labels.json --metrics corloc --json {{here}}/scores.json
+    run: evaluate.py --gt scenes:val+first=4 --pred {{labels}}/labels.json --metrics corloc \
+--json {{here}}/scores.json
     makes: scores.json
 """
 
@@ -46,8 +51,10 @@ class Job:
     """A command that can be interrupted and started again.
 
     Attributes:
-        again: what is added to start it again.
-        result: what must be the same in the end, from the folder of outputs.
+        name: name of the command.
+        argv: makes the arguments for a sandbox.
+        again: arguments to add for the second start.
+        result: reads the result, which an interruption must not change, from the output directory.
     """
 
     name: str
@@ -57,16 +64,8 @@ class Job:
 
 
 def _discover(box: Sandbox) -> list[str]:
-    rule = [
-        "--method",
-        "tokencut",
-        "--backbone",
-        "dino_mini",
-        "--num-workers",
-        "2",
-        "--batch-size",
-        "1",
-    ]
+    rule = ["--method", "tokencut", "--backbone", "dino_mini"]
+    rule += ["--num-workers", "2", "--batch-size", "1"]
     return [
         *rule,
         "--data",
@@ -83,8 +82,8 @@ def _train(box: Sandbox) -> list[str]:
         "REFINE.REFINE_ITERS": 4,
         "SOLVER.CHECKPOINT_PERIOD": 3,
     }
-    how = {"DATALOADER.NUM_WORKERS": 1, "OUTPUT_DIR": box.out / "o"}
-    return ["--config-file", "configs/demo/lost_refine.yaml", *pairs(SCENES, SHORT, steps, how)]
+    run = {"DATALOADER.NUM_WORKERS": 1, "OUTPUT_DIR": box.out / "o"}
+    return ["--config-file", "configs/demo/lost_refine.yaml", *pairs(SCENES, SHORT, steps, run)]
 
 
 def _weights(out: Path) -> Any:
@@ -97,19 +96,20 @@ def _same_bytes(*names: str) -> Callable[[Path], Any]:
 
 
 class Processes(Family):
-    """One run, interrupted once, then done again."""
+    """A run that is interrupted once and then started again."""
 
     name = "processes"
-    what = (
-        "SIGKILL, SIGTERM and SIGINT at random moments of `discover`, `train_net`, `train_cad` and `pipeline`, a worker "
-        "killed, the output folder removed, an image replaced: one line, the right exit code, no process left, and the "
-        "same command afterwards ends with the same result"
+    description = (
+        "SIGKILL, SIGTERM and SIGINT at random moments of `discover`, `train_net`, `train_cad` and "
+        "`pipeline`, a killed worker, a removed output directory, replaced images: the command "
+        "prints one line, has the right exit code and leaves no process, and the same command "
+        "afterwards gives the result of an uninterrupted run"
     )
     share = 3.0
     limit = 600.0
 
     def prepare(self, folder: Path) -> None:
-        """What each command gives when nobody interrupts it, and how long it takes."""
+        """Measure the result and the duration of each command without an interruption."""
         self._labels = folder / "labels.json"
         self._jobs = {
             "discover": Job("discover", _discover, (), _same_bytes("o.json")),
@@ -124,16 +124,8 @@ class Processes(Family):
         }
         self._wanted: dict[str, Any] = {}
         self._seconds: dict[str, float] = {}
-        words = [
-            "--method",
-            "lost",
-            "--backbone",
-            "dino_mini",
-            "--num-workers",
-            "0",
-            "--output",
-            self._labels,
-        ]
+        words = ["--method", "lost", "--backbone", "dino_mini", "--num-workers", "0"]
+        words += ["--output", self._labels]
         aside(
             lambda: succeed("discover", [*words, "--data", "scenes:train+first=2"]),
             folder / "0.txt",
@@ -157,10 +149,9 @@ class Processes(Family):
         return [str(path)]
 
     def draw(self, draw: random.Random, box: Sandbox) -> Try:
-        """A command, an interruption, a moment."""
-        name = draw.choices(sorted(self._jobs), (4, 1, 2, 2))[
-            0
-        ]  # discover, pipeline, train_cad, train_net
+        """Return a try with one command, one interruption and one moment."""
+        # weights of discover, pipeline, train_cad, train_net
+        [name] = draw.choices(sorted(self._jobs), (4, 1, 2, 2))
         job = self._jobs[name]
         kinds = [
             "SIGKILL",
@@ -179,7 +170,7 @@ class Processes(Family):
                     box.given / "images" / "a.jpg", box.given / "images" / f"{number}.jpg"
                 )
             argv[argv.index("--data") + 1] = f"folder:{box.given / 'images'}"
-        as_program = draw.random() < 0.1  # from its first line, imports too
+        as_program = draw.random() < 0.1  # a new interpreter, interrupted also during its imports
         moment = draw.uniform(0, 1.1 * self._seconds[name] + (8 if as_program else 0))
         run = _Interrupted(job, argv, box, self._wanted[name], as_program)
         title = f"{kind} of {name} after {moment:.2f} s{' as a program' if as_program else ''}"
@@ -187,14 +178,14 @@ class Processes(Family):
 
 
 class _Interrupted:
-    """Runs a command, interrupts it, looks at how it ended, and runs it again."""
+    """Runner that interrupts a command, judges its end, and runs it again."""
 
     def __init__(self, job: Job, argv: list[str], box: Sandbox, wanted: Any, as_program: bool):
         self.job, self.argv, self.box, self.wanted = job, argv, box, wanted
         self.as_program = as_program
 
     def __call__(self, kind: str, moment: float, draw: random.Random) -> Outcome:
-        """How all of it ended."""
+        """Return the outcome of the interrupted run and of the second run."""
         log = self.box.log / "first.txt"
         pid = self._start(self.argv, log)
         sleep(moment)
@@ -240,10 +231,10 @@ class _Interrupted:
                 for path in sorted((self.box.given / "images").glob("*.jpg")):
                     if draw.random() < 0.5:
                         path.write_bytes(draw.choice((b"", path.read_bytes()[:300], b"text")))
-                self.box.remember()  # these changes are the harness's
+                self.box.remember()  # the harness made these changes
 
     def _start(self, argv: list[str], log: Path) -> int:
-        """The command in a session of its own; its process id, which is the session's."""
+        """Start the command in a session of its own; return its process id, also the session's."""
         if self.as_program:
             with log.open("wb") as file:
                 command = [sys.executable, str(ROOT / "tools" / f"{self.job.name}.py"), *argv]
@@ -259,9 +250,11 @@ class _Interrupted:
 
 
 def _wrong_end(kind: str, code: int, text: str, speakers: int = 1) -> Outcome | None:
-    """What is wrong with how a command ended; 0 is right for one that was done before.
+    """Return the fault in the end of an interrupted command; None if its end is right.
 
-    Args: speakers: how many may say that they were interrupted.
+    Exit code 0 is right, because the command may have finished before the interruption.
+
+    Args: speakers: number of processes that may report the interruption.
     """
     allowed = {
         "SIGKILL": (0, -signal.SIGKILL),
@@ -269,9 +262,9 @@ def _wrong_end(kind: str, code: int, text: str, speakers: int = 1) -> Outcome | 
         "SIGINT": (0, 130, -signal.SIGINT),
         "SIGINT to all": (0, 130, -signal.SIGINT),
     }.get(kind, (0, 2))
-    found = judge(2 if code == 2 else 0, text)
-    if found.failed:
-        return Outcome(found.kind, f"{found.detail} (after {kind}, code {code})")
+    outcome = judge(2 if code == 2 else 0, text)
+    if outcome.failed:
+        return Outcome(outcome.kind, f"{outcome.detail} (after {kind}, code {code})")
     if code not in allowed:
         return Outcome("wrong exit code", f"{code} after {kind}: {_last(text)}")
     if code > 128 and not 1 <= text.count("interrupted") <= speakers:
@@ -280,7 +273,10 @@ def _wrong_end(kind: str, code: int, text: str, speakers: int = 1) -> Outcome | 
 
 
 def _wait(pid: int, most: float) -> int | None:
-    """The exit code of a child, minus a signal that killed it; None, and it is killed, after so many seconds."""
+    """Return a child's exit code, or the negative number of the signal that killed it.
+
+    After `most` seconds the child's session is killed, and the result is None.
+    """
     end = monotonic() + most
     while monotonic() < end:
         gone, status = os.waitpid(pid, os.WNOHANG)
@@ -294,4 +290,4 @@ def _wait(pid: int, most: float) -> int | None:
 
 def _last(text: str) -> str:
     lines = [line.strip() for line in text.replace("\r", "\n").splitlines() if line.strip()]
-    return lines[-1][:200] if lines else "nothing said"
+    return lines[-1][:200] if lines else "no output"

@@ -1,8 +1,8 @@
-"""`make fuzz`: every family for its share of the time, a table, and exit code 1 if anything failed.
+"""`make fuzz`: run every family of tries for its share of the time and print a table.
 
-One process imports the commands once; each try is a fork of it, with limits of memory and time. What failed is kept
-below output/fuzz/, a folder for each cause, with the inputs and the command. `--only FAMILY --first N --tries 1` with
-the same seed repeats one.
+The exit code is 1 if a try failed. One process imports the commands once. Each try is a fork of it,
+with limits of memory and time. Failed tries are kept below output/fuzz/ with their inputs and the
+command. `--only FAMILY --first N --tries 1` with the same seed repeats one try.
 """
 
 import argparse
@@ -35,12 +35,20 @@ from .pool import Done, Pool, keep
 
 MINUTES = 10.0
 RESULTS = "fuzz.json"
-_KEPT = 2  # failed tries of one cause that are kept
+_KEPT = 2  # number of failed tries that are kept for each cause
 
 
 @dataclass
 class Tally:
-    """What became of the tries of a family."""
+    """Counts of the outcomes of a family's tries.
+
+    Attributes:
+        kinds: number of tries per kind of outcome.
+        causes: facts per cause of a failure, by its signature.
+        seconds: duration of the family in seconds.
+        peak_mib: largest peak memory of a try in MiB.
+        slowest: duration of the slowest try in seconds.
+    """
 
     kinds: Counter[str] = field(default_factory=Counter)
     causes: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -50,11 +58,11 @@ class Tally:
 
     @property
     def tries(self) -> int:
-        """How many ended."""
+        """Number of completed tries."""
         return self.kinds.total()
 
     def add(self, done: Done, kept: Path) -> None:
-        """Count a try; keep what it left if it is one of the first of its cause."""
+        """Count a try; keep its folder if it is one of the first with its cause."""
         self.kinds[done.outcome.kind] += 1
         self.peak_mib = max(self.peak_mib, done.outcome.peak_mib)
         self.slowest = max(self.slowest, done.outcome.seconds)
@@ -77,7 +85,7 @@ class Tally:
             shutil.rmtree(os.fsencode(done.folder), ignore_errors=True)
 
     def to_json(self) -> dict[str, Any]:
-        """Its numbers."""
+        """Return the counts as they are written to the results file."""
         return {
             "tries": self.tries,
             "seconds": round(self.seconds, 1),
@@ -89,34 +97,55 @@ class Tally:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; 0, 1 if a try failed, 2 for a user's mistake."""
+    """Run the command; return 0, 1 if a try failed, or 2 for a user's mistake."""
     return run_command(lambda: fuzz(_parser().parse_args(argv)))
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = CommandParser(prog="fuzz", description=__doc__)
     names = ", ".join(FAMILIES)
-    parser.add_argument("--seed", type=int, default=0, metavar="N")
     parser.add_argument(
-        "--minutes", type=float, default=MINUTES, metavar="M", help="of all families"
+        "--seed", type=int, default=0, metavar="N", help="seed of all tries (default: %(default)s)"
     )
-    parser.add_argument("--jobs", type=int, default=2, metavar="N", help="tries at a time")
-    parser.add_argument("--only", action="append", metavar="FAMILY", help=names)
-    parser.add_argument("--first", type=int, default=0, metavar="N", help="try to begin with")
-    parser.add_argument("--tries", type=int, metavar="N", help="of each family, at most")
-    parser.add_argument("--output", type=Path, default=Path("output/fuzz"), metavar="DIR")
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=MINUTES,
+        metavar="M",
+        help="minutes for all families together (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--jobs", type=int, default=2, metavar="N", help="tries at a time (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--only",
+        action="append",
+        metavar="FAMILY",
+        help=f"run this family only; may be repeated: {names}",
+    )
+    parser.add_argument(
+        "--first", type=int, default=0, metavar="N", help="number of the first try of each family"
+    )
+    parser.add_argument("--tries", type=int, metavar="N", help="at most N tries of each family")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("output/fuzz"),
+        metavar="DIR",
+        help="output directory for results and failed tries (default: %(default)s)",
+    )
     return parser
 
 
 def fuzz(args: argparse.Namespace) -> int:
-    """Try the chosen families one after the other. Returns 1 if anything failed."""
+    """Run the chosen families one after the other; return 1 if a try failed."""
     if unknown := set(args.only or ()) - set(FAMILIES):
-        raise UserError(f"--only {unknown.pop()!r}: known: {', '.join(FAMILIES)}")
+        raise UserError(f"--only {unknown.pop()!r} is unknown; choose from {', '.join(FAMILIES)}")
     if args.jobs < 1 or not args.minutes > 0:
         raise UserError("--jobs and --minutes must be above 0")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # children end, too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # ends children, too
     torch.set_num_threads(1)
-    tqdm.monitor_interval = 0  # a thread, and threads do not survive a fork
+    tqdm.monitor_interval = 0  # no monitor thread: threads do not survive a fork
     chosen = [family_of(name) for name in args.only or FAMILIES]
     shares = sum(family.share for family in chosen)
     kept = _emptied(args.output.absolute())
@@ -134,10 +163,14 @@ def fuzz(args: argparse.Namespace) -> int:
 
 
 def _emptied(folder: Path) -> Path:
-    """The folder for what failed, without what an earlier run left; nobody else's files are removed."""
+    """Return the output directory without the files of an earlier run.
+
+    Raises: UserError if the directory has files that are not of an earlier run.
+    """
     if folder.is_dir() and any(folder.iterdir()) and not (folder / RESULTS).is_file():
         raise UserError(
-            f"--output {str(folder)!r} holds files that are not of an earlier run; name another folder"
+            f"--output {str(folder)!r} has files that are not of an earlier run; "
+            "choose another directory"
         )
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -167,7 +200,10 @@ def _try_family(family: Family, args: argparse.Namespace, seconds: float, kept: 
 
 @contextmanager
 def _scratch() -> Iterator[Path]:
-    """A folder for all tries. Not tempfile's, whose removal at exit a fork would inherit."""
+    """Yield a temporary folder for all tries.
+
+    It is not a `TemporaryDirectory`, because a fork would inherit its removal at exit.
+    """
     root = Path(tempfile.mkdtemp(prefix="fuzz-"))
     try:
         yield root
@@ -177,7 +213,7 @@ def _scratch() -> Iterator[Path]:
 
 @contextmanager
 def _muted(log: Path) -> Iterator[None]:
-    """What libraries print goes to a file."""
+    """Redirect standard error to a file, because libraries print to it."""
     sys.stderr.flush()
     kept = os.dup(2)
     with log.open("wb") as file:
@@ -191,7 +227,7 @@ def _muted(log: Path) -> Iterator[None]:
 
 
 def _progress(name: str, tries: int | None) -> tqdm:
-    """A bar; without a terminal a line every ten seconds."""
+    """Return a progress bar; without a terminal it prints a line every ten seconds."""
     return tqdm(
         total=tries,
         desc=name,
@@ -218,7 +254,7 @@ def _table(tallies: dict[str, Tally]) -> str:
 
 
 def _commit() -> str:
-    """Of the checkout here; "" where there is none."""
+    """Return the commit of the checkout in the current folder; "" if there is none."""
     with suppress(OSError):
         done = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True)
         return done.stdout.strip()
@@ -235,7 +271,7 @@ def _record(
         "seed": args.seed,
         "commit": commit,
         "machine": f"{cpu_name()}, {usable_cores()} cores",
-        "families": {f.name: {"what": f.what} | tallies[f.name].to_json() for f in chosen},
+        "families": {f.name: {"what": f.description} | tallies[f.name].to_json() for f in chosen},
     }
 
 

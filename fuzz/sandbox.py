@@ -1,18 +1,23 @@
-"""The folder of one try: what it reads, where it may write, and what was written elsewhere."""
+"""The folder of one try: its inputs, its output directory, and a check for files elsewhere."""
 
 import os
 from contextlib import suppress
 from pathlib import Path
 
-ESCAPE = "fuzz_escape"  # in every name that tries to leave its folder
-MARK_SUFFIX = ".ran"  # of files that hostile code makes beside its own
+ESCAPE = "fuzz_escape"  # part of every name that tries to leave its folder
+MARK_SUFFIX = ".ran"  # suffix of files that hostile code makes beside its own file
 _WRITABLE = ("out", "log")
 
 
 class Sandbox:
-    """The folders `given` (inputs), `out` (the only place for outputs), `here` (the current one), `tmp` and `home`.
+    """Folders of a try.
 
-    Attributes: mark: a file that only hostile code makes.
+    Attributes:
+        root: contains all folders, also `here` (the current folder), `tmp` and `home`.
+        given: the inputs.
+        out: the only folder for outputs.
+        log: output and stack of the process.
+        mark: a file that only hostile code makes.
     """
 
     def __init__(self, root: Path):
@@ -24,37 +29,44 @@ class Sandbox:
         self._before: dict[str, tuple[int, ...]] = {}
 
     def enter(self) -> None:
-        """Make it the process's own: current folder, home, temporary files, and where hostile code leaves its mark."""
+        """Set the process's current folder, home, folder of temporary files, and mark."""
         os.chdir(self.root / "here")
         os.environ["TMPDIR"] = str(self.root / "tmp")
         os.environ["HOME"] = str(self.root / "home")
         os.environ["FUZZ_MARK"] = str(self.mark)
 
     def remember(self) -> None:
-        """Take down what is there before the try."""
+        """Record the files before the try."""
         self._before = self._state()
 
     def strays(self) -> list[str]:
-        """Return what is new, changed or gone outside `out`, temporary files in it, and names that left the folder."""
+        """Return the paths that a try may not leave behind.
+
+        They are new, changed or missing files outside `out`, temporary files in `out`, and files
+        outside the folder of the try.
+        """
         now = self._state()
         changed = {name for name in now if now[name] != self._before.get(name)}
-        found = sorted(changed | (self._before.keys() - now.keys()))
-        found += [str(p) for p in self.out.rglob("*") if p.name.endswith(".tmp")]
-        return found + [str(path) for path in self._escaped()]
+        strays = sorted(changed | (self._before.keys() - now.keys()))
+        strays += [str(p) for p in self.out.rglob("*") if p.name.endswith(".tmp")]
+        return strays + [str(path) for path in self._escaped()]
 
     def _escaped(self) -> list[Path]:
-        """What left the folder, which is removed: the next try shall not be blamed."""
-        found = []
+        """Return and remove the files outside the folder of the try.
+
+        They are removed because they would count as a fault of the next try.
+        """
+        escaped = []
         for above in self.root.parents:
             with suppress(OSError):
-                found += [above / name for name in os.listdir(above) if ESCAPE in name]
-        for path in found:
+                escaped += [above / name for name in os.listdir(above) if ESCAPE in name]
+        for path in escaped:
             with suppress(OSError):
                 path.unlink()
-        return found
+        return escaped
 
     def _state(self) -> dict[str, tuple[int, ...]]:
-        """Kind, size and time of everything that must stay as it is."""
+        """Return mode, size and time of every file that a try must not change."""
         state = {}
         for folder, folders, names in os.walk(self.root):
             if Path(folder) == self.root:

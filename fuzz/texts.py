@@ -1,4 +1,4 @@
-"""Hostile texts in everything that reaches a page or a figure; the page is parsed, and nothing of it may be live."""
+"""Hostile texts in all inputs of pages and figures; a page may have no live markup."""
 
 import json
 import os
@@ -89,13 +89,13 @@ _URLS = (
 
 
 def hostile_text(draw: random.Random) -> str:
-    """Return one text, or two in one."""
+    """Return a hostile text, or two joined."""
     text = draw.choice(TEXTS)
     return text + draw.choice(TEXTS) if draw.random() < 0.2 else text
 
 
 def hostile_tree(content: Any, draw: random.Random, share: float = 0.2) -> Any:
-    """Return nested content in which a share of the texts (never keys that give it its form) became hostile."""
+    """Return nested content with a share of its texts replaced by hostile ones; keys stay."""
     if isinstance(content, dict):
         return {key: hostile_tree(value, draw, share) for key, value in content.items()}
     if isinstance(content, list):
@@ -104,50 +104,51 @@ def hostile_tree(content: Any, draw: random.Random, share: float = 0.2) -> Any:
 
 
 def live_markup(path: Path) -> str:
-    """Say what is live, or no page at all, in an HTML file; "" if nothing is."""
+    """Return the live markup of an HTML file, or why it is not a page; "" if it is harmless."""
     try:
         text = path.read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:
-        return f"the page is no UTF-8: {error.reason}"
+        return f"the page is not UTF-8: {error.reason}"
     parser = _LiveMarkup()
     parser.feed(text)
     parser.close()
-    return "; ".join(dict.fromkeys(parser.found))[:300]
+    return "; ".join(dict.fromkeys(parser.live))[:300]
 
 
 class _LiveMarkup(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
-        self.found: list[str] = []
+        self.live: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag in (MARKER, "script", "iframe", "object", "embed", "base", "link", "form"):
-            self.found.append(f"<{tag}>")
+            self.live.append(f"<{tag}>")
         for name, value in attrs:
             text = "".join((value or "").split()).lower()
             if name.startswith("on") or name in ("srcdoc", "autofocus"):
-                self.found.append(f"<{tag} {name}>")
+                self.live.append(f"<{tag} {name}>")
             if name in _URLS and not text.startswith(("data:image/", "#")) and tag != "a":
-                self.found.append(f"<{tag} {name}={text[:40]!r}>")
+                self.live.append(f"<{tag} {name}={text[:40]!r}>")
             if text.startswith(("javascript:", "data:text", "vbscript:")):
-                self.found.append(f"<{tag} {name}={text[:40]!r}>")
+                self.live.append(f"<{tag} {name}={text[:40]!r}>")
 
     handle_startendtag = handle_starttag
 
 
 class Texts(Family):
-    """One command that draws or writes a page from hostile texts."""
+    """A command that makes a page or a figure from hostile texts."""
 
     name = "texts"
-    what = (
-        "markup, `$`, surrogates, control characters and long texts in names of files, phrases, `info`, specs and "
-        "results, to the pages and figures of `contact_sheet`, `report`, `demo` and `describe`; pages are parsed for live markup"
+    description = (
+        "markup, `$`, surrogates, control characters and long texts in file names, phrases, "
+        "`info`, specs and results, for the pages and figures of `contact_sheet`, `report`, `demo` "
+        "and `describe`; pages are parsed for live markup"
     )
     share = 1.5
     limit = 90.0
 
     def prepare(self, folder: Path) -> None:
-        """Two runs to report on, one with boxes and one with phrases; and what commands import."""
+        """Make a run with boxes and a run with phrases for reports; import needed modules."""
         self._runs = {"lost_refine": folder / "boxes", "grounding_train": folder / "phrases"}
         self._image = folder / "images" / "a.jpg"
         label_files.write_images(folder / "images")
@@ -173,19 +174,19 @@ class Texts(Family):
             succeed("report", [run, "--output", folder / "warm.html"])
             if wrong := live_markup(folder / "warm.html"):
                 raise RuntimeError(
-                    f"the parser of pages finds fault with a page of plain texts: {wrong}"
+                    f"the check for live markup fails on a page of harmless texts: {wrong}"
                 )
         for argv in (["--phrase", "a cat"], ["--method", "lost", "--backbone", "dino_mini"]):
             succeed("demo", [self._image, *argv, "--output", folder / "warm.png"])
         succeed("describe", [self._image, "--output", folder / "warm.png"])
 
     def draw(self, draw: random.Random, box: Sandbox) -> Try:
-        """One command and its texts."""
+        """Return a try with one command and its texts."""
         ways = [self._sheet, self._sheet, self._report, self._report, self._demo, self._describe]
         return draw.choice(ways)(draw, box)
 
     def _sheet(self, draw: random.Random, box: Sandbox) -> Try:
-        """Names of files and folders on the disk, and every text of a pseudo-label file."""
+        """Return a try with hostile file and folder names and texts of a pseudo-label file."""
         content = label_files.pseudo_labels()
         folder = box.given / _file_name(draw)
         label_files.write_images(folder)
@@ -204,7 +205,7 @@ class Texts(Family):
         return checked(command("contact_sheet", "contact_sheet", argv), lambda: live_markup(page))
 
     def _report(self, draw: random.Random, box: Sandbox) -> Try:
-        """A finished run, whose JSON files have hostile texts."""
+        """Return a try with a finished run and hostile texts in its JSON files."""
         name = draw.choice(sorted(self._runs))
         run, page = box.given / "run", box.out / "p.html"
         shutil.copytree(self._runs[name], run)
@@ -224,7 +225,7 @@ class Texts(Family):
         return command("demo", "demo", [image, *phrases, "--output", str(box.out / "p.png")])
 
     def _describe(self, draw: random.Random, box: Sandbox) -> Try:
-        """A list of captions of which each is hostile."""
+        """Return a try with a list of hostile captions."""
         image, captions = self._named_image(draw, box), box.given / "captions.txt"
         lines = "\n".join(hostile_text(draw) for _ in range(draw.choice((2, 5, 40))))
         captions.write_text(lines, encoding="utf-8", errors="surrogatepass")
@@ -241,12 +242,12 @@ class Texts(Family):
 
 
 def _argument(draw: random.Random) -> str:
-    """A text that the system could hand to a command."""
+    """Return a hostile text that the system can pass to a command."""
     text = hostile_text(draw).replace("\0", "").replace("\ud800", "")
     return os.fsdecode(os.fsencode(text))
 
 
 def _file_name(draw: random.Random) -> str:
-    """A hostile text that can be the name of a file, and no hidden one."""
+    """Return a hostile text that can be the name of a file, not of a hidden one."""
     text = _argument(draw).replace("/", "∕").lstrip(".")
     return os.fsdecode(os.fsencode(text)[:200]).strip() or "plain"

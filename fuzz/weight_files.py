@@ -1,4 +1,4 @@
-"""Checkpoints that are damaged, hostile, far too large, or no files at all."""
+"""Checkpoints that are damaged, hostile, far too large, or not regular files."""
 
 import collections
 import io
@@ -24,13 +24,13 @@ State = dict[str, Tensor]
 
 
 class _Call:
-    """Pickled as a call of any function; whoever unpickles it runs it."""
+    """An object that is pickled as a call of any function; unpickling runs the call."""
 
     def __init__(self, module: str, name: str, *arguments: Any):
         self.module, self.name, self.arguments = module, name, arguments
 
 
-class _Pickler(pickle._Pickler):  # the one in Python, whose opcodes can be written by hand
+class _Pickler(pickle._Pickler):  # the Python version, which can write opcodes by hand
     def save(self, value: Any, *args: Any, **kwargs: Any) -> None:
         if not isinstance(value, _Call):
             return super().save(value, *args, **kwargs)
@@ -41,7 +41,10 @@ class _Pickler(pickle._Pickler):  # the one in Python, whose opcodes can be writ
 
 
 def hostile_pickles(mark: str) -> dict[str, Any]:
-    """Return objects by what their unpickling does. Args: mark: the file that code of theirs makes."""
+    """Return objects by the effect of their unpickling.
+
+    Args: mark: path of the file that their code makes.
+    """
     touch, python = f"touch '{mark}'", f"open({mark!r}, 'w')"
     huge = _Call("torch", "FloatStorage", 2**45)
     view = ("torch._utils", "_rebuild_tensor_v2")
@@ -82,7 +85,7 @@ def hostile_pickles(mark: str) -> dict[str, Any]:
 
 
 def strange_states(state: State, draw: random.Random) -> dict[str, Any]:
-    """Return contents that hold no code, and are not what a network expects."""
+    """Return contents without code that a network does not expect, by title."""
     names = sorted(state)
     name = draw.choice(names)
     some = {key: state[key] for key in names}
@@ -141,10 +144,10 @@ def strange_states(state: State, draw: random.Random) -> dict[str, Any]:
 
 
 class WeightFiles:
-    """Draws checkpoints from the shipped network's."""
+    """Source of odd checkpoints, made from the shipped network's weights."""
 
     def __init__(self, shipped: Path, also: dict[str, bytes]):
-        """Args: shipped: a safetensors file.  also: whole checkpoints of trainings, by name."""
+        """Make valid files. Args: shipped: a safetensors file.  also: checkpoints by name."""
         self.state = load_file(shipped)
         small = {key: value[:2] for key, value in self.state.items()}
         self.valid = {
@@ -159,7 +162,7 @@ class WeightFiles:
         } | also
 
     def draw(self, draw: random.Random, path: Path, mark: str) -> str:
-        """Make a file, or what is none, at a path; return what it is."""
+        """Make a file, pipe, link or folder at a path and return its title."""
         ways: dict[Callable[..., str], float] = {
             self._damage: 30,
             self._strange: 25,
@@ -182,7 +185,7 @@ class WeightFiles:
         return f"content: {name}"
 
     def _hostile(self, draw: random.Random, path: Path, mark: str) -> str:
-        """A pickle alone, in torch's archive, or where tensors would be in a legacy file."""
+        """Write a pickle alone, in torch's archive, or in place of the tensors of a legacy file."""
         pickles = hostile_pickles(mark)
         name = draw.choice(sorted(pickles))
         data = pickled(pickles[name], draw.choice((0, 2, 4)))
@@ -190,17 +193,13 @@ class WeightFiles:
         if where == "archive":
             data = _replaced(self.valid["small.pth"], "data.pkl", data)
         elif where == "legacy":
-            data = (
-                pickle.dumps(0x1950A86A20F9469CFC6C, 2)
-                + pickle.dumps(1001, 2)
-                + pickle.dumps({}, 2)
-                + data
-            )
+            head = (0x1950A86A20F9469CFC6C, 1001, {})
+            data = b"".join(pickle.dumps(part, 2) for part in head) + data
         path.write_bytes(data)
         return f"pickle ({where}): {name}"
 
     def _header(self, draw: random.Random, path: Path, mark: str) -> str:
-        """The header of a safetensors file, changed as a tree, or of a wrong length."""
+        """Write a safetensors file with a damaged header or a wrong header length."""
         data = self.valid["small.safetensors"]
         (length,) = struct.unpack_from("<Q", data)
         header = damaged_tree(json.loads(data[8 : 8 + length]), draw)
@@ -210,7 +209,7 @@ class WeightFiles:
         return "safetensors header"
 
     def _archive(self, draw: random.Random, path: Path, mark: str) -> str:
-        """A zip of zeros, of many names, of names that lead out, with a record that is missing or doubled."""
+        """Write a zip of zeros, of many names, of names that lead out, or without a record."""
         kind = draw.choice(("zeros", "many", "names", "missing", "pickle of zeros"))
         if kind == "missing":
             with zipfile.ZipFile(io.BytesIO(self.valid["small.pth"])) as archive:
@@ -254,21 +253,21 @@ class WeightFiles:
 
 
 def saved(content: Any, *, zipped: bool = True) -> bytes:
-    """Return what `torch.save` writes."""
+    """Return the bytes that `torch.save` writes."""
     file = io.BytesIO()
     torch.save(content, file, _use_new_zipfile_serialization=zipped)
     return file.getvalue()
 
 
 def pickled(content: Any, protocol: int) -> bytes:
-    """Return a pickle in which `_Call` is the call itself."""
+    """Return a pickle in which each `_Call` is the opcode of a call."""
     file = io.BytesIO()
     _Pickler(file, protocol).dump(content)
     return file.getvalue()
 
 
 def _replaced(archive: bytes, name: str, data: bytes | None) -> bytes:
-    """A zip with one record (by the end of its name) replaced or left out."""
+    """Return a zip with one record, named by the end of its name, replaced or left out."""
     made = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(archive)) as old, zipfile.ZipFile(made, "w") as new:
         for entry in old.namelist():
@@ -280,11 +279,10 @@ def _replaced(archive: bytes, name: str, data: bytes | None) -> bytes:
 
 
 def _entry(name: str) -> zipfile.ZipInfo:
-    """A record without the time of day."""
+    """Return a record without the time of day."""
     entry = zipfile.ZipInfo(name)
-    entry.compress_type = (
-        zipfile.ZIP_DEFLATED if name.startswith("archive/data") else zipfile.ZIP_STORED
-    )
+    deflated = name.startswith("archive/data")
+    entry.compress_type = zipfile.ZIP_DEFLATED if deflated else zipfile.ZIP_STORED
     return entry
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints and model folders, through every option that takes weights."""
+"""Odd checkpoints and model folders for every option that takes weights."""
 
 import json
 import random
@@ -22,18 +22,18 @@ _NO_REFINEMENT = {key: value for key, value in SHORT.items() if "REFINE" not in 
 
 
 class Weights(Family):
-    """One checkpoint or model folder, one option."""
+    """An odd checkpoint or model folder for one option."""
 
     name = "weights"
-    what = (
-        "checkpoints that are damaged, hostile pickles, of strange content, bombs, pipes and devices, and model folders "
-        "with damaged files, through every option of every command that takes weights"
+    description = (
+        "damaged checkpoints, hostile pickles, strange contents, bombs, pipes and devices, and "
+        "model folders with damaged files, for every option of every command that takes weights"
     )
     share = 2.0
     limit = 90.0
 
     def prepare(self, folder: Path) -> None:
-        """Two runs, whose checkpoints are damaged, too."""
+        """Make valid images, labels and a training run, whose checkpoint is damaged later."""
         self._image = folder / "images" / "a.jpg"
         label_files.write_images(folder / "images")
         self._run, self._labels = folder / "run", folder / "labels.json"
@@ -53,7 +53,7 @@ class Weights(Family):
         succeed("describe", [self._image, "--output", folder / "p.png"])
 
     def draw(self, draw: random.Random, box: Sandbox) -> Try:
-        """A file for an option, or a folder of a CLIP."""
+        """Return a try with a file for an option, or with a folder of a CLIP."""
         stop_early()
         if draw.random() < 0.15:
             return self._folder(draw, box)
@@ -68,8 +68,8 @@ class Weights(Family):
     def _options(
         self, path: str, box: Sandbox
     ) -> dict[str, tuple[str, list[str]] | Callable[[], tuple[str, list[str]]]]:
-        """The commands, by the option that takes the file."""
-        out, picture = str(box.out / "o.json"), str(box.out / "p.png")
+        """Return the commands by the option that takes the file."""
+        out, figure = str(box.out / "o.json"), str(box.out / "p.png")
         image, run = str(self._image), box.out / "run"
 
         def train(file: str, *changes: object, flags: tuple[str, ...] = ()) -> tuple:
@@ -121,7 +121,7 @@ class Weights(Family):
                     "--weights",
                     path,
                     "--output",
-                    picture,
+                    figure,
                 ],
             ),
             "MAP_NETWORK": train(refine, "MODEL.MAP_NETWORK.WEIGHTS", path),
@@ -154,16 +154,16 @@ class Weights(Family):
                     "--set",
                     f"MODEL.HEATMAP.WEIGHTS={path}",
                     "--output",
-                    picture,
+                    figure,
                 ],
             ),
             "describe HEATMAP": (
                 "describe",
-                [image, "--set", f"MODEL.HEATMAP.WEIGHTS={path}", "--output", picture],
+                [image, "--set", f"MODEL.HEATMAP.WEIGHTS={path}", "--output", figure],
             ),
             "describe CAPTIONER": (
                 "describe",
-                [image, "--set", f"MODEL.CAPTIONER.WEIGHTS={path}", "--output", picture],
+                [image, "--set", f"MODEL.CAPTIONER.WEIGHTS={path}", "--output", figure],
             ),
         }
 
@@ -177,7 +177,7 @@ class Weights(Family):
         return ["--config-file", "configs/demo/cad.yaml", *pairs(SCENES, known, data)]
 
     def _resumed(self, path: str, run: Path) -> tuple[str, list[str]]:
-        """A run that goes on from the file."""
+        """Return a training that resumes from the file."""
         run.mkdir()
         (run / "last_checkpoint").write_text("model_0000001.pth")
         (run / "model_0000001.pth").symlink_to(path)
@@ -187,14 +187,14 @@ class Weights(Family):
         return "train_net", ["--resume", "--config-file", "configs/demo/lost_refine.yaml", *words]
 
     def _reported(self, path: str, box: Sandbox) -> tuple[str, list[str]]:
-        """A finished run whose model is the file."""
+        """Return a report on a finished run whose model is the file."""
         run = box.given / "run"
         shutil.copytree(self._run, run, ignore=shutil.ignore_patterns("*.pth"))
         (run / "model_final.pth").symlink_to(path)
         return "report", [str(run), "--output", str(box.out / "r.html")]
 
     def _folder(self, draw: random.Random, box: Sandbox) -> Try:
-        """A copy of the shipped CLIP with one damaged file, for CLIP or for BLIP."""
+        """Return a try with a copy of the shipped CLIP and one damaged file, for CLIP or BLIP."""
         model = box.given / "model"
         shutil.copytree(SHIPPED / "clip_mini", model)
         victim = draw.choice(sorted(p for p in model.iterdir() if p.is_file()))

@@ -1,4 +1,4 @@
-"""The baselines of `make bench` compute what the package computes; how long they take is no matter here."""
+"""The baselines of `make bench` compute the same results as the package."""
 
 import published
 import pytest
@@ -20,7 +20,7 @@ def tiny_transformer() -> VisionTransformer:
 
 
 @torch.no_grad()
-def test_a_complete_transformer_gives_the_same_last_block_as_the_short_cuts():
+def test_the_complete_transformer_equals_the_shortened_last_block():
     net = tiny_transformer()
     images = torch.randn(2, 3, 48, 80)
     qkv, tokens = published.run_transformer(net, images)
@@ -31,20 +31,20 @@ def test_a_complete_transformer_gives_the_same_last_block_as_the_short_cuts():
 
 
 @pytest.mark.parametrize("shape", [(6, 8), (13, 17)], ids=str)
-def test_lost_image_by_image_gives_the_boxes_of_the_batch(shape):
+def test_lost_on_single_images_gives_the_boxes_of_the_batch(shape):
     torch.manual_seed(0)
     h, w = shape
     size = (16 * h - 5, 16 * w - 3)
-    # neighbours alike, so that components have more than one cell
+    # neighbours are alike, and components therefore have more than one cell
     data = torch.nn.functional.avg_pool2d(torch.randn(8, 4, h + 4, w + 4), 5, stride=1)
     features = FeatureMap(data, 16, [size] * 8)
     expected = build_rule("lost")(features)
     boxes = [published.lost_box(k, shape, 16, size, stable=True) for k in features.tokens()]
-    assert_close(torch.stack(boxes), torch.cat([found.boxes for found in expected]))
+    assert_close(torch.stack(boxes), torch.cat([of_image.boxes for of_image in expected]))
     assert len({tuple(box.tolist()) for box in boxes}) > 1
 
 
-def test_three_forwards_give_the_losses_and_gradients_of_one():
+def test_three_forward_passes_give_the_losses_and_gradients_of_one():
     cfg = boxrefine_cfg()
     cfg.INPUT.SQUARE_SIZE = 64
     cfg.MODEL.MAP_NETWORK.NAME, cfg.MODEL.MAP_NETWORK.WEIGHTS = "dino_mini", "random:0"
@@ -54,7 +54,7 @@ def test_three_forwards_give_the_losses_and_gradients_of_one():
     net = refiner.map_network
     refiner.set_phase("refine")
     with torch.no_grad():
-        net.cls_token += 0.1  # away from the frozen copy, or the term that compares them is 0
+        net.cls_token += 0.1  # differs from the frozen copy, or the preservation loss would be 0
     images = [torch.randint(0, 256, (3, 64, 64)).float() for _ in range(2)]
     with EventStorage():
         losses = refiner([{"image": image} for image in images])
@@ -64,7 +64,7 @@ def test_three_forwards_give_the_losses_and_gradients_of_one():
     expected = published.refine_losses(*parts, inputs)
     assert losses["loss_preservation"] > 0
     assert_close(losses, expected, rtol=1e-4, atol=1e-6)
-    # as a whole: a deep, untrained h blows the rounding of single entries up
+    # all entries together, because a deep, untrained h amplifies the rounding of single entries
     difference = (gradient - _gradient(expected, net)).norm() / gradient.norm()
     assert difference < 1e-2
 

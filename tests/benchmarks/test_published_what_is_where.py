@@ -1,4 +1,4 @@
-"""The baseline of what is where finds the regions and groups that the package does."""
+"""The baseline of "What is Where by Looking" has the package's regions and groups."""
 
 import numpy as np
 import published_what_is_where as published
@@ -11,10 +11,10 @@ from boxrefine_d2.language.communities import communities
 
 
 def test_the_same_regions():
-    picture = np.ascontiguousarray(render_scene("val", 3).image[:224, :224])
-    theirs = published.regions(torch.from_numpy(picture).permute(2, 0, 1))
-    cut = {(x, y, min(x + w, 224), min(y + h, 224)) for x, y, w, h in theirs}
-    ours = proposals(picture, search_input="uint8", min_area=published.MIN_AREA)
+    image = np.ascontiguousarray(render_scene("val", 3).image[:224, :224])
+    expected = published.regions(torch.from_numpy(image).permute(2, 0, 1))
+    cut = {(x, y, min(x + w, 224), min(y + h, 224)) for x, y, w, h in expected}
+    ours = proposals(image, search_input="uint8", min_area=published.MIN_AREA)
     assert cut == set(map(tuple, ours.tolist())) and len(cut) > 13
 
 

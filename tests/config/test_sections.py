@@ -1,4 +1,4 @@
-"""Every key says what it is: meaning, values, source; its default is a value that it may hold."""
+"""Every key has a meaning, allowed values and a source; its default is an allowed value."""
 
 from collections import Counter
 from pathlib import Path
@@ -27,7 +27,7 @@ def none_known(registry):
 
 @pytest.fixture
 def fog():
-    """A section of another package, forgotten after the test."""
+    """Return a section of another package; it is removed after the test."""
     from boxrefine_d2.config import known, paper_profile
 
     section = Section("DISCOVERY.FOG", "Fog.", {"DENSITY": Key(0.5, "How thick it is.", SHARE)})
@@ -73,7 +73,7 @@ def test_limits_of_detectron2_s_keys_hold_for_its_defaults():
 def test_every_key_that_is_read_has_a_limit():
     unread = ("MODEL.RETINANET.", "MODEL.PANOPTIC_FPN.", "MODEL.ROI_KEYPOINT_HEAD.", "GLOBAL.")
     unread += ("MODEL.SEM_SEG_HEAD.", "TEST.AUG.", "INPUT.CROP.", "DATASETS.P", "TEST.KEYPOINT")
-    # held to the ways of loading that are ours, see detector_settings, or free
+    # `held`: restricted to this package's ways of loading, see detector_settings; `free`: no limit
     held = {"INPUT.RANDOM_FLIP", "INPUT.FORMAT", "DATALOADER.SAMPLER_TRAIN"}
     free = {"MODEL.ANCHOR_GENERATOR.ANGLES", "MODEL.RPN.BOUNDARY_THRESH", "MODEL.WEIGHTS"}
     free |= {"DATALOADER.REPEAT_THRESHOLD", "SOLVER.REFERENCE_WORLD_SIZE"}
@@ -83,7 +83,7 @@ def test_every_key_that_is_read_has_a_limit():
         assert limit_of(name) or name.endswith("NAME"), name
 
 
-def test_a_section_of_another_package_is_in_every_configuration(fog):
+def test_an_added_section_is_in_every_configuration(fog):
     add_section(fog)
     assert boxrefine_cfg().DISCOVERY.FOG.DENSITY == 0.5
     with pytest.raises(UserError, match=r"DISCOVERY\.FOG\.DENSITY 2\.0: must be from 0 to 1"):
@@ -91,12 +91,12 @@ def test_a_section_of_another_package_is_in_every_configuration(fog):
     assert "DISCOVERY.FOG.DENSITY = 0.5" in reference_text("DISCOVERY.FOG", none_known)
 
 
-def test_our_sections_stay_ours():
+def test_another_package_cannot_replace_our_sections():
     with pytest.raises(ValueError, match="REFINE is a section of boxrefine_d2"):
         add_section(Section("REFINE", "Mine.", {}))
 
 
-def test_the_page_has_every_key_and_is_the_one_in_docs():
+def test_the_page_has_every_key_and_equals_the_committed_page():
     """After a change: `boxrefine config --markdown > docs/reference/config.md`."""
     page = reference_page(names_in)
     assert page == PAGE.read_text(encoding="utf-8")
@@ -107,7 +107,7 @@ def test_the_page_has_every_key_and_is_the_one_in_docs():
     assert "dino_vits16" in page and "qkv\\_as\\_image" in page
 
 
-def test_the_text_of_a_key_a_section_and_none():
+def test_the_text_of_a_key_of_a_section_and_of_an_unknown_name():
     key = reference_text("refine.reg_reduction", none_known)
     assert "REFINE.REG_REDUCTION = 'sum'" in key and "one of 'sum', 'mean'" in key
     assert key.count(" = ") == 1
@@ -126,6 +126,6 @@ def test_the_text_of_a_key_a_section_and_none():
     ],
     ids=["whole", "rising", "strictly rising"],
 )
-def test_a_limit_holds_for_what_its_words_allow(limit, good, bad):
+def test_a_limit_holds_for_the_values_in_its_text(limit, good, bad):
     assert all(map(limit.holds, good))
     assert not any(map(limit.holds, bad))

@@ -1,4 +1,4 @@
-"""The four data that walk through the package: a training step, an image, a phrase and a file of predictions.
+"""Walks of four data through the package: training steps, an image, a phrase, a prediction file.
 
 `PYTHONPATH=. python -m tests.design.routes` prints the files of each walk.
 """
@@ -34,7 +34,7 @@ OF_BOXES = {
 OF_PHRASES = {"DATASETS.TRAIN": f"('{DATA}',)", "INPUT.SQUARE_SIZE": 64}
 
 
-# as docs/design/architecture.md calls them -> walk in an empty folder
+# Name in docs/design/architecture.md -> walk in an empty folder.
 ROUTES: dict[str, Callable[[Path], Walk]] = {
     "step of f": lambda folder: box_step(REFINE, folder),
     "step of h on f": lambda folder: box_step(DETECTOR, folder),
@@ -47,12 +47,12 @@ ROUTES: dict[str, Callable[[Path], Walk]] = {
 
 
 def box_step(phase: str, folder: Path) -> Walk:
-    """A step of a `BoxRefiner`, from the trainer's `run_step` on."""
+    """Trace a step of a `BoxRefiner` from the trainer's `run_step` on."""
     return _step(RefineTrainer, "configs/demo/lost_refine.yaml", OF_BOXES, phase, folder)
 
 
 def phrase_step(phase: str, folder: Path) -> Walk:
-    """A step of a `GroundingRefiner`, from the trainer's `run_step` on."""
+    """Trace a step of a `GroundingRefiner` from the trainer's `run_step` on."""
     config = "configs/demo/grounding_refine.yaml"
     return _step(GroundingRefineTrainer, config, OF_PHRASES, phase, folder)
 
@@ -71,7 +71,7 @@ def _step(
 
 
 def image_to_box(folder: Path) -> Walk:
-    """An image from the user's call to its boxes."""
+    """Trace an image from the user's call to its boxes."""
     pixels = np.random.default_rng(0).integers(0, 120, (70, 90, 3), dtype=np.uint8)
     pixels[20:44, 30:58] = (220, 200, 40)
     Image.fromarray(pixels).save(folder / "image.png")
@@ -81,7 +81,7 @@ def image_to_box(folder: Path) -> Walk:
 
 
 def phrase_to_record(folder: Path) -> Walk:
-    """Queries of an image to where they were found, before and after refinement."""
+    """Trace the queries of an image to their localisations before and after refinement."""
     config = _config("configs/demo/grounding_refine.yaml", OF_PHRASES, folder)
     trainer = GroundingRefineTrainer(config)
     batch = next(iter(trainer.build_test_loader(config, DATA)))
@@ -91,7 +91,7 @@ def phrase_to_record(folder: Path) -> Walk:
 
 
 def predictions_to_metric(folder: Path) -> Walk:
-    """A file of pseudo-labels to CorLoc and AP."""
+    """Trace a file of pseudo-labels to CorLoc and AP."""
     output = folder / "labels.json"
     discover_dataset(DATA, output, DiscoverySettings("lost", "dino_mini"), num_workers=0)
     with walked(evaluate._evaluate) as walk:

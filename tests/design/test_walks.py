@@ -1,4 +1,4 @@
-"""The walks of docs/design/architecture.md, traced: how many files a reader opens, and that nothing calls back up."""
+"""Traced walks of docs/design/architecture.md: few files to open, and no calls back up."""
 
 import ast
 import inspect
@@ -21,7 +21,7 @@ def walks(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", STEPS)
-def test_a_step_is_read_in_four_files_from_the_top_down(walks, name):
+def test_a_step_needs_four_files_without_climbs(walks, name):
     walk = walks[name]
     assert walk.spine[0] == "training/loop.py" and REFINERS[name[-1]] in walk.spine
     assert len(walk.spine) <= 4, walk
@@ -33,7 +33,7 @@ def test_a_step_enters_the_refiner_of_boxes_once(walks, name):
     assert walks[name].entries[REFINERS["f"]] == 1, walks[name]
 
 
-def test_an_image_is_followed_to_its_boxes_in_nine_files(walks):
+def test_the_walk_of_an_image_to_its_boxes_needs_nine_files(walks):
     walk = walks["image → box"]
     assert walk.spine[0] == "pseudo_labels/one_image.py"
     assert len(walk.spine) <= 9, walk
@@ -41,7 +41,7 @@ def test_an_image_is_followed_to_its_boxes_in_nine_files(walks):
 
 
 def test_the_tracer_sees_a_climb(walks):
-    """The model of heatmaps asks its subclass for its networks, and `queries` calls the closure that draws."""
+    """The heatmap model calls its subclass for networks; `queries` calls the drawing closure."""
     assert walks["phrase → record"].climbs == [
         ("grounding/heatmap_model.py", "grounding/grounding_refiner.py"),
         ("grounding/queries.py", "grounding/heatmap_model.py"),
@@ -49,7 +49,7 @@ def test_the_tracer_sees_a_climb(walks):
 
 
 @pytest.mark.parametrize("name", ROUTES)
-def test_a_walk_opens_leaves_and_stops_there(walks, name):
+def test_a_walk_opens_leaves_and_its_spine_has_none(walks, name):
     walk = walks[name]
     assert set(walk.spine) < set(walk.opened)
     assert not [file for file in walk.spine if leaf(file)]

@@ -1,8 +1,9 @@
-"""The files that a reader opens to follow one datum through the package, traced while it goes.
+"""Tracer of the files that a reader opens to follow one datum through the package.
 
-A walk begins at a function of the package and ends when that returns. Its *spine* is the files of all its calls, except
-those below a leaf: a *leaf* is a file behind a contract, whose name, types and docstring say enough. A *climb* is a call
-of a file that still waits for a file below it: A calls B, and B calls back into A through a closure, a hook or an
+A walk begins at a function of the package and ends when this function returns. A *leaf* is a file
+behind a contract; its name, types and docstring explain it. The *spine* of a walk consists of the
+files of all its calls, except leaves and the files below them. A *climb* is a call of a file that
+still waits for a file below it: A calls B, and B calls back into A through a closure, a hook or an
 override.
 """
 
@@ -20,7 +21,7 @@ import boxrefine_d2
 
 PACKAGE = Path(boxrefine_d2.__file__).parent
 
-# (files, the contract that they stand behind or None); the first pattern that fits counts
+# (pattern of files, their contract or None); the first pattern that fits counts.
 LEAVES: tuple[tuple[str, str | None], ...] = (
     ("discovery/mask_*.py", None),
     ("discovery/*", "DiscoveryRule"),
@@ -29,8 +30,8 @@ LEAVES: tuple[tuple[str, str | None], ...] = (
     ("networks/recurring.py", None),
     ("networks/*", "MapNetwork, build_network"),
     ("refinement/phased_refiner.py", "PhasedRefiner"),
-    ("refinement/map_inputs.py", "MapDetector: what it reads"),
-    ("refinement/map_detector.py", "MapDetector: what it predicts"),
+    ("refinement/map_inputs.py", "MapDetector: its input"),
+    ("refinement/map_detector.py", "MapDetector: its predictions"),
     ("refinement/criterion.py", "MapDetector: its losses"),
     ("refinement/preservation.py", "PreservationLoss"),
     ("language/*", "CLIP: its embeddings, its relevance, its losses"),
@@ -43,13 +44,13 @@ LEAVES: tuple[tuple[str, str | None], ...] = (
 
 @dataclass
 class Walk:
-    """What was opened.
+    """The files of a walk.
 
     Attributes:
-        opened: every file of the package that a call was in, in order.
-        spine: of them those that are no leaf and below none, in order.
+        opened: every file of the package with a call, in order.
+        spine: the opened files that are neither a leaf nor below one, in order.
         climbs: (file below, file above that it calls) on the spine, in order.
-        entries: file on the spine -> calls of it from another file.
+        entries: file on the spine -> number of its calls from another file.
     """
 
     opened: list[str] = field(default_factory=list)
@@ -59,16 +60,17 @@ class Walk:
 
     def __str__(self) -> str:
         return (
-            f"{len(self.opened)} files opened, {len(self.spine)} on the spine, {len(self.climbs)} climbs\n"
+            f"{len(self.opened)} files opened, {len(self.spine)} on the spine, "
+            f"{len(self.climbs)} climbs\n"
             f"  spine: {', '.join(f'{file} ({self.entries[file]})' for file in self.spine)}\n"
-            f"  climbs: {', '.join(f'{below} > {above}' for below, above in self.climbs) or 'none'}\n"
+            f"  climbs: {', '.join(f'{low} > {high}' for low, high in self.climbs) or 'none'}\n"
             f"  opened: {', '.join(self.opened)}"
         )
 
 
 @contextmanager
 def walked(entry: Callable[..., Any]) -> Iterator[Walk]:
-    """Trace what `entry`, a function of the package, calls while the context is open."""
+    """Trace the calls of `entry`, a function of the package, while the context is open."""
     walk, code = Walk(), entry.__code__
 
     def on_call(frame: FrameType, event: str, _: Any) -> None:
@@ -86,12 +88,15 @@ def walked(entry: Callable[..., Any]) -> Iterator[Walk]:
 
 
 def leaf(file: str) -> str | None:
-    """The contract that a file stands behind, or None."""
+    """Return the contract of a file; None if it is not a leaf or has no contract."""
     return next((contract for pattern, contract in LEAVES if fnmatch(file, pattern)), None)
 
 
 def _note(walk: Walk, files: list[str], from_itself: bool) -> None:
-    """Args: files: from the entry down to the file that was called.  from_itself: whether it called itself."""
+    """Add a call to a walk.
+
+    Args: files: from the entry down to the called file.  from_itself: True if it called itself.
+    """
     called = files[-1]
     if called not in walk.opened:
         walk.opened.append(called)
@@ -106,9 +111,10 @@ def _note(walk: Walk, files: list[str], from_itself: bool) -> None:
 
 
 def _waiting_files(frame: FrameType, entry: CodeType) -> list[str]:
-    """The files of the calls that wait for a frame, from the entry down to its own, neighbours that are equal once.
+    """Return the files of the calls that wait for a frame, from the entry down to the frame's own.
 
-    Empty for what the entry did not call, and for an import.
+    Equal neighbours appear once. The list is empty for an import, and for a frame that the entry
+    did not call.
     """
     files: list[str] = []
     at: FrameType | None = frame
@@ -123,7 +129,7 @@ def _waiting_files(frame: FrameType, entry: CodeType) -> list[str]:
 
 
 def _caller(frame: FrameType) -> str | None:
-    """The file of the package from which a frame was called, perhaps through a library."""
+    """Return the file of the package that called a frame, directly or through a library."""
     at = frame.f_back
     while at is not None and _file(at) is None:
         at = at.f_back

@@ -46,23 +46,23 @@ def workplace(tmp_path_factory):
     return folder
 
 
-def test_every_command_of_the_page_runs_and_does_what_it_says(workplace):
+def test_every_command_of_the_page_runs_with_the_promised_result(workplace):
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    said = {}
+    outputs = {}
     for command in blocks("sh"):
         words = [sys.executable, *shlex.split(command.replace("\\\n", " "))[1:]]
         done = subprocess.run(
             words, cwd=workplace, capture_output=True, text=True, env=environment, check=False
         )
         assert done.returncode == 0, f"{command}{done.stderr[-2000:]}"
-        said[command.split()[2], len(said)] = done.stdout
+        outputs[command.split()[2], len(outputs)] = done.stdout
     boxes = json.loads((workplace / "boxes.json").read_text())
     assert boxes["info"]["parameters"] == {"share": 0.7} and len(boxes["images"]) == 4
     assert json.loads((workplace / "edges.json").read_text())["info"]["backbone"] == "edges"
     for run in ("brightest", "edges"):
         results = (workplace / "output" / run / "results.json").read_text()
         assert float(re.search(r'"weight_distance": ([\d.e-]+)', results)[1]) > 0, run
-    scores = next(text for (verb, _), text in said.items() if verb == "evaluate")
+    scores = next(text for (verb, _), text in outputs.items() if verb == "evaluate")
     assert re.search(r"many +33\.33 %", scores)
     assert (workplace / "output/names/names.txt").read_text() == "".join(
         f"{index}.png {len([a for a in boxes['annotations'] if a['image_id'] == index + 1])}\n"
@@ -71,7 +71,7 @@ def test_every_command_of_the_page_runs_and_does_what_it_says(workplace):
     assert (workplace / "output/colours/colour.safetensors").is_file()
 
 
-def test_the_package_itself_does_not_know_them():
+def test_the_package_does_not_know_the_page_s_extensions():
     from boxrefine_d2.config import boxrefine_cfg
     from boxrefine_d2.training.jobs import known_jobs
 

@@ -1,4 +1,4 @@
-"""What docs/_extensions makes of docstrings and links."""
+"""The Sphinx extensions of docs/_extensions convert docstrings and links."""
 
 import importlib.util
 from pathlib import Path
@@ -54,7 +54,7 @@ def test_sections_in_a_line(to_rst):
     )
 
 
-def test_a_word_in_a_sentence_is_no_section(to_rst):
+def test_a_section_name_in_a_sentence_starts_no_section(to_rst):
     assert to_rst("What it Raises: nothing.") == "What it Raises: nothing."
 
 

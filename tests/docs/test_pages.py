@@ -28,7 +28,7 @@ def headings(page: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_links_lead_somewhere(page):
+def test_links_of_a_page_have_targets(page):
     for target in LINK.findall(page.read_text()):
         if "://" in target:
             continue
@@ -57,7 +57,7 @@ def test_every_page_is_linked_from_the_readme_or_from_a_page():
             assert page.resolve() in linked, page
 
 
-def test_verbs_that_the_pages_name_are_there():
+def test_verbs_on_the_pages_exist():
     first_words = {verb.split()[0] for verb in VERBS}
     for page in PAGES:
         for verb in re.findall(r"^boxrefine ([a-z-]+)", page.read_text(), re.MULTILINE):

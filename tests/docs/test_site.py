@@ -1,4 +1,4 @@
-"""The site that `make docs` builds: without a warning, from the code as it is."""
+"""The site of `make docs` builds without a warning and shows the current code."""
 
 import os
 import re
@@ -21,7 +21,7 @@ pytest.importorskip("myst_parser")
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """The built pages, and a function that reads the text of one."""
+    """Return the folder of the built pages."""
     folder = tmp_path_factory.mktemp("site")
     command = [sys.executable, "-m", "sphinx", "-b", "html", "-W", "--keep-going", "-q"]
     words = ["-d", str(folder / "doctrees"), str(DOCS), str(folder / "html")]
@@ -34,7 +34,7 @@ def site(tmp_path_factory):
 
 
 def text_of(site: Path, page: str) -> str:
-    """The words of a page, without the sidebar."""
+    """Return the text of a page without the sidebar."""
     html = (site / f"{page}.html").read_text(encoding="utf-8")
     article = html[html.index('<article role="main"') : html.index("</article>")]
     return " ".join(unescape(TAG.sub("", article)).replace("¶", "").split())
@@ -56,7 +56,7 @@ def test_the_python_reference_has_the_names_that_a_room_offers(site):
     )
 
 
-def test_the_five_contracts_are_there_and_the_design_pages_lead_to_them(site):
+def test_the_five_contracts_have_entries_and_the_architecture_page_links_them(site):
     html = (site / "reference/contracts.html").read_text(encoding="utf-8")
     names = (
         "discovery.rule.DiscoveryRule",
@@ -71,7 +71,7 @@ def test_the_five_contracts_are_there_and_the_design_pages_lead_to_them(site):
         assert f'href="../reference/contracts.html#boxrefine_d2.{name}"' in architecture
 
 
-def test_every_configuration_key_has_a_place(site):
+def test_the_reference_of_configuration_shows_keys(site):
     text = text_of(site, "reference/config")
     assert "PRESERVATION_WEIGHT" in text and "WARMUP_ITERS" in text
 

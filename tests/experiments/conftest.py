@@ -1,4 +1,4 @@
-"""The programs of experiments/, which is no package."""
+"""Loader for the programs of experiments/, which is not a package."""
 
 import importlib
 import sys
@@ -11,7 +11,7 @@ EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 
 @pytest.fixture
 def load_script():
-    """Takes a script's name, returns it as a module."""
+    """Return a function that imports a script by name and returns its module."""
 
     def load(name):
         sys.path.insert(0, str(EXPERIMENTS))

@@ -1,4 +1,4 @@
-"""Tables of phrases from made-up hits, and the plan that makes real ones."""
+"""Tables of phrases from invented hits, and the pipeline that makes real ones."""
 
 import json
 from pathlib import Path
@@ -21,9 +21,12 @@ def grounding(tmp_path, monkeypatch, load_script):
 
 
 def kept_seed(grounding, hits, images=None, **others):
-    """What is kept of a seed whose sources all have these hits; others: those of source or of stage_source.
+    """Return the kept results of a seed whose sources all have the same hits.
 
-    images: of the phrases; one each if None.
+    Args:
+        hits: one character per phrase, "1" for a hit.
+        images: image number of each phrase; one image per phrase if None.
+        others: hits of a source, or of a source in a stage ("stage_source"), that differ.
     """
     images = images or " ".join(map(str, range(len(hits))))
     stages = {}
@@ -47,14 +50,14 @@ def tables(grounding, *seeds):
     return grounding.tables()
 
 
-def test_without_results_it_says_so(grounding):
+def test_tables_without_results_say_not_run(grounding):
     assert grounding.tables() == "Not run yet."
     grounding.KEPT.write_text('{"seeds": {}}')
     assert grounding.tables() == "Not run yet."
 
 
 def test_each_source_has_a_row_with_an_interval(grounding):
-    # of 100 fair coins 95 % of the draws have 40 to 60 heads
+    # 95 % of the draws of 100 fair coins have 40 to 60 heads
     text = tables(grounding, kept_seed(grounding, "01" * 50, g="1" * 100, centre="0" * 100))
     assert f"|  | pointing, `{DATA}` | box accuracy, `{DATA}` |" in text
     assert "| CLIP's relevance map | 50.0 [40.0, 60.0] | 50.0 [40.0, 60.0] |" in text
@@ -68,31 +71,34 @@ def test_each_source_has_a_row_with_an_interval(grounding):
 
 
 def test_phrases_of_an_image_are_drawn_together(grounding):
-    """Two images of two phrases: one all hits, the other all misses, which a draw has both of, or one of them twice."""
+    """One of two images has two hits, the other two misses.
+
+    A draw has both images, or one of them twice.
+    """
     text = tables(grounding, kept_seed(grounding, "1100", "0 0 1 1", g="1010"))
     assert "| CLIP's relevance map | 50.0 [0.0, 100.0] | 50.0 [0.0, 100.0] |" in text
-    # one hit of each image, whichever are drawn
+    # each image has one hit, and every draw has the same percentage
     assert "| *g* | 50.0 [50.0, 50.0] | 50.0 [50.0, 50.0] |" in text
-    assert "| *g* less CLIP's relevance map | +0.0 [-50.0, +50.0] |" in text
+    assert "| *g* minus CLIP's relevance map | +0.0 [-50.0, +50.0] |" in text
 
 
-def test_differences_are_those_of_the_same_phrases(grounding):
+def test_differences_are_paired_by_phrase(grounding):
     of = {"shuffled": "10", "centre": "01", "random": "00", "clip": "11", "refined": "11"}
     text = tables(grounding, kept_seed(grounding, "10", **of))
-    # two phrases of which one differs: a draw has it not at all, once or twice
-    assert "| *g* less a random point and box | +50.0 [+0.0, +100.0] |" in text
-    assert "| *g* less CLIP's relevance map | -50.0 [-100.0, +0.0] |" in text
-    assert "| *g* less the image's centre | +0.0 [-100.0, +100.0] |" in text
-    assert "| *g* less *g* with phrases of other images | +0.0 [+0.0, +0.0] |" in text
-    assert "| *g^h* less *g* | +50.0 [+0.0, +100.0] | +50.0 [+0.0, +100.0] |" in text
-    assert "| *h* less *g* | – | +0.0 [+0.0, +0.0] |" in text
+    # one of two phrases differs: a draw has it never, once or twice
+    assert "| *g* minus a random point and box | +50.0 [+0.0, +100.0] |" in text
+    assert "| *g* minus CLIP's relevance map | -50.0 [-100.0, +0.0] |" in text
+    assert "| *g* minus the image's centre | +0.0 [-100.0, +100.0] |" in text
+    assert "| *g* minus *g* with phrases of other images | +0.0 [+0.0, +0.0] |" in text
+    assert "| *g^h* minus *g* | +50.0 [+0.0, +100.0] | +50.0 [+0.0, +100.0] |" in text
+    assert "| *h* minus *g* | – | +0.0 [+0.0, +0.0] |" in text
 
 
 def test_seeds_are_drawn_within_each_draw(grounding):
     text = tables(grounding, kept_seed(grounding, "1111"), kept_seed(grounding, "0000", g="1111"))
-    # either seed twice, or both
+    # a draw has one of the seeds twice, or both
     assert "| CLIP's relevance map | 50.0 [0.0, 100.0] |" in text
-    assert "| *g* less CLIP's relevance map | +50.0 [+0.0, +100.0] |" in text
+    assert "| *g* minus CLIP's relevance map | +50.0 [+0.0, +100.0] |" in text
     assert "| *g* | 100.0 [100.0, 100.0] |" in text
     assert "; 2 seeds: seed 0 `python a` (commit abc1234); seed 1 `python a`" in text
 
@@ -108,7 +114,7 @@ def test_each_refinement_has_a_row(grounding):
     assert f"| *k* = 1 | {half} | {half} | {all_hit} |" in text
 
 
-def test_each_seed_stands_by_itself(grounding):
+def test_the_last_table_shows_each_seed(grounding):
     of = {"g": "10", "before": "01", "refine_refined": "00"}
     text = tables(grounding, kept_seed(grounding, "11", **of), kept_seed(grounding, "00"))
     assert f"|  | without a box, `{DATA}` | box accuracy, `{DATA}` |" in text
@@ -119,13 +125,13 @@ def test_each_seed_stands_by_itself(grounding):
 
 
 def write_stage(folder):
-    """Two phrases of an image, of which every source hits the first."""
+    """Write the results of two phrases of an image; every source hits the first."""
     sources = ("clip", "g", "before", "refined", "h", "shuffled", "centre", "random")
     percents = dict.fromkeys(sources, 50.0)
     pointing = {source: value for source, value in percents.items() if source != "h"}
     counts = {"evaluated": 2, "images": 1} | {f"without_box_{source}": 1 for source in sources}
     found = {DATA: {"pointing": pointing, "box_acc": percents, "phrases": counts}}
-    # a source that points nowhere has no hit there
+    # a source without points has no hits for pointing
     each = {source: [["a", 7, 1], ["a", 9, 0]] for source in sources}
     nowhere = {**each, "h": [["a", 7, 0], ["a", 9, 0]]}
     inner = folder / "inference" / "scenes_val"
@@ -138,7 +144,7 @@ def write_stage(folder):
     (inner / "grounding_per_phrase.json").write_text(hits)
 
 
-def test_a_seed_is_kept_as_soon_as_it_is_through(grounding, monkeypatch, tmp_path):
+def test_a_seed_is_kept_as_soon_as_it_is_complete(grounding, monkeypatch, tmp_path):
     def run(plan, settings):
         if "seed=2" in settings:
             raise UserError("seed 2 failed")
@@ -173,7 +179,7 @@ def leaves(node, prefix=""):
             yield prefix + key, value
 
 
-def test_each_stage_of_the_plan_changes_what_it_is_called_after(grounding):
+def test_each_stage_of_the_pipeline_changes_the_setting_in_its_name(grounding):
     configs = {}
     for stage in plan_of_file(ROOT / grounding.PLAN, {"seed": "3", "clip": "", "folder": "out"}):
         _, _, config, _, *opts = stage.command

@@ -1,4 +1,4 @@
-"""The page is written from results alone; what it shows is what they hold."""
+"""The page small_world.md is written from kept results alone and shows their numbers."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,8 @@ def script(tmp_path, monkeypatch, load_script):
     kept = tmp_path / "small_world"
     kept.mkdir()
     (kept / "text.md").write_text(
-        "<!-- CLAIM --> <!-- SETTINGS --> <!-- DRIFT --> <!-- DETECTORS --> <!-- GROUNDING --> <!-- KEYS --> <!-- COMMANDS -->"
+        "<!-- CLAIM --> <!-- SETTINGS --> <!-- DRIFT --> <!-- DETECTORS --> "
+        "<!-- GROUNDING --> <!-- KEYS --> <!-- COMMANDS -->"
     )
     monkeypatch.setattr(module, "KEPT", kept)
     monkeypatch.setattr(module.grounding, "KEPT", kept / "grounding.json")
@@ -32,7 +33,7 @@ def detectors(tmp_path, monkeypatch, load_script):
 
 
 def kept_detectors(detectors, *values):
-    """What is kept when each seed found its value everywhere and the labels score 49."""
+    """Return kept results: all scores of a seed equal its value, and the labels score 49."""
     boxes = [dict.fromkeys(("corloc", "ap50", "ap"), value) for value in (*values, 49.0)]
     masks = [{**box, "segm_ap50": box["ap"], "segm_ap": box["ap"] / 2} for box in boxes]
     of_seed = [dict.fromkeys(detectors.IMAGES, mask) for mask in masks[:-1]]
@@ -60,7 +61,7 @@ def kept_detectors(detectors, *values):
     return {"labels": labels, "seeds": seeds}
 
 
-def test_keys_have_a_row_each(tmp_path, monkeypatch, load_script):
+def test_each_set_of_keys_has_a_row(tmp_path, monkeypatch, load_script):
     module = load_script("key_similarity")
     monkeypatch.setattr(module, "KEPT", tmp_path / "keys.json")
     assert module.table() == "Not run yet."
@@ -80,7 +81,7 @@ def test_detectors_of_one_seed_have_no_interval(detectors):
     assert detectors.tables() == "Not run yet."
     tables = write_kept(detectors, 50.0)
     assert "| LOST | 49.0 | 49.0 | 49.0 | – | – |" in tables
-    assert "| CAD on LOST, less LOST | +1.0 | +1.0 | +1.0 | – | – |" in tables
+    assert "| CAD on LOST, minus LOST | +1.0 | +1.0 | +1.0 | – | – |" in tables
     assert "| CutLER on MaskCut | 50.0 | 50.0 | 50.0 | 50.0 | 25.0 |" in tables
     runs = "labels `python a` (commit abc1234); seed 0 `python b 0` (commit seed0)."
     assert tables.endswith(f"`cutouts_val`, one seed: {runs}")
@@ -91,14 +92,17 @@ def test_detectors_have_intervals_over_three_seeds(detectors):
     # t of 2 degrees of freedom, 4.303, times a standard error of 2 / sqrt(3)
     assert "| CAD on LOST | 52.0 [47.0, 57.0] |" in tables
     assert "| CAD on LOST, learnt from | 52.0 [47.0, 57.0] |" in tables
-    assert "| CAD on LOST, less LOST | +3.0 [-2.0, +8.0] |" in tables
+    assert "| CAD on LOST, minus LOST | +3.0 [-2.0, +8.0] |" in tables
     # the same in each seed
-    assert "| CAD on LOST on the refined backbone, less CAD on LOST | +0.0 |" in tables
-    row = "| confirmed by the detector (10 images, 22 masks) | images with overlapping instances | 52.0 [47.0, 57.0] |"
+    assert "| CAD on LOST on the refined backbone, minus CAD on LOST | +0.0 |" in tables
+    row = (
+        "| confirmed by the detector (10 images, 22 masks) "
+        "| images with overlapping instances | 52.0 [47.0, 57.0] |"
+    )
     assert row in tables and "3 seeds" in tables
 
 
-def test_what_a_detector_of_classes_starts_from_is_compared(detectors):
+def test_initial_weights_of_a_detector_of_classes_are_compared(detectors):
     kept = kept_detectors(detectors, 50.0)
     of_trunk = {"ap50": 50.0, "ap": 20.0, "segm_ap50": 40.5, "segm_ap": 25.0}
     kept["seeds"]["0"]["results"]["the trunk that ships"] = {"": of_trunk}
@@ -107,20 +111,20 @@ def test_what_a_detector_of_classes_starts_from_is_compared(detectors):
     assert "| started from | box AP50 | box AP | mask AP50 | mask AP |" in tables
     assert "| the trunk that ships | 50.0 | 20.0 | 40.5 | 25.0 |" in tables
     assert "| CutLER's detector | 50.0 | 50.0 | 50.0 | 25.0 |" in tables
-    assert "| the second less the first | +0.0 | +30.0 | +9.5 | +0.0 |" in tables
+    assert "| the second minus the first | +0.0 | +30.0 | +9.5 | +0.0 |" in tables
 
 
-def test_what_a_seed_was_kept_without_is_left_open(detectors):
+def test_a_result_missing_from_one_seed_has_empty_cells(detectors):
     kept = kept_detectors(detectors, 50.0, 52.0)
     del kept["seeds"]["0"]["results"]["the trunk that ships"]
     detectors.KEPT.write_text(json.dumps(kept))
     tables = detectors.tables()
     assert "| the trunk that ships | – | – | – | – |" in tables
     assert "| CutLER's detector | 51.0 | 51.0 |" in tables
-    assert "| the second less the first | – | – | – | – |" in tables
+    assert "| the second minus the first | – | – | – | – |" in tables
 
 
-def test_metrics_of_classes_have_the_names_of_the_others(detectors, tmp_path):
+def test_metrics_of_detectron2_get_the_names_of_our_metrics(detectors, tmp_path):
     of_boxes, of_masks = ({"AP": 10.0 + x, "AP50": 20.0, "AP-food": 7.0} for x in (0, 1))
     values = {"bbox": of_boxes, "segm": of_masks}
     path = tmp_path / "results.json"
@@ -132,7 +136,7 @@ def test_metrics_of_classes_have_the_names_of_the_others(detectors, tmp_path):
     assert detectors._metrics(path) == {"": {"corloc": 1.0, "ap": 2.0}}
 
 
-def test_a_seed_is_kept_as_soon_as_it_is_through(detectors, monkeypatch, tmp_path):
+def test_a_seed_is_kept_as_soon_as_it_is_complete(detectors, monkeypatch, tmp_path):
     def run(plan, settings):
         if "seed=2" in settings:
             raise UserError("seed 2 failed")
@@ -171,7 +175,7 @@ def keep(script, name, found):
     (script.KEPT / f"{name}.json").write_text(json.dumps(found))
 
 
-def test_the_page_shows_what_the_results_hold(script):
+def test_the_page_shows_the_numbers_of_the_results(script):
     keep(script, "main", result(1.5))
     keep(script, "k1", result(-0.5))
     page = script.page()
@@ -188,7 +192,7 @@ def test_the_page_shows_what_the_results_hold(script):
     assert "<!--" not in page
 
 
-def test_another_rule_has_a_table_of_its_own_and_no_row_among_the_settings(script):
+def test_another_rule_has_its_own_table_and_no_row_among_the_settings(script):
     keep(script, "main", result(1.5))
     keep(script, "tokencut", json.loads(json.dumps(result(2.5)).replace("lost", "tokencut")))
     page = script.page()
@@ -198,7 +202,7 @@ def test_another_rule_has_a_table_of_its_own_and_no_row_among_the_settings(scrip
     assert "| tokencut | abc1234 |" in page
 
 
-def test_the_drift_table_orders_signals_and_corloc(script):
+def test_the_drift_table_shows_checks_and_rank_correlations(script):
     rows = [
         {"iteration": 10 * i, "flip_agreement": 0.8 - i / 10, "area_ratio": 1.0 + i / 5}
         | {"feature_shift": i / 4, "corloc": 60.0 - 2 * i}
@@ -217,7 +221,7 @@ def test_the_drift_table_orders_signals_and_corloc(script):
     assert "- shift of the map: -1.00" in page
 
 
-def test_the_committed_page_is_what_the_kept_results_give(load_script):
+def test_the_committed_page_equals_the_page_made_from_kept_results(load_script):
     page = load_script("small_world").page()
     assert (ROOT / "docs/results/small_world.md").read_text(encoding="utf-8") == page
 

@@ -1,4 +1,7 @@
-"""A family of which each try has one planted fault, in the order of `PLANTS`; run as a program, it is `make fuzz` of it."""
+"""A family with one planted fault per try, in the order of `PLANTS`.
+
+As a program, the module runs `make fuzz` for this family.
+"""
 
 import os
 import subprocess
@@ -41,10 +44,10 @@ def say(text):
 
 
 class Planted(Family):
-    """Does what the plant of its number says."""
+    """Family whose N-th try has the N-th planted fault."""
 
     name = "planted"
-    what = "planted faults"
+    description = "planted faults"
     limit = 3.0
     per_child = 4
 

@@ -1,4 +1,4 @@
-"""What families check beside exit code and output: each check fails where it must."""
+"""Checks of the families beside exit code and output: each check finds its fault."""
 
 import json
 import os
@@ -9,7 +9,7 @@ from PIL import Image
 
 from boxrefine_d2.data.images import ImageReadError
 from fuzz import images
-from fuzz.images import _found, _read
+from fuzz.images import _discovered, _read
 from fuzz.outcomes import Outcome
 from fuzz.processes import _wrong_end
 from fuzz.sandbox import Sandbox
@@ -18,7 +18,7 @@ LINE = "error: interrupted; the same command goes on\n"
 
 
 @pytest.fixture
-def picture(tmp_path):
+def image(tmp_path):
     path = tmp_path / "a.png"
     Image.new("RGB", (4, 3)).save(path)
     return str(path)
@@ -43,9 +43,9 @@ def raising(error):
         (raising(ImageReadError("cannot read image", path="", reason="")), "wrong result"),
     ],
 )
-def test_what_reading_an_image_may_give(picture, monkeypatch, read, kind):
+def test_reading_an_image_is_judged_by_its_result(image, monkeypatch, read, kind):
     monkeypatch.setattr(images, "read_image", read)
-    assert _read(picture).kind == kind
+    assert _read(image).kind == kind
 
 
 def test_an_image_that_cannot_be_read_is_refused_with_its_reason(tmp_path):
@@ -54,12 +54,10 @@ def test_an_image_that_cannot_be_read_is_refused_with_its_reason(tmp_path):
     assert _read(str(path)).kind == "refused"
 
 
-def test_reading_for_want_of_memory_has_failed(picture, monkeypatch):
-    error = ImageReadError(
-        "cannot read: not enough memory", path=picture, reason="not enough memory"
-    )
+def test_reading_without_enough_memory_is_a_failure(image, monkeypatch):
+    error = ImageReadError("cannot read: not enough memory", path=image, reason="not enough memory")
     monkeypatch.setattr(images, "read_image", raising(error))
-    assert _read(picture).kind == "memory"
+    assert _read(image).kind == "memory"
 
 
 @pytest.mark.parametrize(
@@ -78,12 +76,12 @@ def test_every_file_of_a_folder_is_accounted_for(tmp_path, monkeypatch, done, fa
     content = {"images": done, "info": {"images_failed": failed}}
     (box.out / "o.json").write_text(json.dumps(content))
     monkeypatch.setattr(images, "run_main", lambda main, argv: Outcome("ok"))
-    assert _found([], box).kind == kind
+    assert _discovered([], box).kind == kind
 
 
 def test_a_folder_with_a_whole_image_is_not_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(images, "run_main", lambda main, argv: Outcome("refused", "error: x"))
-    assert _found([], Sandbox(tmp_path / "box")).kind == "wrong result"
+    assert _discovered([], Sandbox(tmp_path / "box")).kind == "wrong result"
 
 
 @pytest.mark.parametrize(
@@ -104,12 +102,12 @@ def test_a_folder_with_a_whole_image_is_not_refused(tmp_path, monkeypatch):
         ("output folder removed", -9, "", "wrong exit code"),
     ],
 )
-def test_how_an_interrupted_run_may_end(kind, code, text, wrong):
-    found = _wrong_end(kind, code, text)
-    assert (found and found.kind) == wrong
+def test_the_end_of_an_interrupted_run_is_judged(kind, code, text, wrong):
+    outcome = _wrong_end(kind, code, text)
+    assert (outcome and outcome.kind) == wrong
 
 
-def test_a_pipe_is_no_file_of_a_sandbox_that_hangs_it(tmp_path):
+def test_a_pipe_among_the_inputs_does_not_hang_the_sandbox(tmp_path):
     box = Sandbox(tmp_path / "box")
     os.mkfifo(box.given / "a.jpg")
     box.remember()

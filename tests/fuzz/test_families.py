@@ -1,4 +1,4 @@
-"""Each family draws the same try from the same seed, and other ones from others."""
+"""Each family draws the same try from the same seed, and other tries from other seeds."""
 
 import os
 import random
@@ -26,7 +26,7 @@ legacy_save = torch.serialization._legacy_save
 
 
 def numbered_save(*arguments):
-    """Save in the old form with storages named by their order, where it names them by their address in memory."""
+    """Save in the legacy format, but name storages by their order and not by their address."""
     numbers = {}
     address = torch._C.StorageBase._cdata
     with pytest.MonkeyPatch.context() as patch:
@@ -37,7 +37,7 @@ def numbered_save(*arguments):
 
 @pytest.fixture
 def family(request, tmp_path, monkeypatch):
-    """A family that is prepared without running any command."""
+    """Return a family that is prepared without running any command."""
 
     def no_command(act, log):
         if isinstance(made, weights.Weights):
@@ -50,14 +50,14 @@ def family(request, tmp_path, monkeypatch):
 
     for module in (configs, images, labels, paths, processes, texts, weights):
         monkeypatch.setattr(module, "aside", no_command)
-    # what a try changes in its process
+    # these are what a try changes in its process
     monkeypatch.setattr(TrainerBase, "before_step", TrainerBase.before_step)
     monkeypatch.setattr(sys, "executable", sys.executable)
     monkeypatch.setattr(os, "environ", os.environ.copy())
     monkeypatch.setattr(processes, "_same_bytes", lambda *names: lambda out: None)
     monkeypatch.setattr(processes, "_weights", lambda out: None)
     monkeypatch.setattr(processes, "monotonic", lambda: 0.0)
-    # the time of day, which archives hold
+    # archives contain the time of day
     monkeypatch.setattr(time, "localtime", lambda *seconds: time.gmtime(10**9))
     monkeypatch.setattr(torch.serialization, "_legacy_save", numbered_save)
     monkeypatch.chdir(tmp_path)
@@ -68,19 +68,19 @@ def family(request, tmp_path, monkeypatch):
 
 
 def drawn(family, seed, root):
-    """What a seed gives: the command, and everything in the folder."""
+    """Return the try of a seed: title, command, and content of every file in its folder."""
     box = Sandbox(root)
     tried = family.draw(random.Random(seed), box)
-    found = {}
+    files = {}
     for folder, folders, names in os.walk(root):
         for name in folders + names:
             path = Path(folder, name)
             mode = path.lstat().st_mode
             content = os.readlink(path) if stat.S_ISLNK(mode) else stat.S_IFMT(mode)
             small = stat.S_ISREG(mode) and path.stat().st_size < 2**27
-            found[str(path)] = path.read_bytes() if small else content
+            files[str(path)] = path.read_bytes() if small else content
     shutil.rmtree(os.fsencode(root))
-    return tried.title, tried.command, found
+    return tried.title, tried.command, files
 
 
 @pytest.mark.parametrize("family", FAMILIES, indirect=True)
@@ -93,7 +93,7 @@ def test_a_seed_gives_one_try(family, tmp_path):
     )
 
 
-def test_what_is_live_in_a_page_is_found(tmp_path):
+def test_live_markup_in_a_page_is_found(tmp_path):
     page = tmp_path / "p.html"
     for text in (
         "<p onclick=x>",
@@ -112,7 +112,7 @@ def test_what_is_live_in_a_page_is_found(tmp_path):
     assert "UTF-8" in live_markup(page)
 
 
-def test_hostile_texts_take_the_place_of_texts_alone():
+def test_hostile_texts_replace_only_texts():
     content = {"a": ["b", 1, None, {"c": "d"}]}
     changed = hostile_tree(content, random.Random(0), share=1.0)
     assert changed["a"][1:3] == [1, None]
@@ -120,7 +120,7 @@ def test_hostile_texts_take_the_place_of_texts_alone():
 
 
 def test_a_hostile_pickle_runs_its_code_in_a_careless_reader(tmp_path):
-    """Otherwise the mark would never be made, whatever a command does."""
+    """Without code that runs, no command could ever write the mark."""
     import pickle
 
     from fuzz.weight_files import hostile_pickles
@@ -131,7 +131,7 @@ def test_a_hostile_pickle_runs_its_code_in_a_careless_reader(tmp_path):
         assert mark.exists(), name
 
 
-def test_strays_are_found_wherever_they_are(tmp_path):
+def test_strays_are_found_in_every_folder(tmp_path):
     box = Sandbox(tmp_path / "a" / "box")
     (box.given / "x").write_text("1")
     box.remember()
@@ -144,5 +144,5 @@ def test_strays_are_found_wherever_they_are(tmp_path):
     assert len(box.strays()) == 3
 
 
-def test_a_memory_error_is_no_refusal():
+def test_a_memory_error_is_a_failure():
     assert judge(2, "error: weights: DefaultCPUAllocator: can't allocate memory").failed

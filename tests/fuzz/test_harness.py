@@ -1,4 +1,4 @@
-"""A harness that cannot fail is worth nothing: each planted fault is found, kept, and told."""
+"""The harness finds, keeps and reports each planted fault."""
 
 import json
 import os
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory):
-    """The folder of a run over all plants, and the process that ran it."""
+    """Return the output directory of a run over all planted faults, and its process."""
     folder = tmp_path_factory.mktemp("planted")
     done = subprocess.run(
         [sys.executable, "-m", "tests.fuzz.planted", "--jobs", "1"],
@@ -31,15 +31,15 @@ def planted(tmp_path_factory):
 def test_each_planted_fault_is_found_and_nothing_else(planted):
     folder, done = planted
     assert done.returncode == 1, done.stderr
-    found = json.loads((folder / "fuzz.json").read_text())["families"]["planted"]
-    assert found["tries"] == len(PLANTS)
+    result = json.loads((folder / "fuzz.json").read_text())["families"]["planted"]
+    assert result["tries"] == len(PLANTS)
     kinds = list(PLANTS.values())
-    assert found["outcomes"] == {kind: kinds.count(kind) for kind in sorted(set(kinds))}
-    told = {failure["title"]: failure["cause"].partition(":")[0] for failure in found["failures"]}
-    assert told == {title: kind for title, kind in PLANTS.items() if kind in BAD}
+    assert result["outcomes"] == {kind: kinds.count(kind) for kind in sorted(set(kinds))}
+    causes = {x["title"]: x["cause"].partition(":")[0] for x in result["failures"]}
+    assert causes == {title: kind for title, kind in PLANTS.items() if kind in BAD}
 
 
-def test_a_failed_try_is_kept_with_its_inputs_and_how_to_repeat_it(planted):
+def test_a_failed_try_is_kept_with_its_inputs_and_its_number(planted):
     folder, _ = planted
     failures = json.loads((folder / "fuzz.json").read_text())["families"]["planted"]["failures"]
     for failure in failures:
@@ -50,7 +50,7 @@ def test_a_failed_try_is_kept_with_its_inputs_and_how_to_repeat_it(planted):
         assert (kept / "given" / "input").is_file()
 
 
-def test_where_a_process_hung_is_told(planted):
+def test_the_place_of_a_hang_is_reported(planted):
     folder, _ = planted
     failures = json.loads((folder / "fuzz.json").read_text())["families"]["planted"]["failures"]
     (hang,) = [failure for failure in failures if failure["title"] == "a hang"]
@@ -92,7 +92,7 @@ def test_faults_of_one_place_are_one_cause():
     assert signature(one) == signature(other) != signature(Outcome("hang", one.detail))
 
 
-def test_what_is_not_of_an_earlier_run_is_not_removed(tmp_path, capsys):
+def test_files_that_are_not_of_an_earlier_run_stay(tmp_path, capsys):
     from fuzz.run import main
 
     (tmp_path / "mine.txt").touch()

@@ -1,4 +1,4 @@
-"""The page of results says what a results file says, and is the one that the kept file gives."""
+"""The results page shows the numbers of a results file; the committed page fits the kept file."""
 
 import json
 
@@ -50,7 +50,7 @@ def test_the_page_holds_the_numbers_of_the_run():
         assert value in text
 
 
-def test_nothing_of_the_machine_is_published():
+def test_no_path_of_the_machine_is_published():
     failure = {
         "cause": "process left: /a/b/python /c/d/x.py",
         "count": 1,
@@ -67,10 +67,10 @@ def test_nothing_of_the_machine_is_published():
     }
 
 
-def test_a_run_without_failures_says_so():
+def test_the_page_of_a_run_without_failures_has_zero_failures():
     family = RESULTS["families"]["images"] | {"outcomes": {"ok": 30}, "failures": []}
     assert "0 of 30 tries failed." in page(RESULTS | {"families": {"images": family}})
 
 
-def test_the_kept_page_is_that_of_the_kept_results():
+def test_the_committed_page_equals_the_page_made_from_kept_results():
     assert PAGE.read_text(encoding="utf-8") == page(json.loads(KEPT.read_text(encoding="utf-8")))
