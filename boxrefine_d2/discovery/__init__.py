@@ -1,4 +1,4 @@
-"""Rules that draw pseudo-boxes from a map; pure in the map."""
+"""Discovery rules, which find pseudo-boxes in a map and read nothing but the map."""
 
 from .build import DISCOVERY_REGISTRY, build_rule, discover, rule_parameters
 from .contours import Contours

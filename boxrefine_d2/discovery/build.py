@@ -1,4 +1,4 @@
-"""The registry of rules, and the two ways to call one."""
+"""Registry of the discovery rules, and two functions that run or build a rule by name."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -13,17 +13,17 @@ from boxrefine_d2.structures import FeatureMap, PseudoBoxes
 
 from .rule import DiscoveryRule
 
-# sections of DISCOVERY that a rule switches on by a parameter of the same name
+# Sections of DISCOVERY. A rule switches one on by a parameter of the same name.
 MASK_REFINEMENTS = ("crf", "bilateral")
 
 Named = TypeVar("Named", bound=type[DiscoveryRule])
 
 
 class RuleRegistry(Registry):
-    """Detectron2's registry with names of our choice: methods are called as on the command line."""
+    """Detectron2's registry with free names; a rule has the name that the command line uses."""
 
     def register_as(self, name: str) -> Callable[[Named], Named]:
-        """Decorator: registers a rule under `name`."""
+        """Return a decorator that registers a rule under `name`."""
 
         def add(rule: Named) -> Named:
             self._do_register(name, rule)
@@ -34,31 +34,36 @@ class RuleRegistry(Registry):
 
 DISCOVERY_REGISTRY = RuleRegistry("DISCOVERY")
 DISCOVERY_REGISTRY.__doc__ = """
-Rules by name. An entry is called with keyword arguments, all of them without defaults (the defaults are in
-`config.py`, under DISCOVERY.<NAME>), and gives a `DiscoveryRule`.
+Rules by name. Calling an entry returns a `DiscoveryRule`. Its arguments are keyword-only and have
+no defaults. The defaults are in `config.py`, under DISCOVERY.<NAME>.
 """
 
 
 def discover(name: str, features: FeatureMap, **parameters: Any) -> list[PseudoBoxes]:
-    """Pseudo-boxes of a batch by a named rule.
+    """Return the pseudo-boxes of a batch by a named rule.
 
-    Args: parameters: those that differ from the paper profile, e.g. ``k_patches=50``.
-    Returns: one PseudoBoxes per image, in input pixels.
+    Args: parameters: parameters that differ from the paper profile, such as ``k_patches=50``.
+    Returns: one PseudoBoxes per image, in pixels of the input.
     Raises: UserError for an unknown rule or parameter.
     """
     return build_rule(name, **parameters)(features)
 
 
 def build_rule(name: str, cfg: CfgNode | None = None, **parameters: Any) -> DiscoveryRule:
-    """The rule `name` with the settings of `cfg` (the paper profile if none), changed by `parameters`."""
+    """Return a rule with the settings of `cfg`, changed by `parameters`.
+
+    Args: cfg: the configuration; None for the paper profile.
+    Raises: UserError, see `rule_parameters`.
+    """
     return _entry(name)(**rule_parameters(name, cfg, **parameters))
 
 
 def rule_parameters(name: str, cfg: CfgNode | None = None, **changes: Any) -> dict[str, Any]:
-    """All parameters of a rule by their short names, e.g. {"k_patches": 100, "centre": False}.
+    """Return all parameters of a rule by their short names, such as {"k_patches": 100}.
 
-    A refinement of masks that is switched on, such as "crf", comes as the numbers of its own section.
+    If a refinement of masks such as "crf" is on, its value is the dictionary of its own section.
 
+    Args: cfg: the configuration; None for the paper profile.
     Raises: UserError for an unknown rule or parameter, or a value of another type than the default.
     """
     _entry(name)
@@ -73,10 +78,10 @@ def rule_parameters(name: str, cfg: CfgNode | None = None, **changes: Any) -> di
         full = f"DISCOVERY.{name.upper()}.{key.upper()}"
         check_value(full, value, default, said=f"{name}: {key} is")
         parameters[key] = value
-    for name_of_step in MASK_REFINEMENTS:
-        if parameters.get(name_of_step):
-            numbers = (cfg or paper_profile()).DISCOVERY[name_of_step.upper()]
-            parameters[name_of_step] = {key.lower(): number for key, number in numbers.items()}
+    for refinement in MASK_REFINEMENTS:
+        if parameters.get(refinement):
+            numbers = (cfg or paper_profile()).DISCOVERY[refinement.upper()]
+            parameters[refinement] = {key.lower(): number for key, number in numbers.items()}
     return parameters
 
 

@@ -1,5 +1,6 @@
-"""From a heatmap to boxes: what lies within the contours of its bright parts (box-refinement paper, ICCV 2023, and the
-`generate_bbox` of its release).
+"""Boxes around the contours of the bright parts of a heatmap.
+
+Sources: box-refinement paper (ICCV 2023); `generate_bbox` of its release.
 
 Shapes: B images, H x W pixels of the input, N boxes.
 """
@@ -30,23 +31,27 @@ CHOICES = {
 
 @DISCOVERY_REGISTRY.register_as("contours")
 class Contours(DiscoveryRule):
-    """Boxes around the contours of a heatmap, best first. The defaults are the paper's reading.
+    """Rule that returns boxes around the contours of a heatmap, best first.
 
-    Outer borders count and those of holes, too (OpenCV's RETR_TREE on Suzuki's borders); a box in a hole has a low
-    score. A heatmap without a bright part, one that is constant or not finite, has no contour.
+    The defaults follow the paper. Outer borders and borders of holes both give boxes (OpenCV's
+    RETR_TREE on Suzuki's borders). A box around a hole has a low score. A heatmap without a bright
+    part has no contour, nor has one that is constant or not finite.
 
     Args (keyword):
         normalise: stretch the heatmap to [0, 1] first (release).
-        quantise: read it as grey levels of matplotlib's `cubehelix` (release), compared strictly: 208 levels, of which
-            those above 127 are m >= 0.5.
-        threshold: share of the maximum at which a pixel is bright.
-        min_area: share of the image that a box covers more than.
-        score: of a box, the mean of the "heatmap" in it, or of the "thresholded" one, 0 where it is not bright (release).
-        nms_iou: of two boxes that overlap by more the better one is kept.
-        nms_format: "xywh" overlooks most overlaps: (x, y, w, h) is read as corners there (release).
-        drop_ratio: share of the best score that a box has at least.
-        fallback: without a contour "none", or two boxes of one pixel (release, "pixels"), of score 0.
-        max_objects: k, boxes an image.
+        quantise: read the heatmap as grey levels of matplotlib's `cubehelix` (release), compared
+            strictly. There are 208 levels; those above 127 correspond to m >= 0.5.
+        threshold: share of the maximum from which a pixel is bright.
+        min_area: share of the image; a box must cover more.
+        score: score of a box. "heatmap" is the mean of the heatmap in the box. "thresholded" takes
+            pixels that are not bright as 0 (release).
+        nms_iou: if two boxes have a larger IoU, only the better one is kept.
+        nms_format: "xyxy" or "xywh". "xywh" reads (x, y, w, h) as corners and misses most overlaps
+            (release).
+        drop_ratio: share of the best score; a box must have at least that score.
+        fallback: result without a contour. "none" is no box; "pixels" is two boxes of one pixel
+            with score 0 (release).
+        max_objects: k, the most boxes per image.
     """
 
     facets = ("heatmap",)
@@ -77,13 +82,14 @@ class Contours(DiscoveryRule):
 
     @torch.no_grad()
     def __call__(self, features: FeatureMap) -> list[PseudoBoxes]:
-        """One PseudoBoxes per image; the padding is cut off first.
+        """Return one PseudoBoxes per image; the padding is cut off first.
 
-        Raises: UserError for a map that is no heatmap.
+        Raises: UserError for a map that is not a heatmap.
         """
         if (features.facet, features.data.shape[1], features.strides) != ("heatmap", 1, (1, 1)):
             raise UserError(
-                f"contours reads a heatmap of one channel and stride 1, not the facet {features.facet!r} of "
+                "contours reads a heatmap of one channel and stride 1, not the facet "
+                f"{features.facet!r} of "
                 f"{features.data.shape[1]} channels"
             )
         heatmaps = features.data[:, 0].float().cpu().numpy()
@@ -93,7 +99,7 @@ class Contours(DiscoveryRule):
         ]
 
     def _draw(self, heatmap: np.ndarray) -> PseudoBoxes:
-        """Of one image (H, W)."""
+        """Return the boxes of one heatmap (H, W)."""
         size = (heatmap.shape[0], heatmap.shape[1])
         levels = self._levels(heatmap)
         bright = self._bright(levels)
@@ -101,14 +107,14 @@ class Contours(DiscoveryRule):
         sides = boxes[:, 2:] - boxes[:, :2]
         boxes = boxes[sides.prod(axis=1) > self.min_area * heatmap.size]
         if not len(boxes):
-            found = torch.tensor(self.fallback, dtype=torch.float32).reshape(-1, 4)
-            return PseudoBoxes(found, torch.zeros(len(found)), size)
+            fallback = torch.tensor(self.fallback, dtype=torch.float32).reshape(-1, 4)
+            return PseudoBoxes(fallback, torch.zeros(len(fallback)), size)
         scored = np.where(bright, levels, 0.0) if self.scores_bright_only else levels
         means = [scored[y1:y2, x1:x2].mean(dtype=np.float64) for x1, y1, x2, y2 in boxes]
         return self._best(torch.from_numpy(boxes).float(), torch.tensor(means), size)
 
     def _levels(self, heatmap: np.ndarray) -> np.ndarray:
-        """What is compared and averaged, in [0, 1]."""
+        """Return the values (H, W) in [0, 1] that are compared with the threshold and averaged."""
         low, high = float(heatmap.min()), float(heatmap.max())
         if not low < high < np.inf:  # constant, or not finite
             return np.zeros_like(heatmap)
@@ -131,7 +137,10 @@ class Contours(DiscoveryRule):
         return bright
 
     def _best(self, boxes: Tensor, scores: Tensor, size: tuple[int, int]) -> PseudoBoxes:
-        """What is left of (N, 4) boxes and (N,) scores, N >= 1, best first."""
+        """Return the boxes that pass non-maximum suppression and the score cut, best first.
+
+        Args: boxes: (N, 4) with N >= 1.  scores: (N,).
+        """
         read = box_convert(boxes, "xyxy", "xywh") if self.nms_on_sizes else boxes
         kept = nms(read, scores.float(), self.nms_iou)
         least = self.drop_ratio * scores.max()
@@ -142,8 +151,12 @@ class Contours(DiscoveryRule):
 
 @cache
 def cubehelix_grey() -> np.ndarray:
-    """(256,) float32 whole numbers: OpenCV's grey of each colour of matplotlib's `cubehelix` (Green 2011), as the release
-    reads a coloured heatmap."""
+    """Return OpenCV's grey of each colour of matplotlib's `cubehelix` (Green 2011).
+
+    The release reads a coloured heatmap in this way.
+
+    Returns: (256,) float32 whole numbers.
+    """
     x = np.arange(_LEVELS) / (_LEVELS - 1)
     angle = 2 * np.pi * (1 / 6 - 1.5 * x)
     strength = x * (1 - x) / 2

@@ -1,4 +1,7 @@
-"""DINO-seg: the mass of one head's attention (DINO, arXiv:2104.14294; as a baseline of LOST, arXiv:2109.14279, code)."""
+"""DINO-seg: an object from the strongest attention of one head (DINO, arXiv:2104.14294).
+
+The rule follows the code of LOST (arXiv:2109.14279), where it is a baseline.
+"""
 
 import numpy as np
 import torch
@@ -18,16 +21,17 @@ COMPONENTS = ("largest", "release")
 
 @DISCOVERY_REGISTRY.register_as("dino_seg")
 class DinoSeg(DiscoveryRule):
-    """One box per image: a component of the patches that hold most of the attention of CLS.
+    """Rule with one box per image, around a component of the patches with most attention of CLS.
 
-    The published box is not clipped to the image; here it is, as every box.
+    The published box is not clipped to the image. Here it is clipped, like every box.
 
     Args (keyword):
-        head: of the attention's channels, from 0.
-        mass: share of the attention that the foreground holds; the strongest patches come first.
-        component: "largest", or "release": the code never looks at the last component, so that it returns the
-            background if there is one, and the first if there are two.
-        max_objects, min_area: as of TokenCut.
+        head: head of the attention, counted from 0.
+        mass: share of the attention that the foreground holds; it takes the strongest patches.
+        component: "largest" is the largest component. "release" follows LOST's code, which never
+            considers the last component. It returns the background if there is one component, and
+            the first component if there are two.
+        max_objects, min_area: see `TokenCut`.
     """
 
     facets = ("attention",)
@@ -45,15 +49,15 @@ class DinoSeg(DiscoveryRule):
 
     @torch.no_grad()
     def __call__(self, features: FeatureMap) -> list[PseudoBoxes]:
-        """One PseudoBoxes per image; score = share of the attention inside the component.
+        """Return one PseudoBoxes per image; score = share of the attention inside the component.
 
         Raises: UserError if the network has no such head.
         """
         heads = features.data.shape[1]
         if not 0 <= self.head < heads:
             raise UserError(
-                f"dino_seg: head is {self.head}, and the network has heads 0 to {heads - 1}: --set head=0, say "
-                "(DISCOVERY.DINO_SEG.HEAD in a config)"
+                f"dino_seg: head is {self.head}, and the network has heads 0 to {heads - 1}; "
+                "set one of these, such as --set head=0 (DISCOVERY.DINO_SEG.HEAD in a config)"
             )
         attention = features.data[:, self.head].flatten(1).double().cpu()
         shares = attention / attention.sum(dim=1, keepdim=True)
@@ -76,9 +80,11 @@ class DinoSeg(DiscoveryRule):
 
 
 def strongest(shares: Tensor, mass: float) -> Tensor:
-    """The cells (B, N) bool that are left when the weakest, together at most 1 - mass, are taken away.
+    """Return the cells that are left after the weakest cells are removed, (B, N) bool.
 
-    Args: shares: (B, N), each row sums to 1.
+    The removed cells hold a share of at most 1 - mass together.
+
+    Args: shares: (B, N); each row sums to 1.
     """
     values, order = shares.sort(dim=1, stable=True)
     kept = values.cumsum(dim=1) > 1 - mass

@@ -1,4 +1,4 @@
-"""An ensemble of rules on one map: the box that most of them agree with (ours, not published)."""
+"""Ensemble of rules on one map: the box that most rules agree with (ours, not published)."""
 
 from dataclasses import replace
 
@@ -16,13 +16,15 @@ from .rule import DiscoveryRule, ObservingRule
 
 @DISCOVERY_REGISTRY.register_as("ensemble")
 class Ensemble(DiscoveryRule):
-    """Boxes of several rules, ranked by agreement: the mean, over the other rules, of the IoU with their nearest box.
+    """Rule that ranks the boxes of several rules by their agreement.
+
+    The agreement of a box is the mean, over the other rules, of the IoU with their nearest box.
 
     Args (keyword):
         rules: names, comma-separated; all of them read the same facet of one network.
-        min_agreement: boxes below it are left out; of each image the best one stays.
-        max_objects: boxes of an image at most; of those that overlap by more than max_iou the better one is kept.
-        max_iou: see there.
+        min_agreement: boxes with less agreement are dropped, except the best one of each image.
+        max_objects: most boxes per image.
+        max_iou: if two boxes have a larger IoU, only the better one is kept.
     """
 
     def __init__(self, *, rules: str, min_agreement: float, max_objects: int, max_iou: float):
@@ -36,23 +38,23 @@ class Ensemble(DiscoveryRule):
             )
         facets = {name: rule.facets for name, rule in zip(names, self.rules)}
         if len(set(facets.values())) > 1:
-            said = ", ".join(f"{name} {' or '.join(read)}" for name, read in facets.items())
-            raise UserError(f"ensemble: its rules must read the same facet, not {said}")
+            listed = ", ".join(f"{name} {' or '.join(read)}" for name, read in facets.items())
+            raise UserError(f"ensemble: its rules must read the same facet, not {listed}")
         self.facets = self.rules[0].facets
         self.min_agreement = min_agreement
         check_max_objects("ensemble", max_objects)
         self.max_objects, self.max_iou = max_objects, max_iou
 
     def __call__(self, features: FeatureMap) -> list[PseudoBoxes]:
-        """One PseudoBoxes per image, the most agreed-on box first; score = agreement in [0, 1]."""
-        of_rules = [rule(features) for rule in self.rules]
+        """Return one PseudoBoxes per image, the highest agreement first; score = agreement."""
+        results = [rule(features) for rule in self.rules]
         self.dense_solves = sum(rule.dense_solves for rule in self.rules)
-        return [self._merge([rule[i] for rule in of_rules]) for i in range(len(features))]
+        return [self._merge([result[i] for result in results]) for i in range(len(features))]
 
-    def _merge(self, found: list[PseudoBoxes]) -> PseudoBoxes:
-        boxes = torch.cat([one.boxes for one in found])
-        rule_of = torch.cat([torch.full((len(one),), i) for i, one in enumerate(found)])
-        scores = agreement(boxes, rule_of.to(boxes.device), len(found))
+    def _merge(self, results: list[PseudoBoxes]) -> PseudoBoxes:
+        boxes = torch.cat([one.boxes for one in results])
+        rule_of = torch.cat([torch.full((len(one),), i) for i, one in enumerate(results)])
+        scores = agreement(boxes, rule_of.to(boxes.device), len(results))
         order = scores.argsort(descending=True, stable=True)
         kept: list[int] = []
         for index in order.tolist():
@@ -61,14 +63,14 @@ class Ensemble(DiscoveryRule):
             overlaps = box_iou(boxes[index : index + 1], boxes[kept])
             if not (overlaps > self.max_iou).any():
                 kept.append(index)
-        masks = [one.masks for one in found]
+        masks = [one.masks for one in results]
         stacked = (
             None
             if any(m is None for m in masks)
             else torch.cat([m for m in masks if m is not None])
         )
         return replace(
-            found[0],
+            results[0],
             boxes=boxes[kept],
             scores=scores[kept],
             masks=None if stacked is None else stacked[kept],
@@ -76,9 +78,14 @@ class Ensemble(DiscoveryRule):
 
 
 def agreement(boxes: Tensor, rule_of: Tensor, rules: int) -> Tensor:
-    """(N,) the mean over the other rules of the IoU with their nearest box; a rule without a box counts 0.
+    """Return the mean, over the other rules, of the IoU with their nearest box, (N,) in [0, 1].
 
-    Args: boxes: (N, 4) XYXY.  rule_of: (N,) the rule that each box is of.  rules: how many there are.
+    A rule without a box counts as 0.
+
+    Args:
+        boxes: (N, 4) XYXY.
+        rule_of: (N,) index of the rule that found each box.
+        rules: number of rules.
     """
     overlaps = box_iou(boxes, boxes)
     nearest = [
@@ -87,6 +94,6 @@ def agreement(boxes: Tensor, rule_of: Tensor, rules: int) -> Tensor:
         else overlaps.new_zeros(len(boxes))
         for rule in range(rules)
     ]
-    of_all = torch.stack(nearest, dim=1)
+    overlap_by_rule = torch.stack(nearest, dim=1)
     own = torch.nn.functional.one_hot(rule_of, rules).bool()
-    return of_all.masked_fill(own, 0).sum(dim=1) / (rules - 1)
+    return overlap_by_rule.masked_fill(own, 0).sum(dim=1) / (rules - 1)

@@ -1,4 +1,4 @@
-"""The box of FOUND's mask (arXiv:2212.07834): its largest component on the grid.
+"""Box around the largest component of FOUND's mask on the grid (arXiv:2212.07834).
 
 Shapes: B images, h x w cells.
 """
@@ -20,14 +20,15 @@ from .rule import DiscoveryRule, SoftMap
 
 @DISCOVERY_REGISTRY.register_as("found")
 class Found(DiscoveryRule):
-    """One box per image: the 4-connected component of the mask that has the most cells, the first of equals.
+    """Rule with one box per image, around the largest 4-connected component of the mask.
 
-    An image whose mask is empty gets no box; the official code stops there.
+    The first one in raster order is taken among equals. An image with an empty mask gets no box;
+    the official code stops at such an image.
 
     Args (keyword):
-        mask_thresh: a cell is foreground where the mask is greater.
-        max_objects, min_area: further components, the largest first, and the share of the grid that each covers at
-            least (ours, not published).
+        mask_thresh: a cell is foreground if the mask is greater.
+        max_objects: most components per image, the largest first (ours, not published).
+        min_area: share of the grid that a further component must cover (ours, not published).
     """
 
     facets = ("mask",)
@@ -39,34 +40,38 @@ class Found(DiscoveryRule):
 
     @property
     def soft_maps(self) -> Mapping[str, SoftMap]:
-        """The soft foreground."""
+        """Map of the soft foreground, "heatmap"."""
         return {"heatmap": self.heatmap}
 
     def heatmap(self, features: FeatureMap) -> Tensor:
-        """The mask itself, (B, h, w) in [0, 1], differentiable.
+        """Return the mask, (B, h, w) in [0, 1], differentiable.
 
-        Raises: UserError for a map that is no mask.
+        Raises: UserError for a map that is not a mask.
         """
         if (features.facet, features.data.shape[1]) != ("mask", 1):
             raise UserError(
-                f"found reads a mask of one channel, not the facet {features.facet!r} of {features.data.shape[1]} "
+                f"found reads a mask of one channel, not the facet {features.facet!r} of "
+                f"{features.data.shape[1]} "
                 "channels; use a segmenter, such as found_vits8, as backbone"
             )
         return features.data[:, 0]
 
     @torch.no_grad()
     def __call__(self, features: FeatureMap) -> list[PseudoBoxes]:
-        """One PseudoBoxes per image: components as masks (N, h, w), score = mean of the soft mask inside."""
+        """Return one PseudoBoxes per image, with its components as masks (N, h, w).
+
+        The score is the mean of the soft mask inside the component.
+        """
         heatmaps = self.heatmap(features).float().cpu().numpy()
         masks = [self._masks(heatmap > self.mask_thresh) for heatmap in heatmaps]
         scores = [
-            [float(heatmap[mask].mean(dtype=np.float64)) for mask in of_image]
-            for heatmap, of_image in zip(heatmaps, masks, strict=True)
+            [float(heatmap[mask].mean(dtype=np.float64)) for mask in image_masks]
+            for heatmap, image_masks in zip(heatmaps, masks, strict=True)
         ]
         return pseudo_boxes_of(masks, scores, features)
 
     def _masks(self, foreground: np.ndarray) -> list[np.ndarray]:
-        """Of one image (h, w): components, the largest first; none of an empty mask."""
+        """Return the components of one mask (h, w), the largest first; none for an empty mask."""
         first = largest_component(foreground)
         if not first.any():
             return []

@@ -20,12 +20,13 @@ from .rule import DiscoveryRule, SoftMap
 
 @dataclass
 class LostMaps:
-    """The intermediate results of LOST.
+    """Intermediate results of LOST.
 
     Attributes:
-        degree: (B, N) int64, how many other cells have a positive similarity to each cell.
-        seed: (B,) int64, the cell of the lowest degree, the first one among equals.
-        summed: (B, N), similarities to the cells of the expanded seed, summed; foreground where positive.
+        degree: (B, N) int64, number of other cells with a positive similarity to each cell.
+        seed: (B,) int64, cell of the lowest degree; the first one among equals.
+        summed: (B, N), sum of the similarities to the cells of the expanded seed. A cell is
+            foreground if it is positive.
     """
 
     degree: Tensor
@@ -34,13 +35,15 @@ class LostMaps:
 
 
 def lost_maps(tokens: Tensor, k_patches: int) -> LostMaps:
-    """Steps 1 to 5 of LOST for a batch, on the tokens' device.
+    """Return the results of steps 1 to 5 of LOST for a batch, on the tokens' device.
 
-    Similarities are raw inner products and every comparison is strictly > 0, without the self edge, as the code has
-    it (the paper writes >= 0). The order among equal degrees is that of the cells, which the official code leaves
-    to an unstable sort.
+    Similarities are raw inner products. Every comparison is strictly > 0, without the self edge, as
+    in the code; the paper writes >= 0. Cells of equal degree keep the order of cells. The official
+    code sorts them with an unstable sort.
 
-    Args: tokens: (B, N, C), not normalised.  k_patches: candidates for the expansion, at most N are used.
+    Args:
+        tokens: (B, N, C), not normalised.
+        k_patches: candidates for the expansion, in patches; at most N are used.
     """
     similarity = tokens @ tokens.transpose(1, 2)
     positive = similarity > 0
@@ -57,13 +60,15 @@ def lost_maps(tokens: Tensor, k_patches: int) -> LostMaps:
 
 @DISCOVERY_REGISTRY.register_as("lost")
 class Lost(DiscoveryRule):
-    """One box per image: seed of the lowest degree, expanded, the component that holds the seed.
+    """Rule with one box per image, around the component that holds the seed.
+
+    The seed is the cell of the lowest degree. Its expansion gives the foreground.
 
     Args (keyword):
         k_patches: candidates for seed expansion, in patches.
         centre: subtract each image's mean feature first (ours, not published).
-        max_objects, min_area: further components of the foreground, and the share of the grid each covers at least
-            (ours, not published).
+        max_objects: most components of the foreground per image (ours, not published).
+        min_area: share of the grid that a further component must cover (ours, not published).
     """
 
     def __init__(self, *, k_patches: int, centre: bool, max_objects: int, min_area: float):
@@ -76,14 +81,15 @@ class Lost(DiscoveryRule):
 
     @property
     def soft_maps(self) -> Mapping[str, SoftMap]:
-        """The soft foreground, and where the seed is."""
+        """Maps of the soft foreground, "heatmap", and of the seed, "inverse_degree"."""
         return {"heatmap": self.heatmap, "inverse_degree": self.inverse_degree}
 
     def heatmap(self, features: FeatureMap) -> Tensor:
-        """The soft foreground (B, h, w) in [0, 1], differentiable: 0.5 is the border that the boxes are drawn along.
+        """Return the soft foreground, (B, h, w) in [0, 1], differentiable.
 
-        The logistic function of the summed similarity in units of its root mean square over the image (ours, not
-        published). Seed and expansion are choices and carry no gradient.
+        It is the logistic function of the summed similarity, in units of its root mean square over
+        the image (ours, not published). The foreground of the boxes is where it exceeds 0.5. The
+        seed and its expansion are discrete and have no gradient.
         """
         summed = self.maps(features).summed
         scale = summed.square().mean(dim=1, keepdim=True).sqrt().clamp(min=1e-12)
@@ -91,11 +97,11 @@ class Lost(DiscoveryRule):
         return heatmap
 
     def inverse_degree(self, features: FeatureMap) -> Tensor:
-        """The share of cells that each cell is unlike, (B, h, w) in [0, 1], differentiable; high at the seed.
+        """Return the share of cells unlike each cell, (B, h, w) in [0, 1], differentiable.
 
-        LOST counts positive similarities; here each counts by the logistic function of the similarity in units of
-        half its root mean square over the image (ours, not published). Unlike `heatmap` it tells where the seed is
-        wrong.
+        It is high at the seed. LOST counts positive similarities. Here a similarity counts by its
+        logistic function, in units of half its root mean square over the image (ours, not
+        published). Unlike `heatmap`, this map shows a wrong seed.
         """
         tokens = self._tokens(features)
         similarity = tokens @ tokens.transpose(1, 2)
@@ -109,12 +115,15 @@ class Lost(DiscoveryRule):
         return tokens - tokens.mean(dim=1, keepdim=True) if self.centre else tokens
 
     def maps(self, features: FeatureMap) -> LostMaps:
-        """What the boxes are drawn from."""
+        """Return the intermediate results from which the boxes follow."""
         return lost_maps(self._tokens(features), self.k_patches)
 
     @torch.no_grad()
     def __call__(self, features: FeatureMap) -> list[PseudoBoxes]:
-        """One PseudoBoxes per image: the component as mask, score = share of cells unlike the seed."""
+        """Return one PseudoBoxes per image, with the component as mask.
+
+        The score is the share of cells unlike the seed.
+        """
         maps = self.maps(features)
         h, w = features.grid_size
         foreground = (maps.summed > 0).cpu().numpy().reshape(-1, h, w)

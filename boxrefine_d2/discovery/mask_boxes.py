@@ -1,4 +1,4 @@
-"""From grid masks to pseudo-boxes, and the further objects of rules that publish one."""
+"""Pseudo-boxes from masks on the grid, and further objects for rules that publish only one."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,34 +13,36 @@ from boxrefine_d2.structures import FeatureMap, PseudoBoxes, cell_box_to_input, 
 def pseudo_boxes_of(
     masks: Sequence[Sequence[np.ndarray]], scores: Sequence[Sequence[float]], features: FeatureMap
 ) -> list[PseudoBoxes]:
-    """The tight boxes of masks, in input pixels, clipped to the unpadded image.
+    """Return the tight boxes of masks, in pixels of the input, clipped to the unpadded image.
 
-    Args: masks: for each image (h, w) bool arrays on the grid or a finer one, each with at least one cell; an image may
-        have none.  scores: as many numbers.
-    Returns: one PseudoBoxes an image, on the device of the features.
+    Args:
+        masks: for each image a list of (h, w) bool arrays on the grid or a finer grid. Each mask
+            has at least one cell. The list may be empty.
+        scores: for each image one number per mask.
+    Returns: one PseudoBoxes per image, on the device of the features.
     """
     h, w = features.grid_size
     padded = features.padded_size
-    found = []
-    for of_image, values, size in zip(masks, scores, features.image_sizes, strict=True):
-        stacked = torch.from_numpy(np.stack(of_image)) if of_image else torch.zeros(0, h, w) > 0
+    results = []
+    for grids, values, size in zip(masks, scores, features.image_sizes, strict=True):
+        stacked = torch.from_numpy(np.stack(grids)) if grids else torch.zeros(0, h, w) > 0
         sizes = torch.tensor([size]).expand(len(stacked), 2)
         strides = (padded[0] / stacked.shape[1], padded[1] / stacked.shape[2])
         boxes = cell_box_to_input(mask_to_box(stacked), strides, sizes)
-        found.append(
+        results.append(
             PseudoBoxes(boxes, torch.tensor(values), size, stacked).to(features.data.device)
         )
-    return found
+    return results
 
 
 def check_max_objects(rule: str, max_objects: int) -> None:
-    """Raises: UserError, naming the rule, for fewer than one object."""
+    """Refuse fewer than one object. Raises: UserError that names the rule."""
     if max_objects < 1:
         raise UserError(f"{rule}: max_objects is {max_objects}, but at least 1 is needed")
 
 
 def check_choices(rule: str, given: Mapping[str, str], known: Mapping[str, Sequence[str]]) -> None:
-    """Raises: UserError, naming the rule, for a value that is not among those known for its parameter."""
+    """Refuse a value that is unknown for its parameter. Raises: UserError that names the rule."""
     for name, value in given.items():
         check_choice(f"{rule}: {name}", value, known[name])
 
@@ -48,10 +50,15 @@ def check_choices(rule: str, given: Mapping[str, str], known: Mapping[str, Seque
 def further_objects(
     foreground: np.ndarray, first: np.ndarray, max_objects: int, min_area: float
 ) -> list[np.ndarray]:
-    """`first`, then the other 4-connected components of `foreground`, the largest first (ours, not published).
+    """Return `first` and the other 4-connected components of `foreground`, the largest first.
 
-    Args: foreground, first: (h, w) bool.  max_objects: masks at most.  min_area: share of the grid that a further
-        component covers at least.
+    Further components are ours, not published.
+
+    Args:
+        foreground: (h, w) bool.
+        first: (h, w) bool, the first mask.
+        max_objects: most masks.
+        min_area: share of the grid that a further component must cover.
     """
     masks = [first]
     if max_objects == 1:
@@ -64,6 +71,6 @@ def further_objects(
 
 
 def shared_score(score: float, masks: Sequence[np.ndarray]) -> list[float]:
-    """The score for the first mask; for the others less, by their size beside the first."""
+    """Return the score of each mask: `score` for the first, less for others, by relative size."""
     first = int(masks[0].sum())
     return [score, *(score * int(m.sum()) / (first + int(m.sum())) for m in masks[1:])]

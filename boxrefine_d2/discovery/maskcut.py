@@ -1,4 +1,6 @@
-"""MaskCut: several objects by repeated normalised cuts (CutLER, arXiv:2301.11320; rules and order as in its code).
+"""MaskCut: several objects by repeated normalised cuts (CutLER, arXiv:2301.11320).
+
+Rules and their order follow CutLER's code.
 
 Shapes: B images, N = h * w cells in row-major order.
 """
@@ -28,14 +30,16 @@ from .tokencut import bipartition, first_largest
 
 @dataclass
 class _Image:
-    """What the rounds of one image have found.
+    """State of one image between rounds.
 
     Attributes:
-        cells: (N,) bool, those of the graph.
-        proposed, score: the mask of the last cut, and its score; None before the first and once the graph has changed.
-        previous: the mask that the last round ended with, empty if it was rejected.
-        masks, scores: emitted so far.
-        finished: no later round can emit anything.
+        cells: (N,) bool, the cells of the graph.
+        proposed: mask of the last cut; None before the first cut and after the graph has changed.
+        score: score of the last cut.
+        previous: mask of the last round, empty if it was rejected; None before the first round.
+        masks: masks emitted so far.
+        scores: scores of these masks.
+        finished: True if no later round can emit a mask.
     """
 
     cells: Tensor
@@ -49,23 +53,31 @@ class _Image:
 
 @DISCOVERY_REGISTRY.register_as("maskcut")
 class MaskCut(DiscoveryRule):
-    """At most `n_masks` disjoint masks per image, each from a cut of what the ones before have left.
+    """Rule with at most `n_masks` disjoint masks per image.
+
+    Each mask comes from a cut of the graph that the masks before it have left.
 
     Args (keyword):
-        n_masks: rounds.
-        tau, eps, tie_tolerance: as of TokenCut.
-        input_side: side of the square that images are squeezed to, pixels; 0 keeps their shape, as for TokenCut.
-        max_corners: a side that holds more of the grid's four corners is the background.
-        flip_on_two_corners: a side that holds two is the background already, as a thesis on MaskCut has it; the same as
-            max_corners 1, which gives way.
-        max_iou: with the mask of the round before; a mask above it is rejected.
-        min_area: share of the grid; a mask that covers no more is rejected. The first mask is never rejected.
-        repeat_rejected: a rejected mask changes nothing, so the next round cuts the same one; no longer compared with
-            anything, it is emitted less what is taken, unless it was too small. That is the code; False ends there.
-        mask_affinity: what was found has the affinity 0 to everything, so its cells leave the graph, as that thesis has
-            it. False is the code: their features are 0, and cells without edges stay in the graph with eps to every
-            other; all of them fall on one side of a later cut, whose component may pass through them.
-        crf: the numbers of `crf_masks`, by which discover.py refines the masks; False leaves them as they are.
+        n_masks: number of rounds.
+        tau, eps, tie_tolerance: see `TokenCut`.
+        input_side: side in pixels of the square to which images are squeezed; 0 keeps their shape,
+            as for TokenCut.
+        max_corners: a side of a cut that holds more of the grid's four corners is the background.
+        flip_on_two_corners: if true, a side with two corners is the background, as in a thesis on
+            MaskCut. It is the same as max_corners 1, and max_corners is ignored.
+        max_iou: a mask with a larger IoU with the mask of the round before is rejected.
+        min_area: share of the grid; a mask that covers no more is rejected. The first mask is never
+            rejected.
+        repeat_rejected: if true, the rule follows the code. A rejected mask changes nothing, and
+            the next round cuts the same mask. Then it is not compared with any mask. Its part that
+            no mask covers is emitted, unless the mask was too small. If false, a rejected mask ends
+            the rounds.
+        mask_affinity: if true, found cells leave the graph, as in the same thesis, where their
+            affinity to all cells is 0. If false, the rule follows the code. The features of found
+            cells are 0, and the cells stay in the graph with weight eps to every other cell. All of
+            them fall on one side of a later cut, and its component may pass through them.
+        crf: the parameters of `crf_masks`, with which discover.py refines the masks; False for no
+            refinement.
     """
 
     def __init__(
@@ -104,29 +116,35 @@ class MaskCut(DiscoveryRule):
         )
 
     def __call__(self, features: FeatureMap) -> list[PseudoBoxes]:
-        """One PseudoBoxes per image, masks in the order of the rounds; score = 1 - lambda of the round's cut."""
-        *_, found = self.after_each_round(features)
-        return found
+        """Return one PseudoBoxes per image, with masks in the order of the rounds.
+
+        The score is 1 - lambda of the round's cut.
+        """
+        *_, result = self.after_each_round(features)
+        return result
 
     @torch.no_grad()
     def after_each_round(self, features: FeatureMap) -> Iterator[list[PseudoBoxes]]:
-        """What the rule gives for 1, 2, ... `n_masks` rounds: a later round adds at most one mask, and changes none."""
+        """Yield the results of the rule for 1, 2, ... `n_masks` rounds.
+
+        A later round adds at most one mask and changes no other mask.
+        """
         edges = similarity_edges(features.tokens(), self.tau)
         every = torch.ones(edges.shape[1], dtype=torch.bool, device=edges.device)
         images = [_Image(every) for _ in features.image_sizes]
         for _ in range(self.n_masks):
             self._propose(edges, images, features.grid_size)
-            for image, of_image in zip(images, edges, strict=True):
+            for image, image_edges in zip(images, edges, strict=True):
                 if not image.finished:
-                    self._end_round(image, of_image)
+                    self._end_round(image, image_edges)
             yield pseudo_boxes_of([x.masks for x in images], [x.scores for x in images], features)
 
     def _propose(self, edges: Tensor, images: list[_Image], grid_size: tuple[int, int]) -> None:
-        """Cuts the graphs that have changed."""
+        """Cut the graphs that have changed."""
         todo = [
             i for i, image in enumerate(images) if image.proposed is None and not image.finished
         ]
-        # graphs from which cells have gone differ in size
+        # Graphs that have lost cells differ in size and cannot form one batch.
         together = [[i] for i in todo] if self.mask_affinity else [todo] if todo else []
         for batch in together:
             cells = images[batch[0]].cells
@@ -145,11 +163,17 @@ class MaskCut(DiscoveryRule):
     def _sides(
         self, eigenvector: Tensor, cells: Tensor, grid_size: tuple[int, int]
     ) -> tuple[Tensor, Tensor]:
-        """The foreground (B, N) and its seed (B,), of the graphs of `cells` (N,), n of which an eigenvector (B, n) has.
+        """Return the foreground (B, N) and its seed (B,).
 
-        The side of the largest value, as TokenCut's, unless it holds too many corners. The code applies the corner rule
-        to whichever side the solver's sign makes the upper one, so that where the largest value lies on the side with
-        the corners its result is a matter of that sign; here the corners always decide.
+        The foreground is the side of the largest value, as in TokenCut, unless this side holds too
+        many corners. The code applies the corner rule to the upper side, which depends on the sign
+        of the solver. If the largest value lies on the side with the corners, the code's result
+        depends on that sign. Here the corners always decide.
+
+        Args:
+            eigenvector: (B, n), values of the n cells of the graph.
+            cells: (N,) bool, the cells of the graph.
+            grid_size: (h, w).
         """
         strongest = bipartition(eigenvector, self.tie_tolerance)
         foreground = cells.repeat(len(eigenvector), 1)
@@ -161,7 +185,10 @@ class MaskCut(DiscoveryRule):
         return (foreground ^ turned) & cells, cells.nonzero()[seed, 0]
 
     def _end_round(self, image: _Image, edges: Tensor) -> None:
-        """Emits or rejects the proposed mask, and takes what it covers out of the graph (N, N)."""
+        """Emit or reject the proposed mask; remove the cells of an accepted mask from the graph.
+
+        Args: edges: (N, N), the graph of the image.
+        """
         mask, previous = image.proposed, image.previous
         if mask is None:
             return

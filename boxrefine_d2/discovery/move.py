@@ -1,7 +1,8 @@
-"""From MOVE's soft mask to a box, as the box-refinement paper (ICCV 2023) and its release do it; MOVE (arXiv:2210.07920)
-published no code for that step.
+"""Box around MOVE's soft mask, as in the box-refinement paper (ICCV 2023) and its release.
 
-Shapes: B images, H x W pixels of the input, H' x W' with its padding.
+MOVE (arXiv:2210.07920) published no code for that step.
+
+Shapes: B images, H x W pixels of the input, H' x W' pixels with its padding.
 """
 
 from collections.abc import Mapping
@@ -28,19 +29,23 @@ CHOICES = {
 
 @DISCOVERY_REGISTRY.register_as("move")
 class Move(DiscoveryRule):
-    """One box per image: the largest 8-connected component of the mask. The defaults are the paper's reading.
+    """Rule with one box per image, around the largest 8-connected component of the mask.
+
+    The defaults follow the paper.
 
     Args (keyword):
-        mask_thresh: a pixel is foreground where the mask is greater.
-        min_side: share of the image's height, also of its width; a component counts if its upright rectangle is larger
-            than the square of that side.
-        rank_by: the largest by its "pixels" (paper) or by the area of its upright "rectangle" (release), where a thin
-            diagonal beats a blob. Of equals the later one in raster order wins.
-        maxima: x2 and y2 are "exclusive", or "inclusive" (release): boxes one pixel short.
-        fallback: the box where no component counts, the whole "image", or the "square" [0, 0, H - 1, H - 1] (release)
-            less what lies beside the image.
-        max_objects, min_area: further components in the same order, and the share of the image each covers at least
-            (ours, not published).
+        mask_thresh: a pixel is foreground if the mask is greater.
+        min_side: share of the image's height, which also stands for its width. A component counts
+            if the area of its upright rectangle exceeds the area of a square with that side.
+        rank_by: measure of the size. "pixels" is the number of pixels (paper). "rectangle" is the
+            area of the upright rectangle (release); a thin diagonal can then exceed a blob. Among
+            equals, the later one in raster order is taken.
+        maxima: x2 and y2 are "exclusive", or "inclusive" (release), which makes boxes one pixel
+            shorter.
+        fallback: the box if no component counts. "image" is the whole image. "square" is
+            [0, 0, H - 1, H - 1] (release), clipped to the image.
+        max_objects: most components per image, in the same order (ours, not published).
+        min_area: share of the image that a further component must cover (ours, not published).
     """
 
     facets = ("mask",)
@@ -68,27 +73,30 @@ class Move(DiscoveryRule):
 
     @property
     def soft_maps(self) -> Mapping[str, SoftMap]:
-        """The soft foreground."""
+        """Map of the soft foreground, "heatmap"."""
         return {"heatmap": self.heatmap}
 
     def heatmap(self, features: FeatureMap) -> Tensor:
-        """The mask itself, (B, H', W') in [0, 1] at the padded size, differentiable.
+        """Return the mask, (B, H', W') in [0, 1] at the padded size, differentiable.
 
-        Raises: UserError for a map that is no mask.
+        Raises: UserError for a map that is not a mask.
         """
         if (features.facet, features.data.shape[1], features.strides) != ("mask", 1, (1, 1)):
             raise UserError(
-                f"move reads a mask of one channel and stride 1, not the facet {features.facet!r} of "
-                f"{features.data.shape[1]} channels; use a segmenter, such as move_vits8, as backbone"
+                f"move reads a mask of one channel and stride 1, not the facet {features.facet!r} "
+                "of "
+                f"{features.data.shape[1]} channels; use a segmenter, such as move_vits8, as "
+                "backbone"
             )
         return features.data[:, 0]
 
     @torch.no_grad()
     def __call__(self, features: FeatureMap) -> list[PseudoBoxes]:
-        """One PseudoBoxes per image: components as masks (N, H', W'), score = mean of the soft mask inside.
+        """Return one PseudoBoxes per image, with its components as masks (N, H', W').
 
-        The padding is cut off first, and no mask has pixels there. Without a component the box is the fallback's, mask
-        and score are those of the whole image.
+        The score is the mean of the soft mask inside the component. The padding is cut off first,
+        and no mask has pixels there. Without a component, the box is that of the fallback, and the
+        mask and the score are those of the whole image.
         """
         device = features.data.device
         heatmaps = self.heatmap(features).float().cpu().numpy()
@@ -98,7 +106,7 @@ class Move(DiscoveryRule):
         ]
 
     def _draw(self, padded: np.ndarray, size: tuple[int, int]) -> PseudoBoxes:
-        """Of one image (H', W')."""
+        """Return the boxes of one padded mask (H', W'). Args: size: (H, W) without padding."""
         height, width = size
         heatmap = padded[:height, :width]
         components = self._components(heatmap > self.mask_thresh)
@@ -122,13 +130,16 @@ class Move(DiscoveryRule):
         )
 
     def _components(self, foreground: np.ndarray) -> list[tuple[np.ndarray, tuple[slice, slice]]]:
-        """Masks (H, W) and rectangles (rows, columns) of the components that count, the largest first."""
+        """Return masks (H, W) and rectangles (rows, columns) of the components that count.
+
+        The largest one comes first.
+        """
         component_ids, count = ndimage.label(foreground, TOUCHING_CORNERS)
         rectangles = ndimage.find_objects(component_ids)
         pixels = np.bincount(component_ids.ravel(), minlength=count + 1)[1:]
         areas = np.array([(r.stop - r.start) * (c.stop - c.start) for r, c in rectangles])
         size = pixels if self.rank_by == "pixels" else areas
-        # read from its end, the later of equals comes first
+        # This order is read from its end: the later one among equals comes first.
         ascending = np.argsort(size, kind="stable")
         least = (self.min_side * foreground.shape[0]) ** 2
         counting = [i for i in ascending[::-1] if areas[i] > least]

@@ -1,9 +1,10 @@
-"""Normalised cuts of patch graphs: the one eigen-solver of TokenCut and MaskCut.
+"""Normalised cuts of patch graphs: the eigenvalue solver of TokenCut and MaskCut.
 
-Patches are vertices; an edge weighs 1, every other pair eps. The cut is the second smallest eigenvector y of
-(D - W) y = lambda D y (Shi and Malik, 2000), D the degrees. With z = D^(1/2) y it is the second largest of
-S = D^(-1/2) W D^(-1/2), whose largest is known, D^(1/2) 1. So Lanczos runs on what is orthogonal to that one, a few
-products with the edges, where a dense solver needs O(N^3).
+Patches are vertices. An edge has the weight 1, every other pair the weight eps. The cut is the
+second smallest eigenvector y of (D - W) y = lambda D y (Shi and Malik, 2000), where D holds the
+degrees. With z = D^(1/2) y it is the second largest eigenvector of S = D^(-1/2) W D^(-1/2). The
+largest one is known: D^(1/2) 1. Lanczos runs on the space orthogonal to it and needs a few products
+with the edges. A dense solver needs O(N^3) operations.
 
 Shapes: B images, N patches, C channels.
 """
@@ -24,12 +25,14 @@ CHECK_EVERY = 5  # steps between looks at the residual
 
 @dataclass(frozen=True)
 class Precision:
-    """How far Lanczos goes in a number format.
+    """Limits of Lanczos in one number format.
 
     Attributes:
-        steps: products with the graph, at most.
-        error: allowed of an eigenvector of length 1: its residual over the distance to the next eigenvalue.
-        rounding: what is left of a residual, whatever Lanczos estimates.
+        dtype: the number format.
+        steps: most products with the graph.
+        error: largest allowed error of an eigenvector of length 1, measured as its residual over
+            the distance to the next eigenvalue.
+        rounding: least residual that is assumed, even if Lanczos estimates a smaller one.
     """
 
     dtype: torch.dtype
@@ -44,12 +47,12 @@ DOUBLE = Precision(torch.float64, steps=300, error=1e-9, rounding=1e-15)
 
 @dataclass(frozen=True)
 class Cut:
-    """The cut of each image's graph.
+    """Cut of each image's graph.
 
     Attributes:
         eigenvector: (B, N) float64, y of length 1 in D; its sign is arbitrary.
-        eigenvalue: (B,) float64, lambda in [0, 2]: near 0 the two sides hardly touch.
-        dense: (B,) bool, whether Lanczos did not converge and LAPACK solved it.
+        eigenvalue: (B,) float64, lambda in [0, 2]; near 0 the two sides are hardly connected.
+        dense: (B,) bool, True if Lanczos did not converge and LAPACK solved the graph.
     """
 
     eigenvector: Tensor
@@ -58,27 +61,34 @@ class Cut:
 
 
 def similarity_edges(tokens: Tensor, tau: float) -> Tensor:
-    """(B, N, N) float32, 1 where the cosine similarity is > tau, strictly (TokenCut's code; its paper writes >=), or 0.
+    """Return the edges, (B, N, N) float32: 1 if the cosine similarity is > tau, otherwise 0.
 
-    A zero vector is similar to nothing, itself included.
+    The comparison is strict, as in TokenCut's code; its paper writes >=. A zero vector has no edge,
+    not even to itself.
 
     Args: tokens: (B, N, C).
     """
     unit = F.normalize(tokens.float(), dim=2)
-    return (unit @ unit.transpose(1, 2)).gt_(tau)  # in place: the matrix is what takes the time
+    return (unit @ unit.transpose(1, 2)).gt_(
+        tau
+    )  # in place: writing the matrix takes most of the time
 
 
 def normalized_cut(edges: Tensor, eps: float) -> Cut:
-    """The second smallest generalised eigenvector of each graph.
+    """Return the second smallest generalised eigenvector of each graph.
 
-    Lanczos in float32; again in float64 where the next eigenvalue is too near for float32 to tell them apart; LAPACK
-    where that does not converge either. Where the eigenvalue is multiple, any vector of its space is an answer.
+    Lanczos runs in float32. It runs again in float64 if float32 cannot separate the next
+    eigenvalue. If this does not converge either, LAPACK solves the graph. If the eigenvalue is
+    multiple, any vector of its space is a valid result.
 
-    Args: edges: (B, N, N) float32, 1 for an edge, else 0; symmetric.  eps: weight of a pair without edge, above 0.
+    Args:
+        edges: (B, N, N) float32, 1 for an edge and 0 for other pairs; symmetric.
+        eps: weight of a pair without an edge, above 0.
     """
     if edges.device.type == "cpu" and len(edges) > 1:
-        # a batch of matrix-vector products is slow on CPUs, and every image converges in its own time; a copy, since
-        # BLAS may round by where a matrix lies in memory, and so by the batch
+        # A batch of matrix-vector products is slow on CPUs, and each image converges after its own
+        # number of steps. Each graph is copied: the rounding of BLAS may depend on the address of a
+        # matrix, and with it on the batch.
         cuts = [normalized_cut(one.clone(), eps) for one in edges.split(1)]
         return Cut(
             torch.cat([cut.eigenvector for cut in cuts]),
@@ -89,7 +99,7 @@ def normalized_cut(edges: Tensor, eps: float) -> Cut:
     if patches == 1:
         one = edges.new_ones(images, 1, dtype=torch.float64)
         return Cut(one, torch.zeros_like(one[:, 0]), torch.zeros_like(one[:, 0], dtype=torch.bool))
-    # whole numbers below 2^24 are exact in float32
+    # Whole numbers below 2^24 are exact in float32.
     degree = eps * patches + (1 - eps) * edges.sum(dim=2).double()
     vector, value, error = _lanczos(edges, degree, eps, SINGLE)
     dense = error > SINGLE.error
@@ -104,7 +114,7 @@ def normalized_cut(edges: Tensor, eps: float) -> Cut:
 
 
 class _Operator:
-    """x -> S x, with the eps part as one sum instead of a matrix."""
+    """Product with S: x -> S x. The eps part is one sum instead of a matrix."""
 
     def __init__(self, edges: Tensor, degree: Tensor, eps: float, dtype: torch.dtype):
         self.edges = edges.to(dtype)
@@ -120,10 +130,11 @@ class _Operator:
 def _lanczos(
     edges: Tensor, degree: Tensor, eps: float, precision: Precision
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The second largest eigenvector z of S (B, N), its lambda (B,) and a bound of its error (B,), in float64.
+    """Return the second largest eigenvector z of S, its lambda and a bound of its error.
 
-    Every vector is made orthogonal to all before it, twice: without that copies of found eigenvectors appear. A
-    start that is the same for all makes the result a function of the graph.
+    They are (B, N), (B,) and (B,), float64. Every vector is made orthogonal to all vectors before
+    it, twice. Without that, copies of eigenvectors appear that were found already. The start vector
+    is the same for all graphs, which makes the result a function of the graph.
     """
     dtype, steps, rounding = precision.dtype, precision.steps, precision.rounding
     apply = _Operator(edges, degree, eps, dtype)
@@ -138,11 +149,11 @@ def _lanczos(
     for step in range(steps):
         image = apply(basis[:, step])
         diagonal[:, step] = (image * basis[:, step]).sum(dim=1)
-        seen = torch.cat([first[:, None], basis[:, : step + 1]], dim=1)
+        done = torch.cat([first[:, None], basis[:, : step + 1]], dim=1)
         for _ in range(2):
-            image = image - torch.bmm(torch.bmm(image[:, None], seen.transpose(1, 2)), seen)[:, 0]
+            image = image - torch.bmm(torch.bmm(image[:, None], done.transpose(1, 2)), done)[:, 0]
         length = image.norm(dim=1)
-        # nothing is left: the vectors so far span all that the start can reach
+        # At length 0 the basis spans all vectors that the start can reach.
         length = torch.where(length > 10 * rounding, length, 0.0)
         beside[:, step] = length
         basis[:, step + 1] = image / torch.where(length > 0, length, torch.inf)[:, None]
@@ -156,7 +167,12 @@ def _lanczos(
 
 
 def _ritz(diagonal: Tensor, beside: Tensor, rounding: float) -> tuple[Tensor, Tensor, Tensor]:
-    """The largest eigenpair of each tridiagonal matrix (B, K), on the CPU: value, vector, and a bound of its error."""
+    """Return the largest eigenvalue of each tridiagonal matrix, its vector and an error bound.
+
+    They are computed on the CPU.
+
+    Args: diagonal: (B, K).  beside: (B, K), the numbers beside the diagonal.
+    """
     diagonal, beside = diagonal.cpu(), beside.cpu()
     matrix = torch.diag_embed(diagonal)
     if diagonal.shape[1] > 1:
@@ -169,7 +185,7 @@ def _ritz(diagonal: Tensor, beside: Tensor, rounding: float) -> tuple[Tensor, Te
 
 
 def _dense(edges: Tensor, degree: Tensor, eps: float) -> tuple[Tensor, Tensor]:
-    """The same pair by LAPACK."""
+    """Return the second largest eigenvector of one graph's S (N,), and its lambda, by LAPACK."""
     root = degree.rsqrt().cpu().numpy()
     weights = np.where(edges.cpu().numpy() > 0, 1.0, eps)
     patches = len(root)

@@ -1,8 +1,9 @@
-"""Representer point selection: foreground by the importance of all features of a data set (supplement, Eqs. 13-25).
+"""Representer point selection: foreground by the importance of all features of a data set.
 
-With f_i the features of all images and u_i their directions, the importance of a point is (|f_i| - tau) / C, and the
-foreground predictor w = sum_i (|f_i| - tau) u_i = v - tau u, up to a constant, with v = sum_i f_i, u = sum_i u_i and
-tau = |v| / |u|. One pass over the data gives v and u; nothing is trained.
+Source: supplement, Eqs. 13-25. Let f_i be the features of all images and u_i their directions. The
+importance of a point is (|f_i| - tau) / C. Up to a constant, the foreground predictor is
+w = sum_i (|f_i| - tau) u_i = v - tau u, with v = sum_i f_i, u = sum_i u_i and tau = |v| / |u|. One
+pass over the data gives v and u. Nothing is trained.
 """
 
 from collections.abc import Mapping
@@ -23,14 +24,16 @@ from .rule import ObservingRule, SoftMap
 
 @DISCOVERY_REGISTRY.register_as("representer")
 class Representer(ObservingRule):
-    """One box per image: the largest component of the activation map, min-max normalised, above a threshold.
+    """Rule with one box per image, around the largest component of the activation map.
 
-    It has to see the data set once before it can be called: `observe` for each batch.
+    The map is min-max normalised and thresholded. Call `observe` for each batch of the data set
+    before the rule finds the first box.
 
     Args (keyword):
-        threshold: of the normalised map (open in the supplement).
-        upsample: bilinearly to pixels of the input before the threshold (recommended), or on the grid.
-        max_objects, min_area: as of TokenCut.
+        threshold: threshold of the normalised map (the supplement gives no number).
+        upsample: if true, the map is upsampled bilinearly to pixels of the input before the
+            threshold (recommended). If false, the grid is used.
+        max_objects, min_area: see `TokenCut`.
     """
 
     def __init__(self, *, threshold: float, upsample: bool, max_objects: int, min_area: float):
@@ -46,7 +49,7 @@ class Representer(ObservingRule):
 
     @torch.no_grad()
     def observe(self, features: FeatureMap) -> None:
-        """Adds a batch to v and u, in float64."""
+        """Add a batch to v and u, in float64."""
         tokens = features.tokens().flatten(0, 1).double()
         sums = {"v": tokens.sum(dim=0), "u": F.normalize(tokens, dim=1).sum(dim=0)}
         for name, value in sums.items():
@@ -54,12 +57,12 @@ class Representer(ObservingRule):
 
     @property
     def threshold_norm(self) -> float:
-        """Tau = |v| / |u|, the norm at which a feature counts for nothing."""
+        """Tau = |v| / |u|, the norm of a feature with importance 0."""
         return float(self.state["v"].norm() / self.state["u"].norm())
 
     @property
     def predictor(self) -> Tensor:
-        """The vector v - tau u, (C,) float64.
+        """Vector v - tau u, (C,) float64.
 
         Raises: UserError before any image was observed, or if all features are equally long.
         """
@@ -70,18 +73,18 @@ class Representer(ObservingRule):
         predictor = self.state["v"] - self.threshold_norm * self.state["u"]
         if predictor.norm() <= 1e-6 * self.state["v"].norm():
             raise UserError(
-                "representer: all features are equally long, so that none is more important than another; choose "
-                "another facet or backbone"
+                "representer: all features are equally long, and none is more important than "
+                "another; choose another facet or backbone"
             )
         return predictor
 
     @property
     def soft_maps(self) -> Mapping[str, SoftMap]:
-        """The soft foreground."""
+        """Map of the soft foreground, "heatmap"."""
         return {"heatmap": self.heatmap}
 
     def heatmap(self, features: FeatureMap) -> Tensor:
-        """The activation w . f, min-max normalised over the image, (B, h, w) in [0, 1], differentiable."""
+        """Return the activation w . f, min-max normalised per image, (B, h, w), differentiable."""
         return torch.stack([_min_max(one) for one in self._activation(features)])
 
     def _activation(self, features: FeatureMap) -> Tensor:
@@ -90,9 +93,9 @@ class Representer(ObservingRule):
 
     @torch.no_grad()
     def __call__(self, features: FeatureMap) -> list[PseudoBoxes]:
-        """One PseudoBoxes per image; score = mean of the normalised map inside the component.
+        """Return one PseudoBoxes per image; score = mean of the normalised map in the component.
 
-        Upsampled, masks are in pixels of the padded input.
+        With upsampling, the masks are in pixels of the padded input.
         """
         activation = self._activation(features)
         if self.upsample:
@@ -100,12 +103,12 @@ class Representer(ObservingRule):
             activation = F.interpolate(activation[:, None], size=size, mode="bilinear")[:, 0]
         masks: list[list[np.ndarray]] = []
         scores: list[list[float]] = []
-        for of_image, (height, width) in zip(activation, features.image_sizes, strict=True):
-            values = np.zeros(of_image.shape, np.float32)
-            if self.upsample:  # what was padded plays no part
-                values[:height, :width] = _min_max(of_image[:height, :width]).cpu()
+        for image_map, (height, width) in zip(activation, features.image_sizes, strict=True):
+            values = np.zeros(image_map.shape, np.float32)
+            if self.upsample:  # without the padding
+                values[:height, :width] = _min_max(image_map[:height, :width]).cpu()
             else:
-                values[:] = _min_max(of_image).cpu()
+                values[:] = _min_max(image_map).cpu()
             foreground = values > self.threshold
             first = largest_component(foreground)
             if not first.any():  # a constant map
@@ -118,7 +121,7 @@ class Representer(ObservingRule):
 
 
 def _min_max(values: Tensor) -> Tensor:
-    """To [0, 1]; a constant becomes 0."""
+    """Return the values scaled to [0, 1]; constant values become 0."""
     low, high = values.min(), values.max()
     constant = high - low <= 1e-6 * values.abs().max()
     return (values - low) / torch.where(constant, torch.inf, high - low)

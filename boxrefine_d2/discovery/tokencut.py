@@ -26,10 +26,10 @@ from .rule import DiscoveryRule, SoftMap
 
 @dataclass
 class Bipartition:
-    """The two sides of a cut.
+    """Two sides of a cut.
 
     Attributes:
-        eigenvector: (B, N) float64, its sign such that the foreground is the upper side.
+        eigenvector: (B, N) float64, with the sign that makes the foreground the upper side.
         foreground: (B, N) bool.
         seed: (B,) int64, a cell of the foreground.
     """
@@ -40,38 +40,44 @@ class Bipartition:
 
 
 def bipartition(eigenvector: Tensor, tie_tolerance: float) -> Bipartition:
-    """The side that holds the cell of the largest absolute value (TokenCut's code; the split is at the plain mean).
+    """Return the sides; the foreground is the side with the cell of the largest absolute value.
 
-    Cells with equal neighbours have values that differ by rounding alone: of those within the tolerance of the largest
-    the first cell is the seed, so that solver and device do not choose.
+    This follows TokenCut's code. The split is at the mean. The values of cells with equal
+    neighbours differ only by rounding. The seed is the first cell within the tolerance of the
+    largest value, so that it depends on neither the solver nor the device.
 
-    Args: eigenvector: (B, N) of any sign.  tie_tolerance: share of the largest value; 0 is its exact argmax.
+    Args:
+        eigenvector: (B, N) of any sign.
+        tie_tolerance: share of the largest value; 0 gives the exact argmax.
     """
     seed = first_largest(eigenvector.abs(), tie_tolerance)
     upper = eigenvector > eigenvector.mean(dim=1, keepdim=True)
     turned = ~upper.gather(1, seed[:, None])
-    # at exact ties with the mean the complement holds them, as in the code
+    # Cells that equal the mean exactly are in the complement, as in the code.
     return Bipartition(torch.where(turned, -eigenvector, eigenvector), upper ^ turned, seed)
 
 
 def first_largest(values: Tensor, tie_tolerance: float) -> Tensor:
-    """(B,) the first cell within a share of the largest of the row; values (B, N), the largest of each above 0."""
+    """Return the first cell of each row within the tolerance of the row's largest value, (B,).
+
+    Args: values: (B, N); the largest of each row is above 0.
+    """
     limit = values.max(dim=1, keepdim=True).values * (1 - tie_tolerance)
     return (values >= limit).to(torch.uint8).argmax(dim=1)
 
 
 @DISCOVERY_REGISTRY.register_as("tokencut")
 class TokenCut(DiscoveryRule):
-    """One box per image: the component of the seed in the foreground of the cut.
+    """Rule with one box per image, around the seed's component in the foreground of the cut.
 
     Args (keyword):
         tau: cosine similarity above which patches have an edge.
-        eps: weight of a pair without one.
+        eps: weight of a pair without an edge.
         tie_tolerance: see `bipartition`.
-        bilateral: the numbers of `bilateral_masks`, by which discover.py refines the masks, as TokenCut's saliency does;
-            False leaves them as they are.
-        max_objects, min_area: further components of the foreground, and the share of the grid each covers at least
-            (ours, not published).
+        bilateral: the parameters of `bilateral_masks`, with which discover.py refines the masks, as
+            in TokenCut's saliency; False for no refinement.
+        max_objects: most components of the foreground per image (ours, not published).
+        min_area: share of the grid that a further component must cover (ours, not published).
     """
 
     def __init__(
@@ -95,19 +101,21 @@ class TokenCut(DiscoveryRule):
             self.mask_steps = MaskSteps(refine=refine, boxes_from_masks=True)
 
     def cut(self, features: FeatureMap) -> Cut:
-        """The cut of each image's graph."""
+        """Return the cut of each image's graph."""
         return normalized_cut(similarity_edges(features.tokens(), self.tau), self.eps)
 
     @property
     def soft_maps(self) -> Mapping[str, SoftMap]:
-        """The soft foreground."""
+        """Map of the soft foreground, "heatmap"."""
         return {"heatmap": self.heatmap}
 
     def heatmap(self, features: FeatureMap) -> Tensor:
-        """The soft foreground (B, h, w) in [0, 1], differentiable: 0.5 between what is like either side.
+        """Return the soft foreground, (B, h, w) in [0, 1], differentiable.
 
-        The logistic function of each patch's mean similarity to the patches of the image, weighted by the eigenvector
-        less its mean, in units of its root mean square (ours, not published). The eigenvector carries no gradient.
+        It is the logistic function of a sum over the image's patches (ours, not published). The sum
+        adds the similarities of a patch to them, weighted by the eigenvector less its mean. Its
+        unit is its root mean square. 0.5 is the border between the two sides. The eigenvector has
+        no gradient.
         """
         unit = F.normalize(features.tokens().float(), dim=2)
         with torch.no_grad():
@@ -122,7 +130,10 @@ class TokenCut(DiscoveryRule):
 
     @torch.no_grad()
     def __call__(self, features: FeatureMap) -> list[PseudoBoxes]:
-        """One PseudoBoxes per image: the component as mask, score = 1 - lambda (1: the sides hardly touch)."""
+        """Return one PseudoBoxes per image, with the component as mask.
+
+        The score is 1 - lambda. It is near 1 if the sides are hardly connected.
+        """
         cut = self.cut(features)
         self.dense_solves += int(cut.dense.sum())
         sides = bipartition(cut.eigenvector, self.tie_tolerance)

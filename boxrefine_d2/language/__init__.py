@@ -1,4 +1,4 @@
-"""Pictures and phrases in one space: CLIP, its relevance maps, captions."""
+"""Images and phrases in one space: CLIP, its relevance maps, captions."""
 
 from .build import CLIPS, build_clip
 from .clip import Clip

@@ -1,4 +1,7 @@
-"""BLIP (arXiv:2201.12086) as "What is Where by Looking" (NeurIPS 2022) asks it for captions, through `transformers`."""
+"""BLIP (arXiv:2201.12086) through `transformers`, with the settings of "What is Where by Looking".
+
+That paper (NeurIPS 2022) takes its captions from BLIP.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,30 +20,30 @@ OFFICIAL = (
     "Salesforce/blip-image-captioning-base"  # ViT-B/16, captions filtered by the large network
 )
 PROMPT = "a picture of "
-# of the pictures that its towers, like CLIP's, were trained on
+# Mean and standard deviation of the images on which its towers, like CLIP's, were trained.
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
-# of the release; the tokens of the prompt count
+# Settings of the release; the lengths are in tokens and include the prompt.
 BEAMS, MAX_LENGTH, MIN_LENGTH = 3, 30, 5
 
 
 class BlipCaptioner(Captioner):
-    """Beam search from a prompt that the captions do not show."""
+    """Captioner by beam search from a prompt; the prompt is removed from the captions."""
 
     def __init__(self, model: BlipForConditionalGeneration, tokenizer: PreTrainedTokenizerBase):
         self._model: BlipForConditionalGeneration = model.requires_grad_(False).eval()
         self._tokenizer = tokenizer
-        vision: Any = model.config.vision_config  # the library has read it: no dictionary, not None
+        vision: Any = model.config.vision_config  # its type allows a dictionary or None
         self._side: int = vision.image_size
 
     def to(self, device: torch.device, dtype: torch.dtype) -> "BlipCaptioner":
-        """Itself, on a device and in a precision."""
+        """Return the captioner itself, moved to a device and a precision."""
         model: nn.Module = self._model
         model.to(device, dtype)
         return self
 
     def read(self, crops: Sequence[Tensor]) -> list[str]:
-        """See `Captioner`."""
+        """Return one phrase per crop, see `Captioner`."""
         pixels = torch.stack([self._input(crop) for crop in crops])
         prompts = self._tokenizer([PROMPT] * len(pixels), return_tensors="pt")
         device = self._model.device
@@ -55,7 +58,7 @@ class BlipCaptioner(Captioner):
         return [text[len(PROMPT) :].strip() for text in texts]
 
     def _input(self, crop: Tensor) -> Tensor:
-        """(3, side, side), squeezed."""
+        """Return the input, (3, side, side); the crop is squeezed to a square."""
         size = [self._side, self._side]
         resized = T.resize(crop, size, InterpolationMode.BICUBIC, antialias=True)
         normalised: Tensor = T.normalize(resized.float() / 255, MEAN, STD)
@@ -63,11 +66,12 @@ class BlipCaptioner(Captioner):
 
 
 def build_blip(weights: str | Path | None = None) -> BlipCaptioner:
-    """The captioner, float32, on the CPU.
+    """Return the captioner, float32, on the CPU.
 
-    Args: weights: a folder as `transformers` writes it (config.json, model.safetensors, the tokenizer's files), or None or
-        "" for the official one, taken from the library's cache or its host.
-    Raises: UserError for a folder that is none of a BLIP, or weights that cannot be had.
+    Args: weights: a folder as `transformers` writes it (config.json, model.safetensors, the files
+        of the tokenizer). None or "" stands for the official network from the library's cache or
+        its host.
+    Raises: UserError for a folder that does not hold a BLIP, or weights that cannot be fetched.
     """
     if weights:
         check_folder(str(weights))
@@ -76,6 +80,6 @@ def build_blip(weights: str | Path | None = None) -> BlipCaptioner:
             BlipForConditionalGeneration,
             AutoTokenizer,
             str(weights or OFFICIAL),
-            what="the captioner blip",
+            name="the captioner blip",
         )
     )

@@ -1,4 +1,4 @@
-"""CLIP by name, with the weights that belong to it."""
+"""Table of the CLIPs by name, and functions that build them with their weights."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,11 +19,12 @@ SHIPPED = Path(__file__).parent / "shipped"
 
 @dataclass(frozen=True)
 class ClipSpec:
-    """How a named CLIP is built and where its own weights are.
+    """Configuration of a named CLIP, and the place of its own weights.
 
     Attributes:
-        config: of one with weights drawn at random.
-        weights: the folder that ships, or the name of the official ones on the host that `transformers` asks.
+        config: returns the configuration for random weights.
+        weights: the folder that ships, or the name of the official weights on the host from which
+            `transformers` fetches them.
     """
 
     config: Callable[[], CLIPConfig]
@@ -31,12 +32,12 @@ class ClipSpec:
 
 
 def _vitb32() -> CLIPConfig:
-    """ViT-B/32 with QuickGELU, 224 pixels, 77 tokens, 512 dimensions: the defaults of the library."""
+    """Return the library's defaults: ViT-B/32, QuickGELU, 224 pixels, 77 tokens, 512 dimensions."""
     return CLIPConfig()
 
 
 def _mini() -> CLIPConfig:
-    """Ours: patch 16 as dino_mini, from which its image tower starts."""
+    """Return our small CLIP; its image tower starts from dino_mini and has the same patch, 16."""
     tower = {"hidden_act": "gelu", "intermediate_size": 768, "num_attention_heads": 3}
     return CLIPConfig(
         vision_config={
@@ -52,7 +53,7 @@ def _mini() -> CLIPConfig:
             "num_hidden_layers": 3,
             "vocab_size": 514,
             "max_position_embeddings": 77,
-            # of single bytes; the library warns of ids beyond the vocabulary
+            # Tokens of single bytes; the library warns of ids beyond the vocabulary.
             "bos_token_id": 512,
             "eos_token_id": 513,
             "pad_token_id": 513,
@@ -68,14 +69,16 @@ CLIPS: dict[str, ClipSpec] = {
 
 
 def build_clip(name: str, weights: str | Path | None = None) -> Clip:
-    """Both towers and the tokenizer, float32, on the CPU.
+    """Return both towers and the tokenizer, float32, on the CPU.
 
     Args:
         name: one of `CLIPS`.
-        weights: a folder as `transformers` writes it (config.json, model.safetensors or pytorch_model.bin, and the
-            tokenizer's files), "random" or "random:SEED" with a tokenizer of single bytes, or None (or "") for the
-            ones that ship, or the official ones, taken from the library's cache or its host.
-    Raises: UserError for an unknown name, a folder that is none of a CLIP, or weights that cannot be had.
+        weights: a folder as `transformers` writes it (config.json, model.safetensors or
+            pytorch_model.bin, and the files of the tokenizer), or "random" or "random:SEED", with
+            a tokenizer of single bytes. None (or "") stands for the weights that ship, or the
+            official ones from the library's cache or its host.
+    Raises: UserError for an unknown name, a folder that does not hold a CLIP, or weights that
+        cannot be fetched.
     """
     spec, text = _spec(name), str(weights or "")
     seed = parse_random(text)
@@ -87,7 +90,7 @@ def build_clip(name: str, weights: str | Path | None = None) -> Clip:
 
 
 def clip_config(name: str) -> CLIPConfig:
-    """The architecture of a named CLIP, to be changed. Raises: UserError for an unknown name."""
+    """Return a new configuration of a named CLIP. Raises: UserError for an unknown name."""
     return _spec(name).config()
 
 
@@ -97,9 +100,9 @@ def _spec(name: str) -> ClipSpec:
 
 
 def random_clip(config: CLIPConfig, seed: int, tokenizer: CLIPTokenizer | None = None) -> Clip:
-    """One with weights drawn at random. Args: tokenizer: by default one that knows single bytes."""
+    """Return a CLIP with random weights. Args: tokenizer: by default one of single bytes."""
     tokenizer = tokenizer or byte_tokenizer()
-    text: Any = config.text_config  # the library has read it, so it is no dictionary and not None
+    text: Any = config.text_config  # its type allows a dictionary or None
     text.vocab_size = max(text.vocab_size, len(tokenizer))
     text.bos_token_id = tokenizer.bos_token_id
     text.eos_token_id = tokenizer.eos_token_id
@@ -109,8 +112,8 @@ def random_clip(config: CLIPConfig, seed: int, tokenizer: CLIPTokenizer | None =
 
 
 def _read(place: str, name: str) -> Clip:
-    """From a folder, or by an official name."""
-    model, tokenizer = read_pretrained(CLIPModel, CLIPTokenizer, place, what=name)
+    """Return the CLIP of a folder or of an official name."""
+    model, tokenizer = read_pretrained(CLIPModel, CLIPTokenizer, place, name=name)
     clip = Clip(model, tokenizer)
     clip.weights_info = WeightsInfo(Path(place).name, module_sha256(model))
     return clip

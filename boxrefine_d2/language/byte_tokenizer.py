@@ -1,4 +1,4 @@
-"""CLIP's tokenizer before it has learnt any pair: one token a byte, so that no text is unknown to it."""
+"""CLIP's tokenizer without any learnt pair: each byte is one token, and it can read any text."""
 
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import CLIPTokenizer
@@ -8,12 +8,15 @@ WORD_END = "</w>"
 
 
 def byte_tokenizer() -> CLIPTokenizer:
-    """514 tokens: each byte within a word and at its end, the start and the end of a text."""
+    """Return a tokenizer of 514 tokens.
+
+    They are each byte within a word, each byte at a word's end, and the marks of start and end.
+    """
     return CLIPTokenizer(vocab=byte_vocabulary(), merges=[])
 
 
 def byte_vocabulary() -> dict[str, int]:
-    """Token to id, in the order of CLIP's own file: bytes, bytes at a word's end, start, end."""
+    """Return token -> id, in the order of CLIP's file: bytes, bytes at a word's end, start, end."""
     letters = sorted(ByteLevel.alphabet())
     tokens = [*letters, *(letter + WORD_END for letter in letters), START, END]
     return {token: number for number, token in enumerate(tokens)}

@@ -1,4 +1,6 @@
-"""What says in a phrase what a picture shows. A captioner is one class and one entry of `CAPTIONERS`.
+"""Captioners, which describe an image in a phrase.
+
+A new captioner needs one class and one entry of `CAPTIONERS`.
 
 Shapes: crops are (3, H, W) uint8 RGB, each of its own size.
 """
@@ -24,28 +26,30 @@ SHIPPED_PHRASES = SHIPPED / "phrases.txt"
 
 
 class Captioner(ABC):
-    """Pictures in, phrases out."""
+    """Base class of the captioners: images in, phrases out."""
 
     @torch.no_grad()
     def captions(self, crops: Sequence[Tensor]) -> list[str]:
-        """One phrase a crop, whatever their number."""
-        found: list[str] = []
+        """Return one phrase per crop, for any number of crops."""
+        phrases: list[str] = []
         for start in range(0, len(crops), CROPS_AT_ONCE):
-            found += self.read(crops[start : start + CROPS_AT_ONCE])
-        return found
+            phrases += self.read(crops[start : start + CROPS_AT_ONCE])
+        return phrases
 
     @abstractmethod
     def read(self, crops: Sequence[Tensor]) -> list[str]:
-        """One phrase a crop, of as many as fit into a batch."""
+        """Return one phrase per crop, for at most as many crops as fit into a batch."""
 
 
 class PhraseRetrieval(Captioner):
-    """Of a list of phrases the one that CLIP finds most alike: it can say nothing that is not on the list.
+    """Captioner that chooses, from a list of phrases, the one most similar to the crop by CLIP.
+
+    It never returns a phrase that is not on the list.
 
     Args:
-        phrases: what may be said.
-        prompt: what stands before each phrase when CLIP reads it.
-        dtype: of the image tower.
+        phrases: the list of phrases.
+        prompt: text before each phrase when CLIP reads it.
+        dtype: number format of the image tower.
     """
 
     def __init__(
@@ -61,17 +65,19 @@ class PhraseRetrieval(Captioner):
         return self._clip.encode_text([self._prompt + phrase for phrase in self._phrases])
 
     def read(self, crops: Sequence[Tensor]) -> list[str]:
-        """See `Captioner`; of equals the first on the list."""
+        """Return one phrase per crop, see `Captioner`; among equals, the first on the list."""
         squares = [
             self._clip.resized(crop[None].to(self._clip.device).float() / 127.5 - 1)
             for crop in crops
         ]
-        likeness = encoded(self._tower, torch.cat(squares)).float() @ self._text.T
-        return [self._phrases[i] for i in likeness.argmax(dim=1).tolist()]
+        similarity = encoded(self._tower, torch.cat(squares)).float() @ self._text.T
+        return [self._phrases[i] for i in similarity.argmax(dim=1).tolist()]
 
 
 def read_phrases(path: str | Path) -> list[str]:
-    """The phrases of a text file, one a line, each once; empty lines and those that begin with # are passed over.
+    """Return the phrases of a text file with one phrase per line, each phrase once.
+
+    Empty lines and lines that begin with # are skipped.
 
     Raises: UserError for a file that cannot be read, or has no phrase.
     """
@@ -87,12 +93,13 @@ def _retrieval(clip: Clip, weights: str, prompt: str, dtype: torch.dtype) -> Cap
 
 
 def _blip(clip: Clip, weights: str, prompt: str, dtype: torch.dtype) -> Captioner:
-    from .blip import build_blip  # loads half of transformers
+    from .blip import build_blip  # this import loads half of transformers
 
     return build_blip(weights).to(clip.device, dtype)
 
 
-# by name: from CLIP, MODEL.CAPTIONER.WEIGHTS, the prompt of CLIP's phrases, and what the network computes in
+# Builders by name. Their arguments are CLIP, MODEL.CAPTIONER.WEIGHTS, the prompt before CLIP's
+# phrases and the number format of the network.
 CAPTIONERS: dict[str, Callable[[Clip, str, str, torch.dtype], Captioner]] = {
     "phrases": _retrieval,
     "blip": _blip,
@@ -102,14 +109,17 @@ CAPTIONERS: dict[str, Callable[[Clip, str, str, torch.dtype], Captioner]] = {
 def build_captioner(
     name: str, clip: Clip, weights: str | Path | None, prompt: str, precision: str = "fp32"
 ) -> Captioner:
-    """A captioner by name, where CLIP is.
+    """Return a captioner by name, on CLIP's device.
 
     Args:
         name: one of `CAPTIONERS`.
-        weights: of "phrases" a text file with a phrase a line, of "blip" a folder as `transformers` writes it; None or
-            "" for the list that ships, and the official network.
-        precision: of its network, a name of `PRECISIONS`; in bf16 a crop may get another of two phrases that fit it alike.
-    Raises: UserError for an unknown name or precision, or what cannot be had.
+        weights: for "phrases" a text file with one phrase per line; for "blip" a folder as
+            `transformers` writes it. None or "" stands for the list that ships or the official
+            network.
+        prompt: text before each phrase when CLIP reads it.
+        precision: number format of the network, a name in `PRECISIONS`. In bf16 a crop may get the
+            other one of two phrases that fit it equally well.
+    Raises: UserError for an unknown name or precision, or weights that cannot be read or fetched.
     """
     check_choice("captioner", name, CAPTIONERS)
     return CAPTIONERS[name](clip, str(weights or ""), prompt, precision_of(precision))

@@ -1,6 +1,6 @@
-"""CLIP (arXiv:2103.00020) as this project uses it: one space for pictures and phrases, never trained by refinement.
+"""CLIP (arXiv:2103.00020): one space for images and phrases. Refinement never trains it.
 
-The towers are those of `transformers`, which also has the captioner, so that one well-kept library serves both.
+The towers are those of `transformers`. The captioner comes from the same library.
 
 Shapes: B images, P phrases, D dimensions of the common space, H x W pixels.
 """
@@ -22,7 +22,7 @@ TEXTS_AT_ONCE = 64
 
 
 def check_phrase(phrase: str) -> None:
-    """Raises: UserError for one that says nothing, or has bytes that are no text."""
+    """Refuse an empty phrase, and one with bytes that are not text. Raises: UserError."""
     if any("\ud800" <= character <= "\udfff" for character in phrase):
         raise UserError(f"the phrase {phrase!r} has bytes that are no UTF-8; write it in UTF-8")
     if not phrase.strip():
@@ -30,12 +30,13 @@ def check_phrase(phrase: str) -> None:
 
 
 class Clip(nn.Module):
-    """Both towers and the tokenizer, in eval mode, without gradients of their own.
+    """CLIP's two towers and its tokenizer, in eval mode; their parameters take no gradients.
 
     Attributes:
-        weights_info: where the weights came from.
+        weights_info: source of the weights.
         side: pixels; images are resized to side x side.
-        context: tokens a phrase has at most, with those that mark its start and its end.
+        context: most tokens of a phrase, including the marks of its start and its end.
+        dim: D.
     """
 
     weights_info: WeightsInfo
@@ -44,43 +45,46 @@ class Clip(nn.Module):
         super().__init__()
         self.model: CLIPModel = model.requires_grad_(False).eval()
         self.tokenizer = tokenizer
-        # the tower reads a text at the end's place; 2, of old files, lets it look for the highest number
-        # by its type the library's settings may be dictionaries or None; those of a network are not
+        # By its type, the configuration may hold dictionaries or None. A network's never does.
         config: Any = model.config
         text, vision = config.text_config, config.vision_config
+        # The text tower reads the output at the end token. For id 2, in old files, it looks for the
+        # token with the highest id.
         end = text.eos_token_id
         if end not in (2, tokenizer.eos_token_id):
             raise UserError(
-                f"this CLIP's texts end with the token {end}, and its tokenizer's with {tokenizer.eos_token_id}: the "
-                "files are not of one CLIP"
+                f"this CLIP ends texts with the token {end}, and its tokenizer with "
+                f"{tokenizer.eos_token_id}; give the network and the tokenizer of one CLIP"
             )
         self.side: int = vision.image_size
         self.context: int = text.max_position_embeddings
         self.dim: int = config.projection_dim
 
     def train(self, mode: bool = True) -> "Clip":
-        """It stays in eval mode."""
+        """Stay in eval mode, for any mode."""
         return super().train(False)
 
     @property
     def device(self) -> torch.device:
-        """Where the parameters are."""
+        """Device of the parameters."""
         device: torch.device = self.model.logit_scale.device
         return device
 
     def tokens(self, phrases: Sequence[str], *, cut: bool = True) -> tuple[Tensor, list[int]]:
-        """(P, L) ids, padded with the end's, and which phrases were longer than the context.
+        """Return ids (P, L), padded with the end token, and the indices of the phrases too long.
 
-        Args: cut: long phrases lose their end; if not, they are refused.
-        Raises: UserError for a phrase without any character that counts, or one that is too long.
+        Args: cut: if true, a phrase that is longer than the context loses its end. If false, it is
+            refused.
+        Raises: UserError for a phrase of spaces alone, or one that is too long.
         """
         for phrase in phrases:
             check_phrase(phrase)
         ids = [self.tokenizer(phrase)["input_ids"] for phrase in phrases]
-        long = [i for i, of_phrase in enumerate(ids) if len(of_phrase) > self.context]
+        long = [i for i, phrase_ids in enumerate(ids) if len(phrase_ids) > self.context]
         if long and not cut:
             raise UserError(
-                f"the phrase {phrases[long[0]]!r} has {len(ids[long[0]])} tokens and {self.context} fit"
+                f"the phrase {phrases[long[0]]!r} has {len(ids[long[0]])} tokens; "
+                f"at most {self.context} are allowed"
             )
         end = self.tokenizer.eos_token_id
         fitting = [[*i[: self.context - 1], end] if len(i) > self.context else i for i in ids]
@@ -90,27 +94,27 @@ class Clip(nn.Module):
 
     @torch.no_grad()
     def encode_text(self, phrases: Sequence[str], *, cut: bool = True) -> Tensor:
-        """(P, D) of length 1. Raises: UserError, see `tokens`."""
+        """Return vectors of phrases, (P, D) of length 1. Raises: UserError, see `tokens`."""
         parts = [phrases[i : i + TEXTS_AT_ONCE] for i in range(0, len(phrases), TEXTS_AT_ONCE)]
         none = torch.zeros(0, self.dim, device=self.device)
         return torch.cat([none, *(self.encode_tokens(self.tokens(x, cut=cut)[0]) for x in parts)])
 
     def encode_tokens(self, ids: Tensor) -> Tensor:
-        """(P, D) of length 1, of (P, L) ids. What stands after the end of a phrase does not change it."""
-        # all of a row up to its first end
+        """Return vectors (P, D) of length 1 for ids (P, L); ids after the end are ignored."""
+        # True for the ids of a row up to its first end token
         mask = (ids == self.tokenizer.eos_token_id).cumsum(dim=1) <= 1
         pooled = self.model.text_model(input_ids=ids, attention_mask=mask.long()).pooler_output
         return F.normalize(self.model.text_projection(pooled), dim=1)
 
     def encode_images(self, images: Tensor) -> Tensor:
-        """(B, D) of length 1, differentiable in the images.
+        """Return vectors of images, (B, D) of length 1, differentiable in the images.
 
-        Args: images: (B, 3, H, W) RGB in [-1, 1], which is how the grounding papers' code feeds CLIP.
+        Args: images: (B, 3, H, W) RGB in [-1, 1], as in the code of the grounding papers.
         """
         return encoded(self.model, self.resized(images))
 
     def resized(self, images: Tensor) -> Tensor:
-        """(B, C, side, side), bilinear, corners aligned, whatever their shape."""
+        """Return images of any shape resized to (B, C, side, side), bilinear, corners aligned."""
         size = (self.side, self.side)
         if images.shape[-2:] == size:
             return images

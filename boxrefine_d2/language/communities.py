@@ -1,5 +1,7 @@
-"""Captions that say the same, put together: the community detection of sentence-transformers, as "What is Where by Looking"
-(NeurIPS 2022) uses it, written anew, since its two releases disagree and one may never return.
+"""Groups of captions with the same meaning, by the community detection of sentence-transformers.
+
+"What is Where by Looking" (NeurIPS 2022) uses it. It is implemented anew here, because two releases
+of the library disagree and one of them may never return.
 
 Shapes: N texts, D dimensions.
 """
@@ -16,15 +18,16 @@ OVERLAPS = ("discard", "trim")
 def communities(
     vectors: Tensor, *, min_similarity: float, min_size: int, overlap: str
 ) -> list[list[int]]:
-    """Groups of texts, the largest first; of equals the one around the earlier text.
+    """Return groups of texts, the largest first; among equals, the one around the earlier text.
 
-    Each text with at least `min_size` texts (itself included) of a cosine of `min_similarity` or more proposes these as
-    a group. Groups are accepted by size. One that shares members with an accepted group is discarded whole (release
-    2.2.0, the default), or loses them and stays if `min_size` are left (2.2.2, "trim").
+    A text proposes the texts with a cosine of at least `min_similarity` to it, itself included, if
+    there are at least `min_size` of them. Proposals are accepted by size. A proposal that shares
+    members with an accepted group is discarded whole ("discard", release 2.2.0, the default). With
+    "trim" (release 2.2.2) it loses these members, and it stays if `min_size` members are left.
 
     Args: vectors: (N, D) of length 1.
-    Returns: members of each group in ascending order.
-    Raises: UserError for an unknown `overlap`, or a group of none.
+    Returns: indices of the members of each group, in ascending order.
+    Raises: UserError for an unknown `overlap`, or a `min_size` below 1.
     """
     check_choice("overlap", overlap, OVERLAPS)
     if min_size < 1:
@@ -44,6 +47,6 @@ def communities(
 
 
 def most_central(vectors: Tensor, members: list[int]) -> int:
-    """The member that is nearest to the mean of all; the first of equals."""
+    """Return the member nearest to the mean of all members; the first one among equals."""
     group = vectors[torch.tensor(members)]
     return members[int((group @ F.normalize(group.mean(dim=0), dim=0)).argmax())]

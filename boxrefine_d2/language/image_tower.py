@@ -1,8 +1,9 @@
-"""CLIP's image tower, walked layer by layer.
+"""Forward pass of CLIP's image tower, layer by layer.
 
-The layers and their weights are those of `transformers`; the walk is ours, because its attentions are needed
-(`relevance`), because of the last layer only CLS is read, and because on a CPU plain products are faster than a
-convolution over patches, and at a few hundred of them than the fused attention, above all in bf16.
+The layers and their weights are those of `transformers`. The forward pass is ours for three
+reasons. The attentions are needed (`relevance`). Only CLS is read from the last layer. On a CPU,
+plain matrix products are faster than a convolution over patches. For a few hundred patches they are
+also faster than the fused attention, above all in bf16.
 
 Shapes: B images, N patches, h heads, D channels; CLS is row 0 of 1 + N.
 """
@@ -18,49 +19,60 @@ from transformers.models.clip.modeling_clip import CLIPEncoderLayer
 
 
 def layers_of(model: CLIPModel) -> list[CLIPEncoderLayer]:
-    """Return the layers of the image tower, the first one first."""
-    layers: Any = model.vision_model.encoder.layers  # by its type, of any modules
+    """Return the layers of the image tower, in order."""
+    layers: Any = model.vision_model.encoder.layers  # a list of modules, by its type
     return list(layers)
 
 
 def embedded(model: CLIPModel, images: Tensor) -> Tensor:
-    """(B, 1 + N, D), what the first layer reads, of (B, 3, side, side)."""
-    of, side = model.vision_model.embeddings, model.vision_model.embeddings.patch_size
-    weight = of.patch_embedding.weight
+    """Return the input of the first layer, (B, 1 + N, D), for images (B, 3, side, side)."""
+    embedding, side = model.vision_model.embeddings, model.vision_model.embeddings.patch_size
+    weight = embedding.patch_embedding.weight
     tiles = images.to(weight.dtype).unflatten(3, (-1, side)).unflatten(2, (-1, side))
-    # (B, rows, columns, 3, side, side): a patch each
+    # (B, rows, columns, 3, side, side): one patch per row and column
     patches = F.linear(tiles.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2), weight.flatten(1))
-    cls = of.class_embedding.to(patches.dtype).expand(len(images), 1, -1)
-    hidden = torch.cat([cls, patches], dim=1) + of.position_embedding.weight
+    cls = embedding.class_embedding.to(patches.dtype).expand(len(images), 1, -1)
+    hidden = torch.cat([cls, patches], dim=1) + embedding.position_embedding.weight
     normed: Tensor = model.vision_model.pre_layrnorm(hidden)
     return normed
 
 
 def attend(layer: CLIPEncoderLayer, hidden: Tensor, *, cls_only: bool) -> tuple[Tensor, Tensor]:
-    """What a layer makes of (B, 1 + N, D), and its attention (B, h, R, 1 + N): of all rows, or of that of CLS (R = 1)."""
-    of = layer.self_attn
+    """Return the output of a layer, (B, R, D), and its attention, (B, h, R, 1 + N).
+
+    Args:
+        hidden: (B, 1 + N, D), the output of the layer before.
+        cls_only: if true, compute only the row of CLS, R = 1. If false, compute all 1 + N rows.
+    """
+    module = layer.self_attn
     normed = layer.layer_norm1(hidden)
-    asking = normed[:, :1] if cls_only else normed
+    rows = normed[:, :1] if cls_only else normed
 
     def heads(projected: Tensor) -> Tensor:
-        split: Tensor = projected.unflatten(2, (of.num_heads, of.head_dim))
+        split: Tensor = projected.unflatten(2, (module.num_heads, module.head_dim))
         return split.transpose(1, 2)
 
-    scaled = of.q_proj(asking) * of.scale
-    attention = (heads(scaled) @ heads(of.k_proj(normed)).transpose(2, 3)).softmax(dim=3)
-    mixed = (attention @ heads(of.v_proj(normed))).transpose(1, 2).flatten(2)
-    hidden = (hidden[:, :1] if cls_only else hidden) + of.out_proj(mixed)
+    scaled = module.q_proj(rows) * module.scale
+    attention = (heads(scaled) @ heads(module.k_proj(normed)).transpose(2, 3)).softmax(dim=3)
+    mixed = (attention @ heads(module.v_proj(normed))).transpose(1, 2).flatten(2)
+    hidden = (hidden[:, :1] if cls_only else hidden) + module.out_proj(mixed)
     return hidden + layer.mlp(layer.layer_norm2(hidden)), attention
 
 
 def projected(model: CLIPModel, cls: Tensor) -> Tensor:
-    """(B, dimensions of the common space) of length 1, of the last layer's CLS (B, D)."""
+    """Return vectors of length 1 in the common space, (B, its dimensions).
+
+    Args: cls: (B, D), CLS after the last layer.
+    """
     pooled = model.vision_model.post_layernorm(cls)
     return F.normalize(model.visual_projection(pooled), dim=1)
 
 
 def encoded(model: CLIPModel, images: Tensor) -> Tensor:
-    """All of the tower: (B, dimensions of the common space) of length 1, of (B, 3, side, side)."""
+    """Return the vectors of images in the common space, (B, its dimensions), of length 1.
+
+    Args: images: (B, 3, side, side).
+    """
     *layers, last = layers_of(model)
     hidden = embedded(model, images)
     for layer in layers:
@@ -70,7 +82,11 @@ def encoded(model: CLIPModel, images: Tensor) -> Tensor:
 
 
 def in_precision(model: CLIPModel, dtype: torch.dtype) -> CLIPModel:
-    """The same CLIP with an image tower in `dtype`: itself where it is so already, else a copy that shares the text tower."""
+    """Return the same CLIP with an image tower in `dtype`.
+
+    It is the model itself if its tower has that number format already. Otherwise it is a copy that
+    shares the text tower.
+    """
     if model.visual_projection.weight.dtype == dtype:
         return model
     copy = deepcopy(model, {id(model.text_model): model.text_model})

@@ -1,4 +1,4 @@
-"""Networks and tokenizers as `transformers` keeps them: in a folder, or under an official name."""
+"""Loader of networks and tokenizers of `transformers`, from a folder or by an official name."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,34 +16,38 @@ from .model_folder import check_files, check_whole, read_model
 
 
 def read_pretrained(
-    network: type[PreTrainedModel], tokenizer: type[Any], place: str, *, what: str
+    network: type[PreTrainedModel], tokenizer: type[Any], place: str, *, name: str
 ) -> tuple[Any, Any]:
-    """The network in float32 on the CPU, and its tokenizer.
+    """Return the network in float32 on the CPU, and its tokenizer.
 
     Args:
-        place: a folder (config.json, model.safetensors or pytorch_model.bin, the tokenizer's files), or the name on the host
-            that the library asks where its cache has nothing.
-        what: what it is to be, for messages.
-    Raises: UserError for what cannot be had, or is of another network.
+        place: a folder (config.json, model.safetensors or pytorch_model.bin, the files of the
+            tokenizer), or a name on the library's host. The library asks its host if its cache does
+            not hold the name.
+        name: name of the network in messages.
+    Raises: UserError for files that cannot be read or fetched, or are of another network.
     """
     local = Path(place).is_dir()
-    with _reasons(what, place), quiet():
+    with _reasons(name, place), quiet():
         if local:
-            model = read_model(network, Path(place), what=what)
+            model = read_model(network, Path(place), name=name)
             check_files(Path(place))
         else:
-            load: Any = network.from_pretrained  # its type knows nothing of the second value
-            model, found = load(place, dtype="float32", output_loading_info=True)
-            check_whole([*found["missing_keys"], *found["mismatched_keys"]], place, what)
+            load: Any = network.from_pretrained  # its type does not mention the second value
+            model, info = load(place, dtype="float32", output_loading_info=True)
+            check_whole([*info["missing_keys"], *info["mismatched_keys"]], place, name)
             check_numbers(model.state_dict(), place)
         words = tokenizer.from_pretrained(place, local_files_only=local, trust_remote_code=False)
-        words("a word")  # what is wrong with its settings shows when it is used
+        words("a word")  # a tokenizer with wrong settings fails only when it is used
     return model, words
 
 
 @contextmanager
-def _reasons(what: str, place: str) -> Iterator[None]:
-    """What the libraries raise becomes a line: they raise anything, and `tokenizers` bare exceptions and panics."""
+def _reasons(name: str, place: str) -> Iterator[None]:
+    """Turn every error of the libraries into one line.
+
+    They raise errors of any type. `tokenizers` raises bare exceptions and panics.
+    """
     try:
         yield
     except UserError:
@@ -53,22 +57,23 @@ def _reasons(what: str, place: str) -> Iterator[None]:
             raise
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
         raise UserError(
-            f"{what} cannot be read from {place}: {reason} Fetch it elsewhere and give its folder"
+            f"{name} cannot be read from {place}: {reason} Fetch it elsewhere and give its folder"
         ) from error
 
 
 def check_folder(place: str) -> None:
-    """Raises: UserError unless it is a folder."""
+    """Refuse a path that is not a folder. Raises: UserError."""
     if not Path(place).is_dir():
         raise UserError(
-            f"no folder {place}: give one with config.json, model.safetensors and the tokenizer's files, as "
+            f"no folder {place}: give one with config.json, model.safetensors and the tokenizer's "
+            "files, as "
             "transformers' save_pretrained writes it"
         )
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without the libraries' own words and bars: what went wrong is said once, by us."""
+    """Silence the libraries' messages and progress bars; our own error names the fault once."""
     libraries = (transformers_logging, hub_logging)
     before = [library.get_verbosity() for library in libraries]
     bars = transformers_logging.is_progress_bar_enabled()

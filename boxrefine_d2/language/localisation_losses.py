@@ -1,7 +1,10 @@
-"""What teaches g, the heatmap of a phrase, where no box is given ("What is Where by Looking", NeurIPS 2022; L_fore, L_back
-and L_rmap of the box-refinement paper, ICCV 2023).
+"""Losses that train g, the heatmap of a phrase, without boxes.
 
-Shapes: B images, each with a phrase; S x S pixels of image and heatmap, D dimensions of CLIP's space.
+Sources: "What is Where by Looking" (NeurIPS 2022); L_fore, L_back and L_rmap of the box-refinement
+paper (ICCV 2023).
+
+Shapes: B images with one phrase each; S x S pixels of image and heatmap; D dimensions of CLIP's
+space.
 """
 
 import torch
@@ -16,15 +19,18 @@ SIMILARITIES = ("matched", "all_pairs")
 
 
 class LocalisationLosses(nn.Module):
-    """Four terms that compare a heatmap with CLIP's relevance, and what it shows and hides of the image with the phrase.
+    """Four loss terms of a heatmap.
+
+    One term compares the heatmap with CLIP's relevance map, and one is its area. Two terms compare
+    the phrase with the parts of the image that the heatmap shows and hides.
 
     Args (keyword):
-        relevance_weight: of the mean squared difference to CLIP's relevance map.
-        area_weight: of the mean of the heatmap.
-        foreground_weight: of minus the similarity of what the heatmap shows to the phrase.
-        background_weight: of the similarity of what it hides.
-        similarity: "matched" takes each image with its own phrase (the papers' equations); "all_pairs" the mean over all
-            B x B of 1 - s and of |s| (their code).
+        relevance_weight: weight of the mean squared difference to CLIP's relevance map.
+        area_weight: weight of the mean of the heatmap.
+        foreground_weight: weight of minus the similarity of the shown part to the phrase.
+        background_weight: weight of the similarity of the hidden part to the phrase.
+        similarity: "matched" compares each image with its own phrase (the papers' equations).
+            "all_pairs" takes the mean of 1 - s and of |s| over all B x B pairs (the papers' code).
     """
 
     def __init__(
@@ -44,34 +50,34 @@ class LocalisationLosses(nn.Module):
 
     @property
     def enabled(self) -> bool:
-        """Whether any term counts."""
-        of_map = (self.relevance_weight, self.area_weight)
-        return any((*of_map, self.foreground_weight, self.background_weight))
+        """True if any weight is not 0."""
+        map_weights = (self.relevance_weight, self.area_weight)
+        return any((*map_weights, self.foreground_weight, self.background_weight))
 
     def forward(
         self, clip: Clip, images: Tensor, text: Tensor, heatmaps: Tensor, relevance: Tensor
     ) -> dict[str, Tensor]:
-        """Weighted and summable.
+        """Return the weighted losses by name; their sum is the loss.
 
-        What is hidden becomes 0, in these images mid-grey.
+        Hidden pixels become 0, which is mid-grey in these images.
 
         Args:
             images: (B, 3, S, S) RGB in [-1, 1].
             text: (B, D) of length 1.
             heatmaps: (B, 1, S, S), differentiable.
-            relevance: (B, side, side) as `PhraseTargets` gives them.
+            relevance: (B, side, side) from `PhraseTargets.relevance`.
         """
-        seen, mask = clip.resized(images), clip.resized(heatmaps)
-        both = clip.encode_images(torch.cat([seen * mask, seen * (1 - mask)]))
+        resized, mask = clip.resized(images), clip.resized(heatmaps)
+        both = clip.encode_images(torch.cat([resized * mask, resized * (1 - mask)]))
         shown, hidden = both.chunk(2)
         size = heatmaps.shape[-2:]
-        wanted = F.interpolate(relevance[:, None], size=size, mode="bilinear", align_corners=True)
+        target = F.interpolate(relevance[:, None], size=size, mode="bilinear", align_corners=True)
         if self.all_pairs:
             foreground, background = 1 - shown @ text.T, (hidden @ text.T).abs()
         else:
             foreground, background = -(shown * text).sum(dim=1), (hidden * text).sum(dim=1)
         return {
-            "loss_relevance": self.relevance_weight * F.mse_loss(heatmaps, wanted),
+            "loss_relevance": self.relevance_weight * F.mse_loss(heatmaps, target),
             "loss_area": self.area_weight * mask.mean(),
             "loss_foreground": self.foreground_weight * foreground.mean(),
             "loss_background": self.background_weight * background.mean(),

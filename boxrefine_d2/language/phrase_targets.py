@@ -1,4 +1,4 @@
-"""What a frozen CLIP says of pictures and phrases that come back, computed once."""
+"""Answers of a frozen CLIP for images and phrases that come back; each answer is computed once."""
 
 from collections.abc import Hashable, Sequence
 
@@ -14,9 +14,9 @@ TEXT_BYTES = 64 * 2**20
 
 
 class PhraseTargets:
-    """Embeddings of phrases and relevance maps of pairs.
+    """Vectors of phrases, and relevance maps of pairs of an image and a phrase.
 
-    Args: start_layer: of the relevance.
+    Args: start_layer: see `relevance_grids`.
     """
 
     def __init__(self, clip: Clip, start_layer: int):
@@ -26,7 +26,7 @@ class PhraseTargets:
         self._grids = OncePerInput(self._grids_of)
 
     def text(self, phrases: Sequence[str]) -> Tensor:
-        """(P, D) of length 1. Raises: UserError for an empty phrase."""
+        """Return vectors of phrases, (P, D) of length 1. Raises: UserError for an empty phrase."""
         return torch.stack([row for (row,) in self._texts(phrases, phrases)])
 
     def relevance(
@@ -35,11 +35,11 @@ class PhraseTargets:
         phrases: Sequence[str],
         image_names: Sequence[Hashable | None] | None = None,
     ) -> Tensor:
-        """(B, side, side) in [0, 1], of each image with its phrase.
+        """Return the relevance map of each image with its phrase, (B, side, side) in [0, 1].
 
         Args:
             images: (B, 3, S, S) RGB in [-1, 1].
-            image_names: of images that come back unchanged; None for one that does not.
+            image_names: names of images that come back unchanged; None for one that does not.
         """
         names = pair_names(image_names or [None] * len(images), phrases)
         pairs = list(zip(images, phrases, strict=True))

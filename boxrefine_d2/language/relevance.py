@@ -1,7 +1,10 @@
-"""Where in a picture CLIP sees what a phrase says: relevance of patches by attention and its gradient (generic
-attention-model explainability, arXiv:2103.15679, which the box-refinement paper's code uses; its text cites an older rule).
+"""Relevance of the parts of an image for a phrase, from CLIP's attention and its gradient.
 
-Shapes: B images, P pairs of an image and a phrase, N patches, h heads, D channels; CLS is row 0 of 1 + N.
+The rule is generic attention-model explainability (arXiv:2103.15679). The code of the
+box-refinement paper uses it; the text of the paper cites an older rule.
+
+Shapes: B images, P pairs of an image and a phrase, N patches, h heads, D channels; CLS is row 0 of
+1 + N.
 """
 
 from collections.abc import Sequence
@@ -25,9 +28,9 @@ def relevance_maps(
     *,
     start_layer: int = -1,
 ) -> Tensor:
-    """Relevance of each pixel for each pair, (P, side, side) in [0, 1]; a map that is constant is 0.
+    """Return the relevance of each pixel for each pair, (P, side, side) in [0, 1].
 
-    Args and Raises: as `relevance_grids`.
+    A constant map becomes 0. Args and Raises: see `relevance_grids`.
     """
     grids = relevance_grids(clip, images, text, image_of, start_layer=start_layer)
     return stretched(grids, clip.side)
@@ -41,19 +44,21 @@ def relevance_grids(
     *,
     start_layer: int = -1,
 ) -> Tensor:
-    """Relevance of each patch for each pair, (P, h, w), 0 or more.
+    """Return the relevance of each patch for each pair, (P, h, w), 0 or more.
 
-    A_l is the attention of layer l, G_l the gradient by it of the pair's logit, and R = (I + A'_L) ... (I + A'_s) with
-    A'_l the mean over heads of max(0, G_l * A_l); the row of CLS, without itself, is the map. What an image's
-    phrases share, all layers before `start_layer`, is computed once; of the last layer only CLS is computed at all,
-    since no other row is read.
+    A_l is the attention of layer l. G_l is the gradient of the pair's logit by A_l. A'_l is the
+    mean over heads of max(0, G_l * A_l), and R = (I + A'_L) ... (I + A'_s). The map is the row of
+    CLS in R, without CLS itself. The layers before `start_layer` are computed once per image,
+    because all of its phrases share them. The last layer computes only CLS, because no other row
+    is read.
 
     Args:
         images: (B, 3, H, W) RGB in [-1, 1].
-        text: (P, D) of length 1, as `Clip.encode_text` gives them.
-        image_of: the image of each pair; default: pair i is of image i.
-        start_layer: the first one that counts; the last one alone (-1) in the papers' code, 0 for all.
-    Raises: UserError for a layer that there is not.
+        text: (P, D) of length 1 from `Clip.encode_text`.
+        image_of: index of the image of each pair; by default pair i is of image i.
+        start_layer: s, the first layer that counts. The papers' code uses the last layer alone
+            (-1); 0 uses all layers.
+    Raises: UserError for a layer that does not exist.
     """
     if image_of is None:
         image_of = range(len(images))
@@ -84,15 +89,13 @@ def relevance_grids(
 
 
 def _grid(clip: Clip) -> tuple[int, int]:
-    config: Any = (
-        clip.model.config.vision_config
-    )  # the library has read it: no dictionary, not None
+    config: Any = clip.model.config.vision_config  # its type allows a dictionary or None
     side: int = config.image_size // config.patch_size
     return side, side
 
 
 def _rollout(attentions: Sequence[Tensor], gradients: Sequence[Tensor]) -> Tensor:
-    """(P, N): the row of CLS. The last attention has that row alone."""
+    """Return the row of CLS in R, (P, N). The last attention has only that row."""
     weights = [
         (attention * gradient).clamp(min=0).mean(dim=1)
         for attention, gradient in zip(attentions, gradients, strict=True)
@@ -100,14 +103,17 @@ def _rollout(attentions: Sequence[Tensor], gradients: Sequence[Tensor]) -> Tenso
     size = weights[-1].shape[2]
     row = torch.zeros(len(weights[-1]), 1, size, device=weights[-1].device)
     row[:, :, 0] = 1
-    row = row + weights[-1]  # CLS of I + A'_L; from there on to the right
+    row = row + weights[-1]  # row of CLS in I + A'_L; the next factors multiply from the right
     for weight in reversed(weights[:-1]):
         row = row + row @ weight
     return row[:, 0, 1:]
 
 
 def stretched(grids: Tensor, side: int) -> Tensor:
-    """(P, side, side) of (P, h, w): bilinear, corners not aligned, then each from 0 to 1; one that is constant is 0."""
+    """Return maps (P, side, side) of grids (P, h, w), each scaled to [0, 1].
+
+    The resizing is bilinear, corners not aligned. A constant map becomes 0.
+    """
     size = (side, side)
     maps = F.interpolate(grids[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
     low, high = maps.amin(dim=(1, 2), keepdim=True), maps.amax(dim=(1, 2), keepdim=True)

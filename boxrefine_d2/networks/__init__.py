@@ -1,4 +1,4 @@
-"""Networks behind the map: images in, `FeatureMap` out."""
+"""Map networks: each one takes images and returns a `FeatureMap`."""
 
 from .build import BACKBONES, build_backbone, build_segmenter, official_file, padding_multiple
 from .map_network import MapNetwork

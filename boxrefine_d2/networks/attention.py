@@ -1,7 +1,7 @@
-"""Attention in bfloat16 on CPUs whose fused kernel gains nothing by it.
+"""Attention in bfloat16 on CPUs without AMX.
 
-torch's fused attention is made for AMX; without it, it is as slow in bfloat16 as in float32, and plain products of a few
-hundred rows at a time are twice as fast.
+PyTorch's fused attention kernel is made for AMX. On a CPU without AMX it is as slow in bfloat16 as
+in float32. Plain matrix products of a few hundred rows at a time are then twice as fast.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,11 +12,14 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-ROWS = 256  # queries at a time: the scores of a head's stay in the cache
+ROWS = 256  # queries at a time; the scores of one head then stay in the CPU cache
 
 
 def attention_by_rows(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """What `F.scaled_dot_product_attention` gives, (..., T, C) of three such, in the precision of the inputs throughout."""
+    """Return the result of `F.scaled_dot_product_attention`, (..., T, C), for inputs of that shape.
+
+    Every step is computed in the precision of the inputs.
+    """
     scaled = query * query.shape[-1] ** -0.5
     key, value = key.transpose(-2, -1).contiguous(), value.contiguous()
     parts = [(rows @ key).softmax(dim=-1) @ value for rows in scaled.split(ROWS, dim=-2)]
@@ -24,9 +27,9 @@ def attention_by_rows(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 
 
 def fused_gains(query: Tensor) -> bool:
-    """Whether the fused kernel is the faster one for a query: not for bfloat16 on a CPU without AMX.
+    """Return False if the fused kernel is slower for a query: in bfloat16 on a CPU without AMX.
 
-    Where gradients are needed it is always better, since it keeps no scores.
+    If gradients are needed, the fused kernel is always better, because it stores no scores.
     """
     if query.device.type != "cpu" or query.dtype != torch.bfloat16:
         return True
@@ -35,7 +38,7 @@ def fused_gains(query: Tensor) -> bool:
 
 
 class FasterAttention(TorchFunctionMode):
-    """While it is on, every attention without a mask is done the faster way, whoever's layers ask for it."""
+    """Context in which every attention without a mask, in any layer, takes the faster way."""
 
     def __torch_function__(
         self,
@@ -44,10 +47,13 @@ class FasterAttention(TorchFunctionMode):
         args: Sequence[Any] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """Called by torch in place of each of its functions."""
+        """Replace an attention by `attention_by_rows`; torch calls this for each of its functions.
+
+        timm passes more arguments than query, key and value. They are None, False or 0 if nothing
+        is masked or dropped.
+        """
         given = kwargs or {}
         if func is F.scaled_dot_product_attention:
-            # what timm passes beside the three when there is nothing to mask or drop is empty, false or 0
             plain = len(args) == 3 and not any(isinstance(x, Tensor) or x for x in given.values())
             if plain and not fused_gains(args[0]):
                 return attention_by_rows(*args)

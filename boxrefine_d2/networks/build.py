@@ -1,4 +1,4 @@
-"""Backbones by name, with the weights that belong to them."""
+"""Table of the backbones by name, and functions that build them with their weights."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ from .weights import (
 DINO_HOST = "https://dl.fbaipublicfiles.com/dino/"
 TORCHVISION_HOST = "https://download.pytorch.org/models/"
 
-# trained by this project; a model card of the same name lies beside each file
+# Files trained by this project. A model card of the same name lies beside each file.
 SHIPPED = Path(__file__).parent / "shipped"
 
 DINO_MINI = SHIPPED / "dino_mini.safetensors"
@@ -39,13 +39,15 @@ DINO_MINI = SHIPPED / "dino_mini.safetensors"
 
 @dataclass(frozen=True)
 class BackboneSpec:
-    """How a named backbone is built and where its own weights are.
+    """Builder of a named backbone, and the place of its own weights.
 
     Attributes:
-        weights: the address of the official file, or the path of the file that ships with the package; None if there
-            is neither.
-        extractor: of a segmenter, the same for its frozen part, which its own file may leave out.
-        preset: of a network that was not trained as DINO's.
+        build: returns the network without its weights.
+        weights: URL of the official file, or path of the file that ships with the package; None if
+            the backbone has neither.
+        extractor: URL or path of the weights of a segmenter's frozen extractor. The segmenter's own
+            file may leave them out. None for all other networks.
+        preset: the preset of a network that was not trained like DINO's; None for the others.
     """
 
     build: Callable[[], MapNetwork]
@@ -68,7 +70,8 @@ BACKBONES: dict[str, BackboneSpec] = {
     "dino_vits16": BackboneSpec(
         partial(_vit_small, patch_size=16), _dino("dino_deitsmall16_pretrain")
     ),
-    # "ViT-S/8" is two files: LOST, TokenCut and MaskCut use the one of 300 epochs, DINO's own hub and MOVE the other.
+    # Two official files are called "ViT-S/8". LOST, TokenCut and MaskCut use the one of 300 epochs.
+    # DINO's hub and MOVE use the other one.
     "dino_vits8": BackboneSpec(
         partial(_vit_small, patch_size=8), _dino("dino_deitsmall8_300ep_pretrain")
     ),
@@ -81,25 +84,25 @@ BACKBONES: dict[str, BackboneSpec] = {
         partial(ResNet50, dilate=2), f"{TORCHVISION_HOST}resnet50-0676ba61.pth"
     ),
     "imagenet_vgg16": BackboneSpec(VGG16, f"{TORCHVISION_HOST}vgg16-397923af.pth"),
-    # no host has MOVE's file under a lasting address
+    # No host offers MOVE's file under a permanent URL.
     "move_vits8": BackboneSpec(
         lambda: MoveSegmenter(_vit_small(patch_size=8), head="conv_minc128", block=-2),
         weights=None,
         extractor=_dino("dino_deitsmall8_pretrain"),
     ),
-    # ours, not trained yet; with MOVE's widths the head would take ten times as long
+    # Ours, not trained yet. With MOVE's widths the head would take ten times as long.
     "move_mini": BackboneSpec(
         lambda: MoveSegmenter(_vit_mini(patch_size=16), head="conv_minc32", block=-2),
         weights=None,
         extractor=DINO_MINI,
     ),
-    # FOUND's head is in its repository, beside its code
+    # FOUND's repository holds the file of its head, beside the code.
     "found_vits8": BackboneSpec(
         lambda: FoundSegmenter(_vit_small(patch_size=8)),
         weights=None,
         extractor=_dino("dino_deitsmall8_300ep_pretrain"),
     ),
-    # ours; its file holds the head alone
+    # Ours; its file holds only the head.
     "found_mini": BackboneSpec(
         lambda: FoundSegmenter(_vit_mini(patch_size=16)),
         weights=SHIPPED / "found_mini.safetensors",
@@ -111,7 +114,10 @@ BACKBONES: dict[str, BackboneSpec] = {
 
 @cache
 def padding_multiple(name: str) -> int:
-    """Pixels that an input's sides are padded to a multiple of: the patch of a transformer, 16 for a CNN."""
+    """Return the number of pixels to whose multiples the sides of an input are padded.
+
+    It is the patch size of a transformer, and 16 for a CNN. Raises: UserError for an unknown name.
+    """
     return build_empty(_spec(name).build).stride
 
 
@@ -121,14 +127,15 @@ def _spec(name: str) -> BackboneSpec:
 
 
 def official_file(name: str) -> Path:
-    """A backbone's own weights: the shipped file, or the official one from the cache or its host.
+    """Return the file of a backbone's own weights; fetch an official file that is not cached.
 
-    Raises: UserError for an unknown name, one without a file, or a host that cannot be reached.
+    Raises: UserError for an unknown name, a backbone without a file, or an unreachable host.
     """
     weights = _spec(name).weights
     if weights is None:
         raise UserError(
-            f"{name} has no weights that could be fetched, and none ship; train it, or give a file with --weights FILE "
+            f"{name} has no weights that could be fetched, and none ship; train it, or give a "
+            "file with --weights FILE "
             "(MODEL.MAP_NETWORK.WEIGHTS in a config), or random:0 for untrained ones"
         )
     _refuse_to_fetch(name)
@@ -136,8 +143,11 @@ def official_file(name: str) -> Path:
 
 
 def official_place(name: str) -> Path | None:
-    """Where a backbone's own weights are, or are looked for before their host is asked: the shipped file, or a place in
-    the cache; None if it has none of its own."""
+    """Return the path of a backbone's own weights; None if it has no file of its own.
+
+    It is the shipped file, or the place in the cache where an official file is looked for before it
+    is fetched.
+    """
     weights = _spec(name).weights
     return cache_path(weights) if isinstance(weights, str) else weights
 
@@ -146,8 +156,10 @@ def _refuse_to_fetch(name: str) -> None:
     preset, place = _spec(name).preset, official_place(name)
     if preset and preset.terms and place and not place.exists():
         raise UserError(
-            f"{name} is under {preset.licence}; accept it at {preset.terms}, fetch {place.name} from the address that is "
-            f"sent to you, and give it with --weights FILE (MODEL.MAP_NETWORK.WEIGHTS in a config), or put it at {place}"
+            f"{name} is under {preset.licence}; accept it at {preset.terms}, fetch {place.name} "
+            "from the address that is "
+            "sent to you, and give it with --weights FILE (MODEL.MAP_NETWORK.WEIGHTS in a "
+            f"config), or put it at {place}"
         )
 
 
@@ -156,16 +168,18 @@ def _local(weights: str | Path) -> Path:
 
 
 def build_backbone(name: str, weights: str | Path | None = None) -> MapNetwork:
-    """A map network in eval mode, float32, on the CPU.
+    """Return a map network in eval mode, float32, on the CPU.
 
     Args:
         name: one of `BACKBONES`.
-        weights: a file (.pth, .pkl or .safetensors, official naming), "random" or "random:SEED", or None (or "")
-            for the shipped file or the official one, taken from the cache or fetched from its host. A segmenter's file
-            may hold the part that learns alone; its extractor is then the shipped or official one.
-    Returns: the module; `module.weights_info` names the source of the weights and their SHA-256: of the file, or of
-        the tensors if there is none or more than one.
-    Raises: UserError for an unknown name, a missing or foreign file, or a file that cannot be fetched.
+        weights: a file (.pth, .pkl or .safetensors with the official names), "random" or
+            "random:SEED", or None (or "") for the network's own file. The own file is the shipped
+            one, or the official one from the cache or its host. A segmenter's file may hold only
+            the part that learns; its extractor is then the shipped or official one.
+    Returns: the module. Its `weights_info` names the source of the weights and a SHA-256. It is the
+        hash of the file, or of the tensors if there is no file or more than one.
+    Raises: UserError for an unknown name, a file that is missing or of another network, or a file
+        that cannot be fetched.
     """
     spec = _spec(name)
     if spec.preset:
@@ -176,29 +190,33 @@ def build_backbone(name: str, weights: str | Path | None = None) -> MapNetwork:
 
 
 def build_segmenter(name: str, weights: str, *, seed: int) -> Segmenter:
-    """A segmenter that is to be trained, in eval mode, float32, on the CPU.
+    """Return a segmenter that is to be trained, in eval mode, float32, on the CPU.
 
     Args:
-        weights: as of `build_backbone`; but "" is the shipped or official extractor below a head that knows nothing.
-        seed: of such a head.
-    Raises: UserError as `build_backbone` does, and for a name that is no segmenter's.
+        weights: see `build_backbone`; "" stands for the shipped or official extractor and a head
+            with random weights.
+        seed: seed of the head's random weights.
+    Raises: UserError as `build_backbone`, and for a name that is not a segmenter's.
     """
     spec = _spec(name)
     known = ", ".join(key for key, value in BACKBONES.items() if value.extractor)
-    said = f"{name} is no segmenter, whose head could be trained; known: {known}"
+    message = f"{name} is not a segmenter and has no head to train; known: {known}"
     if spec.extractor is None:
-        raise UserError(said)
+        raise UserError(message)
     if weights:
-        return require_kind(build_backbone(name, weights), Segmenter, said)
+        return require_kind(build_backbone(name, weights), Segmenter, message)
     path = _local(spec.extractor)
-    segmenter = require_kind(build_seeded(spec.build, seed), Segmenter, said)
+    segmenter = require_kind(build_seeded(spec.build, seed), Segmenter, message)
     load_into(segmenter.extractor, read_state_dict(path), name=f"{name}'s extractor", path=path)
     segmenter.weights_info = WeightsInfo(f"{path.name} + random:{seed}", module_sha256(segmenter))
     return segmenter.requires_grad_(True).eval()
 
 
 def _read(spec: BackboneSpec, path: Path) -> tuple[dict[str, Tensor], list[Path]]:
-    """The tensors in `path`, completed by the extractor's where a segmenter's file leaves them out, and the files read."""
+    """Return the tensors in `path`, and the files that were read.
+
+    If a segmenter's file leaves out the extractor, its tensors come from the extractor's own file.
+    """
     state = read_found(path) or read_state_dict(path)
     if spec.preset:
         state = spec.preset.our_names(state)
@@ -210,6 +228,8 @@ def _read(spec: BackboneSpec, path: Path) -> tuple[dict[str, Tensor], list[Path]
     try:
         extractor = _local(spec.extractor)
     except UserError as error:
-        raise UserError(f"{path} holds a head alone, and of its extractor: {error}") from error
+        raise UserError(
+            f"{path} holds only a head, and the weights of its extractor are missing: {error}"
+        ) from error
     frozen = {f"extractor.{name}": value for name, value in read_state_dict(extractor).items()}
     return state | frozen, [path, extractor]

@@ -1,4 +1,4 @@
-"""From a name and a choice of weights to a network: the one place for every network that is read from a file."""
+"""Builder of every network that is read from a file, from a name and a choice of weights."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -33,13 +33,16 @@ def build_network(
     """Return a network in eval mode, float32, on the CPU.
 
     Args:
-        name: for messages.
+        name: name of the network in messages.
         weights: a file, "random" or "random:SEED", or None (or "") for the network's own file.
-        own: returns the file that ships or the official one. It raises a UserError if there is none.
-        read: returns the tensors of a file by our names, and the files that hold them; `read_state_dict` by default.
-    Returns: the network; its `weights_info` names the source of the weights and their SHA-256: of the file, or of the
-        tensors if there is none or more than one.
-    Raises: UserError for a file that is missing, foreign or of another network, and for a seed that is none.
+        build: returns the network without weights from a file.
+        own: returns the shipped or the official file. It raises a UserError if there is none.
+        read: returns the tensors of a file by our names, and the files that hold them; the default
+            is `read_state_dict`.
+    Returns: the network. Its `weights_info` names the source of the weights and a SHA-256. It is
+        the hash of the file, or of the tensors if there is no file or more than one.
+    Raises: UserError for a file that is missing or of another network, and for a seed that is not a
+        whole number.
     """
     seed = parse_random(str(weights or ""))
     if seed is not None:

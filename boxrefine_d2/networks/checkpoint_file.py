@@ -1,4 +1,7 @@
-"""Files of weights: told apart by what they hold, read without running code, refused with the reason that is true."""
+"""Reader of weights files; it tells formats apart by their content and runs no code of a file.
+
+It refuses a file with the true reason.
+"""
 
 import os
 import pickle
@@ -24,10 +27,10 @@ _PRINTABLE = set(string.printable.encode())
 
 
 def read_checkpoint(path: str | Path) -> dict[Any, Any]:
-    """The top-level dictionary of a .pth, .pt, .pkl or .safetensors file; no code in it is run.
+    """Return the top-level dictionary of a .pth, .pt, .pkl or .safetensors file; run no code of it.
 
-    Raises: UserError if the file is missing, no regular file, damaged, not a checkpoint, or a pickle that holds more
-        than data.
+    Raises: UserError if the file is missing, not a regular file, damaged, not a checkpoint, or a
+        pickle that holds more than data.
     """
     content = read_content(Path(path), TorchUnpickler)
     if not isinstance(content, dict):
@@ -38,14 +41,20 @@ def read_checkpoint(path: str | Path) -> dict[Any, Any]:
 
 
 def read_content(path: Path, unpickler: Unpickler) -> Any:
-    """Return whatever a file of weights holds. Args: unpickler: of files of torch.save. Raises: UserError."""
+    """Return the content of a weights file.
+
+    Args: unpickler: reader of the pickles in files of torch.save.
+    Raises: UserError if the file is refused.
+    """
     check_weights_file(path)
     try:
         return _read(path, unpickler)
     except NamesCodeError as error:
         raise UserError(
-            f"weights file {path} is refused: it is a pickle that would run {error.name}; only tensors, numbers, strings "
-            "and containers are read. Save its state dict with torch.save or as safetensors; a grounding network that was "
+            f"weights file {path} is refused: it is a pickle that would run {error.name}; only "
+            "tensors, numbers, strings "
+            "and containers are read. Save its state dict with torch.save or as safetensors; a "
+            "grounding network that was "
             "saved whole is converted by tools/convert_grounding_checkpoint.py"
         ) from error
     except safetensors.SafetensorError as error:
@@ -61,7 +70,7 @@ def read_content(path: Path, unpickler: Unpickler) -> Any:
 
 
 def check_weights_file(path: Path) -> None:
-    """Raises: UserError unless it is a regular file that holds something, and no text."""
+    """Refuse a path that is not a regular file, an empty file or a text file. Raises: UserError."""
     if not os.path.lexists(path):
         raise UserError(f"no weights file at {path}")
     size = check_regular_file(path, "weights file")
@@ -80,12 +89,18 @@ def check_weights_file(path: Path) -> None:
 
 
 def _is_old_pickle(head: bytes) -> bool:
-    """Whether it may be a pickle of protocol 0 or 1: they begin with a group, a name or a container."""
+    """Return True if the file may be a pickle of protocol 0 or 1.
+
+    Such a pickle begins with a group, a name or a container.
+    """
     return head[:1] in (b"(", b"c", b"}", b"]")
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Return the tensors of a safetensors file, in memory of their own, and its metadata. Raises: SafetensorError."""
+    """Return the tensors of a safetensors file, copied to memory of their own, and its metadata.
+
+    Raises: SafetensorError for a damaged file.
+    """
     with safetensors.safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
         return tensors, file.metadata() or {}
@@ -101,7 +116,7 @@ def _read(path: Path, unpickler: Unpickler) -> Any:
         return read_safetensors(path)[0]
     if not is_pickle or path.stat().st_size > MAX_TEXT_BYTES:
         raise pickle.UnpicklingError(
-            "it is none of what is read: a file of torch.save, safetensors, a pickle of arrays"
+            "its format is not read; known: a file of torch.save, safetensors, a pickle of arrays"
         )
     with path.open("rb") as file:
         return PlainUnpickler(file).load()

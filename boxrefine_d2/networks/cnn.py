@@ -1,4 +1,4 @@
-"""Convolutional feature maps as LOST reads them (arXiv:2109.14279, repository)."""
+"""Convolutional backbones with the feature maps that LOST's repository reads (arXiv:2109.14279)."""
 
 import torch.nn.functional as F
 import torchvision
@@ -8,14 +8,17 @@ from boxrefine_d2.structures import FeatureMap
 
 from .map_network import MapNetwork, Sizes
 
-PAD_MULTIPLE = 16  # LOST pads for the CNNs as for its ViTs
+PAD_MULTIPLE = 16  # pixels; LOST pads inputs for CNNs as for its ViTs
 
-# how many of layer3, layer4 trade their stride for dilation, by LOST's `resnet_dilate`
+# LOST's `resnet_dilate` -> the layers among layer2, layer3, layer4 that have dilation, not stride
 _DILATED = {1: (False, False, False), 2: (False, False, True), 4: (False, True, True)}
 
 
 class ConvolutionalBackbone(MapNetwork):
-    """A trunk whose last map is layer-normalised as a whole, so that inner products can be negative."""
+    """Convolutional trunk with a layer norm over the whole of its last map.
+
+    The norm makes negative inner products possible.
+    """
 
     facets = ("output",)
     stride = PAD_MULTIPLE
@@ -26,9 +29,12 @@ class ConvolutionalBackbone(MapNetwork):
         facet: str | None = None,
         image_sizes: Sizes | None = None,
     ) -> FeatureMap:
-        """(B, 3, H, W), normalised, H and W multiples of 16, to the map (B, C, h, w); strides are H/h and W/w.
+        """Return the last map, (B, C, h, w), with the strides H/h and W/w.
 
-        The map of each image is normalised over all of its N x C numbers at once, without affine terms.
+        The map of each image is normalised over all of its N x C numbers at once, without affine
+        terms.
+
+        Args: images: (B, 3, H, W), normalised; H and W are multiples of 16.
         Raises: ValueError for a facet other than "output".
         """
         facet = facet or self.facets[0]
@@ -42,12 +48,15 @@ class ConvolutionalBackbone(MapNetwork):
         return FeatureMap(data, stride, sizes, facet)
 
     def trunk(self, images: Tensor) -> Tensor:
-        """The bare convolutional features."""
+        """Return the convolutional features before the norm, (B, C, h, w)."""
         raise NotImplementedError
 
 
 class ResNet50(ConvolutionalBackbone):
-    """Everything of torchvision's ResNet-50 before its pooling; `dilate` 1, 2 or 4 gives stride 32, 16 or 8."""
+    """torchvision's ResNet-50 up to its pooling.
+
+    `dilate` 1, 2 or 4 gives a stride of 32, 16 or 8 pixels.
+    """
 
     def __init__(self, *, dilate: int):
         super().__init__()
@@ -59,20 +68,20 @@ class ResNet50(ConvolutionalBackbone):
                 self.add_module(name, child)
 
     def trunk(self, images: Tensor) -> Tensor:
-        """layer4 after its ReLU, 2048 channels."""
+        """Return the output of layer4 after its ReLU, 2048 channels."""
         for child in self.children():
             images = child(images)
         return images
 
 
 class VGG16(ConvolutionalBackbone):
-    """VGG16 up to the ReLU after conv5_3: the last max-pool is left out, 512 channels, stride 16."""
+    """VGG16 up to the ReLU after conv5_3, without the last max-pool; 512 channels, stride 16."""
 
     def __init__(self) -> None:
         super().__init__()
         self.features = torchvision.models.vgg16(weights=None).features[:-1]
 
     def trunk(self, images: Tensor) -> Tensor:
-        """conv5_3 after its ReLU."""
+        """Return the output of conv5_3 after its ReLU, 512 channels."""
         after: Tensor = self.features(images)
         return after

@@ -1,4 +1,4 @@
-"""The arguments of every command that makes maps of images."""
+"""Arguments of every command that computes maps of images."""
 
 import argparse
 
@@ -7,23 +7,31 @@ from boxrefine_d2.files.names import user_name
 from .build import BACKBONES
 from .device import default_device
 
-WEIGHTS_HELP = "default: the file that ships, or else the official one"
+WEIGHTS_HELP = "default: the file that ships; the official file if none ships"
 DEVICE_HELP = "default: the GPU if there is one, else the CPU"
 
 
 def add_network_arguments(
     parser: argparse.ArgumentParser, backbone: str, max_side: int | None = None
 ) -> None:
-    """Adds --backbone, --weights and --device, and --max-side unless the images have one size only.
+    """Add --backbone, --weights and --device, and --max-side if it has a default.
 
-    Args: backbone, max_side: the defaults.
+    Args:
+        backbone: default of --backbone.
+        max_side: default of --max-side in pixels; None if the images have one size only.
     """
-    parser.add_argument("--backbone", default=backbone, help=", ".join(BACKBONES))
+    parser.add_argument(
+        "--backbone", default=backbone, help=f"network behind the map: {', '.join(BACKBONES)}"
+    )
     parser.add_argument(
         "--weights", type=user_name, metavar="FILE | random[:SEED]", help=WEIGHTS_HELP
     )
     parser.add_argument("--device", default=default_device(), help=DEVICE_HELP)
     if max_side is not None:
         parser.add_argument(
-            "--max-side", type=int, default=max_side, metavar="N", help="pixels; 0 is never"
+            "--max-side",
+            type=int,
+            default=max_side,
+            metavar="N",
+            help="longest side in pixels; larger images are resized; 0 keeps every size",
         )

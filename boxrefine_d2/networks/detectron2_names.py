@@ -1,4 +1,7 @@
-"""A ResNet's parameters under the names that Detectron2 knows (LOST's and MoCo's detection code convert the same way)."""
+"""Conversion of a ResNet's parameter names from torchvision's to Detectron2's.
+
+The detection code of LOST and MoCo converts them the same way.
+"""
 
 import re
 
@@ -13,7 +16,9 @@ _RULES = (
 
 
 def to_detectron2_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Names of torchvision as those of Detectron2; the classifier and counters of steps are left out.
+    """Return a state dict under Detectron2's names, without the classifier and the step counters.
+
+    Args: state: state dict under torchvision's names.
 
     >>> import torch
     >>> names = ("bn1.weight", "layer4.0.conv1.weight", "layer1.0.downsample.1.bias", "fc.weight")

@@ -1,4 +1,4 @@
-"""FOUND's segmenter (arXiv:2212.07834): a frozen ViT, and one linear reading of its keys.
+"""FOUND's segmenter (arXiv:2212.07834): a frozen ViT, and a linear head on its keys.
 
 Shapes: B images, C channels, h x w patches.
 """
@@ -16,7 +16,10 @@ from .vit import VisionTransformer
 
 
 class FoundSegmenter(Segmenter):
-    """A soft mask on the grid of patches, stride = patch size; the head is a 1 x 1 convolution of the keys as they are."""
+    """Segmenter whose soft mask lies on the grid of patches; its stride is the patch size.
+
+    The head is a 1 x 1 convolution of the keys. The keys are not normalised.
+    """
 
     head: nn.Conv2d
 
@@ -27,20 +30,20 @@ class FoundSegmenter(Segmenter):
 
     @torch.no_grad()
     def share(self, images: Tensor) -> Tensor:
-        """The keys."""
+        """Return the keys, (B, C, h, w)."""
         keys: FeatureMap = self.extractor(images, "key")
         return keys.data.contiguous()
 
     def logits(self, extracted: Tensor) -> Tensor:
-        """One number a patch, (B, 1, h, w)."""
+        """Return one logit per patch, (B, 1, h, w)."""
         logits: Tensor = self.head(extracted)
         return logits.float()
 
 
 def read_found(path: Path) -> dict[str, Tensor]:
-    """The head in a file of FOUND's repository by our names; {} for any other file.
+    """Return the head in a file of FOUND's repository, by our names; {} for any other file.
 
-    Raises: UserError if it is no checkpoint.
+    Raises: UserError if the file is not a checkpoint.
     """
     decoder = read_checkpoint(path).get("decoder")
     if not isinstance(decoder, dict):

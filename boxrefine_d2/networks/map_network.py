@@ -1,4 +1,4 @@
-"""The contract of a network behind a map: what rules, discovery and refinement ask of any of them.
+"""Contract of a map network: the methods that rules, discovery and refinement call.
 
 Shapes: B images, H x W pixels, N patches, C channels.
 """
@@ -26,9 +26,10 @@ class LastBlock:
     """Tokens of a transformer's last block.
 
     Attributes:
-        qkv: (B, 3, 1 + N, C), query, key and value, bias included, before head scaling; CLS first.
+        qkv: (B, 3, 1 + N, C), query, key and value with their biases, before head scaling; CLS is
+            the first token.
         cls: (B, C), the CLS token after the final norm.
-        grid_size: (h, w).
+        grid_size: (h, w) of the patches.
     """
 
     qkv: Tensor
@@ -38,7 +39,7 @@ class LastBlock:
 
 @dataclass(frozen=True)
 class Reading:
-    """What one forward gives to refinement.
+    """Result of one forward pass for refinement.
 
     Attributes:
         map: the map that the rule reads.
@@ -50,33 +51,34 @@ class Reading:
 
     @property
     def tokens(self) -> LastBlock:
-        """`last`, of a network that has tokens."""
+        """`last` of a network that has tokens."""
         assert self.last is not None
         return self.last
 
 
 class RefinableNetwork(SourcedNetwork):
-    """A network that learns beside a frozen copy of itself."""
+    """Network that learns beside a frozen copy of itself."""
 
     @property
     def frozen_parts(self) -> Sequence[nn.Module]:
-        """The parts that never learn. A frozen copy shares them."""
+        """Parts that never learn. A frozen copy shares them."""
         return ()
 
     @property
     def fresh_part(self) -> nn.Module | None:
-        """The part that REFINE.FRESH_HEAD starts anew and lets learn alone; None if the network has none."""
+        """Part that REFINE.FRESH_HEAD gives new weights and trains alone; None if there is none."""
         return None
 
     @property
     def first_learner(self) -> nn.Module:
-        """The part that learns and lies nearest to the image."""
+        """Part that learns and lies nearest to the image."""
         return next(child for child in self.children() if any(True for _ in child.parameters()))
 
     def frozen_copy(self) -> Self:
         """Return a copy that never learns.
 
-        In train mode its batch norms read the batch and keep their own averages as they are.
+        In train mode its batch norms use the statistics of the batch, and their running averages do
+        not change.
         """
         frozen = copy.deepcopy(self, {id(part): part for part in self.frozen_parts})
         frozen.requires_grad_(False)
@@ -90,19 +92,23 @@ class RefinableNetwork(SourcedNetwork):
         raise ValueError(f"{type(self).__name__} has no head to start anew")
 
     def trained_state(self) -> dict[str, Tensor]:
-        """Return the tensors that training changes: with the shipped or official files they are the whole network."""
+        """Return the tensors that training changes.
+
+        Together with the shipped or official files they are the whole network.
+        """
         return self.state_dict()
 
 
 class MapNetwork(RefinableNetwork, ABC):
-    """A network whose output is a map of the image.
+    """Network whose output is a map of the image.
 
     Attributes:
-        facets: the maps that it gives, by name; refinement reads the first one.
+        facets: names of the maps that the network gives; refinement reads the first one.
         stride: pixels; the sides of an input are multiples of it.
-        padding: how inputs are padded to such sides, "zeros" or "reflect".
-        holds: the names of `preservation.HELD` by which the network can be held near its frozen copy.
-        has_tokens: whether `Reading.last` is there.
+        padding: kind of padding to such sides, "zeros" or "reflect".
+        holds: names in `preservation.HELD` of the losses that can hold the network near its frozen
+            copy.
+        has_tokens: True if `Reading.last` is not None.
     """
 
     facets: tuple[str, ...]
@@ -119,43 +125,52 @@ class MapNetwork(RefinableNetwork, ABC):
 
         Args:
             images: (B, 3, H, W), normalised; H and W are multiples of the stride.
-            facet: one of `facets`; the first one when not given.
-            image_sizes: (H, W) of each image before padding; the padded size when not given.
+            facet: one of `facets`; the default is the first one.
+            image_sizes: (H, W) of each image before padding; the default is the padded size.
         Raises: ValueError for another facet or another size.
         """
 
     def prepare(self, images: Sequence[Tensor]) -> Tensor:
-        """Return the input (B, 3, H', W'), normalised and padded as the network wants it, on its device.
+        """Return the input (B, 3, H', W'), normalised and padded for the network, on its device.
 
-        Args: images: (3, H, W) RGB in [0, 255], of any number type, whose padded sizes are equal.
+        Args: images: (3, H, W) RGB in [0, 255], of any number type. Their padded sizes are equal.
         Raises: ValueError if the padded sizes differ.
         """
         device = next(self.parameters()).device
         return normalise_and_pad(images, self.stride, self.padding, device)
 
     def share(self, images: Tensor) -> Tensor:
-        """Return what the network and its frozen copy have in common of (B, 3, H, W), computed once for both."""
+        """Return the features that the network and its frozen copy share, computed once for both.
+
+        Args: images: (B, 3, H, W), normalised.
+        """
         return images
 
     def map_of(self, shared: Tensor, image_sizes: Sizes | None = None) -> FeatureMap:
-        """Return the map that refinement reads, and compute nothing behind it. Args: shared: the result of `share`."""
+        """Return the map that refinement reads; compute no layer behind it.
+
+        Args: shared: the result of `share`.
+        """
         features: FeatureMap = self(shared, None, image_sizes)
         return features
 
     def read(self, shared: Tensor) -> Reading:
-        """Return everything that refinement reads of images without padding. Args: shared: the result of `share`."""
+        """Return everything that refinement reads of images without padding.
+
+        Args: shared: the result of `share`.
+        """
         return Reading(self.map_of(shared))
 
 
-def require_kind(network: nn.Module, kind: type[Kind], said: str) -> Kind:
-    """Return a network that a training can use. Raises: UserError, with what is said, for one of another kind."""
+def require_kind(network: nn.Module, kind: type[Kind], message: str) -> Kind:
+    """Return the network if it is of a kind. Raises: UserError with the message if it is not."""
     if not isinstance(network, kind):
-        raise UserError(said)
+        raise UserError(message)
     return network
 
 
 def trained_state(network: nn.Module) -> dict[str, Tensor]:
-    """Return `RefinableNetwork.trained_state` of a network, or the whole state of any other module."""
+    """Return `RefinableNetwork.trained_state` of a network; the whole state of any other module."""
     if isinstance(network, RefinableNetwork):
         return network.trained_state()
     return network.state_dict()

@@ -1,5 +1,6 @@
-"""MOVE's segmenter (arXiv:2210.07920; layers and names as in its code): a frozen ViT, and a small head that draws one mask.
+"""MOVE's segmenter (arXiv:2210.07920): a frozen ViT, and a small head that gives one mask.
 
+Layers and names are those of MOVE's code.
 Shapes: B images, C channels, h x w patches, H x W pixels, P pixels per patch.
 """
 
@@ -20,10 +21,16 @@ _OFFICIAL_NAMES = {
 
 
 class SegmenterHead(nn.Sequential):
-    """Patch features (B, C, h, w) to logits (B, 1, h * P, w * P): log2(P) blocks that double the grid, and one that does not."""
+    """Convolutional head from patch features (B, C, h, w) to logits (B, 1, h * P, w * P).
+
+    It has log2(P) blocks that double the grid, and one block that does not.
+    """
 
     def __init__(self, name: str, *, dim: int, patch_size: int):
-        """Args: name: see `head_widths`.  dim: C.  patch_size: P, a power of two."""
+        """Build the head.
+
+        Args: name: see `head_widths`.  dim: C.  patch_size: P, a power of two.
+        """
         widths, depth = head_widths(name, dim=dim, patch_size=patch_size)
         blocks = [
             _block(before, after, depth, upsample=i < len(widths) - 1)
@@ -33,19 +40,20 @@ class SegmenterHead(nn.Sequential):
 
 
 def head_widths(name: str, *, dim: int, patch_size: int) -> tuple[list[int], int]:
-    """The output channels of each block, and the convolutions in each, of a head by its official name.
+    """Return the output channels of each block of a head, and the number of convolutions per block.
 
-    A name is conv[_blockd<D>][_wmult<X>][_minc<N>]: D convolutions a block (1), of max(N, dim * X^i) channels in block
-    i = 1, 2, ... (0.5 and 64). MOVE trains conv_minc128.
+    The official name of a head is conv[_blockd<D>][_wmult<X>][_minc<N>]. A block has D convolutions
+    (default 1). Block i = 1, 2, ... has max(N, dim * X^i) channels (defaults: X 0.5, N 64). MOVE
+    trains conv_minc128.
 
-    Raises: ValueError for another name, or a patch that is no power of two.
+    Raises: ValueError for another name, or a patch size that is not a power of two.
     """
     if not _HEAD_NAME.fullmatch(name):
         raise ValueError(f"head {name!r} is not of the form conv[_blockd<D>][_wmult<X>][_minc<N>]")
     upsamplings = patch_size.bit_length() - 1
     if 2**upsamplings != patch_size:
         raise ValueError(
-            f"a head doubles the grid, and the patch, {patch_size}, is no power of two"
+            f"the head doubles the grid; the patch size is {patch_size}, not a power of two"
         )
     given = dict(re.findall(r"_([a-z]+)([\d.]+)", name))
     factor, least = float(given.get("wmult", 0.5)), int(given.get("minc", 64))
@@ -62,14 +70,18 @@ def _block(before: int, after: int, depth: int, *, upsample: bool) -> nn.Sequent
 
 
 class MoveSegmenter(Segmenter):
-    """A soft mask at the size of the input, stride 1; norm and head learn."""
+    """Segmenter whose soft mask has the size of the input, stride 1; its norm and head learn."""
 
     padding = "reflect"
 
     def __init__(self, extractor: VisionTransformer, *, head: str, block: int):
-        """Args: head: see `head_widths`.  block: whose tokens the head reads, counted from the end.
+        """Build the segmenter.
 
-        They go through a new norm; those of the last block, -1, through the extractor's own, frozen like the rest.
+        Args:
+            head: name of the head, see `head_widths`.
+            block: the block whose tokens the head reads, counted from the end. The tokens pass a
+                new norm. Those of the last block, -1, pass the extractor's own norm, which is
+                frozen like the rest of the extractor.
         """
         super().__init__(extractor)
         dim = extractor.norm.normalized_shape[0]
@@ -80,22 +92,28 @@ class MoveSegmenter(Segmenter):
 
     @torch.no_grad()
     def share(self, images: Tensor) -> Tensor:
-        """The patches as the block leaves them, before the norm. Raises: ValueError for a size that does not fit."""
+        """Return the patch tokens after the block, before the norm, (B, C, h, w).
+
+        Raises: ValueError for a size that is not a multiple of the patch.
+        """
         tokens, grid_size = self.extractor.tokens_after(images, self.block)
         patches = tokens[:, self.extractor.prefix_tokens :].transpose(1, 2)
         extracted: Tensor = patches.unflatten(2, torch.Size(grid_size))
         return extracted
 
     def logits(self, extracted: Tensor) -> Tensor:
-        """One number a pixel, (B, 1, H, W)."""
+        """Return one logit per pixel, (B, 1, H, W)."""
         patches = self.norm(extracted.movedim(1, 3)).movedim(3, 1)
-        # convolutions on CPUs are faster with the channels last
+        # Convolutions on CPUs are faster with the channels last in memory.
         logits: Tensor = self.head(patches.contiguous(memory_format=torch.channels_last))
         return logits.float()
 
 
 def our_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """A state dict of MOVE's repository with the names of `MoveSegmenter`; one that has them already stays as it is."""
+    """Return a state dict of MOVE's repository with the names of `MoveSegmenter`.
+
+    A state dict that has these names already does not change.
+    """
     renamed = {}
     for name, value in state.items():
         for official, ours in _OFFICIAL_NAMES.items():
@@ -106,6 +124,6 @@ def our_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def lacks_extractor(state: dict[str, Tensor]) -> bool:
-    """Whether a state dict, by our names, is of the part that learns alone."""
+    """Return True if a state dict, by our names, holds a head and no extractor."""
     heads = any(name.startswith("head.") for name in state)
     return heads and not any(name.startswith("extractor.") for name in state)

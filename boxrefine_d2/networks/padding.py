@@ -1,4 +1,4 @@
-"""How an image becomes the input of a map network."""
+"""Normalisation and padding of images for a map network."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ PADDINGS = ("zeros", "reflect")
 
 
 def padded_size(size: tuple[int, int], multiple: int) -> tuple[int, int]:
-    """(H, W) rounded up to the multiple."""
+    """Return (H, W) rounded up to the multiple."""
     return -(-size[0] // multiple) * multiple, -(-size[1] // multiple) * multiple
 
 
@@ -21,14 +21,14 @@ def normalise_and_pad(
     padding: str = "zeros",
     device: torch.device | None = None,
 ) -> Tensor:
-    """ImageNet normalisation, then a pad on the bottom and the right.
+    """Return images with ImageNet normalisation, then padded at the bottom and on the right.
 
     Args:
-        images: (3, H, W) RGB in [0, 255], of any number type, whose padded sizes are equal.
+        images: (3, H, W) RGB in [0, 255], of any number type. Their padded sizes are equal.
         multiple: pixels per patch.
-        padding: a network's `padding`. "zeros": the mean colour (LOST, TokenCut); "reflect": the image mirrored about
-            its last row and column (MOVE).
-        device: of the batch; the images' own if not given.
+        padding: the network's `padding`. "zeros" is the mean colour (LOST, TokenCut); "reflect" is
+            the image mirrored at its last row and column (MOVE).
+        device: device of the batch; the default is that of the images.
     Returns: (B, 3, H', W') float32.
     Raises: ValueError if the padded sizes differ, or for an unknown padding.
     """
@@ -53,10 +53,11 @@ def normalise_and_pad(
 
 
 def _reflected(length: int, padded: int, device: torch.device) -> Tensor:
-    """(padded,) which of `length` pixels stands where: to the end, back without repeating it, and so on.
+    """Return the index of the source pixel for each padded pixel, (padded,).
 
-    An image smaller than its pad is mirrored again at its first pixel, as by NumPy (PyTorch's own refuses it); a
-    single pixel is repeated.
+    The indices run from the first of `length` pixels to the last one, back without repeating it,
+    and so on. An image smaller than its padding is mirrored again at its first pixel, as NumPy
+    does; PyTorch's own padding refuses such an image. A single pixel is repeated.
     """
     period = max(2 * (length - 1), 1)
     place = torch.arange(padded, device=device) % period

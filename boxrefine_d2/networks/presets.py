@@ -1,16 +1,20 @@
-"""Networks trained otherwise than DINO's: DINOv2 with and without registers, DINOv3, MAE, MoCo-v3.
+"""Networks that were not trained like DINO: DINOv2 (also with registers), DINOv3, MAE, MoCo-v3.
 
-Of all of them the map is made of the keys of the last block (LOST's and TokenCut's choice for DINO), the prefix tokens
-are dropped, and the input is normalised and padded as DINO's. Names are those of the official hubs where there is one.
+The map of each network consists of the keys of the last block, which LOST and TokenCut choose for
+DINO. Prefix tokens are dropped. Inputs are normalised and padded as for DINO. Names are those of
+the official hubs where a hub exists.
 
-DINOv2 (arXiv:2304.07193, registers: arXiv:2309.16588)   a table of 37 x 37 positions; with registers resized otherwise
-DINOv3 (arXiv:2508.10104)     no table: keys and queries rotate, as in timm, by the periods of the file
-MAE (arXiv:2111.06377), MoCo-v3 (arXiv:2104.02057)       DINO's layers; the table, sines and cosines, is resized as
-                              DINO's is, since TokenCut (arXiv:2202.11539) reads these files with DINO's code
+- DINOv2 (arXiv:2304.07193; registers: arXiv:2309.16588): a table of 37 x 37 positions. The network
+  with registers resizes it in another way.
+- DINOv3 (arXiv:2508.10104): no table; keys and queries rotate, as in timm, by the periods in the
+  file.
+- MAE (arXiv:2111.06377), MoCo-v3 (arXiv:2104.02057): DINO's layers. The table holds sines and
+  cosines. It is resized as DINO's table, because TokenCut (arXiv:2202.11539) reads these files with
+  DINO's code.
 
-The official code of DINOv2 (b8931f7), DINOv3 (6876159) and TokenCut (fed52cd) was run beside one size of each with the
-same random weights and gives the same features; the official files themselves were not at hand. No box made with them
-was ever checked here: `build_backbone` says so once.
+The official code of DINOv2 (b8931f7), DINOv3 (6876159) and TokenCut (fed52cd) was run with one size
+of each network and the same random weights. It gives the same features. The official files were not
+available. This project never checked a box of these networks; `build_backbone` warns once.
 """
 
 import logging
@@ -29,23 +33,26 @@ DINOV3_TERMS = "https://ai.meta.com/resources/models-and-libraries/dinov3-downlo
 APACHE = "Apache-2.0"
 NON_COMMERCIAL = "CC BY-NC 4.0, which forbids commercial use"
 DINOV3_LICENCE = (
-    "the DINOv3 License, which binds whoever uses or passes on the weights or what is derived from them, refined "
-    "networks included, and forbids some uses"
+    "the DINOv3 License, which forbids some uses; it applies to everybody who uses or distributes "
+    "the weights or anything derived from them, refined networks included"
 )
 
 
 @dataclass(frozen=True)
 class Preset:
-    """A network, and all that its official file needs.
+    """Network with the facts about its official file.
 
     Attributes:
-        patch_size: pixels.
-        prefix_tokens: CLS and registers.
-        weights: the address of the official file.
-        our_names: its tensors by our names; a state dict that has them already stays as it is.
-        licence: of the weights.
-        terms: where the licence is to be accepted before the file can be had; "" if it can be fetched.
-        published: a rule that was run on it, with its setting; "" if we know of none.
+        build: returns the network without its weights.
+        patch_size: side of a patch in pixels.
+        prefix_tokens: number of tokens before the patches, CLS and registers.
+        weights: URL of the official file.
+        our_names: renames the tensors of the official file to our names. A state dict that has our
+            names already does not change.
+        licence: licence of the weights.
+        terms: URL of the licence that a user has to accept before the file is sent; "" if the file
+            can be fetched.
+        published: a published run of a rule on the network, with its setting; "" if none is known.
     """
 
     build: Callable[[], VisionTransformer]
@@ -63,12 +70,15 @@ def _without(state: StateDict, *prefixes: str) -> StateDict:
 
 
 def dinov2_names(state: StateDict) -> StateDict:
-    """DINOv2's own names are ours; its mask token served its training only."""
+    """Return DINOv2's tensors, whose names are ours, without the mask token of its training."""
     return _without(state, "mask_token")
 
 
 def dinov3_names(state: StateDict) -> StateDict:
-    """DINOv3's registers, scales and periods by the names of timm and DINOv2, its keys without their masked bias."""
+    """Return DINOv3's registers, scales and periods by the names of timm and DINOv2.
+
+    The mask of the qkv bias is applied: the keys have no bias.
+    """
     renamed = {}
     for name, value in _without(state, "mask_token").items():
         if name.endswith("qkv.bias_mask"):
@@ -82,12 +92,15 @@ def dinov3_names(state: StateDict) -> StateDict:
 
 
 def mae_names(state: StateDict) -> StateDict:
-    """The encoder; the decoder, which TokenCut's file of MAE holds too, is left out."""
+    """Return MAE's encoder without the decoder, which TokenCut's file of MAE also holds."""
     return _without(state, "mask_token", "decoder")
 
 
 def mocov3_names(state: StateDict) -> StateDict:
-    """The base encoder, not the momentum encoder, as TokenCut and MoCo's own evaluation take it."""
+    """Return the base encoder, not the momentum encoder.
+
+    TokenCut and MoCo's own evaluation take the base encoder too.
+    """
     prefix = "base_encoder."
     encoder = {
         name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)
@@ -147,9 +160,10 @@ PRESETS: dict[str, Preset] = {
     "dinov2_vitl14_reg": _dinov2("l", registers=4),
     "dinov3_vits16": _dinov3("s", "08c60483"),
     "dinov3_vitb16": _dinov3("b", "73cec8be"),
-    # TokenCut takes mae/visualize/mae_visualize_vit_base.pth, which learnt unnormalised pixels; it loads as well
+    # TokenCut takes mae/visualize/mae_visualize_vit_base.pth, which was trained to predict
+    # unnormalised pixels. That file loads as well.
     "mae_vitb16": _with_dino_layers(768, 12, "mae/pretrain/mae_pretrain_vit_base.pth", mae_names),
-    # heads of width 32, unlike DINO's
+    # Its heads have 32 channels, unlike DINO's.
     "mocov3_vits16": _with_dino_layers(
         384, 12, "moco-v3/vit-s-300ep/vit-s-300ep.pth.tar", mocov3_names
     ),
@@ -161,12 +175,12 @@ PRESETS: dict[str, Preset] = {
 
 @cache
 def announce(name: str) -> None:
-    """Logs, once a process, that nobody has looked at this network's boxes, and the licence of its weights."""
+    """Warn, once per process, that nobody checked this network's boxes; name the licence."""
     preset = PRESETS[name]
     published = f" ({preset.published})" if preset.published else ""
     logger.warning(
-        "%s was never validated by this project with any rule%s: look at its maps and boxes before you rely on them. "
-        "Its official weights are under %s.",
+        "%s was never validated by this project with any rule%s: look at its maps and boxes before "
+        "you rely on them. Its official weights are under %s.",
         name,
         published,
         preset.licence,

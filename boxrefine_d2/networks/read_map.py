@@ -1,4 +1,4 @@
-"""From images to the map of a network, checked where it enters."""
+"""Reader of the map of images; it refuses a map with NaN or infinity."""
 
 from collections.abc import Sequence
 
@@ -11,20 +11,24 @@ from .map_network import MapNetwork
 
 
 class NotFiniteMapError(UserError):
-    """The maps of some images of a batch hold NaN or infinity. `images` are their places in it."""
+    """Error for a batch in which the maps of some images hold NaN or infinity.
+
+    Attributes: images: indices of these images in the batch.
+    """
 
     def __init__(self, images: Sequence[int], of: int):
         super().__init__(
-            f"the network's map of {len(images)} of {of} images holds numbers that are not finite; its weights are damaged, or "
-            "it needs --precision fp32"
+            f"the network's map of {len(images)} of {of} images holds numbers that are not finite; "
+            "its weights are damaged, or it needs --precision fp32"
         )
         self.images = list(images)
 
 
 def read_map(images: Sequence[Tensor], network: MapNetwork, facet: str) -> FeatureMap:
-    """Return the map of images (3, H, W) RGB in [0, 255] of one padded size, on the network's device.
+    """Return the map of images of one padded size, on the network's device.
 
-    Raises: NotFiniteMapError if a number in it is not finite: no rule would notice.
+    Args: images: (3, H, W) RGB in [0, 255].
+    Raises: NotFiniteMapError if a number in the map is not finite. No rule would notice it.
     """
     sizes = [(image.shape[-2], image.shape[-1]) for image in images]
     features: FeatureMap = network(network.prepare(images), facet, image_sizes=sizes)

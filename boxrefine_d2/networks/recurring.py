@@ -1,4 +1,4 @@
-"""Results for inputs that come back unchanged, computed once."""
+"""Cache of results for inputs that come back unchanged; each result is computed once."""
 
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import suppress
@@ -14,12 +14,13 @@ CACHE_BYTES = 256 * 2**20
 
 
 class OncePerInput(Generic[T]):
-    """A function of inputs that keeps its row of each input that comes back, up to a number of bytes; the oldest go first.
+    """Function of inputs that stores the rows of inputs that come back, up to a number of bytes.
 
-    An input with a name is always computed alone, so that no number depends on the batch that came first: a resumed run
-    gets the same bits.
+    The oldest rows are dropped first. An input with a name is always computed alone. No number then
+    depends on the batch in which the input came first, and a resumed run gets the same bits.
 
-    Attributes: function: what is wrapped, inputs to one row each. Its rows may not change, or `forget` must be called.
+    Attributes: function: the wrapped function from inputs to one row each. Its rows must not
+        change; if they do, call `forget`.
     """
 
     def __init__(
@@ -29,23 +30,24 @@ class OncePerInput(Generic[T]):
         self._rows: FIFOCache[Hashable, Row] = FIFOCache(limit_bytes, getsizeof=_size)
 
     def __call__(self, inputs: Sequence[T], names: Sequence[Hashable | None]) -> list[Row]:
-        """Return one row an input.
+        """Return one row per input.
 
-        Args: names: of the inputs. Where one is None, all are computed together, and nothing is kept.
+        Args: names: names of the inputs. If one is None, all inputs are computed together, and no
+            row is stored.
         """
         if any(name is None for name in names):
             return list(self.function(inputs))
         return [self._row(name, one) for name, one in zip(names, inputs, strict=True)]
 
     def forget(self) -> None:
-        """Drop all rows: the function has changed."""
+        """Drop all rows, after the function has changed."""
         self._rows.clear()
 
     def _row(self, name: Hashable, one: T) -> Row:
         row = self._rows.get(name)
         if row is None:
             [row] = self.function([one])
-            with suppress(ValueError):  # it alone is above the limit
+            with suppress(ValueError):  # this row alone exceeds the limit
                 self._rows[name] = row
         return row
 
@@ -58,7 +60,7 @@ def input_names(batched_inputs: Sequence[dict[str, Any]]) -> list[Hashable | Non
 def pair_names(
     names: Sequence[Hashable | None], phrases: Sequence[str]
 ) -> list[tuple[Hashable, str] | None]:
-    """Return the names of inputs with their phrases; None for an input that does not come back."""
+    """Return pairs of an input's name and its phrase; None for an input that does not come back."""
     return [
         None if name is None else (name, phrase)
         for name, phrase in zip(names, phrases, strict=True)
@@ -66,5 +68,5 @@ def pair_names(
 
 
 def _size(row: Row) -> int:
-    """Bytes held; an expanded view holds its storage."""
+    """Return the bytes that a row occupies; an expanded view occupies its whole storage."""
     return sum(tensor.untyped_storage().nbytes() for tensor in row)

@@ -1,4 +1,4 @@
-"""What the segmenters share: a frozen extractor below the part that learns."""
+"""Base class of the segmenters: a frozen extractor below a part that learns."""
 
 from collections.abc import Callable, Sequence
 
@@ -12,10 +12,10 @@ from .weights import build_seeded
 
 
 class Segmenter(MapNetwork):
-    """A map network whose map is a soft mask of the foreground.
+    """Map network whose map is a soft mask of the foreground.
 
-    The extractor never learns: its parameters take no gradient whatever is asked of the module, and it stays in eval
-    mode. What stands on it does.
+    The extractor never learns. Its parameters take no gradient and it stays in eval mode, even if
+    the module is told otherwise. The layers above the extractor learn.
 
     Shapes: B images, C channels, h x w patches.
     """
@@ -30,13 +30,13 @@ class Segmenter(MapNetwork):
         self.extractor = extractor
 
     def requires_grad_(self, requires_grad: bool = True) -> "Segmenter":
-        """Switches the gradient of what stands on the extractor."""
+        """Switch the gradients of the layers above the extractor on or off."""
         super().requires_grad_(requires_grad)
         self.extractor.requires_grad_(False)
         return self
 
     def train(self, mode: bool = True) -> "Segmenter":
-        """Sets the mode of what stands on the extractor."""
+        """Set the mode of the layers above the extractor."""
         super().train(mode)
         self.extractor.eval()
         return self
@@ -47,11 +47,11 @@ class Segmenter(MapNetwork):
         facet: str | None = None,
         image_sizes: Sizes | None = None,
     ) -> FeatureMap:
-        """The mask as a map of one channel in [0, 1].
+        """Return the mask as a map of one channel in [0, 1].
 
         Args:
             images: (B, 3, H, W), normalised; H and W are multiples of the patch.
-            image_sizes: (H, W) of each image before padding; the padded size when not given.
+            image_sizes: (H, W) of each image before padding; the default is the padded size.
         Raises: ValueError for a facet other than "mask", or another size.
         """
         if facet not in (None, *self.facets):
@@ -60,53 +60,55 @@ class Segmenter(MapNetwork):
 
     @property
     def frozen_parts(self) -> Sequence[nn.Module]:
-        """The extractor."""
+        """Extractor, the only part that never learns."""
         return (self.extractor,)
 
     @property
     def fresh_part(self) -> nn.Module:
-        """The head."""
+        """Head of the segmenter."""
         return self.head
 
     @property
     def first_learner(self) -> nn.Module:
-        """The head."""
+        """Head of the segmenter."""
         return self.head
 
     def share(self, images: Tensor) -> Tensor:
-        """What the head draws from, (B, C, h, w), without gradient: copies that differ in their heads share it.
+        """Return the features that the head reads, (B, C, h, w), without gradient.
+
+        Copies that differ only in their heads share these features.
 
         Args: images: (B, 3, H, W), normalised; H and W are multiples of the patch.
         """
         raise NotImplementedError
 
     def logits(self, extracted: Tensor) -> Tensor:
-        """The mask before its sigmoid, (B, 1, rows, columns) float32.
+        """Return the mask before its sigmoid, (B, 1, rows, columns) float32.
 
-        Args: extracted: of `share`.
+        Args: extracted: the result of `share`.
         """
         raise NotImplementedError
 
     def map_of(self, shared: Tensor, image_sizes: Sizes | None = None) -> FeatureMap:
-        """The mask as `forward` gives it, from what `share` gave."""
+        """Return the mask, as `forward`. Args: shared: the result of `share`."""
         mask = self.logits(shared).sigmoid()
         height, width = (side * self.stride for side in shared.shape[-2:])
         stride = height // mask.shape[2]
         return FeatureMap(mask, stride, image_sizes or [(height, width)] * len(mask), "mask")
 
     def restart_head(self, seed: int) -> None:
-        """The head knows nothing any more, as one that was just built."""
+        """Give the head new random weights, as for a head that was just built."""
 
         def reset() -> None:
             for module in self.head.modules():
-                forget: Callable[[], None] | None = getattr(module, "reset_parameters", None)
-                if forget is not None:
-                    forget()
+                restart: Callable[[], None] | None = getattr(module, "reset_parameters", None)
+                if restart is not None:
+                    restart()
 
         build_seeded(reset, seed)
 
     def trained_state(self) -> dict[str, Tensor]:
-        """What training changes: as a file of tensors, all that `build_backbone` needs."""
+        """Return the tensors that training changes; `build_backbone` can read a file of them."""
         return {
             name: value
             for name, value in self.state_dict().items()

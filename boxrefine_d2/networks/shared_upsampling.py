@@ -1,10 +1,12 @@
-"""The first convolution after g's first upsampling, for many phrases of one image.
+"""First convolution after g's first upsampling, for many phrases of one image.
 
-A phrase multiplies each cell of the image's features by one number, its gate. Doubling and convolution are linear, so
-each cell has its own share in the pixels around it, whatever the phrase, and a phrase only weighs the shares by its
-gates: 9 multiplications a pixel and channel in place of 9 C.
+A phrase multiplies each cell of the image's features by one number, its gate. Doubling and
+convolution are linear. Each cell therefore adds its own share to the pixels around it, and this
+share is the same for every phrase. A phrase only multiplies the shares by its gates. This takes 9
+multiplications per pixel and channel instead of 9 C.
 
-Shapes: P phrases, C channels of the features, D of the result, h x w cells, of each 2 x 2 pixels of the doubled map.
+Shapes: P phrases, C channels of the features, D channels of the result, h x w cells. The doubled
+map has 2 x 2 pixels per cell.
 """
 
 from itertools import product
@@ -15,23 +17,28 @@ from torch import Tensor, nn
 
 
 class SharedUpsampling:
-    """conv(doubled(gate * features)) of any gates, without a gradient.
+    """Function from gates to conv(doubled(gate * features)), without a gradient.
 
-    It holds 36 D numbers a cell: keep it no longer than its image.
+    It stores 36 D numbers per cell. Keep it only as long as its image.
     """
 
     def __init__(self, conv: nn.Conv2d, features: Tensor):
-        """Args: conv: 3 x 3, padding 1, C to D channels.  features: (C, h, w) of one image."""
+        """Compute the shares of each cell.
+
+        Args:
+            conv: 3 x 3 convolution with padding 1 from C to D channels.
+            features: (C, h, w) of one image.
+        """
         with torch.no_grad():
             self._bias = conv.bias
             self._shares = _shares(conv.weight, features)
 
     @torch.no_grad()
     def __call__(self, gates: Tensor) -> Tensor:
-        """(P, D, 2 h, 2 w), in memory channels last, of (P, 1, h, w)."""
+        """Return (P, D, 2 h, 2 w), channels last in memory. Args: gates: (P, 1, h, w)."""
         h, w = gates.shape[2:]
-        of_cells = F.unfold(gates, 3, padding=1).permute(2, 0, 1)  # (h w, P, 9), zeros outside
-        pixels = of_cells @ self._shares.view(h * w, 9, -1)
+        cell_gates = F.unfold(gates, 3, padding=1).permute(2, 0, 1)  # (h w, P, 9), zeros outside
+        pixels = cell_gates @ self._shares.view(h * w, 9, -1)
         pixels = pixels.view(h, w, len(gates), 2, 2, -1).permute(2, 0, 3, 1, 4, 5)
         result = pixels.reshape(len(gates), 2 * h, 2 * w, -1)
         result = result if self._bias is None else result.add_(self._bias)
@@ -39,26 +46,32 @@ class SharedUpsampling:
 
 
 def _shares(weight: Tensor, features: Tensor) -> Tensor:
-    """(h, w, 3, 3, 4, D): in the 2 x 2 pixels of each cell, what its 3 x 3 neighbours with a gate of 1 give them.
+    """Return the shares of the 3 x 3 neighbours in the 2 x 2 pixels of each cell, for gates of 1.
 
     Args: weight: (D, C, 3, 3).  features: (C, h, w).
+    Returns: (h, w, 3, 3, 4, D).
     """
     _, h, w = features.shape
-    seen = features.flatten(1).T @ weight.permute(1, 2, 3, 0).flatten(1)  # of a cell, by each tap
-    seen = F.pad(seen.view(h, w, 9, -1), (0, 0, 0, 0, 1, 1, 1, 1))
+    products = features.flatten(1).T @ weight.permute(1, 2, 3, 0).flatten(
+        1
+    )  # each cell by each tap
+    products = F.pad(products.view(h, w, 9, -1), (0, 0, 0, 0, 1, 1, 1, 1))
     reads = torch.einsum("ypik,xqjl->yxijpqkl", _taps(h, features), _taps(w, features))
     reads = reads.reshape(h, w, 3, 3, 4, 9)
     shares = features.new_empty(h, w, 3, 3, 4, len(weight))
     for i, j in product(range(3), range(3)):
-        shares[:, :, i, j] = reads[:, :, i, j] @ seen[i : i + h, j : j + w]
+        shares[:, :, i, j] = reads[:, :, i, j] @ products[i : i + h, j : j + w]
     return shares
 
 
 def _taps(cells: int, like: Tensor) -> Tensor:
-    """(n, 2, 3, 3) along one side of n cells: for pixel p of a cell, the weight of the neighbour i - 1 in what tap k reads.
+    """Return the weight of each neighbour in the value that each tap reads, along one side.
 
-    Doubling the unit vectors gives the weights as `F.interpolate` has them, at the borders, too; neighbours outside have
-    none.
+    The unit vectors are doubled by `F.interpolate`, which gives its weights at the borders too.
+    Neighbours outside the map have weight 0.
+
+    Args: cells: n, the number of cells along the side.
+    Returns: (n, 2, 3, 3); entry [c, p, i, k] is for pixel p of cell c, neighbour i - 1 and tap k.
     """
     unit = torch.eye(cells, dtype=like.dtype, device=like.device)
     doubled = F.interpolate(unit[None], scale_factor=2, mode="linear", align_corners=False)[0]

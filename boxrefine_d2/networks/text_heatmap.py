@@ -1,6 +1,6 @@
-"""g: the heatmap of a phrase in an image ("What is Where by Looking", NeurIPS 2022; box-refinement paper, ICCV 2023).
+"""Network g: a phrase's heatmap ("What is Where by Looking", 2022; box-refinement paper, 2023).
 
-Shapes: B images, P pairs of an image and a phrase, C channels of the map and of the text, h x w cells, S x S pixels.
+Shapes: B images, P image-phrase pairs, C channels of map and text, h x w cells, S x S pixels.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,20 +21,20 @@ from .map_network import RefinableNetwork
 from .shared_upsampling import SharedUpsampling
 from .weights import WeightsInfo, build_seeded, load_into, module_sha256, read_state_dict
 
-# phrases drawn together on a CPU: with more their maps leave its caches, and each takes longer
+# phrases computed together on a CPU; the maps of more exceed its caches, and each takes longer
 PHRASES_ON_CPU = 2
 
 
 class TextHeatmap(RefinableNetwork):
-    """Encoder, bottleneck, the text as a gate on each cell, two steps of upsampling.
+    """Encoder, bottleneck, a gate by the text on each cell, and two steps of upsampling.
 
-    Attributes: text_dim: C, of the CLIP whose phrases it was trained with.  stride: pixels of the encoder's cells.
+    Attributes: text_dim: C, that of its CLIP.  stride: pixels per cell of the encoder.
     """
 
     weights_info: WeightsInfo
 
     def __init__(self, encoder: nn.Module, channels: int, text_dim: int, stride: int):
-        """Args: encoder: (B, 3, S, S) to (B, channels, S / stride, S / stride)."""
+        """Build g. Args: encoder: from (B, 3, S, S) to (B, channels, S / stride, S / stride)."""
         super().__init__()
         self.encoder = encoder
         self.bottleneck = _TwoConvolutions(channels, text_dim)
@@ -44,18 +44,18 @@ class TextHeatmap(RefinableNetwork):
 
     @property
     def first_learner(self) -> nn.Module:
-        """The first part of the encoder."""
+        """First part of the encoder."""
         return next(self.encoder.children())
 
     def forward(
         self, images: Tensor, text: Tensor, image_of: Sequence[int] | Tensor | None = None
     ) -> Tensor:
-        """(P, 1, S, S) in (0, 1).
+        """Return the heatmaps, (P, 1, S, S) in (0, 1).
 
         Args:
             images: (B, 3, S, S) RGB in [-1, 1].
             text: (P, C) of length 1.
-            image_of: the image of each pair; default: pair i is of image i.
+            image_of: index of the image of each pair; by default pair i is of image i.
         """
         features = self.read(images)
         if image_of is not None:
@@ -63,46 +63,46 @@ class TextHeatmap(RefinableNetwork):
         return self.draw(features, text, (images.shape[2], images.shape[3]))
 
     def read(self, images: Tensor) -> Tensor:
-        """(B, C, h, w), what the phrases of an image share."""
+        """Return the features that all phrases of an image share, (B, C, h, w)."""
         features: Tensor = self.bottleneck(self.encoder(images))
         return features
 
     def draw(self, features: Tensor, text: Tensor, size: tuple[int, int]) -> Tensor:
-        """(P, 1, H, W) in (0, 1) of (P, C, h, w) and (P, C).
+        """Return heatmaps (P, 1, H, W) in (0, 1) for features (P, C, h, w) and text (P, C).
 
-        A cell is multiplied by the cosine of its features and the text, which may be negative. Cells of zeros, whose
-        cosine the papers' code divides by zero, stay zeros.
+        A cell is multiplied by the cosine of its features and the text, which may be negative. A
+        cell of zeros stays zero; the papers' code divides by zero there.
         """
         return self._heatmaps(self.up0(_doubled(features * _gates(features, text))), size)
 
     @torch.no_grad()
     def draw_phrases(self, features: Tensor, text: Tensor, size: tuple[int, int]) -> Tensor:
-        """(P, 1, H, W) as `draw`, of phrases of one image, which share the first convolution.
+        """Return the heatmaps of phrases of one image, as `draw`, without a gradient.
 
-        It is for networks in eval mode, and there is no gradient.
+        The phrases share the first convolution. The network must be in eval mode.
 
         Args: features: (1, C, h, w).  text: (P, C).
         """
-        if len(text) == 1:  # it would share with none
+        if len(text) == 1:  # nothing can be shared
             return self.draw(features, text, size)
         first = SharedUpsampling(self.up0.conv1, features[0])
         parts = text.split(PHRASES_ON_CPU if text.device.type == "cpu" else len(text))
         maps = (self.up0.after_first(first(_gates(features, part))) for part in parts)
-        return torch.cat([self._heatmaps(of_part, size) for of_part in maps])
+        return torch.cat([self._heatmaps(part_maps, size) for part_maps in maps])
 
     def _heatmaps(self, maps: Tensor, size: tuple[int, int]) -> Tensor:
-        """The last steps, from the maps of up0."""
+        """Return the heatmaps, (P, 1, H, W). Args: maps: the output of up0.  size: (H, W)."""
         logits = self.up1(maps)
         return F.interpolate(logits, size=size, mode="bilinear", align_corners=True).sigmoid()
 
 
 def _gates(features: Tensor, text: Tensor) -> Tensor:
-    """(P, 1, h, w), the cosines of (P, C, h, w), or of (1, C, h, w), and (P, C)."""
+    """Return cosines (P, 1, h, w) of features (P, C, h, w), or (1, C, h, w), and text (P, C)."""
     return (F.normalize(features, dim=1) * text[:, :, None, None]).sum(dim=1, keepdim=True)
 
 
 class _TwoConvolutions(nn.Module):
-    """Twice a convolution, a batch norm and a ReLU."""
+    """Two times a convolution, a batch norm and a ReLU."""
 
     def __init__(self, inputs: int, outputs: int):
         super().__init__()
@@ -115,24 +115,24 @@ class _TwoConvolutions(nn.Module):
         return self.after_first(self.conv1(x))
 
     def after_first(self, x: Tensor) -> Tensor:
-        """All that follows the first convolution."""
+        """Return the output, from the output of the first convolution."""
         x = F.relu(self.norm1(x))
         return F.relu(self.norm2(self.conv2(x)))
 
 
 class _ToOneChannel(nn.Module):
-    """The last step of upsampling: one channel already after the first convolution, no norm after the second."""
+    """Last step of upsampling: its first convolution gives one channel; it has one norm."""
 
     def __init__(self, inputs: int):
         super().__init__()
         self.conv1 = nn.Conv2d(inputs, 1, 3, padding=1)
         self.norm1 = nn.BatchNorm2d(1)
         self.conv2 = nn.Conv2d(1, 1, 3, padding=1)
-        # it starts positive, ours: else the ReLU before it cuts off what is brightest, and an object has no brightest pixel
+        # Initial weights are positive (ours). With negative ones the ReLU cuts off bright pixels.
         nn.init.uniform_(self.conv2.weight, 0, 1 / 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(P, 1, 2 h, 2 w) of (P, C, h, w)."""
+        """Return the logits, (P, 1, 2 h, 2 w). Args: x: (P, C, h, w)."""
         logits: Tensor = self.conv2(F.relu(self.norm1(convolved_doubled(self.conv1, x))))
         return logits
 
@@ -142,27 +142,28 @@ def _doubled(x: Tensor) -> Tensor:
 
 
 def convolved_doubled(conv: nn.Conv2d, x: Tensor) -> Tensor:
-    """conv(doubled(x)), (P, 1, 2 h, 2 w) of (P, C, h, w), for a 3 x 3 convolution to one channel with padding 1.
+    """Return conv(doubled(x)), (P, 1, 2 h, 2 w), of x (P, C, h, w); conv: 3 x 3, C to 1, padding 1.
 
-    Such a convolution sums over the channels what each of its nine taps sees, and then adds the nine sums, each moved by its
-    tap. Doubling does the same to every channel, so it may follow the first sum: nine maps are doubled in place of C.
-    Outside the doubled map, where the convolution pads, all nine are zero.
+    The convolution computes, for each of its nine taps, a weighted sum over the channels. It then
+    adds the nine sums, each shifted by its tap. Doubling treats every channel alike and may come
+    after the first sum. Nine maps are then doubled instead of C. The convolution pads outside the
+    doubled map, and all nine maps are zero there.
     """
-    # `fold` moves a map to where its tap lies, and the convolution takes it from there: the reverse
+    # `fold` shifts a map towards its tap. The convolution shifts it the other way: hence the flip.
     taps = conv.weight[0].flip(1, 2).flatten(1).T[:, :, None, None]
-    seen = _doubled(F.conv2d(x, taps))
-    moved = F.fold(seen.flatten(2), seen.shape[2:], kernel_size=3, padding=1)
+    sums = _doubled(F.conv2d(x, taps))
+    moved = F.fold(sums.flatten(2), sums.shape[2:], kernel_size=3, padding=1)
     return moved if conv.bias is None else moved + conv.bias
 
 
 def _vgg16() -> TextHeatmap:
-    """The papers': VGG16 up to the ReLU of conv4_3; 17 083 213 parameters that are used."""
+    """Return the papers' g: VGG16 up to the ReLU of conv4_3, 17 083 213 parameters in use."""
     encoder = torchvision.models.vgg16(weights=None).features[:23]
     return TextHeatmap(encoder, channels=512, text_dim=512, stride=8)
 
 
 class _ResNetTrunk(nn.Module):
-    """A ResNet-18 up to res4, by the names of the trunk that ships."""
+    """ResNet-18 up to res4, under the names of the trunk that ships."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -188,17 +189,17 @@ class _ResNetTrunk(nn.Module):
 
 
 def _mini() -> TextHeatmap:
-    """Ours, for clip_mini: 4.2 million parameters."""
+    """Return our small network for clip_mini; it has 4.2 million parameters."""
     return TextHeatmap(_ResNetTrunk(), channels=256, text_dim=192, stride=16)
 
 
 @dataclass(frozen=True)
 class HeatmapSpec:
-    """How a named g is built and where its own weights are.
+    """Builder of a named g, and the place of its own weights.
 
     Attributes:
-        weights: the file that ships, or None.
-        encoder: file or backbone's file that its encoder may start from, see `build_untrained_heatmap`.
+        weights: the file that ships; None if none ships.
+        encoder: file or backbone that gives the encoder's start, see `build_untrained_heatmap`.
     """
 
     build: Callable[[], TextHeatmap]
@@ -210,18 +211,18 @@ HEATMAPS: dict[str, HeatmapSpec] = {
     "heatmap_mini": HeatmapSpec(
         _mini, SHIPPED / "heatmap_mini.safetensors", SHIPPED / "resnet_mini.safetensors"
     ),
-    # no host has the papers' files under a lasting address
+    # No host offers the papers' files under a permanent URL.
     "heatmap_vgg16": HeatmapSpec(_vgg16, None, "imagenet_vgg16"),
 }
 
 
 def build_heatmap(name: str, weights: str | Path | None = None) -> TextHeatmap:
-    """A g in eval mode, float32, on the CPU.
+    """Return g in eval mode, float32, on the CPU.
 
     Args:
         name: one of `HEATMAPS`.
-        weights: a file with our names or those of the papers' code, "random" or "random:SEED", or None (or "") for
-            the file that ships.
+        weights: a file with our names or those of the papers' code, "random" or "random:SEED", or
+            None (or "") for the file that ships.
     Raises: UserError for an unknown name, a missing or foreign file, or a name without a file.
     """
     spec = _spec(name)
@@ -230,7 +231,7 @@ def build_heatmap(name: str, weights: str | Path | None = None) -> TextHeatmap:
         if spec.weights is None:
             raise UserError(
                 f"{name} has no weights that could be fetched, and none ship; train it with "
-                "configs/grounding_train.yaml, give a file, or random:0 for untrained ones"
+                "configs/grounding_train.yaml, give a file, or give random:0 for untrained weights"
             )
         return spec.weights
 
@@ -241,12 +242,11 @@ def build_heatmap(name: str, weights: str | Path | None = None) -> TextHeatmap:
 
 
 def build_untrained_heatmap(name: str, encoder: str, *, seed: int) -> TextHeatmap:
-    """A g that is to be trained, float32, on the CPU.
+    """Return g for a training, float32, on the CPU.
 
     Args:
-        encoder: a file with the encoder's weights; "" for those it usually starts from, ImageNet's or the trunk that
-            ships; "random".
-        seed: of all that knows nothing yet.
+        encoder: a file of its weights, "random", or "" for ImageNet's or the shipped trunk's.
+        seed: seed of all random weights.
     Raises: UserError for an unknown name, or a file that is missing or of another network.
     """
     spec = _spec(name)
@@ -254,7 +254,7 @@ def build_untrained_heatmap(name: str, encoder: str, *, seed: int) -> TextHeatma
     if encoder != "random":
         path = Path(encoder) if encoder else _usual_encoder(spec)
         state = read_state_dict(path)
-        # of a whole VGG16, whose names begin with features, what lies before the encoder's end
+        # The names in a whole VGG16 begin with "features."; only the encoder's layers are taken.
         wanted = {
             key: state[name]
             for key in network.encoder.state_dict()
@@ -278,23 +278,23 @@ def _spec(name: str) -> HeatmapSpec:
     return HEATMAPS[name]
 
 
-# of the papers' code: the encoder E, the decoder D, batch norms in capitals
-_THEIRS = (
+# Names in the papers' code -> our names. E is the encoder, D the decoder.
+_PAPER_NAMES = (
     ("E.Org_model.", "encoder."),
     ("D.", ""),
     (".BN1.", ".norm1."),
     (".BN2.", ".norm2."),
 )
-_UNUSED = "up1.norm2."  # registered by that code and never called
+_UNUSED = "up1.norm2."  # the papers' code registers this norm and never calls it
 
 
 def our_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """A state dict of the papers' code by our names; one of ours as it is."""
+    """Return a state dict of the papers' code by our names; one with our names does not change."""
     renamed = {}
     for name, value in state.items():
-        for theirs, ours in _THEIRS:
-            start = theirs.startswith(".") or name.startswith(theirs)
-            name = name.replace(theirs, ours, 1) if start else name
+        for paper_name, our_name in _PAPER_NAMES:
+            start = paper_name.startswith(".") or name.startswith(paper_name)
+            name = name.replace(paper_name, our_name, 1) if start else name
         if not name.startswith(_UNUSED):
             renamed[name] = value
     return renamed

@@ -1,4 +1,7 @@
-"""The parts of timm's transformers that are read here. timm types its own as `nn.Module`, whose attributes could be anything."""
+"""Types of the parts of timm's transformers that this package reads.
+
+timm types its parts as `nn.Module`, whose attributes can be of any type.
+"""
 
 from collections.abc import Sequence
 from functools import partial
@@ -9,7 +12,7 @@ from torch import Tensor, nn
 
 
 class AttentionParts(Protocol):
-    """An attention. `rotate_half` is there in networks that rotate."""
+    """Attention layer. Only networks that rotate have `rotate_half`."""
 
     qkv: nn.Linear
     proj: nn.Linear
@@ -18,17 +21,17 @@ class AttentionParts(Protocol):
 
 
 class MlpParts(Protocol):
-    """An MLP."""
+    """MLP of a block."""
 
     fc1: nn.Linear
     fc2: nn.Linear
 
     def __call__(self, tokens: Tensor) -> Tensor:
-        """(B, T, C) to (B, T, C)."""
+        """Return the output (B, T, C) for tokens (B, T, C)."""
 
 
 class BlockParts(Protocol):
-    """A block. `ls1` and `ls2` are there in networks that do not rotate."""
+    """Block of a transformer. Only networks that do not rotate have `ls1` and `ls2`."""
 
     norm1: nn.LayerNorm
     attn: AttentionParts
@@ -39,26 +42,29 @@ class BlockParts(Protocol):
 
 
 class RotationParts(Protocol):
-    """A rotation by the place on the grid."""
+    """Rotation by the position on the grid."""
 
     periods: Tensor
 
     def get_embed(self, grid_size: tuple[int, int]) -> Tensor:
-        """Return the sines and cosines of a grid of (h, w)."""
+        """Return the sines and cosines for a grid of (h, w)."""
 
     def register_buffer(self, name: str, tensor: Tensor) -> None:
-        """See `nn.Module`."""
+        """Register a buffer, see `nn.Module`."""
 
 
 class PatchParts(Protocol):
-    """A patch embedding: (rows, columns) of a patch in pixels, and the number of patches."""
+    """Patch embedding.
+
+    Attributes: patch_size: (rows, columns) in pixels.  num_patches: number of patches.
+    """
 
     patch_size: tuple[int, int]
     num_patches: int
 
 
 class NetworkParts(Protocol):
-    """A transformer. `rope` is there in networks that rotate."""
+    """Transformer. Only networks that rotate have `rope`."""
 
     patch_embed: PatchParts
     embed_dim: int
@@ -69,16 +75,16 @@ class NetworkParts(Protocol):
 
 
 def block_parts(block: nn.Module) -> BlockParts:
-    """Return the block itself, with the types of its parts."""
+    """Return the same block, typed by its parts."""
     return cast(BlockParts, block)
 
 
 def plain_blocks(depth: int, dim: int, num_heads: int) -> nn.ModuleList:
-    """Return the blocks of DINO and MAE: biases everywhere, norms with 1e-6.
+    """Return the blocks of DINO and MAE: every layer has a bias, and norms have an epsilon of 1e-6.
 
     Args: dim: channels.
     """
-    norm: Any = partial(nn.LayerNorm, eps=1e-6)  # timm announces a class and takes any callable
+    norm: Any = partial(nn.LayerNorm, eps=1e-6)  # timm's type asks for a class; any callable works
     return nn.ModuleList(
         Block(dim, num_heads, qkv_bias=True, norm_layer=norm) for _ in range(depth)
     )

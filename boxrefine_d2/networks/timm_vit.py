@@ -1,4 +1,4 @@
-"""Transformers after DINO: DINOv2 with and without registers, and DINOv3, made of timm's parts."""
+"""DINOv2 with and without registers, and DINOv3, built from timm's parts."""
 
 from typing import cast
 
@@ -13,17 +13,19 @@ from .vit import TableResize, VisionTransformer
 
 
 class TimmTransformer(VisionTransformer):
-    """A transformer of timm; parameter names are those of DINOv2's official files.
+    """Transformer built from timm's parts, with the parameter names of DINOv2's official files.
 
-    timm's register variants fold the position of CLS into the token, and timm resizes every table antialiased; here both
-    are kept as in the official code. With the same weights, all facets equal those of the official DINOv2 and DINOv3
-    code up to rounding.
+    timm's variants with registers add the position of CLS to the token, and timm resizes every
+    table with antialiasing. This class follows the official code in both points. With the same
+    weights, all facets equal those of the official DINOv2 and DINOv3 code up to rounding.
     """
 
     def __init__(self, model: str, *, resize: TableResize | None):
-        """Args:
-        model: timm's name of the network; its blocks, norm and rotation are used.
-        resize: how the table of positions is resized; None for a network that rotates.
+        """Build the network.
+
+        Args:
+            model: timm's name of the network; its blocks, norm and rotation are used.
+            resize: function that resizes the table of positions; None for a network that rotates.
         """
         parts = _timm_model(model)
         super().__init__(
@@ -40,9 +42,9 @@ class TimmTransformer(VisionTransformer):
         self.blocks, self.norm = nn.ModuleList(parts.blocks), parts.norm
         if resize is None:
             self.rope = parts.rope
-            # the official files hold the periods, rounded: a part of the weights
+            # The official files hold the rounded periods; they are a part of the weights.
             parts.rope.register_buffer("periods", parts.rope.periods)
-            for block in self.blocks:  # the bias in one piece, as in the official files
+            for block in self.blocks:  # one bias for q, k and v, as in the official files
                 block_parts(block).attn.qkv.bias = nn.Parameter(torch.zeros(3 * parts.embed_dim))
 
 

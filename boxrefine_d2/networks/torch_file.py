@@ -1,7 +1,9 @@
-"""Files of `torch.save`, read without `torch.load`: no code of theirs runs, and they take no more memory than they hold.
+"""Reader of files of `torch.save` that does not use `torch.load`.
 
-Since version 1.6 such a file is a zip archive: ROOT/data.pkl, and one entry a storage, ROOT/data/KEY, none compressed.
-Before, it was a row of pickles and then the storages, each after its count.
+It runs no code of a file, and it takes no more memory than the file holds. Since PyTorch 1.6 such a
+file is a zip archive without compression. It holds ROOT/data.pkl and one entry per storage,
+ROOT/data/KEY. An older file is a sequence of pickles, followed by the storages, each after its
+count.
 """
 
 import io
@@ -24,16 +26,16 @@ ZIP_HEAD = b"PK\x03\x04"
 _MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_HEAD = pickle.dumps(_MAGIC, protocol=2)[:-1]
 _PROTOCOL = 1001
-_MAX_DIRECTORY_BYTES = 2**26  # of a zip archive; its entries take some ten times that in memory
+_MAX_DIRECTORY_BYTES = 2**26  # of a zip archive; its entries take about ten times that in memory
 
 Unpickler = Callable[[Any, Callable[[str, torch.dtype, int], Tensor]], TorchUnpickler]
 
 
 def read_torch_file(path: Path, unpickler: Unpickler = TorchUnpickler) -> Any:
-    """Return what was saved; its tensors lie in memory of their own.
+    """Return the saved object; its tensors lie in memory of their own.
 
-    Args:   path: of a regular file that begins as `ZIP_HEAD` or `LEGACY_HEAD`.
-    Raises: UnpicklingError, zipfile.BadZipFile, and what `PickleMachine.load` raises.
+    Args: path: a regular file that begins with `ZIP_HEAD` or `LEGACY_HEAD`.
+    Raises: UnpicklingError, zipfile.BadZipFile, and the errors of `PickleMachine.load`.
     """
     with path.open("rb") as file:
         zipped = file.read(len(ZIP_HEAD)) == ZIP_HEAD
@@ -62,7 +64,10 @@ def _read_zip(file: IO[bytes], unpickler: Unpickler) -> Any:
 
 
 def _checked_root(archive: zipfile.ZipFile, size: int) -> str:
-    """Return the folder of the archive's entries, "NAME/". Raises: UnpicklingError for no archive of `torch.save`."""
+    """Return the folder of the archive's entries, "NAME/".
+
+    Raises: UnpicklingError for an archive that `torch.save` did not write.
+    """
     entries = archive.infolist()
     names = [entry.filename for entry in entries]
     roots = [name.removesuffix("data.pkl") for name in names if name.endswith("/data.pkl")]
@@ -98,7 +103,7 @@ def _read_entry(archive: zipfile.ZipFile, name: str, dtype: torch.dtype, count: 
 
 
 def _filled(tensor: Tensor, source: Any) -> Tensor:
-    """Return the tensor with its bytes read from the source. Raises: UnpicklingError if there are too few."""
+    """Return the tensor, filled from the source. Raises: UnpicklingError for too few bytes."""
     if tensor.numel() and not _fill(tensor.view(torch.uint8).numpy().data, source):
         raise pickle.UnpicklingError("it is cut short")
     return tensor
@@ -116,7 +121,7 @@ def _fill(buffer: memoryview, source: Any) -> bool:
 
 def _as_asked(storage: Tensor, dtype: torch.dtype, count: int) -> Tensor:
     if storage.dtype != dtype or len(storage) != count:
-        raise pickle.UnpicklingError("one storage is of two types or sizes")
+        raise pickle.UnpicklingError("it gives one storage two types or sizes")
     return storage
 
 
@@ -137,7 +142,7 @@ def _read_legacy(file: IO[bytes], unpickler: Unpickler) -> Any:
     machine = unpickler(file, storage)
     magic, protocol, system = machine.load(), machine.load(), machine.load()
     if magic != _MAGIC or protocol != _PROTOCOL or not isinstance(system, dict):
-        raise pickle.UnpicklingError("its head is none of torch.save")
+        raise pickle.UnpicklingError("its header is not one that torch.save writes")
     if system.get("little_endian") is not (sys.byteorder == "little"):
         raise pickle.UnpicklingError("it comes from a machine of another byte order")
     content, keys = machine.load(), machine.load()

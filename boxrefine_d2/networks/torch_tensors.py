@@ -1,4 +1,4 @@
-"""Tensors as files of `torch.save` describe them: put together by ourselves, from storages that the file holds."""
+"""Tensors in files of `torch.save`, built by our own code from the storages that the file holds."""
 
 import math
 import pickle
@@ -26,9 +26,9 @@ STORAGES = {
     "ComplexFloatStorage": torch.complex64,
     "ComplexDoubleStorage": torch.complex128,
 }
-_MAX_AXES = 64  # of torch
-# A tensor may be expanded from fewer numbers, as CLIP's ids of positions are; it takes memory only where a network has
-# that shape. One that is larger than any layer's is a bomb.
+_MAX_AXES = 64  # limit of PyTorch
+# A tensor may be expanded from fewer numbers, such as CLIP's position ids. It takes memory only if
+# a network has that shape. A tensor that is larger than any layer's is an attack.
 _MAX_EXPANDED = 2**27
 _OTHER_TENSORS = {
     "_rebuild_qtensor": "quantised",
@@ -41,13 +41,16 @@ _OTHER_TENSORS = {
 
 
 def view_of(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> Tensor:
-    """Return a tensor over numbers of its storage, as `torch._utils._rebuild_tensor_v2` describes it.
+    """Return a view of a storage, as `torch._utils._rebuild_tensor_v2` does.
 
-    Raises: UnpicklingError if it reaches beyond the storage, or is expanded to far more numbers than that holds.
+    Raises: UnpicklingError if the tensor reaches beyond the storage, or is expanded to far more
+        numbers than the storage holds.
     """
     storage, size, stride = of_kind(Tensor, storage), tuple(size), tuple(stride)
     if not all(type(x) is int and x >= 0 for x in (offset, *size, *stride)):
-        raise pickle.UnpicklingError("a tensor's shape holds what is no number from 0 up")
+        raise pickle.UnpicklingError(
+            "a tensor's offset, shape or stride is not a whole number of 0 or more"
+        )
     if len(size) != len(stride) or len(size) > _MAX_AXES or storage.ndim != 1:
         raise pickle.UnpicklingError("a tensor's shape does not fit its strides")
     count = math.prod(size)
@@ -68,27 +71,31 @@ def view_of(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> Tenso
 
 
 def _typed_view(storage: Any, offset: Any, size: Any, stride: Any, *rest: Any) -> Tensor:
-    """As `torch._utils._rebuild_tensor_v3`: of a storage of bytes, with its type after two arguments that are not read."""
+    """Return a view of a storage of bytes, as `torch._utils._rebuild_tensor_v3` does.
+
+    The type follows after two arguments that are not read.
+    """
     dtype = of_kind(torch.dtype, rest[2])
     return view_of(of_kind(Tensor, storage).view(dtype), offset, size, stride)
 
 
 def _parameter(data: Any, *_: Any) -> Any:
-    """The tensor itself."""
+    """Return the tensor of a parameter."""
     return of_kind(Tensor, data)
 
 
 def _of_device(data: Any, *_: Any) -> Tensor:
-    """Return the numbers of a tensor on a device without storages, such as an XLA device, as its file holds them.
+    """Return the numbers of a tensor on a device without storages, such as an XLA device.
 
-    The file may hold an array in another type than the tensor's, such as float32 for bfloat16. It is not converted: of
-    one array a file could ask for any number of copies, and a network takes numbers in its own type.
+    The file may hold an array of another type than the tensor's, such as float32 for bfloat16. It
+    is not converted, because a file could ask for any number of copies of one array. A network
+    converts numbers to its own type.
     """
     return torch.from_numpy(data) if isinstance(data, np.ndarray) else of_kind(Tensor, data)
 
 
 def _with_attributes(rebuild: Any, _kind: Any, arguments: Any, _state: Any) -> Any:
-    """The tensor without its attributes."""
+    """Return the tensor without its attributes."""
     return of_kind(Maker, rebuild).make(*of_kind(tuple, arguments))
 
 
@@ -97,20 +104,20 @@ def _size(*sides: Any) -> tuple[Any, ...]:
 
 
 class Dropped(Unfinished):
-    """Settings of a program (argparse.Namespace, torch.device), which are no weights."""
+    """Stand-in for settings of a program, such as argparse.Namespace; they are not weights."""
 
     def __init__(self, *_: Any, **__: Any):
         super().__init__()
 
     def finished(self, state: Any) -> "Dropped":
-        """Itself."""
+        """Return the stand-in itself; its state is dropped."""
         return self
 
 
 class TorchUnpickler(PlainUnpickler):
-    """Admits what `PlainUnpickler` does, and tensors.
+    """Unpickler that accepts everything that `PlainUnpickler` accepts, and tensors.
 
-    Args: storage: gives the numbers of a storage, one axis, by key, type, count.
+    Args: storage: returns the numbers of a storage, with one axis, for a key, a type and a count.
     """
 
     makers = {
@@ -122,7 +129,7 @@ class TorchUnpickler(PlainUnpickler):
         ("torch._utils", "_rebuild_parameter_with_state"): Maker(_parameter),
         ("torch._utils", "_rebuild_device_tensor_from_cpu_tensor"): Maker(_of_device),
         ("torch._utils", "_rebuild_device_tensor_from_numpy"): Maker(_of_device),
-        ("torch._utils", "_rebuild_xla_tensor"): Maker(_of_device),  # the same, by its older name
+        ("torch._utils", "_rebuild_xla_tensor"): Maker(_of_device),  # the older name
         ("torch._tensor", "_rebuild_from_type_v2"): Maker(_with_attributes),
         ("torch", "Size"): Maker(_size),
         ("torch", "device"): Maker(Dropped),
@@ -144,7 +151,10 @@ class TorchUnpickler(PlainUnpickler):
         self._storage = storage
 
     def find(self, module: str, name: str) -> Any:
-        """See `PickleMachine`; tensors that are not stored as plain numbers are named as what they are."""
+        """Return the object of a name, see `PickleMachine`.
+
+        The error for a tensor that is not stored as plain numbers names the tensor's kind.
+        """
         if module == "torch._utils" and name in _OTHER_TENSORS:
             raise pickle.UnpicklingError(
                 f"it holds a {_OTHER_TENSORS[name]} tensor; save dense tensors of numbers"
@@ -157,7 +167,7 @@ class TorchUnpickler(PlainUnpickler):
         return super().find(module, name)
 
     def persistent(self, saved: Any) -> Any:
-        """A storage as a tensor of one axis; of a module that was saved whole, the module."""
+        """Return a storage as a tensor of one axis; return a module that was saved whole as is."""
         kind, *rest = of_kind(tuple, saved)
         if kind == "module" and rest:
             return rest[0]
@@ -165,7 +175,7 @@ class TorchUnpickler(PlainUnpickler):
             raise pickle.UnpicklingError("it refers to data of an unknown kind")
         dtype, key, _, count, *views = rest
         if type(count) is not int or count < 0:
-            raise pickle.UnpicklingError("a storage has a size that is no number from 0 up")
+            raise pickle.UnpicklingError("a storage's size is not a whole number of 0 or more")
         whole = self._storage(str(key), of_kind(torch.dtype, dtype), count)
         if not views or views[0] is None:
             return whole

@@ -1,7 +1,7 @@
-"""Vision transformers as map networks: timm's blocks, and the official rule of positions of each family.
+"""Vision transformers as map networks: timm's blocks, and the positions of each official family.
 
-Shapes: B images, T = P + N tokens, of which P come first (CLS, then registers), N = h * w patches in row-major order,
-C channels.
+Shapes: B images, T = P + N tokens, C channels. The first P tokens are CLS and the registers. The
+other N = h * w tokens are the patches in row-major order.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,18 +17,19 @@ from .attention import FasterAttention
 from .map_network import LastBlock, MapNetwork, Reading, Sizes
 from .timm_parts import RotationParts, block_parts, plain_blocks
 
-TABLE_SIDE_PIXELS = 224  # every official table of DINO's was trained at 224 x 224
+TABLE_SIDE_PIXELS = 224  # every official table of DINO was trained with images of 224 x 224 pixels
 
 QKV_ORDER = {"query": (0,), "key": (1,), "value": (2,), "kqv": (1, 0, 2)}
 
-# a table (1, C, g, g) and the grid (h, w) to (1, C, h, w)
+# function from a table (1, C, g, g) and a grid (h, w) to (1, C, h, w)
 TableResize = Callable[[Tensor, tuple[int, int]], Tensor]
 
 
 def resize_by_scale(table: Tensor, grid_size: tuple[int, int]) -> Tensor:
-    """Resize as DINO and DINOv2 do: bicubic, without antialiasing, by the scales (h + 0.1) / g.
+    """Resize a table as DINO and DINOv2 do: bicubic, without antialiasing, by (h + 0.1) / g.
 
-    The scales also set where samples lie; giving the target size, as timm does, changes the features by some per cent.
+    The scales also set the positions of the samples. timm gives the target size instead of the
+    scales, which changes the features by some per cent.
     """
     sides = zip(grid_size, table.shape[2:], strict=True)
     scale = tuple((cells + 0.1) / side for cells, side in sides)
@@ -36,25 +37,28 @@ def resize_by_scale(table: Tensor, grid_size: tuple[int, int]) -> Tensor:
 
 
 def resize_to_size(table: Tensor, grid_size: tuple[int, int]) -> Tensor:
-    """Resize as DINOv2 with registers does: bicubic, antialiased, to the size itself."""
+    """Resize a table as DINOv2 with registers does: bicubic, antialiased, to the target size."""
     return F.interpolate(table, size=grid_size, mode="bicubic", antialias=True)
 
 
 class PatchEmbed(nn.Module):
-    """Non-overlapping patches through one convolution, as tokens (B, N, C)."""
+    """Embedding of non-overlapping patches as tokens (B, N, C), by one convolution."""
 
     def __init__(self, patch_size: int, dim: int):
         super().__init__()
         self.proj = nn.Conv2d(3, dim, kernel_size=patch_size, stride=patch_size)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) to (B, N, C)."""
+        """Return tokens (B, N, C) for images (B, 3, H, W)."""
         patches: Tensor = self.proj(images)
         return patches.flatten(2).transpose(1, 2)
 
 
 def patch_grid(images: Tensor, stride: int) -> tuple[int, int]:
-    """(h, w) of images (B, 3, H, W) in patches. Raises: ValueError if they are no whole number of them."""
+    """Return the grid (h, w) of patches for images (B, 3, H, W).
+
+    Raises: ValueError if a side is not a whole number of patches.
+    """
     height, width = images.shape[-2:]
     if height % stride or width % stride or not height or not width:
         raise ValueError(
@@ -64,10 +68,11 @@ def patch_grid(images: Tensor, stride: int) -> tuple[int, int]:
 
 
 class VisionTransformer(MapNetwork):
-    """A transformer of any family; CLS and registers are never inside its map.
+    """Transformer of any family; its map never contains CLS or registers.
 
-    A subclass makes `blocks` and `norm`, and `rope` for a network that rotates instead of adding a table of positions.
-    Such a network rotates keys and queries inside the attention only: its facets are what the qkv layer gives.
+    A subclass builds `blocks` and `norm`. It builds `rope` if the network rotates keys and queries
+    instead of adding a table of positions. The rotation takes place inside the attention only. The
+    facets are the output of the qkv layer, before the rotation.
 
     Attributes: prefix_tokens: P, the number of tokens before the patches.
     """
@@ -89,7 +94,10 @@ class VisionTransformer(MapNetwork):
         table_cells: int = 0,
         resize: TableResize = resize_by_scale,
     ):
-        """Args: table_cells: g * g places of the table of positions; 0 for a network that rotates."""
+        """Build all layers except the blocks, the norm and the rotation.
+
+        Args: table_cells: g * g, the cells of the table of positions; 0 for a network that rotates.
+        """
         super().__init__()
         self.stride = patch_size
         self.num_heads = num_heads
@@ -103,11 +111,11 @@ class VisionTransformer(MapNetwork):
 
     @property
     def first_learner(self) -> nn.Module:
-        """The first block."""
+        """First block of the transformer."""
         return self.blocks[0]
 
     def position_embedding(self, grid_size: tuple[int, int]) -> Tensor:
-        """(1, 1 + N, C) for CLS and a grid of (h, w). Only of a network with a table."""
+        """Return positions of CLS and a grid (h, w), (1, 1 + N, C), by a network with a table."""
         assert self.pos_embed is not None
         side = round((self.pos_embed.shape[1] - 1) ** 0.5)
         if grid_size == (side, side):
@@ -119,7 +127,7 @@ class VisionTransformer(MapNetwork):
     def _embed(
         self, images: Tensor, masked: Tensor | None = None, mask_token: Tensor | None = None
     ) -> tuple[Tensor, Tensor | None, tuple[int, int]]:
-        """All tokens (B, T, C) before the first block, the rotation if there is one, and the grid."""
+        """Return all tokens (B, T, C) before the first block, a rotation or None, and the grid."""
         grid_size = patch_grid(images, self.stride)
         patches = self.patch_embed(images.to(self.cls_token.dtype))
         if masked is not None and mask_token is not None:
@@ -136,11 +144,11 @@ class VisionTransformer(MapNetwork):
     def tokens_of_blocks(
         self, images: Tensor, masked: Tensor | None = None, mask_token: Tensor | None = None
     ) -> Iterator[Tensor]:
-        """Yield all tokens (B, T, C) as each block leaves them, without a norm.
+        """Yield all tokens (B, T, C) after each block, without the final norm.
 
         Args:
             images: (B, 3, H, W), normalised.
-            masked: (B, N) bool, patches that `mask_token` (C,) takes the place of (iBOT, arXiv:2111.07832).
+            masked: (B, N) bool; `mask_token` (C,) replaces these patches (iBOT, arXiv:2111.07832).
         """
         tokens, rotation, _ = self._embed(images, masked, mask_token)
         for block in self.blocks:
@@ -150,15 +158,17 @@ class VisionTransformer(MapNetwork):
     def forward_tokens(
         self, images: Tensor, masked: Tensor | None = None, mask_token: Tensor | None = None
     ) -> Tensor:
-        """Return all tokens (B, T, C) after the final norm, for pre-training. Args: as of `tokens_of_blocks`."""
+        """Return all tokens (B, T, C) after the final norm. Args: see `tokens_of_blocks`."""
         *_, tokens = self.tokens_of_blocks(images, masked, mask_token)
         normed: Tensor = self.norm(tokens)
         return normed
 
     def tokens_after(self, images: Tensor, block: int) -> tuple[Tensor, tuple[int, int]]:
-        """All tokens (B, T, C) as a block leaves them, without a norm, and the grid (h, w).
+        """Return all tokens (B, T, C) after a block, without the final norm, and the grid (h, w).
 
-        Args: images: (B, 3, H, W), normalised.  block: counted from the end, -1 is the last, -2 the one before it.
+        Args:
+            images: (B, 3, H, W), normalised.
+            block: index from the end; -1 is the last block, -2 the one before it.
         """
         tokens, _, grid_size = self._through(images, len(self.blocks) + block + 1)
         return tokens, grid_size
@@ -166,7 +176,7 @@ class VisionTransformer(MapNetwork):
     def _through(
         self, images: Tensor, blocks: int
     ) -> tuple[Tensor, Tensor | None, tuple[int, int]]:
-        """Tokens after so many blocks, the rotation and the grid."""
+        """Return the tokens after the first `blocks` blocks, the rotation and the grid."""
         tokens, rotation, grid_size = self._embed(images)
         with FasterAttention():
             for layer in self.blocks[:blocks]:
@@ -176,15 +186,16 @@ class VisionTransformer(MapNetwork):
     def forward(
         self, images: Tensor, facet: str | None = None, image_sizes: Sizes | None = None
     ) -> FeatureMap:
-        """One facet of the last block as a map; nothing behind that facet is computed.
+        """Return one facet of the last block as a map; compute no layer behind that facet.
 
         Args:
             images: (B, 3, H, W), normalised; H and W are multiples of the patch.
-            facet: "key", "query", "value", "kqv" (3C channels in that order), "output" (patches after the last norm) or
-                "attention" (of CLS to the patches, one channel a head; what goes to CLS and registers is left out).
-            image_sizes: (H, W) of each image before padding; the padded size when not given.
-        Returns: FeatureMap with float32 data, stride = patch size.
-        Raises: ValueError for an unknown facet or a size that is no multiple of the patch.
+            facet: "key", "query", "value", "kqv" (3C channels in that order), "output" (patches
+                after the final norm) or "attention" (attention of CLS to the patches, one channel
+                per head; its attention to CLS and registers is dropped).
+            image_sizes: (H, W) of each image before padding; the default is the padded size.
+        Returns: FeatureMap with float32 data; its stride is the patch size.
+        Raises: ValueError for an unknown facet or a size that is not a multiple of the patch.
         """
         facet = facet or self.facets[0]
         if facet not in self.facets:
@@ -202,7 +213,7 @@ class VisionTransformer(MapNetwork):
         return FeatureMap.from_tokens(patches.float(), grid_size, self.stride, sizes, facet)
 
     def _cls_attention(self, normed: Tensor, rotation: Tensor | None) -> Tensor:
-        """(B, T, heads) of the last block; sums to 1 over the tokens."""
+        """Return the attention of CLS in the last block, (B, T, heads); its sum over T is 1."""
         query = self._project(normed[:, :1], 0).unflatten(2, (self.num_heads, -1))
         key = self._project(normed, 1).unflatten(2, (self.num_heads, -1))
         if rotation is not None:
@@ -213,7 +224,10 @@ class VisionTransformer(MapNetwork):
         return scores.softmax(dim=1)
 
     def _project(self, normed: Tensor, part: int) -> Tensor:
-        """One of q, k, v: a slice of the qkv layer's rows (spec of DINO: axis order q, k, v)."""
+        """Return q, k or v (`part` 0, 1 or 2), by a slice of the qkv layer's rows.
+
+        DINO's layer holds them in this order.
+        """
         qkv = block_parts(self.blocks[-1]).attn.qkv
         rows = slice(part * normed.shape[2], (part + 1) * normed.shape[2])
         return F.linear(normed, qkv.weight[rows], qkv.bias[rows])
@@ -224,9 +238,10 @@ class VisionTransformer(MapNetwork):
         return Reading(self.key_map(last), last)
 
     def forward_last_block(self, images: Tensor) -> LastBlock:
-        """q, k, v of CLS and patches (registers are left out) and the CLS output from one forward.
+        """Return q, k, v of CLS and the patches, and the CLS output, from one forward pass.
 
-        The CLS output needs the last block's attention and MLP for one query only; the other tokens' are left out.
+        Registers are left out. In a network that does not rotate, the last block computes its
+        attention and MLP for CLS only.
         """
         tokens, rotation, grid_size = self._through(images, len(self.blocks) - 1)
         block = block_parts(self.blocks[-1])
@@ -245,7 +260,7 @@ class VisionTransformer(MapNetwork):
         return LastBlock(qkv, self.norm(cls)[:, 0], grid_size)
 
     def key_map(self, last: LastBlock, image_sizes: Sizes | None = None) -> FeatureMap:
-        """The key facet held in `last`, as a map."""
+        """Return the keys in `last` as a map."""
         h, w = last.grid_size
         sizes = image_sizes or [(h * self.stride, w * self.stride)] * len(last.qkv)
         return FeatureMap.from_tokens(
@@ -254,7 +269,7 @@ class VisionTransformer(MapNetwork):
 
 
 class DinoTransformer(VisionTransformer):
-    """DINO's ViT (arXiv:2104.14294); parameter names are those of the official files, so they load as they are."""
+    """DINO's ViT (arXiv:2104.14294), with the parameter names of the official files."""
 
     pos_embed: nn.Parameter
 

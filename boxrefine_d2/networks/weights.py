@@ -1,6 +1,6 @@
-"""Weights from outside: read without running their code, checked before use.
+"""Loader of weights files for every command; it runs no code of a file and checks it before use.
 
-One loader for every command; `training.checkpoint` puts it behind Detectron2's checkpointer.
+`training.checkpoint` uses this loader behind Detectron2's checkpointer.
 """
 
 import hashlib
@@ -24,39 +24,46 @@ Built = TypeVar("Built")
 
 NETWORK_TIMEOUT_SECONDS = 30.0
 
-# Dictionaries that wrap a state dict, most specific first: full DINO checkpoints hold student and teacher.
+# Keys of the dictionaries that wrap a state dict, the most specific first. Full DINO checkpoints
+# hold student and teacher.
 _WRAPPERS = ("teacher", "state_dict", "model")
 _PREFIXES = ("module.", "backbone.")
 _MAX_NAME = 1000  # characters
-_COMPILED = "_orig_mod."  # of torch.compile, wherever a module was compiled
-# in a checkpoint of `BoxRefiner`, beside the frozen copy and h, or of `SelfDistillation`, beside the student
+_COMPILED = "_orig_mod."  # torch.compile adds it to the name of a compiled module
+# Prefix of the network in a checkpoint of `BoxRefiner`, which also holds the frozen copy and h, and
+# of `SelfDistillation`, which also holds the student.
 _REFINED = "map_network."
-# what a pre-training checkpoint holds besides the network behind the map
+# prefixes of the heads that a pre-training checkpoint holds beside the map network
 _HEADS = ("head.", "fc.", "classifier.")
 
 
 @dataclass(frozen=True)
 class WeightsInfo:
-    """Where weights came from: a file name or "random:SEED", and the SHA-256 of the file or the tensors."""
+    """Source of weights.
+
+    Attributes:
+        source: a file name or "random:SEED".
+        sha256: hash of the file or of the tensors.
+    """
 
     source: str
     sha256: str
 
 
 class SourcedNetwork(nn.Module):
-    """A network that knows the source of its weights.
+    """Network that knows the source of its weights.
 
-    Attributes: weights_info: there in a network from `build_network`.
+    Attributes: weights_info: set by `build_network`.
     """
 
     weights_info: WeightsInfo
 
 
-_SEED_DIGITS = 18  # what PyTorch takes
+_SEED_DIGITS = 18  # PyTorch accepts seeds of that length
 
 
 def parse_random(text: str) -> int | None:
-    """The seed of "random" or "random:SEED"; None for anything else.
+    """Return the seed in "random" or "random:SEED"; None for any other text.
 
     Raises: UserError for a seed that is not a whole number.
     """
@@ -65,19 +72,20 @@ def parse_random(text: str) -> int | None:
     seed = text.partition(":")[2] or "0"
     if not (seed.isascii() and seed.isdecimal() and len(seed) <= _SEED_DIGITS):
         raise UserError(
-            f"weights {text[:50]!r}: the seed must be a whole number of at most {_SEED_DIGITS} digits, as in random:0"
+            f"weights {text[:50]!r}: the seed must be a whole number of at most {_SEED_DIGITS} "
+            "digits, as in random:0"
         )
     return int(seed)
 
 
 def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, read in pieces."""
+    """Return the SHA-256 of a file, which is read in pieces."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def module_sha256(module: nn.Module) -> str:
-    """SHA-256 over names and bytes of a module's state, in its own order."""
+    """Return the SHA-256 of the names and bytes of a module's state dict, in its order."""
     digest = hashlib.sha256()
     for name, value in module.state_dict().items():
         digest.update(name.encode())
@@ -86,27 +94,30 @@ def module_sha256(module: nn.Module) -> str:
 
 
 def build_seeded(build: Callable[[], Built], seed: int) -> Built:
-    """What `build` makes with the initial weights of a seed; the caller's random state does not move."""
+    """Return the result of `build` with the initial weights of a seed.
+
+    The caller's random state does not change.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return build()
 
 
 def build_empty(build: Callable[[], Built]) -> Built:
-    """What `build` makes without memory for its weights, to be filled by `load_into`."""
+    """Return the result of `build` without memory for its weights; `load_into` fills it."""
     with torch.device("meta"):
         return build()
 
 
 def cache_path(url: str) -> Path:
-    """Where the file of that address is kept, whether it is there or not: PyTorch's own cache."""
+    """Return the place of a URL's file in PyTorch's cache; the file need not exist."""
     return Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
 
 
 def fetch(url: str) -> Path:
-    """The cached copy of an official file, fetched from its host the first time.
+    """Return the cached copy of an official file; fetch it if it is not cached.
 
-    Raises: UserError naming the URL and the place to put the file when the host cannot be reached.
+    Raises: UserError if the host cannot be reached; it names the URL and the place for the file.
     """
     path = cache_path(url)
     if path.exists():
@@ -134,11 +145,13 @@ def _network_timeout(seconds: float) -> Iterator[None]:
 
 
 def read_state_dict(path: str | Path) -> dict[str, Tensor]:
-    """The network's tensors in `path` by their bare names: wrappers and module./backbone./_orig_mod. removed.
+    """Return the network's tensors in a file, without wrappers and prefixes of their names.
 
-    Of a full DINO checkpoint the teacher is taken, of a checkpoint of ours the refined network f^h.
+    The prefixes are module., backbone. and _orig_mod. From a full DINO checkpoint the teacher is
+    taken, from a checkpoint of ours the refined network f^h.
 
-    Raises: UserError for what `read_checkpoint` refuses, and for a file without tensors by name.
+    Raises: UserError for a file that `read_checkpoint` refuses, and for a file without named
+        tensors.
     """
     content = read_checkpoint(path)
     for wrapper in _WRAPPERS:
@@ -157,11 +170,11 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
 
 
 def named_tensors(content: dict[Any, Any], path: str | Path) -> dict[str, Tensor]:
-    """The tensors and arrays of a dictionary whose keys are names, without the mark of torch.compile.
+    """Return the tensors and arrays of a dictionary by name, without the mark of torch.compile.
 
-    Raises: UserError for numbers that no network is made of.
+    Raises: UserError for a name that no parameter can have, and for arrays that are not numbers.
     """
-    found = {}
+    tensors = {}
     for name, value in content.items():
         if not isinstance(name, str):
             continue
@@ -174,8 +187,8 @@ def named_tensors(content: dict[Any, Any], path: str | Path) -> dict[str, Tensor
                 raise UserError(f"weights file {path} holds text as {name[:100]!r}, not numbers")
             value = torch.from_numpy(value)
         if isinstance(value, Tensor):
-            found[name.replace(_COMPILED, "")] = value
-    return found
+            tensors[name.replace(_COMPILED, "")] = value
+    return tensors
 
 
 def _bare(name: str) -> str:
@@ -185,25 +198,26 @@ def _bare(name: str) -> str:
 
 
 def check_numbers(state: Mapping[str, Tensor], path: str | Path) -> None:
-    """Raises: UserError, naming the first parameter, if one holds NaN, infinity or complex numbers."""
+    """Refuse NaN, infinity and complex numbers. Raises: UserError with the first such parameter."""
     for name, value in state.items():
         if value.is_complex():
             raise UserError(f"weights file {path} holds complex numbers, first: {name}")
         if value.is_floating_point() and not value.float().isfinite().all():
             raise UserError(
-                f"weights file {path} holds numbers that are not finite, first: {name}; the training that wrote it broke "
-                "down, or the file is damaged"
+                f"weights file {path} holds numbers that are not finite, first: {name}; the "
+                "training that wrote it broke down, or the file is damaged"
             )
 
 
 def load_into(module: nn.Module, state: dict[str, Tensor], *, name: str, path: Path) -> None:
-    """Fills a module built on the meta device; heads that pre-training leaves behind are dropped.
+    """Fill a module that was built on the meta device; drop the heads of pre-training.
 
+    Args: name: name of the network in messages.
     Raises: UserError if the file belongs to another architecture.
     """
     expected = module.state_dict()
     heads = tuple(x for x in _HEADS if not any(key.startswith(x) for key in expected))
-    # old files lack BatchNorm's step counter, which nothing reads
+    # Old files lack the step counter of batch norms, which no code reads.
     counters = {key: torch.tensor(0) for key in expected if key.endswith("num_batches_tracked")}
     state = counters | {
         key: value for key, value in state.items() if key in expected or not key.startswith(heads)
@@ -221,8 +235,8 @@ def load_into(module: nn.Module, state: dict[str, Tensor], *, name: str, path: P
         if key in state and not is_number_for(value, state[key])
     ]
     faults = [
-        f"{len(names)} {what} (first: {names[0]})"
-        for what, names in (
+        f"{len(names)} {fault} (first: {names[0]})"
+        for fault, names in (
             ("missing", missing),
             ("unknown", foreign),
             ("of another shape", shapes),
@@ -239,10 +253,14 @@ def load_into(module: nn.Module, state: dict[str, Tensor], *, name: str, path: P
 
 
 def is_number_for(expected: Tensor, value: Tensor) -> bool:
-    """Whether it is no whole number in place of a fraction, as in a quantised network, and none that is complex."""
+    """Return True if the numbers of a tensor can fill a parameter.
+
+    Complex numbers cannot. Whole numbers, as in a quantised network, cannot replace floating-point
+    numbers.
+    """
     return value.is_floating_point() or not (expected.is_floating_point() or value.is_complex())
 
 
 def _own(value: Tensor, dtype: torch.dtype) -> Tensor:
-    """A copy that shares no memory with another parameter; in a type that holds it."""
+    """Return a copy of the given type that shares no memory with another parameter."""
     return value.to(dtype, copy=True, memory_format=torch.contiguous_format)

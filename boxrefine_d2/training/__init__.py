@@ -1,1 +1,1 @@
-"""The training loop, its checkpoints, hooks and launch, and the registry of jobs. It knows no task."""
+"""Training loop, checkpoints, hooks, launch and the registry of jobs, for any task."""

@@ -1,4 +1,7 @@
-"""Detectron2's checkpointer with our loader: no code in a file is run, and a file is whole or absent."""
+"""Detectron2's checkpointer with our loader.
+
+It runs no code of a file. A file that it writes is whole or absent.
+"""
 
 import os
 import re
@@ -24,64 +27,75 @@ from .predictors import is_predictor
 
 Shape = tuple[int, ...]
 
-LAST = "last_checkpoint"  # the file that names the newest one
+LAST = "last_checkpoint"  # the file that names the newest checkpoint
 
 
 class SafeCheckpointer(DetectionCheckpointer):
-    """Reads .pth, .pkl and .safetensors through `networks.weights`; writes through a temporary file.
+    """Checkpointer that reads .pth, .pkl and .safetensors files through `networks.weights`.
 
-    Attributes: missing: what of the model the file loaded last did not have, counters aside.
+    It writes through a temporary file.
+
+    Attributes: missing: parameters of the model that the last loaded file lacked, without counters.
     """
 
     missing: tuple[str, ...] = ()
-    _held: Collection[str] = ()  # the names at the top of the file loaded last
+    _held: Collection[str] = ()  # the top-level keys of the last loaded file
 
     @staticmethod
     def local(path: str) -> Path:
-        """The file itself, the cached copy of an address, or the file that ships under a name ("resnet_mini").
+        """Return the weights file of a path, a URL or the name of a file that ships.
 
-        Raises: UserError if it is not there, or nothing that weights could be read from.
+        It is the file itself, the cached copy of the URL, or the shipped file, such as resnet_mini.
+
+        Raises: UserError if the file does not exist or cannot be a weights file.
         """
         shipped = SHIPPED / f"{path}.safetensors"
-        found = fetch(path) if "://" in path else shipped if shipped.is_file() else Path(path)
-        if not os.path.lexists(found):
+        file = fetch(path) if "://" in path else shipped if shipped.is_file() else Path(path)
+        if not os.path.lexists(file):
             raise UserError(
-                f"MODEL.WEIGHTS: no weights file at {path}; give a file, an address or the name of one that ships "
+                f"MODEL.WEIGHTS: no weights file at {path}; give a file, an address or the name "
+                "of one that ships "
                 "(resnet_mini); tools/convert_dino_resnet.py writes DINO's ResNet-50"
             )
-        check_weights_file(found)
-        return found
+        check_weights_file(file)
+        return file
 
     def get_checkpoint_file(self) -> str:
-        """The newest checkpoint of the folder.
+        """Return the newest checkpoint of the folder.
 
-        Raises: UserError if what should name it does not name a file of the folder.
+        Raises: UserError if the file last_checkpoint does not name a file of the folder.
         """
         mark = Path(self.save_dir) / LAST
         name = read_text(mark, LAST).strip()
-        found = mark.with_name(name) if name and Path(name).name == name else None
-        if found is None or not os.path.lexists(found):
+        file = mark.with_name(name) if name and Path(name).name == name else None
+        if file is None or not os.path.lexists(file):
             raise UserError(
-                f"{mark} names {name[:100]!r}, which is no checkpoint in its folder; write the name of one into it, or "
-                "start anew"
+                f"{mark} names {name[:100]!r}, which is no checkpoint in its folder; write the "
+                "name of one into it, or start anew"
             )
-        return str(found)
+        return str(file)
 
     def resume_or_load(self, path: str, *, resume: bool = True) -> dict[str, Any]:
-        """Detectron2's. Raises: UserError, see `load`, and for a file to continue from that holds weights alone."""
+        """Load weights, or resume from the newest checkpoint, as Detectron2 does.
+
+        Raises: UserError, see `load`, and if a run should continue from a file that holds only
+            weights.
+        """
         rest: dict[str, Any] = super().resume_or_load(path, resume=resume)
         missing = [name for name in self.checkpointables if name not in self._held]
         if resume and self.has_checkpoint() and missing:
             raise UserError(
-                f"weights file {self._path} cannot be continued: it holds no state of its {missing[0]}; give it as "
+                f"weights file {self._path} cannot be continued: it holds no state of its "
+                f"{missing[0]}; give it as "
                 "MODEL.WEIGHTS and start anew"
             )
         return rest
 
     def load(self, path: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Detectron2's; an empty path loads nothing.
+        """Load a file, as Detectron2 does; an empty path loads nothing.
 
-        Raises: UserError for a file of another architecture, with numbers that are not finite, or of another job.
+        Raises: UserError for a file of another architecture or job, or with numbers that are not
+            finite.
         """
         loaded: dict[str, Any]
         if not path:
@@ -103,7 +117,8 @@ class SafeCheckpointer(DetectionCheckpointer):
         ) as error:
             reason = f"{type(error).__name__}: {error}"[:300]
             raise UserError(
-                f"weights file {self._path} cannot be continued here ({reason}); was it written by another job?"
+                f"weights file {self._path} cannot be continued here ({reason}); was it written by "
+                "another job?"
             ) from error
 
     def _load_file(self, filename: str) -> dict[str, Any]:
@@ -111,7 +126,8 @@ class SafeCheckpointer(DetectionCheckpointer):
         content = content if "model" in content else {"model": content}
         if not _is_state_dict(content["model"]):
             raise UserError(
-                f"weights file {filename} holds no parameters by name; give a checkpoint of a detector, or of a trunk"
+                f"weights file {filename} holds no parameters by name; give a checkpoint of a "
+                "detector, or of a trunk"
             )
         versions = getattr(content["model"], "_metadata", None)
         model = OrderedDict(named_tensors(content["model"], filename))
@@ -119,7 +135,7 @@ class SafeCheckpointer(DetectionCheckpointer):
         if versions is not None:
             model._metadata = versions  # type: ignore[attr-defined]
         self._held = set(content)
-        # a trunk alone, under Detectron2's names, finds its place in a detector by them
+        # Detectron2 places a trunk alone in a detector by the ends of its parameter names.
         is_trunk = any(name.startswith("stem.") for name in model)
         return content | {"model": model} | ({"matching_heuristics": True} if is_trunk else {})
 
@@ -131,7 +147,8 @@ class SafeCheckpointer(DetectionCheckpointer):
         misfit = _misfit(given, _shapes(self.model.state_dict()), incompatible)
         if misfit:
             remedy = (
-                "its names are torchvision's, tools/convert_dino_resnet.py --input writes them as Detectron2's"
+                "its names are torchvision's; tools/convert_dino_resnet.py --input converts them "
+                "to Detectron2's"
                 if any("layer1.0." in name for name in given)
                 else "give the configuration that it was trained with"
             )
@@ -141,7 +158,10 @@ class SafeCheckpointer(DetectionCheckpointer):
         return incompatible
 
     def _check_kinds(self, given: Mapping[str, Tensor]) -> None:
-        """Raises: UserError for whole numbers in place of fractions; names of a trunk are the ends of the model's."""
+        """Refuse whole numbers in place of floating-point numbers. Raises: UserError.
+
+        The names in a trunk's file are the ends of the model's names.
+        """
         for name, own in self.model.state_dict().items():
             for end in {
                 name,
@@ -150,36 +170,42 @@ class SafeCheckpointer(DetectionCheckpointer):
             }:
                 if end in given and not is_number_for(own, given[end]):
                     raise UserError(
-                        f"weights file {self._path} holds {given[end].dtype} as {end}, where {own.dtype} is needed"
+                        f"weights file {self._path} holds {given[end].dtype} as {end}, where "
+                        f"{own.dtype} is needed"
                     )
 
     def save(self, name: str, **kwargs: Any) -> None:
-        """Writes model, optimizer, scheduler and `kwargs`, then names the file as the last checkpoint."""
+        """Write model, optimizer, scheduler and `kwargs`; then name the file as last checkpoint."""
         if not self.save_dir or not self.save_to_disk:
             return
         data = {"model": self.model.state_dict()}
-        data |= {key: thing.state_dict() for key, thing in self.checkpointables.items()}
+        data |= {key: part.state_dict() for key, part in self.checkpointables.items()}
         data |= kwargs
         with atomic_binary_file(Path(self.save_dir) / f"{name}.pth") as file:
             torch.save(data, file)
         self.tag_last_checkpoint(f"{name}.pth")
 
     def tag_last_checkpoint(self, last_filename_basename: str) -> None:
-        """Names the newest checkpoint, atomically."""
+        """Write the name of the newest checkpoint, atomically."""
         with atomic_text_file(Path(self.save_dir) / LAST) as file:
             file.write(last_filename_basename)
 
 
 def _misfit(given: Mapping[str, Shape], own: Mapping[str, Shape], incompatible: Any) -> str | None:
-    """What shows that a file is of another architecture; None where it fits.
+    """Return a fact that shows that a file is of another architecture; None if the file fits.
 
-    A part of the model may be missing in the file, or a part of the file here; not blocks of a stage that both have,
-    nor a part that both have under other names.
+    The file may lack a part of the model, and the model may lack a part of the file. A stage that
+    both have must have the same blocks. A part that both have must have the same names.
+
+    Args:
+        given: shapes of the file's parameters.
+        own: shapes of the model's parameters.
+        incompatible: Detectron2's report of the differences.
     """
     unknown = [x for x in incompatible.unexpected_keys if not _is_counter(x)]
     missing = [x for x in incompatible.missing_keys if not _is_counter(x) and not is_predictor(x)]
     shapes = [x for x in incompatible.incorrect_shapes if not is_predictor(x[0])]
-    # where names are matched by their ends, those of another shape are passed over
+    # Detectron2 skips parameters of another shape when it matches names by their ends.
     shapes += [
         (name, given[end], shape)
         for end in unknown
@@ -187,7 +213,7 @@ def _misfit(given: Mapping[str, Shape], own: Mapping[str, Shape], incompatible: 
         if f".{name}".endswith(f".{end}") and not is_predictor(name)
     ]
     if shapes:
-        return f"{shapes[0][0]} is {shapes[0][1]} there and {shapes[0][2]} here"
+        return f"{shapes[0][0]} is {shapes[0][1]} in the file and {shapes[0][2]} in the model"
     stages = {_stage(name) for name in given} & {_stage(name) for name in own} - {None}
     blocks = [name for name in missing if _stage(name) in stages]
     if blocks:
@@ -214,35 +240,40 @@ def _shapes(state: Mapping[str, Any]) -> dict[str, Shape]:
 
 
 def _stage(name: str) -> str | None:
-    """Of a parameter in a ResNet's block its stage, such as res4."""
-    found = re.search(r"\b(res\d)\.\d+\.", name)
-    return found[1] if found else None
+    """Return the stage of a parameter in a ResNet's block, such as res4; None for any other."""
+    match = re.search(r"\b(res\d)\.\d+\.", name)
+    return match[1] if match else None
 
 
 def _part(name: str) -> str:
-    """Such as roi_heads.box_head."""
+    """Return the part of the model that holds a parameter, such as roi_heads.box_head."""
     return ".".join(name.split(".")[:2])
 
 
 def _is_counter(name: str) -> bool:
-    """Whether it is a norm's count of steps, which nothing reads and frozen norms lack."""
+    """Return True for a norm's step counter, which no code reads and frozen norms lack."""
     return name.endswith("num_batches_tracked")
 
 
 def load_trained(model: nn.Module, cfg: CfgNode) -> None:
-    """MODEL.WEIGHTS, or else the newest checkpoint of OUTPUT_DIR, into a model that is to be evaluated.
+    """Load MODEL.WEIGHTS into a model for an evaluation; without it, the newest checkpoint.
 
-    Raises: UserError if there is neither, or not the whole model: what is untrained would be scored as if it were a
-        result.
+    The newest checkpoint is that of OUTPUT_DIR.
+
+    Raises: UserError if there is neither, or if the file lacks a part of the model. Untrained
+        parameters would be scored as if they were a result.
     """
     checkpointer = SafeCheckpointer(model, cfg.OUTPUT_DIR)
     if not cfg.MODEL.WEIGHTS and not checkpointer.has_checkpoint():
         raise UserError(
-            f"nothing to evaluate: OUTPUT_DIR {cfg.OUTPUT_DIR} holds no checkpoint and MODEL.WEIGHTS is empty"
+            f"nothing to evaluate: OUTPUT_DIR {cfg.OUTPUT_DIR} holds no checkpoint and "
+            "MODEL.WEIGHTS is empty"
         )
     checkpointer.resume_or_load(cfg.MODEL.WEIGHTS, resume=not cfg.MODEL.WEIGHTS)
     if checkpointer.missing:
         raise UserError(
-            f"weights file {cfg.MODEL.WEIGHTS or checkpointer.get_checkpoint_file()} has no {checkpointer.missing[0]} "
-            f"({len(checkpointer.missing)} are missing), which would be evaluated untrained; give a whole trained model's"
+            f"weights file {cfg.MODEL.WEIGHTS or checkpointer.get_checkpoint_file()} "
+            f"has no {checkpointer.missing[0]} ({len(checkpointer.missing)} parameters are "
+            "missing), "
+            "and untrained parameters would be evaluated; give the file of a whole trained model"
         )

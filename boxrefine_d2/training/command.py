@@ -1,4 +1,4 @@
-"""The training commands, and what they do in each process."""
+"""Training commands, and their work in each process."""
 
 import argparse
 from collections.abc import Sequence
@@ -19,11 +19,11 @@ from .only_run import only_run_in
 from .results_file import write_results
 from .setup import load_config, setup
 
-KEPT = "checkpoints are kept in OUTPUT_DIR; the same command with --resume goes on from the last"
+KEPT = "checkpoints are kept in OUTPUT_DIR; the same command with --resume continues from the last"
 
 
 def training_parser(description: str | None = None, examples: Sequence[str] = ()) -> CommandParser:
-    """Return a command line with Detectron2's flags."""
+    """Return a parser with Detectron2's flags."""
     return CommandParser(
         description=description,
         examples=examples,
@@ -33,25 +33,27 @@ def training_parser(description: str | None = None, examples: Sequence[str] = ()
 
 
 def training_command(parser: CommandParser, argv: Sequence[str] | None) -> int:
-    """A command with Detectron2's flags; 0, or 2 for a user's mistake."""
+    """Run a training command; return its exit code, 0, or 2 for a user's mistake."""
     return run_command(lambda: run_distributed(train, parser.parse_args(argv)), KEPT)
 
 
 def check_command(words: Sequence[str]) -> None:
-    """Refuse the words of a training command that it would refuse at its start.
+    """Refuse the words of a training command that the command would refuse at its start.
 
-    Files that it reads may come to exist later, and are not looked at. Raises: UserError.
+    Its input files are not checked, because an earlier stage may still write them.
+
+    Raises: UserError for such words.
     """
     args = training_parser().parse_args(words)
     check_device(load_config(args.config_file, args.opts).MODEL.DEVICE)
 
 
 def train(args: argparse.Namespace) -> None:
-    """Trains (or only evaluates) as the configuration says.
+    """Train, or only evaluate, as the configuration says.
 
-    Args: args: of Detectron2's `default_argument_parser`.
-    Raises: UserError for anything wrong with the configuration or what it names, and if another run is at work in
-        its OUTPUT_DIR.
+    Args: args: arguments of Detectron2's `default_argument_parser`.
+    Raises: UserError for a fault of the configuration or of a file that it names, and if another
+        run is at work in its OUTPUT_DIR.
     """
     with only_run_in(Path(load_config(args.config_file, args.opts).OUTPUT_DIR)):
         _train(setup(args), args)
@@ -73,7 +75,7 @@ def _train(cfg: CfgNode, args: argparse.Namespace) -> None:
     try:
         record = trainer.record()
     except Exception:
-        # what was evaluated stays, even if what the run did cannot be measured
+        # The results of the evaluation are written even if the record fails.
         _write(cfg, weights, datasets, {})
         raise
     _write(cfg, weights, datasets, record)
@@ -88,5 +90,6 @@ def _write(
         write_results(cfg, weights, datasets, record)
     except UserError as error:
         raise UserError(
-            f"{error}; the trained model is kept, and the same command with --eval-only writes what was found"
+            f"{error}; the trained model is kept, and the same command with --eval-only writes the "
+            "results"
         ) from error

@@ -1,4 +1,7 @@
-"""Values from a file or a command line, put into a configuration: every one has a key and the type of its default."""
+"""Merge of values from a file or a command line into a configuration.
+
+Every value must have a known key and the type of its default.
+"""
 
 import ast
 import difflib
@@ -13,25 +16,31 @@ from boxrefine_d2.files.names import user_name
 from boxrefine_d2.files.values import shown_value
 
 _PAIRS = "KEY VALUE pairs"
-_FILES = (".WEIGHTS", ".ENCODER")  # keys of files, addresses or names
-_LISTED = 12  # keys of a section that a message names
+_FILES = (".WEIGHTS", ".ENCODER")  # ends of the keys that hold files, URLs or names
+_LISTED = 12  # most keys of a section that a message lists
 
 
 def merge_content(cfg: CfgNode, content: Mapping[str, Any], where: str) -> None:
-    """Put what a file states into `cfg`. Args: where: for messages.
+    """Put the content of a file into `cfg`.
 
-    Raises: UserError for an unknown key, a section that is no mapping, or a value that its key cannot have.
+    Args: where: name of the file in messages.
+    Raises: UserError for an unknown key, a section that is not a mapping, or a value that its key
+        cannot have.
     """
     version = content.get("VERSION", cfg.VERSION)
     if version != cfg.VERSION:
         raise UserError(
-            f"{where}: VERSION {shown_value(version)} is not read; Detectron2's keys are those of VERSION {cfg.VERSION}"
+            f"{where}: VERSION {shown_value(version)} is not read; Detectron2's keys are those of "
+            f"VERSION {cfg.VERSION}"
         )
     _merge(cfg, content, where, "")
 
 
 def merge_pairs(cfg: CfgNode, words: Sequence[str]) -> None:
-    """Put KEY VALUE pairs into `cfg`. Raises: UserError as `merge_content`, and for a word without its partner."""
+    """Put KEY VALUE pairs into `cfg`.
+
+    Raises: UserError as `merge_content`, and for a key without a value.
+    """
     if len(words) % 2:
         raise UserError(f"{_PAIRS}: {shown_value(words[-1])} is left over; give it a value")
     for name, text in zip(words[::2], words[1::2], strict=True):
@@ -66,7 +75,14 @@ def _merge(node: CfgNode, content: Mapping[str, Any], where: str, prefix: str) -
 
 
 def _entry(node: CfgNode, key: str, where: str, prefix: str, asked: str) -> Any:
-    """What a section has under a key. Args: prefix: of the section.  asked: the name in full, for messages."""
+    """Return the value or section under a key of a section.
+
+    Args:
+        where: name of the source in messages.
+        prefix: full name of the section, with a dot at its end.
+        asked: full name of the key in messages.
+    Raises: UserError for an unknown key.
+    """
     if key in node:
         return node[key]
     close = difflib.get_close_matches(key, list(node), n=1)
@@ -77,9 +93,13 @@ def _entry(node: CfgNode, key: str, where: str, prefix: str, asked: str) -> Any:
 
 
 def _converted(name: str, given: Any, default: Any, where: str) -> Any:
-    """The value for a key. A text that spells a number, a tuple, ... is that, unless the key holds text.
+    """Return the value for a key, converted to the type of its default.
 
-    The ~ of a file of weights is expanded here, so that all who read, compare or record the configuration see one name.
+    A text that spells a Python literal, such as a number or a tuple, becomes that literal, unless
+    the key holds text. The ~ in the path of a weights file is expanded here. All code that reads,
+    compares or records the configuration then sees the same path.
+
+    Raises: UserError for a value that the key cannot have.
     """
     value = given
     if isinstance(given, str):
@@ -95,10 +115,12 @@ def _converted(name: str, given: Any, default: Any, where: str) -> Any:
 
 
 def _literal(text: str, name: str, where: str) -> Any:
-    """The Python literal that a text spells, or the text."""
+    """Return the Python literal that a text spells; the text itself if it spells none."""
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError, TypeError):
         return text
     except (RecursionError, MemoryError) as error:
-        raise UserError(f"{where}{name} {shown_value(text)}: its parts are too deep") from error
+        raise UserError(
+            f"{where}{name} {shown_value(text)}: its parts are nested too deep"
+        ) from error

@@ -1,4 +1,4 @@
-"""What happens around a step of any training: the progress bar, shared statistics, an early end."""
+"""Hooks around a step of any training: the progress bar, shared statistics, an early end."""
 
 import torch.distributed as dist
 from detectron2.engine import HookBase
@@ -9,18 +9,24 @@ from boxrefine_d2.progress import SECONDS_BETWEEN_LINES, progress_bar
 
 
 class StopTraining(Exception):
-    """Raised by a hook that has set `trainer.max_iter`: ends the loop as if it had reached its last iteration."""
+    """Exception of a hook that ends the loop as if it had reached its last iteration.
+
+    The hook sets `trainer.max_iter` before.
+    """
 
 
 class SharedStatistics(HookBase):
-    """Before an evaluation all processes take over the main one's batch statistics, as the checkpoint holds them."""
+    """Hook that copies the main process's batch statistics to all processes before an evaluation.
+
+    The checkpoint holds the same statistics.
+    """
 
     def __init__(self, period: int, model: nn.Module):
-        """Args: period: of evaluations, iterations; 0: at the end alone."""
+        """Store the model. Args: period: iterations between evaluations; 0 is only at the end."""
         self._period, self._model = period, model
 
     def after_step(self) -> None:
-        """Sends them where an evaluation comes."""
+        """Send the statistics if an evaluation follows."""
         done = self.trainer.iter + 1
         if done == self.trainer.max_iter or (self._period > 0 and done % self._period == 0):
             for statistic in self._model.buffers():
@@ -28,14 +34,17 @@ class SharedStatistics(HookBase):
 
 
 class ProgressBar(HookBase):
-    """Shows iterations, rate, time left, and what the job shows: in one line of a terminal, elsewhere in a line now and then."""
+    """Hook that shows iterations, rate, time left and the job's own values.
+
+    A terminal has one line for them. If stderr is not a terminal, a line is written now and then.
+    """
 
     def __init__(self, seconds: float = SECONDS_BETWEEN_LINES):
-        """Args: seconds: between lines where stderr is no terminal."""
+        """Store the interval. Args: seconds: time between lines if stderr is not a terminal."""
         self._seconds = seconds
 
     def before_train(self) -> None:
-        """Opens the bar at the iteration the run starts from."""
+        """Open the bar at the iteration from which the run starts."""
         self._bar = progress_bar(
             total=self.trainer.max_iter,
             done=self.trainer.start_iter,
@@ -46,14 +55,14 @@ class ProgressBar(HookBase):
         )
 
     def after_step(self) -> None:
-        """Moves the bar."""
+        """Move the bar by one iteration."""
         if not self._bar.disable:
             self._bar.set_postfix(**self.trainer.progress(), refresh=False)
         self._bar.update()
         end = self.trainer.max_iter
-        if self._bar.n == end > self._bar.last_print_n:  # what follows has no bar
+        if self._bar.n == end > self._bar.last_print_n:  # no bar is shown after this
             self._bar.refresh()
 
     def after_train(self) -> None:
-        """Leaves the finished line of a terminal."""
+        """Close the bar; a terminal keeps its last line."""
         self._bar.close()

@@ -1,4 +1,7 @@
-"""Jobs by the name of their model. Each task registers its own in the file `jobs.py` of its room."""
+"""Registry of jobs by the name of their model.
+
+Each task registers its jobs in the file `jobs.py` of its room.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,11 +21,12 @@ LoadTrainer = Callable[[], type[Trainer]]
 
 @dataclass(frozen=True)
 class Job:
-    """A model that can be trained or evaluated.
+    """Model that can be trained or evaluated.
 
     Attributes:
-        load: imports the trainer, and with it the model.
-        require: raises a UserError where an extra that the job needs is missing; it is told what needs it.
+        load: imports and returns the trainer; this also imports the model.
+        require: raises a UserError if an extra that the job needs is missing. Its argument names
+            the part that needs the extra.
     """
 
     load: LoadTrainer
@@ -35,7 +39,12 @@ _jobs: dict[str, Job] = {}
 def register_job(
     *models: str, require: Callable[[str], object] | None = None
 ) -> Callable[[LoadTrainer], LoadTrainer]:
-    """Decorate a function that imports and returns a trainer. Args: models: values of MODEL.META_ARCHITECTURE."""
+    """Return a decorator that registers a function, which imports and returns a trainer.
+
+    Args:
+        models: values of MODEL.META_ARCHITECTURE.
+        require: see `Job`.
+    """
 
     def register(load: LoadTrainer) -> LoadTrainer:
         _jobs.update(dict.fromkeys(models, Job(load, require)))
@@ -45,7 +54,10 @@ def register_job(
 
 
 def trainer_for(cfg: CfgNode) -> type[Trainer]:
-    """Return the trainer of MODEL.META_ARCHITECTURE. Raises: UserError if it has none, or if its extra is missing."""
+    """Return the trainer of MODEL.META_ARCHITECTURE.
+
+    Raises: UserError if no trainer is registered, or if its extra is missing.
+    """
     name, jobs = cfg.MODEL.META_ARCHITECTURE, known_jobs()
     if name not in jobs:
         raise UserError(
@@ -58,7 +70,7 @@ def trainer_for(cfg: CfgNode) -> type[Trainer]:
 
 
 def known_jobs() -> dict[str, Job]:
-    """Return all registered jobs, those of this package among them."""
+    """Return all registered jobs, including those of this package."""
     _register_own()
     return _jobs
 

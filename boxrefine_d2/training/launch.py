@@ -1,4 +1,4 @@
-"""One process, Detectron2's `launch`, or torchrun: the same main function."""
+"""Launch of a main function in one process, by Detectron2's `launch`, or under torchrun."""
 
 import gc
 import os
@@ -12,10 +12,11 @@ from detectron2.utils import comm
 
 
 def run_distributed(main: Callable[..., Any], args: Any) -> Any:
-    """Runs ``main(args)`` in every process that this call stands for.
+    """Run ``main(args)`` in every process of a run.
 
-    Under torchrun (also on CPUs, with gloo) the processes exist already and are joined; otherwise Detectron2 starts
-    ``args.num_gpus`` of them on ``args.num_machines`` machines.
+    Under torchrun (also on CPUs, with gloo) the processes exist already, and this process joins
+    them. Otherwise Detectron2 starts ``args.num_gpus`` processes on each of ``args.num_machines``
+    machines.
     """
     if under_torchrun():
         return run_torchrun(main, args)
@@ -30,13 +31,13 @@ def run_distributed(main: Callable[..., Any], args: Any) -> Any:
 
 
 def run_torchrun(main: Callable[..., Any], args: Any) -> Any:
-    """Runs ``main(args)`` as one of torchrun's processes, or alone."""
+    """Run ``main(args)`` as one of torchrun's processes, or alone."""
     if not under_torchrun():
         return main(args)
     join_torchrun()
     try:
         result = main(args)
-        # all leave together: gloo may abort a process whose peers are gone or go while it still ends
+        # All processes leave together: gloo may abort a process whose peers leave before it ends.
         dist.barrier()
         return result
     finally:
@@ -44,23 +45,23 @@ def run_torchrun(main: Callable[..., Any], args: Any) -> Any:
 
 
 def leave_torchrun() -> None:
-    """Leaves the groups and forgets them, so that gloo's threads end before Python does.
+    """Destroy the process groups; the threads of gloo then end before Python does.
 
-    One that lets go of a tensor while the interpreter ends may abort the process, with all of its work done.
+    A thread that frees a tensor while the interpreter ends may abort the process after its work.
     """
     dist.destroy_process_group()
     comm._LOCAL_PROCESS_GROUP = None
     comm._get_global_gloo_group.cache_clear()
-    gc.collect()  # a parallel model refers to its group, and is often part of a cycle
+    gc.collect()  # a parallel model refers to its group and is often part of a reference cycle
 
 
 def under_torchrun() -> bool:
-    """Whether torchrun started this process."""
+    """Return True if torchrun started this process."""
     return "TORCHELASTIC_RUN_ID" in os.environ
 
 
 def join_torchrun() -> None:
-    """Joins torchrun's processes and makes Detectron2's group of this machine."""
+    """Join torchrun's processes and make Detectron2's group of the processes on this machine."""
     local_rank = int(os.environ["LOCAL_RANK"])
     if torch.cuda.is_available():
         torch.cuda.set_device(local_rank)

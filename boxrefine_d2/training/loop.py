@@ -1,4 +1,4 @@
-"""The one training loop: Detectron2's, made to resume exactly, to run on CPUs, and to say what went wrong in a line."""
+"""Training loop of every job: Detectron2's, with exact resuming, CPUs and errors in one line."""
 
 import logging
 import weakref
@@ -45,25 +45,25 @@ from .step_hook import TimedSteps
 
 
 class Trainer(DefaultTrainer):
-    """What every job shares; `cfg.DATASETS.*` may hold any dataset spec.
+    """Base class of the trainers of all jobs; `cfg.DATASETS.*` may hold any dataset spec.
 
-    A job says how its optimizer and its mapper are built, which hooks surround a step, and what its record holds.
+    A subclass builds the optimizer and the mapper, adds hooks around a step and returns the record.
 
     Attributes: network: the model without DDP's wrapper.
     """
 
-    learning_rates: str  # the keys to lower when the loss breaks down
-    batches_by_shape = False  # whether DATALOADER.ASPECT_RATIO_GROUPING is read
-    learns = True  # or else it can be evaluated only
+    learning_rates: str  # the keys to lower if the loss is not finite
+    batches_by_shape = False  # True if DATALOADER.ASPECT_RATIO_GROUPING is read
+    learns = True  # False if the model can only be evaluated
 
     def __init__(self, cfg: CfgNode):
-        """Builds everything Detectron2's trainer builds; unlike it, also for several processes on CPUs."""
+        """Build the parts that Detectron2's trainer builds, also for several processes on CPUs."""
         TrainerBase.__init__(self)
         self.network = model = self.build_model(cfg)
         optimizer = self.build_optimizer(cfg, model)
         self.train_loader = self.build_train_loader(cfg)
         on_gpu = model.device.type == "cuda"
-        # parameters without a gradient in a step (the phase's idle part, a frozen layer) are what DDP calls unused
+        # DDP calls parameters without a gradient unused: frozen layers, and the phase's idle part.
         model = create_ddp_model(
             model,
             broadcast_buffers=False,
@@ -81,30 +81,30 @@ class Trainer(DefaultTrainer):
         self.register_hooks(self.build_hooks())
 
     def job_hooks(self) -> list[HookBase]:
-        """The job's own hooks; they run before all others."""
+        """Return the job's own hooks; they run before all others."""
         return []
 
     def progress(self) -> dict[str, str]:
-        """What the progress bar shows beside the rate."""
+        """Return the values by name that the progress bar shows beside the rate."""
         return {"loss": f"{self.storage.history('total_loss').latest():.3f}"}
 
     def position_text(self) -> str:
-        """Return where the training is, for a message."""
+        """Return the position of the training for a message, such as "iteration 3"."""
         return f"iteration {self.iter}"
 
     @classmethod
     def product_file(cls, cfg: CfgNode) -> str | None:
-        """Return the file or folder that a training writes to OUTPUT_DIR beside its checkpoints; None if there is none."""
+        """Return the file or folder that a training writes beside its checkpoints, or None."""
         return None
 
     @classmethod
     def weights_info(cls, model: Any) -> WeightsInfo:
-        """What the model started from."""
+        """Return the source of the weights from which the model started."""
         info: WeightsInfo = model.map_network.weights_info
         return info
 
     def stream_record(self, steps: TimedSteps) -> dict[str, Any]:
-        """Return what the record of every job on images has: their number, how many were drawn, and the seconds."""
+        """Return the record of every job on images: their numbers, unreadable ones, seconds."""
         return {
             "images_seen": self.max_iter * self.cfg.SOLVER.IMS_PER_BATCH,
             "images": len(self.train_loader.dataset),
@@ -113,16 +113,16 @@ class Trainer(DefaultTrainer):
         }
 
     def record(self) -> dict[str, Any]:
-        """What the run did, for results.json; computed by all ranks together, complete on the main one."""
+        """Return the run's record for results.json. All ranks call it; the main one gets it all."""
         raise NotImplementedError
 
     @classmethod
     def build_mapper(cls, cfg: CfgNode) -> TrainMapper:
-        """From a record to a training sample."""
+        """Return the function from a dataset record to a training sample."""
         raise NotImplementedError
 
     def build_hooks(self) -> list[HookBase]:
-        """The job's first, then Detectron2's in its own order: checkpoint, evaluation, and last the writers."""
+        """Return the job's hooks, Detectron2's in its own order, and the progress bar."""
         cfg = self.cfg
 
         def test() -> dict[str, Any]:
@@ -143,7 +143,7 @@ class Trainer(DefaultTrainer):
         return [*every, ProgressBar()]
 
     def build_writers(self) -> list[EventWriter]:
-        """Detectron2's; metrics.json holds the numbers of the iteration, not their running median."""
+        """Return Detectron2's writers; metrics.json holds each iteration's values, not medians."""
         metrics = Path(self.cfg.OUTPUT_DIR) / "metrics.json"
         return [
             CommonMetricPrinter(self.max_iter),
@@ -153,14 +153,14 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def check(cls, cfg: CfgNode) -> None:
-        """Fails before training, not after it, on test data that cannot be scored. Raises: UserError."""
+        """Refuse test data that cannot be scored, before the training. Raises: UserError."""
         for name in cfg.DATASETS.TEST:
             cls.build_evaluator(cfg, name)
 
     def train(self) -> dict[str, Any]:
-        """Trains to the end.
+        """Train to the end.
 
-        Returns: test data set -> what its evaluators returned; {} on ranks other than the main one.
+        Returns: test data set -> results of its evaluators; {} on ranks other than the main one.
         """
         with _without_tracebacks_of_expected_ends(), suppress(StopTraining):
             super().train()
@@ -168,33 +168,33 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def load_trained(cls, model: nn.Module, cfg: CfgNode) -> None:
-        """What was learnt, into a model that is to be evaluated. Raises: UserError, see `checkpoint.load_trained`."""
+        """Load trained weights. Raises: UserError, see `checkpoint.load_trained`."""
         load_trained(model, cfg)
 
     @classmethod
     def evaluate(cls, cfg: CfgNode, model: nn.Module) -> dict[str, Any]:
-        """Evaluates a model on DATASETS.TEST as it is; returns what `train` does."""
+        """Evaluate a model on DATASETS.TEST without training. Returns: see `train`."""
         return _by_name(cfg, cls.test(cfg, model))
 
     def resume_or_load(self, resume: bool = True) -> None:
-        """Loads weights, or everything; the stream of images continues where the run stopped."""
+        """Load weights, or resume the run; the stream of images then continues where it stopped."""
         super().resume_or_load(resume)
         self.train_loader.start_iteration = self.start_iter
 
     def unreadable_images(self) -> dict[str, str]:
-        """Training images that other ones stood in for, file name -> reason; of all ranks, on the main one."""
+        """Return unreadable training images -> reason; those of all ranks on the main rank."""
         parts = comm.gather(self.train_loader.unreadable, dst=0)
-        return {name: why for part in parts for name, why in part.items()}
+        return {name: reason for part in parts for name, reason in part.items()}
 
     def state_dict(self) -> dict[str, Any]:
-        """Iteration, hooks and the optimizer, which Detectron2 0.6 leaves out of its checkpoints."""
+        """Return iteration, hooks and optimizer; Detectron2 0.6 does not save the optimizer."""
         state: dict[str, Any] = TrainerBase.state_dict(self) | {
             "optimizer": self.optimizer.state_dict()
         }
         return state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """What `state_dict` gave. Raises: ValueError for an optimizer of other parameters."""
+        """Load a `state_dict`. Raises: ValueError for an optimizer of other parameters."""
         TrainerBase.load_state_dict(self, state_dict)
         self.optimizer.load_state_dict(state_dict["optimizer"])
         for parameter, kept in self.optimizer.state.items():
@@ -203,21 +203,19 @@ class Trainer(DefaultTrainer):
                 raise ValueError("its optimizer learnt parameters of other shapes")
 
     def run_step(self) -> None:
-        """One step.
-
-        Raises: UserError when a loss is not finite any more.
-        """
+        """Run one step. Raises: UserError if a loss is not finite."""
         try:
             super().run_step()
         except FloatingPointError as error:
             raise UserError(
-                f"training broke down at {self.position_text()}: {error}; lower {self.learning_rates}, "
+                f"training broke down at {self.position_text()}: {error}; lower "
+                f"{self.learning_rates}, "
                 "or continue from an earlier checkpoint"
             ) from error
 
     @classmethod
     def build_lr_scheduler(cls, cfg: CfgNode, optimizer: torch.optim.Optimizer) -> LRScheduler:
-        """Detectron2's, less the steps that a shortened run does not reach: it refuses one at the very end."""
+        """Return Detectron2's scheduler without the SOLVER.STEPS at its end, which it refuses."""
         reached = cfg.clone()
         reached.defrost()
         reached.SOLVER.STEPS = tuple(x for x in cfg.SOLVER.STEPS if x < cfg.SOLVER.MAX_ITER)
@@ -226,7 +224,7 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_train_loader(cls, cfg: CfgNode) -> TrainLoader:
-        """The endless stream over `training_records`."""
+        """Return the endless stream over `training_records`."""
         return TrainLoader(
             cls.training_records(cfg),
             cls.build_mapper(cfg),
@@ -240,7 +238,7 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def training_records(cls, cfg: CfgNode) -> list[dict[str, Any]]:
-        """The records of all of DATASETS.TRAIN, in order."""
+        """Return the records of all data sets in DATASETS.TRAIN, in order."""
         return [
             record
             for name in cfg.DATASETS.TRAIN
@@ -249,13 +247,13 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> WholeImageLoader:
-        """Whole images in batches of one padded size; ranks take turns."""
+        """Return a loader of whole images in batches of one padded size; ranks take turns."""
         records = DatasetCatalog.get(register_spec(dataset_name))
         return whole_image_loader(cfg, records, f"evaluate {dataset_name}")
 
     @classmethod
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
-        """CorLoc of every set of boxes the model returns; one folder of details per data set."""
+        """Return the CorLoc evaluator of all sets of boxes; a data set has a folder of details."""
         return CorLocEvaluator(
             register_spec(dataset_name),
             protocol=cfg.TEST.CORLOC_PROTOCOL,
@@ -264,32 +262,35 @@ class Trainer(DefaultTrainer):
 
 
 def _by_name(cfg: CfgNode, results: dict[str, Any]) -> dict[str, Any]:
-    """Undoes Detectron2's shortcut for a single data set."""
+    """Return data set -> results, also for one data set, where Detectron2 leaves out the name."""
     names = cfg.DATASETS.TEST
     return {names[0]: results} if len(names) == 1 else results
 
 
 @contextmanager
 def _without_tracebacks_of_expected_ends() -> Iterator[None]:
-    """Detectron2's loop logs every exception whole; a user's mistake, a full disk or a killed worker is one line, said
-    by the command, and a hook that ends the training has said why."""
+    """Keep Detectron2's loop from logging tracebacks of expected ends.
 
-    def is_ours(record: logging.LogRecord) -> bool:
+    The command reports a user's mistake, a full disk or a killed worker in one line. A hook that
+    ends the training has logged its reason.
+    """
+
+    def is_logged(record: logging.LogRecord) -> bool:
         error = record.exc_info and record.exc_info[1]
         return not (error and (isinstance(error, StopTraining) or expected_end(error)))
 
     loop = logging.getLogger("detectron2.engine.train_loop")
-    loop.addFilter(is_ours)
+    loop.addFilter(is_logged)
     try:
         yield
     finally:
-        loop.removeFilter(is_ours)
+        loop.removeFilter(is_logged)
 
 
 def whole_image_loader(
     cfg: CfgNode, records: Sequence[dict[str, Any]], what: str = ""
 ) -> WholeImageLoader:
-    """Return a loader of this rank's share of whole images, in batches of one padded size. Args: what: for a progress bar."""
+    """Return a loader of this rank's images in batches of one size. Args: what: the bar's label."""
     mapper = WholeImageMapper(cfg.INPUT.MAX_SIDE)
     multiple = padding_multiple(cfg.MODEL.MAP_NETWORK.NAME)
     batches = equal_size_batches(

@@ -1,4 +1,7 @@
-"""One run at a time in an output folder: a second one would delete what the first is writing."""
+"""Lock that allows one run at a time in an output directory.
+
+A second run would delete files that the first one is writing.
+"""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,9 +17,9 @@ from boxrefine_d2.files.outputs import check_output_folder
 
 @contextmanager
 def only_run_in(folder: Path) -> Iterator[None]:
-    """Hold an OUTPUT_DIR; called by all ranks together, held by the main process.
+    """Lock an OUTPUT_DIR for the run. All ranks call this together; the main one holds the lock.
 
-    Raises: UserError, in all of them, if another run is at work there, or nothing can be written there.
+    Raises: UserError, on all ranks, if another run is at work there, or if it cannot be written.
     """
     with ExitStack() as held:
         refusal = None
@@ -35,6 +38,6 @@ def only_run_in(folder: Path) -> Iterator[None]:
 
 def _refusal(folder: Path) -> str:
     return (
-        f"another run is at work in OUTPUT_DIR {str(folder)!r}; let it end, or stop it, and run the same command again, "
-        "or give another OUTPUT_DIR"
+        f"another run is at work in OUTPUT_DIR {str(folder)!r}; let it end, or stop it, and run "
+        "the same command again, or give another OUTPUT_DIR"
     )

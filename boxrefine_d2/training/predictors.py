@@ -1,14 +1,16 @@
-"""The layers of a detector that depend on which classes it tells apart."""
+"""Predictor layers of a detector, which depend on its classes."""
 
 import torch
 from torch import nn
 
 
 def is_predictor(name: str) -> bool:
-    """Whether a parameter is one that starts anew where other classes are to be learnt.
+    """Return True for a parameter that gets new random weights if other classes are learnt.
 
-    >>> is_predictor("roi_heads.box_predictor.0.cls_score.weight"), is_predictor("roi_heads.box_head.0.fc1.weight")
-    (True, False)
+    >>> is_predictor("roi_heads.box_predictor.0.cls_score.weight")
+    True
+    >>> is_predictor("roi_heads.box_head.0.fc1.weight")
+    False
     """
     return any(f".{part}." in name for part in ("cls_score", "bbox_pred", "predictor"))
 
@@ -16,7 +18,10 @@ def is_predictor(name: str) -> bool:
 def speed_up_predictors(
     optimizer: torch.optim.Optimizer, model: nn.Module, factor: float
 ) -> torch.optim.Optimizer:
-    """The same optimizer, not used yet, in which predictors learn with `factor` times the rate (CutLER, arXiv:2301.11320)."""
+    """Return the same optimizer, with `factor` times the learning rate for predictors.
+
+    Source: CutLER, arXiv:2301.11320. The optimizer must not have made a step yet.
+    """
     if factor == 1:
         return optimizer
     own = {id(p) for name, p in model.named_parameters() if is_predictor(name)}

@@ -1,4 +1,7 @@
-"""The network of a training run as one small file that `build_backbone` and every command reads."""
+"""Writer of the network of a training run to one small file.
+
+`build_backbone` and every command can read the file.
+"""
 
 from pathlib import Path
 
@@ -14,7 +17,7 @@ from .results_file import config_sha256
 
 
 def training_metadata(cfg: CfgNode) -> dict[str, str]:
-    """Return how a network was trained, as its file keeps it."""
+    """Return the facts about a network's training that its file holds."""
     return {
         "version": boxrefine_d2.__version__,
         "seed": str(cfg.SEED),
@@ -25,9 +28,10 @@ def training_metadata(cfg: CfgNode) -> dict[str, str]:
 
 
 def write_network(path: Path, network: nn.Module, cfg: CfgNode, *, name: str) -> None:
-    """Writes the parameters in half precision, with name, version, seed and configuration as metadata.
+    """Write the parameters in half precision, with `training_metadata` and the name as metadata.
 
-    Of a network of which a part learns alone, `trained_state`, that part. Counters stay whole numbers.
+    If only a part of the network learns, the file holds only that part, see `trained_state`.
+    Counters stay whole numbers.
     """
     whole = trained_state(network)
     state = {

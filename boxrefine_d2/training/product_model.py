@@ -1,4 +1,4 @@
-"""The contract of a model whose training leaves a network in a file of its own."""
+"""Contract of a model whose training writes a network to a file of its own."""
 
 from typing import Any
 
@@ -6,12 +6,12 @@ from torch import nn
 
 
 class ProductModel(nn.Module):
-    """Base of such models.
+    """Base class of the models whose training writes a network to a file.
 
     Attributes:
-        product_file: the name of the file, or folder, in OUTPUT_DIR.
-        product_name: the name of the network.
-        map_network: the network that is kept.
+        product_file: name of the file, or folder, in OUTPUT_DIR.
+        product_name: name of the network.
+        map_network: the network that is written.
     """
 
     product_file: str
@@ -19,8 +19,11 @@ class ProductModel(nn.Module):
     map_network: nn.Module
 
     def begin_step(self, iteration: int) -> None:
-        """Prepare for an iteration: which part learns, and what the schedules say. Most models have nothing to do."""
+        """Prepare for an iteration: choose the part that learns, and apply the schedules.
+
+        Most models do nothing here.
+        """
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Return the optimizer's groups. One that rests in a step has no gradients."""
+        """Return the optimizer's groups. A group that does not learn in a step has no gradients."""
         raise NotImplementedError

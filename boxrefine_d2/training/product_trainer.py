@@ -1,4 +1,4 @@
-"""Training whose product is a network in a file of its own."""
+"""Trainer of models whose training writes a network to a file of its own."""
 
 import hashlib
 from collections.abc import Sequence
@@ -26,33 +26,33 @@ IMAGES_COMPARED = 16
 
 
 class ProductTrainer(Trainer):
-    """Trains a `ProductModel`, and writes its `map_network` to OUTPUT_DIR at the end."""
+    """Trainer of a `ProductModel`, which writes its `map_network` to OUTPUT_DIR at the end."""
 
     network: ProductModel
     learning_rates = "SOLVER.BASE_LR"
 
     def __init__(self, cfg: CfgNode):
-        """Also refuses training images that are all the same picture. Raises: UserError."""
+        """Build the trainer. Raises: UserError if all training images are the same image."""
         super().__init__(cfg)
         _check_images_differ(self.train_loader.dataset.records)
 
     def step_hook(self) -> TimedSteps:
-        """The seed of each step, and what the model does in it."""
+        """Return the hook that seeds each step and tells the model the iteration."""
         return StepHook(self.network, self.cfg.SEED)
 
     def product(self) -> tuple[str, str]:
-        """The file's name, and the network's."""
+        """Return the name of the file and the name of the network."""
         return self.network.product_file, self.network.product_name
 
     @classmethod
     def product_file(cls, cfg: CfgNode) -> str | None:
-        """The product."""
+        """Return the name of the file that the training writes."""
         model: type[ProductModel] = META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE)
         return model.product_file
 
     @classmethod
     def build_optimizer(cls, cfg: CfgNode, model: Any) -> torch.optim.Optimizer:
-        """AdamW with the model's groups; one that rests in a step has no gradients and is passed over."""
+        """Return AdamW with the model's groups; it skips a group without gradients."""
         optimizer = maybe_add_gradient_clipping(cfg, torch.optim.AdamW)
         built: torch.optim.Optimizer = optimizer(
             model.parameter_groups(), lr=cfg.SOLVER.BASE_LR, fused=True
@@ -61,17 +61,17 @@ class ProductTrainer(Trainer):
 
     @classmethod
     def build_mapper(cls, cfg: CfgNode) -> TrainMapper:
-        """Crops squeezed to a square."""
+        """Return the mapper that squeezes crops to a square."""
         mapper: TrainMapper = SquareMapper(cfg)
         return mapper
 
     def job_hooks(self) -> list[HookBase]:
-        """The step's."""
+        """Return the hook of the steps."""
         self._steps = self.step_hook()
         return [self._steps]
 
     def record(self) -> dict[str, Any]:
-        """How long it took and how many images it saw; writes the product."""
+        """Write the network, and return the seconds of the run and the images that it saw."""
         if comm.is_main_process():
             file, name = self.product()
             path = Path(self.cfg.OUTPUT_DIR) / file
@@ -80,17 +80,18 @@ class ProductTrainer(Trainer):
 
 
 def _check_images_differ(records: Sequence[dict[str, Any]]) -> None:
-    """Looks at a few pictures, evenly spread. Raises: UserError if all of them are one picture."""
+    """Compare a few images, evenly spread. Raises: UserError if all of them are the same image."""
     chosen = records[:: max(1, len(records) // IMAGES_COMPARED)][:IMAGES_COMPARED]
     seen = set()
     for record in chosen:
         try:
             image = read_image(record["file_name"])
         except ImageReadError:
-            continue  # the stream reports it when it gets there
+            continue  # the stream of images reports it
         seen.add(hashlib.sha256(image.tobytes()).digest())
     if len(chosen) > 1 and len(seen) == 1:
         raise UserError(
             f"the training images are all alike: {len(chosen)} of {len(records)}, from "
-            f"{chosen[0]['file_name']} on, are one picture; nothing can be learnt from that, look at DATASETS.TRAIN"
+            f"{chosen[0]['file_name']} on, are one image; nothing can be learnt from that; "
+            "check DATASETS.TRAIN"
         )

@@ -1,4 +1,4 @@
-"""results.json: what a run found, beside what it takes to find it again."""
+"""Writer of results.json: the results of a run, with the facts needed to repeat it."""
 
 import hashlib
 from pathlib import Path
@@ -11,36 +11,35 @@ from boxrefine_d2.evaluation import write_json
 from boxrefine_d2.files.names import file_name_of
 from boxrefine_d2.networks.weights import WeightsInfo
 
-_RENDERED = "scenes"  # a kind of spec without a path: scenes:val is kept in scenes_val
+_RENDERED = "scenes"  # kind of a spec without a path: the folder of scenes:val is scenes_val
 
 
 def inference_folder(output_dir: str | Path, dataset_name: str) -> Path:
-    """Return where a run keeps what it found on one data set, image by image: never the folder of another data set.
+    """Return the folder of a run's results per image on one data set.
 
-    A spec with a path is shortened and ends in digits of its SHA-256, since a path may be longer than a file name.
+    No two data sets share a folder. The name for a spec with a path is shortened and ends in digits
+    of its SHA-256, because a path may be longer than a file name.
     """
     plain = dataset_name.replace(f"{_RENDERED}:", f"{_RENDERED}_", 1)
     if plain == dataset_name and plain.startswith(f"{_RENDERED}_"):
-        plain = (
-            f"name:{dataset_name}"  # a registered name that looks like the folder of a rendered set
-        )
+        plain = f"name:{dataset_name}"  # a registered name that equals the folder of rendered data
     return Path(output_dir) / "inference" / file_name_of(plain)
 
 
 def config_sha256(cfg: CfgNode) -> str:
-    """What two runs of one configuration have in common, seed and folder included."""
+    """Return the SHA-256 of a configuration, including its seed and its output directory."""
     return hashlib.sha256(cfg.dump().encode()).hexdigest()
 
 
 def write_results(
     cfg: CfgNode, weights: WeightsInfo, datasets: dict[str, Any], record: dict[str, Any]
 ) -> Path:
-    """Writes OUTPUT_DIR/results.json.
+    """Write OUTPUT_DIR/results.json, and return its path.
 
     Args:
-        weights: what f started from.
-        datasets: data set -> what its evaluators returned, in percent.
-        record: what the run did (`RefineTrainer.record`); empty for an evaluation alone.
+        weights: source of the weights from which f started.
+        datasets: data set -> results of its evaluators, in percent.
+        record: record of the run (`RefineTrainer.record`); empty for an evaluation alone.
     """
     path = Path(cfg.OUTPUT_DIR) / "results.json"
     content = {

@@ -1,4 +1,4 @@
-"""From a command line to a frozen configuration."""
+"""Frozen configuration of a run from its command line."""
 
 import argparse
 import logging
@@ -25,14 +25,15 @@ from .run_inputs import CONFIG_FILE, check_inputs_stay
 
 logger = logging.getLogger(__name__)
 
-# files of an earlier run that a new one in the same folder must not continue
+# files of an earlier run in the same folder, which a new run deletes
 _RUN_FILES = ("metrics.json", "results.json", "last_checkpoint")
 
 
 def load_config(config_file: str, opts: list[str]) -> CfgNode:
-    """Defaults, then the file with its bases, then KEY VALUE pairs; every value is one that its key can have.
+    """Return the configuration: defaults, then the file with its bases, then KEY VALUE pairs.
 
-    Raises: UserError for a file that cannot be read as data, an unknown key, or a value that its key cannot have.
+    Raises: UserError for a file that cannot be read as data, an unknown key, or a value that its
+        key cannot have.
     """
     cfg, path = boxrefine_cfg(), find_config(config_file)
     merge_content(cfg, read_config(path), f"configuration file {str(path)!r}")
@@ -44,11 +45,12 @@ def load_config(config_file: str, opts: list[str]) -> CfgNode:
 
 
 def setup(args: argparse.Namespace) -> CfgNode:
-    """The frozen configuration; opens the log and writes config.yaml to OUTPUT_DIR.
+    """Return the frozen configuration; open the log and write config.yaml to OUTPUT_DIR.
 
-    SEED -1 becomes a seed that is drawn, or the one that the run in OUTPUT_DIR drew before.
+    A random seed replaces SEED -1. A run that is resumed or evaluated keeps the seed in OUTPUT_DIR.
 
-    Raises: UserError, before anything is written, for a configuration, a device or an OUTPUT_DIR that cannot be used.
+    Raises: UserError, before any file is written, for a configuration, a device or an OUTPUT_DIR
+        that cannot be used.
     """
     cfg = load_config(args.config_file, args.opts)
     begins = not (args.resume or args.eval_only)
@@ -63,22 +65,23 @@ def setup(args: argparse.Namespace) -> CfgNode:
         for name in _RUN_FILES:
             (Path(cfg.OUTPUT_DIR) / name).unlink(missing_ok=True)
     default_setup(cfg, args)
-    # what this package says is shown and kept beside what Detectron2 says
+    # The messages of this package go to the terminal and the log, beside Detectron2's.
     ours = setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="boxrefine_d2")
     ours.setLevel(logging.INFO)
-    ours.propagate = True  # to whoever listens at the root, too
+    ours.propagate = True  # handlers of the root logger get them too
     logger.info("device: %s", cfg.MODEL.DEVICE)
     return cfg
 
 
 def _seed_in_place_of_none(folder: Path, *, begins: bool) -> int:
-    """Return one seed for all ranks, which call this together.
+    """Return one seed for all ranks; all ranks call this together.
 
-    It is drawn, unless a run that began before in the folder goes on or is evaluated: then it is that run's seed.
+    A run that begins gets a random seed. A run that is resumed or evaluated keeps the seed that the
+    folder holds.
     """
     seed = -1
     if not begins:
-        with suppress(UserError):  # no run began there
+        with suppress(UserError):  # no run has begun there
             seed = load_config(str(folder / CONFIG_FILE), []).SEED
     shared: int = comm.all_gather(seed if seed >= 0 else secrets.randbelow(2**31))[0]
     return shared

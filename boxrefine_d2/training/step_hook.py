@@ -1,4 +1,4 @@
-"""What happens around a step: its seed, its time, and, of a model that knows what each iteration is for, its begin."""
+"""Hooks around a step: its seed, its time, and a call of the model before the step."""
 
 import time
 from typing import Any
@@ -12,9 +12,11 @@ from .product_model import ProductModel
 
 
 class TimedSteps(HookBase):
-    """Counts the time of the steps, and seeds random numbers, so that a resumed run draws what the whole one would.
+    """Hook that measures the time of the steps and can seed the random numbers of a step.
 
-    Attributes: seconds: wall time of the steps, over resumes.
+    With the seeds, a resumed run draws the same numbers as an uninterrupted one.
+
+    Attributes: seconds: wall time of the steps, including those before a resume.
     """
 
     def __init__(self, seed: int):
@@ -22,45 +24,48 @@ class TimedSteps(HookBase):
         self._seed = seed
 
     def seed_step(self) -> None:
-        """Each step and rank has random numbers of its own."""
+        """Seed the random numbers; each step and rank has its own seed."""
         position = self.trainer.iter * comm.get_world_size() + comm.get_rank()
         seed_all_rng((self._seed * 1_000_003 + position) % 2**31)
 
     def before_step(self) -> None:
-        """Starts the clock."""
+        """Start the clock."""
         self._start = time.perf_counter()
 
     def after_step(self) -> None:
-        """Counts the time."""
+        """Add the time of the step."""
         self.seconds += time.perf_counter() - self._start
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run continues to count."""
+        """Return the seconds so far, for a resumed run."""
         return {"seconds": self.seconds}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continues the count of the run that was interrupted."""
+        """Load the seconds of the interrupted run."""
         self.seconds = state["seconds"]
 
 
 class SeededSteps(TimedSteps):
-    """Seeds the model's own draws in each step."""
+    """Hook that seeds the random numbers that the model draws in each step."""
 
     def __init__(self, model: nn.Module, seed: int):
         super().__init__(seed)
         self.model = model
 
     def before_train(self) -> None:
-        """Puts the seed between the batch and the model: the first batch of a run draws a number of its own."""
+        """Seed each step after its batch is loaded and before the model runs.
+
+        Loading the first batch of a run draws one more random number.
+        """
         self.model.register_forward_pre_hook(lambda *_: self.seed_step())
 
 
 class StepHook(SeededSteps):
-    """Tells the model the iteration."""
+    """Hook that tells the model the iteration before each step."""
 
     model: ProductModel
 
     def before_step(self) -> None:
-        """Begins the step."""
+        """Begin the step."""
         super().before_step()
         self.model.begin_step(self.trainer.iter)

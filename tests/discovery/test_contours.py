@@ -1,4 +1,4 @@
-"""Boxes of a heatmap's contours: the facts of the release measured at S = 304, OpenCV as an oracle, the paper's reading."""
+"""Boxes around a heatmap's contours: results of the release at S = 304, and of OpenCV."""
 
 import cv2
 import matplotlib
@@ -23,7 +23,7 @@ def map_of(*heatmaps, sizes=None) -> FeatureMap:
 
 
 def blobs(*placed, size=(S, S)) -> np.ndarray:
-    """Zeros with blocks (x1, y1, x2, y2, value)."""
+    """Return zeros with blocks (x1, y1, x2, y2, value)."""
     heatmap = np.zeros(size)
     for x1, y1, x2, y2, value in placed:
         heatmap[y1:y2, x1:x2] = value
@@ -36,7 +36,7 @@ def smooth(size, seed) -> np.ndarray:
 
 
 def by_opencv(heatmap: np.ndarray) -> list[tuple[int, ...]]:
-    """The release's steps up to the area filter, one after the other, with the libraries it calls."""
+    """Return the boxes of the release's steps up to the area filter, by the libraries it calls."""
     stretched = (heatmap - heatmap.min()) / (heatmap.max() - heatmap.min())
     colours = (matplotlib.colormaps["cubehelix"](stretched)[..., :3] * 255).astype(np.uint8)
     grey = cv2.cvtColor(colours, cv2.COLOR_RGB2GRAY)
@@ -100,7 +100,7 @@ def test_a_heatmap_that_is_not_finite_has_no_box():
 
 
 def test_sizes_read_as_corners_hide_an_overlap():
-    """(150, 150, 100, 100) and (160, 160, 50, 40), the second in a hole of the first."""
+    """Check (150, 150, 100, 100) and (160, 160, 50, 40), which lies in a hole of the first."""
     heatmap = blobs((150, 150, 250, 250, 0.9), (151, 151, 249, 249, 0.0), (160, 160, 210, 200, 1.0))
     settings = {"min_area": 0.0, "drop_ratio": 0.0}
     quirk, corners = (
@@ -135,7 +135,7 @@ def test_borders_of_parts_and_holes_are_suzukis():
         settings = {"min_area": 0.0, "nms_iou": 1.0, "drop_ratio": 0.0, "max_objects": 10000}
         (found,) = discover("contours", map_of(mask.astype(float)), **settings)
         boxes = sorted(map(tuple, found.boxes.int().tolist()))
-        assert boxes == (expected if not mask.all() else [])  # which is constant
+        assert boxes == (expected if not mask.all() else [])  # a full mask is a constant heatmap
 
 
 def test_scores_are_means_of_the_map_best_first_at_most_k():

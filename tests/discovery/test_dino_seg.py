@@ -8,7 +8,12 @@ from boxrefine_d2.structures import FeatureMap
 
 
 def attention_map(*boxes, grid=(6, 8), heads=6, head=4, image=None) -> FeatureMap:
-    """All attention of one head lies evenly in the boxes (x1, y1, x2, y2) in cells, that of the others elsewhere."""
+    """Return a map in which one head's attention is even inside boxes, and 0 outside.
+
+    The attention of the other heads lies elsewhere.
+
+    Args: boxes: (x1, y1, x2, y2) in cells.
+    """
     h, w = grid
     data = torch.full((1, heads, h, w), 1e-9)
     data[:, [i for i in range(heads) if i != head], h - 1, w - 1] = 1.0
@@ -17,17 +22,17 @@ def attention_map(*boxes, grid=(6, 8), heads=6, head=4, image=None) -> FeatureMa
     return FeatureMap(data, 16, [image or (h * 16, w * 16)], "attention")
 
 
-ALL = {"mass": 0.999}  # of even attention in the boxes nothing is taken away
+ALL = {"mass": 0.999}  # no cell of even attention in the boxes is removed
 
 
 def test_the_strongest_cells_hold_the_mass():
     shares = torch.tensor([[0.1, 0.3, 0.35, 0.25]])
-    assert strongest(shares, 0.6).tolist() == [[False, True, True, False]]  # 0.1 + 0.25 go
+    assert strongest(shares, 0.6).tolist() == [[False, True, True, False]]  # 0.1 + 0.25 are removed
     assert strongest(shares, 0.7).tolist() == [[False, True, True, True]]
 
 
 def test_one_component_and_the_defect_of_the_release():
-    """Appendix of the specification: the official box is that of the background."""
+    """Check the appendix of the specification: the official box is that of the background."""
     features = attention_map((1, 1, 3, 3))
     assert discover("dino_seg", features, **ALL)[0].boxes.tolist() == [[16, 16, 48, 48]]
     assert discover("dino_seg", features, component="release", **ALL)[0].boxes.tolist() == [
@@ -66,7 +71,5 @@ def test_mistakes_are_named(parameters, message):
 
 
 def test_a_head_that_is_not_there_is_named():
-    with pytest.raises(
-        UserError, match="head is 4, and the network has heads 0 to 2: --set head=0"
-    ):
+    with pytest.raises(UserError, match="head is 4, and the network has heads 0 to 2; set one of"):
         discover("dino_seg", attention_map((0, 0, 1, 1), heads=3, head=1))

@@ -13,7 +13,10 @@ FIRST, HALF, FAR = [0.0, 0, 10, 10], [0.0, 0, 10, 5], [50.0, 50, 60, 60]
 
 
 def test_agreement_by_hand():
-    """Rule 0 has FIRST and FAR, rule 1 HALF, rule 2 FIRST again: IoU of FIRST and HALF is a half."""
+    """Check rule 0 with FIRST and FAR, rule 1 with HALF and rule 2 with FIRST.
+
+    The IoU of FIRST and HALF is 0.5.
+    """
     boxes = torch.tensor([FIRST, FAR, HALF, FIRST])
     found = agreement(boxes, torch.tensor([0, 0, 1, 2]), 3)
     assert found.tolist() == [0.75, 0.0, 0.5, 0.75]
@@ -21,7 +24,7 @@ def test_agreement_by_hand():
 
 
 def ensemble_of(monkeypatch, found, **parameters):
-    """The ensemble's result where its rules find the given boxes."""
+    """Return the ensemble's result for rules that find the given boxes."""
     rule = build_rule("ensemble", **parameters)
     scores = [torch.ones(len(boxes)) for boxes in found]
     rule.rules = [
@@ -42,7 +45,7 @@ def test_several_objects_without_doubles_and_without_the_lonely(monkeypatch):
     assert found.boxes.tolist() == [FIRST, FAR]
     assert found.scores.tolist() == [1.0, 0.5]
     alone = ensemble_of(monkeypatch, [[FIRST], [FAR]], max_objects=9)
-    assert len(alone) == 1  # nobody agrees; the image keeps one
+    assert len(alone) == 1  # no rules agree; the image keeps one box
 
 
 @pytest.mark.parametrize("box", [(1, 2, 4, 5), (4, 1, 7, 6)])

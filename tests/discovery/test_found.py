@@ -1,4 +1,4 @@
-"""The box of FOUND's mask: planted components, and OpenCV's of the same connectivity."""
+"""The box of FOUND's mask: planted components, and OpenCV's components of equal connectivity."""
 
 import cv2
 import numpy as np
@@ -17,7 +17,7 @@ def map_of(*masks: np.ndarray, sizes=None, stride=8) -> FeatureMap:
 
 
 def planted(size, *boxes, inside=0.9, outside=0.1) -> np.ndarray:
-    """(h, w) float64: rectangles (x1, y1, x2, y2) of cells, half-open."""
+    """Return a mask (h, w) float64 with rectangles (x1, y1, x2, y2) of cells, half-open."""
     mask = np.full(size, outside)
     for x1, y1, x2, y2 in boxes:
         mask[y1:y2, x1:x2] = inside
@@ -25,7 +25,7 @@ def planted(size, *boxes, inside=0.9, outside=0.1) -> np.ndarray:
 
 
 def test_the_planted_object_wherever_it_is():
-    """No constant box can pass."""
+    """Move the object: no constant box can pass."""
     boxes = [(1, 2, 4, 5), (6, 0, 9, 2), (0, 3, 10, 6), (9, 5, 10, 6)]
     found = discover("found", map_of(*(planted((6, 10), box) for box in boxes)))
     assert [f.boxes.tolist() for f in found] == [[[8 * x for x in box]] for box in boxes]

@@ -12,7 +12,10 @@ GRID, IMAGE = (6, 8), (90, 125)
 
 
 def golden_map() -> FeatureMap:
-    """A wave over cells and channels with two planted objects; expected values are of the official functions."""
+    """Return a wave over cells and channels with two planted objects.
+
+    The official functions gave the expected values.
+    """
     h, w = GRID
     tokens = torch.zeros(h * w, 8, dtype=torch.float64)
     for p in range(h * w):
@@ -27,7 +30,7 @@ def golden_map() -> FeatureMap:
 
 
 def tied_map() -> FeatureMap:
-    """Integer features whose degrees tie and whose products are sometimes exactly zero."""
+    """Return integer features with equal degrees; some of their products are exactly zero."""
     h, w = GRID
     tokens = torch.zeros(h * w, 3)
     for p in range(h * w):
@@ -38,7 +41,10 @@ def tied_map() -> FeatureMap:
 
 
 def planted_square(grid, box_cell, stride=16, channels=6, seed=0) -> FeatureMap:
-    """Cells of the box look one way, all others the opposite way, with noise that turns no sign."""
+    """Return features of one direction inside the box and the opposite direction outside.
+
+    Their noise changes no sign.
+    """
     h, w = grid
     x1, y1, x2, y2 = box_cell
     generator = torch.Generator().manual_seed(seed)
@@ -137,7 +143,7 @@ def test_centre_finds_an_object_that_a_common_direction_hides():
 
 def test_further_components_on_demand():
     features = planted_square((10, 12), (1, 1, 4, 5))
-    cell = features.data[:, :, 1:2, 1:2].clone()  # all alike, so that the first of them is the seed
+    cell = features.data[:, :, 1:2, 1:2].clone()  # all are equal; the first one is the seed
     features.data[:, :, 1:5, 1:4] = cell
     features.data[:, :, 6:9, 6:11] = cell  # 15 cells
     features.data[:, :, 9:, 0:1] = cell  # 1 cell of 120
@@ -157,7 +163,7 @@ def test_score_is_the_share_of_cells_unlike_the_seed():
 
 def test_mistakes_are_named():
     features = golden_map()
-    with pytest.raises(UserError, match="'losst'; known: contours, dino_seg, "):
+    with pytest.raises(UserError, match="'losst' is unknown; known: contours, dino_seg, "):
         discover("losst", features)
     with pytest.raises(UserError, match="no parameter 'k'; known: k_patches, centre"):
         discover("lost", features, k=3)

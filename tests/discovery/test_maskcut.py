@@ -17,7 +17,7 @@ PLANTED = {4: (1, 1, 6, 5), 8: (7, 6, 11, 11), 12: (1, 8, 4, 10)}  # first chann
 
 
 def golden_map() -> FeatureMap:
-    """A wave over 12 x 12 cells and 16 channels, with a background and three planted blocks."""
+    """Return a wave over 12 x 12 cells and 16 channels, with a background and three blocks."""
     tokens = torch.zeros(144, 16, dtype=torch.float64)
     for p in range(144):
         row, column = divmod(p, 12)
@@ -39,7 +39,7 @@ def cells(*boxes):
 
 
 def test_golden_masks():
-    """Appendix of the specification: the fourth round is rejected and emits nothing."""
+    """Check the appendix of the specification: the fourth round is rejected and emits nothing."""
     (found,) = discover("maskcut", golden_map(), n_masks=4)
     assert [int(mask.sum()) for mask in found.masks] == [20, 5, 21]
     assert torch.equal(found.masks[0], cells((1, 1, 6, 5)))
@@ -58,9 +58,11 @@ def test_masks_equal_the_dense_solution(seed):
 
 
 def planted_cuts(monkeypatch, *masks, sign=1):
-    """The n-th cut of a 10 x 10 grid has the n-th mask as the side of its largest value, whatever the features.
+    """Make the n-th mask the side of the largest value in the n-th cut of a 10 x 10 grid.
 
-    Returns: a list that holds, for each cut so far, how many cells had left the graph.
+    The features do not matter.
+
+    Returns: a list with the number of cells that had left the graph, for each cut so far.
     """
     calls = []
 
@@ -86,12 +88,15 @@ def run(**parameters):
 
 
 def test_a_mask_rejected_for_overlap_is_emitted_by_the_next_round(monkeypatch):
-    """4 x 4, then twice the 5 x 4 block that holds it: areas 16, 0, 4, with one cut for the last two rounds."""
+    """Cut 4 x 4, then twice the 5 x 4 block that holds it: areas 16, 0, 4.
+
+    The last two rounds share one cut.
+    """
     calls = planted_cuts(monkeypatch, block((2, 6), (3, 7)), block((2, 7), (3, 7)))
     found = run()
     assert [int(mask.sum()) for mask in found.masks] == [16, 4]
     assert found.boxes.tolist() == [[24, 16, 56, 48], [24, 48, 56, 56]]
-    assert calls == [0, 16]  # what was found has left the graph
+    assert calls == [0, 16]  # found cells have left the graph
 
 
 def test_without_the_repeat_a_rejected_mask_ends_the_rounds(monkeypatch):
@@ -107,7 +112,7 @@ def test_a_mask_that_is_too_small_is_never_emitted_unless_it_is_the_first(monkey
 
 
 def test_a_side_with_three_corners_is_the_background(monkeypatch):
-    """All but a block is the upper side; its seed is a cell of the block."""
+    """Check a cut whose upper side is all but a block; the seed is a cell of the block."""
     for sign in (1, -1):
         planted_cuts(monkeypatch, ~block((2, 6), (3, 7)), sign=sign)
         assert torch.equal(run(n_masks=1).masks[0], block((2, 6), (3, 7)))
@@ -135,7 +140,7 @@ def test_masks_of_one_image_are_disjoint():
 
 
 def test_what_each_round_leaves_is_what_as_many_rounds_give():
-    """The golden map: the fourth round adds nothing."""
+    """Check the rounds of the golden map; the fourth round adds nothing."""
     features = golden_map()
     rule = build_rule("maskcut", n_masks=4)
     rounds = [found for [found] in rule.after_each_round(features)]
@@ -147,9 +152,10 @@ def test_what_each_round_leaves_is_what_as_many_rounds_give():
 
 
 def map_of_graph(kinds, links=()):
-    """Features whose edges, at tau 0.01, are those within each kind of cell, and the links between two cells.
+    """Return features with edges, at tau 0.01, between cells of one kind and between linked cells.
 
-    The Gram matrix of the features is the graph, its diagonal raised until it is positive definite.
+    The Gram matrix of the features is the graph with a larger diagonal, which makes it positive
+    definite.
     """
     kinds = np.asarray(kinds)
     graph = (kinds.reshape(-1, 1) == kinds.ravel()).astype(float)
@@ -162,12 +168,12 @@ def map_of_graph(kinds, links=()):
 
 
 def drawn(found):
-    """The number of the mask that covers each cell; 0 for none."""
+    """Return the number of the mask that covers each cell; 0 for none."""
     return sum((i + 1) * mask.int() for i, mask in enumerate(found.masks)).tolist()
 
 
 def test_a_side_with_two_corners_may_be_the_background():
-    """Two rows of six: the smaller side has the larger values, and the corners of the first row."""
+    """Check two rows of six: the smaller side has the larger values and the first row's corners."""
     features = map_of_graph([[1] * 4] * 2 + [[0] * 4] * 4)
     (found,) = discover("maskcut", features, n_masks=1, tau=0.01)
     assert found.boxes.tolist() == [[0, 0, 32, 16]]
@@ -176,9 +182,10 @@ def test_a_side_with_two_corners_may_be_the_background():
 
 
 def test_what_was_found_may_leave_the_graph():
-    """A bar of one kind, cut in two by a column of another, which has no link to the rest and is found first.
+    """Check a bar of one kind, cut in two by a column of another kind.
 
-    In the code the column is then on the bar's side, which is one component; without the column the bar is two.
+    The column has no link to the rest and is found first. In the code it is then on the bar's side,
+    which is one component. Without the column, the bar has two components.
     """
     bar, column = [0, 2, 2, 1, 2, 2, 0], [0] * 7
     kinds = np.array([column, bar, bar, bar, column, column])
@@ -191,7 +198,10 @@ def test_what_was_found_may_leave_the_graph():
 
 
 def masks_of_masked_affinities(tokens, grid_size, n_masks, affinity_of_found):
-    """MaskCut by dense solves, where rows and columns of what was found hold another affinity; 0 takes them out."""
+    """Return the masks of MaskCut by dense solves with another affinity for found cells.
+
+    The affinity 0 removes these cells from the graph.
+    """
     h, w = grid_size
     weights = affinity(tokens, 0.15, 1e-5)
     left = np.ones(h * w, bool)
@@ -218,7 +228,7 @@ def masks_of_masked_affinities(tokens, grid_size, n_masks, affinity_of_found):
 
 @pytest.mark.parametrize("seed", range(10))
 def test_masked_affinities_equal_the_dense_solution(seed):
-    """0 is the option; eps is what the features of 0 give already."""
+    """Compare both affinities: 0 is the option, eps is that of features of 0."""
     tokens = clustered_tokens(patches=81, groups=6, noise=0.5, seed=seed)
     features = FeatureMap.from_tokens(tokens[None], (9, 9), 8, [(72, 72)], "key")
     for value, chosen in ((0.0, True), (1e-5, False)):
@@ -238,7 +248,7 @@ def test_masked_affinities_of_a_batch():
 
 
 def test_masked_affinities_may_leave_no_cell():
-    """A single cell is found, and nothing is left to cut."""
+    """Find a single cell, after which no cell is left to cut."""
     features = FeatureMap(torch.ones(1, 2, 1, 1), 8, [(8, 8)], "key")
     (found,) = discover("maskcut", features, mask_affinity=True)
     assert found.masks.tolist() == [[[True]]]

@@ -1,4 +1,4 @@
-"""The box of MOVE's mask: golden values by hand, and OpenCV's components as the release uses them."""
+"""The box of MOVE's mask: golden values by hand, and OpenCV's components as in the release."""
 
 import cv2
 import numpy as np
@@ -19,7 +19,7 @@ def map_of(*masks: np.ndarray, sizes=None) -> FeatureMap:
 
 
 def planted(size, *boxes, inside=0.9, outside=0.1) -> np.ndarray:
-    """(H, W) float64: rectangles (x1, y1, x2, y2), half-open."""
+    """Return a mask (H, W) float64 with rectangles (x1, y1, x2, y2), half-open."""
     mask = np.full(size, outside)
     for x1, y1, x2, y2 in boxes:
         mask[y1:y2, x1:x2] = inside
@@ -27,7 +27,10 @@ def planted(size, *boxes, inside=0.9, outside=0.1) -> np.ndarray:
 
 
 def block_and_angle() -> np.ndarray:
-    """200 pixels in a block; 36 in an L whose rectangle, 21 x 16, is larger than the block's."""
+    """Return a mask with a block of 200 pixels and an L of 36 pixels.
+
+    The rectangle of the L, 21 x 16, is larger than the block's.
+    """
     return planted((40, 60), (5, 5, 25, 15), (30, 20, 31, 36), (30, 35, 51, 36))
 
 
@@ -38,7 +41,7 @@ def smooth_mask(size, seed) -> np.ndarray:
 
 
 def by_opencv(mask: np.ndarray, *, rank_by: str, inclusive: bool) -> list[int]:
-    """The release's steps, one after the other."""
+    """Return the box of the release's steps."""
     height, width = mask.shape
     count, ids, stats, _ = cv2.connectedComponentsWithStats((mask > 0.5).astype(np.uint8))
     best, box = -1, [0, 0, height - 1, height - 1] if inclusive else [0, 0, width, height]

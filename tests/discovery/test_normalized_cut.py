@@ -12,7 +12,7 @@ EPS = 1e-5
 
 
 def clustered_tokens(patches=90, groups=4, noise=0.6, seed=0):
-    """Patches of a few kinds, so that the graph has a cut that means something."""
+    """Return patches of a few kinds, whose graph has a meaningful cut."""
     generator = torch.Generator().manual_seed(seed)
     centres = torch.randn(groups, 16, generator=generator)
     kinds = torch.randint(groups, (patches,), generator=generator)
@@ -44,7 +44,10 @@ def test_equals_the_dense_generalised_problem(seed, tau):
 
 
 def test_float64_takes_over_where_the_next_eigenvalue_is_near(monkeypatch):
-    """Two weakly linked pairs of groups: the second and third eigenvalue differ by less than float32 can tell."""
+    """Check two weakly linked pairs of groups.
+
+    float32 cannot separate their second and third eigenvalue.
+    """
     blocks = torch.block_diag(*[torch.ones(20, 20)] * 3)
     blocks[0, 20] = blocks[20, 0] = 1.0
     blocks[21, 40] = blocks[40, 21] = blocks[22, 41] = blocks[41, 22] = 1.0
@@ -87,7 +90,7 @@ def test_a_batch_gives_what_each_image_gives():
 
 
 def test_the_batched_solver_agrees_with_one_image_at_a_time(monkeypatch):
-    """What a GPU runs, on the CPU."""
+    """Run the solver for GPUs on the CPU."""
     edges = torch.cat([similarity_edges(clustered_tokens(seed=i)[None], 0.2) for i in range(3)])
     degree = EPS * 90 + (1 - EPS) * edges.sum(dim=2).double()
     vectors, values, errors = module._lanczos(edges, degree, EPS, module.SINGLE)

@@ -60,7 +60,7 @@ def test_nothing_observed_is_named():
 
 
 def planted(boxes, grid=(7, 9)):
-    """Background features are short; those of the object are long and look another way."""
+    """Return short background features, and long object features of another direction."""
     h, w = grid
     data = torch.zeros(len(boxes), 3, h, w)
     data[:, 0] = 1.0

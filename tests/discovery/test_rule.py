@@ -1,4 +1,4 @@
-"""The contract of a rule: what one gets without saying anything, and that every rule fulfils it."""
+"""Contract of a rule: its defaults, and a check that every rule fulfils it."""
 
 import pytest
 
@@ -16,7 +16,7 @@ def test_every_rule_fulfils_the_contract():
 
 
 def test_the_least_that_a_rule_needs():
-    """Whole images, keys or a CNN's output, masks as they are, and nothing that h could read."""
+    """Check the defaults: whole images, keys or a CNN's output, raw masks, and no maps for h."""
     rule = RuleOf(lambda _: [], DiscoveryRule.facets)
     assert (rule.input_side, rule.dense_solves, rule.mask_steps) == (0, 0, MaskSteps())
     assert dict(rule.soft_maps) == {}

@@ -13,7 +13,7 @@ from .test_normalized_cut import clustered_tokens
 
 
 def test_golden_eigenvector_mask_and_box():
-    """Appendix of the specification: produced by the official functions."""
+    """Check the appendix of the specification, whose values the official functions gave."""
     rule = build_rule("tokencut")
     sides = bipartition(rule.cut(golden_map()).eigenvector, 1e-6)
     assert sides.eigenvector.mean().item() == pytest.approx(0.00595, abs=5e-6)
@@ -39,7 +39,7 @@ def test_planted_square_is_found_exactly(grid, box):
     (found,) = discover("tokencut", planted_square(grid, box))
     assert found.boxes.tolist() == [[16 * x for x in box]]
     assert found.masks[0].sum() == (box[2] - box[0]) * (box[3] - box[1])
-    assert 0.99 < found.scores[0] <= 1  # the sides do not touch
+    assert 0.99 < found.scores[0] <= 1  # the sides are not connected
 
 
 def test_the_sign_of_the_eigenvector_plays_no_part():
@@ -58,7 +58,7 @@ def test_of_values_that_differ_by_rounding_the_first_is_the_seed():
 
 def test_further_components_come_on_request_the_largest_first():
     features = planted_square((10, 12), (1, 1, 4, 5))
-    cell = features.data[:, :, 1:2, 1:2].clone()  # all alike, so that the first of them is the seed
+    cell = features.data[:, :, 1:2, 1:2].clone()  # all are equal; the first one is the seed
     features.data[:, :, 1:5, 1:4] = cell
     features.data[:, :, 6:9, 6:11] = cell  # 15 cells
     features.data[:, :, 9:, 0:1] = cell  # 1 cell of 120

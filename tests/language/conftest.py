@@ -1,4 +1,4 @@
-"""Pictures that CLIP looks at."""
+"""Images for the tests of CLIP."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Captions from a list, and from a BLIP of a few thousand parameters."""
+"""Captions from a list of phrases, and from a BLIP with a few thousand parameters."""
 
 import pytest
 import torch
@@ -45,19 +45,19 @@ def test_products_are_of_the_precision_asked_for(clip, blip_folder, precision, d
     before = clip.encode_images(torch.zeros(1, 3, clip.side, clip.side))
     for name, weights in (("phrases", None), ("blip", blip_folder)):
         captioner = build_captioner(name, clip, weights, "", precision)
-        captioner.captions(crops((8, 8)))  # the list is read
+        captioner.captions(crops((8, 8)))  # this reads the list
         with RecordsProducts() as seen:
             assert len(captioner.captions(crops((8, 8)))) == 1
         assert dtype in seen.dtypes
         if precision == "bf16":
-            # the phrases' likeness of a crop is the last one, and it alone is exact
+            # The last product gives the phrases' similarity to a crop; only this one is exact.
             assert seen.dtypes.count(torch.float32) == (name == "phrases")
-    # the CLIP that all share stays as it is
+    # the shared CLIP does not change
     assert torch.equal(clip.encode_images(torch.zeros(1, 3, clip.side, clip.side)), before)
 
 
 class RecordsProducts(TorchDispatchMode):
-    """The dtypes of all matrix products."""
+    """Mode that records the number formats of all matrix products."""
 
     def __init__(self):
         super().__init__()
@@ -82,7 +82,7 @@ def test_bf16_says_the_same_of_what_fits_clearly():
     squares = [clip.resized(crop[None].float() / 127.5 - 1) for crop in given]
     likeness = clip.encode_images(torch.cat(squares)) @ clip.encode_text(phrases).T
     best, second = likeness.topk(2, dim=1).values.T
-    clear = (best - second > 0.02).tolist()  # far more than bf16 rounds
+    clear = (best - second > 0.02).tolist()  # far above the rounding of bf16
     assert any(clear)
     fp32 = PhraseRetrieval(clip, phrases, "").captions(given)
     bf16 = PhraseRetrieval(clip, phrases, "", torch.bfloat16).captions(given)
@@ -118,7 +118,7 @@ def test_an_unknown_captioner_is_a_users_mistake(clip):
 
 @pytest.fixture(scope="module")
 def blip_folder(tmp_path_factory):
-    """As transformers writes it: two layers a tower, words of its own."""
+    """Return a folder as transformers writes it, with two layers per tower and its own words."""
     folder = tmp_path_factory.mktemp("blip")
     words = [
         "[PAD]",
@@ -159,7 +159,7 @@ def test_blip_says_something_short_without_its_prompt(blip_folder, clip):
     assert len(found) == 2 and blip.captions([]) == []
     for caption in found:
         assert not caption.startswith(PROMPT)
-        # the prompt's words and the two marks count
+        # the length includes the prompt's words and the two marks
         prompt = len(PROMPT.split()) + 1
         assert MIN_LENGTH - prompt - 1 <= len(caption.split()) <= MAX_LENGTH - prompt
 

@@ -1,4 +1,4 @@
-"""What goes into CLIP and what comes out, and where its weights come from."""
+"""Inputs and outputs of CLIP, and the source of its weights."""
 
 import json
 import logging
@@ -39,7 +39,7 @@ def test_a_long_phrase_is_cut_with_its_end_put_last_or_refused(clip):
     assert ids[1, -1] == clip.tokenizer.eos_token_id
     whole = clip.tokenizer(long)["input_ids"]
     assert ids[1, :-1].tolist() == whole[: clip.context - 1]
-    with pytest.raises(UserError, match=f"'a very long .* has {len(whole)} tokens and 40 fit"):
+    with pytest.raises(UserError, match=f"'a very long .* has {len(whole)} tokens; at most 40 are"):
         clip.encode_text([long], cut=False)
 
 
@@ -129,7 +129,7 @@ def test_mistakes_are_one_line(clip, tmp_path, caplog):
 
 
 def test_the_official_architecture():
-    """ViT-B/32: 50 tokens, 12 layers of 12 heads, 512 dimensions."""
+    """Check ViT-B/32: 50 tokens, 12 layers of 12 heads, 512 dimensions."""
     config = CLIPS["clip_vitb32"].config()
     vision, text = config.vision_config, config.text_config
     assert (vision.image_size, vision.patch_size, vision.hidden_size) == (224, 32, 768)
@@ -161,11 +161,11 @@ def test_words_of_phrases_become_tokens_and_other_texts_stay_bytes():
 
 
 def test_different_phrases_are_different(clip):
-    """They would not be if the tower read another place than a text's end."""
+    """Check that the tower reads a text at its end; elsewhere phrases could be equal."""
     texts = clip.encode_text(["a cat", "a cab"])
     assert (texts[0] - texts[1]).abs().max() > 1e-3
 
 
 def test_files_of_two_clips_are_refused(clip):
-    with pytest.raises(UserError, match="the files are not of one CLIP"):
+    with pytest.raises(UserError, match="give the network and the tokenizer of one CLIP"):
         Clip(clip.model, learn_tokenizer([], 600))

@@ -1,4 +1,4 @@
-"""Groups of captions on small examples by hand."""
+"""Groups of captions in small examples computed by hand."""
 
 import math
 
@@ -22,17 +22,17 @@ def within(degrees, vectors, **changes):
 
 
 def test_four_points_of_which_two_groups_overlap():
-    """0, 10 and 20 degrees around 10; 30 is within 10 of 20 only."""
+    """Group 0, 10 and 20 degrees around 10; 30 is within 10 degrees of 20 only."""
     vectors = at_degrees(0, 10, 20, 30)
     # around 10: {0, 1, 2}; around 20: {1, 2, 3} shares two; around 0: {0, 1}; around 30: {2, 3}
     assert within(10, vectors) == [[0, 1, 2]]
-    # trimmed, {3} alone is too small
+    # after trimming, {3} alone is too small
     assert within(10, vectors, overlap="trim") == [[0, 1, 2]]
     assert within(10, vectors, overlap="trim", min_size=1) == [[0, 1, 2], [3]]
 
 
 def test_trimming_keeps_what_discarding_loses():
-    """Around 30 there are 20, 30 and 40, of which 20 is taken."""
+    """Trim the group 20, 30, 40 around 30, of which 20 is taken already."""
     vectors = at_degrees(0, 10, 20, 30, 40, 50, 11)
     assert within(10, vectors)[0] == [0, 1, 2, 6]
     assert within(10, vectors, overlap="trim") == [[0, 1, 2, 6], [3, 4]]
@@ -46,7 +46,7 @@ def test_groups_without_common_members_are_all_kept_the_largest_first():
 
 @pytest.mark.parametrize("overlap", ["discard", "trim"])
 def test_texts_that_are_all_alike_are_one_group(overlap):
-    """Where the release 2.2.2 of the library never returns."""
+    """Group equal texts; release 2.2.2 of the library never returns for them."""
     assert within(5, at_degrees(*[3] * 7), overlap=overlap) == [[0, 1, 2, 3, 4, 5, 6]]
 
 

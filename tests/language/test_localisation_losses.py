@@ -1,4 +1,4 @@
-"""The four terms by hand, with a CLIP whose features are chosen."""
+"""The four loss terms, computed by hand for a CLIP with chosen features."""
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ WEIGHTS = {
 
 
 class Colours:
-    """A CLIP that sees the mean colour: (B, 3) of length 1; black is the third axis."""
+    """CLIP whose features are the mean colour: (B, 3) of length 1; black is the third axis."""
 
     side = 4
 
@@ -34,7 +34,10 @@ def losses(similarity="matched", **changes):
 
 
 def left_and_right():
-    """Two images: red on the left, green on the right; heatmaps of the left and of the whole."""
+    """Return two images, red on the left and green on the right, and their heatmaps.
+
+    One heatmap covers the left half, the other one the whole image.
+    """
     images = torch.zeros(2, 3, 4, 4)
     images[:, 0, :, :2] = 1
     images[:, 1, :, 2:] = 1

@@ -1,4 +1,7 @@
-"""A damaged or hostile folder of `transformers` is a line; no code of it runs, and it takes no memory that it only announces."""
+"""A damaged or hostile folder of `transformers` is refused in one line.
+
+No code of it runs, and it takes no memory that it only announces.
+"""
 
 import json
 import os
@@ -135,7 +138,7 @@ def test_settings_that_ask_for_other_code_are_not_heard(folder, changes):
 def test_damaged_words_are_refused_or_not_needed(folder, name, content):
     (folder / name).write_bytes(content)
     if name == "tokenizer_config.json" and content in (b"{}", b'{"model": {"type": "BPE"}}'):
-        return  # its defaults are those of the class
+        return  # the defaults of the class replace it
     refusal(folder)
 
 

@@ -1,4 +1,4 @@
-"""CLIP's answers are computed once, and are what it says without a memory."""
+"""CLIP's answers are computed once, and equal its answers without a cache."""
 
 import torch
 

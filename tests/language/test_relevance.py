@@ -1,4 +1,4 @@
-"""Relevance maps against the rule written out with the library's own forward pass and autograd."""
+"""Relevance maps against the rule, computed by the library's own forward pass and autograd."""
 
 import pytest
 import torch
@@ -11,11 +11,13 @@ PHRASES = ["a red bird", "a dog", "grass"]
 
 
 def by_autograd(clip, image, text, start):
-    """One pair at a time, all of every matrix: the papers' code."""
+    """Return the relevance of one pair, with every matrix in full, as in the papers' code."""
     model = clip.model
     implementation = model.config._attn_implementation
     model.set_attn_implementation("eager")
-    pixels = clip.resized(image[None]).requires_grad_()  # else the library records no gradient
+    pixels = clip.resized(
+        image[None]
+    ).requires_grad_()  # without it the library records no gradient
     output = model.vision_model(pixel_values=pixels, output_attentions=True)
     model.set_attn_implementation(implementation)
     feature = F.normalize(model.visual_projection(output.pooler_output), dim=1)
@@ -57,7 +59,7 @@ def test_maps_are_in_0_1_and_touch_both_and_need_no_gradient(clip, images):
 
 
 def test_a_constant_map_is_zero(clip, images):
-    """A text at a right angle to everything has no gradient."""
+    """Check a text that is orthogonal to all images and has no gradient."""
     maps = relevance_maps(clip, images[:1], torch.zeros(1, clip.dim))
     assert maps.eq(0).all()
 

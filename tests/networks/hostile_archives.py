@@ -1,4 +1,4 @@
-"""Archives, streams and safetensors that are damaged or announce too much, and what is no file of weights at all."""
+"""Archives, streams and safetensors that are damaged or announce too much, and foreign files."""
 
 import io
 import os
@@ -30,7 +30,7 @@ from .hostile_opcodes import (
 
 @cache
 def compressed(name: str, filling: bytes, *others: tuple[str, bytes]) -> bytes:
-    """A zip archive with an entry of a gigabyte in a few megabytes."""
+    """Return a zip archive of a few megabytes with an entry of a gigabyte."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for other in others:
@@ -151,13 +151,13 @@ def _(path: Path) -> None:
 
 
 def header(content: str | bytes, length: int | None = None, body: bytes = b"") -> bytes:
-    """A safetensors file with any header."""
+    """Return a safetensors file with the given header."""
     encoded = content.encode() if isinstance(content, str) else content
     return struct.pack("<Q", len(encoded) if length is None else length) + encoded + body
 
 
 def entry(shape: str = "[4,4]", dtype: str = "F32", offsets: str = "[0,64]") -> str:
-    """A safetensors header of one tensor."""
+    """Return a safetensors header of one tensor."""
     return f'{{"layer0.weight":{{"dtype":"{dtype}","shape":{shape},"data_offsets":{offsets}}}}}'
 
 

@@ -1,4 +1,4 @@
-"""Pickles that would run code, are damaged, abuse the machine that reads them, or hold strange arrays."""
+"""Pickles that would run code, are damaged, exhaust the reader, or hold strange arrays."""
 
 import pickle
 import struct
@@ -59,7 +59,7 @@ def _(path: Path) -> None:
 
 @hostile("code by BUILD")
 def _(path: Path) -> None:
-    """Attributes of a function of the library."""
+    """Write a pickle that sets an attribute of a library's function."""
     content = b"\x80\x02cnumpy.core.numeric\n_frombuffer\n}" + text("__code__") + text("x") + b"sb."
     path.write_bytes(content)
 
@@ -129,7 +129,7 @@ def _(path: Path) -> None:
 
 
 def array(shape: bytes, dtype: str, content: bytes, made: bytes | None = None) -> bytes:
-    """Opcodes that push an array of NumPy. Args: made: the shape that `_reconstruct` gets."""
+    """Return opcodes that push a NumPy array. Args: made: the shape that `_reconstruct` gets."""
     empty = (
         b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n"
         + (made or numbers(0))
@@ -141,7 +141,7 @@ def array(shape: bytes, dtype: str, content: bytes, made: bytes | None = None) -
 
 
 def raw(count: int) -> bytes:
-    """Opcodes that push so many bytes."""
+    """Return opcodes that push `count` bytes."""
     return b"T" + struct.pack("<i", count) + bytes(count)
 
 
@@ -155,7 +155,7 @@ content("array of fields", item(array(numbers(1), "f4,f4", raw(8))))
 content("array of text", item(array(numbers(1), "U1", raw(4))))
 content("array of dates", item(array(numbers(1), "M8", raw(8))))
 content("array of a shape of lists", item(array(b"]", "f4", raw(4))))
-# one text of a mebibyte, and so many arrays of it
+# one text of a mebibyte, and 2**11 arrays over it
 content(
     "arrays that share their bytes",
     b"\x80\x02" + raw(2**20) + b"p1\n0](" + array(numbers(2**20), "u1", b"g1\n") * 2**11 + b"e.",

@@ -1,4 +1,4 @@
-"""Tensors that reach beyond what holds them, are expanded to gigabytes, or are none that a network is made of."""
+"""Tensors that reach beyond their storage, are expanded to gigabytes, or cannot be parameters."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +24,7 @@ from .hostile_pickles import array, raw
 def _tensor(
     name: str, offset: int, size: tuple, stride: tuple, count: int = 16, bomb: bool = False
 ) -> None:
-    """Enters a torch zip with one tensor over a storage of 16 numbers."""
+    """Register a torch archive with one tensor over a storage of 16 numbers."""
 
     @hostile(name, bomb=bomb)
     def write(path: Path) -> None:
@@ -120,7 +120,7 @@ saved("a tensor alone", lambda: torch.ones(2))
 
 def _module() -> torch.nn.Module:
     module = torch.nn.Linear(2, 2)
-    for parameter in module.parameters():  # a file is always the same
+    for parameter in module.parameters():  # every run writes the same file
         torch.nn.init.zeros_(parameter)
     return module
 
@@ -134,7 +134,7 @@ saved("trainer that is none", lambda: {"model": right_state(), "trainer": 3, "it
 
 
 class OnDevice:
-    """Pickles as a tensor of an XLA device."""
+    """Object whose pickle is that of a tensor on an XLA device."""
 
     def __init__(self, how: str, data: object, dtype: torch.dtype = torch.float32):
         self.how, self.arguments = how, (data, dtype, "xla:0", False)
@@ -168,7 +168,7 @@ def _(path: Path) -> None:
 
 @hostile("thousands of tensors of a device over one array", bomb=True)
 def _(path: Path) -> None:
-    """Of bytes, as numbers of sixteen bytes each."""
+    """Write an array of bytes that the tensors read as numbers of sixteen bytes each."""
     maker = b"ctorch._utils\n_rebuild_device_tensor_from_numpy\np1\n0"
     shared = array(numbers(2**20), "u1", raw(2**20)) + b"p2\n0"
     kind = b"ctorch\ncomplex128\np3\n0"

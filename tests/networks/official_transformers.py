@@ -1,5 +1,8 @@
-"""The official networks behind the presets, from their description: names and shapes of their files, and their forward
-in float64, step by step, with the attention matrix written out."""
+"""Official networks of the presets, written from their description.
+
+The module has the names and shapes of their files, and their forward pass in float64, step by step,
+with an explicit attention matrix.
+"""
 
 import math
 
@@ -24,7 +27,7 @@ def block_shapes(dim: int, depth: int) -> dict[str, tuple[int, ...]]:
 
 
 def encoder_shapes(dim: int, depth: int, patch: int) -> dict[str, tuple[int, ...]]:
-    """What all of them share: blocks, patches, CLS, the last norm."""
+    """Return the shapes that all networks share: blocks, patches, CLS, the final norm."""
     rest = {
         "cls_token": (1, 1, dim),
         "patch_embed.proj.weight": (dim, 3, patch, patch),
@@ -36,7 +39,7 @@ def encoder_shapes(dim: int, depth: int, patch: int) -> dict[str, tuple[int, ...
 
 
 def official_shapes(name: str) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the tensors in the official file, without what wraps them."""
+    """Return names and shapes of the tensors in the official file, without the wrapper."""
     family, _, rest = name.partition("_vit")
     dim, depth, heads = SIZES[rest[0]]
     scales = {f"blocks.{i}.ls{j}.gamma": (dim,) for i in range(depth) for j in (1, 2)}
@@ -65,7 +68,10 @@ def official_shapes(name: str) -> dict[str, tuple[int, ...]]:
 
 
 def random_state(name: str, seed: int = 0) -> dict[str, torch.Tensor]:
-    """An official file's tensors, filled at random; what is fixed by the architecture has its value."""
+    """Return an official file's tensors with random values.
+
+    Tensors that the architecture fixes have their fixed values.
+    """
     generator = torch.Generator().manual_seed(seed)
     state = {}
     for key, shape in official_shapes(name).items():
@@ -77,13 +83,16 @@ def random_state(name: str, seed: int = 0) -> dict[str, torch.Tensor]:
             value[shape[0] // 3 : 2 * shape[0] // 3] = 0
         if key == "rope_embed.periods":
             exponents = torch.arange(shape[0]) / shape[0]
-            value = (100**exponents).bfloat16()  # the files hold them rounded
+            value = (100**exponents).bfloat16()  # the files hold rounded periods
         state[key] = value
     return state
 
 
 def antialiased_matrix(cells: int, side: int) -> torch.Tensor:
-    """(cells, side): weights of antialiased bicubic resizing, Keys' kernel with the coefficient -0.5."""
+    """Return the weights of antialiased bicubic resizing, (cells, side).
+
+    They use Keys' kernel with the coefficient -0.5.
+    """
 
     def kernel(t: float) -> float:
         a, t = -0.5, abs(t)
@@ -102,7 +111,7 @@ def antialiased_matrix(cells: int, side: int) -> torch.Tensor:
 
 
 def table_positions(table, h, w, *, antialiased):
-    """(1, 1 + h w, C): the table (1, 1 + g g, C) resized, CLS's row as it is."""
+    """Return the table (1, 1 + g g, C) resized to (1, 1 + h w, C), with the same row of CLS."""
     side = math.isqrt(table.shape[1] - 1)
     matrix = antialiased_matrix if antialiased else interpolation_matrix
     grid = table[0, 1:].reshape(side, side, -1)
@@ -111,7 +120,10 @@ def table_positions(table, h, w, *, antialiased):
 
 
 def rotate(x, periods, h, w):
-    """DINOv3's rotation of (B, h w, D) of one head: halves of D turn together, by rows first, then by columns."""
+    """Return DINOv3's rotation of one head's tokens (B, h w, D).
+
+    The two halves of D rotate together. Angles of rows come first, then those of columns.
+    """
     rows = 2 * (torch.arange(h, dtype=torch.float64) + 0.5) / h - 1
     columns = 2 * (torch.arange(w, dtype=torch.float64) + 0.5) / w - 1
     turns = torch.cat(
@@ -127,7 +139,10 @@ def rotate(x, periods, h, w):
 
 
 def official_forward(state, images, *, patch, heads, eps, antialiased=False):
-    """Query, key and value of the last block, the output and the attention of CLS, of patches only, (B, h w, C) float64."""
+    """Return query, key and value of the last block, the output and the attention of CLS.
+
+    All are restricted to the patches, (B, h w, C) float64.
+    """
     s = {name: value.double() for name, value in state.items()}
     dim = s["cls_token"].shape[2]
     depth = 1 + max(int(name.split(".")[1]) for name in s if name.startswith("blocks."))

@@ -1,4 +1,4 @@
-"""Attention by rows, and when it takes the fused kernel's place."""
+"""Attention by rows, and the cases in which it replaces the fused kernel."""
 
 import pytest
 import torch
@@ -18,7 +18,7 @@ def qkv(tokens, dtype=torch.float32):
 
 @pytest.fixture
 def calls(monkeypatch):
-    """The number of tokens of each attention that was done by rows."""
+    """Return a list of the number of tokens of each attention by rows."""
     seen = []
 
     def recorded(query, key, value):
@@ -80,6 +80,6 @@ def test_transformers_read_as_before(make, calls, monkeypatch):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda amx=amx: {"amx_bf16": amx})
         with torch.no_grad():
             found.append(network(images).data)
-    assert len(calls) == len(network.blocks) - 1  # of the last block only keys are read
+    assert len(calls) == len(network.blocks) - 1  # only keys are read in the last block
     fused, by_rows = found
     assert F.cosine_similarity(fused, by_rows, dim=1).min() > 0.999

@@ -1,4 +1,4 @@
-"""A ResNet of torchvision's names computes in Detectron2 what it computes there."""
+"""A ResNet with torchvision's names gives the same maps in Detectron2."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ from boxrefine_d2.networks.detectron2_names import to_detectron2_names
 
 
 def filled(network: nn.Module, seed: int) -> nn.Module:
-    """Random parameters and statistics, such that maps keep their size through fifty layers."""
+    """Fill the network at random, with values that keep the scale of maps through fifty layers."""
     generator = torch.Generator().manual_seed(seed)
 
     def uniform(value, low, high):
@@ -57,7 +57,7 @@ def test_it_gives_torchvisions_maps(depth, norm):
         x = source.maxpool(source.relu(source.bn1(source.conv1(images))))
         for stage in (1, 2, 3, 4):
             x = getattr(source, f"layer{stage}")(x)
-            assert x.abs().mean() > 0.05  # neither dead
+            assert x.abs().mean() > 0.05  # the map is not zero
             assert_close(found[f"res{stage + 1}"], x, atol=1e-5, rtol=0)
 
 

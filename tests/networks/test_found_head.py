@@ -1,4 +1,4 @@
-"""FOUND's segmenter against its one layer written out, and its file in official naming."""
+"""FOUND's segmenter against an explicit computation of its layer; its file with official names."""
 
 import numpy as np
 import pytest

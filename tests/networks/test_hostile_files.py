@@ -1,4 +1,7 @@
-"""No file of weights runs code, ends a process, or takes more memory than it holds; each refusal says what is true."""
+"""No weights file runs code, ends a process, or takes more memory than it holds.
+
+Each refusal gives the true reason.
+"""
 
 import math
 import subprocess
@@ -19,7 +22,7 @@ from boxrefine_d2.networks.weights import load_into, read_state_dict
 
 from .hostile_files import BOMBS, WRITERS, mark_of, right_state
 
-# files that are odd, and hold what they should: the parameters of `right_state`
+# unusual files that hold the parameters of `right_state`
 RIGHT = {
     *("archive with paths upwards", "versions that are none", "trainer that is none"),
     *(name for name in WRITERS if name.startswith("tensors of a device")),
@@ -38,7 +41,7 @@ CODE = {
 
 
 class Small(nn.Module):
-    """The network of `right_state`."""
+    """Network of `right_state`."""
 
     def __init__(self):
         super().__init__()
@@ -63,12 +66,12 @@ READERS = {
     "module": read_pickled_module,
     "pickle": read_plain_pickle,
 }
-# these fill a network, which none of the files is right for but `RIGHT`
+# These readers fill a network. Only the files in `RIGHT` fit it.
 FILLERS = ("network", "backbone", "found", "heatmap")
 
 
 def reason(path: Path, reader: str) -> str | None:
-    """Why a file is refused; None if it is read."""
+    """Return the reason why a file is refused; None if it is read."""
     try:
         READERS[reader](path)
     except UserError as error:
@@ -117,9 +120,9 @@ TRUE_REASONS = {
     "socket": "is a pipe or a device",
     "device": "is a pipe or a device",
     "link to nothing": "does not exist",
-    "PNG": "it is none of what is read",
-    "gzip": "it is none of what is read",
-    "gigabytes of zeros": "it is none of what is read",
+    "PNG": "its format is not read",
+    "gzip": "its format is not read",
+    "gigabytes of zeros": "its format is not read",
     "NumPy archive": "it is a NumPy archive",
     "archive of a program": "it is a TorchScript program",
     "archive compressed": "it is compressed",
@@ -177,7 +180,7 @@ def test_the_reason_is_the_true_one(name, tmp_path):
 
 
 def test_bombs_take_no_memory(tmp_path):
-    """In a process that may take a gigabyte more than it has when it begins."""
+    """Read all bombs in a process whose memory may grow by less than a gibibyte."""
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", _BOUNDED, str(tmp_path)],
         capture_output=True,

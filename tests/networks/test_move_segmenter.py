@@ -1,4 +1,4 @@
-"""MOVE's segmenter against its layers written out here, and files in official naming, filled at random."""
+"""MOVE's segmenter against an explicit computation of its layers, and files with official names."""
 
 import copy
 
@@ -22,7 +22,7 @@ IMAGES = torch.linspace(-1, 1, 3 * 32 * 48).view(1, 3, 32, 48)
 
 
 def tiny_segmenter(block=-2, head="conv_minc5") -> MoveSegmenter:
-    """Patch 8, 24 channels, 3 blocks; every number away from its initial value."""
+    """Return a segmenter with patch 8, 24 channels, 3 blocks, and no initial value left."""
     segmenter = MoveSegmenter(tiny_vit(patch_size=8), head=head, block=block)
     return fill(segmenter)
 
@@ -38,7 +38,10 @@ def fill(module):
 
 
 def head_written_out(state, patches, depths):
-    """Logits (H, W) of one image from patches (C, h, w), float64 arrays; depths: convolutions of each block."""
+    """Return the logits (H, W) of one image, float64.
+
+    Args: patches: (C, h, w) float64.  depths: convolutions of each block.
+    """
     for i, depth in enumerate(depths):
         upsampled = i < len(depths) - 1
         if upsampled:
@@ -119,7 +122,7 @@ def test_another_head_name_is_refused(name):
 
 
 def test_a_patch_that_is_no_power_of_two_is_refused():
-    with pytest.raises(ValueError, match="14, is no power of two"):
+    with pytest.raises(ValueError, match="patch size is 14, not a power of two"):
         head_widths("conv", dim=384, patch_size=14)
 
 
@@ -194,7 +197,7 @@ def test_mistakes_are_named():
 
 def test_move_vits8_is_dinos_hub_file_and_the_published_head():
     spec = BACKBONES["move_vits8"]
-    # not the file of 300 epochs that LOST uses
+    # this is not the file of 300 epochs that LOST uses
     assert str(spec.extractor).endswith("/dino_deitsmall8_pretrain/dino_deitsmall8_pretrain.pth")
     with torch.device("meta"):
         segmenter = spec.build()
@@ -208,7 +211,7 @@ def test_move_vits8_is_dinos_hub_file_and_the_published_head():
 
 
 def official(state, *, prefix="", extractor=True):
-    """MOVE's names, spelt out: {0..n-1}.{1 conv, 2 bn}, n.{0 conv, 1 bn}, n + 1."""
+    """Return the state under MOVE's names: {0..n-1}.{1 conv, 2 bn}, n.{0 conv, 1 bn}, n + 1."""
     last = 5  # log2(16) + 1
     names = {
         "norm.weight": "feature_extractor.norm.weight",
@@ -226,7 +229,7 @@ def official(state, *, prefix="", extractor=True):
         inside = [name for name in state if name.startswith("extractor.")]
         names |= {n: "feature_extractor.model." + n.removeprefix("extractor.") for n in inside}
         assert names.keys() == state.keys()
-    return {prefix + theirs: state[ours] for ours, theirs in names.items()}
+    return {prefix + official_name: state[name] for name, official_name in names.items()}
 
 
 @pytest.fixture(scope="module")
@@ -305,7 +308,7 @@ def test_an_extractor_that_cannot_be_had_is_named(tmp_path, source, monkeypatch)
 
     monkeypatch.setattr("boxrefine_d2.networks.build.fetch", fetch)
     torch.save(source.trained_state(), tmp_path / "head.pth")
-    with pytest.raises(UserError, match=r"head\.pth holds a head alone.*dino_deitsmall8_pretrain"):
+    with pytest.raises(UserError, match=r"head\.pth holds only a head.*dino_deitsmall8_pretrain"):
         build_backbone("move_vits8", tmp_path / "head.pth")
 
 

@@ -1,4 +1,4 @@
-"""Whole networks are read without running what their files name."""
+"""Whole networks are read without running the code that their files name."""
 
 import sys
 import types
@@ -13,7 +13,7 @@ from boxrefine_d2.networks.pickled_module import read_pickled_module
 
 @pytest.fixture
 def foreign_class():
-    """A network class of a module that is gone when the file is read."""
+    """Yield a network class of a module that does not exist when the file is read."""
     module = types.ModuleType("authors_code")
 
     class Network(nn.Module):
@@ -69,7 +69,7 @@ def test_files_that_are_none_are_named(tmp_path):
     with pytest.raises(UserError, match="is a text file, no checkpoint"):
         read_pickled_module(tmp_path / "text")
     torch.save(nn.Linear(1, 1).state_dict(), tmp_path / "state.pth")
-    with pytest.raises(UserError, match="holds a state dict, no whole network"):
+    with pytest.raises(UserError, match="holds a state dict, not a whole network"):
         read_pickled_module(tmp_path / "state.pth")
     torch.save(nn.ReLU(), tmp_path / "empty.pth")
     with pytest.raises(UserError, match="holds no network with parameters"):

@@ -1,4 +1,4 @@
-"""Presets build, and load files in the naming of the official release: generated here from its rules."""
+"""Presets build, and load files with official names, which are generated here."""
 
 import logging
 
@@ -20,7 +20,7 @@ def write_official_file(name: str, path, state: dict[str, torch.Tensor]) -> None
 
 
 def kept_names(name: str) -> set[str]:
-    """The names of an official file, as it has them, of what our network takes from it."""
+    """Return the official names of the tensors that our network takes from an official file."""
     dropped = ("mask_token", "decoder", "momentum_encoder", "predictor", "head.", "bias_mask")
     return {key for key in official_shapes(name) if not any(part in key for part in dropped)}
 
@@ -48,7 +48,7 @@ def test_the_table_is_true_of_the_network_and_every_official_name_has_its_place(
         network = preset.build()
     assert padding_multiple(name) == network.stride == preset.patch_size
     assert network.prefix_tokens == preset.prefix_tokens
-    # without "module.", which the reader takes off; value i stands for its name
+    # The reader removes "module." from names. The value i stands for the i-th name.
     shapes = official_shapes(name)
     official = {key.removeprefix("module."): torch.tensor(i) for i, key in enumerate(shapes)}
     ours = preset.our_names(official)
@@ -57,7 +57,7 @@ def test_the_table_is_true_of_the_network_and_every_official_name_has_its_place(
     assert set(ours) == set(expected)
     names = list(shapes)
     for key, value in expected.items():
-        if "qkv.bias" not in key:  # DINOv3's is multiplied by its mask
+        if "qkv.bias" not in key:  # DINOv3's bias is multiplied by its mask
             assert tuple(value.shape) == shapes[names[int(ours[key])]], key
     assert len(kept_names(name)) == len(expected)
     assert set(preset.our_names(dict(expected))) == set(expected)
@@ -90,7 +90,10 @@ def test_an_official_file_filled_at_random_loads_and_is_used(name, tmp_path):
 
 
 def spread_state(name: str) -> dict[str, torch.Tensor]:
-    """An official file of any size that stays small: every tensor is one random number of its own, spread."""
+    """Return an official file's tensors, each expanded from one random number.
+
+    Such a file is small for a network of any size.
+    """
     generator = torch.Generator().manual_seed(4)
     return {
         key: torch.randn((), generator=generator).expand(shape)

@@ -1,4 +1,4 @@
-"""g: shapes, the gate, the papers' names, and what phrases of an image share."""
+"""Network g: shapes, the gate, the papers' names, and the work that phrases of an image share."""
 
 import pytest
 import torch
@@ -26,10 +26,9 @@ def inputs(pairs, side=64, seed=0):
 
 def test_the_papers_network_has_their_shapes_and_parameters():
     g = HEATMAPS["heatmap_vgg16"].build().eval()
-    used_by_their_code = sum(p.numel() for p in g.parameters())
-    assert (
-        used_by_their_code == 17_083_215 - 2
-    )  # less a batch norm of one channel that is never called
+    used = sum(p.numel() for p in g.parameters())
+    # The papers' code also has a batch norm of one channel that it never calls.
+    assert used == 17_083_215 - 2
     assert sum(p.numel() for p in g.encoder.parameters()) == 7_635_264
     with torch.no_grad():
         features = g.read(torch.zeros(1, 3, 304, 304))
@@ -37,8 +36,8 @@ def test_the_papers_network_has_their_shapes_and_parameters():
         assert g.draw(features, torch.ones(1, 512) / 512**0.5, (304, 304)).shape == (1, 1, 304, 304)
 
 
-def their_state_dict():
-    """The modules of the papers' code by the spec's table, written down anew, in DataParallel."""
+def paper_state_dict():
+    """Return a state dict of the papers' code in DataParallel, written from the spec."""
 
     class Block(nn.Module):
         def __init__(self, inputs, outputs, norm2=True):
@@ -57,22 +56,22 @@ def their_state_dict():
             super().__init__()
             self.Org_model = torchvision.models.vgg16(weights=None).features[:23]
 
-    class Theirs(nn.Module):
+    class PaperNetwork(nn.Module):
         def __init__(self):
             super().__init__()
             self.E, self.D = Encoder(), Decoder()
 
     torch.manual_seed(0)
-    theirs = Theirs()
-    for parameter in theirs.parameters():
+    network = PaperNetwork()
+    for parameter in network.parameters():
         nn.init.normal_(parameter, std=0.02)
-    return {f"module.{name}": value for name, value in theirs.state_dict().items()}
+    return {f"module.{name}": value for name, value in network.state_dict().items()}
 
 
 def test_their_names_load_and_every_parameter_is_in_its_place(tmp_path):
-    state = their_state_dict()
-    torch.save(state, tmp_path / "theirs.pth")
-    g = build_heatmap("heatmap_vgg16", tmp_path / "theirs.pth")
+    state = paper_state_dict()
+    torch.save(state, tmp_path / "paper.pth")
+    g = build_heatmap("heatmap_vgg16", tmp_path / "paper.pth")
     pairs = {
         "encoder.21.weight": "E.Org_model.21.weight",
         "bottleneck.conv1.bias": "D.bottleneck.conv1.bias",
@@ -82,10 +81,10 @@ def test_their_names_load_and_every_parameter_is_in_its_place(tmp_path):
         "up1.conv2.weight": "D.up1.conv2.weight",
     }
     ours = g.state_dict()
-    for name, theirs in pairs.items():
-        torch.testing.assert_close(ours[name], state[f"module.{theirs}"])
+    for name, paper_name in pairs.items():
+        torch.testing.assert_close(ours[name], state[f"module.{paper_name}"])
     assert len(ours) == len(state) - 5  # the batch norm that is never called
-    assert g.weights_info.source == "theirs.pth" and not g.training
+    assert g.weights_info.source == "paper.pth" and not g.training
 
 
 def test_our_names_stay(mini):
@@ -163,7 +162,7 @@ def test_shared_shares_are_the_convolution_of_each_phrases_doubled_map(grid, bia
     gates = torch.randn(7, 1, *grid, generator=torch_rng, dtype=torch.float64)
     assert (gates < 0).any() and (gates > 0).any()
     shared = SharedUpsampling(conv, features)
-    for some in (gates, gates[2:3]):  # again, with others
+    for some in (gates, gates[2:3]):  # two calls with different gates
         found, expected = shared(some), conv(doubled(some * features))
         torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
         assert not found.requires_grad
@@ -177,13 +176,13 @@ def test_phrases_of_one_image_are_drawn_as_each_with_its_own_features(
     monkeypatch.setattr(text_heatmap, "PHRASES_ON_CPU", at_once)
     _, text = inputs(5)
     features = torch.randn(1, 192, *grid, generator=torch.Generator().manual_seed(1))
-    features[:, :, 0, 0] = 0  # no direction
+    features[:, :, 0, 0] = 0  # a cell without a direction
     size = (16 * grid[0], 16 * grid[1])
     found = mini.draw_phrases(features, text, size)
     with torch.no_grad():
         expected = mini.draw(features.expand(5, -1, -1, -1), text, size)
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
-    assert (expected[0] - expected[1]).abs().max() > 1e-4  # phrases count
+    assert (expected[0] - expected[1]).abs().max() > 1e-4  # phrases differ
     assert found.shape == (5, 1, *size) and not found.requires_grad
 
 

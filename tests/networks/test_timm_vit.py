@@ -1,4 +1,4 @@
-"""Networks of timm's blocks against the official forward, written out from its description."""
+"""Networks of timm's blocks against the official forward pass, written from its description."""
 
 import copy
 
@@ -12,7 +12,7 @@ from boxrefine_d2.networks.vit import resize_by_scale, resize_to_size
 
 from .official_transformers import official_forward, random_state
 
-# preset -> how the official forward differs
+# preset -> arguments of the official forward pass
 OFFICIAL = {
     "dinov2_vits14": {"patch": 14, "heads": 6, "eps": 1e-6},
     "dinov2_vits14_reg": {"patch": 14, "heads": 6, "eps": 1e-6, "antialiased": True},
@@ -21,7 +21,7 @@ OFFICIAL = {
 
 
 def filled(name: str) -> tuple[TimmTransformer, dict[str, torch.Tensor]]:
-    """The network of a preset with random numbers everywhere, and the same as an official file holds them."""
+    """Return a preset's network with random numbers, and the same numbers as an official file."""
     state = random_state(name)
     network = PRESETS[name].build().eval()
     network.load_state_dict(PRESETS[name].our_names(state))
@@ -70,8 +70,10 @@ def test_facets_equal_a_hook_on_the_qkv_layer(case):
 
 
 def test_prefix_tokens_are_counted_and_dropped(case):
-    """Of the last block alone, cells are the patches in their order: a planted patch shows in its own cell only, and
-    planted CLS and registers in none."""
+    """Check that the last block alone maps each patch to its own cell.
+
+    A planted patch changes only its own cell. Planted CLS and registers change no cell.
+    """
     name, network, _ = case
     assert network.prefix_tokens == (1 if name == "dinov2_vits14" else 5)
     blocks, network.blocks = network.blocks, network.blocks[-1:]

@@ -1,4 +1,4 @@
-"""The ViT against an implementation of the official DINO forward written here from its description."""
+"""The ViT against the official DINO forward pass, written here from its description."""
 
 import math
 
@@ -22,7 +22,7 @@ def tiny_vit(patch_size=16) -> VisionTransformer:
 
 
 def cubic(t: float) -> float:
-    """Keys' kernel with the coefficient -0.75."""
+    """Return Keys' kernel with the coefficient -0.75."""
     a, t = -0.75, abs(t)
     if t < 1:
         return (a + 2) * t**3 - (a + 3) * t**2 + 1
@@ -32,7 +32,10 @@ def cubic(t: float) -> float:
 
 
 def interpolation_matrix(cells: int, side: int) -> torch.Tensor:
-    """(cells, side): weights of sampling at (i + 0.5) * side / (cells + 0.1) - 0.5, borders repeated."""
+    """Return the weights of sampling at (i + 0.5) * side / (cells + 0.1) - 0.5, (cells, side).
+
+    Borders are repeated.
+    """
     weights = torch.zeros(cells, side, dtype=torch.float64)
     for i in range(cells):
         x = (i + 0.5) * side / (cells + 0.1) - 0.5
@@ -42,7 +45,7 @@ def interpolation_matrix(cells: int, side: int) -> torch.Tensor:
 
 
 def official_forward(state: dict[str, torch.Tensor], images, patch, heads, depth):
-    """q, k, v of the last block and the CLS output, float64, step by step, attention matrix written out."""
+    """Return q, k, v of the last block and the output, float64, with written-out attention."""
     s = {name: value.double() for name, value in state.items()}
     dim, side = s["cls_token"].shape[2], 224 // patch
     batch, _, height, width = images.shape
@@ -135,7 +138,7 @@ def test_gradient_reaches_all_but_what_lies_behind_the_keys():
 
 
 def test_golden_keys_of_dino_mini():
-    """A refactoring that changes the network or its seeded weights shows here (numbers of this code, stored once)."""
+    """Compare with stored numbers of this code, to detect a change of network or weights."""
     features = build_backbone("dino_mini", "random:0")(
         torch.linspace(-1, 1, 3 * 32 * 48).view(1, 3, 32, 48)
     )
@@ -148,7 +151,7 @@ GOLDEN = torch.tensor([-0.158437699, 0.028504975, 0.295666844])
 
 @pytest.mark.parametrize("name", [name for name in BACKBONES if name.startswith("dino_vit")])
 def test_official_shapes(name):
-    """Names and shapes of the official files: 12 blocks, 150 tensors, a table for 224 x 224."""
+    """Check names and shapes of the official files: 12 blocks, 150 tensors, a 224 x 224 table."""
     with torch.device("meta"):
         state = BACKBONES[name].build().state_dict()
     dim, patch = (

@@ -1,4 +1,4 @@
-"""Files in official naming, filled at random, load as they are; anything else is refused in one line."""
+"""Files with official names and random numbers load; any other file is refused in one line."""
 
 import argparse
 import os
@@ -185,7 +185,7 @@ def test_cnn_files_in_torchvision_naming_load(tmp_path, name):
     assert features.strides == (16, 16)
     assert features.grid_size == (4, 6)
     assert padding_multiple(name) == 16
-    # normalised over the whole map, which makes negative inner products possible
+    # The map is normalised as a whole, which makes negative inner products possible.
     torch.testing.assert_close(features.data.mean(), torch.tensor(0.0), atol=1e-5, rtol=0)
     torch.testing.assert_close(
         features.data.std(unbiased=False), torch.tensor(1.0), atol=1e-3, rtol=0

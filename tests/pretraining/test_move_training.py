@@ -160,7 +160,7 @@ def test_a_fresh_head_is_built_on_trained_weights():
     learning = {n.partition(".")[0] for n, p in first.named_parameters() if p.requires_grad}
     assert learning == {"norm", "head"}
     assert "random:3" in first.weights_info.source
-    with pytest.raises(UserError, match="dino_mini is no segmenter.*move_vits8, move_mini"):
+    with pytest.raises(UserError, match="dino_mini is not a segmenter.*move_vits8, move_mini"):
         build_segmenter("dino_mini", "", seed=0)
 
 
@@ -169,7 +169,7 @@ def test_a_fresh_head_is_built_on_trained_weights():
     [
         (["INPUT.SQUARE_SIZE", "160"], "SQUARE_SIZE 160: the inpainter mae_mini reads 128 pixels"),
         (["MODEL.MAP_NETWORK.NAME", "found_mini"], "found_mini is not a segmenter of MOVE's"),
-        (["MODEL.MAP_NETWORK.NAME", "dino_mini"], "dino_mini is no segmenter"),
+        (["MODEL.MAP_NETWORK.NAME", "dino_mini"], "dino_mini is not a segmenter"),
         (["PRETRAIN.INPAINTER.WEIGHTS", ""], "the inpainter mae_mini has no weights"),
         (["PRETRAIN.INPAINTER.WEIGHTS", "nowhere.safetensors"], "no weights file at nowhere"),
     ],

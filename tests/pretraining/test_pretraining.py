@@ -143,7 +143,7 @@ def test_two_processes_train(tmp_path, job):
             "the teacher has collapsed: for 3 iterations up to 2",
         ),
         ({"DATASETS.TEST": "('folder:{photographs}',)"}, "has no labels"),
-        ({"DATASETS.TRAIN": "('folder:{alike}',)"}, "all alike: 6 of 6, from .*, are one picture"),
+        ({"DATASETS.TRAIN": "('folder:{alike}',)"}, "all alike: 6 of 6, from .*, are one image"),
         ({"MODEL.META_ARCHITECTURE": "PanopticFPN"}, "known: ClassAgnosticRCNN, GeneralizedRCNN"),
     ],
 )

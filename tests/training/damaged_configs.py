@@ -1,4 +1,7 @@
-"""Configuration files that are damaged or hostile, and KEY VALUE pairs that no key can have: seeded, without pytest."""
+"""Damaged and hostile configuration files, and KEY VALUE pairs that are invalid for any key.
+
+All of them are seeded, and this module does not need pytest.
+"""
 
 import os
 import random
@@ -8,19 +11,23 @@ from pathlib import Path
 from boxrefine_d2.config import boxrefine_cfg
 from boxrefine_d2.config.checks import leaves
 
-# forms of code in YAML; each would make the file {mark}
+# Forms of code in YAML. Each of them would make the file {mark}.
 CODE = {
     "apply": "!!python/object/apply:os.system ['touch {mark}']",
     "apply_below": "SOLVER: {{BASE_LR: !!python/object/apply:os.system ['touch {mark}']}}",
     "apply_in_a_list": "DATASETS:\n  TRAIN: [a, !!python/object/apply:os.system ['touch {mark}']]",
     "apply_as_a_key": "!!python/object/apply:os.system ['touch {mark}']: 1",
     "new": "SEED: !!python/object/new:subprocess.Popen [[touch, '{mark}']]",
-    "new_with_state": "SEED: !!python/object/new:type {{args: [x, !!python/tuple [], {{}}], state: 1}}",
+    "new_with_state": (
+        "SEED: !!python/object/new:type {{args: [x, !!python/tuple [], {{}}], state: 1}}"
+    ),
     "object": "SEED: !!python/object:os.PathLike {{}}",
     "name": "SEED: !!python/name:os.system ''",
     "module": "SEED: !!python/module:os ''",
     "verbatim": "SEED: !<tag:yaml.org,2002:python/object/apply:os.system> ['touch {mark}']",
-    "by_directive": "%TAG ! tag:yaml.org,2002:python/object/apply:\n---\nSEED: !os.system ['touch {mark}']",
+    "by_directive": (
+        "%TAG ! tag:yaml.org,2002:python/object/apply:\n---\nSEED: !os.system ['touch {mark}']"
+    ),
     "unknown": "SEED: !mine x",
 }
 
@@ -89,7 +96,7 @@ DAMAGED: dict[str, bytes] = {
     "UTF-16 without a mark": "SEED: 1".encode("utf-16-le"),
     "UTF-32": "SEED: 1".encode("utf-32"),
     "Latin-1": "OUTPUT_DIR: café".encode("latin-1"),
-    "a picture": b"\x89PNG\r\n\x1a\n" + bytes(range(256)),
+    "an image": b"\x89PNG\r\n\x1a\n" + bytes(range(256)),
     "control characters": b"SEED: \x07",
     "an HTML page": b"<!DOCTYPE html><title>Sign in: now</title>",
     "a pointer of git-lfs": b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n",
@@ -109,7 +116,10 @@ DAMAGED: dict[str, bytes] = {
 
 
 def write_damaged(folder: Path) -> dict[str, Path]:
-    """Make the files of `DAMAGED` and what only a file system can hold. Returns: what each is, and where."""
+    """Make the files of `DAMAGED`, and those with more than one file or of a special kind.
+
+    Returns: name -> path.
+    """
     made = {}
     for number, (name, content) in enumerate(DAMAGED.items()):
         made[name] = folder / f"{number}.yaml"
@@ -134,12 +144,15 @@ def write_damaged(folder: Path) -> dict[str, Path]:
     with open(made["a sparse file"], "wb") as file:
         file.truncate(3 * 2**30)
     made["a loop"].symlink_to("a loop.yaml")
-    del made["narrow"], made["wide"]  # which are as they should be
+    del made["narrow"], made["wide"]  # these two are valid
     return made
 
 
 def mutated(text: str, seed: int, count: int) -> Iterator[bytes]:
-    """Yield a text with seeded faults: bytes changed, cut out, put in, lines twice, indented or lost."""
+    """Yield a text with seeded faults.
+
+    Bytes are changed, removed or inserted; lines are repeated, indented or lost.
+    """
     rng = random.Random(seed)
     signs = [b"\0", b"\t", b":", b"[", b"{", b"&a ", b"*a", b"!!", b"- ", b"'", b"\xff", b"9" * 400]
     for _ in range(count):
@@ -163,7 +176,7 @@ def mutated(text: str, seed: int, count: int) -> Iterator[bytes]:
         yield bytes(content)
 
 
-# no key can have these, whatever its type is
+# values that are invalid for a key of any type
 IMPOSSIBLE = (
     "9" * 5000,
     "1e999",
@@ -176,21 +189,22 @@ IMPOSSIBLE = (
     "[" * 30_000,
     "-" * 90_000 + "1",
 )
-# some keys can have these
+# values that are valid for some keys
 DOUBTFUL = (
     *("", "0", "-1", "1", "2", "3", "0.0", "-1.0", "0.5", "1.5", "1e9", "1000000000", "nan", "inf"),
-    *("None", "True", "x", "()", "[]", "(0,)", "(-1,)", "(1, 2)", "(2, 1)", "(0.5, 0.5)", "(1, 2, 3)"),
+    *("None", "True", "x", "()", "[]", "(0,)", "(-1,)", "(1, 2)", "(2, 1)", "(0.5, 0.5)"),
+    "(1, 2, 3)",
     *("('x',)", "((1, 2),)", "((),)", "[[]]", "('',)", "../x", "~/x", "\x07", "é", "\udce9"),
 )  # fmt: skip
 
 
 def keys() -> list[str]:
-    """Every key of the configuration."""
+    """Return every key of the configuration."""
     return [key for key, _ in leaves(boxrefine_cfg())]
 
 
 def bad_pairs(seed: int, each: int) -> Iterator[tuple[str, str]]:
-    """Yield seeded KEY VALUE pairs, `each` of every key, of values that it may not be able to have."""
+    """Yield seeded KEY VALUE pairs, `each` per key, whose values may be invalid for the key."""
     rng = random.Random(seed)
     for key in keys():
         for value in rng.sample(IMPOSSIBLE + DOUBTFUL, each):
@@ -198,12 +212,16 @@ def bad_pairs(seed: int, each: int) -> Iterator[tuple[str, str]]:
 
 
 def bad_words() -> Iterator[list[str]]:
-    """Yield words on a command line that are no KEY VALUE pairs."""
+    """Yield words of a command line that are not KEY VALUE pairs."""
     yield ["SEED"]
     yield ["SEED", "1", "SOLVER.MAX_ITER"]
     yield ["SOLVER", "1"]
     yield ["MODEL.MAP_NETWORK", "{'NAME': 'x'}"]
-    for key in ("", ".", "SEED.", ".SEED", "SEED.X", "SOLVER..MAX_ITER", "NO", "SOLVER.NO", "\0", "x" * 90_000, "\udce9"):  # fmt: skip
+    keys_that_do_not_exist = (
+        *("", ".", "SEED.", ".SEED", "SEED.X", "SOLVER..MAX_ITER", "NO", "SOLVER.NO"),
+        *("\0", "x" * 90_000, "\udce9"),
+    )
+    for key in keys_that_do_not_exist:
         yield [key, "1"]
     yield ["_BASE_", "configs/lost_refine.yaml"]
     yield ["VERSION", "1"]

@@ -1,6 +1,7 @@
-"""Names and shapes of the parameters in released detectors, as Detectron2 0.6 writes them: LOST's CAD and CutLER's.
+"""Names and shapes of the parameters in the released detectors of LOST (CAD) and CutLER.
 
-Counters of steps are those of norms that learn; a frozen norm has none.
+They are those that Detectron2 0.6 writes. Norms that learn have step counters; frozen norms have
+none.
 """
 
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ import torch
 
 Shapes = dict[str, tuple[int, ...]]
 
-# a representative part, letter for letter
+# some parameters, with their exact names
 LOST_CAD = {
     "backbone.stem.conv1.weight": (64, 3, 7, 7),
     "backbone.stem.conv1.norm.running_mean": (64,),
@@ -65,7 +66,7 @@ CUTLER_CASCADE = CUTLER | {
 
 
 def lost_cad() -> Shapes:
-    """All of LOST's class-agnostic Faster R-CNN R50-C4, whose stem and res2 are frozen."""
+    """Return LOST's class-agnostic Faster R-CNN R50-C4, whose stem and res2 are frozen."""
     names = _resnet50("backbone.", ("stem", "res2", "res3", "res4"), frozen=("stem", "res2"))
     names |= _resnet50("roi_heads.", ("res5",), frozen=())
     names |= _norm("roi_heads.res5.norm", 2048)
@@ -73,12 +74,12 @@ def lost_cad() -> Shapes:
 
 
 def cutler_mask() -> Shapes:
-    """All of CutLER's Mask R-CNN R50-FPN."""
+    """Return CutLER's Mask R-CNN R50-FPN."""
     return _fpn_with_masks() | _box_head("") | _predictor("roi_heads.box_predictor", 1024)
 
 
 def cutler_cascade() -> Shapes:
-    """All of CutLER's Cascade Mask R-CNN R50-FPN."""
+    """Return CutLER's Cascade Mask R-CNN R50-FPN."""
     names = _fpn_with_masks()
     for stage in "012":
         names |= _box_head(f".{stage}") | _predictor(f"roi_heads.box_predictor.{stage}", 1024)
@@ -86,7 +87,10 @@ def cutler_cascade() -> Shapes:
 
 
 def random_state(shapes: Shapes, seed: int) -> dict[str, torch.Tensor]:
-    """Other numbers in every parameter, along its first axis only: its file is small."""
+    """Return random numbers that differ between parameters, and along their first axis only.
+
+    The file of such parameters is small.
+    """
     generator = torch.Generator().manual_seed(seed)
     state = {}
     for name, shape in shapes.items():
@@ -165,5 +169,5 @@ def _box_head(stage: str) -> Shapes:
 
 
 def _predictor(name: str, channels: int) -> Shapes:
-    """Object or not, and one box whatever the class."""
+    """Return a predictor of object or background, and of one box for all classes."""
     return _biased(f"{name}.cls_score", (2, channels)) | _biased(f"{name}.bbox_pred", (4, channels))

@@ -1,4 +1,4 @@
-"""Weights of detectors: released ones by their own names, trunks, and files of something else."""
+"""Weights of detectors: released files with their own names, trunks, and other files."""
 
 import functools
 import pickle
@@ -28,7 +28,10 @@ TWENTY_CLASSES = (
 
 @pytest.fixture(scope="module")
 def build():
-    """A detector of a configuration with changes, built once; its state is as a test left it."""
+    """Return a function that builds the detector of a configuration with changes, once.
+
+    A test may have changed its state.
+    """
 
     @functools.cache
     def build(config: str, *opts: str) -> nn.Module:
@@ -48,7 +51,7 @@ def saved(path, state, **more):
 
 
 def as_small_file(path, model: nn.Module):
-    """A checkpoint of that detector whose parameters are one number each."""
+    """Write a checkpoint of the detector in which each parameter is expanded from one number."""
     shapes = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     return saved(path, official.random_state(shapes, seed=3))
 
@@ -66,7 +69,7 @@ def test_released_names_fill_every_parameter(build, tmp_path, config):
     shapes = names()
     assert {name: shapes[name] for name in part} == part
     state = official.random_state(shapes, seed=0)
-    # what released files hold besides
+    # other entries of released files
     state_and_more = state | {
         "proposal_generator.anchor_generator.cell_anchors.0": torch.ones(15, 4)
     }
@@ -109,7 +112,7 @@ def test_the_trunk_that_ships_is_found_by_its_name(build):
         SafeCheckpointer(model).load("resnet_mini")
         loaded = model.state_dict()
         for name, value in trunk.items():
-            if f"{prefix}{name}" in loaded:  # frozen norms count no steps
+            if f"{prefix}{name}" in loaded:  # frozen norms have no step counter
                 assert torch.equal(loaded[prefix + name], value.to(loaded[prefix + name].dtype))
             else:
                 assert name.endswith("num_batches_tracked")
@@ -133,7 +136,7 @@ def test_another_number_of_classes_starts_predictors_anew_and_nothing_else(build
 
 @functools.cache
 def resnet50_trunk() -> dict[str, torch.Tensor]:
-    """As tools/convert_dino_resnet.py writes it."""
+    """Return a trunk as tools/convert_dino_resnet.py writes it."""
     shapes = {
         name.removeprefix("backbone.bottom_up."): shape
         for name, shape in official.cutler_mask().items()
@@ -154,12 +157,12 @@ def misfits():
         "ResNet-50 trunk, ResNet-18": (
             resnet50_trunk,
             (DEMO,),
-            r"backbone.res2.0.conv1.weight is (64, 64, 1, 1) there and (64, 64, 3, 3) here",
+            "backbone.res2.0.conv1.weight is (64, 64, 1, 1) in the file and (64, 64, 3, 3) in the",
         ),
         "ResNet-50 detector, ResNet-18": (
             cad,
             (DEMO,),
-            "backbone.res2.0.conv1.weight is (64, 64, 1, 1) there and (64, 64, 3, 3) here",
+            "backbone.res2.0.conv1.weight is (64, 64, 1, 1) in the file and (64, 64, 3, 3) in the",
         ),
         "ResNet-50 detector, ResNet-101": (cad, (r50, *deep), "it has no backbone.res4.6."),
         "ResNet-50 trunk, ResNet-101": (
@@ -170,9 +173,9 @@ def misfits():
         "C4, FPN": (
             cad,
             (fpn,),
-            "proposal_generator.rpn_head.conv.weight is (1024, 1024, 3, 3) th",
+            "proposal_generator.rpn_head.conv.weight is (1024, 1024, 3, 3) in",
         ),
-        "FPN, C4": (mask, (r50,), "proposal_generator.rpn_head.conv.weight is (256, 256, 3, 3) th"),
+        "FPN, C4": (mask, (r50,), "proposal_generator.rpn_head.conv.weight is (256, 256, 3, 3) in"),
         "Mask, Cascade": (mask, (fpn3,), "8 of its 392 parameters are unknown here, such as "),
         "Cascade, Mask": (
             cascade,
@@ -206,7 +209,7 @@ def test_the_shipped_trunk_is_not_for_a_resnet50(build):
 def test_torchvisions_names_are_sent_to_the_converter(build, tmp_path):
     state = {"conv1.weight": torch.zeros(64, 3, 7, 7), "layer1.0.conv1.weight": torch.zeros(1)}
     path = saved(tmp_path / "dino_resnet50_pretrain.pth", state)
-    with pytest.raises(UserError, match="torchvision's, tools/convert_dino_resnet.py --input"):
+    with pytest.raises(UserError, match="torchvision's; tools/convert_dino_resnet.py --input"):
         SafeCheckpointer(build("configs/cad_lost.yaml")).load(path)
 
 
@@ -278,20 +281,24 @@ def test_what_is_to_be_evaluated_must_be_whole(build, tmp_path):
     assert all(torch.equal(model.state_dict()[name], value) for name, value in state.items())
 
     cfg.MODEL.WEIGHTS = "resnet_mini"
-    with pytest.raises(UserError, match=r"resnet_mini has no proposal_generator.* are missing\)"):
+    with pytest.raises(
+        UserError, match=r"resnet_mini has no proposal_generator.* parameters are missing\)"
+    ):
         load_trained(model, cfg)
     # a head for other classes would start anew
     cfg.MODEL.WEIGHTS = whole
-    with pytest.raises(UserError, match=r"has no roi_heads.box_predictor.* \(4 are missing\)"):
+    with pytest.raises(
+        UserError, match=r"has no roi_heads.box_predictor.* \(4 parameters are missing\)"
+    ):
         load_trained(build(DEMO, *TWENTY_CLASSES), cfg)
-    # frozen norms count no steps, and that is all that is missing
+    # only the step counters of the frozen norms are missing
     frozen = build(DEMO, "MODEL.RESNETS.NORM", "FrozenBN").state_dict()
     uncounted = OrderedDict((name, state[name]) for name in frozen)
     assert {
         name for name in state if name not in uncounted and not name.endswith("tracked")
     } == set()
     assert len(uncounted) < len(state)
-    uncounted._metadata = frozen._metadata  # versions of the norms, as torch saves them
+    uncounted._metadata = frozen._metadata  # torch saves the versions of the norms here
     cfg.MODEL.WEIGHTS = saved(tmp_path / "uncounted.pth", uncounted)
     load_trained(model, cfg)
 

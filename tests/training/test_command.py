@@ -1,4 +1,4 @@
-"""What becomes of a run whose folder is taken, whose disk fills up, or whose last step fails."""
+"""Runs whose output directory is in use, whose disk fills up, or whose last step fails."""
 
 import errno
 import json
@@ -16,7 +16,7 @@ from boxrefine_d2.training.only_run import only_run_in
 
 @pytest.fixture
 def train(tmp_path, job):
-    """Trains two steps in this process."""
+    """Return a function that trains two steps in this process."""
     few = {
         "SOLVER.MAX_ITER": "2",
         "REFINE.WARMUP_ITERS": "1",
@@ -93,7 +93,7 @@ def test_a_disk_that_is_full_at_the_end_costs_no_weights_and_the_line_says_how_t
 
 
 def test_the_record_is_of_the_first_images_that_can_be_read(tmp_path, train, photographs):
-    """The files that come first are damaged: what was trained on them is measured on the next ones."""
+    """Damage the first files; the record is then measured on the next images."""
     for path in sorted(photographs.iterdir()):
         (tmp_path / "photographs").mkdir(exist_ok=True)
         (tmp_path / "photographs" / path.name).write_bytes(path.read_bytes())

@@ -1,4 +1,4 @@
-"""Configurations from outside are data, and what is wrong with one is a line."""
+"""Configuration files are read as data, and a fault in one is reported in one line."""
 
 from pathlib import Path
 
@@ -32,7 +32,7 @@ LONGEST = 700  # characters of a line
 
 
 def line_of(config: str | Path, opts: list[str] | None = None) -> str:
-    """What is said of a configuration that must be refused."""
+    """Return the message for a configuration that must be refused."""
     with pytest.raises(UserError) as caught:
         load_config(str(config), opts or [])
     assert "\n" not in str(caught.value) and len(str(caught.value)) < LONGEST
@@ -41,14 +41,14 @@ def line_of(config: str | Path, opts: list[str] | None = None) -> str:
 
 @pytest.fixture(params=CODE, ids=list(CODE))
 def code(request, tmp_path):
-    """YAML that would make the file `mark`, which is looked for at the end."""
+    """Yield YAML that would make the file `mark`; check at the end that it does not exist."""
     mark = tmp_path / "mark"
     yield CODE[request.param].format(mark=mark)
     assert not mark.exists()
 
 
 def refusal(code: str) -> str:
-    """Part of the line, which names the tag."""
+    """Return the part of the message that names the tag."""
     return "the tag !mine" if "!mine" in code else "the tag !!python/"
 
 
@@ -91,7 +91,7 @@ def test_every_damaged_file_is_a_line_with_its_name(tmp_path):
     files = write_damaged(tmp_path)
     assert len(files) > len(DAMAGED)
     for name, path in files.items():
-        # of bases the one that is damaged is named
+        # the message names the base that is damaged
         assert path.name in line_of(path) or "base" in name, name
 
 
@@ -119,7 +119,7 @@ def test_no_key_has_what_no_key_can_have():
     texts = {key for key, value in leaves(boxrefine_cfg()) if isinstance(value, str)}
     for number, key in enumerate(keys()):
         value = IMPOSSIBLE[number % len(IMPOSSIBLE)]
-        if key not in texts:  # which hold nearly any text
+        if key not in texts:  # these keys accept nearly any text
             assert key in line_of(CONFIG, [key, value])
 
 
@@ -193,7 +193,7 @@ def test_what_is_meant_is_taken(key, text, value):
 
 
 def test_no_default_of_detectron2_is_refused(tmp_path):
-    """Such a file is what Detectron2 itself leaves of a run."""
+    """Read a file that Detectron2 itself writes for a run."""
     cfg = get_cfg()
     cfg.MODEL.DEVICE, cfg.OUTPUT_DIR = "cpu", "output"
     path = str(tmp_path / "config.yaml")

@@ -1,4 +1,7 @@
-"""A run starts from, or continues, only what is right for it: anything else in OUTPUT_DIR or MODEL.WEIGHTS is a line."""
+"""A run starts from, or continues, only valid files of its job.
+
+Any other file in OUTPUT_DIR or MODEL.WEIGHTS is refused in one line.
+"""
 
 import os
 
@@ -13,7 +16,7 @@ from tests.networks.test_hostile_files import RIGHT, Small
 
 
 class Counts:
-    """A checkpointable with a number."""
+    """Part of a checkpoint whose state is one number."""
 
     count = 0
 
@@ -119,7 +122,10 @@ def test_a_compiled_model_fits(checkpointer, tmp_path):
 
 
 def test_nothing_but_the_counter_is_missing_of_norms(tmp_path):
-    """Versions of modules come through the reader: without them a norm's counter would be missed or made anew."""
+    """Check that the reader keeps the versions of modules.
+
+    Without them a norm's counter would be reported as missing or be made anew.
+    """
     model = nn.Sequential(nn.BatchNorm1d(3))
     SafeCheckpointer(model, str(tmp_path)).save("a")
     again = SafeCheckpointer(nn.Sequential(nn.BatchNorm1d(3)), str(tmp_path))

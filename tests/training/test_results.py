@@ -1,4 +1,4 @@
-"""Where a run keeps what it found."""
+"""Folders of a run's results."""
 
 from boxrefine_d2.training.results_file import inference_folder
 

@@ -1,4 +1,4 @@
-"""What is looked at before a run writes anything: the device, OUTPUT_DIR, and the files that it was given."""
+"""Checks before a run writes any file: the device, OUTPUT_DIR, and the input files."""
 
 import argparse
 import os
@@ -16,7 +16,7 @@ CONFIG = "configs/demo/lost_refine.yaml"
 
 
 def arguments(*opts: str, **flags: bool) -> argparse.Namespace:
-    """Those of a training command."""
+    """Return the arguments of a training command."""
     given = {"resume": False, "eval_only": False} | flags
     return argparse.Namespace(config_file=CONFIG, opts=["MODEL.DEVICE", "cpu", *opts], **given)
 
@@ -71,7 +71,7 @@ def test_weights_that_the_training_would_write_over_are_refused(tmp_path, key):
         opts = [key, str(name), "OUTPUT_DIR", str(tmp_path)]
         with pytest.raises(UserError, match=rf"write over '.*\.pth', which {key} reads; name an"):
             check(opts)
-        check(opts, trains=False)  # an evaluation, or a run that goes on from it
+        check(opts, trains=False)  # an evaluation, or a run that continues from it
         check([*opts, "OUTPUT_DIR", str(tmp_path / "other")])
 
 
@@ -144,7 +144,7 @@ def test_the_product_of_a_training_is_no_input_of_it(tmp_path, name):
 
 
 def test_images_where_a_run_writes_are_no_file_that_it_writes_over(tmp_path, monkeypatch):
-    """Annotations there are, also those of a named data set."""
+    """Accept images in the folder, but refuse annotations, also those of a named data set."""
     (tmp_path / "inference" / "cutouts" / "val").mkdir(parents=True)
     (tmp_path / "labels.json").touch()
     for spec in (
@@ -186,14 +186,14 @@ def test_a_configuration_that_somebody_wrote_stays(tmp_path):
     own.write_text("# my notes\n_BASE_: base.yaml\n")
     with pytest.raises(UserError, match=r"its whole configuration over '.*config\.yaml'"):
         check(opts, own)
-    own.write_text(load_config(CONFIG, opts).dump())  # as a run leaves it
+    own.write_text(load_config(CONFIG, opts).dump())  # a run writes such a file
     check(opts, own)
     (tmp_path / "mine.yaml").write_text("SEED: 1")
     check(opts, tmp_path / "mine.yaml")
 
 
 def seed_of(*opts: str, **flags: bool) -> int:
-    """The seed with which a run begins, goes on or is evaluated."""
+    """Return the seed with which a run begins, is resumed or is evaluated."""
     return setup(arguments(*opts, **flags)).SEED
 
 
@@ -204,7 +204,7 @@ def test_a_seed_of_minus_1_is_drawn_and_kept_by_the_run(tmp_path):
     assert f"SEED: {drawn}\n" in (tmp_path / "config.yaml").read_text()
     assert seed_of(*opts, resume=True) == seed_of(*opts, eval_only=True) == drawn
     assert seed_of(*opts, "SEED", "3", resume=True) == 3
-    assert seed_of(*opts) not in (drawn, 3)  # a new run; one time in 2**30 this is chance
+    assert seed_of(*opts) not in (drawn, 3)  # a new run; equal by chance once in 2**30 runs
     (tmp_path / "config.yaml").write_text("SEED: [")
     assert 0 <= seed_of(*opts, resume=True) != drawn
 

@@ -1,4 +1,4 @@
-"""The main job as a user runs it: whole, killed and resumed, in two processes, evaluated, and broken."""
+"""The main job as a user runs it: whole, resumed, in two processes, evaluated, and broken."""
 
 import json
 import os
@@ -36,7 +36,7 @@ def state(path: Path) -> dict[str, torch.Tensor]:
 
 
 def losses(output: Path) -> dict[int, dict[str, float]]:
-    """iteration -> scalars; of an iteration that was repeated the last line counts."""
+    """Return iteration -> scalars; the last line counts for an iteration that was repeated."""
     lines = (output / "metrics.json").read_text().splitlines()
     return {entry["iteration"]: entry for entry in map(json.loads, lines)}
 
@@ -56,7 +56,7 @@ def test_it_trains_evaluates_and_leaves_what_the_contract_names(tmp_path, job):
     assert min(record["gradient_norm_first_block"]) > 0
     assert set(record["seconds"]) == {"detector", "refine"}
     assert record["unreadable_images"] == {}
-    # the same numbers from the finished run alone
+    # the finished run alone gives the same numbers
     evaluated = run(
         job(
             tmp_path,
@@ -109,7 +109,7 @@ def test_a_run_of_a_drawn_seed_is_repeated_by_the_seed_that_it_states(tmp_path, 
 
 
 def test_two_processes_have_the_losses_of_one(tmp_path, job):
-    """Ten steps of each phase, the same global batch, h with frozen norms, fp32."""
+    """Run ten steps of each phase with the same global batch, h with frozen norms, fp32."""
     steps = ("SOLVER.MAX_ITER", "20", "REFINE.WARMUP_ITERS", "10", "REFINE.REFINE_ITERS", "10")
     steps += ("SOLVER.CHECKPOINT_PERIOD", "100", "LOG_PERIOD", "1")
     torchrun = (
@@ -140,7 +140,7 @@ def test_two_processes_have_the_losses_of_one(tmp_path, job):
     assert one[0]["total_loss"] != one[9]["total_loss"]
 
 
-# f is a segmenter of MOVE's, drawn at random
+# f is MOVE's segmenter with random weights
 MOVE = {
     "MODEL.MAP_NETWORK.NAME": "move_mini",
     "DISCOVERY.NAME": "move",
@@ -148,7 +148,7 @@ MOVE = {
     "SOLVER.MAX_ITER": "10",
     "LOG_PERIOD": "1",
 }
-# as configs/move_refine_release.yaml, with rates that show in ten steps
+# configs/move_refine_release.yaml, with learning rates whose effect shows in ten steps
 MOVE_RELEASE = MOVE | {
     "REFINE.TARGETS": "reference",
     "REFINE.FRESH_HEAD": "True",
@@ -182,7 +182,7 @@ def test_a_segmenter_is_refined_scored_and_read_again(tmp_path, job):
 
 @pytest.mark.parametrize("stopped", [4, 6])
 def test_a_fresh_head_starts_once_also_where_the_run_is_resumed(tmp_path, job, stopped):
-    """Before and after iteration 4, when f begins to learn."""
+    """Stop before and after iteration 4, when f begins to learn."""
     opts = as_options(MOVE_RELEASE)
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     run(job(whole, *opts))
@@ -198,13 +198,16 @@ def test_a_fresh_head_starts_once_also_where_the_run_is_resumed(tmp_path, job, s
     assert torch.equal(expected[reference], before[reference])
     assert not torch.equal(expected[head], before[head])
     rates = [entry["lr"] for _, entry in sorted(losses(whole).items())]
-    # Detectron2 logs that of the group with the most parameters' first number, f's
+    # Detectron2 logs the rate of the group with the most parameters, which is f's
     factors = [1, 1, 1, 1, 1, 1, (6 / 8) ** 2, (6 / 8) ** 2, (4 / 8) ** 2, (4 / 8) ** 2]
     assert rates == pytest.approx([1e-3 * factor for factor in factors])
 
 
 def test_drift_stops_the_run_and_the_last_good_network_is_kept(tmp_path, job):
-    """f's learning rate is far too high: the first check finds it, and f is what it was at the start."""
+    """Train f with a rate that is far too high.
+
+    The first check finds the drift, and the file holds f as it was at the start.
+    """
     changes = {"SOLVER.MAP_NETWORK_LR": "0.01", "SOLVER.MAX_ITER": "12", "REFINE.REFINE_ITERS": "8"}
     changes |= {"REFINE.STOP_ON_DRIFT": "True", "REFINE.DRIFT.PERIOD": "2"}
     changes |= {"REFINE.DRIFT.FEATURE_SHIFT": "0.05", "DATASETS.TEST": "('scenes:val+first=3',)"}
@@ -289,7 +292,10 @@ def test_an_evaluation_needs_no_training_data_and_takes_a_given_file(tmp_path, j
 def test_the_published_commands_run_on_a_made_up_tree_with_random_official_files(
     tmp_path, photographs
 ):
-    """The README's VOC07 run, cut to one step of each phase: VOC layout, DINO's two files by their official names."""
+    """Run the README's VOC07 commands, cut to one step of each phase.
+
+    The data has the layout of VOC, and DINO's two files have their official names.
+    """
     voc = tmp_path / "datasets" / "VOC2007"
     for folder in ("JPEGImages", "Annotations", "ImageSets/Main"):
         (voc / folder).mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""The bar of a training where stderr is no terminal: lines now and then, with rate and time left."""
+"""Progress bar of a training if stderr is not a terminal: lines with rate and time left."""
 
 import io
 import re
@@ -15,7 +15,7 @@ class _Terminal(io.StringIO):
 
 
 def bar(monkeypatch, seconds, steps=3, *, start=0, total=3, stderr=None):
-    """What a training of so many steps writes to stderr."""
+    """Return the text that a training of `steps` steps writes to stderr."""
     written = stderr or io.StringIO()
     monkeypatch.setattr("sys.stderr", written)
     hook = ProgressBar(seconds)
