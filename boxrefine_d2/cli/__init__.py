@@ -4,7 +4,7 @@ A verb's module is imported only when its verb is called, so that the help appea
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from importlib import import_module
 
@@ -48,10 +48,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a verb with its words. Returns: the verb's exit code; 2 for an unknown verb."""
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in ("-h", "--help", "help"):
-        sys.stdout.write(_help())
+        sys.stdout.write(_help(VERBS))
         return 0
     if words[0] == "--version":
         sys.stdout.write(f"boxrefine {__version__}\n")
+        return 0
+    below = {verb: entry for verb, entry in VERBS.items() if verb.split()[0] == words[0]}
+    if words[0] not in VERBS and below and words[1:] in ([], ["-h"], ["--help"]):
+        sys.stdout.write(_help(below))
         return 0
     for length in (2, 1):
         verb, rest = " ".join(words[:length]), words[length:]
@@ -62,9 +66,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run_command(lambda: _refuse(words))
 
 
-def _help() -> str:
-    width = max(map(len, VERBS))
-    lines = [f"  {verb:<{width}}  {summary}" for verb, (_, summary) in VERBS.items()]
+def _help(verbs: Mapping[str, tuple[str, str]]) -> str:
+    width = max(map(len, verbs))
+    lines = [f"  {verb:<{width}}  {summary}" for verb, (_, summary) in verbs.items()]
     return "\n".join(
         [
             "usage: boxrefine VERB ...",

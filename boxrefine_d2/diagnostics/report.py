@@ -58,7 +58,9 @@ def to_text(findings: Sequence[Finding]) -> str:
     for section, title in SECTIONS.items():
         of_section = [finding for finding in findings if finding.section == section]
         if of_section:
-            lines += [_headed(section, title), *map(_row, of_section), ""]
+            width = max(22, *(len(finding.name) for finding in of_section))
+            rows = [_row(finding, width) for finding in of_section]
+            lines += [_headed(section, title), *rows, ""]
         else:
             lines += [f"{title}: not checked until the required packages work", ""]
     lines += _remedies(findings)
@@ -73,8 +75,8 @@ def _headed(section: str, title: str) -> str:
     return title
 
 
-def _row(finding: Finding) -> str:
-    line = f"  {finding.state:<8} {finding.name:<22} {finding.value}"
+def _row(finding: Finding, width: int) -> str:
+    line = f"  {finding.state:<8} {finding.name:<{width}} {finding.value}"
     return line if len(line) <= WIDTH else f"{line[: WIDTH - 3]}..."
 
 

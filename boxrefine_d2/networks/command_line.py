@@ -7,8 +7,8 @@ from boxrefine_d2.files.names import user_name
 from .build import BACKBONES
 from .device import default_device
 
-WEIGHTS_HELP = "default: the file that ships; the official file if none ships"
-DEVICE_HELP = "default: the GPU if there is one, else the CPU"
+WEIGHTS_HELP = "weights file; default: the file that ships; the official file if none ships"
+DEVICE_HELP = "device of the network; default: the GPU if there is one, else the CPU"
 
 
 def add_network_arguments(
@@ -20,8 +20,11 @@ def add_network_arguments(
         backbone: default of --backbone.
         max_side: default of --max-side in pixels; None if the images have one size only.
     """
+    known = ", ".join(BACKBONES)
     parser.add_argument(
-        "--backbone", default=backbone, help=f"network behind the map: {', '.join(BACKBONES)}"
+        "--backbone",
+        default=backbone,
+        help=f"network behind the map: {known}; default: %(default)s",
     )
     parser.add_argument(
         "--weights", type=user_name, metavar="FILE | random[:SEED]", help=WEIGHTS_HELP
@@ -33,5 +36,6 @@ def add_network_arguments(
             type=int,
             default=max_side,
             metavar="N",
-            help="longest side in pixels; larger images are resized; 0 keeps every size",
+            help="longest side in pixels; larger images are resized; 0 keeps every size; "
+            "default: %(default)s",
         )

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from detectron2.utils import comm
 
-from boxrefine_d2.data.dataset_spec import files_of_spec, load_spec
+from boxrefine_d2.data.dataset_spec import files_of_spec, load_spec, parse_spec
 from boxrefine_d2.data.frames import with_pixel_sizes
 from boxrefine_d2.data.loaders import UnreadableImage, WholeImageLoader
 from boxrefine_d2.data.records import Record
@@ -63,7 +63,7 @@ def discover_dataset(
         on the same output.
     """
     start = perf_counter()
-    _check_device(device, settings.precision)
+    _check_arguments(data, device, settings.precision)
     rule = build_rule(settings.method, **settings.parameters)
     backbone = build_backbone(settings.backbone, settings.weights)
     facet = rule.choose_facet(backbone.facets)  # report mistakes before any image is read
@@ -102,7 +102,8 @@ def discover_dataset(
         return end(plan, journal, part, done_now, perf_counter() - start)
 
 
-def _check_device(device: str, precision: str) -> None:
+def _check_arguments(data: str, device: str, precision: str) -> None:
+    parse_spec(data)  # report an unknown data set before weights are loaded
     check_device(device)
     if precision == "bf16" and device == "cpu":
         logger.warning(

@@ -1,6 +1,7 @@
 """Training commands, and their work in each process."""
 
 import argparse
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from .only_run import only_run_in
 from .results_file import write_results
 from .setup import load_config, setup
 
+logger = logging.getLogger(__name__)
 KEPT = "checkpoints are kept in OUTPUT_DIR; the same command with --resume continues from the last"
 
 
@@ -87,7 +89,7 @@ def _write(
     if not comm.is_main_process():
         return
     try:
-        write_results(cfg, weights, datasets, record)
+        logger.info("results: %s", write_results(cfg, weights, datasets, record))
     except UserError as error:
         raise UserError(
             f"{error}; the trained model is kept, and the same command with --eval-only writes the "

@@ -33,7 +33,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from boxrefine_d2.data.dataset_spec import register_spec
 from boxrefine_d2.data.loaders import TrainLoader, TrainMapper, WholeImageLoader, equal_size_batches
 from boxrefine_d2.data.mappers import WholeImageMapper
-from boxrefine_d2.errors import UserError, expected_end
+from boxrefine_d2.errors import expected_end
 from boxrefine_d2.evaluation import CorLocEvaluator
 from boxrefine_d2.networks import padded_size, padding_multiple
 from boxrefine_d2.networks.weights import WeightsInfo
@@ -41,6 +41,7 @@ from boxrefine_d2.networks.weights import WeightsInfo
 from .checkpoint import SafeCheckpointer, load_trained
 from .hooks import ProgressBar, SharedStatistics, StopTraining
 from .results_file import inference_folder
+from .step_errors import mistake_of_step
 from .step_hook import TimedSteps
 
 
@@ -203,15 +204,14 @@ class Trainer(DefaultTrainer):
                 raise ValueError("its optimizer learnt parameters of other shapes")
 
     def run_step(self) -> None:
-        """Run one step. Raises: UserError if a loss is not finite."""
+        """Run one step. Raises: UserError if a loss is not finite, or the batch is too small."""
         try:
             super().run_step()
-        except FloatingPointError as error:
-            raise UserError(
-                f"training broke down at {self.position_text()}: {error}; lower "
-                f"{self.learning_rates}, "
-                "or continue from an earlier checkpoint"
-            ) from error
+        except (FloatingPointError, ValueError) as error:
+            mistake = mistake_of_step(error, self.position_text(), self.learning_rates)
+            if mistake is None:
+                raise
+            raise mistake from error
 
     @classmethod
     def build_lr_scheduler(cls, cfg: CfgNode, optimizer: torch.optim.Optimizer) -> LRScheduler:

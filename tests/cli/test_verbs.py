@@ -62,7 +62,6 @@ def test_the_room_runs_as_a_module():
             ["convert", "dino-resne"],
             "no verb 'convert dino-resne'; did you mean convert dino-resnet",
         ),
-        (["convert"], "no verb 'convert'; "),
         (["x" * 1000], "known: discover, train"),
     ],
 )
@@ -70,6 +69,13 @@ def test_an_unknown_verb_is_one_line(words, message, capsys):
     assert cli.main(words) == 2
     line = capsys.readouterr().err
     assert message in line and line.count("\n") == 1 and len(line) < 600
+
+
+@pytest.mark.parametrize("words", [["convert"], ["convert", "--help"]])
+def test_verbs_of_two_words_are_listed_under_the_first(words, capsys):
+    assert cli.main(words) == 0
+    listed = capsys.readouterr().out
+    assert "  convert dino-resnet " in listed and "  discover " not in listed
 
 
 def test_each_script_of_tools_is_a_verb():

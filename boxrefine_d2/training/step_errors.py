@@ -1,0 +1,23 @@
+"""User's mistakes that only a training step shows: a learning rate too high, a batch too small."""
+
+from boxrefine_d2.errors import UserError
+
+
+def mistake_of_step(error: Exception, position: str, learning_rates: str) -> UserError | None:
+    """Return the user's mistake behind an error of a step; None if the error is a bug.
+
+    Args:
+        position: the step, such as "iteration 7".
+        learning_rates: the keys that set the learning rates of the job.
+    """
+    if isinstance(error, FloatingPointError):
+        return UserError(
+            f"training broke down at {position}: {error}; lower {learning_rates}, "
+            "or continue from an earlier checkpoint"
+        )
+    if "more than 1 value per channel" in str(error):  # PyTorch's batch norm
+        return UserError(
+            f"training cannot start at {position}: a batch norm has one value per channel; raise "
+            "SOLVER.IMS_PER_BATCH above one image for each process, or INPUT.SQUARE_SIZE"
+        )
+    return None
