@@ -10,7 +10,7 @@ PIP := $(PY) -m pip --disable-pip-version-check --quiet
 STAMP := $(VENV)/.boxrefine_d2_stamp
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: setup lint format test docs demo bench fuzz clean distclean
+.PHONY: setup lint format test commands docs demo bench fuzz clean distclean
 .DELETE_ON_ERROR:
 
 setup: $(STAMP)
@@ -39,7 +39,11 @@ format: $(STAMP)
 
 # Each test process has one thread, because more threads would compete for the cores.
 test: lint
-	$(ONE_THREAD) $(PY) -m pytest --numprocesses $(TEST_JOBS)
+	$(ONE_THREAD) $(PY) -m pytest --numprocesses $(TEST_JOBS) --dist worksteal
+
+# Every command of README, tutorials and guides, with short trainings; takes minutes.
+commands: $(STAMP)
+	$(ONE_THREAD) $(PY) -m pytest -m commands tests/commands --numprocesses $(TEST_JOBS) --dist worksteal
 
 # The build needs no network; a warning is an error.
 docs: $(STAMP)

@@ -63,12 +63,9 @@ def discover_dataset(
         on the same output.
     """
     start = perf_counter()
-    _check_arguments(data, device, settings.precision)
-    rule = build_rule(settings.method, **settings.parameters)
+    rule = _rule_of(settings, data, device)
     backbone = build_backbone(settings.backbone, settings.weights)
     facet = rule.choose_facet(backbone.facets)  # report mistakes before any image is read
-    if require := rule.mask_steps.require:
-        require()
     dataset = with_pixel_sizes(load_spec(data), data)
     records = dataset.records
     images = (record["file_name"] for record in records)
@@ -102,14 +99,19 @@ def discover_dataset(
         return end(plan, journal, part, done_now, perf_counter() - start)
 
 
-def _check_arguments(data: str, device: str, precision: str) -> None:
-    parse_spec(data)  # report an unknown data set before weights are loaded
+def _rule_of(settings: DiscoverySettings, data: str, device: str) -> DiscoveryRule:
+    """Return the rule, after the checks that need no weights. Raises: UserError."""
+    parse_spec(data)
     check_device(device)
-    if precision == "bf16" and device == "cpu":
+    rule = build_rule(settings.method, **settings.parameters)
+    if require := rule.mask_steps.require:
+        require()
+    if settings.precision == "bf16" and device == "cpu":
         logger.warning(
             "bf16 is fast on CPUs with instructions for it (AVX512-BF16, AMX); on others fp32 is "
             "many times faster"
         )
+    return rule
 
 
 @torch.no_grad()

@@ -158,7 +158,7 @@ def test_what_is_where_is_scored_by_phrases_that_it_does_not_get(trained, tmp_pa
         (
             {"LOOKING.MISSING": "skip", "LOOKING.MIN_SIZE": 1000},
             ["--eval-only"],
-            "nothing was found",
+            "no phrase has a prediction",
         ),
     ],
     ids=["training", "no data", "missing", "overlap", "all skipped"],
