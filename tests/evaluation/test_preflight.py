@@ -161,7 +161,7 @@ def test_missing_file_and_bytes_that_are_no_text(tmp_path):
 
 
 def test_corners_are_told_from_sizes_when_only_some_boxes_leave(score):
-    """As xywh only the second corner box leaves the image; as corners all boxes fit."""
+    """Only the second corner box leaves the image if read as xywh; all boxes fit as corners."""
     corners = [[10, 10, 60, 60], BOX, [20, 30, 90, 80], [5, 5, 100, 90]]
     content = [e | {"bbox": b} for e, b in zip(results_list(), corners, strict=True)]
     with pytest.raises(UserError, match="1 of 4 boxes leave"):
