@@ -83,7 +83,7 @@ class GroundingRefiner(PhasedRefiner, HeatmapModel):
             shuffle_boxes=shuffle_boxes,
             reference_targets=reference_targets,
         )
-        self.lessons = OncePerInput(self.heatmaps_of)
+        self.detector_samples = OncePerInput(self.heatmaps_of)
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
@@ -114,7 +114,7 @@ class GroundingRefiner(PhasedRefiner, HeatmapModel):
         if not self.training:
             return self.answer(batched_inputs)
         if self.phase == DETECTOR:
-            heatmaps = self._lessons_of(batched_inputs)
+            heatmaps = self._samples_of(batched_inputs)
             targets = self.for_h(self._targets_of(heatmaps))
             return self.map_detector.criterion(self._predict(heatmaps), targets)
         images = self.normalised_images(batched_inputs)
@@ -128,11 +128,11 @@ class GroundingRefiner(PhasedRefiner, HeatmapModel):
         """Return the outputs of h, which reads (B, 1, S, S) as an image of three equal channels."""
         return self.map_detector.predict(heatmaps.expand(-1, 3, -1, -1))
 
-    def _lessons_of(self, batched_inputs: Sequence[dict[str, Any]]) -> Tensor:
+    def _samples_of(self, batched_inputs: Sequence[dict[str, Any]]) -> Tensor:
         """Return the heatmaps that h reads while g is fixed, (B, 1, S, S)."""
         phrases = [x["phrase"] for x in batched_inputs]
         names = pair_names(input_names(batched_inputs), phrases)
-        return torch.stack([row for (row,) in self.lessons(batched_inputs, names)])
+        return torch.stack([row for (row,) in self.detector_samples(batched_inputs, names)])
 
     @torch.no_grad()
     def _teacher(self, heatmaps: Tensor, images: Tensor, text: Tensor) -> Tensor:

@@ -28,7 +28,7 @@ from boxrefine_d2.structures import PseudoBoxes, to_xyxy
 
 from .criterion import OBJECT
 from .drift import relative_shift
-from .lessons import FrozenFeatures, Lessons, boxes_of, given_boxes
+from .fixed_outputs import DetectorSamples, FrozenFeatures, boxes_of, given_boxes
 from .map_detector import MapDetector, to_instances
 from .map_inputs import MapInput, build_map_input
 from .phased_refiner import DETECTOR, PhasedRefiner
@@ -88,11 +88,11 @@ class BoxRefiner(PhasedRefiner):
             head_alone=head_alone,
         )
         reference = self.reference_network
-        lessons = Lessons(
+        samples = DetectorSamples(
             map_network, discovery, map_input, reference if reference_targets else None
         )
         frozen = FrozenFeatures(reference, discovery, preservation, with_boxes=reference_targets)
-        self.lessons, self._frozen = OncePerInput(lessons), OncePerInput(frozen)
+        self.detector_samples, self._frozen = OncePerInput(samples), OncePerInput(frozen)
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
@@ -137,7 +137,7 @@ class BoxRefiner(PhasedRefiner):
         if not self.training:
             return self.inference(batched_inputs)
         if self.phase == DETECTOR:
-            map_images, targets = self._lessons_of(batched_inputs)
+            map_images, targets = self._samples_of(batched_inputs)
             return self._losses_of_h(map_images, self.for_h(targets))
         shared = self.map_network.share(self._prepared(batched_inputs))
         reading = self.map_network.read(shared)
@@ -149,9 +149,9 @@ class BoxRefiner(PhasedRefiner):
             losses["loss_preservation"] = self.preservation(reading, held)
         return losses
 
-    def _lessons_of(self, batched_inputs: Sequence[dict[str, Any]]) -> tuple[Tensor, list[Tensor]]:
+    def _samples_of(self, batched_inputs: Sequence[dict[str, Any]]) -> tuple[Tensor, list[Tensor]]:
         """Return h's input while f is fixed, (B, 3, H, W), and the boxes to learn, normalised."""
-        rows = self.lessons(batched_inputs, input_names(batched_inputs))
+        rows = self.detector_samples(batched_inputs, input_names(batched_inputs))
         map_images, targets = zip(*rows, strict=True)
         return torch.stack(map_images), list(targets)
 

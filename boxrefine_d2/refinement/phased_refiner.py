@@ -19,20 +19,20 @@ class PhasedRefiner(nn.Module):
     """Base of refiners.
 
     In phase "detector", h learns from the boxes of the map. In phase "refine", the network learns.
-    A subclass calls `start_phases` in its `__init__`, and sets `lessons`.
+    A subclass calls `start_phases` in its `__init__`, and sets `detector_samples`.
 
     Attributes:
         map_network: network that is refined.
         reference_network: frozen copy of the network.
         map_detector: h.
-        lessons: function from inputs to what h reads and learns while the network is fixed; it
-            returns one row per input.
+        detector_samples: function from inputs to one row each: what h reads and learns while the
+            network is fixed.
     """
 
     map_network: RefinableNetwork
     reference_network: RefinableNetwork
     map_detector: MapDetector
-    lessons: OncePerInput[dict[str, Any]]
+    detector_samples: OncePerInput[dict[str, Any]]
 
     def start_phases(
         self,
@@ -75,7 +75,7 @@ class PhasedRefiner(nn.Module):
         if phase not in (DETECTOR, REFINE):
             raise ValueError(f"unknown phase {phase!r}; known: {DETECTOR}, {REFINE}")
         self.phase = phase
-        self.lessons.forget()  # the network may have changed
+        self.detector_samples.forget()  # the network may have changed
         network = self.map_network
         network.requires_grad_(phase == REFINE and not self.head_alone)
         if self.head_alone and network.fresh_part is not None:

@@ -1,4 +1,4 @@
-"""Outputs of the fixed networks: the lessons of h, and the features that f should keep.
+"""Outputs of the fixed networks: the training samples of h, and the features that f should keep.
 
 `OncePerInput` may wrap both classes: they return one row per input.
 
@@ -20,8 +20,8 @@ from .map_inputs import MapInput
 from .preservation import PreservationLoss
 
 
-class Lessons:
-    """Lessons of h while f is fixed: f's map as h reads it, and the boxes to learn.
+class DetectorSamples:
+    """Training samples of h while f is fixed: f's map as h reads it, and the boxes to learn.
 
     Args:
         network: f.
