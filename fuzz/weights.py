@@ -69,8 +69,40 @@ class Weights(Family):
         self, path: str, box: Sandbox
     ) -> dict[str, tuple[str, list[str]] | Callable[[], tuple[str, list[str]]]]:
         """Return the commands by the option that takes the file."""
-        out, figure = str(box.out / "o.json"), str(box.out / "p.png")
-        image, run = str(self._image), box.out / "run"
+        figure, run = ["--output", str(box.out / "p.png")], box.out / "run"
+        data = ["--data", "scenes:val+first=1", "--output", str(box.out / "o.json")]
+        image, weights = str(self._image), ["--weights", path]
+        found = ["--method", "found", "--backbone", "found_mini"]
+        lost = ["--method", "lost", "--backbone", "dino_mini"]
+        vits16 = ["--method", "lost"]
+        alone = ["--num-workers=0"]
+        evaluate = ["--eval-only", *self._cad(run, "MODEL.WEIGHTS", path)]
+        return {
+            "--weights": ("discover", [*MINI, *weights, *data]),
+            "--weights of vits16": ("discover", [*vits16, *weights, *data, *alone]),
+            "--weights of found": ("discover", [*found, *weights, *alone, *data]),
+            "demo --weights": ("demo", [image, *lost, *weights, *figure]),
+            **self._trainings(path, box, run),
+            "detector": ("train_cad", self._cad(run, "MODEL.WEIGHTS", path)),
+            "detector to evaluate": ("train_cad", evaluate),
+            "demo HEATMAP": (
+                "demo",
+                [image, "--phrase", "a", "--set", f"MODEL.HEATMAP.WEIGHTS={path}", *figure],
+            ),
+            "describe HEATMAP": (
+                "describe",
+                [image, "--set", f"MODEL.HEATMAP.WEIGHTS={path}", *figure],
+            ),
+            "describe CAPTIONER": (
+                "describe",
+                [image, "--set", f"MODEL.CAPTIONER.WEIGHTS={path}", *figure],
+            ),
+        }
+
+    def _trainings(
+        self, path: str, box: Sandbox, run: Path
+    ) -> dict[str, tuple[str, list[str]] | Callable[[], tuple[str, list[str]]]]:
+        """Return the training commands by the key or flag that takes the file."""
 
         def train(file: str, *changes: object, flags: tuple[str, ...] = ()) -> tuple:
             settings = {changes[i]: changes[i + 1] for i in range(0, len(changes), 2)}
@@ -79,51 +111,6 @@ class Weights(Family):
 
         refine, evaluate = "demo/lost_refine", ("--eval-only",)
         return {
-            "--weights": (
-                "discover",
-                [*MINI, "--weights", path, "--data", "scenes:val+first=1", "--output", out],
-            ),
-            "--weights of vits16": (
-                "discover",
-                [
-                    "--method",
-                    "lost",
-                    "--weights",
-                    path,
-                    "--data",
-                    "scenes:val+first=1",
-                    "--output",
-                    out,
-                    "--num-workers=0",
-                ],
-            ),
-            "--weights of found": (
-                "discover",
-                [
-                    "--method",
-                    "found",
-                    "--backbone",
-                    "found_mini",
-                    "--weights",
-                    path,
-                    "--num-workers=0",
-                ]
-                + ["--data", "scenes:val+first=1", "--output", out],
-            ),
-            "demo --weights": (
-                "demo",
-                [
-                    image,
-                    "--method",
-                    "lost",
-                    "--backbone",
-                    "dino_mini",
-                    "--weights",
-                    path,
-                    "--output",
-                    figure,
-                ],
-            ),
             "MAP_NETWORK": train(refine, "MODEL.MAP_NETWORK.WEIGHTS", path),
             "MAP_DETECTOR": train(refine, "MODEL.MAP_DETECTOR.WEIGHTS", path),
             "MAP_DETECTOR of ResNet-50": train(
@@ -140,31 +127,6 @@ class Weights(Family):
                 "pretrain/move_mini", "PRETRAIN.MOVE.DISCRIMINATOR.WEIGHTS", path
             ),
             "MAE": train("pretrain/mae_mini", "MODEL.WEIGHTS", path),
-            "detector": ("train_cad", self._cad(run, "MODEL.WEIGHTS", path)),
-            "detector to evaluate": (
-                "train_cad",
-                ["--eval-only", *self._cad(run, "MODEL.WEIGHTS", path)],
-            ),
-            "demo HEATMAP": (
-                "demo",
-                [
-                    image,
-                    "--phrase",
-                    "a",
-                    "--set",
-                    f"MODEL.HEATMAP.WEIGHTS={path}",
-                    "--output",
-                    figure,
-                ],
-            ),
-            "describe HEATMAP": (
-                "describe",
-                [image, "--set", f"MODEL.HEATMAP.WEIGHTS={path}", "--output", figure],
-            ),
-            "describe CAPTIONER": (
-                "describe",
-                [image, "--set", f"MODEL.CAPTIONER.WEIGHTS={path}", "--output", figure],
-            ),
         }
 
     def _cad(self, run: Path, *changes: object) -> list[str]:
