@@ -31,8 +31,8 @@ def limit_of(name: str) -> Limit | None:
 
     Args: name: the key, in full.
     """
+    section_name, _, key_name = name.rpartition(".")
     for section in known_sections():
-        for full_name, key in section.full_keys():
-            if full_name == name:
-                return key.allowed
+        if section.name == section_name and key_name in section.keys:
+            return section.keys[key_name].allowed
     return DETECTRON2_LIMITS.get(name)

@@ -19,7 +19,7 @@ class Limit:
     """
 
     allowed: str
-    holds: Callable[[Any], bool]
+    holds: Callable[[Any], bool] = lambda value: True
     registries: tuple[str, ...] = ()
 
 
@@ -49,12 +49,12 @@ def entry_of(*registries: str) -> Limit:
 
     Args: registries: their names in this package, such as "networks.build.BACKBONES".
     """
-    return Limit(f"a name of {' or '.join(registries)}", lambda value: True, registries)
+    return Limit(f"a name of {' or '.join(registries)}", registries=registries)
 
 
 def text(allowed: str = "a text") -> Limit:
     """Allow any text: the room that uses it checks it. Args: allowed: the texts, in words."""
-    return Limit(allowed, lambda value: True)
+    return Limit(allowed)
 
 
 def weights(default: str) -> Limit:

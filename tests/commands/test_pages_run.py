@@ -1,6 +1,6 @@
 """Every command of the README, the tutorials and the guides runs, in the order of its page.
 
-A command runs as it stands, except for `page_commands.short`. These tests take minutes, and
+A command runs as it stands, except for `short_commands.short`. These tests take minutes, and
 `make commands` runs them; `make test` does not.
 """
 
@@ -15,8 +15,9 @@ from PIL import Image
 from boxrefine_d2 import cli
 from boxrefine_d2.data import load_spec, read_image
 from boxrefine_d2.networks import build_backbone
+from tests.page_commands import blocks_of, commands_of
 
-from .page_commands import SHORT, blocks, commands, short
+from .short_commands import SHORT, short
 
 pytestmark = pytest.mark.commands
 ROOT = Path(__file__).parents[2]
@@ -79,26 +80,19 @@ def reader(reader_s_files, tmp_path, monkeypatch) -> Path:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_the_commands_of_a_page_run(page, reader, capsys):
-    for plan in blocks(page, "yaml"):
+    for plan in blocks_of(page, "yaml"):
         if plan.startswith("# plan.yaml"):
             changes = " ".join(f"{key} {value}" for key, value in SHORT.items())
             (reader / "plan.yaml").write_text(plan.replace("OUTPUT_DIR", f"{changes} OUTPUT_DIR"))
-    found = commands(page)
-    for words in found:
-        line = " ".join(words)
+    for verb, words in commands_of(page):
+        line = " ".join([verb, *words])
         if any(line.startswith(start) for start in NOT_RUN):
             continue
-        code = cli.main(short(words))
+        code = cli.main([*verb.split(), *short(verb, words)])
         assert code == 0, f"boxrefine {line}: {capsys.readouterr().err[-500:]}"
 
 
-def test_the_python_of_the_readme_runs(reader, capsys):
-    [block] = blocks(ROOT / "README.md", "python")
-    exec(compile(block, "README.md", "exec"), {})
-    assert capsys.readouterr().out.startswith("tensor([[")
-
-
 def test_each_command_that_is_not_run_is_on_a_page():
-    lines = [" ".join(words) for page in PAGES for words in commands(page)]
+    lines = [" ".join([verb, *words]) for page in PAGES for verb, words in commands_of(page)]
     for start in NOT_RUN:
         assert any(line.startswith(start) for line in lines), start

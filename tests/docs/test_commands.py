@@ -2,7 +2,6 @@
 
 import re
 import runpy
-import shlex
 from importlib import import_module
 from pathlib import Path
 
@@ -17,11 +16,9 @@ from boxrefine_d2.files.shipped import find_config
 from boxrefine_d2.pseudo_labels import parameters_of
 from boxrefine_d2.training.setup import load_config
 from boxrefine_d2.workflow.plan import plan_of_file
+from tests.page_commands import BLOCK, blocks_of, commands_of, lines_of, verb_of_script
 
 ROOT = Path(__file__).parents[2]
-BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-# variables, then torchrun, may come first
-START = re.compile(r"^(?:[A-Z_]+=\S+ )*(?:torchrun .*?--no-python )?(boxrefine|python tools/\S+) ")
 SCRIPT = re.compile(r"^(?:torchrun --\S+ \d+ |python )(?:-m )?((?:\w+/)*\w+\.py)", re.MULTILINE)
 EXTENDING = ROOT / "docs" / "design" / "extending.md"  # test_extending.py runs it
 
@@ -41,30 +38,6 @@ PAGES = sorted(
     }
 )
 SHORT_LINES = [ROOT / "README.md", *sorted((ROOT / "docs" / "tutorials").glob("*.md"))]
-
-
-def lines_of(page: Path) -> list[str]:
-    """Return the lines of a page's blocks of commands; a command is one line."""
-    blocks = [text for language, text in BLOCK.findall(page.read_text()) if language in ("", "sh")]
-    return "".join(blocks).replace("\\\n", " ").splitlines()
-
-
-def commands_of(page: Path) -> list[tuple[str, list[str]]]:
-    """Return the verb and the words of each command of this package on a page."""
-    commands = []
-    for line in lines_of(page):
-        start = START.match(line)
-        if not start:
-            continue
-        words = shlex.split(line[start.end() :], comments=True)
-        if start[1] == "boxrefine":
-            length = 1 if words[0] in VERBS else 2
-            commands.append((" ".join(words[:length]), words[length:]))
-        else:
-            module = Path(start[1].split()[1]).stem
-            (verb,) = [verb for verb, (name, _) in VERBS.items() if name == module]
-            commands.append((verb, words))
-    return commands
 
 
 def check(verb: str, words: list[str]) -> None:
@@ -128,19 +101,16 @@ def test_a_wrong_command_is_noticed(line, tmp_path):
 
 
 def test_the_pipeline_of_the_guide_is_one_whose_stages_are_commands(tmp_path):
-    guide = (ROOT / "docs" / "guides" / "pipelines.md").read_text()
-    (text,) = [text for language, text in BLOCK.findall(guide) if language == "yaml"]
+    (text,) = blocks_of(ROOT / "docs" / "guides" / "pipelines.md", "yaml")
     (tmp_path / "plan.yaml").write_text(text)
     stages = plan_of_file(tmp_path / "plan.yaml", {})
     assert len(stages) == 3
     for stage in stages:
-        module = Path(stage.command[0]).stem
-        (verb,) = [verb for verb, (name, _) in VERBS.items() if name == module]
-        check(verb, list(stage.command[1:]))
+        check(verb_of_script(stage.command[0]), list(stage.command[1:]))
 
 
-def test_the_python_code_of_the_readme_runs(tmp_path, monkeypatch):
-    (code,) = [x for kind, x in BLOCK.findall((ROOT / "README.md").read_text()) if kind == "python"]
+def test_the_python_code_of_the_readme_runs(tmp_path, monkeypatch, capsys):
+    (code,) = blocks_of(ROOT / "README.md", "python")
     image = Image.new("RGB", (96, 64), (90, 120, 60))
     image.paste((200, 30, 30), (16, 16, 64, 48))
     image.save(tmp_path / "photo.jpg")
@@ -149,3 +119,4 @@ def test_the_python_code_of_the_readme_runs(tmp_path, monkeypatch):
     (x0, y0, x1, y1), *others = runpy.run_path("code.py")["found"].boxes.tolist()
     assert others == []
     assert 0 <= x0 < x1 <= 96 and 0 <= y0 < y1 <= 64
+    assert capsys.readouterr().out.startswith("tensor([[")
