@@ -22,7 +22,6 @@ from boxrefine_d2.discovery import discover
 from boxrefine_d2.discovery.build import rule_parameters
 from boxrefine_d2.discovery.lost import lost_maps
 from boxrefine_d2.networks import build_backbone
-from boxrefine_d2.networks.padding import normalise_and_pad
 
 SCENE = 105  # number of the scene in scenes:val
 # Size of the figure in pixels. All coordinates have this unit; y points upwards.
@@ -41,7 +40,7 @@ def compute(index: int) -> SimpleNamespace:
     scene = render_scene("val", index)
     image = torch.from_numpy(scene.image).permute(2, 0, 1).float()
     backbone = build_backbone("dino_mini")
-    inputs = normalise_and_pad([image], backbone.stride)
+    inputs = backbone.prepare([image])
     features = backbone.requires_grad_(False)(inputs, "key", [scene.image.shape[:2]])
     (boxes,) = discover("lost", features)
     maps = lost_maps(features.tokens(), rule_parameters("lost")["k_patches"])

@@ -24,7 +24,6 @@ from boxrefine_d2.data.mappers import WholeImageMapper
 from boxrefine_d2.discovery.build import rule_parameters
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.evaluation.sources import DETECTOR, REFINED
-from boxrefine_d2.networks.padding import normalise_and_pad
 from boxrefine_d2.refinement import BoxRefiner
 from boxrefine_d2.training.checkpoint import SafeCheckpointer
 
@@ -171,8 +170,7 @@ def _boxes_and_maps(
         return boxes, {}
     input_size = tuple(sample["image"].shape[-2:])
     f = model.map_network
-    batch = normalise_and_pad([sample["image"]], f.stride, f.padding, model.device)
-    shared = f.share(batch)
+    shared = f.share(f.prepare([sample["image"]]))
     maps = {}
     for name, network in ((rule, model.reference_network), (REFINED, f)):
         features = network.map_of(shared, [input_size])
