@@ -64,6 +64,12 @@ OFFICIAL_COUNTS = {
     "objects365_val": OfficialCount(80000, 1240587),
     # The table of boxes on the description page of Open Images V6.
     "openimages_val": OfficialCount(41620, 303980),
+    # The lists in datasets/lists/. ECSSD has one mask per image.
+    "photos_train": OfficialCount(2200, crowds=0),
+    "photos_val": OfficialCount(500, crowds=0),
+    "photos_coco_train": OfficialCount(1500),
+    "photos_coco_val": OfficialCount(160),
+    "photos_ecssd_val": OfficialCount(200, 200, crowds=0),
     # Inoue et al., arXiv:1803.11365, section 4: as many images for training as for testing.
     "clipart_train": OfficialCount(500),
     "clipart_test": OfficialCount(500),

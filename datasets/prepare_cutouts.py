@@ -20,11 +20,9 @@ import json
 import os
 import shutil
 import sys
-import tempfile
 from argparse import RawDescriptionHelpFormatter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +32,7 @@ from cutout_composition import Composition, compose
 from cutout_labels import CATEGORIES
 from cutout_packages import packages_below
 from cutout_sources import Found, Stamp, read_backgrounds, read_stamps
+from output_folder import finished_folder
 from PIL import Image
 from pycocotools import mask as mask_codec
 from tqdm import tqdm
@@ -45,7 +44,6 @@ from boxrefine_d2.masks.coding import encode_masks
 
 SPLITS = ("train", "val")  # a split's position in this tuple is part of its random seed
 JPEG_QUALITY = 92
-_UNFINISHED = ".unfinished-"
 
 STAMPS_HELP = "folder of the extracted package of stamps"
 BACKGROUNDS_HELP = "folders of extracted packages, or of any photographs"
@@ -98,7 +96,7 @@ def run(args: argparse.Namespace) -> None:
     packages = [package for folder in folders for package in packages_below(folder)]
     sources = Sources(stamps, backgrounds, packages)
     report(sources)
-    with finished_folder(output) as folder:
+    with finished_folder(output, _take_place) as folder:
         for split, count in (("train", args.train), ("val", args.val)):
             compose_split(folder, split, count, sources, seed=args.seed, workers=args.workers)
     print(f"{output}: {args.train} images of cutouts_train, {args.val} of cutouts_val")
@@ -205,35 +203,6 @@ def info_of(sources: Sources, split: str, count: int, seed: int) -> dict[str, An
         "packages": sources.packages,
         "license": "that of the sources: see the licences of the packages",
     }
-
-
-@contextmanager
-def finished_folder(output: Path) -> Iterator[Path]:
-    """Yield a temporary folder inside `output` to write in.
-
-    If the block ends without an error, the content of the folder moves to `output`; otherwise it is
-    removed. Other files in `output` stay.
-
-    Raises: UserError, naming the path, if the operating system refuses to write.
-    """
-    is_new = not output.exists()
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        for remains in output.glob(f"{_UNFINISHED}*"):  # left by a run that was killed
-            shutil.rmtree(remains)
-        temporary = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=output))
-        try:
-            yield temporary
-            _take_place(temporary, output)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-            if is_new and not any(output.iterdir()):
-                output.rmdir()
-    except OSError as error:
-        raise UserError(
-            f"cannot write {str(output)!r}: {error.strerror or error}; free some space or name "
-            "another --output"
-        ) from error
 
 
 def _take_place(new: Path, output: Path) -> None:

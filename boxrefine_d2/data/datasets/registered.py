@@ -187,4 +187,8 @@ NAMED_DATASETS: dict[str, NamedDataset] = {
     },
     "cutouts_train": _coco("cutouts", "train.json", "train"),
     "cutouts_val": _coco("cutouts", "val.json", "val"),
+    **{
+        f"photos_{part}": _coco(f"photos/{part}", "annotations.json", "images")
+        for part in ("train", "val", "coco_train", "coco_val", "ecssd_val")
+    },
 }

@@ -50,7 +50,7 @@ def load_voc(
     tree = _find_tree(Path(root), split)
     finder = ImageFinder(tree / "JPEGImages", by_stem=True)
     records = [
-        _load_record(tree, name, finder)
+        load_voc_image(tree, name, finder)
         for name in _read_list(tree / "ImageSets" / "Main" / f"{split}.txt", tree)
     ]
     finder.report(tree)
@@ -142,7 +142,15 @@ def _annotation_path(tree: Path, name: str) -> Path:
     return tree / "Annotations" / f"{name}.xml"
 
 
-def _load_record(tree: Path, name: str, finder: ImageFinder) -> Record:
+def load_voc_image(tree: Path, name: str, finder: ImageFinder) -> Record:
+    """Return the record of one image, as `load_voc` without `class_names` returns it.
+
+    Args:
+        tree: folder that holds Annotations.
+        name: name of the image without suffix, as in a list ("000005").
+        finder: finder of the images in JPEGImages.
+    Raises: UserError for a missing or damaged XML file.
+    """
     path = _annotation_path(tree, name)
     if not os.path.lexists(path):
         raise UserError(
