@@ -198,7 +198,7 @@ class CocoVal2017(PhotoSource):
         self.check_size(name, old, (image.get("height"), image.get("width")))
         result = []
         for entry in self._objects[image["id"]]:
-            box, number = entry.get("bbox"), self._numbers.get(entry.get("category_id"))
+            box, number = entry.get("bbox", ()), self._numbers.get(entry.get("category_id"))
             if xyxy_of(box) is None or number is None:
                 raise UserError(
                     f"{str(self._labels)!r}: annotation {entry.get('id')!r} has no box or an "

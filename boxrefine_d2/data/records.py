@@ -10,6 +10,7 @@ A record is a Detectron2 dataset dict:
     height, width  int   pixels after EXIF orientation; None if the header cannot be read
     annotations    list  absent for data without labels; [] for an image that was labelled and
                          shows no object
+    captions       list  texts that describe the image; absent if the source has none
 
 An annotation has `bbox` ([x1, y1, x2, y2] floats, half-open, pixels of the original image),
 `bbox_mode` (BoxMode.XYXY_ABS), `category_id` (contiguous from 0) and `iscrowd` (0 or 1). If the

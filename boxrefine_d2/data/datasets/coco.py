@@ -43,10 +43,11 @@ def load_coco(
     Boxes [x, y, w, h] become [x, y, x + w, y + h]. They are neither rounded nor clipped. Boxes
     without area are kept, and a warning counts them. The fields `iscrowd`, `area`, `segmentation`,
     `phrase`, `score` and the annotation's id (`annotation_id`) are kept if present; uncompressed
-    RLE becomes compressed RLE. Categories are numbered from 0 by ascending id. A file without
-    `annotations` is data without labels. The files of MaskCut's release exchange width and height
-    of the images, and other files exchange those of the masks: `correct_exchanged_sizes` corrects
-    both. An image is not opened unless the file lacks its size; then its header is read.
+    RLE becomes compressed RLE. The field `captions` of an image, a list of texts, is kept, too.
+    Categories are numbered from 0 by ascending id. A file without `annotations` is data without
+    labels. The files of MaskCut's release exchange width and height of the images, and other files
+    exchange those of the masks: `correct_exchanged_sizes` corrects both. An image is not opened
+    unless the file lacks its size; then its header is read.
 
     Raises: UserError for a missing file or folder, for JSON that is not a COCO object, and for an
             annotation that names an image or a category that does not exist.
@@ -132,7 +133,7 @@ def _image_records(
     images: list[dict[str, Any]], path: Path, folder: Path
 ) -> dict[int | str, Record]:
     records: dict[int | str, Record] = {}
-    finder, unsized = ImageFinder(folder), []
+    finder, unsized, unusable = ImageFinder(folder), [], 0
     for entry in images:
         image_id, name = entry.get("id"), entry.get("file_name")
         if not is_id(image_id):
@@ -162,7 +163,16 @@ def _image_records(
             "height": height,
             "width": width,
         }
+        captions = entry.get("captions")
+        if isinstance(captions, list) and all(isinstance(x, str) for x in captions):
+            records[image_id]["captions"] = [encodable_text(caption) for caption in captions]
+        else:
+            unusable += captions is not None
     finder.report(path)
+    if unusable:
+        logger.warning(
+            "%s: captions of %d images are no lists of texts; they are left out", path, unusable
+        )
     if unsized:
         first, reason = unsized[0], size_problem(unsized[0]) or "has no width and height"
         logger.info(

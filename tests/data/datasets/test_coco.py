@@ -315,3 +315,14 @@ def test_missing_or_foreign_file(tmp_path):
         load_coco(path, images)
     with pytest.raises(UserError, match="COCO file .* is a folder"):
         load_coco(images, images)
+
+
+def test_captions_of_images_are_kept(tmp_path, caplog):
+    document = small_coco()
+    document["images"][0]["captions"] = ["a fish", "water"]
+    document["images"][1]["captions"] = "a bird"
+    with caplog.at_level(logging.WARNING):
+        first, second = load_coco(*write_coco(tmp_path, document)).records
+    assert second["captions"] == ["a fish", "water"]
+    assert "captions" not in first
+    assert "captions of 1 images are no lists of texts" in caplog.text

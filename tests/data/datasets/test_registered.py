@@ -67,6 +67,8 @@ def test_the_error_for_a_missing_tree_names_the_folder(root, name):
         ("objects365_val", "objects365", "annotations/zhiyuan_objv2_val.json", "val"),
         ("cutouts_train", "cutouts", "train.json", "train"),
         ("cutouts_val", "cutouts", "val.json", "val"),
+        ("photos_val", "photos/val", "annotations.json", "images"),
+        ("photos_coco_train", "photos/coco_train", "annotations.json", "images"),
     ],
 )
 def test_coco_trees(root, name, tree, json_name, images):
