@@ -1,5 +1,6 @@
 """Discovery rules, which find pseudo-boxes in a map and read nothing but the map."""
 
+from .absorption import Absorption
 from .build import DISCOVERY_REGISTRY, build_rule, discover, rule_parameters
 from .contours import Contours
 from .dino_seg import DinoSeg
@@ -13,6 +14,7 @@ from .tokencut import TokenCut
 
 __all__ = [
     "DISCOVERY_REGISTRY",
+    "Absorption",
     "Contours",
     "DinoSeg",
     "Ensemble",

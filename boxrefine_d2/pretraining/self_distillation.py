@@ -1,4 +1,4 @@
-"""SelfDistillation: a student learns from crops, masked patches and composites.
+"""SelfDistillation: a student learns from crops, masked patches, composites and regions.
 
 The product is the teacher, a moving average of the student.
 """
@@ -16,6 +16,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from boxrefine_d2.discovery import build_rule
 from boxrefine_d2.discovery.rule import DiscoveryRule
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.losses import PairLoss
 from boxrefine_d2.networks import build_backbone
 from boxrefine_d2.networks.map_network import require_kind
 from boxrefine_d2.networks.padding import normalise_and_pad
@@ -23,14 +24,24 @@ from boxrefine_d2.networks.vit import VisionTransformer
 from boxrefine_d2.training.product_model import ProductModel
 
 from .distillation import Distillation, TeacherOutputs
-from .grouping import GroupingLoss, composite
+from .grouping import composite, regions_of_cells
+from .teacher_regions import RegionInputs, TeacherRegions
+
+# keys under PRETRAIN that are sides of the network's input
+_SIZES = (
+    ("DINO", "GLOBAL_SIZE"),
+    ("DINO", "LOCAL_SIZE"),
+    ("GROUPING", "SIZE"),
+    ("REGIONS", "SIZE"),
+    ("REGIONS", "WHOLE_SIZE"),
+)
 
 
 @META_ARCH_REGISTRY.register()
 class SelfDistillation(ProductModel):
-    """DINO's student and teacher (arXiv:2104.14294), with two optional terms.
+    """DINO's student and teacher (arXiv:2104.14294), with three optional terms.
 
-    The options are iBOT's patch term and grouping on composites.
+    The options are iBOT's patch term, grouping on composites, and regions of the teacher.
 
     Attributes:
         map_network: teacher, a moving average of the student; it is evaluated, stored and shipped.
@@ -48,18 +59,20 @@ class SelfDistillation(ProductModel):
         student: VisionTransformer,
         map_network: VisionTransformer,
         distillation: Distillation | None,
-        grouping: GroupingLoss | None,
+        grouping: PairLoss | None,
         grouping_weight: float,
+        regions: TeacherRegions | None,
+        regions_weight: float,
         drop_path: float,
         discovery: DiscoveryRule,
         discovery_name: str,
         autocast: bool,
     ):
         super().__init__()
-        if distillation is None and grouping is None:
+        if distillation is None and grouping is None and regions is None:
             raise UserError(
-                "nothing to learn from: PRETRAIN.DINO.WEIGHT, .PATCH.WEIGHT and .GROUPING.WEIGHT "
-                "are all 0; raise one of them"
+                "nothing to learn from: PRETRAIN.DINO.WEIGHT, .PATCH.WEIGHT, .GROUPING.WEIGHT and "
+                ".REGIONS.WEIGHT are all 0; raise one of them"
             )
         self.map_network = map_network.requires_grad_(False)
         self.student = student
@@ -69,6 +82,8 @@ class SelfDistillation(ProductModel):
         self.distillation = distillation
         self.grouping = grouping
         self.grouping_weight = grouping_weight
+        self.regions = regions
+        self.regions_weight = regions_weight
         self.discovery = discovery
         self.discovery_name = discovery_name
         self.autocast = autocast
@@ -85,14 +100,14 @@ class SelfDistillation(ProductModel):
             require_kind(build_backbone(network.NAME, weights), VisionTransformer, refusal)
             for _ in range(2)
         )
-        for part, key in (("DINO", "GLOBAL_SIZE"), ("DINO", "LOCAL_SIZE"), ("GROUPING", "SIZE")):
+        for part, key in _SIZES:
             if node[part][key] % teacher.stride:
                 raise UserError(
                     f"PRETRAIN.{part}.{key} {node[part][key]} is no multiple of the patch, "
                     f"{teacher.stride} pixels"
                 )
         rule = build_rule(cfg.DISCOVERY.NAME, cfg)
-        distillation, grouping = None, None
+        distillation, grouping, regions = None, None, None
         if node.DINO.WEIGHT or node.PATCH.WEIGHT:
             distillation = Distillation(cfg, teacher.cls_token.shape[-1])
         if node.GROUPING.WEIGHT:
@@ -101,10 +116,12 @@ class SelfDistillation(ProductModel):
                     f"SOLVER.IMS_PER_BATCH {cfg.SOLVER.IMS_PER_BATCH}: "
                     "composites need 3 images or more"
                 )
-            grouping = GroupingLoss(
-                scale=node.GROUPING.SCALE,
-                background_weight=node.GROUPING.BACKGROUND_WEIGHT,
-                centred_weight=node.GROUPING.CENTRED_WEIGHT,
+            grouping = _pair_loss(node.GROUPING)
+        if node.REGIONS.WEIGHT:
+            regions = TeacherRegions(
+                build_rule(node.REGIONS.RULE, cfg),
+                _pair_loss(node.REGIONS),
+                node.REGIONS.START_ITERS,
             )
         return {
             "student": student,
@@ -112,6 +129,8 @@ class SelfDistillation(ProductModel):
             "distillation": distillation,
             "grouping": grouping,
             "grouping_weight": node.GROUPING.WEIGHT,
+            "regions": regions,
+            "regions_weight": node.REGIONS.WEIGHT,
             "drop_path": node.DROP_PATH,
             "discovery": rule,
             "discovery_name": cfg.DISCOVERY.NAME,
@@ -136,8 +155,8 @@ class SelfDistillation(ProductModel):
 
         Args: batched_inputs: in training the results of `ViewsMapper`; in eval dicts with "image"
             (3, H, W) of one padded size, "height" and "width".
-        Returns: in training the weighted losses that are enabled, of "loss_dino", "loss_patch" and
-            "loss_grouping"; in eval the results of `inference`.
+        Returns: in training the weighted losses that are enabled, of "loss_dino", "loss_patch",
+            "loss_grouping" and "loss_regions"; in eval the results of `inference`.
         """
         if not self.training:
             return self.inference(batched_inputs)
@@ -147,6 +166,8 @@ class SelfDistillation(ProductModel):
                 losses |= self._distil(self.distillation, batched_inputs)
             if self.grouping is not None:
                 losses["loss_grouping"] = self._group(self.grouping, batched_inputs)
+            if self.regions is not None and get_event_storage().iter >= self.regions.start_iter:
+                losses["loss_regions"] = self._find_regions(self.regions, batched_inputs)
         return losses
 
     def _distil(
@@ -163,14 +184,26 @@ class SelfDistillation(ProductModel):
         storage.put_scalar("teacher_information", self.teacher_outputs.information)
         return losses
 
-    def _group(self, grouping: GroupingLoss, batched_inputs: list[dict[str, Any]]) -> Tensor:
+    def _group(self, grouping: PairLoss, batched_inputs: list[dict[str, Any]]) -> Tensor:
         views = self._batch([x["view"] for x in batched_inputs])
         masks = torch.stack([x["paste_masks"] for x in batched_inputs]).to(self.device) / 255
         composites, sources = composite(views, masks)
         keys = self.student(composites, "key").tokens()
-        loss, correct = grouping(keys, sources, self.student.stride)
+        loss, correct = grouping(keys, regions_of_cells(sources, self.student.stride))
         get_event_storage().put_scalar("grouping_right_signs", correct.item())
         return self.grouping_weight * loss
+
+    def _find_regions(
+        self, regions: TeacherRegions, batched_inputs: list[dict[str, Any]]
+    ) -> Tensor:
+        inputs = RegionInputs(
+            self._batch([x["whole"] for x in batched_inputs]),
+            self._batch([x["region_view"] for x in batched_inputs]),
+            torch.stack([x["region_crop"] for x in batched_inputs]).to(self.device),
+        )
+        loss, correct = regions(self.map_network, self.student, inputs)
+        get_event_storage().put_scalar("regions_right_signs", correct.item())
+        return self.regions_weight * loss
 
     @torch.no_grad()
     def update_teacher(self, momentum: float) -> None:
@@ -201,3 +234,11 @@ class SelfDistillation(ProductModel):
 
     def _batch(self, images: Any) -> Tensor:
         return normalise_and_pad(images, self.map_network.stride, device=self.device)
+
+
+def _pair_loss(node: CfgNode) -> PairLoss:
+    return PairLoss(
+        scale=node.SCALE,
+        background_weight=node.BACKGROUND_WEIGHT,
+        centred_weight=node.CENTRED_WEIGHT,
+    )

@@ -44,13 +44,18 @@ def build(cfg) -> SelfDistillation:
 
 @pytest.fixture
 def samples(tmp_path):
+    return samples_of(tmp_path, config())
+
+
+def samples_of(tmp_path, cfg):
+    """Return the training samples of four random images of 90 x 80 pixels (W x H)."""
     rng = np.random.default_rng(0)
     records = []
     for index in range(4):
         path = tmp_path / f"{index}.png"
         Image.fromarray(rng.integers(0, 256, (80, 90, 3), dtype=np.uint8)).save(path)
         records.append({"file_name": str(path), "image_id": index})
-    mapper = ViewsMapper.from_config(config())
+    mapper = ViewsMapper.from_config(cfg)
     return [mapper(record, position) for position, record in enumerate(records)]
 
 

@@ -4,6 +4,7 @@ from ..limits import (
     COSINE,
     COUNT,
     ONE_OR_MORE,
+    POSITIVE,
     SHARE,
     SOME_SHARE,
     entry_of,
@@ -110,6 +111,23 @@ DINO_SEG = Section(
         "MIN_AREA": min_area(),
     },
     source="DINO (arXiv:2104.14294), as LOST's baseline (arXiv:2109.14279)",
+)
+
+ABSORPTION = Section(
+    "DISCOVERY.ABSORPTION",
+    "Absorption: the object is where a random walk over similar patches is late to leave the "
+    "image.",
+    {
+        "TEMPERATURE": Key(
+            0.1,
+            "Difference of cosine similarity that makes a step e times less likely.",
+            POSITIVE,
+        ),
+        "REACH": Key(2, "Largest step along an axis.", ONE_OR_MORE, "cells"),
+        "MAX_OBJECTS": max_objects("the foreground"),
+        "MIN_AREA": min_area(),
+    },
+    source=f"{OURS}; absorption time: Jiang et al., ICCV 2013",
 )
 
 REPRESENTER = Section(

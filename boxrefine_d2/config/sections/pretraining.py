@@ -10,6 +10,7 @@ from ..limits import (
     SHARE,
     SIDE,
     WIDTH,
+    one_of,
     pair,
     several,
     whole,
@@ -95,6 +96,20 @@ PATCH = Section(
     source="iBOT (arXiv:2111.07832)",
 )
 
+
+def _pair_loss(background_weight: float, background: str) -> dict[str, Key]:
+    """Return the keys of a `PairLoss`. Args: background: where its background lies."""
+    return {
+        "SCALE": Key(5.0, "Logit per unit of cosine similarity.", POSITIVE),
+        "BACKGROUND_WEIGHT": Key(
+            background_weight, f"Weight of pairs within {background}.", NOT_NEGATIVE
+        ),
+        "CENTRED_WEIGHT": Key(
+            0.5, "Weight of the same loss on keys less the image's mean.", NOT_NEGATIVE
+        ),
+    }
+
+
 GROUPING = Section(
     "PRETRAIN.GROUPING",
     "The loss that tells patches of composites apart by the image that they come from.",
@@ -107,13 +122,29 @@ GROUPING = Section(
         "REGION_AREA": Key(
             (0.02, 0.5), "Range of the area that a pasted region covers.", AREA, "share of the view"
         ),
-        "SCALE": Key(5.0, "Logit per unit of cosine similarity.", POSITIVE),
-        "BACKGROUND_WEIGHT": Key(
-            0.3, "Weight of pairs within the image that receives the region.", NOT_NEGATIVE
+        **_pair_loss(0.3, "the image that receives the region"),
+    },
+    source=OURS,
+)
+
+REGIONS = Section(
+    "PRETRAIN.REGIONS",
+    "The loss that tells patches of an object from the background; a rule finds both on the "
+    "teacher's map.",
+    {
+        "WEIGHT": Key(0.0, "Weight of the loss.", NOT_NEGATIVE),
+        "RULE": Key(
+            "absorption",
+            "The rule. It has masks and reads keys.",
+            one_of("absorption", "lost", "maskcut", "tokencut"),
         ),
-        "CENTRED_WEIGHT": Key(
-            0.5, "Weight of the same loss on keys less the image's mean.", NOT_NEGATIVE
+        "START_ITERS": Key(
+            150, "Iterations before the teacher is asked first.", COUNT, "iterations"
         ),
+        "WHOLE_SIZE": Key(192, "Side of the whole image that the teacher reads.", SIDE, "pixels"),
+        "SIZE": Key(160, "Side of the crop that the student reads.", SIDE, "pixels"),
+        "VIEW_AREA": Key((0.25, 1.0), "Range of the crop's area.", AREA, "share of the image"),
+        **_pair_loss(1.0, "the background"),
     },
     source=OURS,
 )

@@ -1,4 +1,4 @@
-"""Training inputs of self-distillation: views of one image, and masks for pasting other images."""
+"""Training inputs of self-distillation: views of an image, and masks for pasting other images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +15,8 @@ from ..images import CachedReader
 from .draws import torch_draws
 from .paste_masks import paste_masks
 from .whole_image import image_tensor
+
+_ASPECTS = (3 / 4, 4 / 3)  # narrowest and widest crop of a `RegionSettings`
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,21 @@ class MultiCropSettings:
     local_crops: int
 
 
+@dataclass(frozen=True)
+class RegionSettings:
+    """Settings of a whole image and of a crop of it.
+
+    Attributes:
+        whole_size: side in pixels of the square that the whole image is squeezed to.
+        size: side of the crop in pixels.
+        view_area: smallest and largest share of the image that the crop shows.
+    """
+
+    whole_size: int
+    size: int
+    view_area: tuple[float, float]
+
+
 class ViewsMapper:
     """Training input: the views of one image that the terms of the pre-training loss need.
 
@@ -60,6 +77,7 @@ class ViewsMapper:
         *,
         crops: MultiCropSettings | None,
         paste: PasteSettings | None,
+        regions: RegionSettings | None,
         seed: int,
         cache_bytes: float = 0.0,
     ):
@@ -67,6 +85,7 @@ class ViewsMapper:
 
         Args:   crops: settings of DINO's multi-crop; None: no crops.
                 paste: settings of composites; None: no composites.
+                regions: settings of whole images and their crops; None: neither.
                 seed: seed of all draws.
                 cache_bytes: largest total size of the cached images in bytes.
         """
@@ -74,6 +93,7 @@ class ViewsMapper:
         self._read = CachedReader(cache_bytes)
         self.crops = crops
         self.paste = paste
+        self.regions = regions
         if crops:
             size, area, count = crops.global_size, crops.global_area, crops.local_crops
             self._global = [
@@ -82,19 +102,18 @@ class ViewsMapper:
             ]
             local = _dino_view(crops.local_size, crops.local_area, blur=0.5, solarize=0.0)
             self._local = [local] * count
+        jitter = T.ColorJitter(brightness=0.2, contrast=0.3, saturation=0.2)
         if paste:
-            self._plain = T.Compose(
-                [
-                    _resized_crop(paste.size, paste.view_area),
-                    T.RandomHorizontalFlip(),
-                    T.ColorJitter(brightness=0.2, contrast=0.3, saturation=0.2),
-                ]
-            )
+            crop = _resized_crop(paste.size, paste.view_area)
+            self._plain = T.Compose([crop, T.RandomHorizontalFlip(), jitter])
+        if regions:
+            self._jitter = jitter
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> "ViewsMapper":
         """Return a mapper of the views that the terms under PRETRAIN with a weight need."""
-        node, crops, paste = cfg.PRETRAIN, None, None
+        node = cfg.PRETRAIN
+        crops, paste, regions = None, None, None
         if node.DINO.WEIGHT or node.PATCH.WEIGHT:
             crops = MultiCropSettings(
                 global_size=node.DINO.GLOBAL_SIZE,
@@ -109,14 +128,25 @@ class ViewsMapper:
                 view_area=tuple(node.GROUPING.VIEW_AREA),
                 region_area=tuple(node.GROUPING.REGION_AREA),
             )
+        if node.REGIONS.WEIGHT:
+            regions = RegionSettings(
+                whole_size=node.REGIONS.WHOLE_SIZE,
+                size=node.REGIONS.SIZE,
+                view_area=tuple(node.REGIONS.VIEW_AREA),
+            )
         cache_bytes = cfg.INPUT.CACHE_GIB * 2**30
-        return cls(crops=crops, paste=paste, seed=cfg.SEED, cache_bytes=cache_bytes)
+        return cls(
+            crops=crops, paste=paste, regions=regions, seed=cfg.SEED, cache_bytes=cache_bytes
+        )
 
     def __call__(self, record: dict[str, Any], position: int) -> dict[str, Any]:
         """Return {"file_name", "image_id"} and the requested views.
 
         With `crops`, the sample has "global_crops" and "local_crops", lists of (3, S, S) uint8.
-        With `paste`, it has "view" (3, S, S) uint8 and "paste_masks" (M, S, S) uint8.
+        With `paste`, it has "view" (3, S, S) uint8 and "paste_masks" (M, S, S) uint8. With
+        `regions`, it has "whole" (3, W, W) and "region_view" (3, S, S) uint8, and "region_crop",
+        (4,): left, top, right and bottom of the view as shares of the image, left and right
+        exchanged if the view is mirrored.
 
         Raises: ImageReadError for a file that cannot be read.
         """
@@ -129,11 +159,33 @@ class ViewsMapper:
                 sample["local_crops"] = _tensors(self._local, image)
             if self.paste:
                 sample["view"] = _tensors([self._plain], image)[0]
+            if self.regions:
+                sample |= self._region_views(self.regions, image)
         if self.paste:
             rng = np.random.default_rng(entropy.spawn(1)[0])
             masks = paste_masks(self.paste.size, self.paste.region_area, rng)
             sample["paste_masks"] = torch.from_numpy(masks)
         return sample
+
+    def _region_views(
+        self, settings: RegionSettings, image: Image.Image
+    ) -> dict[str, torch.Tensor]:
+        """Return the whole image, a crop, and the place of the crop; see `__call__`."""
+        top, left, height, width = T.RandomResizedCrop.get_params(
+            image, settings.view_area, _ASPECTS
+        )
+        box = (left, top, left + width, top + height)
+        view = image.resize((settings.size,) * 2, Image.Resampling.BICUBIC, box)
+        crop = [edge / side for edge, side in zip(box, image.size * 2)]
+        if torch.rand(()) < 0.5:
+            view = view.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+            crop[0], crop[2] = crop[2], crop[0]
+        whole = image.resize((settings.whole_size,) * 2, Image.Resampling.BICUBIC)
+        return {
+            "whole": image_tensor(np.array(whole)),
+            "region_view": _tensors([self._jitter], view)[0],
+            "region_crop": torch.tensor(crop),
+        }
 
 
 def _tensors(transforms: Sequence[T.Transform], image: Image.Image) -> list[torch.Tensor]:

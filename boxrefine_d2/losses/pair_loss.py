@@ -1,0 +1,87 @@
+"""Pair loss: keys of one region become similar, and keys of different regions dissimilar.
+
+LOST and TokenCut read the sign and the size of the cosine similarity of two keys. The loss is
+logistic in it. It is ours, close in spirit to CP2 (arXiv:2203.11709), which contrasts foreground
+with background pixels.
+
+Shapes: B images, N cells, C channels.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+BACKGROUND, IGNORED = 0, -1
+
+
+@dataclass(frozen=True)
+class PairLoss:
+    """Logistic loss on the cosine similarity of all pairs of cells of an image.
+
+    Attributes:
+        scale: logit per unit of cosine similarity.
+        background_weight: weight of the pairs within the background. It may hold several objects,
+            and nothing shows that they belong together.
+        centred_weight: weight of the same loss on keys minus the image's mean key, as LOST's
+            option `centre` reads them.
+    """
+
+    scale: float
+    background_weight: float
+    centred_weight: float
+
+    def __call__(self, keys: Tensor, regions: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the loss, and the share of correct signs of the raw similarities.
+
+        Args:
+            keys: (B, N, C) float32.
+            regions: (B, N) int64: `BACKGROUND`, 1 and more for regions, `IGNORED` for cells that
+                are in no pair.
+        Returns: the loss: the mean over pairs of different regions, plus the mean over pairs of one
+            region, plus the weighted mean over pairs of the background; and the share: the mean of
+            the shares of correct signs over the first two kinds of pairs.
+        """
+        kinds = pair_kinds(regions)
+        apart, together, background = (weight.to(keys.dtype) for weight in kinds)
+
+        def loss(tokens: Tensor) -> tuple[Tensor, Tensor]:
+            unit = F.normalize(tokens, dim=2)
+            cosine = unit @ unit.transpose(1, 2)
+            repel, attract = F.softplus(self.scale * cosine), F.softplus(-self.scale * cosine)
+            within = _mean(attract, together) + self.background_weight * _mean(attract, background)
+            return _mean(repel, apart) + within, cosine
+
+        raw, cosine = loss(keys)
+        with torch.no_grad():
+            correct = (
+                _mean((cosine < 0).float(), apart) + _mean((cosine > 0).float(), together)
+            ) / 2
+        if not self.centred_weight:
+            return raw, correct
+        centred, _ = loss(keys - keys.mean(dim=1, keepdim=True))
+        return raw + self.centred_weight * centred, correct
+
+
+def pair_kinds(regions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return three masks of pairs, (B, N, N), for the regions (B, N) of `PairLoss`.
+
+    They are pairs of different regions, pairs within one region, and pairs within the background.
+    The background counts as a region in the first mask. Ignored cells are in no pair.
+    """
+    known = regions != IGNORED
+    pairs = known[:, :, None] & known[:, None, :]
+    same = regions[:, :, None] == regions[:, None, :]
+    background = (regions == BACKGROUND)[:, :, None]
+    return pairs & ~same, pairs & same & ~background, pairs & same & background
+
+
+def _mean(values: Tensor, weights: Tensor) -> Tensor:
+    """Return the weighted mean over the pairs of an image, averaged over images with such pairs.
+
+    It is 0 if no image has such pairs.
+    """
+    total = weights.sum(dim=(1, 2))
+    means = (values * weights).sum(dim=(1, 2)) / total.clamp(min=1)
+    return means.sum() / (total > 0).sum().clamp(min=1)
