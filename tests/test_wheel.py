@@ -114,7 +114,7 @@ def test_the_installed_package_finds_its_files(installed):
     assert answer["config"] == str(package / "configs" / "lost_refine.yaml")
     assert answer["tools"] == str(package / "tools")
     assert answer["detector"] == "ClassAgnosticRCNN"
-    assert answer["weights"] == "found_mini.safetensors + dino_mini.safetensors"
+    assert answer["weights"] == "found_mini.safetensors + dino_mini_1.safetensors"
 
 
 def test_the_installed_command_works_from_another_folder(installed):

@@ -12,6 +12,7 @@ SHOWN = {
     "reference/data_sets": ["datasets/README.md"],
     "reference/shipped_networks": [
         "boxrefine_d2/networks/shipped/dino_mini.md",
+        "boxrefine_d2/networks/shipped/dino_mini_1.md",
         "boxrefine_d2/networks/shipped/found_mini.md",
         "boxrefine_d2/networks/shipped/resnet_mini.md",
         "boxrefine_d2/language/shipped/clip_mini.md",

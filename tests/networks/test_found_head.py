@@ -11,7 +11,7 @@ from boxrefine_d2.data import load_spec, read_image
 from boxrefine_d2.discovery import discover
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.networks import build_backbone, padding_multiple, read_map
-from boxrefine_d2.networks.build import DINO_MINI
+from boxrefine_d2.networks.build import DINO_MINI_1
 from boxrefine_d2.networks.found_head import FoundSegmenter
 from boxrefine_d2.networks.weights import file_sha256, read_state_dict
 
@@ -63,10 +63,10 @@ def test_a_file_of_found_loads_above_the_shipped_extractor(tmp_path):
     torch.save({"decoder": HEAD}, path)
     segmenter = build_backbone("found_mini", path)
     assert segmenter.head.weight.equal(HEAD["weight"]) and segmenter.head.bias.equal(HEAD["bias"])
-    shipped = read_state_dict(DINO_MINI)
+    shipped = read_state_dict(DINO_MINI_1)
     for name, value in segmenter.extractor.state_dict().items():
         assert value.equal(shipped[name].float()), name
-    assert segmenter.weights_info.source == f"{path.name} + {DINO_MINI.name}"
+    assert segmenter.weights_info.source == f"{path.name} + {DINO_MINI_1.name}"
     assert not any(p.requires_grad for p in segmenter.extractor.parameters())
     assert padding_multiple("found_mini") == 16 and padding_multiple("found_vits8") == 8
 
@@ -85,7 +85,7 @@ def test_what_it_learnt_loads_again_and_so_does_a_whole_file(tmp_path):
 
 def test_the_head_that_ships_finds_a_scene():
     found = build_backbone("found_mini")
-    assert found.weights_info.source == "found_mini.safetensors + dino_mini.safetensors"
+    assert found.weights_info.source == "found_mini.safetensors + dino_mini_1.safetensors"
     record = load_spec("scenes:val+first=1").records[0]
     image = torch.from_numpy(read_image(record["file_name"])).permute(2, 0, 1)
     [boxes] = discover("found", read_map([image], found, "mask"))

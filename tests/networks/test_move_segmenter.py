@@ -10,7 +10,7 @@ from torch.testing import assert_close
 
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.networks import BACKBONES, build_backbone, padding_multiple
-from boxrefine_d2.networks.build import DINO_MINI
+from boxrefine_d2.networks.build import DINO_MINI_1
 from boxrefine_d2.networks.move_segmenter import MoveSegmenter, SegmenterHead, head_widths
 from boxrefine_d2.networks.padding import normalise_and_pad
 from boxrefine_d2.networks.vit import DinoTransformer
@@ -254,10 +254,10 @@ def test_an_official_file_without_its_extractor_takes_dinos(tmp_path, source):
     torch.save(official(source.state_dict(), extractor=False), tmp_path / "move.pth")
     loaded = build_backbone("move_mini", tmp_path / "move.pth")
     expected = copy.deepcopy(source)
-    expected.extractor = build_backbone("dino_mini")
+    expected.extractor = build_backbone("dino_mini_1")
     assert torch.equal(loaded(IMAGES).data, expected(IMAGES).data)
     assert not torch.equal(loaded(IMAGES).data, source(IMAGES).data)
-    assert loaded.weights_info.source == "move.pth + dino_mini.safetensors"
+    assert loaded.weights_info.source == "move.pth + dino_mini_1.safetensors"
 
 
 def test_what_training_changed_is_a_file_that_loads(tmp_path, source):
@@ -267,7 +267,7 @@ def test_what_training_changed_is_a_file_that_loads(tmp_path, source):
     loaded = build_backbone("move_mini", tmp_path / "head.safetensors")
     state = loaded.state_dict()
     assert all(torch.equal(state[name], value) for name, value in trained.items())
-    frozen = safetensors.torch.load_file(DINO_MINI)
+    frozen = safetensors.torch.load_file(DINO_MINI_1)
     assert all(torch.equal(state["extractor." + name], v.float()) for name, v in frozen.items())
 
 
@@ -319,8 +319,8 @@ def test_without_weights_the_remedy_is_named(name):
 
 
 def test_foreign_files_are_refused(tmp_path, source):
-    with pytest.raises(UserError, match=r"dino_mini\.safetensors is not of move_mini.*missing"):
-        build_backbone("move_mini", DINO_MINI)
+    with pytest.raises(UserError, match=r"dino_mini_1\.safetensors is not of move_mini.*missing"):
+        build_backbone("move_mini", DINO_MINI_1)
     deeper = MoveSegmenter(source.extractor, head="conv_blockd2_minc32", block=-2)
     torch.save(deeper.state_dict(), tmp_path / "deeper.pth")
     with pytest.raises(UserError, match=r"unknown \(first: head\.0\.4\.weight\)"):

@@ -38,18 +38,19 @@ def test_random_weights_are_the_seed_and_leave_the_callers_generator_alone(expec
     assert not backbone.training
 
 
-def test_dino_mini_ships_with_its_card():
-    backbone = build_backbone("dino_mini")
-    path = official_file("dino_mini")
-    assert backbone.weights_info == WeightsInfo("dino_mini.safetensors", file_sha256(path))
-    assert path.stat().st_size <= 12e6
+@pytest.mark.parametrize("name", ["dino_mini", "dino_mini_1"])
+def test_an_edition_of_dino_mini_ships_with_its_card(name):
+    backbone = build_backbone(name)
+    path = official_file(name)
+    assert backbone.weights_info == WeightsInfo(f"{name}.safetensors", file_sha256(path))
+    assert path.stat().st_size <= 16e6
     card = path.with_suffix(".md").read_text(encoding="utf-8")
     assert backbone.weights_info.sha256 in card
     with safetensors.safe_open(path, "pt") as file:
         metadata = file.metadata()
         assert {file.get_tensor(name).dtype for name in file.keys()} == {torch.float16}  # noqa: SIM118
     assert metadata["backbone"] == "dino_mini" and metadata["iterations"] in card
-    assert not backbone(IMAGES).data.equal(build_backbone("dino_mini", "random:0")(IMAGES).data)
+    assert not backbone(IMAGES).data.equal(build_backbone(name, "random:0")(IMAGES).data)
 
 
 def test_a_flat_file_loads(tmp_path, state, expected):

@@ -9,7 +9,7 @@ from detectron2.utils.events import EventStorage
 from boxrefine_d2.discovery import build_rule
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.networks import build_segmenter
-from boxrefine_d2.networks.build import DINO_MINI
+from boxrefine_d2.networks.build import DINO_MINI_1
 from boxrefine_d2.networks.move_segmenter import MoveSegmenter
 from boxrefine_d2.networks.vit import DinoTransformer
 from boxrefine_d2.networks.weights import read_state_dict
@@ -151,7 +151,7 @@ def test_boxes_are_the_rules_in_the_frame_of_the_original_image():
 def test_a_fresh_head_is_built_on_trained_weights():
     first, again = (build_segmenter("move_mini", "", seed=3) for _ in range(2))
     other = build_segmenter("move_mini", "", seed=4)
-    shipped = read_state_dict(DINO_MINI)
+    shipped = read_state_dict(DINO_MINI_1)
     for name, value in first.extractor.state_dict().items():
         assert value.equal(shipped[name].float()), name
     weight = "head.0.1.weight"
