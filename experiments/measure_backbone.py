@@ -1,11 +1,12 @@
-"""CorLoc of LOST on the keys of `dino_mini`, of random networks and of centred boxes.
+"""Boxes and masks of the shipped network, of random networks, and of centred shapes.
 
     python experiments/measure_backbone.py --data scenes:val cutouts_val --output output/backbone
 
-The table is part of the model card of `dino_mini`. For each data set the program measures LOST with
-and without `centre`, on the shipped weights and on three random seeds of the same network, with the
-commands discover.py and evaluate.py. It also measures the best centred box with the image's aspect
-ratio. Existing scores are not computed again.
+The table is part of the model card of `dino_mini`. For each data set the program measures CorLoc of
+several rules, on the shipped weights and on three random seeds of the same network, with the
+commands discover.py and evaluate.py; where the data has masks, also their mean IoU. It also
+measures the best centred box, and the best centred ellipse, with the image's aspect ratio. Existing
+scores are not computed again.
 """
 
 import argparse
@@ -14,16 +15,27 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 
 from boxrefine_d2.data import load_spec
 from boxrefine_d2.errors import CommandParser, run_command
 from boxrefine_d2.evaluation import write_json
 from boxrefine_d2.evaluation.corloc import corloc
+from boxrefine_d2.masks.agreement import mask_iou
+from boxrefine_d2.masks.coding import decode_mask
 
 TOOLS = Path(__file__).parents[1] / "tools"
 SCALES = [percent / 100 for percent in range(5, 101, 5)]  # shares of both sides of the image
+# title -> --method and its --set
+RULES = {
+    "LOST": ["lost"],
+    "LOST, centred keys": ["lost", "--set", "centre=true"],
+    "TokenCut": ["tokencut"],
+    "absorption": ["absorption"],
+}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -32,6 +44,9 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", nargs="+", required=True, metavar="SPEC", help="dataset specs")
     parser.add_argument(
         "--output", type=Path, required=True, metavar="DIR", help="output directory"
+    )
+    parser.add_argument(
+        "--backbone", default="dino_mini", metavar="NAME", help="network (default: %(default)s)"
     )
     parser.add_argument(
         "--weights",
@@ -43,24 +58,33 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-def lost_corloc(data: str, weights: str, centre: bool, folder: Path) -> float:
-    """Return LOST's CorLoc in percent, measured by the two commands."""
-    name = f"{Path(weights).stem}_{'centred' if centre else 'raw'}".replace(":", "")
-    boxes, score = folder / f"{name}.json", folder / f"{name}_corloc.json"
-    if not score.exists():
+def scores_of(args: argparse.Namespace, data: str, rule: str, weights: str) -> dict[str, float]:
+    """Return the metrics of a rule in percent, measured by the two commands."""
+    folder = args.output / data.replace(":", "_").replace("/", "_")
+    folder.mkdir(parents=True, exist_ok=True)
+    name = f"{rule.replace(', ', '_').replace(' ', '_')}_{Path(weights).stem}".replace(":", "")
+    boxes, scores = folder / f"{name}.json", folder / f"{name}_scores.json"
+    if not scores.exists():
         options = [] if weights == "shipped" else ["--weights", weights]
-        discover = ["discover.py", "--method", "lost", "--backbone", "dino_mini", *options]
+        metrics = "corloc,mask_iou" if has_masks(data) else "corloc"
+        discover = ["discover.py", "--method", *RULES[rule], "--backbone", args.backbone, *options]
         discover += ["--data", data, "--output", str(boxes)]
-        discover += ["--set", "centre=true"] if centre else []
-        evaluate = ["evaluate.py", "--gt", data, "--pred", str(boxes), "--metrics", "corloc"]
-        for command in (discover, [*evaluate, "--json", str(score)]):
+        evaluate = ["evaluate.py", "--gt", data, "--pred", str(boxes), "--metrics", metrics]
+        for command in (discover, [*evaluate, "--json", str(scores)]):
             print("python tools/" + shlex.join(command), file=sys.stderr)
             script = str(TOOLS / command[0])
             subprocess.run([sys.executable, script, *command[1:]], check=True, stdout=sys.stderr)
-    return json.loads(score.read_text())["corloc"]
+    measured = json.loads(scores.read_text(encoding="utf-8"))
+    return {name: measured[name] for name in ("corloc", "mask_iou") if name in measured}
 
 
-def best_centred_box(data: str) -> tuple[float, float]:
+def has_masks(data: str) -> bool:
+    """Return True if an object of the data has a mask."""
+    records = load_spec(data).records
+    return any("segmentation" in a for record in records for a in record["annotations"])
+
+
+def best_centred_box(data: str) -> dict[str, float]:
     """Return the CorLoc in percent of the best centred box, and the scale of this box."""
     records = load_spec(data).records
     truth = {
@@ -75,29 +99,54 @@ def best_centred_box(data: str) -> tuple[float, float]:
             x, y = width * (1 - scale) / 2, height * (1 - scale) / 2
             boxes[record["image_id"]] = [x, y, width - x, height - y]
         scores.append((corloc(boxes, truth).percent, scale))
-    return max(scores)
+    percent, scale = max(scores)
+    return {"corloc": percent, "scale": scale}
+
+
+def best_centred_ellipse(data: str) -> dict[str, float]:
+    """Return the mean IoU in percent of the best centred ellipse, and the scale of its axes.
+
+    It is compared with the object that it overlaps best, as in the metric `mask_iou`.
+    """
+    overlaps: list[list[float]] = [[] for _ in SCALES]
+    for record in load_spec(data).records:
+        size = (record["height"], record["width"])
+        masks = [decode_mask(a["segmentation"], size) for a in record["annotations"]]
+        if not masks:
+            continue
+        y, x = np.mgrid[-1 : 1 : size[0] * 1j, -1 : 1 : size[1] * 1j]
+        for of_scale, scale in zip(overlaps, SCALES, strict=True):
+            ellipse = x**2 + y**2 <= scale**2
+            of_scale.append(max(mask_iou(ellipse, mask.astype(bool)) for mask in masks))
+    percent, scale = max((100 * float(np.mean(x)), s) for x, s in zip(overlaps, SCALES))
+    return {"mask_iou": percent, "scale": scale}
 
 
 def measure(args: argparse.Namespace) -> int:
     """Measure all data sets, print the table and write OUTPUT/table.json."""
-    table = {}
-    for number, data in enumerate(args.data):
-        folder = args.output / str(number)
-        folder.mkdir(parents=True, exist_ok=True)
-        percent, scale = best_centred_box(data)
+    table: dict[str, Any] = {}
+    for data in args.data:
         rows = {
-            weights: {
-                label: lost_corloc(data, weights, centre, folder)
-                for label, centre in (("raw", False), ("centred", True))
-            }
-            for weights in args.weights
+            rule: {weights: scores_of(args, data, rule, weights) for weights in args.weights}
+            for rule in RULES
         }
-        table[data] = {"best_centred_box": {"corloc": percent, "scale": scale}, "lost": rows}
-        print(f"{data}: best centred box {percent:.1f} (scale {scale})")
-        for weights, row in rows.items():
-            print(f"  {weights:12} raw {row['raw']:.1f}  centred {row['centred']:.1f}")
+        centred = {"box": best_centred_box(data)}
+        if has_masks(data):
+            centred["ellipse"] = best_centred_ellipse(data)
+        table[data] = {"centred": centred, "rules": rows}
+        print(f"{data}: {shown(centred)}")
+        for rule, row in rows.items():
+            print(f"  {rule:20} {shown(row)}")
     write_json(args.output / "table.json", table)
     return 0
+
+
+def shown(rows: dict[str, dict[str, float]]) -> str:
+    """Return the numbers of several rows in one line."""
+    return "; ".join(
+        f"{title} " + ", ".join(f"{name} {value:.4g}" for name, value in row.items())
+        for title, row in rows.items()
+    )
 
 
 if __name__ == "__main__":
