@@ -15,7 +15,6 @@ from boxrefine_d2.pseudo_labels.edit import (
     AREAS,
     COMPARISONS,
     DROPS,
-    REGIONS,
     EditSummary,
     agree_labels,
     limit_areas,
@@ -80,7 +79,7 @@ AGREE_IOU_HELP = (
     "lowest IoU with a label of another file, above 0 and at most 1; default: %(default)s"
 )
 VOTES_HELP = "number of other files that must hold such a label; default: all"
-ON_HELP = "regions to compare; default: %(default)s"
+AGREE_BY_HELP = "compare masks or boxes; default: %(default)s"
 AGREE_MIN_SCORE_HELP = "lowest score of a label of another file; default: no limit"
 MIN_AREA_HELP = "smallest share of the image, from 0 to 1; default: %(default)s"
 MAX_AREA_HELP = "largest share of the image, from 0 to 1; default: %(default)s"
@@ -151,7 +150,7 @@ def _add_comparisons(edits: Any) -> None:
         "--min-iou", type=float, default=AGREE_MIN_IOU, metavar="IOU", help=AGREE_IOU_HELP
     )
     agreeing.add_argument("--votes", type=int, metavar="N", help=VOTES_HELP)
-    agreeing.add_argument("--on", choices=REGIONS, default="boxes", help=ON_HELP)
+    agreeing.add_argument("--by", choices=COMPARISONS, default="box", help=AGREE_BY_HELP)
     agreeing.add_argument("--min-score", type=float, metavar="S", help=AGREE_MIN_SCORE_HELP)
     agreeing.set_defaults(run=_agree)
 
@@ -191,7 +190,7 @@ def _match(args: argparse.Namespace) -> EditSummary:
 
 
 def _agree(args: argparse.Namespace) -> EditSummary:
-    choice = {"votes": args.votes, "on": args.on, "min_score": args.min_score}
+    choice = {"votes": args.votes, "by": args.by, "min_score": args.min_score}
     return agree_labels(args.input, args.others, args.output, min_iou=args.min_iou, **choice)
 
 

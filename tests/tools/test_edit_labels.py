@@ -83,7 +83,7 @@ MERGE = "merge --old {old} --new {new} --output {out}"
             [[10, 0, 10, 10]],
         ),
         (
-            "agree --input {old} --with {new} {old} --votes 1 --on masks --output {out}",
+            "agree --input {old} --with {new} {old} --votes 1 --by mask --output {out}",
             "1 images, 0 touched, 0 without labels: 2 labels kept, 0 dropped, 0 added; "
             "kept 1 of 1 images, 2 annotations",
             [[10, 0, 10, 10], [0, 0, 10, 10]],

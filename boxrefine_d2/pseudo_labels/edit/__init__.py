@@ -4,7 +4,7 @@ Each edit reads its input files image by image and writes one file. That file re
 the parameters of the edit.
 """
 
-from .agreement import REGIONS, agree_labels
+from .agreement import agree_labels
 from .area_limits import limit_areas
 from .commands import AREAS, match_labels, merge_labels, separate_labels, top_labels
 from .edited_file import EditSummary
@@ -15,7 +15,6 @@ __all__ = [
     "AREAS",
     "COMPARISONS",
     "DROPS",
-    "REGIONS",
     "EditSummary",
     "agree_labels",
     "limit_areas",

@@ -10,11 +10,10 @@ from .edited_file import Edit, EditSummary, write_edited
 from .edits import EditedLabels, agree, score_of
 from .label_file import LabelFile, open_label_file
 from .limits import check_iou, check_score
+from .overlaps import COMPARISONS
 from .results_list import open_labels_or_results
 from .same_images import check_lists_all, check_same_images, side_by_side
 
-REGIONS = ("boxes", "masks")
-_COMPARISON = {"boxes": "box", "masks": "mask"}
 _NEAR = 0.5  # share of the lowest IoU from which on a label counts as near
 
 
@@ -25,7 +24,7 @@ def agree_labels(
     *,
     min_iou: float,
     votes: int | None = None,
-    on: str = "boxes",
+    by: str = "box",
     min_score: float | None = None,
 ) -> EditSummary:
     """Keep the labels that other files of the same images hold as well (see `agree`).
@@ -35,7 +34,7 @@ def agree_labels(
     Args:   others: the other files.
             min_iou: lowest IoU with a label of another file.
             votes: number of other files that must hold such a label; None: all of them.
-            on: "boxes" or "masks", the regions that are compared.
+            by: what is compared, one of `COMPARISONS`.
             min_score: lowest score of a label of another file; None: no limit.
     Raises: UserError for files about different images, for an impossible choice, and if no label is
         left.
@@ -43,17 +42,17 @@ def agree_labels(
     check_iou(min_iou)
     if min_score is not None:
         check_score(min_score)
-    check_choice("the choice of regions", on, REGIONS)
+    check_choice("what is compared", by, COMPARISONS)
     votes = _checked_votes(votes, len(others))
     labels = open_label_file(source)
     files = [open_labels_or_results(path, labels) for path in others]
-    if on == "masks":
+    if by == "mask":
         _check_masks([labels, *files])
     notes = [note for file in files for note in _checked_images(labels, file)]
     tally = _Tally(labels, min_iou, votes, len(files), min_score)
     edit = Edit(
         "agree",
-        {"min_iou": min_iou, "votes": votes, "on": on, "min_score": min_score},
+        {"min_iou": min_iou, "votes": votes, "by": by, "min_score": min_score},
         {"input": labels, **{f"with {i}": file for i, file in enumerate(files, start=1)}},
         tally.remedy,
     )
@@ -64,9 +63,7 @@ def agree_labels(
                 [x for x in other if min_score is None or score_of(x) >= min_score]
                 for other in rest
             ]
-            kept, ious = agree(
-                image, own, confident, min_iou=min_iou, votes=votes, by=_COMPARISON[on]
-            )
+            kept, ious = agree(image, own, confident, min_iou=min_iou, votes=votes, by=by)
             tally.add(ious)
             yield len(own), EditedLabels(kept)
 
@@ -134,7 +131,7 @@ def _check_masks(files: Sequence[LabelFile]) -> None:
         if file.mask_count < file.label_count:
             raise UserError(
                 f"{file.label_count - file.mask_count} of the {file.label_count} labels of {file} "
-                "have no mask; compare boxes: --on boxes"
+                "have no mask; compare boxes: --by box"
             )
 
 

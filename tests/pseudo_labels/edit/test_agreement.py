@@ -118,13 +118,13 @@ def test_masks_differ_where_boxes_do_not(write, rectangle, tmp_path):
     out = tmp_path / "out.json"
     agree_labels(one, [two], out, min_iou=0.5)
     assert labels_of(out) == {1: [(LEFT, 1.0)]}
-    agree_labels(one, [two], out, min_iou=0.4, on="masks")
+    agree_labels(one, [two], out, min_iou=0.4, by="mask")
     assert labels_of(out) == {1: [(LEFT, 0.4)]}
     with pytest.raises(UserError, match="lower --min-iou to 0.4 or less"):
-        agree_labels(one, [two], out, min_iou=0.5, on="masks")
+        agree_labels(one, [two], out, min_iou=0.5, by="mask")
     boxes = write("c.json", {1: [box(LEFT)]})
-    with pytest.raises(UserError, match="1 of the 1 labels of .*c.json.*: --on boxes"):
-        agree_labels(one, [boxes], out, min_iou=0.5, on="masks")
+    with pytest.raises(UserError, match="1 of the 1 labels of .*c.json.*: --by box"):
+        agree_labels(one, [boxes], out, min_iou=0.5, by="mask")
 
 
 def test_a_results_list_is_accepted(files, tmp_path):
