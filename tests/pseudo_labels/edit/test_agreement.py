@@ -90,7 +90,7 @@ def test_all_files_must_agree(files, tmp_path):
     info = read_pseudo_labels(tmp_path / "out.json").info
     [step] = info["edits"]
     assert step["edit"] == "agree"
-    assert step["parameters"] == {"min_iou": 0.5, "votes": 2, "on": "boxes", "min_score": None}
+    assert step["parameters"] == {"min_iou": 0.5, "votes": 2, "by": "box", "min_score": None}
     names = {role: x["file"] for role, x in step["inputs"].items()}
     assert names == {"input": "a.json", "with 1": "b.json", "with 2": "c.json"}
     digests = [x["sha256"] for x in step["inputs"].values()]
@@ -210,7 +210,7 @@ def test_files_of_other_images_are_refused(files, write, tmp_path):
         ({"min_iou": 0.0}, "the IoU is 0.0"),
         ({"votes": 0}, "--votes is 0; give 1 to 2, the number of files of --with"),
         ({"votes": 3}, "--votes is 3"),
-        ({"on": "pixels"}, "'pixels' is unknown; known: boxes, masks"),
+        ({"by": "pixels"}, "'pixels' is unknown; known: mask, box"),
         ({"min_score": float("nan")}, "the lowest score is nan"),
     ],
 )
