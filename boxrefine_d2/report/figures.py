@@ -142,10 +142,10 @@ def load_model(run: FinishedRun) -> Any:
     return model.eval()
 
 
-def photo_uri(image: np.ndarray) -> str:
-    """Return an image (H, W, 3) uint8 as a JPEG data URI, reduced to `SHOWN_SIDE`."""
+def photo_uri(image: np.ndarray, side: int = SHOWN_SIDE) -> str:
+    """Return an image (H, W, 3) uint8 as a JPEG data URI, its longest side reduced to `side`."""
     photo = Image.fromarray(image)
-    photo.thumbnail((SHOWN_SIDE, SHOWN_SIDE), Image.Resampling.LANCZOS)
+    photo.thumbnail((side, side), Image.Resampling.LANCZOS)
     return _uri(photo, "JPEG", quality=82, optimize=True)
 
 
