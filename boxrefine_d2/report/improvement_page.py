@@ -13,7 +13,7 @@ from boxrefine_d2.data import load_spec, read_pseudo_labels
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.files import inputs
 from boxrefine_d2.files.atomic import atomic_text_file
-from boxrefine_d2.improvement import BOXES
+from boxrefine_d2.improvement import BOXES, METHODS
 from boxrefine_d2.improvement.inspection import counted
 from boxrefine_d2.improvement.stages import MODEL
 from boxrefine_d2.training.setup import load_config
@@ -135,10 +135,23 @@ def _next_steps(verdict: dict[str, Any], files: ImprovementFiles, number: int) -
     if files.detector:
         words = ["train-detector", "--config-file", files.detector / "config.yaml", "--eval-only"]
         words += ["MODEL.WEIGHTS", files.detector / MODEL, "DATASETS.TRAIN", "()"]
-        words += ["DATASETS.TEST", "('folder:NEW',)"]
+        words += ["DATASETS.TEST", '("folder:NEW",)']
         title = "Detect objects in new images with the detector that learnt from boxes.json"
         commands.append((title, _command(words, "OUTPUT_DIR", "output/new")))
-    return render("improvement/next.html", improved=improved, boxes=boxes, commands=commands)
+    return render(
+        "improvement/next.html",
+        improved=improved,
+        boxes=boxes,
+        commands=commands,
+        others=_other_choices(verdict),
+    )
+
+
+def _other_choices(verdict: dict[str, Any]) -> list[str]:
+    """Return the flags that may find an improvement where these settings found none."""
+    rules = [name for name in METHODS[:2] if name != verdict["method"]]
+    larger = ["--backbone dino_vits16"] if verdict["backbone"] == "dino_mini" else []
+    return [*larger, f"--method {rules[0]}"]
 
 
 def _command(words: Sequence[str | Path], *more: str) -> str:
