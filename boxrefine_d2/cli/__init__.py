@@ -40,6 +40,10 @@ VERBS: dict[str, tuple[str, str]] = {
         "convert_dino_resnet",
         "write DINO's ResNet-50 under Detectron2's names",
     ),
+    "convert map-network": (
+        "convert_map_network",
+        "write the map network of a training to a small file",
+    ),
     "convert grounding-checkpoint": (
         "convert_grounding_checkpoint",
         "write the tensors of a grounding network that was saved whole",

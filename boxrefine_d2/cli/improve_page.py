@@ -14,10 +14,11 @@ from boxrefine_d2.report.improvement_page import ImprovementFiles, write_improve
 
 EXAMPLES = (
     "boxrefine improve page --data folder:photos --verdict output/verdict/verdict.json "
-    "--before before.json --after after.json --refined output/refine --output page.html",
+    "--before before.json --after after.json --refined refined.safetensors --runs output/refine "
+    "--output page.html",
     "boxrefine improve page --data folder:photos --verdict output/verdict/verdict.json "
-    "--before before.json --after after.json --refined output/refine --detector output/detector "
-    "--output page.html --shown 24",
+    "--before before.json --after after.json --refined refined.safetensors --runs output/refine "
+    "--detector output/detector --output page.html --shown 24",
 )
 
 VERDICT_HELP = "verdict.json of boxrefine improve verdict"
@@ -49,7 +50,7 @@ def run(args: argparse.Namespace) -> None:
     read = [args.verdict, args.before, *args.after, *files_of_spec(args.data)]
     check_output_file(args.output, inputs=read)
     files = ImprovementFiles(
-        args.data, args.verdict, args.before, args.after, args.refined, args.detector
+        args.data, args.verdict, args.before, args.after, args.refined, args.runs, args.detector
     )
     write_improvement_page(args.output, files, args.shown)
     print(f"{args.output}: open it in a browser")

@@ -19,14 +19,16 @@ from boxrefine_d2.networks.device import check_device
 
 EXAMPLES = (
     "boxrefine improve verdict --data folder:photos --before before.json --after after.json "
-    "--refined output/refine --output output/verdict --backbone dino_mini",
+    "--refined refined.safetensors --runs output/refine --output output/verdict",
     "boxrefine improve verdict --data folder:photos --before before.json --after one.json two.json "
-    "--refined output/refine_1 output/refine_2 --output output/verdict",
+    "--refined one.safetensors two.safetensors --runs output/one output/two "
+    "--output output/verdict --backbone dino_mini",
 )
 
 BEFORE_HELP = "pseudo-label file of the network from before"
 AFTER_HELP = "pseudo-label files of the refined networks, one per round"
-REFINED_HELP = "output directories of the refinements, one per round"
+REFINED_HELP = "weights files of the refined networks, one per round"
+RUNS_HELP = "output directories of the refinements, one per round"
 IMAGES_HELP = f"{OPTIONS['verdict_images'].meaning}; default: %(default)s"
 NUM_WORKERS_HELP = "processes that decode images; default: %(default)s"
 
@@ -55,7 +57,10 @@ def add_compared_files(parser: argparse.ArgumentParser) -> None:
         "--after", required=True, nargs="+", type=user_path, metavar="FILE.json", help=AFTER_HELP
     )
     parser.add_argument(
-        "--refined", required=True, nargs="+", type=user_path, metavar="DIR", help=REFINED_HELP
+        "--refined", required=True, nargs="+", type=user_path, metavar="FILE", help=REFINED_HELP
+    )
+    parser.add_argument(
+        "--runs", required=True, nargs="+", type=user_path, metavar="DIR", help=RUNS_HELP
     )
 
 
@@ -68,13 +73,13 @@ def run(args: argparse.Namespace) -> None:
         if value < least:
             raise UserError(f"{flag} is {value}; give {least} or more")
     check_device(args.device)
-    read = [args.before, *args.after, *args.refined, *files_of_spec(args.data)]
+    read = [args.before, *args.after, *args.refined, *args.runs, *files_of_spec(args.data)]
     check_output_folder(args.output, inputs=read)
     for path in (args.before, *args.after):
         if (args.output / BOXES).resolve() == path.resolve():
             raise UserError(f"--output {args.output} holds {path}, an input; name another folder")
     network = Network(args.backbone, args.weights or "")
-    comparison = Comparison(args.data, args.before, args.after, args.refined, network)
+    comparison = Comparison(args.data, args.before, args.after, args.refined, args.runs, network)
     verdict = write_verdict(
         comparison,
         args.output,

@@ -16,7 +16,7 @@ from boxrefine_d2.training.setup import load_config
 from .options import METHODS, Settings
 
 BOXES, VERDICT, PAGE = "boxes.json", "verdict.json", "report.html"
-MODEL, RESULTS = "model_final.pth", "results.json"
+MODEL, RESULTS, NETWORK = "model_final.pth", "results.json", "network.safetensors"
 
 # The configuration that refines a network: that of its name, or the one of all others.
 REFINE_CONFIGS = {"dino_mini": "configs/demo/lost_refine.yaml", "": "configs/lost_refine.yaml"}
@@ -98,12 +98,13 @@ class Improvement:
         before = discover(self, "before", self.method, self.network, self.settings.rule)
         entries, network = [before], self.network
         for number in range(1, self.rounds + 1):
-            targets, refine, after = (
-                round_name(part, number) for part in ("targets", "refine", "after")
+            targets, refine, kept, after = (
+                round_name(part, number) for part in ("targets", "refine", "network", "after")
             )
             entries += TARGETS[self.settings["targets"]](self, targets, network)
             entries.append(self._refine(refine, targets, network))
-            network = Network(network.backbone, f"{{{refine}}}/{MODEL}")
+            entries.append(self._network(kept, refine))
+            network = Network(network.backbone, f"{{{kept}}}/{NETWORK}")
             entries.append(discover(self, after, self.method, network, self.settings.rule))
         return [*entries, self._verdict(), *self._detector(), self._page()]
 
@@ -122,6 +123,16 @@ class Improvement:
         words += ["SOLVER.IMS_PER_BATCH", str(self._batch_size(cfg.SOLVER.IMS_PER_BATCH))]
         words += self._of_trainings() + changes
         return _entry(name, words, [MODEL, RESULTS], network.inputs)
+
+    def _network(self, name: str, refine: str) -> Entry:
+        """Return the stage that keeps the network alone.
+
+        The bytes of a checkpoint depend on the time that its training took, so its digest is no
+        use in a file of boxes.
+        """
+        words = ["convert_map_network.py", "--input", f"{{{refine}}}/{MODEL}"]
+        words += ["--backbone", self.network.backbone, "--output", f"{{here}}/{NETWORK}"]
+        return _entry(name, words, [NETWORK], [])
 
     def _of_trainings(self) -> list[str]:
         settings = self.settings
@@ -145,10 +156,9 @@ class Improvement:
         """Return the flags with the files of all rounds."""
         numbers = range(1, self.rounds + 1)
         boxes = [f"{{{round_name('after', number)}}}/{BOXES}" for number in numbers]
-        return ["--after", *boxes, "--refined", *self._runs()]
-
-    def _runs(self) -> list[str]:
-        return [f"{{{round_name('refine', number)}}}" for number in range(1, self.rounds + 1)]
+        networks = [f"{{{round_name('network', number)}}}/{NETWORK}" for number in numbers]
+        runs = [f"{{{round_name('refine', number)}}}" for number in numbers]
+        return ["--after", *boxes, "--refined", *networks, "--runs", *runs]
 
     def _detector(self) -> list[Entry]:
         if not self.settings["detector"]:

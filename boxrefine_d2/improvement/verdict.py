@@ -25,7 +25,7 @@ from .decision import IMPROVED, THRESHOLDS, UNCHANGED, Change, Signals, best_rou
 from .inspection import LEAST_IMAGES
 from .labels import detections_of, scores
 from .signals import Measurement, measure
-from .stages import BOXES, MODEL, RESULTS, VERDICT, Network
+from .stages import BOXES, RESULTS, VERDICT, Network
 from .summary import signals_of_round
 
 PER_IMAGE = "per_image.json"
@@ -39,7 +39,8 @@ class Comparison:
         data: dataset spec of the images.
         before: boxes from before refinement.
         after: boxes after each round.
-        refined: output directory of the training of each round.
+        refined: weights file of the network after each round.
+        runs: output directory of the training of each round.
         network: network from before.
     """
 
@@ -47,6 +48,7 @@ class Comparison:
     before: Path
     after: Sequence[Path]
     refined: Sequence[Path]
+    runs: Sequence[Path]
     network: Network
 
 
@@ -61,14 +63,10 @@ def write_verdict(
     Returns: the content of verdict.json.
     Raises: UserError for files that do not belong together, or if too few images can be measured.
     """
-    if len(comparison.after) != len(comparison.refined):
-        raise UserError(
-            f"--after names {len(comparison.after)} files and --refined "
-            f"{len(comparison.refined)} runs; name one run for each file"
-        )
+    check_rounds(comparison.after, comparison.refined, comparison.runs)
     files = [read_pseudo_labels(path) for path in (comparison.before, *comparison.after)]
     _check_together(files, comparison)
-    records = [_record(run) for run in comparison.refined]
+    records = [_record(run) for run in comparison.runs]
     dataset = with_pixel_sizes(load_spec(comparison.data), comparison.data)
     networks = _networks(comparison, files, device)
     chosen = evenly(dataset.records, images)
@@ -85,6 +83,15 @@ def write_verdict(
     _copy(comparison.after[best - 1] if best else comparison.before, folder / BOXES)
     write_json(folder / VERDICT, verdict)
     return verdict
+
+
+def check_rounds(after: Sequence[Path], refined: Sequence[Path], runs: Sequence[Path]) -> None:
+    """Refuse files of different numbers of rounds. Raises: UserError."""
+    if not len(after) == len(refined) == len(runs):
+        raise UserError(
+            f"--after names {len(after)} files, --refined {len(refined)} and --runs {len(runs)}: "
+            "name one of each for every round"
+        )
 
 
 def verdict_of(
@@ -206,7 +213,7 @@ def _networks(
     Raises: UserError if the weights are others than those of a file.
     """
     own = comparison.network.weights or None
-    weights = [own, *(str(run / MODEL) for run in comparison.refined)]
+    weights = [own, *map(str, comparison.refined)]
     networks = []
     for path, labels in zip(weights, files, strict=True):
         network = build_backbone(comparison.network.backbone, path)

@@ -16,6 +16,7 @@ from boxrefine_d2.files.atomic import atomic_text_file
 from boxrefine_d2.improvement import BOXES, METHODS
 from boxrefine_d2.improvement.inspection import counted
 from boxrefine_d2.improvement.stages import MODEL
+from boxrefine_d2.improvement.verdict import check_rounds
 from boxrefine_d2.training.setup import load_config
 
 from .improvement_images import ChangedBoxes, changed_boxes, image_sections
@@ -38,7 +39,8 @@ class ImprovementFiles:
         verdict: verdict.json; the chosen boxes.json lies beside it.
         before: boxes from before refinement.
         after: boxes after each round.
-        refined: output directory of the training of each round.
+        refined: weights file of the network after each round.
+        runs: output directory of the training of each round.
         detector: output directory of the detector; None without one.
     """
 
@@ -47,6 +49,7 @@ class ImprovementFiles:
     before: Path
     after: Sequence[Path]
     refined: Sequence[Path]
+    runs: Sequence[Path]
     detector: Path | None = None
 
 
@@ -59,11 +62,11 @@ def write_improvement_page(path: str | Path, files: ImprovementFiles, shown: int
     verdict = inputs.read_json(files.verdict, "verdict")
     with _as_verdict_wrote(files.verdict):
         rounds = verdict["rounds"]
-        if not len(rounds) == len(files.after) == len(files.refined):
+        check_rounds(files.after, files.refined, files.runs)
+        if len(rounds) != len(files.after):
             raise UserError(
-                f"{files.verdict} is on {counted(len(rounds), 'round')}; --after names "
-                f"{counted(len(files.after), 'file')} and --refined "
-                f"{counted(len(files.refined), 'run')}: name those of every round"
+                f"{files.verdict} is on {counted(len(rounds), 'round')}, and --after names "
+                f"{counted(len(files.after), 'file')}: name those of every round"
             )
         page = _page(verdict, files, shown)
     with atomic_text_file(path) as file:
@@ -102,7 +105,7 @@ def _page(verdict: dict[str, Any], files: ImprovementFiles, shown: int) -> Marku
         facts=_facts(verdict, files),
         settings=[
             changed_settings(load_config(str(run / "config.yaml"), []), PAPER_PROFILE)
-            for run in files.refined[number - 1 : number]
+            for run in files.runs[number - 1 : number]
         ],
     )
 
@@ -129,7 +132,7 @@ def _next_steps(verdict: dict[str, Any], files: ImprovementFiles, number: int) -
     if improved:
         words = ["discover", "--method", verdict["method"], "--data", "folder:NEW"]
         words += ["--backbone", verdict["backbone"]]
-        words += ["--weights", files.refined[number - 1] / MODEL]
+        words += ["--weights", files.refined[number - 1]]
         title = "Draw boxes of new images with the refined network"
         commands.append((title, _command(words, "--output", "new.json")))
     if files.detector:

@@ -1,0 +1,50 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from boxrefine_d2.data import load_spec, read_image, write_pseudo_labels
+
+SIZE = (96, 64)  # width and height of the images, pixels
+
+
+@pytest.fixture(scope="session")
+def rendered(tmp_path_factory):
+    """Return a folder with ten rendered scenes as small PNG files."""
+    folder = tmp_path_factory.mktemp("rendered")
+    for number, record in enumerate(load_spec("scenes:train+first=10").records):
+        image = Image.fromarray(read_image(record["file_name"])).resize(SIZE)
+        image.save(folder / f"{number}.png")
+    return folder
+
+
+@pytest.fixture
+def label_file(tmp_path):
+    """Return a function that writes a pseudo-label file: image number -> boxes [x, y, w, h]."""
+
+    def write(boxes, name="labels.json", **info):
+        images = [
+            {"id": number, "file_name": f"{number}.png", "width": SIZE[0], "height": SIZE[1]}
+            for number in boxes
+        ]
+        annotations = [
+            {"image_id": number, "bbox": box, "score": 0.5 - 0.1 * place}
+            for number, own in boxes.items()
+            for place, box in enumerate(own)
+        ]
+        path = tmp_path / name
+        write_pseudo_labels(path, images=images, annotations=annotations, info=info)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def noise():
+    """Return a function that makes the image of a seed, (3, H, W) float."""
+    import torch
+
+    def image(seed, height=64, width=96):
+        values = np.random.default_rng(seed).integers(0, 256, (3, height, width))
+        return torch.from_numpy(values).float()
+
+    return image
