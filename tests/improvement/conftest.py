@@ -1,8 +1,14 @@
+import json
+
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from boxrefine_d2.data import load_spec, read_image, write_pseudo_labels
+from boxrefine_d2.networks import build_backbone
+from boxrefine_d2.pseudo_labels import DiscoverySettings, discover_dataset
 
 SIZE = (96, 64)  # width and height of the images, pixels
 
@@ -38,10 +44,39 @@ def label_file(tmp_path):
     return write
 
 
+@pytest.fixture(scope="session")
+def compare(tmp_path_factory):
+    """Return a function that makes what a verdict on a data set compares, and returns its folder.
+
+    It holds boxes of dino_mini, before.json, boxes of a random network, after.json, the weights of
+    that network and a run without a safety stop.
+    """
+
+    def make(spec):
+        folder = tmp_path_factory.mktemp("compared")
+        run, weights = folder / "refine", folder / "refined.safetensors"
+        run.mkdir()
+        save_file(build_backbone("dino_mini", "random:0").state_dict(), weights)
+        record = {"record": {"drift": [], "stopped": None}}
+        (run / "results.json").write_text(json.dumps(record))
+        (run / "config.yaml").write_text("VERSION: 2\nSOLVER: {MAX_ITER: 7}\n")
+        for name, own in (("before", None), ("after", str(weights))):
+            settings = DiscoverySettings("lost", "dino_mini", own)
+            discover_dataset(spec, folder / f"{name}.json", settings, num_workers=0)
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def compared(compare, rendered):
+    """Return the files of `compare` for images without labels."""
+    return compare(f"folder:{rendered}")
+
+
 @pytest.fixture
 def noise():
     """Return a function that makes the image of a seed, (3, H, W) float."""
-    import torch
 
     def image(seed, height=64, width=96):
         values = np.random.default_rng(seed).integers(0, 256, (3, height, width))

@@ -18,7 +18,6 @@ from boxrefine_d2.improvement import (
     write_verdict,
 )
 from boxrefine_d2.improvement.verdict import verdict_of
-from boxrefine_d2.pseudo_labels import DiscoverySettings, discover_dataset
 
 RIGHT, WRONG = "right", "wrong"  # boxes that hit the labels, or a corner
 
@@ -91,68 +90,51 @@ def test_the_words_of_no_improvement():
     assert UNCHANGED == "no improvement was found; your boxes are unchanged"
 
 
-@pytest.fixture(scope="module")
-def files(rendered, tmp_path_factory):
-    """Return a folder with boxes of two networks, and the run of the second network."""
-    folder = tmp_path_factory.mktemp("verdict")
-    from safetensors.torch import save_file
-
-    from boxrefine_d2.networks import build_backbone
-
-    run = folder / "refine"
-    run.mkdir()
-    state = build_backbone("dino_mini", "random:0").state_dict()
-    save_file(state, folder / "refined.safetensors")
-    (run / "results.json").write_text(json.dumps({"record": {"drift": [], "stopped": None}}))
-    for name, weights in (("before", None), ("after", str(folder / "refined.safetensors"))):
-        settings = DiscoverySettings("lost", "dino_mini", weights)
-        discover_dataset(f"folder:{rendered}", folder / f"{name}.json", settings, num_workers=0)
-    return folder
-
-
-def write(files, rendered, folder, **changes):
+def write(compared, rendered, folder, **changes):
     comparison = Comparison(
         f"folder:{rendered}",
-        files / "before.json",
-        [files / "after.json"],
-        [files / "refined.safetensors"],
-        [files / "refine"],
+        compared / "before.json",
+        [compared / "after.json"],
+        [compared / "refined.safetensors"],
+        [compared / "refine"],
         Network("dino_mini", ""),
     )
     comparison = replace(comparison, **changes)
     return write_verdict(comparison, folder, images=1000, device="cpu", num_workers=0)
 
 
-def test_boxes_without_an_improvement_are_those_from_before(files, rendered, tmp_path, monkeypatch):
+def test_boxes_without_an_improvement_are_those_from_before(
+    compared, rendered, tmp_path, monkeypatch
+):
     monkeypatch.setattr("boxrefine_d2.improvement.verdict.best_round", lambda rounds: None)
-    verdict = write(files, rendered, tmp_path)
-    assert (tmp_path / "boxes.json").read_bytes() == (files / "before.json").read_bytes()
+    verdict = write(compared, rendered, tmp_path)
+    assert (tmp_path / "boxes.json").read_bytes() == (compared / "before.json").read_bytes()
     assert verdict == json.loads((tmp_path / "verdict.json").read_text())
     assert verdict["chosen_round"] == 0 and verdict["sentence"] == UNCHANGED
     rows = json.loads((tmp_path / "per_image.json").read_text())
     assert len(rows) == 10 and set(rows[0]) == set(vars(RISING.images[0]))
 
 
-def test_better_boxes_are_those_of_their_round(files, rendered, tmp_path, monkeypatch):
+def test_better_boxes_are_those_of_their_round(compared, rendered, tmp_path, monkeypatch):
     monkeypatch.setattr("boxrefine_d2.improvement.verdict.best_round", lambda rounds: 0)
-    assert write(files, rendered, tmp_path)["chosen_round"] == 1
-    assert (tmp_path / "boxes.json").read_bytes() == (files / "after.json").read_bytes()
+    assert write(compared, rendered, tmp_path)["chosen_round"] == 1
+    assert (tmp_path / "boxes.json").read_bytes() == (compared / "after.json").read_bytes()
 
 
-def test_files_that_do_not_belong_together_are_refused(files, rendered, tmp_path):
-    labels = json.loads((files / "after.json").read_text())
+def test_files_that_do_not_belong_together_are_refused(compared, rendered, tmp_path):
+    labels = json.loads((compared / "after.json").read_text())
     labels["info"]["max_side"] = 99
     other = tmp_path / "other.json"
     other.write_text(json.dumps(labels))
     with pytest.raises(UserError, match="do not belong together: max_side is 800 in one and 99"):
-        write(files, rendered, tmp_path, after=[other])
+        write(compared, rendered, tmp_path, after=[other])
     with pytest.raises(UserError, match="SHA-256 is not that of the weights that drew the boxes"):
-        write(files, rendered, tmp_path, after=[files / "before.json"])
+        write(compared, rendered, tmp_path, after=[compared / "before.json"])
     with pytest.raises(UserError, match="--after names 1 files, --refined 0 and --runs 1"):
-        write(files, rendered, tmp_path, refined=[])
+        write(compared, rendered, tmp_path, refined=[])
     empty = tmp_path / "run"
     empty.mkdir()
     (empty / "results.json").write_text("{}")
     with pytest.raises(UserError, match="lacks 'record': repeat the run"):
-        write(files, rendered, tmp_path, runs=[empty])
+        write(compared, rendered, tmp_path, runs=[empty])
     assert not (tmp_path / "verdict.json").exists() and not (tmp_path / "boxes.json").exists()

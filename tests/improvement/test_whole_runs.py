@@ -6,7 +6,6 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 from boxrefine_d2.cli import improve
 
@@ -123,17 +122,44 @@ def test_a_mistake_is_one_line_and_makes_no_folder(words, message, tmp_path, cap
     assert not (tmp_path / "out").exists()
 
 
-def test_targets_of_the_whole_image_end_the_run_before_the_training(tmp_path, capfd):
-    """A flat image has its target in the whole of its interior."""
-    photos = tmp_path / "flat"
-    photos.mkdir()
-    for number in range(9):
-        Image.new("RGB", (64, 48), (20 * number, 99, 99)).save(photos / f"{number}.png")
-    code = run(f"folder:{photos}", tmp_path / "out")
-    streams = capfd.readouterr()
-    found = json.loads((tmp_path / "out/targets/boxes.json").read_text())["annotations"]
-    whole = [x for x in found if x["area"] >= 0.95 * 64 * 48]
-    assert (code == 2) == (len(whole) > len(found) / 2)
-    if code == 2:
-        assert "cover the whole image" in streams.err
-        assert not (tmp_path / "out/refine").exists()
+FAKE_DISCOVER = """
+    import json, pathlib, sys
+
+    output = pathlib.Path(sys.argv[sys.argv.index("--output") + 1])
+    boxes = json.loads((pathlib.Path(__file__).parent / "boxes.json").read_text())
+    boxes = boxes[output.parent.name]
+    images = [
+        {"id": i, "file_name": f"{i}.png", "width": 96, "height": 64} for i in range(len(boxes))
+    ]
+    annotations = [
+        {"id": i + 1, "image_id": i, "category_id": 1, "bbox": box, "area": 1, "score": 1}
+        for i, box in enumerate(boxes)
+        if box
+    ]
+    content = {"info": {}, "images": images, "annotations": annotations}
+    output.write_text(json.dumps(content | {"categories": [{"id": 1, "name": "object"}]}))
+    """
+
+
+@pytest.mark.parametrize(
+    ("before", "targets", "message"),
+    [
+        (10, [[0, 0, 96, 64]], "10 of 10 targets cover the whole image"),
+        (10, [None], "0 of 10 images have a target"),
+        (7, [[9, 9, 9, 9]], "has boxes of 7 images, and a comparison needs at least 8"),
+    ],
+)
+def test_targets_that_teach_nothing_end_the_run_before_the_training(
+    rendered, tmp_path, capfd, before, targets, message
+):
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for path in TOOLS.glob("*.py"):
+        (tools / path.name).write_text("import sys; sys.exit(99)")
+    (tools / "discover.py").write_text(textwrap.dedent(FAKE_DISCOVER))
+    boxes = {"before": [[5, 5, 9, 9]] * before, "targets": targets * 10}
+    (tools / "boxes.json").write_text(json.dumps(boxes))
+    assert run(f"folder:{rendered}", tmp_path / "out", tools=tools) == 2
+    assert message in capfd.readouterr().err
+    assert (tmp_path / "out/before/boxes.json").exists()
+    assert not (tmp_path / "out/refine").exists()
