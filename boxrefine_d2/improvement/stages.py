@@ -120,6 +120,7 @@ class Improvement:
         words += ["DISCOVERY.NAME", STOP_RULES[self.method], "REFINE.STOP_ON_DRIFT", "True"]
         words += ["REFINE.REFINE_ITERS", str(iterations)]
         words += ["SOLVER.MAX_ITER", str(cfg.REFINE.WARMUP_ITERS + iterations)]
+        words += ["SOLVER.MAP_NETWORK_DECAY.ITERS", str(iterations)]
         words += ["SOLVER.IMS_PER_BATCH", str(self._batch_size(cfg.SOLVER.IMS_PER_BATCH))]
         words += self._of_trainings() + changes
         return _entry(name, words, [MODEL, RESULTS], network.inputs)
