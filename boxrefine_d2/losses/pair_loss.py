@@ -26,11 +26,14 @@ class PairLoss:
             and nothing shows that they belong together.
         centred_weight: weight of the same loss on keys minus the image's mean key, as LOST's
             option `centre` reads them.
+        regions_apart: whether the keys of two regions are pushed apart. If not, such pairs do not
+            count: two objects may be of one kind, and two parts of one object.
     """
 
     scale: float
     background_weight: float
     centred_weight: float
+    regions_apart: bool = True
 
     def __call__(self, keys: Tensor, regions: Tensor) -> tuple[Tensor, Tensor]:
         """Return the loss, and the share of correct signs of the raw similarities.
@@ -39,11 +42,11 @@ class PairLoss:
             keys: (B, N, C) float32.
             regions: (B, N) int64: `BACKGROUND`, 1 and more for regions, `IGNORED` for cells that
                 are in no pair.
-        Returns: the loss: the mean over pairs of different regions, plus the mean over pairs of one
-            region, plus the weighted mean over pairs of the background; and the share: the mean of
-            the shares of correct signs over the first two kinds of pairs.
+        Returns: the loss: the mean over pairs that are pushed apart, plus the mean over pairs of
+            one region, plus the weighted mean over pairs of the background; and the share: the mean
+            of the shares of correct signs over the first two kinds of pairs.
         """
-        kinds = pair_kinds(regions)
+        kinds = pair_kinds(regions, self.regions_apart)
         apart, together, background = (weight.to(keys.dtype) for weight in kinds)
 
         def loss(tokens: Tensor) -> tuple[Tensor, Tensor]:
@@ -64,17 +67,21 @@ class PairLoss:
         return raw + self.centred_weight * centred, correct
 
 
-def pair_kinds(regions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def pair_kinds(regions: Tensor, regions_apart: bool = True) -> tuple[Tensor, Tensor, Tensor]:
     """Return three masks of pairs, (B, N, N), for the regions (B, N) of `PairLoss`.
 
     They are pairs of different regions, pairs within one region, and pairs within the background.
-    The background counts as a region in the first mask. Ignored cells are in no pair.
+    The background counts as a region in the first mask. Without `regions_apart`, one side of each
+    pair in it is background. Ignored cells are in no pair.
     """
     known = regions != IGNORED
     pairs = known[:, :, None] & known[:, None, :]
     same = regions[:, :, None] == regions[:, None, :]
     background = (regions == BACKGROUND)[:, :, None]
-    return pairs & ~same, pairs & same & ~background, pairs & same & background
+    apart = pairs & ~same
+    if not regions_apart:
+        apart &= background | background.transpose(1, 2)
+    return apart, pairs & same & ~background, pairs & same & background
 
 
 def _mean(values: Tensor, weights: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ class TeacherRegions:
     """The loss of the teacher's regions.
 
     Attributes:
-        rule: rule with masks; its objects are one region.
+        rule: rule with masks; each of its objects is a region.
         loss: loss of the student's keys.
         start_iter: iteration from which on the teacher is asked.
     """
@@ -61,13 +61,19 @@ class RegionInputs:
 
 @torch.no_grad()
 def objects_of(rule: DiscoveryRule, network: VisionTransformer, images: Tensor) -> Tensor:
-    """Return 1 for cells in any mask of the rule on the network's keys, else 0, (B, h, w) int64.
+    """Return the regions of the rule's masks on the network's keys, (B, h, w) int64.
+
+    A cell has 1 + the number of the mask that shows it, the last one of several; other cells have
+    0, as in `PairLoss`.
 
     Args: images: (B, 3, H, W), normalised.
     """
     found: list[Any] = rule(network(images, "key"))
-    unions = [one.masks.any(dim=0) for one in found]
-    return torch.stack(unions).to(images.device, torch.int64)
+    regions = []
+    for one in found:
+        numbers = torch.arange(1, len(one.masks) + 1, device=one.masks.device)
+        regions.append((one.masks * numbers[:, None, None]).amax(dim=0))
+    return torch.stack(regions).to(images.device)
 
 
 def crop_cells(cells: Tensor, crops: Tensor, grid_size: tuple[int, int]) -> Tensor:

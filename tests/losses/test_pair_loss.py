@@ -19,6 +19,18 @@ def test_pairs_by_hand():
     assert background[0].nonzero().tolist() == [[0, 0], [0, 1], [1, 0], [1, 1]]
 
 
+def test_two_regions_can_be_left_alone():
+    regions = torch.tensor([[0, 1, 2, IGNORED]])
+    apart, together, background = pair_kinds(regions, regions_apart=False)
+    assert apart[0].nonzero().tolist() == [[0, 1], [0, 2], [1, 0], [2, 0]]
+    with_them, *others = pair_kinds(regions, regions_apart=True)
+    assert (with_them ^ apart)[0].nonzero().tolist() == [[1, 2], [2, 1]]
+    assert others[0].equal(together) and others[1].equal(background)
+    keys = torch.randn(1, 4, 3, generator=torch.Generator().manual_seed(0))
+    losses = {PairLoss(5.0, 1.0, 0.5, apart)(keys, regions)[0].item() for apart in (True, False)}
+    assert len(losses) == 2
+
+
 def test_the_loss_equals_the_formula():
     keys = torch.randn(1, 16, 5, generator=torch.Generator().manual_seed(0))
     loss, _ = LOSS(keys, HALVES)

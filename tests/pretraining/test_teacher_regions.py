@@ -44,6 +44,8 @@ def test_the_objects_are_those_of_the_rule(tmp_path):
     assert objects.shape == (2, 6, 4) and objects.dtype == torch.int64
     for one, found in zip(objects, rule(network(images, "key")), strict=True):
         assert one.bool().equal(found.masks.any(dim=0))
+        for number, mask in enumerate(found.masks, start=1):
+            assert one.eq(number).equal(mask)
 
 
 def test_the_teacher_is_asked_from_the_start_iteration_on(tmp_path):
