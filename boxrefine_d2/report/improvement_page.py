@@ -129,6 +129,7 @@ def _next_steps(verdict: dict[str, Any], files: ImprovementFiles, number: int) -
         ("Export the boxes", ["export", "--input", boxes, "--format", "yolo"], "boxes_yolo"),
     ]
     commands = [(title, _command(words, "--output", name)) for title, words, name in steps]
+    words: list[str | Path]
     if improved:
         words = ["discover", "--method", verdict["method"], "--data", "folder:NEW"]
         words += ["--backbone", verdict["backbone"]]

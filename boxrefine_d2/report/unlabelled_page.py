@@ -124,7 +124,9 @@ def _changed_images(run: FinishedRun, count: int) -> Iterator[ChangedImage]:
 
 def _cards(changed: list[ChangedImage], rule: str) -> Markup:
     title = rule_title(rule)
-    lines = {"before": f"{title} before", "after": f"{title} after", "h": "h, best box"}
+    lines = {"before": f"{title} before", "after": f"{title} after"}
+    if any(DETECTOR in image.boxes for image in changed):
+        lines["h"] = "h, best box"
     return render(
         "run/cards.html",
         lines=lines,
