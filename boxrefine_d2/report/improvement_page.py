@@ -124,14 +124,19 @@ def _verdict(verdict: dict[str, Any], number: int) -> Markup:
 def _next_steps(verdict: dict[str, Any], files: ImprovementFiles, number: int) -> Markup:
     """Return the commands that use the results, as a user would type them."""
     boxes, improved = files.verdict.with_name(BOXES), verdict["improved"]
-    steps = [
+    steps: list[tuple[str, list[str | Path], str]] = [
         ("Look at all boxes", ["sheet", "--input", boxes, "--data", files.data], "sheet.html"),
         ("Export the boxes", ["export", "--input", boxes, "--format", "yolo"], "boxes_yolo"),
     ]
     commands = [(title, _command(words, "--output", name)) for title, words, name in steps]
-    words: list[str | Path]
     if improved:
-        words = ["discover", "--method", verdict["method"], "--data", "folder:NEW"]
+        words: list[str | Path] = [
+            "discover",
+            "--method",
+            verdict["method"],
+            "--data",
+            "folder:NEW",
+        ]
         words += ["--backbone", verdict["backbone"]]
         words += ["--weights", files.refined[number - 1]]
         title = "Draw boxes of new images with the refined network"
