@@ -54,6 +54,7 @@ def example_cards(examples: Sequence[Example], rule: str, rule_title: str) -> Ma
         "run/cards.html",
         lines=lines,
         maps_show=MAPS[rule].meaning if has_maps else "",
+        iou_is="IoU is with the object that the box overlaps most.",
         cards=[_card(example, rule) for example in examples],
     )
 

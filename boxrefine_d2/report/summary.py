@@ -11,9 +11,9 @@ from tabulate import tabulate
 
 import boxrefine_d2
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.evaluation.bootstrap import DRAWS, mean_with_interval, paired_gain
 from boxrefine_d2.evaluation.sources import DETECTOR, REFINED
 
-from .bootstrap import DRAWS, mean_with_interval, paired_gain
 from .detectors import cad_source, gain_name
 from .rule_maps import rule_title
 from .run_folder import ImageHits, Run
