@@ -1,5 +1,6 @@
 """Losses that more than one training uses."""
 
-from .pair_loss import IGNORED, PairLoss
+from .pair_loss import BACKGROUND, IGNORED, PairLoss
+from .ranks import mean_over_ranks
 
-__all__ = ["IGNORED", "PairLoss"]
+__all__ = ["BACKGROUND", "IGNORED", "PairLoss", "mean_over_ranks"]

@@ -1,7 +1,8 @@
 """Refinement: phases, targets, feature preservation, drift, and the optimizer of f."""
 
-from ..limits import BETAS, COUNT, NOT_NEGATIVE, ONE_OR_MORE, between, one_of
+from ..limits import BETAS, COUNT, NOT_NEGATIVE, ONE_OR_MORE, Limit, between, one_of
 from ..section import OURS, PAPER, Key, Section
+from .pair_loss import pair_loss_keys
 
 REFINE = Section(
     "REFINE",
@@ -17,6 +18,12 @@ REFINE = Section(
             COUNT,
             "iterations",
             f"{PAPER}; release: 620",
+        ),
+        "LOSS": Key(
+            "detector",
+            "What refines f: h's loss on f's map (detector, the paper's), the region loss of "
+            "REFINE.REGION (region; then f needs no h, and WARMUP_ITERS may be 0), or both.",
+            one_of("detector", "region", "both"),
         ),
         "PRESERVATION_WEIGHT": Key(
             1.0, "Weight of feature preservation, ||f(I) - f^h(I)||^2.", NOT_NEGATIVE
@@ -63,7 +70,8 @@ REFINE = Section(
         ),
         "SHUFFLE_BOXES": Key(
             False,
-            "Whether h learns from the boxes of another image of the batch: a control.",
+            "Whether h learns from the boxes of another image of the batch, and the region loss "
+            "reads another image's regions: a control.",
             source=OURS,
         ),
         "STOP_ON_DRIFT": Key(
@@ -74,6 +82,41 @@ REFINE = Section(
         ),
     },
     source=PAPER,
+)
+
+REGION = Section(
+    "REFINE.REGION",
+    "The region loss on f's keys of the square input: those of one region become similar, and "
+    "those of regions that lie apart dissimilar.",
+    {
+        "WEIGHT": Key(1.0, "Weight of the loss.", NOT_NEGATIVE),
+        "FROM": Key(
+            "masks",
+            "Source of the regions: the masks of REFINE.TARGETS, which are those of the "
+            "annotations or of the rule (masks).",
+            one_of("masks"),
+        ),
+        "OUTSIDE": Key(
+            "background",
+            "What lies outside of every region: one more region (background), or unknown "
+            "(ignored), as where one pseudo-box leaves other objects unnamed.",
+            one_of("background", "ignored"),
+        ),
+        "BORDER": Key(
+            0.75,
+            "Least share of a map's cell that one region, or the outside, must fill. A region's "
+            "edge cuts other cells, and they are ignored.",
+            Limit("above 0.5, at most 1", lambda value: 0.5 < value <= 1),
+            "share of a cell",
+        ),
+        "REGIONS_APART": Key(
+            False,
+            "Whether the keys of two regions of an image become dissimilar, too. Two objects may "
+            "be of one kind.",
+        ),
+        **pair_loss_keys(1.0, "the background"),
+    },
+    source=OURS,
 )
 
 DRIFT = Section(

@@ -13,6 +13,7 @@ from torchvision.transforms import functional as TF
 from boxrefine_d2.structures import normalise
 
 from ..images import CachedReader, read_image
+from ..region_masks import crop_masks
 from .draws import torch_draws
 from .whole_image import image_tensor
 
@@ -35,6 +36,7 @@ class SquareMapper:
         seed: int,
         cache_bytes: float = 0.0,
         with_boxes: bool = False,
+        mask_cells: int = 0,
         interpolation: InterpolationMode = InterpolationMode.BICUBIC,
     ):
         """Create the mapper.
@@ -47,6 +49,8 @@ class SquareMapper:
                 seed: seed of all draws.
                 cache_bytes: largest total size of the cached images in bytes.
                 with_boxes: add the record's annotations as "target_boxes".
+                mask_cells: cells along a side of the grid on which the record's "region_masks" are
+                added as "target_masks"; 0 adds none.
                 interpolation: filter of the resizing.
         """
         # Without crops, the cache holds resized images: resizing takes most of the time, and they
@@ -58,6 +62,7 @@ class SquareMapper:
         self.flip = flip
         self.seed = seed
         self.with_boxes = with_boxes
+        self.mask_cells = mask_cells
         self.interpolation = interpolation
 
     @classmethod
@@ -74,10 +79,11 @@ class SquareMapper:
         }
 
     def __call__(self, record: dict[str, Any], position: int) -> dict[str, Any]:
-        """Return {"image", "file_name", "image_id"[, "input_key"][, "target_boxes"]}.
+        """Return {"image", "file_name", "image_id"[, "input_key"][, "target_boxes" ...]}.
 
         "image" is (3, S, S) uint8 RGB. "input_key" identifies an input that recurs; it is absent
         for random crops. "target_boxes" are (M, 4) normalised (cx, cy, w, h), clipped to the crop.
+        "target_masks" are (M', g, g) float32, the share of each cell that each mask fills.
 
         Raises: ImageReadError for a file that cannot be read.
         """
@@ -94,9 +100,19 @@ class SquareMapper:
             image = TF.hflip(image)
         if self.with_boxes:
             sample["target_boxes"] = _visible_boxes(record["annotations"], box, mirrored)
+        if self.mask_cells:
+            sample["target_masks"] = self._masks(record, box, mirrored)
         if not self.crop_area:
             sample["input_key"] = (record["file_name"], mirrored)
         return sample | {"image": image_tensor(np.array(image))}
+
+    def _masks(
+        self, record: dict[str, Any], crop: tuple[int, int, int, int], mirrored: bool
+    ) -> torch.Tensor:
+        """Return the shares of the crop's cells that the masks fill, (M, g, g)."""
+        size = (record["height"], record["width"])
+        shares = torch.from_numpy(crop_masks(record["region_masks"], crop, size, self.mask_cells))
+        return shares.flip(2) if mirrored else shares
 
     def _read_resized(self, path: str) -> np.ndarray:
         image = Image.fromarray(read_image(path))
