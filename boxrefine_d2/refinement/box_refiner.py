@@ -60,6 +60,7 @@ class BoxRefiner(PhasedRefiner):
         square_size: int,
         region_loss: RegionLoss | None = None,
         through_h: bool = True,
+        autocast: bool = False,
         shuffle_boxes: bool = False,
         reference_targets: bool = False,
         reference_batch_statistics: bool = False,
@@ -71,6 +72,7 @@ class BoxRefiner(PhasedRefiner):
             square_size: S, pixels.
             region_loss: loss of f on regions; None for none.
             through_h: True if h's loss refines f.
+            autocast: f computes in bfloat16 where it learns without h.
             shuffle_boxes and what follows: see `PhasedRefiner.start_phases`.
         Raises: UserError for parts that do not fit each other.
         """
@@ -87,6 +89,7 @@ class BoxRefiner(PhasedRefiner):
         self.preservation = preservation
         self.square_size = square_size
         self.region_loss, self.through_h = region_loss, through_h
+        self.autocast = autocast
         self.start_phases(
             map_network,
             map_detector,
@@ -131,7 +134,8 @@ class BoxRefiner(PhasedRefiner):
             map_images, boxes = self._samples_of(batched_inputs)
             return self._losses_of_h(map_images, self.for_h(boxes))
         shared = self.map_network.share(self._prepared(batched_inputs))
-        reading = self.map_network.read(shared)
+        with torch.autocast(shared.device.type, torch.bfloat16, enabled=self.autocast):
+            reading = self.map_network.read(shared)
         held, reference = self._frozen_features(shared, batched_inputs)
         targets = self._targets(reading, reference, batched_inputs)
         losses = self._losses_of_h(self.map_input(reading), targets.boxes) if self.through_h else {}

@@ -11,8 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from boxrefine_d2.losses import BACKGROUND, IGNORED
+from boxrefine_d2.losses.box_supervision import box_shares
 
-NO_CELL = "no mask fills a cell"
+NO_CELL = "no region fills a cell"
 NOTHING_OUTSIDE = "one region has all cells, so there is nothing to push apart"
 # A share is known up to this: reduced masks are stored in 256 levels.
 PRECISION = 1 / 255
@@ -47,6 +48,24 @@ class CellRegions:
         """
         return torch.stack([self._useful(self.of_image(each, grid_size)) for each in shares])
 
+    def inside(
+        self, shares: Sequence[Tensor], boxes: Sequence[Tensor], grid_size: tuple[int, int]
+    ) -> Tensor:
+        """Return the regions of a batch as `__call__`, of masks and boxes that agree, (B, N).
+
+        A cell belongs to a mask if it also lies inside a box, and it lies outside if it also lies
+        outside of all boxes. Where masks and boxes disagree, cells are ignored.
+
+        Args: boxes: for each image (K, 4), normalised (cx, cy, w, h); K may be 0.
+        """
+        rows = []
+        for masks, boxes_of_image in zip(shares, boxes, strict=True):
+            regions = self.of_image(masks, grid_size)
+            boxed = self.of_image(union_of(box_shares(boxes_of_image, grid_size)), grid_size)
+            agree = torch.where(regions > BACKGROUND, boxed > BACKGROUND, boxed == BACKGROUND)
+            rows.append(self._useful(regions.masked_fill(~agree, IGNORED)))
+        return torch.stack(rows)
+
     def of_image(self, shares: Tensor, grid_size: tuple[int, int]) -> Tensor:
         """Return the regions of the cells of one image, (N,) int64, also if it has a `fault`.
 
@@ -75,6 +94,13 @@ class CellRegions:
 
     def _useful(self, regions: Tensor) -> Tensor:
         return regions if self.fault(regions) is None else torch.full_like(regions, IGNORED)
+
+
+def union_of(shares: Tensor) -> Tensor:
+    """Return the largest share of each cell over all masks, (1, h, w) for (M, h, w); M may be 0."""
+    return (
+        shares.amax(dim=0, keepdim=True) if len(shares) else shares.new_zeros(1, *shares.shape[1:])
+    )
 
 
 def shares_on_grid(shares: Tensor, grid_size: tuple[int, int]) -> Tensor:

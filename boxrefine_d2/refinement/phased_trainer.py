@@ -3,6 +3,7 @@
 import torch
 from detectron2.config import CfgNode
 from detectron2.engine import HookBase
+from detectron2.solver.build import maybe_add_gradient_clipping
 from torch.optim.lr_scheduler import LRScheduler
 
 from boxrefine_d2.training.loop import Trainer
@@ -51,7 +52,11 @@ class PhasedTrainer(Trainer):
             {"params": model.map_detector.parameters(), "lr": cfg.SOLVER.BASE_LR},
         ]
         # fused: one pass over the memory; the default makes a dozen
-        return torch.optim.Adam(groups, weight_decay=cfg.SOLVER.WEIGHT_DECAY, fused=True)
+        optimizer = maybe_add_gradient_clipping(cfg, torch.optim.Adam)
+        built: torch.optim.Optimizer = optimizer(
+            groups, weight_decay=cfg.SOLVER.WEIGHT_DECAY, fused=True
+        )
+        return built
 
     @classmethod
     def build_lr_scheduler(cls, cfg: CfgNode, optimizer: torch.optim.Optimizer) -> LRScheduler:

@@ -10,11 +10,11 @@ from boxrefine_d2.errors import UserError
 from boxrefine_d2.networks import build_backbone
 from boxrefine_d2.networks.map_network import MapNetwork
 
+from .build_region_loss import build_region_loss
 from .map_detector import AbsentDetector, MapDetector
 from .map_inputs import MapInput, build_map_input, no_input
 from .phases import PhaseSchedule
 from .preservation import PreservationLoss
-from .region_loss import build_region_loss
 
 
 def parts_of(cfg: CfgNode) -> dict[str, Any]:
@@ -34,8 +34,9 @@ def parts_of(cfg: CfgNode) -> dict[str, Any]:
             reduction=cfg.REFINE.REG_REDUCTION,
         ),
         "square_size": cfg.INPUT.SQUARE_SIZE,
-        "region_loss": build_region_loss(cfg),
+        "region_loss": build_region_loss(cfg, detector, map_input),
         "through_h": cfg.REFINE.LOSS != "region",
+        "autocast": cfg.SOLVER.AMP.ENABLED and cfg.REFINE.LOSS == "region",
         "shuffle_boxes": cfg.REFINE.SHUFFLE_BOXES,
         "reference_targets": cfg.REFINE.TARGETS == "reference",
         "reference_batch_statistics": cfg.REFINE.REFERENCE_BATCH_STATISTICS,

@@ -3,20 +3,22 @@
 The paper's loss reaches f through h, which reads the keys as an image. The region loss reads the
 keys themselves: those of one region become similar, and those of regions that lie apart dissimilar.
 
-Shapes: B images, M masks of an image, h x w cells of f's map, N = h * w, C channels.
+Shapes: B images, M masks or boxes of an image, h x w cells of f's map, N = h * w, C channels.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from detectron2.config import CfgNode
+import torch.nn.functional as F
 from detectron2.utils.events import get_event_storage
 from torch import Tensor
 
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.losses import IGNORED, PairLoss
+from boxrefine_d2.losses import IGNORED, BoxSupervision, PairLoss, mean_over_ranks
+from boxrefine_d2.losses.box_supervision import box_shares, useful
+from boxrefine_d2.losses.lab import lab_of
 from boxrefine_d2.networks.map_network import Reading
 
 from .cell_regions import CellRegions
@@ -24,6 +26,9 @@ from .fixed_outputs import Targets
 
 # Batches in a row without any region, after which a training ends.
 MOST_EMPTY_BATCHES = 50
+
+# From f's reading to h's boxes of each image, (N, 4) normalised.
+ConfidentBoxes = Callable[[Reading], list[Tensor]]
 
 
 class RegionLoss(ABC):
@@ -56,7 +61,7 @@ class RegionLoss(ABC):
         Raises: UserError for targets that the loss cannot read.
         """
 
-    def next_image(self, rows: list[Any]) -> list[Any]:
+    def next_image(self, rows: list[Tensor]) -> list[Tensor]:
         """Return the rows of a batch; as a control, each image has those of the next one."""
         return rows[1:] + rows[:1] if self.shuffled else rows
 
@@ -81,35 +86,84 @@ class RegionLoss(ABC):
 class MaskRegionLoss(RegionLoss):
     """`PairLoss` on f's map; the regions are the masks of the targets.
 
-    Attributes:
+    Args:
         loss: loss of the keys.
         cells: function from masks to regions of cells.
+        confident: h's confident boxes on f's map. Masks count inside of them, and no cell counts
+            in which only the mask or only a box lies. None to take the masks as they are.
     """
 
-    def __init__(self, *, loss: PairLoss, cells: CellRegions, weight: float, shuffled: bool):
+    def __init__(
+        self,
+        *,
+        loss: PairLoss,
+        cells: CellRegions,
+        weight: float,
+        shuffled: bool,
+        confident: ConfidentBoxes | None = None,
+    ):
         super().__init__(weight=weight, shuffled=shuffled)
-        self.loss, self.cells = loss, cells
+        self._loss, self._cells, self._confident = loss, cells, confident
 
     def __call__(
         self, reading: Reading, targets: Targets, batched_inputs: Sequence[dict[str, Any]]
     ) -> Tensor:
         """Return the weighted loss; see `RegionLoss`."""
-        keys = keys_of(reading)
-        regions = self.cells(self.masks(reading, targets), reading.map.grid_size)
+        keys, grid_size = keys_of(reading), reading.map.grid_size
+        masks = targets.require_masks()
+        if self._confident is None:
+            regions = self._cells(masks, grid_size)
+        else:
+            regions = self._cells.inside(masks, self._confident(reading), grid_size)
         regions = torch.stack(self.next_image(list(regions)))
-        loss, correct = self.loss(keys, regions)
+        loss, correct = self._loss(keys, regions)
         known = regions != IGNORED
-        self.report(
-            int(known.any(dim=1).sum()),
-            len(regions),
-            correct_signs=correct,
-            cells=known.float().mean(),
-        )
+        used = int(known.any(dim=1).sum())
+        self.report(used, len(regions), correct_signs=correct, cells=known.float().mean())
         return self.weight * loss
 
-    def masks(self, reading: Reading, targets: Targets) -> list[Tensor]:
-        """Return for each image the shares of cells that its masks fill, (M, a, b)."""
-        return targets.require_masks()
+
+class BoxRegionLoss(RegionLoss):
+    """`BoxSupervision` of f's map by the boxes of the targets.
+
+    A box without a cell, and boxes that leave no cell outside, do not count.
+
+    Args:
+        loss: projection and pairwise terms.
+        pairwise_weight: weight of the pairwise term.
+    """
+
+    reads_masks = False
+
+    def __init__(
+        self, *, loss: BoxSupervision, pairwise_weight: float, weight: float, shuffled: bool
+    ):
+        super().__init__(weight=weight, shuffled=shuffled)
+        self._loss, self._pairwise_weight = loss, pairwise_weight
+
+    def __call__(
+        self, reading: Reading, targets: Targets, batched_inputs: Sequence[dict[str, Any]]
+    ) -> Tensor:
+        """Return the weighted loss, a mean over the boxes of all ranks; see `RegionLoss`."""
+        keys, grid_size = keys_of(reading), reading.map.grid_size
+        sums, boxes, images = keys.new_zeros(2), 0, 0
+        rows = zip(keys, self.next_image(targets.boxes), batched_inputs, strict=True)
+        for keys_of_image, boxes_of_image, x in rows:
+            shares = box_shares(boxes_of_image, grid_size)
+            shares = shares[useful(shares)]
+            if len(shares):
+                colours = cell_colours(x["image"].to(keys.device), grid_size)
+                terms = self._loss(keys_of_image, shares, colours)
+                sums = sums + torch.stack([term.sum() for term in terms])
+                boxes, images = boxes + len(shares), images + 1
+        count = mean_over_ranks(keys.new_tensor(float(boxes)))
+        projection, pairwise = sums / count.clamp(min=1e-6)
+        self.report(images, len(keys), projection=projection.detach(), pairwise=pairwise.detach())
+        # the last term gives a batch without boxes a gradient, of zeros
+        loss: Tensor = (
+            self.weight * (projection + self._pairwise_weight * pairwise) + 0 * keys.sum()
+        )
+        return loss
 
 
 def keys_of(reading: Reading) -> Tensor:
@@ -126,23 +180,9 @@ def keys_of(reading: Reading) -> Tensor:
     return keys
 
 
-def build_region_loss(cfg: CfgNode) -> RegionLoss | None:
-    """Return the loss of REFINE.REGION; None with REFINE.LOSS detector.
+def cell_colours(image: Tensor, grid_size: tuple[int, int]) -> Tensor:
+    """Return the mean colour of each cell in CIELAB, (h, w, 3).
 
-    Raises: UserError for values that do not go together.
+    Args: image: (3, H, W) RGB in [0, 255].
     """
-    node = cfg.REFINE.REGION
-    if cfg.REFINE.LOSS == "detector":
-        return None
-    outside = node.OUTSIDE == "background"
-    if not (outside or node.REGIONS_APART):
-        raise UserError(
-            "REFINE.REGION.OUTSIDE ignored leaves nothing to push apart while "
-            "REFINE.REGION.REGIONS_APART is False; set one of them to background or True"
-        )
-    return MaskRegionLoss(
-        loss=PairLoss.from_config(node, regions_apart=node.REGIONS_APART),
-        cells=CellRegions(node.BORDER, outside, node.REGIONS_APART),
-        weight=node.WEIGHT,
-        shuffled=cfg.REFINE.SHUFFLE_BOXES,
-    )
+    return lab_of(F.adaptive_avg_pool2d(image.float() / 255, grid_size).movedim(0, 2))

@@ -14,6 +14,8 @@ from ..limits import (
 )
 from ..section import OURS, PAPER, Key, Section
 
+_FACTORS = pair(between(0, 10))
+
 RUN = Section(
     "",
     "The run as a whole.",
@@ -65,6 +67,21 @@ INPUT = Section(
         ),
     },
     source=PAPER,
+)
+
+COLOUR_JITTER = Section(
+    "INPUT.COLOUR_JITTER",
+    "Random changes of the colours of square training inputs. 1 changes nothing.",
+    {
+        "BRIGHTNESS": Key((1.0, 1.0), "Range of the factor of all values.", _FACTORS),
+        "CONTRAST": Key(
+            (1.0, 1.0), "Range of the factor of differences to the mean grey.", _FACTORS
+        ),
+        "SATURATION": Key(
+            (1.0, 1.0), "Range of the factor of differences to the grey of the pixel.", _FACTORS
+        ),
+    },
+    source=OURS,
 )
 
 TEST = Section(

@@ -1,8 +1,10 @@
 """Refinement: phases, targets, feature preservation, drift, and the optimizer of f."""
 
-from ..limits import BETAS, COUNT, NOT_NEGATIVE, ONE_OR_MORE, Limit, between, one_of
+from ..limits import BETAS, COUNT, NOT_NEGATIVE, ONE_OR_MORE, SHARE, Limit, between, one_of, whole
 from ..section import OURS, PAPER, Key, Section
 from .pair_loss import pair_loss_keys
+
+_BOXINST = "BoxInst (arXiv:2012.02310)"
 
 REFINE = Section(
     "REFINE",
@@ -93,8 +95,13 @@ REGION = Section(
         "FROM": Key(
             "masks",
             "Source of the regions: the masks of REFINE.TARGETS, which are those of the "
-            "annotations or of the rule (masks).",
-            one_of("masks"),
+            "annotations or of the rule (masks); these masks inside h's confident boxes on f's "
+            "current map, and no cell on which the two disagree (detector); or the boxes of "
+            "REFINE.TARGETS, by the terms of BoxInst (boxes).",
+            one_of("masks", "boxes", "detector"),
+        ),
+        "CONFIDENCE": Key(
+            0.5, "With detector: least probability of an object in a box of h.", SHARE
         ),
         "OUTSIDE": Key(
             "background",
@@ -115,6 +122,26 @@ REGION = Section(
             "be of one kind.",
         ),
         **pair_loss_keys(1.0, "the background"),
+        "PAIRWISE_WEIGHT": Key(
+            1.0,
+            "With boxes: weight of the pairwise term against the projection term.",
+            NOT_NEGATIVE,
+            source=_BOXINST,
+        ),
+        "COLOUR_SIMILARITY": Key(
+            0.3,
+            "With boxes: least similarity of colours, exp(-difference in CIELAB / 2), from which "
+            "on two neighbouring cells should have one label.",
+            SHARE,
+            source=_BOXINST,
+        ),
+        "PAIR_DISTANCE": Key(
+            1,
+            "With boxes: distance of such neighbours. BoxInst's 2 cells are 8 pixels of its map of "
+            "stride 4; a cell here has 8 or 16.",
+            whole(1, 1000),
+            "cells",
+        ),
     },
     source=OURS,
 )
