@@ -344,6 +344,22 @@ def test_bfloat16_gives_nearly_the_same_loss():
     assert_close(half, plain, rtol=0.03, atol=0)
 
 
+@pytest.mark.parametrize(("kind", "largest"), [("norm", None), ("value", 1e-3)])
+def test_gradients_are_clipped_where_there_are_any(kind, largest):
+    clip = {"ENABLED": True, "CLIP_TYPE": kind, "CLIP_VALUE": 1e-3}
+    cfg = config(**{f"SOLVER__CLIP_GRADIENTS__{key}": value for key, value in clip.items()})
+    model = BoxRefiner(cfg).train()
+    model.set_phase("refine")
+    optimizer = PhasedTrainer.build_optimizer(cfg, model)
+    step(model, batch())
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    assert len(gradients) < len(list(model.parameters()))
+    assert max(g.norm() for g in gradients) > 1e-3
+    optimizer.step()
+    sizes = [g.abs().max() if largest else g.norm() for g in gradients]
+    assert max(sizes) == pytest.approx(1e-3, rel=1e-3)
+
+
 def test_the_mapper_cuts_masks_to_the_grid_of_f():
     cfg = config(REFINE__TARGETS="annotations")
     assert RefineTrainer.build_mapper(cfg).mask_cells == CELLS

@@ -1,4 +1,4 @@
-"""Refinement by regions as a user runs it: whole, resumed, in two processes, and with bad labels."""
+"""Refinement by regions as a user runs it: whole, resumed, in two processes, with bad labels."""
 
 import json
 import sys
