@@ -225,7 +225,7 @@ def test_two_processes_write_the_bytes_of_one(folder, tmp_path):
     [
         (
             ["--method", "losst"],
-            "discovery method 'losst' is unknown; known: contours, dino_seg, ensemble, ",
+            "discovery method 'losst' is unknown; known: absorption, contours, dino_seg, ",
         ),
         (["--data", "folder:nowhere"], "nowhere"),
         (["--set", "k_patches"], "--set 'k_patches' is not of the form KEY=VALUE"),
