@@ -102,12 +102,9 @@ class BoxRefiner(PhasedRefiner):
         samples = DetectorSamples(
             map_network, discovery, map_input, reference if reference_targets else None
         )
+        masks = region_loss is not None and region_loss.reads_masks
         frozen = FrozenFeatures(
-            reference,
-            discovery,
-            preservation,
-            with_boxes=reference_targets,
-            with_masks=region_loss is not None and region_loss.reads_masks,
+            reference, discovery, preservation, with_boxes=reference_targets, with_masks=masks
         )
         self.detector_samples, self._frozen = OncePerInput(samples), OncePerInput(frozen)
 
@@ -134,8 +131,7 @@ class BoxRefiner(PhasedRefiner):
             map_images, boxes = self._samples_of(batched_inputs)
             return self._losses_of_h(map_images, self.for_h(boxes))
         shared = self.map_network.share(self._prepared(batched_inputs))
-        with torch.autocast(shared.device.type, torch.bfloat16, enabled=self.autocast):
-            reading = self.map_network.read(shared)
+        reading = self._read(shared)
         held, reference = self._frozen_features(shared, batched_inputs)
         targets = self._targets(reading, reference, batched_inputs)
         losses = self._losses_of_h(self.map_input(reading), targets.boxes) if self.through_h else {}
@@ -150,6 +146,11 @@ class BoxRefiner(PhasedRefiner):
         rows = self.detector_samples(batched_inputs, input_names(batched_inputs))
         map_images, targets = zip(*rows, strict=True)
         return torch.stack(map_images), list(targets)
+
+    def _read(self, shared: Tensor) -> Reading:
+        """Return f's reading while it learns."""
+        with torch.autocast(shared.device.type, torch.bfloat16, enabled=self.autocast):
+            return self.map_network.read(shared)
 
     def _frozen_features(
         self, shared: Tensor, batched_inputs: Sequence[dict[str, Any]]
