@@ -56,7 +56,12 @@ INPUT = Section(
             source="release",
         ),
         "CACHE_GIB": Key(
-            0.0, "Memory for training images that each worker keeps.", NOT_NEGATIVE, "GiB", OURS
+            0.0,
+            "Largest size of the cache of decoded training images, a memory-mapped file in TMPDIR "
+            "that the loader workers of a process share; 0: no cache.",
+            NOT_NEGATIVE,
+            "GiB",
+            OURS,
         ),
         "MAX_SIDE": Key(
             800,

@@ -12,7 +12,8 @@ from torchvision.transforms import functional as TF
 
 from boxrefine_d2.structures import normalise
 
-from ..images import CachedReader, read_image
+from ..image_cache import CachedReader
+from ..images import read_image
 from ..region_masks import crop_masks
 from .colour_jitter import NO_JITTER, ColourJitter
 from .draws import torch_draws
