@@ -30,6 +30,8 @@ PAGES = [
 NOT_RUN = {
     "describe photo.jpg --output what.png --config-file": "the official CLIP and BLIP are not here",
     "convert grounding-checkpoint": "no network of the papers' code is here",
+    "edit agree --input absorption.json --output judged.json": "h learned two steps here",
+    "edit agree --input absorption.json --output confirmed.json": "the detector did, too",
     "pipeline configs/pipelines/demo.yaml": "its trainings take minutes; `make demo` runs them",
 }
 
