@@ -164,7 +164,8 @@ def _boxes_and_maps(
     sample = WholeImageMapper(cfg.INPUT.MAX_SIDE)(record)
     [output] = model([sample])
     boxes = {name: each.boxes[:1].double() for name, each in output["pseudo_boxes"].items()}
-    boxes[DETECTOR] = output["instances"].pred_boxes.tensor[:1].double()
+    if "instances" in output:  # a refinement without h has none
+        boxes[DETECTOR] = output["instances"].pred_boxes.tensor[:1].double()
     rule = cfg.DISCOVERY.NAME
     if rule not in MAPS:
         return boxes, {}

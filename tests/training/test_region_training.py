@@ -6,6 +6,7 @@ import sys
 import pytest
 import torch
 
+from boxrefine_d2 import cli
 from tests.training.test_training import losses, run, state
 
 SPEC = "('scenes:train+first=8',)"
@@ -45,6 +46,9 @@ def test_a_run_without_h_ends_with_results_and_resumes_to_the_same_bits(tmp_path
     assert record["weight_distance"] > 0
     expected = state(whole / "model_final.pth")
     assert not [name for name in expected if name.startswith("map_detector")]
+    assert cli.main(["report", str(whole)]) == 0
+    page = (whole / "report.html").read_text()
+    assert "LOST after" in page and "h, best box" not in page
     run(region_job(parts, "SOLVER.MAX_ITER", "2"))
     run(region_job(parts, flags=("--resume",)))
     resumed = state(parts / "model_final.pth")
