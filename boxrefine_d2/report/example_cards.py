@@ -45,8 +45,9 @@ def example_cards(examples: Sequence[Example], rule: str, rule_title: str) -> Ma
         "gt": "ground truth",
         "before": f"{rule_title} before",
         "after": f"{rule_title} after",
-        "h": "h, best box",
     }
+    if any(DETECTOR in example.boxes for example in examples):
+        lines["h"] = "h, best box"
     if any(_CAD_AFTER in example.boxes for example in examples):
         lines["cad"] = f"CAD on {rule_title} after, best box"
     has_maps = any(example.maps for example in examples)
@@ -65,7 +66,7 @@ def _card(example: Example, rule: str) -> _Card:
     everything = [
         ("gt", boxes[GROUND_TRUTH]),
         ("after", boxes[REFINED]),
-        ("h", boxes[DETECTOR]),
+        ("h", boxes.get(DETECTOR, ())),
         ("before", boxes[rule]),
         ("cad", boxes.get(_CAD_AFTER, ())),
     ]
