@@ -11,7 +11,7 @@ from boxrefine_d2.errors import UserError, key_values
 from boxrefine_d2.files.values import shown_value
 from boxrefine_d2.pseudo_labels import parameters_of
 
-METHODS = ("lost", "tokencut", "maskcut")  # rules whose boxes can be improved
+METHODS = ("lost", "tokencut", "maskcut", "absorption")  # rules whose boxes can be improved
 # Keys of the configuration that the stages set.
 _SET_BY_STAGES = (
     "OUTPUT_DIR",
@@ -40,7 +40,12 @@ class Option:
 
 
 OPTIONS = {
-    "targets": Option("absorption", "choice of the targets that the network learns", text()),
+    "targets": Option(
+        "absorption",
+        "objects that the network learns: those of absorption, those of them that TokenCut finds "
+        "(agree), or those of them that absorption finds in other views of the image (views)",
+        text(),
+    ),
     "refine_iters": Option(
         0, "iterations in which the network learns; 0: as in the configuration", COUNT
     ),

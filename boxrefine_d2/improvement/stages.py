@@ -19,10 +19,21 @@ BOXES, VERDICT, PAGE = "boxes.json", "verdict.json", "report.html"
 MODEL, RESULTS, NETWORK = "model_final.pth", "results.json", "network.safetensors"
 
 # The configuration that refines a network: that of its name, or the one of all others.
-REFINE_CONFIGS = {"dino_mini": "configs/demo/lost_refine.yaml", "": "configs/lost_refine.yaml"}
+REFINE_CONFIGS = {
+    "dino_mini": "configs/demo/region_refine.yaml",
+    "": "configs/region_refine.yaml",
+}
 DETECTOR_CONFIG = "configs/demo/cad.yaml"
 # The rule that the safety stop reads. MaskCut cuts as TokenCut does, in several rounds.
-STOP_RULES = {"lost": "lost", "tokencut": "tokencut", "maskcut": "tokencut"}
+STOP_RULES = {
+    "lost": "lost",
+    "tokencut": "tokencut",
+    "maskcut": "tokencut",
+    "absorption": "absorption",
+}
+# Parameters of `absorption` as the rule of targets: an object left out would be background.
+TARGET_RULE = ("max_objects=4", "min_area=0.02")
+TARGET_VIEWS = ("mirrored", "scale:0.75", "crop:0.8")
 
 Entry = dict[str, Any]
 
@@ -191,29 +202,62 @@ def round_name(part: str, number: int) -> str:
 
 
 def discover(
-    plan: Improvement, name: str, method: str, network: Network, changes: tuple[str, ...] = ()
+    plan: Improvement,
+    name: str,
+    method: str,
+    network: Network,
+    changes: tuple[str, ...] = (),
+    view: str = "",
 ) -> Entry:
     """Return a stage that draws the boxes of a rule.
 
-    Args: changes: parameters of the rule, KEY=VALUE.
+    Args:
+        changes: parameters of the rule, KEY=VALUE.
+        view: value of --view; "" for the image as it is.
     """
     settings = plan.settings
     words = ["discover.py", "--method", method, "--data", "{data}", *network.flags]
     words += ["--max-side", str(plan.max_side), "--device", plan.device]
     words += ["--num-workers", str(settings["num_workers"])]
+    words += ["--view", view] if view else []
     words += ["--set", *changes] if changes else []
     return _entry(name, [*words, "--output", f"{{here}}/{BOXES}"], [BOXES], network.inputs)
 
 
-def _of_one_rule(rule: str) -> Callable[[Improvement, str, Network], list[Entry]]:
-    """Return the choice of targets that takes the first box of one rule."""
-    return lambda plan, name, network: [discover(plan, name, rule, network)]
+def _of_absorption(plan: Improvement, name: str, network: Network) -> list[Entry]:
+    """Return the stage of absorption's objects."""
+    return [discover(plan, name, "absorption", network, TARGET_RULE)]
+
+
+def _where_rules_agree(plan: Improvement, name: str, network: Network) -> list[Entry]:
+    """Return the stages of absorption's objects that TokenCut finds, too."""
+    other = discover(plan, f"{name}_tokencut", "tokencut", network)
+    return _agreed(plan, name, network, [other])
+
+
+def _where_views_agree(plan: Improvement, name: str, network: Network) -> list[Entry]:
+    """Return the stages of absorption's objects that it also finds in other views of the image."""
+    others = [
+        discover(plan, f"{name}_view_{number}", "absorption", network, TARGET_RULE, view)
+        for number, view in enumerate(TARGET_VIEWS, start=1)
+    ]
+    return _agreed(plan, name, network, others)
+
+
+def _agreed(plan: Improvement, name: str, network: Network, others: list[Entry]) -> list[Entry]:
+    first = discover(plan, f"{name}_first", "absorption", network, TARGET_RULE)
+    words = ["edit_labels.py", "agree", "--input", f"{{{first['name']}}}/{BOXES}", "--with"]
+    words += [f"{{{other['name']}}}/{BOXES}" for other in others]
+    agreed = _entry(name, [*words, "--output", f"{{here}}/{BOXES}"], [BOXES], [])
+    return [first, *others, agreed]
 
 
 # Choice of targets -> function of (plan, stage, network) that returns its stages. The last stage
 # has the given name and makes `BOXES`; names of others begin with it.
 TARGETS: Mapping[str, Callable[[Improvement, str, Network], list[Entry]]] = {
-    "absorption": _of_one_rule("absorption"),
+    "absorption": _of_absorption,
+    "agree": _where_rules_agree,
+    "views": _where_views_agree,
 }
 
 

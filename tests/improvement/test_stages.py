@@ -26,11 +26,16 @@ def stages(improvement, folder=Path("out")):
     return plan_of_stages(improvement.stages(), folder, improvement.values, "improve")
 
 
-def discover(method, name, network=""):
+def discover(method, name, network="", more=""):
     return (
         f"discover.py --method {method} --data folder:x --backbone dino_mini {network}"
-        f"--max-side 800 --device cpu --num-workers 0 --output out/{name}/boxes.json"
+        f"--max-side 800 --device cpu --num-workers 0 {more}"
+        f"--output out/{name}/boxes.json"
     )
+
+
+def targets(name, network="", view=""):
+    return discover("absorption", name, network, f"{view}--set max_objects=4 min_area=0.02 ")
 
 
 def refine(number, weights):
@@ -57,7 +62,7 @@ DETECTOR = (
 def test_one_round_by_hand():
     expected = [
         discover("lost", "before"),
-        discover("absorption", "targets"),
+        targets("targets"),
         refine(1, "''"),
         "convert_map_network.py --input out/refine/model_final.pth --backbone dino_mini "
         "--output out/network/network.safetensors",
@@ -86,6 +91,31 @@ def test_one_round_by_hand():
     }
 
 
+def test_targets_on_which_rules_agree():
+    made = stages(plan("targets=agree"))[1:4]
+    expected = [
+        targets("targets_first"),
+        discover("tokencut", "targets_tokencut"),
+        "edit_labels.py agree --input out/targets_first/boxes.json "
+        "--with out/targets_tokencut/boxes.json --output out/targets/boxes.json",
+    ]
+    assert [list(stage.command) for stage in made] == [shlex.split(line) for line in expected]
+
+
+def test_targets_on_which_views_agree():
+    made = stages(plan("targets=views"))[1:6]
+    views = ("mirrored", "scale:0.75", "crop:0.8")
+    names = [f"targets_view_{number}" for number in (1, 2, 3)]
+    expected = [
+        targets("targets_first"),
+        *(targets(name, view=f"--view {view} ") for name, view in zip(names, views, strict=True)),
+        f"edit_labels.py agree --input out/targets_first/boxes.json "
+        f"--with {' '.join(f'out/{name}/boxes.json' for name in names)} "
+        "--output out/targets/boxes.json",
+    ]
+    assert [list(stage.command) for stage in made] == [shlex.split(line) for line in expected]
+
+
 def test_a_round_starts_from_the_network_of_the_round_before():
     made = {stage.name: stage for stage in stages(plan("detector=false", rounds=2, weights="w"))}
     assert list(made) == [
@@ -94,13 +124,9 @@ def test_a_round_starts_from_the_network_of_the_round_before():
         *("verdict", "page"),
     ]
     first = "--weights out/network/network.safetensors "
-    assert list(made["targets"].command) == shlex.split(
-        discover("absorption", "targets", "--weights w ")
-    )
+    assert list(made["targets"].command) == shlex.split(targets("targets", "--weights w "))
     assert list(made["refine"].command) == shlex.split(refine(1, "w"))
-    assert list(made["targets_2"].command) == shlex.split(
-        discover("absorption", "targets_2", first)
-    )
+    assert list(made["targets_2"].command) == shlex.split(targets("targets_2", first))
     assert list(made["refine_2"].command) == shlex.split(
         refine(2, "out/network/network.safetensors")
     )

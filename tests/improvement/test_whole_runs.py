@@ -11,7 +11,7 @@ from boxrefine_d2.cli import improve
 
 TOOLS = Path(__file__).parents[2] / "tools"
 SHORT = ["refine_iters=2", "batch_size=2", "detector=false", "num_workers=0", "shown=2"]
-SHORT += ["REFINE.WARMUP_ITERS=1", "REFINE.RECORD_IMAGES=2", "REFINE.DRIFT.PERIOD=1"]
+SHORT += ["REFINE.RECORD_IMAGES=2", "REFINE.DRIFT.PERIOD=1"]
 SHORT += ["REFINE.DRIFT.IMAGES=2", "INPUT.SQUARE_SIZE=64"]
 
 
