@@ -14,7 +14,8 @@ def script(tmp_path, monkeypatch, load_script):
     module = load_script("refinement")
     kept = tmp_path / "refinement"
     kept.mkdir()
-    (kept / "text.md").write_text("<!-- TABLES --> <!-- SHARES --> <!-- STOPS --> <!-- COMMANDS -->")
+    names = ("TABLES", "SHARES", "STOPS", "COMMANDS")
+    (kept / "text.md").write_text(" ".join(f"<!-- {name} -->" for name in names))
     monkeypatch.setattr(module, "KEPT", kept)
     monkeypatch.setattr(module, "PAGE", tmp_path / "refinement.md")
     return module
