@@ -118,3 +118,32 @@ def refine_losses(
         _, reference_tokens = run_transformer(reference, images)
     distance = (tokens[:, 0] - reference_tokens[:, 0]).square().sum(dim=1).mean()
     return losses | {"loss_preservation": distance}
+
+
+def pair_loss(keys: Tensor, regions: Tensor, scale: float, background_weight: float) -> Tensor:
+    """Return the pair loss of regions and background, from lists of the pairs of each image.
+
+    Two regions of an image are left alone. A mean is taken over the pairs of a kind in an image,
+    and over the images that have such pairs.
+
+    Args:
+        keys: (B, N, C).
+        regions: (B, N): 0 for the background, 1 and more for regions, -1 for unknown cells.
+        scale: logit per unit of cosine similarity.
+        background_weight: weight of pairs within the background.
+    """
+    apart, together, background = [], [], []
+    for image_keys, image_regions in zip(keys, regions, strict=True):
+        unit = image_keys / image_keys.norm(dim=1, keepdim=True)
+        inside = [unit[image_regions == i] for i in image_regions.unique() if i > 0]
+        outside = unit[image_regions == 0]
+        for lists, pairs in (
+            (apart, [(one @ outside.T).flatten() for one in inside]),
+            (together, [-(one @ one.T).flatten() for one in inside]),
+            (background, [-(outside @ outside.T).flatten()]),
+        ):
+            cosines = torch.cat(pairs) if pairs else unit.new_empty(0)
+            if len(cosines):
+                lists.append((1 + (scale * cosines).exp()).log().mean())
+    parts = [torch.stack(lists).mean() for lists in (apart, together, background)]
+    return parts[0] + parts[1] + background_weight * parts[2]

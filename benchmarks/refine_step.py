@@ -43,23 +43,23 @@ def refine_step() -> Result:
     )
 
     def ours(images: list[Tensor]) -> dict[str, Tensor]:
-        return _update(optimizer, refiner([{"image": image} for image in images]))
+        return update(optimizer, refiner([{"image": image} for image in images]))
 
     def published(images: list[Tensor]) -> dict[str, Tensor]:
         inputs = normalise_and_pad(images, net.stride)
         losses = refine_losses(net, refiner.reference_network, refiner.map_detector, inputs)
-        return _update(baseline_optimizer, losses)
+        return update(baseline_optimizer, losses)
 
     pairs, worst = Pairs(), 0.0
     with EventStorage():
-        ours(_images(0, cfg)), published(_images(0, cfg))  # warm up: Adam allocates its memory
+        ours(images_of(0, cfg)), published(images_of(0, cfg))  # warm up: Adam allocates its memory
         for step in tqdm(range(STEPS), desc="steps", leave=False):
             net.load_state_dict(refiner.map_network.state_dict())
-            images = _images(step + 1, cfg)
+            images = images_of(step + 1, cfg)
             expected, losses = pairs.add(
                 lambda images=images: published(images), lambda images=images: ours(images), 1
             )
-            worst = max(worst, *(_difference(expected[name], losses[name]) for name in expected))
+            worst = max(worst, *(difference(expected[name], losses[name]) for name in expected))
     result = Result(pairs, f"step of {BATCH_SIZE} images", TARGET)
     result.notes.append(f"losses: each of them equal to {worst:.1e} relative over {STEPS} steps")
     if not worst <= MAX_LOSS_DIFFERENCE:
@@ -67,17 +67,20 @@ def refine_step() -> Result:
     return result
 
 
-def _update(optimizer: torch.optim.Optimizer, losses: dict[str, Tensor]) -> dict[str, Tensor]:
+def update(optimizer: torch.optim.Optimizer, losses: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Run backward and the update; return the losses."""
     optimizer.zero_grad()
     sum(losses.values()).backward()
     optimizer.step()
     return {name: loss.detach() for name, loss in losses.items()}
 
 
-def _images(step: int, cfg: Any) -> list[Tensor]:
+def images_of(step: int, cfg: Any) -> list[Tensor]:
+    """Return the images of a step, (3, S, S) each."""
     size = (cfg.INPUT.SQUARE_SIZE, cfg.INPUT.SQUARE_SIZE)
     return [stretched_scene(step * BATCH_SIZE + i, size)[0] for i in range(BATCH_SIZE)]
 
 
-def _difference(expected: Tensor, actual: Tensor) -> float:
+def difference(expected: Tensor, actual: Tensor) -> float:
+    """Return the relative difference of two losses."""
     return ((actual - expected).abs() / expected.abs().clamp(min=1e-6)).item()

@@ -18,6 +18,7 @@ import grounding_eval
 import lost_cpu
 import machine
 import refine_step
+import region_step
 import relevance
 import what_is_where
 from tabulate import tabulate
@@ -34,6 +35,7 @@ BENCHMARKS: dict[str, Callable[[], Result]] = {
     "eigenvector_900": cuts.eigenvector_900,
     "eigenvector_3600": cuts.eigenvector_3600,
     "refine_step": refine_step.refine_step,
+    "region_step": region_step.region_step,
     "coco_eval": coco_eval.coco_eval,
     "cad_train": cad_train.cad_train,
     "relevance": relevance.relevance,

@@ -31,7 +31,7 @@ def commands_of(page: Path) -> list[tuple[str, list[str]]]:
             continue
         words = shlex.split(line[start.end() :], comments=True)
         if start[1] == "boxrefine":
-            length = 1 if words[0] in VERBS else 2
+            length = 2 if " ".join(words[:2]) in VERBS else 1
             commands.append((" ".join(words[:length]), words[length:]))
         else:
             commands.append((verb_of_script(start[1].split()[1]), words))

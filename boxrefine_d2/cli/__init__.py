@@ -17,6 +17,9 @@ VERBS: dict[str, tuple[str, str]] = {
     "train": ("train_net", "refine a map network by boxes, train g, or pre-train"),
     "train-detector": ("train_cad", "train a detector on pseudo-labels: CAD or CutLER"),
     "self-train": ("self_train", "train a detector in rounds on its own predictions"),
+    "improve": ("improve", "refine the network on your images; keep the boxes if they are better"),
+    "improve verdict": ("improve_verdict", "compare boxes before and after without labels"),
+    "improve page": ("improve_page", "write the page of an improvement"),
     "evaluate": ("evaluate", "score a prediction file against labels"),
     "export": ("export", "write pseudo-labels as YOLO, VOC, CSV, PNG masks or plain COCO"),
     "edit": ("edit_labels", "merge, separate, match or thin out pseudo-label files"),
@@ -36,6 +39,10 @@ VERBS: dict[str, tuple[str, str]] = {
     "convert dino-resnet": (
         "convert_dino_resnet",
         "write DINO's ResNet-50 under Detectron2's names",
+    ),
+    "convert map-network": (
+        "convert_map_network",
+        "write the map network of a training to a small file",
     ),
     "convert grounding-checkpoint": (
         "convert_grounding_checkpoint",

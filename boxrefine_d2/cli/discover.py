@@ -29,6 +29,10 @@ NUM_WORKERS_HELP = (
     "cores, at most 4"
 )
 SET_HELP = "changes to the rule's parameters, such as k_patches=50; default: none"
+VIEW_HELP = (
+    "view of the image that the network reads: mirrored; scale:F, F times as large; crop:F, the "
+    "centre, F of each side; boxes are written for the original image; default: %(default)s"
+)
 SHARD_HELP = (
     "compute only part I of N, for machines that share the output's folder but do not "
     "communicate; the last shard to finish writes the file; default: all parts"
@@ -63,6 +67,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help=SET_HELP
     )
+    parser.add_argument("--view", default=defaults.view, metavar="VIEW", help=VIEW_HELP)
     parser.add_argument("--shard", metavar="I/N", help=SHARD_HELP)
     parser.add_argument("--probe", action="store_true", help=PROBE_HELP)
     return parser
@@ -89,6 +94,7 @@ def run(args: argparse.Namespace) -> None:
         batch_size=args.batch_size,
         precision=args.precision,
         max_side=args.max_side,
+        view=args.view,
     )
     if args.probe:
         if comm.is_main_process():

@@ -9,6 +9,7 @@ LABELLED_DATA = "dataset spec of a labelled data set, e.g. voc_2007_val"
 INPUT_LABELS = "pseudo-label file to read"
 OUTPUT_LABELS = "pseudo-label file to write, in COCO format"
 OUTPUT_FIGURE = "figure to write"
+OUTPUT_FOLDER = "output directory"
 OUTPUT_PAGE = "HTML page to write"
 OUTPUT_WEIGHTS = "weights file to write"
 

@@ -2,7 +2,7 @@
 
 The page needs no scripts. RUN_DIR is the OUTPUT_DIR of train_net.py, for a run that trained or
 refined g (HeatmapTraining, GroundingRefiner) or that refined f (BoxRefiner). The figures show
-results of its final model.
+results of its final model. A run of BoxRefiner without test data has a page without accuracies.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from boxrefine_d2.report.grounding_kinds import GROUNDING_KINDS
 from boxrefine_d2.report.grounding_page import SHOWN_PHRASES, write_grounding_page
 from boxrefine_d2.report.grounding_run import read_grounding_run
 from boxrefine_d2.report.run_folder import read_finished
+from boxrefine_d2.report.unlabelled_page import write_unlabelled_page
 
 EXAMPLES = (
     "boxrefine report output/lost",
@@ -65,6 +66,10 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _write_box_page(folder: Path, output: Path, shown: int) -> None:
+    finished = read_finished(folder)
+    if not finished.cfg.DATASETS.TEST:
+        write_unlabelled_page(output, finished, shown)
+        return
     run = read_run(folder)
     write_page(output, summarise([run]), [run], shown)
 

@@ -14,7 +14,7 @@ from boxrefine_d2.cli.help_texts import CONFIG_CHANGES, CONFIG_FILE, GPUS
 from boxrefine_d2.data import parse_spec
 from boxrefine_d2.data.dataset_spec import Modifier
 from boxrefine_d2.errors import CommandParser, UserError, run_command
-from boxrefine_d2.evaluation.detection_evaluator import DETECTIONS_FILE
+from boxrefine_d2.evaluation.detections_file import DETECTIONS_FILE
 from boxrefine_d2.files.shipped import shipped_tools
 from boxrefine_d2.networks.device import check_device
 from boxrefine_d2.training.checkpoint import SafeCheckpointer

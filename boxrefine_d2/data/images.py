@@ -12,7 +12,6 @@ import os
 import stat
 import struct
 import warnings
-from collections.abc import Callable
 from contextlib import suppress
 from functools import cache, lru_cache
 from pathlib import Path, PurePath
@@ -108,31 +107,6 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
         except Exception as error:  # Pillow's decoders raise many error types on a damaged file
             raise _unreadable(path, _reason(error)) from error
     return upright(pixels, orientation)
-
-
-class CachedReader:
-    """Image reader that caches images up to a limit in bytes, and reads the others at each call.
-
-    It serves training sets that fit into memory. Nothing is evicted, because a shuffled stream
-    requests every image equally often.
-    """
-
-    def __init__(self, limit_bytes: float, read: Callable[[str], np.ndarray] = read_image):
-        """Create an empty cache. Args: read: function from a file name to (H, W, 3) uint8."""
-        self._free = limit_bytes
-        self._read = read
-        self._kept: dict[str, np.ndarray] = {}
-
-    def __call__(self, path: str | os.PathLike[str]) -> np.ndarray:
-        """Return the image that `read` returns. The caller must not write to it."""
-        name = os.fspath(path)
-        if name in self._kept:
-            return self._kept[name]
-        image = self._read(name)
-        if image.nbytes <= self._free:
-            self._free -= image.nbytes
-            self._kept[name] = image
-        return image
 
 
 def image_header(path: str | os.PathLike[str]) -> ImageHeader:

@@ -13,12 +13,14 @@ from .corloc import corloc_of_file
 from .ground_truth import GroundTruth
 from .grounding import GROUNDING_METRICS, grounding_of_file
 from .mask_iou import mask_iou_of_file
+from .precision import precision_of_file
 from .precision_recall import AP_METRICS
 from .predictions import PredictionFile
 from .results import MetricResult
 
 METRICS: dict[str, Callable[[GroundTruth, PredictionFile], MetricResult]] = {
     "corloc": corloc_of_file,
+    "precision": precision_of_file,
     "mask_iou": mask_iou_of_file,
     "foreground_iou": mask_iou_of_file,
     **dict.fromkeys(AP_METRICS, box_ap_of_file),

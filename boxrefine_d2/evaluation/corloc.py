@@ -118,22 +118,35 @@ def corloc_of_file(ground_truth: GroundTruth, predictions: PredictionFile) -> Me
 
     Raises: UserError (see `preflight`).
     """
-    gt_boxes = ground_truth.boxes()
-    predictions.require("corloc", "image_id", "bbox")
-    table = box_table(predictions)
-    check_ground_truth(ground_truth)
-    warnings = check_predictions(predictions, table, ground_truth)
-    top_boxes = {
-        image_id: top_box(torch.from_numpy(boxes), torch.from_numpy(scores))
-        for image_id, boxes, scores in table.by_image()
-    }
-    result = corloc(top_boxes, gt_boxes)
+    result, warnings = localise_top_boxes(ground_truth, predictions, "corloc")
     counts = {
         "images_evaluated": len(result.hits),
         "images_without_ground_truth": result.without_ground_truth,
         "images_without_prediction": result.without_prediction,
     }
     return MetricResult({"corloc": result.percent}, counts, warnings)
+
+
+def localise_top_boxes(
+    ground_truth: GroundTruth, predictions: PredictionFile, metric: str, *, all_images: bool = True
+) -> tuple[CorLoc, list[str]]:
+    """Return the hits of the best-scored boxes of a checked prediction file, and warnings.
+
+    Args:
+        metric: name of the metric, for messages.
+        all_images: whether an image without a prediction is a miss of the metric.
+    Raises: UserError (see `preflight`).
+    """
+    gt_boxes = ground_truth.boxes()
+    predictions.require(metric, "image_id", "bbox")
+    table = box_table(predictions)
+    check_ground_truth(ground_truth)
+    warnings = check_predictions(predictions, table, ground_truth, all_images=all_images)
+    top_boxes = {
+        image_id: top_box(torch.from_numpy(boxes), torch.from_numpy(scores))
+        for image_id, boxes, scores in table.by_image()
+    }
+    return corloc(top_boxes, gt_boxes), warnings
 
 
 class CorLocEvaluator(DatasetEvaluator):

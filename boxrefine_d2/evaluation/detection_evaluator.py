@@ -6,13 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from detectron2.evaluation import DatasetEvaluator
-from detectron2.structures import Instances
 from detectron2.utils import comm
-
-import boxrefine_d2
-from boxrefine_d2.data.pseudo_label_file import write_pseudo_labels
-from boxrefine_d2.masks.coding import encode_masks
-from boxrefine_d2.structures import to_xywh
 
 from . import (
     GroundTruth,
@@ -23,12 +17,20 @@ from . import (
     evaluate_predictions,
     write_json,
 )
+from .detections_file import (
+    DETECTIONS_FILE,
+    Entries,
+    entries_of_instances,
+    gathered,
+    write_detections,
+)
 from .results import MetricResult
+
+__all__ = ["DETECTIONS_FILE", "DetectionEvaluator"]
 
 logger = logging.getLogger(__name__)
 
-DETECTIONS_FILE, METRICS_FILE = "detections.json", "metrics.json"
-FAILED = "it could not be read; the log says why"
+METRICS_FILE = "metrics.json"
 BOX_METRICS = ("corloc", "ap", "ap50", "ap75", "ar100")
 MASK_METRICS = ("segm_ap", "segm_ap50")
 
@@ -87,60 +89,29 @@ class DetectionEvaluator(DatasetEvaluator):
 
     def reset(self) -> None:
         """Forget all outputs."""
-        self._entries_of: dict[Any, list[dict[str, Any]]] = {}
+        self._entries_of: Entries = {}
 
     def process(
         self, inputs: Sequence[Mapping[str, Any]], outputs: Sequence[Mapping[str, Any]]
     ) -> None:
         """Keep the detections of each image, best first; the first output of an image counts."""
         for record, output in zip(inputs, outputs, strict=True):
-            entries = _entries(record["image_id"], output["instances"].to("cpu"))
+            entries = entries_of_instances(record["image_id"], output["instances"])
             self._entries_of.setdefault(record["image_id"], entries)
 
     def evaluate(self) -> dict[str, float | int]:
         """Collect the outputs of all ranks, write `detections.json` and score it."""
-        comm.synchronize()
-        parts = comm.gather(self._entries_of, dst=0)
+        entries_of = gathered(self._entries_of)
         if not comm.is_main_process():
             return {}
-        entries_of: dict[Any, list[dict[str, Any]]] = {}
-        for part in parts:
-            entries_of = {**part, **entries_of}
         path = self._output_dir / DETECTIONS_FILE
-        entries = self._write(path, entries_of)
+        entries = write_detections(path, self._records, entries_of, self._info)
         if self._truth is None:
             return {"images": len(entries_of), "detections": len(entries)}
         result = self._score(self._truth, path, entries)
         write_json(self._output_dir / METRICS_FILE, result.to_json())
         logger.info("%s:\n%s", self._truth.name, result.to_text())
         return result.to_json()
-
-    def _write(
-        self, path: Path, entries_of: Mapping[Any, list[dict[str, Any]]]
-    ) -> list[dict[str, Any]]:
-        read = [
-            r for r in self._records if r["image_id"] in entries_of and r["height"] and r["width"]
-        ]
-        images = [
-            {
-                "id": record["image_id"],
-                "file_name": _name(record),
-                "width": record["width"],
-                "height": record["height"],
-            }
-            for record in read
-        ]
-        known = {image["id"] for image in images}
-        entries = [entry for i, of_image in entries_of.items() if i in known for entry in of_image]
-        failed = sorted(_name(r) for r in self._records if r["image_id"] not in known)
-        info = {
-            "images_asked_for": len(self._records),
-            "images_failed": [{"file_name": name, "reason": FAILED} for name in failed],
-            "version": boxrefine_d2.__version__,
-            **self._info,
-        }
-        write_pseudo_labels(path, images=images, annotations=entries, info=info)
-        return entries
 
     def _score(self, truth: GroundTruth, path: Path, entries: list[dict[str, Any]]) -> MetricResult:
         if entries:
@@ -161,25 +132,3 @@ def _has_mask(record: Mapping[str, Any]) -> bool:
         a.get("segmentation") and not a.get("iscrowd", 0) and not a.get("difficult", False)
         for a in record.get("annotations", ())
     )
-
-
-def _name(record: Mapping[str, Any]) -> str:
-    name: str = record.get("relative_name", record["file_name"])
-    return name
-
-
-def _entries(image_id: Any, instances: Instances) -> list[dict[str, Any]]:
-    """Return annotations for a COCO file, in image pixels; boxes without area are left out."""
-    boxes = instances.pred_boxes.tensor.double().tolist()
-    masks = instances.pred_masks.numpy() if instances.has("pred_masks") else [None] * len(boxes)
-    entries = []
-    for (x1, y1, x2, y2), score, mask in zip(
-        boxes, instances.scores.double().tolist(), masks, strict=True
-    ):
-        if x2 <= x1 or y2 <= y1:
-            continue
-        entry = {"image_id": image_id, "bbox": to_xywh((x1, y1, x2, y2)), "score": score}
-        if mask is not None:
-            [entry["segmentation"]] = encode_masks(mask[None])
-        entries.append(entry | {"category_id": 1})
-    return entries

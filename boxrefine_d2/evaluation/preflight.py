@@ -35,7 +35,11 @@ WRONG_FRAME_SHARE = 0.5
 
 
 def check_predictions(
-    predictions: PredictionFile, table: BoxTable, ground_truth: GroundTruth
+    predictions: PredictionFile,
+    table: BoxTable,
+    ground_truth: GroundTruth,
+    *,
+    all_images: bool = True,
 ) -> list[str]:
     """Check a prediction file for the mistakes that make a score meaningless.
 
@@ -43,12 +47,13 @@ def check_predictions(
         predictions: the file.
         table: the boxes of the file.
         ground_truth: the data set they are scored against.
+        all_images: whether images without a prediction count; if so, many of them are a warning.
     Returns: warnings, one line each.
     Raises: UserError for ids that do not match, boxes in another convention or frame, sizes of
         other images, and category ids that do not exist.
     """
     by_id = {record["image_id"]: record for record in ground_truth.records}
-    warnings = _check_ids(predictions.path, table.image_ids, by_id, ground_truth.name)
+    warnings = _check_ids(predictions.path, table.image_ids, by_id, ground_truth.name, all_images)
     matched = np.array([image_id in by_id for image_id in table.image_ids], dtype=bool)
     boxes = table.boxes[matched]
     ids = [image_id for image_id in table.image_ids if image_id in by_id]
@@ -113,7 +118,7 @@ def check_convention(boxes: FloatArray, sizes: FloatArray, where: str) -> None:
 
 
 def _check_ids(
-    path: str, image_ids: Iterable[ImageId], known: Iterable[ImageId], name: str
+    path: str, image_ids: Iterable[ImageId], known: Iterable[ImageId], name: str, all_images: bool
 ) -> list[str]:
     predicted, wanted = dict.fromkeys(image_ids), dict.fromkeys(known)
     matched = [image_id for image_id in predicted if image_id in wanted]
@@ -125,7 +130,7 @@ def _check_ids(
             f"{_examples(wanted)}; {_id_remedy(predicted, wanted)}"
         )
     warnings = []
-    if len(matched) < SMALL_OVERLAP_SHARE * len(wanted):
+    if all_images and len(matched) < SMALL_OVERLAP_SHARE * len(wanted):
         warnings.append(
             f"only {len(matched)} of the {len(wanted)} images of {name} have a prediction, "
             f"all others count as misses; was {path} made of a part, such as {name}+first=N?"

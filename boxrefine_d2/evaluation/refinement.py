@@ -21,7 +21,7 @@ class RefinementEvaluator(DatasetEvaluator):
 
         images                 number of images measured
         h_hits_pseudo_box      percent of images in which the best box of h has IoU >= 0.5 with the
-                               rule's box on the same square input
+                               rule's box on the same square input; absent if h never learns
         boxes_changed          percent of images in which the rule's boxes on f before and on f^h
                                differ
         feature_shift          mean relative L2 distance of the keys of f^h to those of f
@@ -37,18 +37,16 @@ class RefinementEvaluator(DatasetEvaluator):
 
     def reset(self) -> None:
         """Forget all outputs."""
-        self._rows: dict[str, tuple[bool, bool, float]] = {}
+        self._rows: dict[str, tuple[bool | None, bool, float]] = {}
 
     def process(
         self, inputs: Sequence[Mapping[str, Any]], outputs: Sequence[Mapping[str, Any]]
     ) -> None:
         """Keep three numbers per image."""
         for record, output in zip(inputs, outputs, strict=True):
-            target = output["detector_target"].boxes[:1]
-            iou = box_iou(output["instances"].pred_boxes.tensor[:1], target)
             before, after = output["pseudo_boxes"][self._rule], output["pseudo_boxes"][REFINED]
             self._rows[record["file_name"]] = (
-                bool((iou >= 0.5).any()),
+                _h_hits(output),
                 not before.boxes.equal(after.boxes),
                 output["feature_shift"],
             )
@@ -62,10 +60,20 @@ class RefinementEvaluator(DatasetEvaluator):
         if not rows:
             logger.warning("no image could be read: what refinement changed is not measured")
             return {"images": 0}
-        hits, changed, shift = (sum(column) / len(rows) for column in zip(*rows, strict=True))
+        hits, changed, shift = zip(*rows, strict=True)
+        of_h = {} if None in hits else {"h_hits_pseudo_box": 100 * (sum(hits) / len(rows))}
         return {
             "images": len(rows),
-            "h_hits_pseudo_box": 100 * hits,
-            "boxes_changed": 100 * changed,
-            "feature_shift": shift,
+            **of_h,
+            "boxes_changed": 100 * (sum(changed) / len(rows)),
+            "feature_shift": sum(shift) / len(rows),
         }
+
+
+def _h_hits(output: Mapping[str, Any]) -> bool | None:
+    """Return whether h's best box meets the rule's; None for the output of an h that is absent."""
+    if "instances" not in output:
+        return None
+    target = output["detector_target"].boxes[:1]
+    iou = box_iou(output["instances"].pred_boxes.tensor[:1], target)
+    return bool((iou >= 0.5).any())

@@ -123,12 +123,12 @@ class WhatIsWhereTrainer(PhraseTrainer):
     learns = False
 
     @classmethod
-    def check(cls, cfg: CfgNode) -> None:
+    def check(cls, cfg: CfgNode, *, eval_only: bool) -> None:
         """Check the configuration. Raises: UserError if selective search is missing."""
         if not cfg.DATASETS.TEST:
             raise UserError("DATASETS.TEST is empty: there is nothing to evaluate on")
         require_selective_search()
-        super().check(cfg)
+        super().check(cfg, eval_only=eval_only)
 
     @classmethod
     def load_trained(cls, model: nn.Module, cfg: CfgNode) -> None:

@@ -11,7 +11,11 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from detectron2.config import CfgNode
+from detectron2.utils import comm
 from torch import Tensor
+
+from .ranks import mean_over_ranks
 
 BACKGROUND, IGNORED = 0, -1
 
@@ -34,6 +38,11 @@ class PairLoss:
     background_weight: float
     centred_weight: float
     regions_apart: bool = True
+
+    @classmethod
+    def from_config(cls, node: CfgNode, *, regions_apart: bool) -> "PairLoss":
+        """Return the loss of a section that has the keys of a pair loss."""
+        return cls(node.SCALE, node.BACKGROUND_WEIGHT, node.CENTRED_WEIGHT, regions_apart)
 
     def __call__(self, keys: Tensor, regions: Tensor) -> tuple[Tensor, Tensor]:
         """Return the loss, and the share of correct signs of the raw similarities.
@@ -87,8 +96,9 @@ def pair_kinds(regions: Tensor, regions_apart: bool = True) -> tuple[Tensor, Ten
 def _mean(values: Tensor, weights: Tensor) -> Tensor:
     """Return the weighted mean over the pairs of an image, averaged over images with such pairs.
 
-    It is 0 if no image has such pairs.
+    The number of these images is averaged over ranks. The mean is 0 if no image has such pairs.
     """
     total = weights.sum(dim=(1, 2))
     means = (values * weights).sum(dim=(1, 2)) / total.clamp(min=1)
-    return means.sum() / (total > 0).sum().clamp(min=1)
+    images = mean_over_ranks((total > 0).sum().to(means.dtype))
+    return means.sum() / images.clamp(min=1 / comm.get_world_size())

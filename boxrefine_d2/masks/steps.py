@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from boxrefine_d2.structures import mask_to_box
+from boxrefine_d2.structures import Window, mask_to_box
 
 from .resizing import Upsampling, grid_mask_to_input, input_mask_to_image
 
@@ -21,12 +21,13 @@ class GridMasks:
 
     Attributes:
         masks: (N, h, w) bool on the grid or a finer one; None for a rule without masks.
-        boxes: (N, 4) float64, XYXY, half-open, in pixels of the image.
+        boxes: (N, 4) float64, XYXY, half-open, in pixels of the window.
         scores: (N,).
         strides: (sy, sx), pixels of the input per cell.
         input_size: (H, W) of the input before padding.
         image_size: (H, W) of the original image.
         image: (H, W, 3) uint8 RGB, the input, if a refinement reads it; None otherwise.
+        window: part of the image that the input shows; None is the whole image.
     """
 
     masks: np.ndarray | None
@@ -36,6 +37,7 @@ class GridMasks:
     input_size: tuple[int, int]
     image_size: tuple[int, int]
     image: np.ndarray | None
+    window: Window | None = None
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,15 @@ class MaskSteps:
 
     def __call__(self, grid_masks: GridMasks) -> ImageMasks:
         """Return the masks of one image in its own frame, without rejected and empty masks."""
+        window, image_size = grid_masks.window, grid_masks.image_size
+        found = self._in_window(grid_masks, window.size if window else image_size)
+        if window is None:
+            return found
+        masks = None if found.masks is None else window.masks_to_image(found.masks, image_size)
+        return ImageMasks(window.boxes_to_image(found.boxes), found.scores, masks)
+
+    def _in_window(self, grid_masks: GridMasks, size: tuple[int, int]) -> ImageMasks:
+        """Return the masks in the frame of the window. Args: size: (H, W) of the window."""
         if grid_masks.masks is None:
             return ImageMasks(grid_masks.boxes, grid_masks.scores, None)
         on_input = [
@@ -82,10 +93,8 @@ class MaskSteps:
         if self.refine is not None and len(masks) and grid_masks.image is not None:
             masks = self.refine(grid_masks.image, masks)
         kept = masks.any(axis=(1, 2))
-        on_image = [
-            input_mask_to_image(m, grid_masks.image_size, self.upsampling) for m in masks[kept]
-        ]
-        masks = np.array(on_image, dtype=bool).reshape(-1, *grid_masks.image_size)
+        on_image = [input_mask_to_image(m, size, self.upsampling) for m in masks[kept]]
+        masks = np.array(on_image, dtype=bool).reshape(-1, *size)
         boxes = grid_masks.boxes[kept]
         if self.boxes_from_masks:
             boxes = mask_to_box(torch.from_numpy(masks)).numpy().astype(np.float64)

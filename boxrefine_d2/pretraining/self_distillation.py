@@ -116,11 +116,11 @@ class SelfDistillation(ProductModel):
                     f"SOLVER.IMS_PER_BATCH {cfg.SOLVER.IMS_PER_BATCH}: "
                     "composites need 3 images or more"
                 )
-            grouping = _pair_loss(node.GROUPING, regions_apart=True)
+            grouping = PairLoss.from_config(node.GROUPING, regions_apart=True)
         if node.REGIONS.WEIGHT:
             regions = TeacherRegions(
                 build_rule(node.REGIONS.RULE, cfg),
-                _pair_loss(node.REGIONS, regions_apart=False),
+                PairLoss.from_config(node.REGIONS, regions_apart=False),
                 node.REGIONS.START_ITERS,
             )
         return {
@@ -234,12 +234,3 @@ class SelfDistillation(ProductModel):
 
     def _batch(self, images: Any) -> Tensor:
         return normalise_and_pad(images, self.map_network.stride, device=self.device)
-
-
-def _pair_loss(node: CfgNode, *, regions_apart: bool) -> PairLoss:
-    return PairLoss(
-        scale=node.SCALE,
-        background_weight=node.BACKGROUND_WEIGHT,
-        centred_weight=node.CENTRED_WEIGHT,
-        regions_apart=regions_apart,
-    )

@@ -28,23 +28,25 @@ def grid_masks(
 ) -> GridMasks:
     """Return the rule's boxes and masks of one image, on the CPU.
 
-    Args: sample: mapped image with its original height and width in pixels.
+    Args: sample: mapped image with its original height and width in pixels, and with its window if
+            the input does not show the whole image as it is.
         boxes: boxes of that image.  features: feature map of the image's batch.
         steps: steps that make masks of the original image; with a refinement, they need the input.
     """
-    size = (sample["height"], sample["width"])
+    size, window = (sample["height"], sample["width"]), sample.get("window")
     boxes = boxes.to("cpu")
     masks = None if boxes.masks is None else boxes.masks.numpy()
     grid_size = features.grid_size if masks is None else masks.shape[1:]
     padded = features.padded_size
     return GridMasks(
         masks=masks,
-        boxes=boxes.resized(size).boxes.double().numpy(),
+        boxes=boxes.resized(window.size if window else size).boxes.double().numpy(),
         scores=boxes.scores.double().numpy(),
         strides=(padded[0] / grid_size[0], padded[1] / grid_size[1]),
         input_size=boxes.input_size,
         image_size=size,
         image=sample["image"].permute(1, 2, 0).numpy() if steps.refine else None,
+        window=window,
     )
 
 

@@ -13,6 +13,7 @@ from boxrefine_d2.networks.device import check_device, precision_of
 
 from .finishing import annotations_of, grid_masks
 from .settings import DiscoverySettings
+from .view import WHOLE, View, ViewMapper
 
 
 @torch.no_grad()
@@ -48,8 +49,12 @@ def image_mapper(settings: DiscoverySettings, rule: DiscoveryRule) -> ImageMappe
     """Return the mapper that makes the rule's network input.
 
     The image is squeezed to a square if the rule has an `input_side`. Otherwise it keeps its shape
-    and is reduced if its longer side exceeds `max_side` pixels.
+    and is reduced if its longer side exceeds `max_side` pixels. A view of the settings changes what
+    the input shows.
     """
+    mapper: SqueezedImageMapper | WholeImageMapper = WholeImageMapper(settings.max_side)
     if rule.input_side:
-        return SqueezedImageMapper(rule.input_side)
-    return WholeImageMapper(settings.max_side)
+        mapper = SqueezedImageMapper(rule.input_side)
+    if settings.view == WHOLE:
+        return mapper
+    return ViewMapper(mapper, View.parse(settings.view))

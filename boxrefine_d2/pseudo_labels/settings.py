@@ -14,6 +14,8 @@ from boxrefine_d2.files.safe_yaml import parse_yaml
 from boxrefine_d2.networks import MapNetwork
 from boxrefine_d2.networks.device import precision_of
 
+from .view import WHOLE, View
+
 _EXPONENT = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", re.ASCII)
 
 
@@ -42,6 +44,7 @@ class DiscoverySettings:
         parameters: parameters of the method that differ from the paper profile.
         batch_size: most images per batch.  precision: "fp32" or "bf16", of the network.
         max_side: pixels above which the longer side of an image is reduced; 0 is no limit.
+        view: text of the `View` that the network reads; boxes are those of the original image.
     """
 
     method: str
@@ -51,6 +54,7 @@ class DiscoverySettings:
     batch_size: int = 8
     precision: str = "fp32"
     max_side: int = 800
+    view: str = WHOLE
 
     def __post_init__(self) -> None:
         precision_of(self.precision)
@@ -58,6 +62,7 @@ class DiscoverySettings:
             raise UserError(f"batch size is {self.batch_size}, but at least 1 image is needed")
         if self.max_side < 0:
             raise UserError(f"max side is {self.max_side}; give pixels, or 0 for no limit")
+        View.parse(self.view)
 
     def info(self, backbone: MapNetwork, records: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """Return the `info` of the output file; a journal is continued only with an equal one."""
@@ -72,6 +77,7 @@ class DiscoverySettings:
             "batch_size": self.batch_size,
             "precision": self.precision,
             "max_side": self.max_side,
+            "view": str(View.parse(self.view)),
             "images_asked": len(records),
             "images_sha256": hashlib.sha256(json.dumps(named).encode()).hexdigest(),
         }

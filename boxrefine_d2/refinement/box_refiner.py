@@ -1,4 +1,4 @@
-"""BoxRefiner: refinement of f through a detector h (ICCV 2023 paper).
+"""BoxRefiner: refinement of f through a detector h (ICCV 2023 paper), by regions (ours), or both.
 
 h was fitted before to the boxes of f's own map.
 
@@ -17,22 +17,22 @@ from detectron2.utils.events import get_event_storage
 from torch import Tensor
 from torchvision.ops import box_iou
 
-from boxrefine_d2.discovery import build_rule
-from boxrefine_d2.discovery.rule import DiscoveryRule, ObservingRule
+from boxrefine_d2.discovery.rule import DiscoveryRule
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.evaluation.sources import REFINED
-from boxrefine_d2.networks import build_backbone
 from boxrefine_d2.networks.map_network import MapNetwork, Reading
 from boxrefine_d2.networks.recurring import OncePerInput, input_names
 from boxrefine_d2.structures import PseudoBoxes, to_xyxy
 
 from .criterion import OBJECT
 from .drift import relative_shift
-from .fixed_outputs import DetectorSamples, FrozenFeatures, boxes_of, given_boxes
+from .fixed_outputs import DetectorSamples, FrozenFeatures, Targets, given_targets, targets_of
 from .map_detector import MapDetector, to_instances
-from .map_inputs import MapInput, build_map_input
+from .map_inputs import MapInput
 from .phased_refiner import DETECTOR, PhasedRefiner
 from .preservation import PreservationLoss
+from .refiner_parts import check_parts, parts_of
+from .region_loss import RegionLoss
 
 
 @META_ARCH_REGISTRY.register()
@@ -40,7 +40,8 @@ class BoxRefiner(PhasedRefiner):
     """A map network f, its frozen copy, a rule, and the map detector h.
 
     In phase "detector", h learns from the rule's boxes on f's map. In phase "refine", h is fixed.
-    The same loss then refines f, together with a term that keeps f near its frozen copy.
+    The same loss then refines f, together with a term that keeps f near its frozen copy. A region
+    loss can replace the loss through h, or be added to it (REFINE.LOSS).
     """
 
     map_network: MapNetwork
@@ -57,6 +58,9 @@ class BoxRefiner(PhasedRefiner):
         map_input: MapInput,
         preservation: PreservationLoss,
         square_size: int,
+        region_loss: RegionLoss | None = None,
+        through_h: bool = True,
+        autocast: bool = False,
         shuffle_boxes: bool = False,
         reference_targets: bool = False,
         reference_batch_statistics: bool = False,
@@ -64,11 +68,16 @@ class BoxRefiner(PhasedRefiner):
     ):
         """Take the parts.
 
-        Args: square_size: S, pixels. `PhasedRefiner.start_phases` explains the last four.
+        Args:
+            square_size: S, pixels.
+            region_loss: loss of f on regions; None for none.
+            through_h: True if h's loss refines f.
+            autocast: f computes in bfloat16 where it learns without h.
+            shuffle_boxes and what follows: see `PhasedRefiner.start_phases`.
         Raises: UserError for parts that do not fit each other.
         """
         super().__init__()
-        _check_parts(map_network, discovery, preservation, head_alone)
+        check_parts(map_network, discovery, preservation, head_alone)
         if square_size % map_network.stride:
             raise UserError(
                 f"INPUT.SQUARE_SIZE {square_size} is no multiple of the patch, "
@@ -79,6 +88,8 @@ class BoxRefiner(PhasedRefiner):
         self.map_input = map_input
         self.preservation = preservation
         self.square_size = square_size
+        self.region_loss, self.through_h = region_loss, through_h
+        self.autocast = autocast
         self.start_phases(
             map_network,
             map_detector,
@@ -91,60 +102,41 @@ class BoxRefiner(PhasedRefiner):
         samples = DetectorSamples(
             map_network, discovery, map_input, reference if reference_targets else None
         )
-        frozen = FrozenFeatures(reference, discovery, preservation, with_boxes=reference_targets)
+        masks = region_loss is not None and region_loss.reads_masks
+        frozen = FrozenFeatures(
+            reference, discovery, preservation, with_boxes=reference_targets, with_masks=masks
+        )
         self.detector_samples, self._frozen = OncePerInput(samples), OncePerInput(frozen)
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
         """Return the parts that the configuration names."""
-        rule = build_rule(cfg.DISCOVERY.NAME, cfg)
-        detector = cfg.MODEL.MAP_DETECTOR
-        network = build_backbone(cfg.MODEL.MAP_NETWORK.NAME, cfg.MODEL.MAP_NETWORK.WEIGHTS)
-        return {
-            "map_network": network,
-            "map_detector": MapDetector(cfg),
-            "discovery": rule,
-            "discovery_name": cfg.DISCOVERY.NAME,
-            "map_input": build_map_input(
-                detector.INPUT,
-                with_cls=detector.INPUT_CLS,
-                with_tokens=network.has_tokens,
-                rule=rule,
-                pool=detector.INPUT_POOL,
-            ),
-            "preservation": PreservationLoss(
-                weight=cfg.REFINE.PRESERVATION_WEIGHT,
-                on=cfg.REFINE.REG_ON,
-                reduction=cfg.REFINE.REG_REDUCTION,
-            ),
-            "square_size": cfg.INPUT.SQUARE_SIZE,
-            "shuffle_boxes": cfg.REFINE.SHUFFLE_BOXES,
-            "reference_targets": cfg.REFINE.TARGETS == "reference",
-            "reference_batch_statistics": cfg.REFINE.REFERENCE_BATCH_STATISTICS,
-            "head_alone": cfg.REFINE.FRESH_HEAD,
-        }
+        return parts_of(cfg)
 
     def forward(self, batched_inputs: list[dict[str, Any]]) -> Any:
         """Return losses in training, and results in eval (Detectron2's contract).
 
         Args: batched_inputs: dicts with "image" (3, H, W) RGB in [0, 255].
             In training all images are S x S. If all dicts have "target_boxes", (M, 4) normalised,
-            these replace the rule's boxes.
+            these replace the rule's boxes; "target_masks" (M, g, g), shares of cells in [0, 1],
+            replace its masks.
             In eval all images have one padded size; "height" and "width" are of the original image.
         Returns: in training {"loss_class", "loss_l1", "loss_giou"[, "loss_preservation"]},
-            weighted; in eval the results of `inference`.
+            weighted. In phase "refine", "loss_region" replaces the first three or is added to them,
+            if there is a region loss. In eval the results of `inference`.
         """
         if not self.training:
             return self.inference(batched_inputs)
         if self.phase == DETECTOR:
-            map_images, targets = self._samples_of(batched_inputs)
-            return self._losses_of_h(map_images, self.for_h(targets))
+            map_images, boxes = self._samples_of(batched_inputs)
+            return self._losses_of_h(map_images, self.for_h(boxes))
         shared = self.map_network.share(self._prepared(batched_inputs))
-        reading = self.map_network.read(shared)
-        held, reference_boxes = self._frozen_features(shared, batched_inputs)
-        given = given_boxes(batched_inputs, shared.device)
-        targets = given or reference_boxes or boxes_of(self.discovery, reading.map)
-        losses = self._losses_of_h(self.map_input(reading), targets)
+        reading = self._read(shared)
+        held, reference = self._frozen_features(shared, batched_inputs)
+        targets = self._targets(reading, reference, batched_inputs)
+        losses = self._losses_of_h(self.map_input(reading), targets.boxes) if self.through_h else {}
+        if self.region_loss is not None:
+            losses["loss_region"] = self.region_loss(reading, targets, batched_inputs)
         if held is not None:
             losses["loss_preservation"] = self.preservation(reading, held)
         return losses
@@ -155,23 +147,35 @@ class BoxRefiner(PhasedRefiner):
         map_images, targets = zip(*rows, strict=True)
         return torch.stack(map_images), list(targets)
 
+    def _read(self, shared: Tensor) -> Reading:
+        """Return f's reading while it learns."""
+        with torch.autocast(shared.device.type, torch.bfloat16, enabled=self.autocast):
+            return self.map_network.read(shared)
+
     def _frozen_features(
         self, shared: Tensor, batched_inputs: Sequence[dict[str, Any]]
-    ) -> tuple[Tensor | None, list[Tensor] | None]:
-        """Return the features and the boxes of the frozen copy while f learns.
+    ) -> tuple[Tensor | None, Targets | None]:
+        """Return the features and the targets of the frozen copy while f learns.
 
-        The features are None if no term needs them. The boxes are None if they are not the targets.
+        The features are None if no term needs them. The targets are None if f does not learn them.
         """
         if not (self.preservation.weight or self.reference_targets):
             return None, None
         # batch statistics depend on all images of the batch, so the rows cannot be stored by image
         by_batch = self.reference_network.training
         names = [None] * len(shared) if by_batch else input_names(batched_inputs)
-        held, boxes = zip(*self._frozen(list(shared), names), strict=True)
+        held, boxes, masks = zip(*self._frozen(list(shared), names), strict=True)
         return (
             torch.stack(held) if self.preservation.weight else None,
-            list(boxes) if self.reference_targets else None,
+            Targets(list(boxes), list(masks)) if self.reference_targets else None,
         )
+
+    def _targets(
+        self, reading: Reading, reference: Targets | None, batched_inputs: Sequence[dict[str, Any]]
+    ) -> Targets:
+        """Return what f learns from: the given boxes, the frozen copy's, or the rule's on f."""
+        given = given_targets(batched_inputs, reading.map.data.device)
+        return given or reference or targets_of(self.discovery, reading.map)
 
     def _losses_of_h(self, map_images: Tensor, targets: list[Tensor]) -> dict[str, Tensor]:
         """Return the losses of h's boxes on (B, 3, H, W). They train h, or f through h."""
@@ -205,7 +209,7 @@ class BoxRefiner(PhasedRefiner):
         S x S (bilinear, corners aligned, as in the release).
 
         Returns: a dict per image:
-            "instances": all boxes of h, best first.
+            "instances": all boxes of h, best first; absent if h never learns.
             "pseudo_boxes": {name of the rule: its boxes on the frozen copy, "refined": those on f}.
             "detector_target": the rule's boxes on f at S x S. h is fitted to them unless the
                 dataset gives boxes.
@@ -218,7 +222,10 @@ class BoxRefiner(PhasedRefiner):
         reference = self.reference_network.map_of(shared, input_sizes)
         refined = self.map_network.map_of(shared, input_sizes)
         squares = self._read_squeezed(images, input_sizes)
-        instances = to_instances(self.map_detector.predict(self.map_input(squares)), image_sizes)
+        instances: Sequence[Instances | None] = [None] * len(images)
+        if self.map_detector.learns:
+            predicted = self.map_detector.predict(self.map_input(squares))
+            instances = to_instances(predicted, image_sizes)
         maps = (reference, refined, squares.map)
         boxes = zip(*(self.discovery(features) for features in maps), strict=True)
         shifts = relative_shift(refined, reference).tolist()
@@ -241,7 +248,7 @@ class BoxRefiner(PhasedRefiner):
 
     def _answer(
         self,
-        instances: Instances,
+        instances: Instances | None,
         boxes: tuple[PseudoBoxes, PseudoBoxes, PseudoBoxes],
         shift: float,
         size: tuple[int, int],
@@ -251,28 +258,9 @@ class BoxRefiner(PhasedRefiner):
         Args: boxes: the rule's boxes on the frozen copy, on f, and on f at S x S.
         """
         before, after, target = (each.resized(size).to("cpu") for each in boxes)
-        return {
-            "instances": instances.to("cpu"),
+        boxes_of_h = {} if instances is None else {"instances": instances.to("cpu")}
+        return boxes_of_h | {
             "pseudo_boxes": {self.discovery_name: before, REFINED: after},
             "detector_target": target,
             "feature_shift": shift,
         }
-
-
-def _check_parts(
-    network: MapNetwork, rule: DiscoveryRule, preservation: PreservationLoss, head_alone: bool
-) -> None:
-    rule.choose_facet([network.facets[0]])
-    if isinstance(rule, ObservingRule):
-        raise UserError(
-            f"DISCOVERY.NAME: {type(rule).__name__} reads a whole data set first, and f changes "
-            "at every step; write its boxes with tools/discover.py and give them with "
-            "+pseudo=FILE and REFINE.TARGETS annotations"
-        )
-    if preservation.weight and preservation.on not in network.holds:
-        raise UserError(
-            f"REFINE.REG_ON {preservation.on!r} does not fit f, a {type(network).__name__}: use "
-            f"{' or '.join(network.holds)}"
-        )
-    if head_alone and network.fresh_part is None:
-        raise UserError("REFINE.FRESH_HEAD: f has no head; use a segmenter, such as move_vits8")

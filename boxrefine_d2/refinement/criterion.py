@@ -5,10 +5,10 @@ Sources: ICCV 2023 paper; DETR, arXiv:2005.12872.
 
 import torch
 import torch.nn.functional as F
-from detectron2.utils import comm
 from torch import Tensor, nn
 from torchvision.ops import generalized_box_iou_loss
 
+from boxrefine_d2.losses import mean_over_ranks
 from boxrefine_d2.structures import to_xyxy
 
 from .matcher import HungarianMatcher
@@ -71,7 +71,7 @@ class SetCriterion(nn.Module):
         )
         weights = self.logit_weights[labels]
         entropy = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
-        pairs, total_weight = _mean_over_ranks(
+        pairs, total_weight = mean_over_ranks(
             torch.stack([weights.new_tensor(float(len(matched))), weights.sum()])
         )
         giou = generalized_box_iou_loss(to_xyxy(matched), to_xyxy(target), reduction="sum")
@@ -80,11 +80,3 @@ class SetCriterion(nn.Module):
             "loss_l1": self.l1_weight * (matched - target).abs().sum() / pairs.clamp(min=1),
             "loss_giou": self.giou_weight * giou / pairs.clamp(min=1),
         }
-
-
-def _mean_over_ranks(values: Tensor) -> Tensor:
-    if comm.get_world_size() == 1:
-        return values
-    torch.distributed.all_reduce(values)
-    means: Tensor = values / comm.get_world_size()
-    return means

@@ -26,7 +26,11 @@ class MapDetector(nn.Module):
 
     Alone, it trains on Detectron2's inputs: "image" is the map as an image of 3 channels, and
     "instances" has gt_boxes. `BoxRefiner` uses only `predict` and the criterion.
+
+    Attributes: learns: False for an h whose boxes mean nothing.
     """
+
+    learns: bool = True
 
     @configurable
     def __init__(self, *, trunk: nn.Module, num_boxes: int, criterion: SetCriterion):
@@ -97,6 +101,20 @@ class MapDetector(nn.Module):
             size = (x.get("height", map_image.shape[1]), x.get("width", map_image.shape[2]))
             results.append({"instances": to_instances(self.predict(map_image[None]), [size])[0]})
         return results
+
+
+class AbsentDetector(MapDetector):
+    """An h of a run in which it never learns: it has no parameter and predicts nothing."""
+
+    learns = False
+
+    def __init__(self) -> None:
+        criterion = SetCriterion(class_weight=1, l1_weight=1, giou_weight=1, no_object_weight=1)
+        super().__init__(trunk=nn.Identity(), num_boxes=0, criterion=criterion)
+
+    def predict(self, map_images: Tensor) -> dict[str, Tensor]:
+        """Refuse to predict. Raises: ValueError."""
+        raise ValueError("h never learns in this run, so it predicts no boxes")
 
 
 def to_instances(outputs: dict[str, Tensor], image_sizes: list[tuple[int, int]]) -> list[Instances]:

@@ -50,6 +50,11 @@ def affinity_as_image(last: LastBlock, with_cls: bool = False) -> Tensor:
     return affinity
 
 
+def no_input(reading: Reading) -> Tensor:
+    """Refuse to show a map to an h that never learns. Raises: ValueError."""
+    raise ValueError("h never learns in this run, so it reads no map")
+
+
 TOKEN_INPUTS: dict[str, Callable[[LastBlock, bool], Tensor]] = {
     "qkv_as_image": qkv_as_image,
     "keys_as_image": keys_as_image,

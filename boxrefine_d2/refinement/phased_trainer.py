@@ -1,5 +1,8 @@
 """Trainer base for the refinement of any map network: phases, and two learning rates."""
 
+from functools import partial
+from typing import Any
+
 import torch
 from detectron2.config import CfgNode
 from detectron2.engine import HookBase
@@ -51,7 +54,10 @@ class PhasedTrainer(Trainer):
             {"params": model.map_detector.parameters(), "lr": cfg.SOLVER.BASE_LR},
         ]
         # fused: one pass over the memory; the default makes a dozen
-        return torch.optim.Adam(groups, weight_decay=cfg.SOLVER.WEIGHT_DECAY, fused=True)
+        optimizer = torch.optim.Adam(groups, weight_decay=cfg.SOLVER.WEIGHT_DECAY, fused=True)
+        if cfg.SOLVER.CLIP_GRADIENTS.ENABLED:
+            optimizer.register_step_pre_hook(partial(_clip_gradients, cfg.SOLVER.CLIP_GRADIENTS))
+        return optimizer
 
     @classmethod
     def build_lr_scheduler(cls, cfg: CfgNode, optimizer: torch.optim.Optimizer) -> LRScheduler:
@@ -59,3 +65,17 @@ class PhasedTrainer(Trainer):
         if cfg.SOLVER.MAP_NETWORK_DECAY.POWER:
             return FirstGroupDecay.from_config(cfg, optimizer)
         return super().build_lr_scheduler(cfg, optimizer)
+
+
+def _clip_gradients(node: CfgNode, optimizer: torch.optim.Optimizer, *_: Any) -> None:
+    """Clip the gradient of each parameter on its own, as Detectron2 does.
+
+    Detectron2's own function fails for a parameter without a gradient, such as the idle part's.
+    """
+    for parameter in (p for group in optimizer.param_groups for p in group["params"]):
+        if parameter.grad is None:
+            continue
+        if node.CLIP_TYPE == "value":
+            torch.nn.utils.clip_grad_value_(parameter, node.CLIP_VALUE)
+        else:
+            torch.nn.utils.clip_grad_norm_(parameter, node.CLIP_VALUE, node.NORM_TYPE)

@@ -25,6 +25,11 @@ class PhaseSchedule:
         node = cfg.REFINE
         return cls(node.WARMUP_ITERS, node.REFINE_ITERS, node.DETECTOR_ITERS)
 
+    @property
+    def trains_detector(self) -> bool:
+        """True if h learns in any iteration."""
+        return bool(self.warmup or self.detector or not self.refine)
+
     def __call__(self, iteration: int) -> str:
         """Return the phase of an iteration, "detector" or "refine".
 

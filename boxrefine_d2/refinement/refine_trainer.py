@@ -1,6 +1,5 @@
 """Trainer of the main job: h learns from the boxes of f's map, then f is refined through h."""
 
-from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 
@@ -10,24 +9,19 @@ from detectron2.evaluation import inference_on_dataset
 
 from boxrefine_d2.data.images import ImageReadError, read_image
 from boxrefine_d2.data.mappers import SquareMapper
-from boxrefine_d2.errors import UserError, check_choice
 from boxrefine_d2.evaluation import RefinementEvaluator
 from boxrefine_d2.training.loop import whole_image_loader
 
 from . import BoxRefiner
 from .drift_hook import DriftHook
 from .phased_trainer import PhasedTrainer
+from .training_targets import mask_cells, prepared_records
 
 
 class RefineTrainer(PhasedTrainer):
     """Trainer of a `BoxRefiner`, with its schedule and two learning rates."""
 
     network: BoxRefiner
-
-    def __init__(self, cfg: CfgNode):
-        """Build the trainer. Raises: UserError if the targets of REFINE.TARGETS are missing."""
-        super().__init__(cfg)
-        check_targets(cfg.REFINE.TARGETS, self.train_loader.dataset.records)
 
     def job_hooks(self) -> list[HookBase]:
         """Return the hooks of the phases and the safety stop."""
@@ -42,9 +36,17 @@ class RefineTrainer(PhasedTrainer):
 
     @classmethod
     def build_mapper(cls, cfg: CfgNode) -> SquareMapper:
-        """Return the mapper that squeezes crops to a square."""
-        mapper: SquareMapper = SquareMapper(cfg)
+        """Return the mapper that squeezes crops to a square, with masks if f learns from them."""
+        mapper: SquareMapper = SquareMapper(cfg, mask_cells=mask_cells(cfg))
         return mapper
+
+    @classmethod
+    def training_records(cls, cfg: CfgNode) -> list[dict[str, Any]]:
+        """Return the records of DATASETS.TRAIN, with reduced masks if f learns from them.
+
+        Raises: UserError if the targets of REFINE.TARGETS or their masks are missing.
+        """
+        return prepared_records(cfg, super().training_records(cfg))
 
     def record(self) -> dict[str, Any]:
         """Return the measurements of the run.
@@ -77,26 +79,3 @@ def _is_readable(record: dict[str, Any]) -> bool:
     except ImageReadError:
         return False  # the training stream reports the unreadable image
     return True
-
-
-def check_targets(targets: str, records: Sequence[dict[str, Any]]) -> None:
-    """Refuse a value of REFINE.TARGETS that the training images cannot serve.
-
-    Raises: UserError for an unknown value, or if some or all images lack annotations.
-    """
-    known = ("rule", "reference", "annotations")
-    check_choice("REFINE.TARGETS", targets, known)
-    if targets != "annotations":
-        return
-    without = [record["file_name"] for record in records if "annotations" not in record]
-    if without:
-        raise UserError(
-            f"REFINE.TARGETS annotations: {len(without)} of {len(records)} training images "
-            f"have no labels (first: {without[0]}); add +pseudo=FILE, which tools/discover.py "
-            "writes, or use REFINE.TARGETS rule"
-        )
-    if not any(record["annotations"] for record in records):
-        raise UserError(
-            f"REFINE.TARGETS annotations: the labels of all {len(records)} training images are "
-            "empty; use another pseudo-label file, or REFINE.TARGETS rule"
-        )

@@ -1,6 +1,7 @@
 """Results of finished runs: numbers, tables, and pages with figures."""
 
-from .bootstrap import Estimate, mean_with_interval, paired_gain
+from boxrefine_d2.evaluation.bootstrap import Estimate, mean_with_interval, paired_gain
+
 from .detector_plan import plan_detectors
 from .detectors import Detector, detector_summary, read_detectors
 from .page import write_page

@@ -9,12 +9,12 @@ import numpy as np
 
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.evaluation import corloc
+from boxrefine_d2.evaluation.bootstrap import mean_with_interval, paired_gain
 from boxrefine_d2.evaluation.detection_evaluator import DETECTIONS_FILE
 from boxrefine_d2.evaluation.sources import REFINED
 from boxrefine_d2.training.results_file import inference_folder
 from boxrefine_d2.training.setup import load_config
 
-from .bootstrap import mean_with_interval, paired_gain
 from .compared_files import ImageId, read_label_file
 from .run_folder import Run, read_json
 

@@ -45,8 +45,9 @@ def example_cards(examples: Sequence[Example], rule: str, rule_title: str) -> Ma
         "gt": "ground truth",
         "before": f"{rule_title} before",
         "after": f"{rule_title} after",
-        "h": "h, best box",
     }
+    if any(DETECTOR in example.boxes for example in examples):
+        lines["h"] = "h, best box"
     if any(_CAD_AFTER in example.boxes for example in examples):
         lines["cad"] = f"CAD on {rule_title} after, best box"
     has_maps = any(example.maps for example in examples)
@@ -54,6 +55,7 @@ def example_cards(examples: Sequence[Example], rule: str, rule_title: str) -> Ma
         "run/cards.html",
         lines=lines,
         maps_show=MAPS[rule].meaning if has_maps else "",
+        iou_is="IoU is with the object that the box overlaps most.",
         cards=[_card(example, rule) for example in examples],
     )
 
@@ -64,7 +66,7 @@ def _card(example: Example, rule: str) -> _Card:
     everything = [
         ("gt", boxes[GROUND_TRUTH]),
         ("after", boxes[REFINED]),
-        ("h", boxes[DETECTOR]),
+        ("h", boxes.get(DETECTOR, ())),
         ("before", boxes[rule]),
         ("cad", boxes.get(_CAD_AFTER, ())),
     ]

@@ -117,7 +117,7 @@ def examples(
     for index in choose(codes, count):
         image_id = run.hits[dataset].image_ids[index]
         record = records[image_id]
-        boxes, maps = _boxes_and_maps(model, run.cfg, record)
+        boxes, maps = boxes_and_maps(model, run.cfg, record)
         boxes |= {detector.source: _best_box(detector, image_id) for detector in detectors}
         gt_boxes = truth[image_id].double()
         iou = {source: _best_iou(box, gt_boxes) for source, box in boxes.items()}
@@ -142,10 +142,10 @@ def load_model(run: FinishedRun) -> Any:
     return model.eval()
 
 
-def photo_uri(image: np.ndarray) -> str:
-    """Return an image (H, W, 3) uint8 as a JPEG data URI, reduced to `SHOWN_SIDE`."""
+def photo_uri(image: np.ndarray, side: int = SHOWN_SIDE) -> str:
+    """Return an image (H, W, 3) uint8 as a JPEG data URI, its longest side reduced to `side`."""
     photo = Image.fromarray(image)
-    photo.thumbnail((SHOWN_SIDE, SHOWN_SIDE), Image.Resampling.LANCZOS)
+    photo.thumbnail((side, side), Image.Resampling.LANCZOS)
     return _uri(photo, "JPEG", quality=82, optimize=True)
 
 
@@ -158,13 +158,19 @@ def map_uri(values: np.ndarray) -> str:
     return _uri(Image.fromarray(np.ascontiguousarray(colours)), "PNG", optimize=True)
 
 
-def _boxes_and_maps(
+def boxes_and_maps(
     model: BoxRefiner, cfg: CfgNode, record: dict[str, Any]
 ) -> tuple[dict[str, Tensor], dict[str, CellMap]]:
+    """Return the first box of each source on an image, and the maps of the rule before and after.
+
+    Returns: source -> (1, 4) float64, or (0, 4); source -> map, {} if the rule has none to show.
+    Raises: ImageReadError for an image that cannot be read.
+    """
     sample = WholeImageMapper(cfg.INPUT.MAX_SIDE)(record)
     [output] = model([sample])
     boxes = {name: each.boxes[:1].double() for name, each in output["pseudo_boxes"].items()}
-    boxes[DETECTOR] = output["instances"].pred_boxes.tensor[:1].double()
+    if "instances" in output:  # a refinement without h has none
+        boxes[DETECTOR] = output["instances"].pred_boxes.tensor[:1].double()
     rule = cfg.DISCOVERY.NAME
     if rule not in MAPS:
         return boxes, {}

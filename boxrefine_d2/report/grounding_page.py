@@ -7,9 +7,9 @@ from typing import Any
 
 from markupsafe import Markup
 
+from boxrefine_d2.evaluation.bootstrap import DRAWS
 from boxrefine_d2.files.atomic import atomic_text_file
 
-from .bootstrap import DRAWS
 from .grounding_cards import phrase_cards, phrase_legend
 from .grounding_figures import load_grounding_model, phrase_examples
 from .grounding_kinds import BOX, POINTING

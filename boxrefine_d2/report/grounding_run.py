@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.evaluation.bootstrap import Estimate, mean_with_interval, paired_gain
 from boxrefine_d2.evaluation.grounding import UnitId
 from boxrefine_d2.training.results_file import inference_folder
 
-from .bootstrap import Estimate, mean_with_interval, paired_gain
 from .grounding_kinds import BOX, GROUNDING_KINDS, METRICS, POINTING, GroundingKind
 from .run_folder import FinishedRun, as_training_wrote, read_finished, read_json
 from .summary import outcome_codes

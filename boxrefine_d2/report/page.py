@@ -17,7 +17,7 @@ from .example_cards import example_cards
 from .figures import examples
 from .rendering import render
 from .rule_maps import rule_title
-from .run_folder import Run
+from .run_folder import FinishedRun, Run
 from .summary import flat
 from .tables import headline_table, outcome_tally, record_table, seeds_text
 from .training_charts import training_charts
@@ -54,7 +54,7 @@ def write_page(
         images=_images(summary, runs[0], shown, detectors[-1:]),
         curves=training_charts(runs),
         record=record_table(summary),
-        repeat=_repeat(summary, runs[0]),
+        repeat=repeat_section(summary, runs[0]),
     )
     with atomic_text_file(path) as file:
         file.write(page)
@@ -99,14 +99,18 @@ def _images(summary: dict[str, Any], run: Run, count: int, detectors: Sequence[D
     )
 
 
-def _repeat(summary: dict[str, Any], run: Run) -> Markup:
+def repeat_section(summary: dict[str, Any], run: FinishedRun) -> Markup:
+    """Return commands, facts and settings of the runs; the first one tells the settings.
+
+    Args: summary: "seeds", "weights", "versions" and "commands", as in `summarise`.
+    """
     weights = summary["weights"]
     facts = {
         "Seeds": seeds_text(summary),
         "Network f": run.cfg.MODEL.MAP_NETWORK.NAME,
         "Weights f started from": f"{weights['source']}, SHA-256 {weights['sha256']}",
         "Trained on": ", ".join(run.cfg.DATASETS.TRAIN) + " (images only)",
-        "Tested on": ", ".join(run.cfg.DATASETS.TEST),
+        "Tested on": ", ".join(run.cfg.DATASETS.TEST) or "no labels",
         "Device": run.cfg.MODEL.DEVICE,
         "Versions": ", ".join(f"{name} {version}" for name, version in summary["versions"].items()),
     }

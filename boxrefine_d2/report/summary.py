@@ -11,9 +11,9 @@ from tabulate import tabulate
 
 import boxrefine_d2
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.evaluation.bootstrap import DRAWS, mean_with_interval, paired_gain
 from boxrefine_d2.evaluation.sources import DETECTOR, REFINED
 
-from .bootstrap import DRAWS, mean_with_interval, paired_gain
 from .detectors import cad_source, gain_name
 from .rule_maps import rule_title
 from .run_folder import ImageHits, Run
@@ -168,7 +168,11 @@ def _detector_block(summary: dict[str, Any]) -> str:
 
 def _block(name: str, scores: dict[str, Any], summary: dict[str, Any]) -> str:
     rule, seeds = summary["rule"], summary["seeds"]
-    rows = [_row(label, scores["corloc"][source], ".1f") for source, label in labels(rule).items()]
+    rows = [
+        _row(label, scores["corloc"][source], ".1f")
+        for source, label in labels(rule).items()
+        if source in scores["corloc"]
+    ]
     rows.append(_row("gain", scores["gain"][f"{REFINED}_minus_{rule}"], "+.1f"))
     heads = ("", "mean", "interval", *(f"seed {seed}" for seed in seeds))
     return f"CorLoc on {name}, {scores['images']} images, percent\n{_table(rows, heads)}"
@@ -193,6 +197,7 @@ def _of_dataset(runs: Sequence[Run], dataset: str) -> dict[str, Any]:
     hits = {
         source: np.stack([run.hits[dataset].by_source[source] for run in runs])
         for source in labels(rule)
+        if all(source in run.hits[dataset].by_source for run in runs)  # h may be absent
     }
     corloc = {
         source: mean_with_interval(x).to_json() | {"per_seed": (100 * x.mean(axis=1)).tolist()}
@@ -202,6 +207,7 @@ def _of_dataset(runs: Sequence[Run], dataset: str) -> dict[str, Any]:
         f"{source}_minus_{rule}": paired_gain(hits[rule], hits[source]).to_json()
         | {"per_seed": (100 * (hits[source].mean(axis=1) - hits[rule].mean(axis=1))).tolist()}
         for source in (REFINED, DETECTOR)
+        if source in hits
     }
     return {"images": len(runs[0].hits[dataset].image_ids), "corloc": corloc, "gain": gain}
 

@@ -42,6 +42,7 @@ def headline_table(name: str, found: dict[str, Any], summary: dict[str, Any]) ->
         scores=[
             (label, colours[source], found["corloc"][source])
             for source, label in labels(rule).items()
+            if source in found["corloc"]
         ],
         gain=gain,
         gain_colour="gain" if low > 0 else "loss" if high < 0 else "even",

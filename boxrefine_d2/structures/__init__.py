@@ -12,12 +12,14 @@ from .box_frames import (
 from .feature_map import FeatureMap
 from .phrase_localisation import DescribedObject, PhraseLocalisation
 from .pseudo_boxes import PseudoBoxes
+from .window import Window
 
 __all__ = [
     "FeatureMap",
     "PhraseLocalisation",
     "PseudoBoxes",
     "DescribedObject",
+    "Window",
     "boxes_input_to_image",
     "cell_box_to_input",
     "mask_to_box",

@@ -65,7 +65,7 @@ def _train(cfg: CfgNode, args: argparse.Namespace) -> None:
     job = trainer_for(cfg)
     if not (job.learns or args.eval_only):
         raise UserError(f"{cfg.MODEL.META_ARCHITECTURE} does not learn: add --eval-only")
-    job.check(cfg)
+    job.check(cfg, eval_only=args.eval_only)
     if args.eval_only:
         model = job.build_model(cfg)
         job.load_trained(model, cfg)

@@ -34,13 +34,13 @@ from boxrefine_d2.data.dataset_spec import register_spec
 from boxrefine_d2.data.loaders import TrainLoader, TrainMapper, WholeImageLoader, equal_size_batches
 from boxrefine_d2.data.mappers import WholeImageMapper
 from boxrefine_d2.errors import expected_end
-from boxrefine_d2.evaluation import CorLocEvaluator
+from boxrefine_d2.evaluation.box_evaluator import build_box_evaluator, check_scores
 from boxrefine_d2.networks import padded_size, padding_multiple
 from boxrefine_d2.networks.weights import WeightsInfo
 
 from .checkpoint import SafeCheckpointer, load_trained
 from .hooks import ProgressBar, SharedStatistics, StopTraining
-from .results_file import inference_folder
+from .results_file import config_sha256, inference_folder
 from .step_errors import mistake_of_step
 from .step_hook import TimedSteps
 
@@ -145,18 +145,17 @@ class Trainer(DefaultTrainer):
 
     def build_writers(self) -> list[EventWriter]:
         """Return Detectron2's writers; metrics.json holds each iteration's values, not medians."""
-        metrics = Path(self.cfg.OUTPUT_DIR) / "metrics.json"
         return [
             CommonMetricPrinter(self.max_iter),
-            JSONWriter(str(metrics), window_size=1),
+            JSONWriter(str(Path(self.cfg.OUTPUT_DIR) / "metrics.json"), window_size=1),
             TensorboardXWriter(self.cfg.OUTPUT_DIR),
         ]
 
     @classmethod
-    def check(cls, cfg: CfgNode) -> None:
+    def check(cls, cfg: CfgNode, *, eval_only: bool) -> None:
         """Refuse test data that cannot be scored, before the training. Raises: UserError."""
         for name in cfg.DATASETS.TEST:
-            cls.build_evaluator(cfg, name)
+            check_scores(cls.build_evaluator(cfg, name), name, required=not eval_only)
 
     def train(self) -> dict[str, Any]:
         """Train to the end.
@@ -253,11 +252,12 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
-        """Return the CorLoc evaluator of all sets of boxes; a data set has a folder of details."""
-        return CorLocEvaluator(
+        """Return the evaluator of all sets of boxes; a data set has a folder of details."""
+        return build_box_evaluator(
             register_spec(dataset_name),
             protocol=cfg.TEST.CORLOC_PROTOCOL,
-            output_dir=str(inference_folder(cfg.OUTPUT_DIR, dataset_name)),
+            output_dir=inference_folder(cfg.OUTPUT_DIR, dataset_name),
+            info={"method": cfg.MODEL.META_ARCHITECTURE, "config_sha256": config_sha256(cfg)},
         )
 
 

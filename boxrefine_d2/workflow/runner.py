@@ -31,6 +31,7 @@ def run_plan(
     tools: Path,
     say: Callable[[str], None],
     check: Callable[[Stage], None] = lambda stage: None,
+    inspect: Callable[[Stage], None] = lambda stage: None,
 ) -> int:
     """Run each stage in order; skip completed stages whose command and inputs are unchanged.
 
@@ -44,6 +45,8 @@ def run_plan(
         check: function that is called with each stage before the first one runs, and raises
             UserError for a faulty one. If an earlier stage makes the configuration of a stage, the
             check of that stage waits until it begins.
+        inspect: function that is called with each stage just before it begins, when all earlier
+            stages are complete, and raises UserError for files that it cannot use.
     Returns: 0, or the exit code of the stage that failed.
     Raises: UserError for a missing tool or input, a folder that cannot be written or holds other
         files, and a stage that did not make the files that it lists.
@@ -63,6 +66,7 @@ def run_plan(
         for number, stage in enumerate(stages, start=1):
             if stage in checked_later:
                 check(stage)
+            inspect(stage)
             needed = [other for other in stages if other.name in stage.needs]
             place = f"stage {stage.name} ({number} of {len(stages)})"
             code = _run_stage(stage, needed, tools, place, say, lock)

@@ -18,6 +18,7 @@ SHORT = {
     "SOLVER.IMS_PER_BATCH": "2",
     "SOLVER.STEPS": "()",
     "SOLVER.WARMUP_ITERS": "1",
+    "SOLVER.MAP_NETWORK_DECAY.POWER": "0.0",
     "SOLVER.CHECKPOINT_PERIOD": "1000",
     "SOLVER.AMP.ENABLED": "False",
     "TEST.EVAL_PERIOD": "0",
@@ -38,10 +39,18 @@ SHORT = {
     "PRETRAIN.MOVE.BINARISE_STEPS": "1",
 }
 
+# The same for an improvement, whose stages are trainings.
+SHORT_IMPROVEMENT = (
+    *("refine_iters=2", "detector_iters=2", "batch_size=2", "num_workers=0"),
+    *("REFINE.WARMUP_ITERS=1", "REFINE.RECORD_IMAGES=2", "INPUT.SQUARE_SIZE=64"),
+)
+
 
 def short(verb: str, words: list[str]) -> list[str]:
     """Return the words of a command with less work: two steps, few images, one process."""
     words = [_few_scenes(word) for word in _without_other_machines(words)]
+    if verb == "improve":
+        return [*words, "--set", *SHORT_IMPROVEMENT]
     if verb not in TRAINS:
         return words
     args = import_module(f"boxrefine_d2.cli.{VERBS[verb][0]}").parser().parse_args(words)

@@ -30,6 +30,8 @@ PAGES = [
 NOT_RUN = {
     "describe photo.jpg --output what.png --config-file": "the official CLIP and BLIP are not here",
     "convert grounding-checkpoint": "no network of the papers' code is here",
+    "edit agree --input absorption.json --output judged.json": "h learned two steps here",
+    "edit agree --input absorption.json --output confirmed.json": "the detector did, too",
     "pipeline configs/pipelines/demo.yaml": "its trainings take minutes; `make demo` runs them",
 }
 
@@ -40,7 +42,7 @@ def reader_s_files(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("reader")
     images, annotations = [], []
     (folder / "PHOTOS").mkdir()
-    for number, record in enumerate(load_spec("scenes:val+first=6").records, start=1):
+    for number, record in enumerate(load_spec("scenes:val+first=8").records, start=1):
         name = "photo.jpg" if number == 1 else f"photo_{number}.jpg"
         Image.fromarray(read_image(record["file_name"])).resize((160, 120)).save(
             folder / "PHOTOS" / name

@@ -38,6 +38,7 @@ OF_PHRASES = {"DATASETS.TRAIN": f"('{DATA}',)", "INPUT.SQUARE_SIZE": 64}
 ROUTES: dict[str, Callable[[Path], Walk]] = {
     "step of f": lambda folder: box_step(REFINE, folder),
     "step of h on f": lambda folder: box_step(DETECTOR, folder),
+    "step of regions on f": lambda folder: region_step(folder),
     "step of g": lambda folder: phrase_step(REFINE, folder),
     "step of h on g": lambda folder: phrase_step(DETECTOR, folder),
     "image → box": lambda folder: image_to_box(folder),
@@ -49,6 +50,13 @@ ROUTES: dict[str, Callable[[Path], Walk]] = {
 def box_step(phase: str, folder: Path) -> Walk:
     """Trace a step of a `BoxRefiner` from the trainer's `run_step` on."""
     return _step(RefineTrainer, "configs/demo/lost_refine.yaml", OF_BOXES, phase, folder)
+
+
+def region_step(folder: Path) -> Walk:
+    """Trace a step of a `BoxRefiner` that learns from masks, from the trainer's `run_step` on."""
+    config = "configs/demo/region_refine.yaml"
+    changes = {key: OF_BOXES[key] for key in OF_BOXES if "DETECTOR" not in key}
+    return _step(RefineTrainer, config, changes, REFINE, folder)
 
 
 def phrase_step(phase: str, folder: Path) -> Walk:

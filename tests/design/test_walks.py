@@ -11,7 +11,7 @@ from boxrefine_d2.refinement import BoxRefiner
 from tests.design.routes import ROUTES
 from tests.design.walks import leaf
 
-STEPS = ("step of f", "step of h on f", "step of g", "step of h on g")
+STEPS = ("step of f", "step of h on f", "step of regions on f", "step of g", "step of h on g")
 REFINERS = {"f": "refinement/box_refiner.py", "g": "grounding/grounding_refiner.py"}
 
 
@@ -28,7 +28,7 @@ def test_a_step_needs_four_files_without_climbs(walks, name):
     assert not walk.climbs, walk
 
 
-@pytest.mark.parametrize("name", ["step of f", "step of h on f"])
+@pytest.mark.parametrize("name", ["step of f", "step of h on f", "step of regions on f"])
 def test_a_step_enters_the_refiner_of_boxes_once(walks, name):
     assert walks[name].entries[REFINERS["f"]] == 1, walks[name]
 

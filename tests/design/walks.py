@@ -34,6 +34,7 @@ LEAVES: tuple[tuple[str, str | None], ...] = (
     ("refinement/map_detector.py", "MapDetector: its predictions"),
     ("refinement/criterion.py", "MapDetector: its losses"),
     ("refinement/preservation.py", "PreservationLoss"),
+    ("refinement/region_loss.py", "RegionLoss"),
     ("language/*", "CLIP: its embeddings, its relevance, its losses"),
     ("data/loaders.py", "the batch"),
     ("structures/*", "structures"),

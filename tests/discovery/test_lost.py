@@ -163,7 +163,9 @@ def test_score_is_the_share_of_cells_unlike_the_seed():
 
 def test_mistakes_are_named():
     features = golden_map()
-    with pytest.raises(UserError, match="'losst' is unknown; known: absorption, contours, dino_seg, "):
+    with pytest.raises(
+        UserError, match="'losst' is unknown; known: absorption, contours, dino_seg, "
+    ):
         discover("losst", features)
     with pytest.raises(UserError, match="no parameter 'k'; known: k_patches, centre"):
         discover("lost", features, k=3)

@@ -45,7 +45,7 @@ def test_every_verb_is_in_the_reference_of_commands(site):
     assert [verb for verb in VERBS if f"boxrefine {verb}" not in text] == []
     assert "boxrefine edit merge" in text
     assert re.search(r"--max-iou IOU [^-]*; default: 0\.5", text)
-    assert "--method METHOD discovery rule: contours, dino_seg" in text
+    assert "--method METHOD discovery rule: absorption, contours, dino_seg" in text
 
 
 def test_the_python_reference_has_the_names_that_a_room_offers(site):

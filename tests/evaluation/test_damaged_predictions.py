@@ -11,12 +11,12 @@ from boxrefine_d2.errors import UserError
 from tests.data.damaged_files import damaged_json
 from tests.data.sound_files import coco, problems_of_message, results
 
-METRICS = ("corloc", "ap", "segm_ap", "mask_iou", "pointing", "box_acc")
+METRICS = ("corloc", "precision", "ap", "segm_ap", "mask_iou", "pointing", "box_acc")
 
 
 @pytest.mark.parametrize(
     ("metric", "document"),
-    [*((metric, results) for metric in METRICS), *((metric, coco) for metric in METRICS[:4])],
+    [*((metric, results) for metric in METRICS), *((metric, coco) for metric in METRICS[:5])],
 )
 def test_damaged_predictions_are_refused_or_scored(tmp_path, metric, document):
     (tmp_path / "gt.json").write_text(json.dumps(coco()))

@@ -9,6 +9,7 @@ from boxrefine_d2.errors import UserError
 from boxrefine_d2.masks import crf as crf_module
 from boxrefine_d2.masks.steps import GridMasks, MaskSteps
 from boxrefine_d2.pseudo_labels.finishing import annotations_of
+from boxrefine_d2.structures import Window
 
 
 def grid_masks(masks, image=None):
@@ -58,6 +59,21 @@ def test_a_refinement_reads_the_image_and_rejected_masks_are_left_out():
     on_image = steps(grid_masks([cells((1, 3), (0, 2)), cells((0, 1), (0, 1))], image))
     assert seen[0] is image
     assert on_image.scores.tolist() == [0] and len(on_image.boxes) == len(on_image.masks) == 1
+
+
+def test_boxes_and_masks_of_a_window_go_to_their_place_in_the_image():
+    """The window is mirrored: its column 0 is column 159 of the image."""
+    window = Window(30, 10, (120, 150), mirrored=True)
+    on_grid = replace(grid_masks([cells((1, 3), (0, 2))]), image_size=(200, 300), window=window)
+    on_image = MaskSteps()(on_grid)
+    expected = np.zeros((1, 200, 300), bool)
+    expected[0, 62:126, 96:160] = True
+    assert np.array_equal(on_image.masks, expected)
+    assert on_image.boxes.tolist() == [[96, 62, 144, 126]]
+    tight = MaskSteps(boxes_from_masks=True)(on_grid)
+    assert tight.boxes.tolist() == [[96, 62, 160, 126]]
+    without = MaskSteps()(replace(on_grid, masks=None))
+    assert without.masks is None and without.boxes.tolist() == [[96, 62, 144, 126]]
 
 
 def test_a_rule_without_masks_keeps_its_boxes():

@@ -148,3 +148,24 @@ def test_numbers():
     assert number(-0.04) == "0.0"
     assert number(0.04, signed=True) == "+0.0"
     assert number(100, digits=0) == "100"
+
+
+def test_a_run_without_a_detector_h_has_no_box_of_h(tiny_run, tmp_path, monkeypatch):
+    """A refinement by regions has no h; its output has no instances."""
+    from boxrefine_d2.refinement import BoxRefiner
+    from boxrefine_d2.report.run_folder import read_finished
+    from boxrefine_d2.report.unlabelled_page import write_unlabelled_page
+
+    forward = BoxRefiner.forward
+
+    def without_h(model, samples):
+        outputs = forward(model, samples)
+        return [{key: x[key] for key in x if key != "instances"} for x in outputs]
+
+    texts = []
+    for name, function in (("with", forward), ("without", without_h)):
+        monkeypatch.setattr(BoxRefiner, "forward", function)
+        write_unlabelled_page(tmp_path / f"{name}.html", read_finished(tiny_run), 2)
+        texts.append((tmp_path / f"{name}.html").read_text(encoding="utf-8"))
+    assert ["h, best box" in text for text in texts] == [True, False]
+    assert [Page(text, VOID).count("g", "h") > 0 for text in texts] == [True, False]

@@ -77,6 +77,24 @@ MERGE = "merge --old {old} --new {new} --output {out}"
             [[10, 0, 10, 10]],
         ),
         (
+            "agree --input {old} --with {new} --min-iou 0.6 --output {out}",
+            "1 images, 1 touched, 0 without labels: 1 labels kept, 1 dropped, 0 added; "
+            "kept 1 of 1 images, 1 annotations",
+            [[10, 0, 10, 10]],
+        ),
+        (
+            "agree --input {old} --with {new} {old} --votes 1 --by mask --output {out}",
+            "1 images, 0 touched, 0 without labels: 2 labels kept, 0 dropped, 0 added; "
+            "kept 1 of 1 images, 2 annotations",
+            [[10, 0, 10, 10], [0, 0, 10, 10]],
+        ),
+        (
+            "areas --input {new} --max-area 0.3 --output {out}",
+            "1 images, 1 touched, 0 without labels: 1 labels kept, 1 dropped, 0 added; "
+            "1 cover more than 0.3",
+            [[0, 0, 5, 10]],
+        ),
+        (
             "top --input {old} --count 1 --output {out}",
             "1 images, 1 touched, 0 without labels: 1 labels kept, 1 dropped, 0 added",
             [[0, 0, 10, 10]],
@@ -103,7 +121,11 @@ def test_one_line_counts_the_labels(main, files, capsys, command, line, boxes):
         ("top --input {old} --count 1 --min-score 2 --output {out}", "lower --min-score"),
         ("top --input {old} --count 1 --output {old}/below", "cannot write"),
         ("sort --input {old} --output {out}", "invalid choice: 'sort'"),
-        ("", "required: merge|separate|matching|top; see --help"),
+        ("agree --input {old} --output {out}", "required: --with"),
+        ("agree --input {old} --with {new} --votes 2 --output {out}", "--votes is 2; give 1 to 1"),
+        ("agree --input {old} --with {new} --min-iou 1 --output {out}", "lower --min-iou to 0.8 "),
+        ("areas --input {old} --max-area 0.1 --output {out}", "2 are larger: raise --max-area"),
+        ("", "required: merge|separate|matching|agree|areas|top; see --help"),
     ],
 )
 def test_mistakes_exit_with_2_and_one_line(main, files, capsys, command, message):
@@ -119,5 +141,10 @@ def test_mistakes_exit_with_2_and_one_line(main, files, capsys, command, message
 def test_no_input_is_overwritten(main, files, role, capsys):
     before = Path(files[role]).read_bytes()
     assert main(f"{MERGE} --min-score 0.7".format(**files | {"out": files[role]}).split()) == 2
+    assert "is an input of this command" in capsys.readouterr().err
+    assert (
+        main(f"agree --input {files['old']} --with {files['new']} --output {files[role]}".split())
+        == 2
+    )
     assert "is an input of this command" in capsys.readouterr().err
     assert Path(files[role]).read_bytes() == before

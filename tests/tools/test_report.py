@@ -1,6 +1,7 @@
 import argparse
 import importlib.util
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -40,10 +41,11 @@ def trained(tmp_path_factory):
     """Return a function that trains a configuration for two steps and returns the run's folder."""
     folders = {}
 
-    def train(config):
-        if config not in folders:
-            folders[config] = folder = tmp_path_factory.mktemp(config)
-            settings = SHORT | {"OUTPUT_DIR": folder}
+    def train(config, **changes):
+        key = (config, *changes.items())
+        if key not in folders:
+            folders[key] = folder = tmp_path_factory.mktemp(config)
+            settings = SHORT | {"OUTPUT_DIR": folder} | changes
             pairs = [str(word) for pair in settings.items() for word in pair]
             file = f"configs/demo/{config}.yaml"
             cfg = setup(
@@ -52,7 +54,7 @@ def trained(tmp_path_factory):
             trainer = trainer_for(cfg)(cfg)
             datasets = trainer.train()
             write_results(cfg, trainer.weights_info(trainer.network), datasets, trainer.record())
-        return folders[config]
+        return folders[key]
 
     return train
 
@@ -166,3 +168,15 @@ def test_an_impossible_output_and_a_missing_package(main, trained, tmp_path, mon
 )
 def test_wrong_arguments(main, capsys, arguments, message):
     fails(main, capsys, arguments, message)
+
+
+def test_a_run_without_labels_has_a_page_without_accuracy(main, trained, tmp_path, capsys):
+    folder = trained("lost_refine", **{"DATASETS.TEST": "()"})
+    page = tmp_path / "page.html"
+    assert main([str(folder), "--output", str(page), "--phrases", "2"]) == 0
+    text = page.read_text(encoding="utf-8")
+    assert text.count("<article") == 2
+    assert "There are no labels, so the page does not say which boxes are better." in text
+    assert "CorLoc is" not in text and "Result</h2>" not in text
+    ious = [float(found) for found in re.findall(r">IoU ([\d.]+)<", text)]
+    assert len(ious) == 2 and ious == sorted(ious)

@@ -16,7 +16,7 @@ from PIL import Image
 
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.networks import build_backbone
-from boxrefine_d2.refinement.refine_trainer import check_targets
+from boxrefine_d2.refinement.training_targets import check_targets
 from boxrefine_d2.refinement.trunks import build_trunk
 
 TOOLS = Path(__file__).parents[2] / "tools"

@@ -443,3 +443,21 @@ while True:
     finally:
         signal.signal(signal.SIGUSR1, before)
     assert tidy.exists()
+
+
+def test_a_stage_is_inspected_when_the_stages_before_it_are_complete(tmp_path, tools):
+    entries = [
+        {"name": "a", "run": "join.py {here}/made one", "makes": "made"},
+        {"name": "b", "run": "join.py {here}/made {a}/made", "makes": "made"},
+    ]
+    stages, seen = plan_of_stages(entries, tmp_path / "out", {}, "plan.yaml"), []
+
+    def inspect(stage):
+        seen.append((stage.name, folder(tmp_path, "a").exists()))
+        if stage.name == "b":
+            raise UserError("its input is useless")
+
+    with pytest.raises(UserError, match="its input is useless"):
+        run_plan(stages, tools, lambda line: None, inspect=inspect)
+    assert seen == [("a", False), ("b", True)]
+    assert (folder(tmp_path, "a") / "made").exists() and not folder(tmp_path, "b").exists()

@@ -14,6 +14,8 @@ from ..limits import (
 )
 from ..section import OURS, PAPER, Key, Section
 
+_FACTORS = pair(between(0, 10))
+
 RUN = Section(
     "",
     "The run as a whole.",
@@ -54,7 +56,12 @@ INPUT = Section(
             source="release",
         ),
         "CACHE_GIB": Key(
-            0.0, "Memory for training images that each worker keeps.", NOT_NEGATIVE, "GiB", OURS
+            0.0,
+            "Largest size of the cache of decoded training images, a memory-mapped file in TMPDIR "
+            "that the loader workers of a process share; 0: no cache.",
+            NOT_NEGATIVE,
+            "GiB",
+            OURS,
         ),
         "MAX_SIDE": Key(
             800,
@@ -65,6 +72,21 @@ INPUT = Section(
         ),
     },
     source=PAPER,
+)
+
+COLOUR_JITTER = Section(
+    "INPUT.COLOUR_JITTER",
+    "Random changes of the colours of square training inputs. 1 changes nothing.",
+    {
+        "BRIGHTNESS": Key((1.0, 1.0), "Range of the factor of all values.", _FACTORS),
+        "CONTRAST": Key(
+            (1.0, 1.0), "Range of the factor of differences to the mean grey.", _FACTORS
+        ),
+        "SATURATION": Key(
+            (1.0, 1.0), "Range of the factor of differences to the grey of the pixel.", _FACTORS
+        ),
+    },
+    source=OURS,
 )
 
 TEST = Section(

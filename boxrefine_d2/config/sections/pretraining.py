@@ -16,6 +16,7 @@ from ..limits import (
     whole,
 )
 from ..section import OURS, Key, Section
+from .pair_loss import pair_loss_keys
 
 _DINO = "DINO (arXiv:2104.14294), code for ViT-S/16; 1251 iterations are an epoch of ImageNet"
 
@@ -96,20 +97,6 @@ PATCH = Section(
     source="iBOT (arXiv:2111.07832)",
 )
 
-
-def _pair_loss(background_weight: float, background: str) -> dict[str, Key]:
-    """Return the keys of a `PairLoss`. Args: background: where its background lies."""
-    return {
-        "SCALE": Key(5.0, "Logit per unit of cosine similarity.", POSITIVE),
-        "BACKGROUND_WEIGHT": Key(
-            background_weight, f"Weight of pairs within {background}.", NOT_NEGATIVE
-        ),
-        "CENTRED_WEIGHT": Key(
-            0.5, "Weight of the same loss on keys less the image's mean.", NOT_NEGATIVE
-        ),
-    }
-
-
 GROUPING = Section(
     "PRETRAIN.GROUPING",
     "The loss that tells patches of composites apart by the image that they come from.",
@@ -122,7 +109,7 @@ GROUPING = Section(
         "REGION_AREA": Key(
             (0.02, 0.5), "Range of the area that a pasted region covers.", AREA, "share of the view"
         ),
-        **_pair_loss(0.3, "the image that receives the region"),
+        **pair_loss_keys(0.3, "the image that receives the region"),
     },
     source=OURS,
 )
@@ -144,7 +131,7 @@ REGIONS = Section(
         "WHOLE_SIZE": Key(192, "Side of the whole image that the teacher reads.", SIDE, "pixels"),
         "SIZE": Key(160, "Side of the crop that the student reads.", SIDE, "pixels"),
         "VIEW_AREA": Key((0.25, 1.0), "Range of the crop's area.", AREA, "share of the image"),
-        **_pair_loss(1.0, "the background"),
+        **pair_loss_keys(1.0, "the background"),
     },
     source=OURS,
 )

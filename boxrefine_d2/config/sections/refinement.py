@@ -1,7 +1,10 @@
 """Refinement: phases, targets, feature preservation, drift, and the optimizer of f."""
 
-from ..limits import BETAS, COUNT, NOT_NEGATIVE, ONE_OR_MORE, between, one_of
+from ..limits import BETAS, COUNT, NOT_NEGATIVE, ONE_OR_MORE, SHARE, Limit, between, one_of, whole
 from ..section import OURS, PAPER, Key, Section
+from .pair_loss import pair_loss_keys
+
+_BOXINST = "BoxInst (arXiv:2012.02310)"
 
 REFINE = Section(
     "REFINE",
@@ -17,6 +20,12 @@ REFINE = Section(
             COUNT,
             "iterations",
             f"{PAPER}; release: 620",
+        ),
+        "LOSS": Key(
+            "detector",
+            "What refines f: h's loss on f's map (detector, the paper's), the region loss of "
+            "REFINE.REGION (region; then f needs no h, and WARMUP_ITERS may be 0), or both.",
+            one_of("detector", "region", "both"),
         ),
         "PRESERVATION_WEIGHT": Key(
             1.0, "Weight of feature preservation, ||f(I) - f^h(I)||^2.", NOT_NEGATIVE
@@ -63,7 +72,8 @@ REFINE = Section(
         ),
         "SHUFFLE_BOXES": Key(
             False,
-            "Whether h learns from the boxes of another image of the batch: a control.",
+            "Whether h learns from the boxes of another image of the batch, and the region loss "
+            "reads another image's regions: a control.",
             source=OURS,
         ),
         "STOP_ON_DRIFT": Key(
@@ -74,6 +84,66 @@ REFINE = Section(
         ),
     },
     source=PAPER,
+)
+
+REGION = Section(
+    "REFINE.REGION",
+    "The region loss on f's keys of the square input: those of one region become similar, and "
+    "those of regions that lie apart dissimilar.",
+    {
+        "WEIGHT": Key(1.0, "Weight of the loss.", NOT_NEGATIVE),
+        "FROM": Key(
+            "masks",
+            "Source of the regions: the masks of REFINE.TARGETS, which are those of the "
+            "annotations or of the rule (masks); these masks inside h's confident boxes on f's "
+            "current map, and no cell on which the two disagree (detector); or the boxes of "
+            "REFINE.TARGETS, by the terms of BoxInst (boxes).",
+            one_of("masks", "boxes", "detector"),
+        ),
+        "CONFIDENCE": Key(
+            0.5, "With detector: least probability of an object in a box of h.", SHARE
+        ),
+        "OUTSIDE": Key(
+            "background",
+            "What lies outside of every region: one more region (background), or unknown "
+            "(ignored), as where one pseudo-box leaves other objects unnamed.",
+            one_of("background", "ignored"),
+        ),
+        "BORDER": Key(
+            0.75,
+            "Least share of a map's cell that one region, or the outside, must fill. A region's "
+            "edge cuts other cells, and they are ignored.",
+            Limit("above 0.5, at most 1", lambda value: 0.5 < value <= 1),
+            "share of a cell",
+        ),
+        "REGIONS_APART": Key(
+            False,
+            "Whether the keys of two regions of an image become dissimilar, too. Two objects may "
+            "be of one kind.",
+        ),
+        **pair_loss_keys(1.0, "the background"),
+        "PAIRWISE_WEIGHT": Key(
+            1.0,
+            "With boxes: weight of the pairwise term against the projection term.",
+            NOT_NEGATIVE,
+            source=_BOXINST,
+        ),
+        "COLOUR_SIMILARITY": Key(
+            0.3,
+            "With boxes: least similarity of colours, exp(-difference in CIELAB / 2), from which "
+            "on two neighbouring cells should have one label.",
+            SHARE,
+            source=_BOXINST,
+        ),
+        "PAIR_DISTANCE": Key(
+            1,
+            "With boxes: distance of such neighbours. BoxInst's 2 cells are 8 pixels of its map of "
+            "stride 4; a cell here has 8 or 16.",
+            whole(1, 1000),
+            "cells",
+        ),
+    },
+    source=OURS,
 )
 
 DRIFT = Section(

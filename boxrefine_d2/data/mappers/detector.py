@@ -11,7 +11,8 @@ from PIL import Image
 from boxrefine_d2.errors import UserError, check_choice
 from boxrefine_d2.masks.segmentation import compressed_rle
 
-from ..images import CachedReader, ImageReadError
+from ..image_cache import CachedReader
+from ..images import ImageReadError
 from .draws import numpy_draws
 from .whole_image import image_tensor, resized_sample
 

@@ -12,13 +12,16 @@ from torchvision.transforms import functional as TF
 
 from boxrefine_d2.structures import normalise
 
-from ..images import CachedReader, read_image
+from ..image_cache import CachedReader
+from ..images import read_image
+from ..region_masks import crop_masks
+from .colour_jitter import NO_JITTER, ColourJitter
 from .draws import torch_draws
 from .whole_image import image_tensor
 
 
 class SquareMapper:
-    """Training input: a random crop resized to a square, perhaps mirrored.
+    """Training input: a random crop resized to a square, perhaps mirrored and in other colours.
 
     The released code draws areas from 0.9 to 1 and aspects from 3/4 to 4/3. The draws depend only
     on the seed and the position in the stream, never on workers or ranks.
@@ -35,6 +38,8 @@ class SquareMapper:
         seed: int,
         cache_bytes: float = 0.0,
         with_boxes: bool = False,
+        mask_cells: int = 0,
+        jitter: ColourJitter = NO_JITTER,
         interpolation: InterpolationMode = InterpolationMode.BICUBIC,
     ):
         """Create the mapper.
@@ -47,6 +52,9 @@ class SquareMapper:
                 seed: seed of all draws.
                 cache_bytes: largest total size of the cached images in bytes.
                 with_boxes: add the record's annotations as "target_boxes".
+                mask_cells: cells along a side of the grid on which the record's "region_masks" are
+                added as "target_masks"; 0 adds none.
+                jitter: change of the colours.
                 interpolation: filter of the resizing.
         """
         # Without crops, the cache holds resized images: resizing takes most of the time, and they
@@ -58,6 +66,8 @@ class SquareMapper:
         self.flip = flip
         self.seed = seed
         self.with_boxes = with_boxes
+        self.mask_cells = mask_cells
+        self.jitter = jitter
         self.interpolation = interpolation
 
     @classmethod
@@ -71,13 +81,16 @@ class SquareMapper:
             "seed": cfg.SEED,
             "cache_bytes": cfg.INPUT.CACHE_GIB * 2**30,
             "with_boxes": cfg.REFINE.TARGETS == "annotations",
+            "jitter": ColourJitter.from_config(cfg),
         }
 
     def __call__(self, record: dict[str, Any], position: int) -> dict[str, Any]:
-        """Return {"image", "file_name", "image_id"[, "input_key"][, "target_boxes"]}.
+        """Return {"image", "file_name", "image_id"[, "input_key"][, "target_boxes" ...]}.
 
         "image" is (3, S, S) uint8 RGB. "input_key" identifies an input that recurs; it is absent
-        for random crops. "target_boxes" are (M, 4) normalised (cx, cy, w, h), clipped to the crop.
+        for random crops and colours. "target_boxes" are (M, 4) normalised (cx, cy, w, h), clipped
+        to the crop. "target_masks" are (M', g, g) float32, the share of each cell that a mask
+        fills.
 
         Raises: ImageReadError for a file that cannot be read.
         """
@@ -90,13 +103,24 @@ class SquareMapper:
             else:
                 box = (0, 0, record["height"], record["width"])
             mirrored = self.flip and bool(torch.rand(()) < 0.5)
+            image = self.jitter(image)
         if mirrored:
             image = TF.hflip(image)
         if self.with_boxes:
-            sample["target_boxes"] = _visible_boxes(record["annotations"], box, mirrored)
-        if not self.crop_area:
+            sample["target_boxes"] = visible_boxes(record["annotations"], box, mirrored)
+        if self.mask_cells:
+            sample["target_masks"] = self._masks(record, box, mirrored)
+        if not (self.crop_area or self.jitter.is_on):
             sample["input_key"] = (record["file_name"], mirrored)
         return sample | {"image": image_tensor(np.array(image))}
+
+    def _masks(
+        self, record: dict[str, Any], crop: tuple[int, int, int, int], mirrored: bool
+    ) -> torch.Tensor:
+        """Return the shares of the crop's cells that the masks fill, (M, g, g)."""
+        size = (record["height"], record["width"])
+        shares = torch.from_numpy(crop_masks(record["region_masks"], crop, size, self.mask_cells))
+        return shares.flip(2) if mirrored else shares
 
     def _read_resized(self, path: str) -> np.ndarray:
         image = Image.fromarray(read_image(path))
@@ -109,7 +133,7 @@ class SquareMapper:
         return resized
 
 
-def _visible_boxes(
+def visible_boxes(
     annotations: list[dict[str, Any]], crop: tuple[int, int, int, int], mirrored: bool
 ) -> torch.Tensor:
     """Return the normalised boxes (M, 4) in a crop (top, left, height, width).

@@ -11,7 +11,7 @@ from PIL import Image
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import v2 as T
 
-from ..images import CachedReader
+from ..image_cache import CachedReader
 from .draws import torch_draws
 from .paste_masks import paste_masks
 from .whole_image import image_tensor

@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from PIL import Image
 
+from boxrefine_d2.structures import Window
+
 from ..images import read_image
 
 
@@ -26,6 +28,7 @@ class ImageMapper(Protocol):
         """Return {"image", "height", "width", "file_name", "relative_name", "image_id"}.
 
         "image" is (3, H, W) uint8. "height" and "width" are those of the original image in pixels.
+        If the input shows a part of the image, or mirrors it, "window" is that `Window`.
 
         Raises: ImageReadError for a file that cannot be read.
         """
@@ -34,6 +37,8 @@ class ImageMapper(Protocol):
 
 class SqueezedImageMapper:
     """MaskCut's test input: the whole image resized to a square (Lanczos), aspect not kept."""
+
+    filter = Image.Resampling.LANCZOS
 
     def __init__(self, side: int):
         """Create the mapper.
@@ -48,7 +53,7 @@ class SqueezedImageMapper:
 
     def __call__(self, record: dict[str, Any]) -> dict[str, Any]:
         """Return the input that `ImageMapper` documents."""
-        return resized_sample(record, self.input_size, Image.Resampling.LANCZOS)
+        return resized_sample(record, self.input_size, self.filter)
 
 
 class WholeImageMapper:
@@ -56,6 +61,8 @@ class WholeImageMapper:
 
     The resizing is bicubic and antialiased.
     """
+
+    filter = Image.Resampling.BICUBIC
 
     def __init__(self, max_side: int):
         """Create the mapper.
@@ -77,24 +84,32 @@ class WholeImageMapper:
 
     def __call__(self, record: dict[str, Any]) -> dict[str, Any]:
         """Return the input that `ImageMapper` documents."""
-        return resized_sample(record, self.input_size, Image.Resampling.BICUBIC)
+        return resized_sample(record, self.input_size, self.filter)
 
 
 def resized_sample(
     record: dict[str, Any],
     input_size: Callable[[int, int], tuple[int, int]],
     filter: Image.Resampling,
+    window_of: Callable[[tuple[int, int]], Window] | None = None,
 ) -> dict[str, Any]:
     """Return the sample that `ImageMapper` documents, resized with a filter.
 
+    Args:
+        input_size: function from the height and width of the image to (H, W) of the input.
+        window_of: function from (H, W) of the image to the window to show; None shows all.
     Raises: ImageReadError for a file that cannot be read.
     """
     image = read_image(record["file_name"])
     height, width = image.shape[:2]
     target = input_size(height, width)
-    if target != (height, width):
+    window = window_of((height, width)) if window_of else None
+    if window:
+        image = window.cut(image)
+    if target != image.shape[:2]:
         image = np.array(Image.fromarray(image).resize(target[::-1], filter))
-    return {
+    sample = {} if window is None else {"window": window}
+    return sample | {
         "image": image_tensor(image),
         "height": height,
         "width": width,

@@ -1,6 +1,5 @@
 """The edits of whole files: each reads one or two pseudo-label files and writes one."""
 
-import math
 from collections.abc import Iterator
 
 from pycocotools import mask as mask_codec
@@ -11,6 +10,7 @@ from boxrefine_d2.files.inputs import FilePath
 from .edited_file import Edit, EditSummary, write_edited
 from .edits import DROPS, EditedLabels, match, merge, separate, top
 from .label_file import Entry, LabelFile, open_label_file
+from .limits import check_iou, check_score
 from .overlaps import choose_comparison, mask_rle
 from .same_images import all_images, check_same_images, side_by_side
 
@@ -40,8 +40,8 @@ def merge_labels(
             by: "mask" or "box"; None compares masks if all labels of both files have them.
     Raises: UserError for files about different images, and for an impossible choice.
     """
-    _check_score(min_score)
-    _check_iou(max_iou)
+    check_score(min_score)
+    check_iou(max_iou)
     check_choice("area", area, AREAS)
     before, predictions = open_label_file(old), open_label_file(new)
     by, comparison_note = choose_comparison(by, before, predictions)
@@ -54,7 +54,7 @@ def merge_labels(
     )
 
     def edited() -> Iterator[tuple[int, EditedLabels]]:
-        for image, labels, predicted in side_by_side(before, predictions):
+        for image, (labels, predicted) in side_by_side(before, predictions):
             merged = merge(image, labels, predicted, min_score=min_score, max_iou=max_iou, by=by)
             yield len(labels), _with_area(merged, image, area)
 
@@ -111,8 +111,8 @@ def match_labels(
             by: "mask" or "box"; None compares masks if all labels of both files have them.
     Raises: UserError for files about different images, and for an impossible choice.
     """
-    _check_score(min_score)
-    _check_iou(min_iou)
+    check_score(min_score)
+    check_iou(min_iou)
     labels, predicted = open_label_file(source), open_label_file(predictions)
     by, comparison_note = choose_comparison(by, labels, predicted)
     images = check_same_images(labels, predicted)
@@ -127,7 +127,7 @@ def match_labels(
             len(own),
             match(image, own, others, min_score=min_score, min_iou=min_iou, by=by),
         )
-        for image, own, others in side_by_side(labels, predicted)
+        for image, (own, others) in side_by_side(labels, predicted)
     )
     summary = write_edited(
         output, edit, images=labels.images(), image_count=labels.image_count, edited=edited
@@ -145,7 +145,7 @@ def top_labels(
 ) -> EditSummary:
     """Keep the `count` labels of highest score of each image, best first (see `top`)."""
     if min_score is not None:
-        _check_score(min_score)
+        check_score(min_score)
     if count < 1:
         raise UserError(f"{count} labels an image were asked for; give 1 or more")
     labels = open_label_file(source)
@@ -174,13 +174,3 @@ def _with_area(labels: EditedLabels, image: Entry, area: str) -> EditedLabels:
 
 def _only(images: int, file: LabelFile) -> str:
     return f"{images} images only in {file}" if images else ""
-
-
-def _check_score(score: float) -> None:
-    if not math.isfinite(score):
-        raise UserError(f"the lowest score is {score}; give a finite number")
-
-
-def _check_iou(iou: float) -> None:
-    if not 0 < iou <= 1:
-        raise UserError(f"the IoU is {iou}; give a number above 0 and at most 1")

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -54,15 +54,16 @@ class Edit:
 
     Attributes:
         name: name of the command.  parameters: all parameters, with the values used.
-        inputs: input files by their role in the edit: first the edited file, then a second one if
-            the edit reads one.
-        remedy: advice to the user for the case that no label is left.
+        inputs: input files by their role in the edit: first the edited file, then those
+            that the edit compares it with.
+        remedy: advice to the user for the case that no label is left; a function makes it after
+            the edit.
     """
 
     name: str
     parameters: Mapping[str, Any]
     inputs: Mapping[str, LabelFile]
-    remedy: str
+    remedy: str | Callable[[], str]
 
     @property
     def file(self) -> LabelFile:
@@ -73,7 +74,7 @@ class Edit:
         """Return the edited file's info with one more entry in its list `edits`.
 
         The entry holds the edit's name, its parameters and the name and SHA-256 of each input. For
-        a second input it also holds that file's info.
+        a further input it also holds that file's info.
         """
         inputs = {
             role: {"file": file.name, "sha256": file.sha256}
@@ -143,4 +144,5 @@ def _labels(
         for label in (*after.added, *after.kept):
             yield label | {"score": score_of(label)}
     if not counts["labelled"]:
-        raise UserError(f"no label is left of {edit.file}; {edit.remedy}")
+        remedy = edit.remedy if isinstance(edit.remedy, str) else edit.remedy()
+        raise UserError(f"no label is left of {edit.file}; {remedy}")

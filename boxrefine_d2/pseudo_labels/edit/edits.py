@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from .label_file import Entry
 from .overlaps import boxes_overlap, largest_iou
 
@@ -81,6 +83,35 @@ def match(
     confident = [label for label in predictions if score_of(label) >= min_score]
     ious = largest_iou(labels, confident, image, by)
     return EditedLabels([label for label, iou in zip(labels, ious, strict=True) if iou >= min_iou])
+
+
+def agree(
+    image: Entry,
+    labels: Sequence[Entry],
+    others: Sequence[Sequence[Entry]],
+    *,
+    min_iou: float,
+    votes: int,
+    by: str,
+) -> tuple[list[Entry], list[list[float]]]:
+    """Return the labels that `votes` of the other lists hold as well, with new scores.
+
+    The score of a kept label becomes the mean, over all other lists, of its IoU with the nearest
+    label of the list. One label may confirm several.
+
+    Args: others: labels of the same image from other files; at least `votes` lists.
+        min_iou: lowest IoU with a label of another list.
+    Returns: the kept labels, best first; and the IoUs of each given label, largest first.
+    """
+    ious = np.array([largest_iou(labels, other, image, by) for other in others])
+    reached = np.sort(ious, axis=0)[::-1]
+    means = ious.mean(axis=0)
+    kept = [
+        label | {"score": float(mean)}
+        for label, mean, iou in zip(labels, means, reached[votes - 1], strict=True)
+        if iou >= min_iou
+    ]
+    return sorted(kept, key=lambda label: -score_of(label)), reached.T.tolist()
 
 
 def top(labels: Sequence[Entry], *, count: int, min_score: float | None) -> EditedLabels:

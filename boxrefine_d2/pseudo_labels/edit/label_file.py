@@ -91,7 +91,7 @@ def open_label_file(path: str | os.PathLike[str]) -> LabelFile:
     except (OSError, ValueError, RecursionError):
         labels = read_pseudo_labels(source)  # raises UserError if the file is invalid
     logger.info("%s does not have the layout of this package and is read whole", source)
-    return _examined(source, _in_order(labels))
+    return _examined(source, in_order(labels))
 
 
 def _examined(path: Path, whole: PseudoLabels | None) -> LabelFile:
@@ -111,7 +111,8 @@ def _examined(path: Path, whole: PseudoLabels | None) -> LabelFile:
     return LabelFile(path, sha256, info, images, labels, masks, whole)
 
 
-def _in_order(labels: PseudoLabels) -> PseudoLabels:
+def in_order(labels: PseudoLabels) -> PseudoLabels:
+    """Return the same content with sorted images, and labels in the order of their images."""
     images = sorted(labels.images, key=lambda image: id_order(image["id"]))
     position = {image["id"]: index for index, image in enumerate(images)}
     annotations = sorted(labels.annotations, key=lambda label: position[label["image_id"]])

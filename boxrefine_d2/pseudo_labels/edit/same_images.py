@@ -1,4 +1,4 @@
-"""Two pseudo-label files about the same images, read side by side."""
+"""Pseudo-label files about the same images, read side by side."""
 
 import heapq
 from collections.abc import Iterable, Iterator
@@ -8,7 +8,7 @@ from typing import Any
 
 from boxrefine_d2.data.pseudo_label_file import id_order
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.files.image_names import NameCheck
+from boxrefine_d2.files.image_names import NameCheck, plain_name
 from boxrefine_d2.files.values import known_size
 
 from .label_file import Entry, ImageLabels, LabelFile
@@ -67,21 +67,56 @@ def all_images(first: LabelFile, second: LabelFile) -> Iterator[Entry]:
     return (pair[0] for pair in _in_turn(first.images(), second.images()))
 
 
-def side_by_side(
-    first: LabelFile, second: LabelFile
-) -> Iterator[tuple[Entry, list[Entry], list[Entry]]]:
-    """Yield each of `all_images` with its labels in the first file and in the second.
+def side_by_side(*files: LabelFile) -> Iterator[tuple[Entry, list[list[Entry]]]]:
+    """Yield each image that a file lists, sorted by `id_order`, with its labels in each file.
 
-    A file that does not list the image contributes no labels.
+    The image is yielded as the first file that lists it has it. A file that does not list it
+    contributes no labels.
     """
-    tagged = heapq.merge(_tagged(first, 0), _tagged(second, 1), key=lambda item: item[0])
+    tagged = heapq.merge(
+        *(_tagged(file, place) for place, file in enumerate(files)), key=lambda item: item[0]
+    )
     for _, group in groupby(tagged, key=lambda item: item[0]):
-        both: tuple[list[Entry], list[Entry]] = ([], [])
+        labels_of: list[list[Entry]] = [[] for _ in files]
         image: Entry = {}
         for _, place, (entry, labels) in group:
             image = image or entry
-            both[place].extend(labels)
-        yield image, *both
+            labels_of[place].extend(labels)
+        yield image, labels_of
+
+
+def check_lists_all(first: LabelFile, second: LabelFile) -> int:
+    """Refuse a second file that leaves out an image of the first, unless the image failed there.
+
+    Returns: number of images of the first file that failed in the second, by its `info`.
+    Raises: UserError, naming the first image that is left out.
+    """
+    failures = second.info.get("images_failed")
+    names = {
+        plain_name(failure["file_name"])
+        for failure in (failures if isinstance(failures, list) else [])
+        if isinstance(failure, dict) and isinstance(failure.get("file_name"), str)
+    }
+    failed = 0
+    for image in _left_out(first.images(), second.images()):
+        if plain_name(image["file_name"]) not in names:
+            raise UserError(
+                f"image {image['id']!r} ({image['file_name']!r}) of {first} is not in {second}; "
+                "make both from one data set"
+            )
+        failed += 1
+    return failed
+
+
+def _left_out(first: Iterable[Entry], second: Iterable[Entry]) -> Iterator[Entry]:
+    """Yield the images of the first file that the second does not list; both are sorted."""
+    there = iter(second)
+    waiting = next(there, None)
+    for image in first:
+        while waiting is not None and _order(waiting) < _order(image):
+            waiting = next(there, None)
+        if waiting is None or _order(waiting) != _order(image):
+            yield image
 
 
 def _tagged(file: LabelFile, place: int) -> Iterator[tuple[Any, int, ImageLabels]]:

@@ -3,7 +3,6 @@ import pytest
 import torch
 from PIL import Image
 
-from boxrefine_d2.data.images import CachedReader, read_image
 from boxrefine_d2.data.mappers.paste_masks import MAX_REGIONS, paste_masks
 from boxrefine_d2.data.mappers.views import (
     MultiCropSettings,
@@ -99,14 +98,3 @@ def test_regions_have_the_requested_sizes_and_some_soft_borders():
     assert min(small) > 0 and max(large) < 1
     assert 12 <= second <= 36  # 40 % of 60
     assert 30 <= soft <= 54  # 70 %
-
-
-def test_the_cache_keeps_images_up_to_its_limit(tmp_path):
-    paths = [tmp_path / f"{index}.png" for index in range(2)]
-    for index, path in enumerate(paths):
-        Image.new("RGB", (10, 10), (index, 0, 0)).save(path)
-    reader = CachedReader(400)
-    first = [reader(path) for path in paths]
-    assert all(np.array_equal(a, read_image(p)) for a, p in zip(first, paths, strict=True))
-    assert reader(paths[0]) is first[0]  # one image takes 300 of the 400 bytes
-    assert reader(paths[1]) is not first[1]

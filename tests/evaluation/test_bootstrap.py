@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from boxrefine_d2.report.bootstrap import bootstrap_means, mean_with_interval, paired_gain
+from boxrefine_d2.evaluation.bootstrap import bootstrap_means, mean_with_interval, paired_gain
 
 
 def test_two_images_by_hand():
@@ -71,7 +71,7 @@ def test_equal_arguments_give_equal_draws_in_any_chunks(monkeypatch):
     values = np.random.default_rng(5).random((3, 7))
     assert mean_with_interval(values) == mean_with_interval(values)
     assert mean_with_interval(values) != mean_with_interval(values, seed=1)
-    monkeypatch.setattr("boxrefine_d2.report.bootstrap._VALUES_AT_ONCE", 21 * 30)
+    monkeypatch.setattr("boxrefine_d2.evaluation.bootstrap._VALUES_AT_ONCE", 21 * 30)
     means = bootstrap_means(values, draws=100)
     assert means.shape == (100,)
     assert len(set(means)) > 90

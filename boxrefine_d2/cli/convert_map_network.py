@@ -1,0 +1,57 @@
+"""Write the map network of a training to a small file that holds nothing else.
+
+A checkpoint also holds the frozen copy, the detector h and the state of the optimizer. Equal
+weights give equal bytes.
+"""
+
+import argparse
+from collections.abc import Sequence
+
+import safetensors.torch
+
+from boxrefine_d2.cli.help_texts import OUTPUT_WEIGHTS
+from boxrefine_d2.errors import CommandParser, run_command
+from boxrefine_d2.files.atomic import atomic_binary_file
+from boxrefine_d2.files.names import user_path
+from boxrefine_d2.files.outputs import check_output_file
+from boxrefine_d2.networks import build_backbone
+from boxrefine_d2.networks.build import BACKBONES
+from boxrefine_d2.networks.map_network import trained_state
+
+EXAMPLES = (
+    "boxrefine convert map-network --input output/lost/model_final.pth "
+    "--output refined.safetensors",
+    "boxrefine convert map-network --backbone dino_mini --input output/demo/model_final.pth "
+    "--output refined.safetensors",
+)
+
+INPUT_HELP = "checkpoint of the training"
+BACKBONE_HELP = f"network in the checkpoint: {', '.join(BACKBONES)}; default: %(default)s"
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser = CommandParser(description=__doc__, examples=EXAMPLES)
+    parser.add_argument(
+        "--input", required=True, type=user_path, metavar="MODEL.pth", help=INPUT_HELP
+    )
+    parser.add_argument(
+        "--output", required=True, type=user_path, metavar="OUT.safetensors", help=OUTPUT_WEIGHTS
+    )
+    parser.add_argument("--backbone", default="dino_vits16", metavar="NAME", help=BACKBONE_HELP)
+    return parser
+
+
+def run(args: argparse.Namespace) -> None:
+    """Read the checkpoint, check that it holds the network, and write what training changed."""
+    check_output_file(args.output, inputs=[args.input], suffixes=(".safetensors",))
+    network = build_backbone(args.backbone, args.input)
+    tensors = {name: value.contiguous() for name, value in trained_state(network).items()}
+    with atomic_binary_file(args.output) as file:
+        file.write(safetensors.torch.save(tensors, {"backbone": args.backbone}))
+    print(f"{args.output}: {len(tensors)} tensors of {args.backbone}")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command. Returns: 0, or 2 for a user's mistake."""
+    return run_command(lambda: run(parser().parse_args(argv)))

@@ -1,0 +1,79 @@
+"""Record of an improvement in its output directory, so that no other one replaces its results."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from boxrefine_d2.data.records import Record
+from boxrefine_d2.errors import UserError
+from boxrefine_d2.evaluation import write_json
+from boxrefine_d2.files import inputs
+from boxrefine_d2.files.values import is_whole
+from boxrefine_d2.networks.weights import file_sha256
+
+from .stages import Improvement
+
+RECORD = "improve.json"
+_LATER = ("detector", "detector_iters", "shown")  # options of the stages after the verdict
+
+
+def settle(folder: Path, plan: Improvement, records: Sequence[Record]) -> None:
+    """Write the record of an improvement, or compare it with the record that is there.
+
+    The same improvement continues in its folder. It may have more rounds, or another detector.
+
+    Raises: UserError if the folder holds another improvement.
+    """
+    wanted = record_of(plan, records)
+    path = folder / RECORD
+    if path.exists():
+        _compare(inputs.read_json(path, "record of an improvement"), wanted, path)
+    write_json(path, wanted)
+
+
+def record_of(plan: Improvement, records: Sequence[Record]) -> dict[str, Any]:
+    """Return everything on which the verdict depends, as JSON values."""
+    named = [[r["image_id"], r["relative_name"], r["height"], r["width"]] for r in records]
+    weights = plan.network.weights
+    options = {key: value for key, value in plan.settings.options.items() if key not in _LATER}
+    return {
+        "data": plan.data,
+        "images": len(records),
+        "images_sha256": hashlib.sha256(json.dumps(named).encode()).hexdigest(),
+        "backbone": plan.network.backbone,
+        "weights": weights,
+        "weights_sha256": file_sha256(Path(weights)) if plan.network.inputs else "",
+        "method": plan.method,
+        "max_side": plan.max_side,
+        "device": plan.device,
+        "set": options,
+        "set_rule": list(plan.settings.rule),
+        "set_refine": list(plan.settings.refine),
+        "rounds": plan.rounds,
+    }
+
+
+def _compare(earlier: Any, wanted: dict[str, Any], path: Path) -> None:
+    if not isinstance(earlier, dict):
+        raise UserError(f"{path} is no record of an improvement; name another --output")
+    for key, value in wanted.items():
+        was = earlier.get(key)
+        more_rounds = key == "rounds" and is_whole(was) and was <= value
+        if was != value and not more_rounds:
+            one, other = _difference(was, value)
+            raise UserError(
+                f"{path.parent} holds an improvement with other settings: {key} was {one} and is "
+                f"now {other}; name another --output, which keeps those results, or give the same "
+                "settings"
+            )
+
+
+def _difference(earlier: Any, wanted: Any) -> tuple[str, str]:
+    """Return both values in words; of two dictionaries, the first entry that differs."""
+    if isinstance(earlier, dict) and isinstance(wanted, dict):
+        for key in wanted:
+            if earlier.get(key) != wanted[key]:
+                return f"{key}={earlier.get(key)!r}", f"{key}={wanted[key]!r}"
+    return repr(earlier), repr(wanted)

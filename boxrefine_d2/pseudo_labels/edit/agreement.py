@@ -1,0 +1,146 @@
+"""Labels on which several files agree."""
+
+import math
+from collections.abc import Iterator, Sequence
+
+from boxrefine_d2.errors import UserError, check_choice
+from boxrefine_d2.files.inputs import FilePath
+
+from .edited_file import Edit, EditSummary, write_edited
+from .edits import EditedLabels, agree, score_of
+from .label_file import LabelFile, open_label_file
+from .limits import check_iou, check_score
+from .overlaps import COMPARISONS
+from .results_list import open_labels_or_results
+from .same_images import check_lists_all, check_same_images, side_by_side
+
+_NEAR = 0.5  # share of the lowest IoU from which on a label counts as near
+
+
+def agree_labels(
+    source: FilePath,
+    others: Sequence[FilePath],
+    output: FilePath,
+    *,
+    min_iou: float,
+    votes: int | None = None,
+    by: str = "box",
+    min_score: float | None = None,
+) -> EditSummary:
+    """Keep the labels that other files of the same images hold as well (see `agree`).
+
+    Images that lose all labels stay listed. A results list is accepted as another file.
+
+    Args:   others: the other files.
+            min_iou: lowest IoU with a label of another file.
+            votes: number of other files that must hold such a label; None: all of them.
+            by: what is compared, one of `COMPARISONS`.
+            min_score: lowest score of a label of another file; None: no limit.
+    Raises: UserError for files about different images, for an impossible choice, and if no label is
+        left.
+    """
+    check_iou(min_iou)
+    if min_score is not None:
+        check_score(min_score)
+    check_choice("what is compared", by, COMPARISONS)
+    votes = _checked_votes(votes, len(others))
+    labels = open_label_file(source)
+    files = [open_labels_or_results(path, labels) for path in others]
+    if by == "mask":
+        _check_masks([labels, *files])
+    notes = [note for file in files for note in _checked_images(labels, file)]
+    tally = _Tally(labels, min_iou, votes, len(files), min_score)
+    edit = Edit(
+        "agree",
+        {"min_iou": min_iou, "votes": votes, "by": by, "min_score": min_score},
+        {"input": labels, **{f"with {i}": file for i, file in enumerate(files, start=1)}},
+        tally.remedy,
+    )
+
+    def edited() -> Iterator[tuple[int, EditedLabels]]:
+        for image, (own, *rest) in side_by_side(labels, *files):
+            confident = [
+                [x for x in other if min_score is None or score_of(x) >= min_score]
+                for other in rest
+            ]
+            kept, ious = agree(image, own, confident, min_iou=min_iou, votes=votes, by=by)
+            tally.add(ious)
+            yield len(own), EditedLabels(kept)
+
+    summary = write_edited(
+        output, edit, images=labels.images(), image_count=labels.image_count, edited=edited()
+    )
+    kept_images = summary.images - summary.empty
+    return summary.with_notes(
+        f"kept {kept_images} of {summary.images} images, {summary.kept} annotations", *notes
+    )
+
+
+class _Tally:
+    """Counts of the labels that come near an agreement, for the message that none is left."""
+
+    def __init__(
+        self, labels: LabelFile, min_iou: float, votes: int, files: int, min_score: float | None
+    ):
+        self._labels, self._min_iou = labels, min_iou
+        self._votes, self._files, self._min_score = votes, files, min_score
+        self._near = self._with_fewer = 0
+        self._best = 0.0
+
+    def add(self, ious: Sequence[Sequence[float]]) -> None:
+        """Count the labels of an image. Args: ious: for each label, its IoUs, largest first."""
+        for of_label in ious:
+            reached = of_label[self._votes - 1]
+            self._near += reached >= _NEAR * self._min_iou
+            self._best = max(self._best, reached)
+            self._with_fewer += of_label[0] >= self._min_iou
+
+    def remedy(self) -> str:
+        """Return the number of labels that came near, and the options to loosen."""
+        total = self._labels.label_count
+        if not total:
+            return "it has none"
+        counts = (
+            f"{self._near} of its {total} labels come near, with an IoU of at least "
+            f"{_NEAR * self._min_iou:g} in {self._votes} of {self._files} files"
+        )
+        options = []
+        if self._near:
+            reachable = math.floor(100 * self._best) / 100
+            options.append(f"lower --min-iou to {reachable:g} or less")
+        if self._with_fewer:
+            counts += f", and {self._with_fewer} agree with fewer files"
+            options.append("lower --votes")
+        if self._min_score is not None:
+            options.append(f"lower --min-score {self._min_score:g}")
+        return f"{counts}: {' or '.join(options) or 'compare other files'}"
+
+
+def _checked_votes(votes: int | None, files: int) -> int:
+    if not files:
+        raise UserError("no file to agree with was given; name one or more: --with FILE.json")
+    if votes is None:
+        return files
+    if not 1 <= votes <= files:
+        raise UserError(f"--votes is {votes}; give 1 to {files}, the number of files of --with")
+    return votes
+
+
+def _check_masks(files: Sequence[LabelFile]) -> None:
+    for file in files:
+        if file.mask_count < file.label_count:
+            raise UserError(
+                f"{file.label_count - file.mask_count} of the {file.label_count} labels of {file} "
+                "have no mask; compare boxes: --by box"
+            )
+
+
+def _checked_images(labels: LabelFile, other: LabelFile) -> list[str]:
+    """Refuse a file about other images. Returns: notes about images that differ."""
+    images = check_same_images(labels, other)
+    failed = check_lists_all(labels, other)
+    return [
+        *([f"{failed} images failed in {other} and lose their labels"] if failed else []),
+        *([f"{images.only_second} images only in {other}"] if images.only_second else []),
+        *images.warnings,
+    ]

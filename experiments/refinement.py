@@ -1,0 +1,296 @@
+"""The measurements and the page docs/results/refinement.md.
+
+    python experiments/refinement.py --run [DATA/ROW ...]   # run all rows or the named ones, then
+                                                            # write the page
+    python experiments/refinement.py                        # write the page from the kept results
+
+Each row of refinement.yaml refines the network on the training images of a data set and scores the
+boxes of several rules on its validation images, before and after. The stages of a data set are a
+pipeline; completed stages are skipped. The results are kept in experiments/refinement/DATA.json.
+"""
+
+import argparse
+import json
+import shlex
+import sys
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from kept_results import commit, interval, markdown
+
+from boxrefine_d2.data import load_spec
+from boxrefine_d2.errors import CommandParser, UserError, run_command
+from boxrefine_d2.evaluation import GroundTruth, write_json
+from boxrefine_d2.evaluation.bootstrap import mean_with_interval, paired_gain
+from boxrefine_d2.evaluation.corloc import corloc, top_box
+from boxrefine_d2.evaluation.predictions import box_table, read_predictions
+from boxrefine_d2.files.safe_yaml import read_yaml
+from boxrefine_d2.files.shipped import shipped_tools
+from boxrefine_d2.workflow import plan_of_stages, run_plan
+
+HERE = Path(__file__).parent
+KEPT = HERE / "refinement"
+PAGE = HERE.parent / "docs" / "results" / "refinement.md"
+DEFAULT_RULES = ("lost", "tokencut")
+LABELS = "labels"  # the targets that are ground truth
+CEILING = "ceiling"  # a row whose title begins so is a ceiling
+
+Stages = list[dict[str, Any]]
+
+
+def settings() -> dict[str, Any]:
+    """Return the content of refinement.yaml."""
+    return read_yaml(HERE / "refinement.yaml", "settings file")
+
+
+def rules_of(row: dict[str, Any]) -> list[str]:
+    """Return the names of the rules that a row scores."""
+    return list(row.get("rules", DEFAULT_RULES))
+
+
+def rows_of(everything: dict[str, Any], data: str) -> Iterator[dict[str, Any]]:
+    """Yield the rows that are measured on a data set."""
+    yield from (row for row in everything["rows"] if data in row.get("data", everything["data"]))
+
+
+def stages_of(everything: dict[str, Any], data: str, row: dict[str, Any]) -> Stages:
+    """Return the stages of a row: targets, boxes before, refinements, boxes after."""
+    images, network = everything["data"][data], everything["backbone"]
+    stages: Stages = []
+    if row["targets"] != LABELS:
+        for stage in everything["targets"][row["targets"]]:
+            run = stage["run"].replace("{network}", f"--backbone {network}")
+            stages.append({**stage, "run": run, "makes": "labels.json"})
+    for rule in rules_of(row):
+        stages.append(boxes_stage(everything, rule, images["val"], f"before_{rule}", None))
+    for seed in range(row["seeds"]):
+        refined = f"refine_{row['name']}_{seed}"
+        stages.append(refine_stage(everything, images["train"], row, seed, refined))
+        for rule in rules_of(row):
+            name = f"after_{rule}_{row['name']}_{seed}"
+            stages.append(boxes_stage(everything, rule, images["val"], name, refined))
+    return stages
+
+
+def boxes_stage(
+    everything: dict[str, Any], rule: str, val: str, name: str, refined: str | None
+) -> dict[str, Any]:
+    """Return the stage that finds a rule's boxes. Args: refined: stage of the weights, or None."""
+    words = ["discover.py", "--method", rule, "--backbone", everything["backbone"]]
+    words += ["--weights", f"{{{refined}}}/model_final.pth"] if refined else []
+    changes = everything["rules"][rule]["set"]
+    words += ["--set", *changes] if changes else []
+    words += ["--data", val, "--output", "{here}/boxes.json"]
+    return {"name": name, "run": shlex.join(words), "makes": "boxes.json"}
+
+
+def refine_stage(
+    everything: dict[str, Any], train: str, row: dict[str, Any], seed: int, name: str
+) -> dict[str, Any]:
+    """Return the stage that refines the network with one seed."""
+    targets = row["targets"]
+    spec = train if targets == LABELS else f"{train}+pseudo={{{targets}}}/labels.json"
+    words = ["train_net.py", "--config-file", everything["config"], "--resume", "SEED", str(seed)]
+    words += ["MODEL.MAP_NETWORK.NAME", everything["backbone"], "DATASETS.TRAIN", f'("{spec}",)']
+    words += ["DATASETS.TEST", "()", "OUTPUT_DIR", "{here}"]
+    words += [str(part) for pair in row.get("opts", {}).items() for part in pair]
+    return {"name": name, "run": shlex.join(words), "makes": ["model_final.pth", "results.json"]}
+
+
+def hits_of(val: str, boxes: Path) -> str:
+    """Return 1 for each image of the data with a hit and 0 for a miss, in the data's order."""
+    table = box_table(read_predictions(boxes))
+    best = {
+        image_id: top_box(torch.from_numpy(found), torch.from_numpy(scores))
+        for image_id, found, scores in table.by_image()
+    }
+    result = corloc(best, GroundTruth(val, load_spec(val).records).boxes())
+    return "".join(str(int(hit)) for hit in result.hits.values())
+
+
+def run(everything: dict[str, Any], data: str, row: dict[str, Any], output: Path) -> None:
+    """Run a row on a data set and keep its results. Raises: UserError if a stage failed."""
+    folder, val = output / data, everything["data"][data]["val"]
+    values = {"train": everything["data"][data]["train"]}
+    stages = stages_of(everything, data, row)
+    plan = plan_of_stages(stages, folder, values, "refinement.yaml")
+    if run_plan(plan, shipped_tools(), partial(print, flush=True)):
+        raise UserError(f"{data}/{row['name']} failed; see the messages above")
+    rules = rules_of(row)
+    seeds = {}
+    for seed in range(row["seeds"]):
+        place = folder / f"refine_{row['name']}_{seed}"
+        record = json.loads((place / "results.json").read_text(encoding="utf-8"))["record"]
+        after = {
+            rule: hits_of(val, folder / f"after_{rule}_{row['name']}_{seed}" / "boxes.json")
+            for rule in rules
+        }
+        seeds[str(seed)] = {"hits": after, "drift": record["drift"], "stopped": record["stopped"]}
+    before = {rule: hits_of(val, folder / f"before_{rule}" / "boxes.json") for rule in rules}
+    commands = {stage.name: shlex.join(stage.command) for stage in plan}
+    kept = {
+        "commit": commit(),
+        "before": before,
+        "seeds": seeds,
+        "command": commands[f"refine_{row['name']}_0"],
+    }
+    path = KEPT / f"{data}.json"
+    rows = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    write_json(path, rows | {row["name"]: kept})
+
+
+def hits_array(text: str) -> list[int]:
+    """Return the hits of a kept text."""
+    return [int(character) for character in text]
+
+
+def gain_of(kept: dict[str, Any], rule: str) -> dict[str, Any]:
+    """Return CorLoc before, after and the gain of a kept row, each with its interval."""
+    seeds = list(kept["seeds"].values())
+    after = [hits_array(one["hits"][rule]) for one in seeds]
+    before = [hits_array(kept["before"][rule])] * len(seeds)
+    return {
+        "before": mean_with_interval(before[:1]).to_json(),
+        "after": mean_with_interval(after).to_json(),
+        "gain": paired_gain(before, after).to_json(),
+    }
+
+
+def tables(everything: dict[str, Any], kept: dict[str, dict[str, Any]]) -> str:
+    """Return one table per rule: a row per setting, a column per data set."""
+    texts = []
+    for rule, about in everything["rules"].items():
+        names = [data for data in everything["data"] if data in kept]
+        heads = ["Learnt from", "seeds", *(f"`{everything['data'][x]['val']}`" for x in names)]
+        lines = []
+        for row in everything["rows"]:
+            cells, seeds = [], set()
+            for data in names:
+                one = kept[data].get(row["name"])
+                if one is None or rule not in one["before"]:
+                    cells.append("")
+                    continue
+                seeds.add(len(one["seeds"]))
+                numbers = gain_of(one, rule)
+                before, after = numbers["before"]["mean"], numbers["after"]["mean"]
+                cells.append(f"{before:.1f} → {after:.1f}: {interval(numbers['gain'], True)}")
+            if seeds:
+                lines.append([row["title"], ", ".join(map(str, sorted(seeds))), *cells])
+        if lines:
+            texts.append(f"### {about['title']}\n\n{markdown(heads, lines)}")
+    return "\n\n".join(texts)
+
+
+def shares(everything: dict[str, Any], kept: dict[str, dict[str, Any]]) -> str:
+    """Return the table of the share of the best ceiling's gain that each label-free row reaches."""
+    lines = []
+    for data, rows in kept.items():
+        titles = {row["name"]: row["title"] for row in everything["rows"]}
+        for rule in DEFAULT_RULES:
+            gains = {
+                name: gain_of(one, rule)["gain"]["mean"]
+                for name, one in rows.items()
+                if name in titles and rule in one["before"]
+            }
+            ceilings = [gains[name] for name in gains if titles[name].startswith(CEILING)]
+            if not ceilings or max(ceilings) <= 0:
+                continue
+            for name, gain in gains.items():
+                if not titles[name].startswith((CEILING, "control")):
+                    share = 100 * gain / max(ceilings)
+                    title = everything["rules"][rule]["title"]
+                    lines.append([data, title, titles[name], f"{gain:+.1f}", f"{share:.0f}"])
+    heads = ["Data", "Rule", "Learnt from", "gain", "share of the best ceiling, %"]
+    return markdown(heads, lines)
+
+
+def stops(everything: dict[str, Any], kept: dict[str, dict[str, Any]]) -> str:
+    """Return the table of the safety stop: how many seeds it stopped, and its last signals."""
+    lines = []
+    for row in everything["rows"]:
+        for data, rows in kept.items():
+            if row["name"] not in rows:
+                continue
+            seeds = list(rows[row["name"]]["seeds"].values())
+            ends = [one["drift"][-1] for one in seeds if one["drift"]]
+            starts = [one["drift"][0] for one in seeds if one["drift"]]
+            if not ends:
+                continue
+            rise = [e["flip_agreement"] - s["flip_agreement"] for s, e in zip(starts, ends)]
+            means = [sum(x) / len(ends) for x in (rise, [e["area_ratio"] for e in ends])]
+            stopped = sum(one["stopped"] is not None for one in seeds)
+            shown = [f"{means[0]:+.3f}", f"{means[1]:.2f}", f"{stopped} of {len(seeds)}"]
+            lines.append([row["title"], data, *shown])
+    heads = ["Learnt from", "Data", "flip agreement", "area ratio", "stopped"]
+    return markdown(heads, lines)
+
+
+def commands(kept: dict[str, dict[str, Any]]) -> str:
+    """Return the table of the commands of seed 0 and their commits."""
+    lines = [
+        [f"{data}/{name}", one["commit"], f"`python tools/{one['command']}`"]
+        for data, rows in kept.items()
+        for name, one in rows.items()
+    ]
+    return markdown(["Row", "Commit", "Command of seed 0"], lines)
+
+
+def page() -> str:
+    """Return the page made from the kept results."""
+    everything = settings()
+    kept = {
+        data: json.loads((KEPT / f"{data}.json").read_text(encoding="utf-8"))
+        for data in everything["data"]
+        if (KEPT / f"{data}.json").exists()
+    }
+    text = (KEPT / "text.md").read_text(encoding="utf-8")
+    parts = {
+        "TABLES": tables(everything, kept),
+        "SHARES": shares(everything, kept),
+        "STOPS": stops(everything, kept),
+        "COMMANDS": commands(kept),
+    }
+    for name, part in parts.items():
+        text = text.replace(f"<!-- {name} -->", part)
+    return text
+
+
+def work(args: argparse.Namespace) -> None:
+    """Run the rows if the arguments ask for it, then write the page."""
+    everything = settings()
+    known = {
+        f"{data}/{row['name']}": (data, row)
+        for data in everything["data"]
+        for row in rows_of(everything, data)
+    }
+    unknown = set(args.run or []) - set(known)
+    if unknown:
+        raise UserError(f"no row {min(unknown)!r}; known: {', '.join(known)}")
+    if args.run is not None:
+        for name in args.run or known:
+            run(everything, *known[name], args.output)
+    PAGE.write_text(page(), encoding="utf-8")
+
+
+def main() -> int:
+    """Run the command and return its exit code."""
+    parser = CommandParser(prog="refinement.py", description=__doc__)
+    parser.add_argument(
+        "--run", nargs="*", metavar="DATA/ROW", help="run these rows first; without a name, all"
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("output/refinement"),
+        metavar="DIR",
+        help="output directory of the runs (default: %(default)s)",
+    )
+    args = parser.parse_args()
+    return run_command(lambda: work(args))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

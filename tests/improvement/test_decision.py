@@ -1,0 +1,66 @@
+"""The decision by its cases. Estimates are in percent; the area ratio is a factor."""
+
+from dataclasses import replace
+
+import pytest
+
+from boxrefine_d2.evaluation.bootstrap import Estimate
+from boxrefine_d2.improvement import Signals, Thresholds, best_round, objections
+from boxrefine_d2.improvement.decision import Change
+
+
+def change(mean, low, high):
+    return Change(Estimate(60, 50, 70), Estimate(60 + mean, 50, 70), Estimate(mean, low, high))
+
+
+ROSE, UNSURE, SAME, FELL = (
+    change(3.0, 1.0, 5.0),
+    change(3.0, -1.0, 7.0),
+    change(0.0, 0.0, 0.0),
+    change(-0.5, -2.0, 1.0),
+)
+
+
+def signals(flip, rules, area=1.0, **others):
+    return Signals(
+        40, flip, rules, Estimate(area, 0.9, 1.1), Estimate(5, 4, 6), ROSE.after, **others
+    )
+
+
+@pytest.mark.parametrize(
+    ("found", "reasons"),
+    [
+        (signals(ROSE, ROSE), []),
+        (signals(ROSE, SAME), []),
+        (signals(UNSURE, ROSE), []),
+        (signals(SAME, SAME), ["no agreement rose"]),
+        (signals(UNSURE, UNSURE), ["no agreement rose"]),
+        (signals(ROSE, FELL), ["agreement of different rules fell by 0.50"]),
+        (signals(FELL, ROSE), ["agreement with mirrored images fell by 0.50"]),
+        (signals(ROSE, ROSE, area=1.6), ["changed by a factor of 1.60"]),
+        (signals(ROSE, ROSE, area=0.6), ["changed by a factor of 0.60"]),
+        (signals(ROSE, ROSE, area=1.5), []),
+        (signals(ROSE, ROSE, stopped_at_once=True), ["the safety stop fired"]),
+        (signals(SAME, SAME, stopped_at_once=True), ["the safety stop fired", "no agreement rose"]),
+    ],
+)
+def test_the_reasons_against_the_new_boxes(found, reasons):
+    stated = objections(found)
+    assert len(stated) == len(reasons)
+    assert all(part in reason for part, reason in zip(reasons, stated, strict=True))
+
+
+def test_thresholds_move_the_decision():
+    assert objections(signals(ROSE, FELL), Thresholds(largest_fall=0.6)) == []
+    assert objections(signals(ROSE, ROSE), Thresholds(least_rise=1.0)) != []
+    assert objections(signals(ROSE, ROSE, area=1.2), Thresholds(area_factor=1.1)) != []
+
+
+def test_the_best_round_is_one_without_objections():
+    little, much = signals(ROSE, SAME), signals(ROSE, ROSE)
+    blown_up = replace(much, area_ratio=Estimate(3.0, 2.9, 3.1))
+    assert best_round([signals(SAME, SAME)]) is None
+    assert best_round([little, much]) == 1
+    assert best_round([much, little]) == 0
+    assert best_round([little, blown_up]) == 0
+    assert best_round([little, little]) == 0

@@ -1,0 +1,73 @@
+"""The record of an improvement: no other improvement replaces its results."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from boxrefine_d2.errors import UserError
+from boxrefine_d2.improvement import Improvement, Network, parse_settings, settle
+
+RECORDS = [
+    {"image_id": i, "relative_name": f"{i}.png", "height": 64, "width": 96} for i in range(9)
+]
+
+
+@pytest.fixture
+def plan():
+    settings = parse_settings("lost", ["refine_iters=3"])
+    return Improvement("folder:x", 9, Network("dino_mini", ""), "lost", 1, settings)
+
+
+def changed(plan, *pairs):
+    return replace(plan, settings=parse_settings("lost", ["refine_iters=3", *pairs]))
+
+
+def test_the_same_improvement_more_rounds_and_another_detector_continue(tmp_path, plan):
+    settle(tmp_path, plan, RECORDS)
+    first = (tmp_path / "improve.json").read_text()
+    settle(tmp_path, plan, RECORDS)
+    assert (tmp_path / "improve.json").read_text() == first
+    settle(tmp_path, changed(plan, "detector=false", "detector_iters=5", "shown=3"), RECORDS)
+    settle(tmp_path, replace(plan, rounds=3), RECORDS)
+    assert json.loads((tmp_path / "improve.json").read_text())["rounds"] == 3
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (lambda plan: replace(plan, method="tokencut"), "method was 'lost' and is now 'tokencut'"),
+        (lambda plan: replace(plan, max_side=300), "max_side was 800 and is now 300"),
+        (lambda plan: changed(plan, "seed=4"), "set was seed=0 and is now seed=4"),
+        (lambda plan: changed(plan, "k_patches=4"), "set_rule was"),
+        (lambda plan: changed(plan, "REFINE.DRIFT.PERIOD=4"), "set_refine was"),
+        (lambda plan: replace(plan, rounds=1), "rounds was 2 and is now 1"),
+    ],
+)
+def test_another_improvement_is_refused_and_the_record_stays(tmp_path, plan, other, message):
+    two = replace(plan, rounds=2)
+    settle(tmp_path, two, RECORDS)
+    kept = (tmp_path / "improve.json").read_text()
+    with pytest.raises(UserError, match="name another --output, which keeps") as refused:
+        settle(tmp_path, other(two), RECORDS)
+    assert message in str(refused.value)
+    assert (tmp_path / "improve.json").read_text() == kept
+
+
+def test_other_images_and_other_weights_of_the_same_name_are_refused(tmp_path, plan):
+    settle(tmp_path, plan, RECORDS)
+    with pytest.raises(UserError, match="images was 9 and is now 8"):
+        settle(tmp_path, plan, RECORDS[:8])
+    weights = tmp_path / "w.pth"
+    weights.write_text("one")
+    own, folder = replace(plan, network=Network("dino_mini", str(weights))), tmp_path / "second"
+    settle(folder, own, RECORDS)
+    weights.write_text("two")
+    with pytest.raises(UserError, match="weights_sha256 was"):
+        settle(folder, own, RECORDS)
+
+
+def test_a_damaged_record_is_refused(tmp_path, plan):
+    (tmp_path / "improve.json").write_text("[]")
+    with pytest.raises(UserError, match="no record of an improvement"):
+        settle(tmp_path, plan, RECORDS)
