@@ -21,6 +21,7 @@ MODEL, RESULTS, NETWORK = "model_final.pth", "results.json", "network.safetensor
 # The configuration that refines a network: that of its name, or the one of all others.
 REFINE_CONFIGS = {
     "dino_mini": "configs/demo/region_refine.yaml",
+    "dino_mini_1": "configs/demo/region_refine.yaml",
     "": "configs/region_refine.yaml",
 }
 DETECTOR_CONFIG = "configs/demo/cad.yaml"
