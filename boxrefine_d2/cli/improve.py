@@ -37,7 +37,7 @@ from boxrefine_d2.networks.build import BACKBONES
 from boxrefine_d2.networks.command_line import add_network_arguments
 from boxrefine_d2.networks.device import check_device
 from boxrefine_d2.pseudo_labels import DiscoverySettings
-from boxrefine_d2.workflow import Stage, plan_of_stages, run_plan
+from boxrefine_d2.workflow import Stage, is_at_work, plan_of_stages, run_plan
 
 EXAMPLES = (
     "boxrefine improve --data folder:photos --output output/improve --backbone dino_mini",
@@ -105,7 +105,7 @@ def _run(args: argparse.Namespace, tools: Path) -> int:
     )
     plan.check()
     check_output_folder(args.output, inputs=files_of_spec(args.data))
-    settle(args.output, plan, records)
+    settle(args.output, plan, records, at_work=is_at_work(args.output))
     stages = plan_of_stages(plan.stages(), args.output, plan.values, "boxrefine improve")
     code = run_plan(stages, tools, partial(print, flush=True), inspect=partial(_inspect, plan))
     if code == 0:
