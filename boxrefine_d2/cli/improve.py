@@ -12,12 +12,12 @@ from functools import partial
 from pathlib import Path
 
 from boxrefine_d2.cli.help_texts import DATA, OUTPUT_FOLDER
+from boxrefine_d2.cli.stages_command import run_stages_command
 from boxrefine_d2.data.dataset_spec import files_of_spec, load_spec
-from boxrefine_d2.errors import CommandParser, check_choice, run_command
+from boxrefine_d2.errors import CommandParser, check_choice
 from boxrefine_d2.files import inputs
 from boxrefine_d2.files.names import user_path
 from boxrefine_d2.files.outputs import check_output_folder
-from boxrefine_d2.files.shipped import shipped_tools
 from boxrefine_d2.improvement import (
     BOXES,
     METHODS,
@@ -58,13 +58,8 @@ SET_HELP = (
 
 
 def main(argv: Sequence[str] | None = None, tools: Path | None = None) -> int:
-    """Run the command.
-
-    Args: tools: folder of the tools that stages run; None is the one that ships.
-    Returns: 0, 2 for a user's mistake, or the exit code of a failed stage.
-    """
-    kept = "finished stages are kept; the same command continues from there"
-    return run_command(lambda: _run(parser().parse_args(argv), tools or shipped_tools()), kept)
+    """Run the command; see `run_stages_command`."""
+    return run_stages_command(parser, _run, argv, tools)
 
 
 def parser() -> argparse.ArgumentParser:
