@@ -60,7 +60,12 @@ def refine_step() -> Result:
                 lambda images=images: published(images), lambda images=images: ours(images), 1
             )
             worst = max(worst, *(difference(expected[name], losses[name]) for name in expected))
-    result = Result(pairs, f"step of {BATCH_SIZE} images", TARGET)
+    return judged(pairs, worst, TARGET)
+
+
+def judged(pairs: Pairs, worst: float, target: float) -> Result:
+    """Return the result of the steps. Args: worst: largest relative difference of a loss."""
+    result = Result(pairs, f"step of {BATCH_SIZE} images", target)
     result.notes.append(f"losses: each of them equal to {worst:.1e} relative over {STEPS} steps")
     if not worst <= MAX_LOSS_DIFFERENCE:
         result.failed.append(f"a loss differs by more than {MAX_LOSS_DIFFERENCE} relative")

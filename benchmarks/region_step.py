@@ -12,7 +12,7 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.utils.events import EventStorage
 from published import keys_of, pair_loss, refine_losses, run_transformer
-from refine_step import BATCH_SIZE, MAX_LOSS_DIFFERENCE, difference, images_of, update
+from refine_step import BATCH_SIZE, STEPS, difference, images_of, judged, update
 from timing import Pairs, Result
 from torch import Tensor
 from tqdm import tqdm
@@ -25,7 +25,6 @@ from boxrefine_d2.refinement import BoxRefiner, MapDetector
 from boxrefine_d2.refinement.cell_regions import CellRegions
 from boxrefine_d2.refinement.refine_trainer import RefineTrainer
 
-STEPS = 8
 TARGET = 1.3
 
 
@@ -68,11 +67,7 @@ def region_step() -> Result:
             )
             expected["loss_preservation"] = held["loss_preservation"]
             worst = max(worst, *(difference(expected[name], losses[name]) for name in losses))
-    result = Result(pairs, f"step of {BATCH_SIZE} images", TARGET)
-    result.notes.append(f"losses: each of them equal to {worst:.1e} relative over {STEPS} steps")
-    if not worst <= MAX_LOSS_DIFFERENCE:
-        result.failed.append(f"a loss differs by more than {MAX_LOSS_DIFFERENCE} relative")
-    return result
+    return judged(pairs, worst, TARGET)
 
 
 def _config() -> CfgNode:

@@ -3,6 +3,7 @@
 They run pipelines, keep the results, and write tables.
 """
 
+import argparse
 import json
 import shlex
 import subprocess
@@ -11,11 +12,31 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from boxrefine_d2.errors import UserError
+from boxrefine_d2.errors import CommandParser, UserError
 from boxrefine_d2.evaluation import write_json
 
 ROOT = Path(__file__).parents[1]
 NOT_RUN = "Not run yet."
+
+
+def page_arguments(program: str, description: str | None, names: str) -> argparse.Namespace:
+    """Return the arguments of a program that runs measurements and writes their page.
+
+    Args: program: its file name, PAGE.py; the output directory is output/PAGE.
+        names: the form of the names after --run.
+    """
+    parser = CommandParser(prog=program, description=description)
+    parser.add_argument(
+        "--run", nargs="*", metavar=names, help="run these first; without a name, all"
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("output") / Path(program).stem,
+        metavar="DIR",
+        help="output directory of the runs (default: %(default)s)",
+    )
+    return parser.parse_args()
 
 
 def run_pipeline(plan: str, settings: list[str]) -> dict[str, Any]:

@@ -18,15 +18,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-from kept_results import commit, interval, markdown
+from kept_results import commit, interval, markdown, page_arguments
 
 from boxrefine_d2.data import load_spec
-from boxrefine_d2.errors import CommandParser, UserError, run_command
+from boxrefine_d2.errors import UserError, run_command
 from boxrefine_d2.evaluation import GroundTruth, write_json
 from boxrefine_d2.evaluation.bootstrap import mean_with_interval, paired_gain
-from boxrefine_d2.evaluation.corloc import corloc, top_box
-from boxrefine_d2.evaluation.predictions import box_table, read_predictions
+from boxrefine_d2.evaluation.corloc import localise_top_boxes
+from boxrefine_d2.evaluation.predictions import read_predictions
 from boxrefine_d2.files.safe_yaml import read_yaml
 from boxrefine_d2.files.shipped import shipped_tools
 from boxrefine_d2.workflow import plan_of_stages, run_plan
@@ -102,12 +101,8 @@ def refine_stage(
 
 def hits_of(val: str, boxes: Path) -> str:
     """Return 1 for each image of the data with a hit and 0 for a miss, in the data's order."""
-    table = box_table(read_predictions(boxes))
-    best = {
-        image_id: top_box(torch.from_numpy(found), torch.from_numpy(scores))
-        for image_id, found, scores in table.by_image()
-    }
-    result = corloc(best, GroundTruth(val, load_spec(val).records).boxes())
+    truth = GroundTruth(val, load_spec(val).records)
+    result, _ = localise_top_boxes(truth, read_predictions(boxes), "corloc")
     return "".join(str(int(hit)) for hit in result.hits.values())
 
 
@@ -277,18 +272,7 @@ def work(args: argparse.Namespace) -> None:
 
 def main() -> int:
     """Run the command and return its exit code."""
-    parser = CommandParser(prog="refinement.py", description=__doc__)
-    parser.add_argument(
-        "--run", nargs="*", metavar="DATA/ROW", help="run these rows first; without a name, all"
-    )
-    parser.add_argument(
-        "--output",
-        type=Path,
-        default=Path("output/refinement"),
-        metavar="DIR",
-        help="output directory of the runs (default: %(default)s)",
-    )
-    args = parser.parse_args()
+    args = page_arguments("refinement.py", __doc__, "DATA/ROW")
     return run_command(lambda: work(args))
 
 

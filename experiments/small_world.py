@@ -20,10 +20,10 @@ from typing import Any
 import detectors
 import grounding
 import key_similarity
-from kept_results import commit, interval, number
+from kept_results import commit, interval, number, page_arguments
 from scipy.stats import spearmanr
 
-from boxrefine_d2.errors import CommandParser, UserError, run_command
+from boxrefine_d2.errors import UserError, run_command
 from boxrefine_d2.evaluation import write_json
 from boxrefine_d2.evaluation.sources import DETECTOR, REFINED
 from boxrefine_d2.files.safe_yaml import read_yaml
@@ -98,18 +98,7 @@ def run(names: list[str], output: Path) -> None:
 
 def main() -> int:
     """Run the command and return its exit code."""
-    parser = CommandParser(prog="small_world.py", description=__doc__)
-    parser.add_argument(
-        "--run", nargs="*", metavar="NAME", help="run these settings first; without a name, all"
-    )
-    parser.add_argument(
-        "--output",
-        type=Path,
-        default=Path("output/small_world"),
-        metavar="DIR",
-        help="output directory of the runs (default: %(default)s)",
-    )
-    args = parser.parse_args()
+    args = page_arguments("small_world.py", __doc__, "NAME")
     return run_command(lambda: work(args))
 
 

@@ -38,8 +38,8 @@ AGREE_MIN_IOU = 0.5  # of two labels of one object, as in CorLoc
 
 MERGE = "write confident predictions, and the old labels that overlap none of them"
 SEPARATE = (
-    "write the labels whose boxes do not overlap; images without labels stay listed, and training "
-    "leaves them out"
+    "write the labels whose boxes do not overlap; images without labels stay listed, and the "
+    "training of a detector leaves them out"
 )
 MATCHING = "write the labels that a detector confirms; images without labels stay listed"
 TOP = "write the labels of highest score of each image"

@@ -12,12 +12,12 @@ from functools import partial
 from pathlib import Path
 
 from boxrefine_d2.cli.help_texts import DATA, OUTPUT_FOLDER
+from boxrefine_d2.cli.stages_command import run_stages_command
 from boxrefine_d2.data.dataset_spec import files_of_spec, load_spec
-from boxrefine_d2.errors import CommandParser, check_choice, run_command
+from boxrefine_d2.errors import CommandParser, check_choice
 from boxrefine_d2.files import inputs
 from boxrefine_d2.files.names import user_path
 from boxrefine_d2.files.outputs import check_output_folder
-from boxrefine_d2.files.shipped import shipped_tools
 from boxrefine_d2.improvement import (
     BOXES,
     METHODS,
@@ -37,7 +37,7 @@ from boxrefine_d2.networks.build import BACKBONES
 from boxrefine_d2.networks.command_line import add_network_arguments
 from boxrefine_d2.networks.device import check_device
 from boxrefine_d2.pseudo_labels import DiscoverySettings
-from boxrefine_d2.workflow import Stage, plan_of_stages, run_plan
+from boxrefine_d2.workflow import Stage, is_at_work, plan_of_stages, run_plan
 
 EXAMPLES = (
     "boxrefine improve --data folder:photos --output output/improve --backbone dino_mini",
@@ -58,13 +58,8 @@ SET_HELP = (
 
 
 def main(argv: Sequence[str] | None = None, tools: Path | None = None) -> int:
-    """Run the command.
-
-    Args: tools: folder of the tools that stages run; None is the one that ships.
-    Returns: 0, 2 for a user's mistake, or the exit code of a failed stage.
-    """
-    kept = "finished stages are kept; the same command continues from there"
-    return run_command(lambda: _run(parser().parse_args(argv), tools or shipped_tools()), kept)
+    """Run the command; see `run_stages_command`."""
+    return run_stages_command(parser, _run, argv, tools)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -105,7 +100,7 @@ def _run(args: argparse.Namespace, tools: Path) -> int:
     )
     plan.check()
     check_output_folder(args.output, inputs=files_of_spec(args.data))
-    settle(args.output, plan, records)
+    settle(args.output, plan, records, at_work=is_at_work(args.output))
     stages = plan_of_stages(plan.stages(), args.output, plan.values, "boxrefine improve")
     code = run_plan(stages, tools, partial(print, flush=True), inspect=partial(_inspect, plan))
     if code == 0:

@@ -13,7 +13,14 @@ from boxrefine_d2.data.dataset_spec import files_of_spec
 from boxrefine_d2.errors import CommandParser, UserError, run_command
 from boxrefine_d2.files.names import user_path
 from boxrefine_d2.files.outputs import check_output_folder
-from boxrefine_d2.improvement import BOXES, OPTIONS, Comparison, Network, write_verdict
+from boxrefine_d2.improvement import (
+    BOXES,
+    LEAST_IMAGES,
+    OPTIONS,
+    Comparison,
+    Network,
+    write_verdict,
+)
 from boxrefine_d2.networks.command_line import add_network_arguments
 from boxrefine_d2.networks.device import check_device
 
@@ -67,7 +74,7 @@ def add_compared_files(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Write the verdict, and print its sentence and the reasons."""
     for flag, value, least in (
-        ("--images", args.images, 1),
+        ("--images", args.images, LEAST_IMAGES),
         ("--num-workers", args.num_workers, 0),
     ):
         if value < least:

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from boxrefine_d2.errors import CommandParser, UserError, run_command
-from boxrefine_d2.files.shipped import find_config, shipped_tools
+from boxrefine_d2.cli.stages_command import run_stages_command
+from boxrefine_d2.errors import CommandParser, UserError
+from boxrefine_d2.files.shipped import find_config
 from boxrefine_d2.workflow import Stage, plan_of_file, run_plan
 
 EXAMPLES = (
@@ -25,13 +26,8 @@ CHANGES_HELP = "changes to 'folder' and to the values under 'set'; default: none
 
 
 def main(argv: Sequence[str] | None = None, tools: Path | None = None) -> int:
-    """Run the command.
-
-    Args: tools: folder of the tools that stages run; None is the one that ships.
-    Returns: 0, 2 for a user's mistake, or the exit code of a failed stage.
-    """
-    kept = "finished stages are kept; the same command continues from there"
-    return run_command(lambda: _run(parser().parse_args(argv), tools or shipped_tools()), kept)
+    """Run the command; see `run_stages_command`."""
+    return run_stages_command(parser, _run, argv, tools)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -11,11 +11,11 @@ from functools import partial
 from pathlib import Path
 
 from boxrefine_d2.cli.help_texts import CONFIG_CHANGES, CONFIG_FILE, GPUS
+from boxrefine_d2.cli.stages_command import run_stages_command
 from boxrefine_d2.data import parse_spec
 from boxrefine_d2.data.dataset_spec import Modifier
-from boxrefine_d2.errors import CommandParser, UserError, run_command
+from boxrefine_d2.errors import CommandParser, UserError
 from boxrefine_d2.evaluation.detections_file import DETECTIONS_FILE
-from boxrefine_d2.files.shipped import shipped_tools
 from boxrefine_d2.networks.device import check_device
 from boxrefine_d2.training.checkpoint import SafeCheckpointer
 from boxrefine_d2.training.results_file import inference_folder
@@ -33,13 +33,8 @@ OPTS_HELP = CONFIG_CHANGES.format("OUTPUT_DIR output/again")
 
 
 def main(argv: Sequence[str] | None = None, tools: Path | None = None) -> int:
-    """Run the command.
-
-    Args: tools: folder of the tools that stages run; None is the one that ships.
-    Returns: 0, 2 for a user's mistake, or the exit code of a failed stage.
-    """
-    kept = "finished stages are kept; the same command continues from there"
-    return run_command(lambda: _run(parser().parse_args(argv), tools or shipped_tools()), kept)
+    """Run the command; see `run_stages_command`."""
+    return run_stages_command(parser, _run, argv, tools)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -2,7 +2,7 @@
 
 from .decision import IMPROVED, THRESHOLDS, UNCHANGED, Signals, Thresholds, best_round, objections
 from .folder import settle
-from .inspection import check_boxes, check_images, check_targets
+from .inspection import LEAST_IMAGES, check_boxes, check_images, check_targets
 from .labels import is_labelled
 from .options import METHODS, OPTIONS, Settings, parse_settings
 from .signals import ImageSignals, Measurement, measure
@@ -12,6 +12,7 @@ from .verdict import Comparison, write_verdict
 __all__ = [
     "BOXES",
     "IMPROVED",
+    "LEAST_IMAGES",
     "METHODS",
     "OPTIONS",
     "PAGE",

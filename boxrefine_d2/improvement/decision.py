@@ -52,13 +52,15 @@ class Thresholds:
     """Limits of the decision. All of them are ours, not published.
 
     Attributes:
-        largest_fall: percent points by which the mean of an agreement may fall.
+        largest_fall: percent points by which the mean of an agreement may fall, if the interval of
+            the difference contains zero. A fall whose whole interval is below zero is never
+            allowed.
         least_rise: percent points that the lower end of the interval of one agreement must exceed.
         area_factor: largest factor by which the mean area may grow or shrink. A box of the whole
             image agrees with every mirrored one. `REFINE.DRIFT.AREA_FACTOR` has the same value.
     """
 
-    largest_fall: float = 0.0
+    largest_fall: float = 2.0
     least_rise: float = 0.0
     area_factor: float = 1.5
 
@@ -76,7 +78,8 @@ def objections(signals: Signals, thresholds: Thresholds = THRESHOLDS) -> list[st
     if signals.stopped_at_once:
         reasons.append("the safety stop fired at its first check")
     for name, change in changes.items():
-        if change.difference.mean < -thresholds.largest_fall:
+        fell = change.difference.high < 0
+        if fell or change.difference.mean < -thresholds.largest_fall:
             reasons.append(f"{name} fell by {-change.difference.mean:.2f} percent points")
     if all(change.difference.low <= thresholds.least_rise for change in changes.values()):
         reasons.append("no agreement rose with its whole 95 % interval above zero")

@@ -19,18 +19,31 @@ RECORD = "improve.json"
 _LATER = ("detector", "detector_iters", "shown")  # options of the stages after the verdict
 
 
-def settle(folder: Path, plan: Improvement, records: Sequence[Record]) -> None:
+def settle(
+    folder: Path, plan: Improvement, records: Sequence[Record], *, at_work: bool = False
+) -> None:
     """Write the record of an improvement, or compare it with the record that is there.
 
-    The same improvement continues in its folder. It may have more rounds, or another detector.
+    The same improvement continues in its folder. It may have more rounds, or another detector. The
+    record of one whose first stage failed gives way, because there is no result to keep.
 
+    Args:   at_work: True if a process works in the folder; the record then stays.
     Raises: UserError if the folder holds another improvement.
     """
     wanted = record_of(plan, records)
     path = folder / RECORD
     if path.exists():
-        _compare(inputs.read_json(path, "record of an improvement"), wanted, path)
+        earlier = inputs.read_json(path, "record of an improvement")
+        if not isinstance(earlier, dict):
+            raise UserError(f"{path} is no record of an improvement; name another --output")
+        if at_work or _has_results(folder):
+            _compare(earlier, wanted, path)
     write_json(path, wanted)
+
+
+def _has_results(folder: Path) -> bool:
+    """Return True if a stage's folder holds a file; names with a leading dot are no stages."""
+    return any(not found.parent.name.startswith(".") for found in folder.glob("*/*"))
 
 
 def record_of(plan: Improvement, records: Sequence[Record]) -> dict[str, Any]:
@@ -55,12 +68,16 @@ def record_of(plan: Improvement, records: Sequence[Record]) -> dict[str, Any]:
     }
 
 
-def _compare(earlier: Any, wanted: dict[str, Any], path: Path) -> None:
-    if not isinstance(earlier, dict):
-        raise UserError(f"{path} is no record of an improvement; name another --output")
+def _compare(earlier: dict[str, Any], wanted: dict[str, Any], path: Path) -> None:
     for key, value in wanted.items():
         was = earlier.get(key)
         more_rounds = key == "rounds" and is_whole(was) and was <= value
+        if was != value and key == "images_sha256":
+            raise UserError(
+                f"{path.parent} holds an improvement on other images: names or sizes of the images "
+                f"of {wanted['data']!r} have changed since; name another --output, which keeps "
+                "those results"
+            )
         if was != value and not more_rounds:
             one, other = _difference(was, value)
             raise UserError(

@@ -14,6 +14,7 @@ logger = logging.getLogger(__name__)
 LEAST_IMAGES = 8  # with fewer images an interval says little; the limit is ours
 WHOLE_IMAGE = 0.95  # share of the image from which on a target covers all of it; ours
 MOST_WHOLE = 0.5  # share of targets that may cover the whole image; ours
+_ELSEWHERE = "both need another --output"
 
 
 def check_images(data: str, records: Sequence[Record]) -> None:
@@ -60,14 +61,15 @@ def check_targets(path: Path, choice: str) -> None:
         raise UserError(
             f"{where}: {len(images)} of {counted(len(labels.images), 'image')} have a target, and "
             f"at least {LEAST_IMAGES} are needed; your boxes are those of the stage 'before': use "
-            "images that show objects, or another value of --set targets"
+            f"images that show objects, or another value of --set targets; {_ELSEWHERE}"
         )
     whole = whole_image_targets(labels)
     if whole > MOST_WHOLE * len(labels.annotations):
         raise UserError(
             f"{where}: {whole} of {len(labels.annotations)} targets cover the whole image, and a "
             "network learns nothing from them; your boxes are those of the stage 'before': use "
-            "images with a background around the objects, or another value of --set targets"
+            "images with a background around the objects, or another value of --set targets; "
+            f"{_ELSEWHERE}"
         )
     if whole:
         logger.warning("%s: %d of %d cover the whole image", where, whole, len(labels.annotations))

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from boxrefine_d2.config.limits import COUNT, ONE_OR_MORE, Limit, one_of, text, whole
+from boxrefine_d2.config.limits import COUNT, Limit, one_of, text, whole
 from boxrefine_d2.discovery import rule_parameters
 from boxrefine_d2.errors import UserError, key_values
 from boxrefine_d2.files.values import shown_value
 from boxrefine_d2.pseudo_labels import parameters_of
+
+from .inspection import LEAST_IMAGES
 
 METHODS = ("lost", "tokencut", "maskcut", "absorption")  # rules whose boxes can be improved
 # Keys of the configuration that the stages set.
@@ -55,7 +57,7 @@ OPTIONS = {
     "detector": Option(True, "train a detector on the chosen boxes", one_of(True, False)),
     "detector_iters": Option(0, "iterations of the detector; 0: as in the configuration", COUNT),
     "verdict_images": Option(
-        1000, "most images on which the signals are measured, evenly spread", ONE_OR_MORE
+        1000, "most images on which the signals are measured, evenly spread", whole(LEAST_IMAGES)
     ),
     "shown": Option(12, "most images on the page, of each kind", whole(1, 100)),
     "num_workers": Option(2, "processes that decode images", COUNT),

@@ -22,7 +22,7 @@ from boxrefine_d2.pseudo_labels.finite_maps import NOT_FINITE
 from boxrefine_d2.pseudo_labels.one_image import image_mapper
 from boxrefine_d2.pseudo_labels.planning import plan_batches
 from boxrefine_d2.refinement.drift import relative_shift
-from boxrefine_d2.structures import FeatureMap
+from boxrefine_d2.structures import FeatureMap, mirrored_back
 
 logger = logging.getLogger(__name__)
 
@@ -130,7 +130,10 @@ def _of_batch(
         return
     own = [_first_boxes(rule, plain) for plain, _ in maps]
     widths = [sample["image"].shape[2] for sample in samples]
-    flipped = [_mirrored(_first_boxes(rule, mirrored), widths) for _, mirrored in maps]
+    flipped = [
+        [mirrored_back(*pair) for pair in zip(_first_boxes(rule, mirrored), widths, strict=True)]
+        for _, mirrored in maps
+    ]
     compared = [_mean_agreement(rules, plain) for plain, _ in maps]
     shifts = [relative_shift(plain, maps[0][0]).tolist() for plain, _ in maps]
     for i, sample in enumerate(samples):
@@ -158,15 +161,6 @@ def _maps(
 def _first_boxes(rule: DiscoveryRule, features: FeatureMap) -> list[Tensor]:
     """Return the rule's first box of each image, (1, 4) on the CPU, or (0, 4)."""
     return [found.boxes[:1].double().cpu() for found in rule(features)]
-
-
-def _mirrored(boxes: Sequence[Tensor], widths: Sequence[int]) -> list[Tensor]:
-    """Return boxes (N, 4) of mirrored images in the frame of the images."""
-    turned = []
-    for box, width in zip(boxes, widths, strict=True):
-        x1, y1, x2, y2 = box.unbind(dim=1)
-        turned.append(torch.stack([width - x2, y1, width - x1, y2], dim=1))
-    return turned
 
 
 def _mean_agreement(rules: Mapping[str, DiscoveryRule], features: FeatureMap) -> list[float]:

@@ -18,6 +18,7 @@ from .presets import PRESETS, Preset, announce
 from .segmenter import Segmenter
 from .vit import DinoTransformer
 from .weights import (
+    BY_NETWORK,
     WeightsInfo,
     build_empty,
     build_seeded,
@@ -129,20 +130,20 @@ def _spec(name: str) -> BackboneSpec:
     return BACKBONES[name]
 
 
-def official_file(name: str) -> Path:
+def official_file(name: str, by: str = BY_NETWORK) -> Path:
     """Return the file of a backbone's own weights; fetch an official file that is not cached.
 
+    Args: by: flag or key by which the user can give the file, for messages.
     Raises: UserError for an unknown name, a backbone without a file, or an unreachable host.
     """
     weights = _spec(name).weights
     if weights is None:
         raise UserError(
             f"{name} has no weights that could be fetched, and none ship; train it, or give a "
-            "file with --weights FILE "
-            "(MODEL.MAP_NETWORK.WEIGHTS in a config), or random:0 for untrained ones"
+            f"file with {by}, or random:0 for untrained ones"
         )
-    _refuse_to_fetch(name)
-    return _local(weights)
+    _refuse_to_fetch(name, by)
+    return _local(weights, by)
 
 
 def official_place(name: str) -> Path | None:
@@ -155,19 +156,17 @@ def official_place(name: str) -> Path | None:
     return cache_path(weights) if isinstance(weights, str) else weights
 
 
-def _refuse_to_fetch(name: str) -> None:
+def _refuse_to_fetch(name: str, by: str) -> None:
     preset, place = _spec(name).preset, official_place(name)
     if preset and preset.terms and place and not place.exists():
         raise UserError(
             f"{name} is under {preset.licence}; accept it at {preset.terms}, fetch {place.name} "
-            "from the address that is "
-            "sent to you, and give it with --weights FILE (MODEL.MAP_NETWORK.WEIGHTS in a "
-            f"config), or put it at {place}"
+            f"from the address that is sent to you, and give it with {by}, or put it at {place}"
         )
 
 
-def _local(weights: str | Path) -> Path:
-    return weights if isinstance(weights, Path) else fetch(weights)
+def _local(weights: str | Path, by: str = BY_NETWORK) -> Path:
+    return weights if isinstance(weights, Path) else fetch(weights, by)
 
 
 def build_backbone(name: str, weights: str | Path | None = None) -> MapNetwork:

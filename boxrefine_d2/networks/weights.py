@@ -114,9 +114,13 @@ def cache_path(url: str) -> Path:
     return Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
 
 
-def fetch(url: str) -> Path:
+BY_NETWORK = "--weights FILE (MODEL.MAP_NETWORK.WEIGHTS in a config)"
+
+
+def fetch(url: str, by: str = BY_NETWORK) -> Path:
     """Return the cached copy of an official file; fetch it if it is not cached.
 
+    Args: by: flag or key by which the user can give the file, for the message.
     Raises: UserError if the host cannot be reached; it names the URL and the place for the file.
     """
     path = cache_path(url)
@@ -128,8 +132,8 @@ def fetch(url: str) -> Path:
             torch.hub.download_url_to_file(url, str(path))
     except (urllib.error.URLError, OSError, RuntimeError) as error:
         raise UserError(
-            f"cannot fetch {url} ({error}); fetch it elsewhere and give it with --weights FILE "
-            f"(MODEL.MAP_NETWORK.WEIGHTS in a config), or put it at {path}"
+            f"cannot fetch {url} ({error}); fetch it elsewhere and give it with {by}, or put it at "
+            f"{path}"
         ) from error
     return path
 

@@ -12,7 +12,7 @@ from torchvision.ops import box_area, box_iou
 
 from boxrefine_d2.discovery.rule import DiscoveryRule
 from boxrefine_d2.networks.map_network import MapNetwork
-from boxrefine_d2.structures import FeatureMap, PseudoBoxes
+from boxrefine_d2.structures import FeatureMap, PseudoBoxes, mirrored_back
 
 
 @torch.no_grad()
@@ -113,9 +113,7 @@ class DriftProbe:
         current, original = network.map_of(shared), self._reference.map_of(shared)
         mirrored = network.map_of(network.share(images.flip(3)))
         boxes, before = self._first_boxes(current), self._first_boxes(original)
-        width = images.shape[3]
-        back = self._first_boxes(mirrored)[:, [2, 1, 0, 3]] * boxes.new_tensor([-1, 1, -1, 1])
-        back = back + boxes.new_tensor([width, 0, width, 0])
+        back = mirrored_back(self._first_boxes(mirrored), images.shape[3])
         agreement = box_iou(boxes, back).diagonal()
         ratio = box_area(boxes) / box_area(before)
         return boxes, agreement, ratio, relative_shift(current, original).cpu()

@@ -77,7 +77,7 @@ class DetectorSamples:
         if boxes is None:
             reference = self._reference
             features = reading.map if reference is None else reference.map_of(shared)
-            boxes = boxes_of(self._rule, features)
+            boxes = targets_of(self._rule, features).boxes
         return list(zip(self._map_input(reading), boxes, strict=True))
 
 
@@ -121,12 +121,6 @@ class FrozenFeatures:
             # a copy of this part alone: a view would keep the whole reading in memory
             held = self._preservation.held(reading).clone()
         return list(zip(held, boxes, masks, strict=True))
-
-
-@torch.no_grad()
-def boxes_of(rule: DiscoveryRule, features: FeatureMap) -> list[Tensor]:
-    """Return a rule's boxes, normalised, (N, 4) per image."""
-    return [normalise(b.boxes, b.input_size) for b in rule(features.detach())]
 
 
 @torch.no_grad()

@@ -33,6 +33,8 @@ def prepared_records(cfg: CfgNode, records: Sequence[Record]) -> list[Record]:
     Raises: UserError if the targets of REFINE.TARGETS are missing, or if no image is of use.
     """
     check_targets(cfg.REFINE.TARGETS, records)
+    if cfg.REFINE.TARGETS == "annotations":
+        _count_empty(cfg.REFINE.LOSS, records)
     if cfg.REFINE.LOSS == "detector" or cfg.REFINE.TARGETS != "annotations":
         return list(records)
     check_region_keys(cfg)
@@ -75,6 +77,22 @@ def check_targets(targets: str, records: Sequence[dict[str, Any]]) -> None:
         raise UserError(
             f"REFINE.TARGETS annotations: the labels of all {len(records)} training images are "
             "empty; use another pseudo-label file, or REFINE.TARGETS rule"
+        )
+
+
+def _count_empty(loss: str, records: Sequence[Record]) -> None:
+    """Warn of images whose labels are empty; they stay in the batches."""
+    empty = sum(not record["annotations"] for record in records)
+    effect = (
+        "they add nothing to the region loss"
+        if loss == "region"
+        else "h learns that they show no object"
+    )
+    if empty:
+        logger.warning(
+            "REFINE.TARGETS annotations: %d of %d training images have no label; batches contain "
+            "them, and %s",
+            *(empty, len(records), effect),
         )
 
 

@@ -17,6 +17,7 @@ _NORMS: dict[str, Callable[..., nn.Module]] = {
     "SyncBN": nn.SyncBatchNorm,
     "FrozenBN": FrozenBatchNorm2d,
 }
+_BY = "MODEL.MAP_DETECTOR.WEIGHTS FILE"
 # last layer of each trunk
 _LAST = {"resnet50": "fc", "resnet18": "fc", "vgg16": "classifier.6", "small_cnn": "head.3"}
 TRUNKS = tuple(_LAST)
@@ -83,7 +84,7 @@ def build_trunk(name: str, *, outputs: int, norm: str, weights: str) -> nn.Modul
     check_choice("MODEL.MAP_DETECTOR.TRUNK", name, builders)
     trunk = builders[name]()
     if weights != "random":
-        path = official_file(weights) if weights in BACKBONES else Path(weights)
+        path = official_file(weights, _BY) if weights in BACKBONES else Path(weights)
         _load(trunk, path, name)
     parent, _, last = _LAST[name].rpartition(".")
     owner = trunk.get_submodule(parent)

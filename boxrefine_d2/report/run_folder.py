@@ -163,12 +163,18 @@ def read_metrics(folder: str | Path) -> list[dict[str, float]]:
     return [rows[iteration] for iteration in sorted(rows)]
 
 
+def _page_of_improvement(folder: Path) -> str:
+    """Return words that name the page of `boxrefine improve`, if the folder is its output."""
+    page = folder / "page" / "report.html"
+    return f"; boxrefine improve wrote {page}: open it in a browser" if page.is_file() else ""
+
+
 def read_json(path: Path) -> Any:
     """Read a file that a finished run has. Raises: UserError if it is missing or unreadable."""
     if not os.path.lexists(path):
         raise UserError(
             f"no {path.name} in {path.parent}: no finished run is there; train_net.py writes it at "
-            "its end"
+            f"its end{_page_of_improvement(path.parent)}"
         )
     return inputs.read_json(path, "file of a run")
 

@@ -29,6 +29,15 @@ def mask_to_box(mask: Tensor) -> Tensor:
     return torch.stack([x1, y1, x2, y2], dim=1)
 
 
+def mirrored_back(boxes: Tensor, width: float) -> Tensor:
+    """Return (N, 4) XYXY boxes of a mirrored image in the frame of the image itself.
+
+    Args: width: width of the image, in the unit of the boxes.
+    """
+    turned = boxes[:, [2, 1, 0, 3]] * boxes.new_tensor([-1, 1, -1, 1])
+    return turned + boxes.new_tensor([width, 0, width, 0])
+
+
 def cell_box_to_input(
     boxes_cell: Tensor, strides: tuple[float, float], image_sizes: Tensor
 ) -> Tensor:

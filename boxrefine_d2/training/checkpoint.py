@@ -50,7 +50,13 @@ class SafeCheckpointer(DetectionCheckpointer):
         Raises: UserError if the file does not exist or cannot be a weights file.
         """
         shipped = SHIPPED / f"{path}.safetensors"
-        file = fetch(path) if "://" in path else shipped if shipped.is_file() else Path(path)
+        file = (
+            fetch(path, "MODEL.WEIGHTS FILE")
+            if "://" in path
+            else shipped
+            if shipped.is_file()
+            else Path(path)
+        )
         if not os.path.lexists(file):
             raise UserError(
                 f"MODEL.WEIGHTS: no weights file at {path}; give a file, an address or the name "

@@ -2,7 +2,15 @@
 
 from .child import run_child
 from .plan import Stage, plan_of_file, plan_of_stages
-from .runner import run_plan
+from .runner import is_at_work, run_plan
 from .self_training import SelfTraining
 
-__all__ = ["SelfTraining", "Stage", "plan_of_file", "plan_of_stages", "run_child", "run_plan"]
+__all__ = [
+    "SelfTraining",
+    "Stage",
+    "is_at_work",
+    "plan_of_file",
+    "plan_of_stages",
+    "run_child",
+    "run_plan",
+]

@@ -14,6 +14,7 @@ from pathlib import Path
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.files.atomic import atomic_text_file
 from boxrefine_d2.files.config_file import config_files
+from boxrefine_d2.files.locks import is_held
 from boxrefine_d2.files.names import user_path
 from boxrefine_d2.files.outputs import check_output_folder
 from boxrefine_d2.files.shipped import find_config
@@ -22,6 +23,7 @@ from .child import run_child
 from .plan import Stage
 
 RECORDS = ".stages"  # folder of one record per stage, beside the stages' folders
+_LOCK = "lock"
 STARTED, DONE = "started", "done"
 _CONFIG = "--config-file"
 
@@ -106,6 +108,11 @@ def _run_stage(
     return 0
 
 
+def is_at_work(root: Path) -> bool:
+    """Return True if a pipeline, or a stage of one, works in the folder of stage folders."""
+    return is_held(root / RECORDS / _LOCK)
+
+
 @contextmanager
 def _alone(root: Path, say: Callable[[str], None]) -> Iterator[int]:
     """Lock the folder of the stages' folders.
@@ -113,7 +120,7 @@ def _alone(root: Path, say: Callable[[str], None]) -> Iterator[int]:
     Yields: the lock's file descriptor; a stage that inherits it holds the lock, too.
     """
     _make_folder(root / RECORDS)
-    with (root / RECORDS / "lock").open("w") as file:
+    with (root / RECORDS / _LOCK).open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -13,12 +13,9 @@ def change(mean, low, high):
     return Change(Estimate(60, 50, 70), Estimate(60 + mean, 50, 70), Estimate(mean, low, high))
 
 
-ROSE, UNSURE, SAME, FELL = (
-    change(3.0, 1.0, 5.0),
-    change(3.0, -1.0, 7.0),
-    change(0.0, 0.0, 0.0),
-    change(-0.5, -2.0, 1.0),
-)
+ROSE, UNSURE, SAME = change(3.0, 1.0, 5.0), change(3.0, -1.0, 7.0), change(0.0, 0.0, 0.0)
+# a fall within the noise, one that is certain, and one that is large
+DIPPED, FELL, DROPPED = change(-1.5, -4.0, 1.0), change(-0.5, -0.9, -0.1), change(-3.0, -9.0, 3.0)
 
 
 def signals(flip, rules, area=1.0, **others):
@@ -37,6 +34,8 @@ def signals(flip, rules, area=1.0, **others):
         (signals(UNSURE, UNSURE), ["no agreement rose"]),
         (signals(ROSE, FELL), ["agreement of different rules fell by 0.50"]),
         (signals(FELL, ROSE), ["agreement with mirrored images fell by 0.50"]),
+        (signals(ROSE, DIPPED), []),
+        (signals(DROPPED, ROSE), ["agreement with mirrored images fell by 3.00"]),
         (signals(ROSE, ROSE, area=1.6), ["changed by a factor of 1.60"]),
         (signals(ROSE, ROSE, area=0.6), ["changed by a factor of 0.60"]),
         (signals(ROSE, ROSE, area=1.5), []),
@@ -51,7 +50,8 @@ def test_the_reasons_against_the_new_boxes(found, reasons):
 
 
 def test_thresholds_move_the_decision():
-    assert objections(signals(ROSE, FELL), Thresholds(largest_fall=0.6)) == []
+    assert objections(signals(ROSE, DIPPED), Thresholds(largest_fall=1.0)) != []
+    assert objections(signals(ROSE, FELL), Thresholds(largest_fall=9.0)) != []
     assert objections(signals(ROSE, ROSE), Thresholds(least_rise=1.0)) != []
     assert objections(signals(ROSE, ROSE, area=1.2), Thresholds(area_factor=1.1)) != []
 

@@ -8,6 +8,14 @@ import pytest
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.improvement import Improvement, Network, parse_settings, settle
 
+
+def with_results(folder):
+    """Make a file of a stage, so that the folder holds a result."""
+    (folder / "before").mkdir(parents=True, exist_ok=True)
+    (folder / "before" / "boxes.json").write_text("{}")
+    return folder
+
+
 RECORDS = [
     {"image_id": i, "relative_name": f"{i}.png", "height": 64, "width": 96} for i in range(9)
 ]
@@ -24,7 +32,7 @@ def changed(plan, *pairs):
 
 
 def test_the_same_improvement_more_rounds_and_another_detector_continue(tmp_path, plan):
-    settle(tmp_path, plan, RECORDS)
+    settle(with_results(tmp_path), plan, RECORDS)
     first = (tmp_path / "improve.json").read_text()
     settle(tmp_path, plan, RECORDS)
     assert (tmp_path / "improve.json").read_text() == first
@@ -46,7 +54,7 @@ def test_the_same_improvement_more_rounds_and_another_detector_continue(tmp_path
 )
 def test_another_improvement_is_refused_and_the_record_stays(tmp_path, plan, other, message):
     two = replace(plan, rounds=2)
-    settle(tmp_path, two, RECORDS)
+    settle(with_results(tmp_path), two, RECORDS)
     kept = (tmp_path / "improve.json").read_text()
     with pytest.raises(UserError, match="name another --output, which keeps") as refused:
         settle(tmp_path, other(two), RECORDS)
@@ -55,16 +63,34 @@ def test_another_improvement_is_refused_and_the_record_stays(tmp_path, plan, oth
 
 
 def test_other_images_and_other_weights_of_the_same_name_are_refused(tmp_path, plan):
-    settle(tmp_path, plan, RECORDS)
+    settle(with_results(tmp_path), plan, RECORDS)
     with pytest.raises(UserError, match="images was 9 and is now 8"):
         settle(tmp_path, plan, RECORDS[:8])
+    repaired = [*RECORDS[:8], RECORDS[8] | {"height": 65}]
+    with pytest.raises(UserError, match="names or sizes of the images of 'folder:x' have changed"):
+        settle(tmp_path, plan, repaired)
     weights = tmp_path / "w.pth"
     weights.write_text("one")
-    own, folder = replace(plan, network=Network("dino_mini", str(weights))), tmp_path / "second"
+    own, folder = (
+        replace(plan, network=Network("dino_mini", str(weights))),
+        with_results(tmp_path / "second"),
+    )
     settle(folder, own, RECORDS)
     weights.write_text("two")
     with pytest.raises(UserError, match="weights_sha256 was"):
         settle(folder, own, RECORDS)
+
+
+def test_the_record_of_a_failed_first_stage_gives_way_unless_a_process_works_there(tmp_path, plan):
+    """The corrected command is accepted: there is no result that it could replace."""
+    settle(tmp_path, plan, RECORDS)
+    (tmp_path / ".stages").mkdir()
+    (tmp_path / ".stages" / "before.json").write_text("{}")
+    (tmp_path / "before").mkdir()
+    with pytest.raises(UserError, match="seed=0 and is now seed=4"):
+        settle(tmp_path, changed(plan, "seed=4"), RECORDS, at_work=True)
+    settle(tmp_path, changed(plan, "seed=4"), RECORDS)
+    assert json.loads((tmp_path / "improve.json").read_text())["set"]["seed"] == 4
 
 
 def test_a_damaged_record_is_refused(tmp_path, plan):

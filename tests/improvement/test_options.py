@@ -25,7 +25,7 @@ def test_defaults_and_each_kind_of_key():
         ("refine_iters=many", "refine_iters='many': it must be at least 0"),
         ("refine_iters=-1", "refine_iters=-1: it must be at least 0"),
         ("detector=3", "detector=3: it must be true or false"),
-        ("verdict_images=0", "verdict_images=0: it must be at least 1"),
+        ("verdict_images=7", "verdict_images=7: it must be at least 8"),
         ("k_patches=0", "k_patches"),
         ("DATASETS.TRAIN=()", "DATASETS.TRAIN is set by the stages; known: targets"),
         ("OUTPUT_DIR=x", "OUTPUT_DIR is set by the stages"),

@@ -303,7 +303,7 @@ def test_the_extractor_of_move_vits8_comes_from_the_cache(tmp_path, monkeypatch)
 
 
 def test_an_extractor_that_cannot_be_had_is_named(tmp_path, source, monkeypatch):
-    def fetch(url):
+    def fetch(url, by):
         raise UserError(f"cannot fetch {url}")
 
     monkeypatch.setattr("boxrefine_d2.networks.build.fetch", fetch)

@@ -160,6 +160,8 @@ def test_what_cannot_be_fetched_names_the_url_and_the_place(tmp_path, monkeypatc
     url = "http://127.0.0.1:9/dino_deitsmall16_pretrain.pth"
     with pytest.raises(UserError, match=f"cannot fetch {url}.*or put it at {tmp_path}"):
         fetch(url)
+    with pytest.raises(UserError, match="give it with MODEL.WEIGHTS FILE, or put it at"):
+        fetch(url, "MODEL.WEIGHTS FILE")
 
 
 def test_a_cached_file_is_used(tmp_path, monkeypatch, state):

@@ -95,6 +95,16 @@ def test_trunks_take_any_size_and_give_six_numbers_a_box(trunk):
         assert net(torch.zeros(1, 3, 49, 64)).shape == (1, 18)
 
 
+def test_weights_that_cannot_be_fetched_name_the_key_of_h(tmp_path, monkeypatch):
+    def refuse(url, path):
+        raise OSError("no network")
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
+    with pytest.raises(UserError, match="give it with MODEL.MAP_DETECTOR.WEIGHTS FILE, or put"):
+        build_trunk("resnet50", outputs=18, norm="BN", weights="dino_resnet50")
+
+
 def test_official_resnet_file_loads_without_a_last_layer(tmp_path):
     source = build_trunk("resnet18", outputs=7, norm="BN", weights="random")
     state = {k: v for k, v in source.state_dict().items() if not k.startswith("fc.")}

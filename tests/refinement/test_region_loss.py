@@ -305,6 +305,21 @@ def record(*masks, size=(64, 64), **changes):
     return plain | {"annotations": annotations} | changes
 
 
+@pytest.mark.parametrize(
+    ("loss", "effect"),
+    [("region", "nothing to the region loss"), ("detector", "h learns that they show no object")],
+)
+def test_images_without_labels_are_counted_before_the_training(loss, effect, caplog):
+    cfg = config(REFINE__TARGETS="annotations", REFINE__LOSS=loss)
+    sound = record((0, 0, 32, 64))
+    assert len(prepared_records(cfg, [record(), sound, record()])) == 3
+    [line] = [r.getMessage() for r in caplog.records if "no label" in r.getMessage()]
+    assert "2 of 3 training images" in line and line.endswith(effect)
+    caplog.clear()
+    prepared_records(cfg, [sound])
+    assert not caplog.records
+
+
 @pytest.mark.parametrize("source", ["masks", "boxes"])
 def test_images_of_no_use_are_counted_before_the_training(source, caplog):
     cfg = config(REFINE__TARGETS="annotations", REFINE__REGION__FROM=source)

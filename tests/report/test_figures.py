@@ -1,11 +1,14 @@
 import base64
 import io
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+import boxrefine_d2.report
 from boxrefine_d2.discovery import rule_parameters
 from boxrefine_d2.report.figures import choose, map_uri, photo_uri
 from boxrefine_d2.report.rule_maps import MAPS, eigenvector, inverse_degree, rule_title
@@ -77,6 +80,9 @@ def test_a_rule_has_the_name_of_its_publication_and_an_explained_map():
         "TokenCut",
         "mine",
     ]
+    for template in Path(boxrefine_d2.report.__file__).parent.glob("templates/**/*.html"):
+        begins = re.search(r"(>|[.:?] )\{\{ ?rule ?\}\} [a-z]", template.read_text())
+        assert begins is None, f"{template.name}: a name such as absorption begins a sentence"
     assert "degree" in MAPS["lost"].meaning and "eigenvector" in MAPS["tokencut"].meaning
     mask = FeatureMap(torch.tensor([[[[0.0, 0.25], [0.5, 1.0]]]]), 1, [(2, 2)], "mask")
     assert MAPS["move"].draw(mask, mask_thresh=0.5).tolist() == [[0, 0.25], [0.5, 1]]

@@ -13,6 +13,7 @@ from boxrefine_d2.structures import (
     boxes_input_to_image,
     cell_box_to_input,
     mask_to_box,
+    mirrored_back,
     normalise,
     to_xywh,
     to_xyxy,
@@ -104,3 +105,10 @@ def test_only_one_file_converts_plain_boxes_to_xywh():
     written = re.compile(r"x2 - x1,\s*y2 - y1\s*\]|box\[3\] - box\[1\]\s*\]")
     homes = [p.name for p in package.rglob("*.py") if written.search(p.read_text(encoding="utf-8"))]
     assert homes == ["box_frames.py"]
+
+
+def test_a_mirrored_box_comes_back_to_its_place():
+    boxes = torch.tensor([[1.0, 2.0, 4.0, 7.0], [0.0, 0.0, 10.0, 3.0]])
+    assert mirrored_back(boxes, 10).tolist() == [[6, 2, 9, 7], [0, 0, 10, 3]]
+    assert mirrored_back(mirrored_back(boxes, 10), 10).equal(boxes)
+    assert mirrored_back(boxes[:0], 10).shape == (0, 4)

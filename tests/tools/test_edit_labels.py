@@ -29,14 +29,16 @@ def files(tmp_path):
     The prediction of the higher score overlaps the first label with IoU 1/2.
     """
     images = [{"id": 1, "file_name": "1.jpg", "width": 20, "height": 10}]
-    old, new = tmp_path / "old.json", tmp_path / "new.json"
+    old, new, copy = (tmp_path / f"{name}.json" for name in ("old", "new", "copy"))
     content = {
         old: [label(1.0, 0, 10), label(0.9, 10, 10)],
         new: [label(0.7, 0, 5), label(0.6, 10, 8)],
     }
+    content[copy] = content[old]
     for path, labels in content.items():
         write_pseudo_labels(path, images=images, annotations=labels, info={"method": path.stem})
-    return {"old": str(old), "new": str(new), "out": str(tmp_path / "out.json")}
+    paths = {path.stem: str(path) for path in content}
+    return paths | {"out": str(tmp_path / "out.json")}
 
 
 MERGE = "merge --old {old} --new {new} --output {out}"
@@ -83,7 +85,7 @@ MERGE = "merge --old {old} --new {new} --output {out}"
             [[10, 0, 10, 10]],
         ),
         (
-            "agree --input {old} --with {new} {old} --votes 1 --by mask --output {out}",
+            "agree --input {old} --with {new} {copy} --votes 1 --by mask --output {out}",
             "1 images, 0 touched, 0 without labels: 2 labels kept, 0 dropped, 0 added; "
             "kept 1 of 1 images, 2 annotations",
             [[10, 0, 10, 10], [0, 0, 10, 10]],

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.workflow import plan_of_stages, run_child, run_plan, runner
+from boxrefine_d2.workflow import is_at_work, plan_of_stages, run_child, run_plan, runner
 
 FOUR = [
     {
@@ -461,3 +461,13 @@ def test_a_stage_is_inspected_when_the_stages_before_it_are_complete(tmp_path, t
         run_plan(stages, tools, lambda line: None, inspect=inspect)
     assert seen == [("a", False), ("b", True)]
     assert (folder(tmp_path, "a") / "made").exists() and not folder(tmp_path, "b").exists()
+
+
+def test_a_folder_is_at_work_while_a_pipeline_holds_its_lock(tmp_path):
+    assert not is_at_work(tmp_path)
+    (tmp_path / ".stages").mkdir()
+    with (tmp_path / ".stages" / "lock").open("w") as file:
+        assert not is_at_work(tmp_path)
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert is_at_work(tmp_path)
+    assert not is_at_work(tmp_path)

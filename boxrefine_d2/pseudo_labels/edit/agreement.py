@@ -9,7 +9,7 @@ from boxrefine_d2.files.inputs import FilePath
 from .edited_file import Edit, EditSummary, write_edited
 from .edits import EditedLabels, agree, score_of
 from .label_file import LabelFile, open_label_file
-from .limits import check_iou, check_score
+from .limits import check_apart, check_iou, check_score
 from .overlaps import COMPARISONS
 from .results_list import open_labels_or_results
 from .same_images import check_lists_all, check_same_images, side_by_side
@@ -44,6 +44,7 @@ def agree_labels(
         check_score(min_score)
     check_choice("what is compared", by, COMPARISONS)
     votes = _checked_votes(votes, len(others))
+    check_apart([source, *others])
     labels = open_label_file(source)
     files = [open_labels_or_results(path, labels) for path in others]
     if by == "mask":

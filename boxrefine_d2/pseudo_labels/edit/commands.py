@@ -10,7 +10,7 @@ from boxrefine_d2.files.inputs import FilePath
 from .edited_file import Edit, EditSummary, write_edited
 from .edits import DROPS, EditedLabels, match, merge, separate, top
 from .label_file import Entry, LabelFile, open_label_file
-from .limits import check_iou, check_score
+from .limits import check_apart, check_iou, check_score
 from .overlaps import choose_comparison, mask_rle
 from .same_images import all_images, check_same_images, side_by_side
 
@@ -113,6 +113,7 @@ def match_labels(
     """
     check_score(min_score)
     check_iou(min_iou)
+    check_apart([source, predictions])
     labels, predicted = open_label_file(source), open_label_file(predictions)
     by, comparison_note = choose_comparison(by, labels, predicted)
     images = check_same_images(labels, predicted)

@@ -9,7 +9,7 @@ import pytest
 
 from boxrefine_d2.data import read_pseudo_labels
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.pseudo_labels.edit import agree_labels, limit_areas
+from boxrefine_d2.pseudo_labels.edit import agree_labels, limit_areas, match_labels
 from boxrefine_d2.pseudo_labels.edit.edits import agree
 
 LEFT, RIGHT = [0, 0, 10, 10], [10, 0, 10, 10]
@@ -109,6 +109,19 @@ def test_votes_and_the_lowest_score(files, tmp_path):
     assert labels_of(out) == kept
     agree_labels(source, others[1:], out, min_iou=0.51)
     assert labels_of(out) == {1: [], 2: [(LEFT, 1.0)], 3: [], 4: []}
+
+
+def test_a_file_is_not_compared_with_itself_and_not_counted_twice(files, tmp_path):
+    """A file agrees with itself, under another name of the same file, too."""
+    source, other, _ = files
+    link = tmp_path / "link.json"
+    link.symlink_to(other)
+    for others in ([source], [other, other], [other, link]):
+        with pytest.raises(UserError, match="is given twice"):
+            agree_labels(source, others, tmp_path / "out.json", min_iou=0.5, votes=1)
+    with pytest.raises(UserError, match="is given twice"):
+        match_labels(source, source, tmp_path / "out.json", min_score=0.0, min_iou=0.5)
+    assert not (tmp_path / "out.json").exists()
 
 
 def test_masks_differ_where_boxes_do_not(write, rectangle, tmp_path):

@@ -275,7 +275,7 @@ def test_an_edit_that_leaves_no_label_is_refused(write, rectangle, tmp_path):
     with pytest.raises(UserError, match="top --count 1"):
         separate_labels(full, out, drop="instances")
     with pytest.raises(UserError, match="lower --min-iou or --min-score"):
-        match_labels(full, full, out, **MATCHED)
+        match_labels(full, write("other.json", {1: [label]}), out, **MATCHED)
     with pytest.raises(UserError, match="lower --min-score"):
         top_labels(full, out, count=1, min_score=0.6)
     assert not out.exists()
