@@ -95,7 +95,8 @@ def refine_stage(
     words = ["train_net.py", "--config-file", everything["config"], "--resume", "SEED", str(seed)]
     words += ["MODEL.MAP_NETWORK.NAME", everything["backbone"], "DATASETS.TRAIN", f'("{spec}",)']
     words += ["DATASETS.TEST", "()", "OUTPUT_DIR", "{here}"]
-    words += [str(part) for pair in row.get("opts", {}).items() for part in pair]
+    changes = everything["opts"] | row.get("opts", {})
+    words += [str(part) for pair in changes.items() for part in pair]
     return {"name": name, "run": shlex.join(words), "makes": ["model_final.pth", "results.json"]}
 
 
