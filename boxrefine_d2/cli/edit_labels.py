@@ -15,6 +15,7 @@ from boxrefine_d2.pseudo_labels.edit import (
     AREAS,
     COMPARISONS,
     DROPS,
+    KEPT,
     EditSummary,
     agree_labels,
     limit_areas,
@@ -68,6 +69,10 @@ BY_HELP = (
 AREA_HELP = (
     "area that the labels state: that of the mask, or that of the box, as CutLER's code writes it; "
     "default: %(default)s"
+)
+KEEP_HELP = (
+    "keep the labels that agree, or all labels of the images with one, so that no object of a kept "
+    "image becomes background; default: %(default)s"
 )
 DROP_HELP = (
     "drop all labels of images with overlapping boxes, or only the instances that overlap; "
@@ -152,6 +157,7 @@ def _add_comparisons(edits: Any) -> None:
     agreeing.add_argument("--votes", type=int, metavar="N", help=VOTES_HELP)
     agreeing.add_argument("--by", choices=COMPARISONS, default="box", help=AGREE_BY_HELP)
     agreeing.add_argument("--min-score", type=float, metavar="S", help=AGREE_MIN_SCORE_HELP)
+    agreeing.add_argument("--keep", choices=KEPT, default="labels", help=KEEP_HELP)
     agreeing.set_defaults(run=_agree)
 
 
@@ -190,7 +196,12 @@ def _match(args: argparse.Namespace) -> EditSummary:
 
 
 def _agree(args: argparse.Namespace) -> EditSummary:
-    choice = {"votes": args.votes, "by": args.by, "min_score": args.min_score}
+    choice = {
+        "votes": args.votes,
+        "by": args.by,
+        "min_score": args.min_score,
+        "keep": args.keep,
+    }
     return agree_labels(args.input, args.others, args.output, min_iou=args.min_iou, **choice)
 
 

@@ -48,7 +48,9 @@ def _has_results(folder: Path) -> bool:
 
 def record_of(plan: Improvement, records: Sequence[Record]) -> dict[str, Any]:
     """Return everything on which the verdict depends, as JSON values."""
-    named = [[r["image_id"], r["relative_name"], r["height"], r["width"]] for r in records]
+    named = [
+        [r["image_id"], r["relative_name"], r["height"], r["width"], _bytes_of(r)] for r in records
+    ]
     weights = plan.network.weights
     options = {key: value for key, value in plan.settings.options.items() if key not in _LATER}
     return {
@@ -66,6 +68,15 @@ def record_of(plan: Improvement, records: Sequence[Record]) -> dict[str, Any]:
         "set_refine": list(plan.settings.refine),
         "rounds": plan.rounds,
     }
+
+
+def _bytes_of(record: Record) -> int:
+    """Return the size of an image's file in bytes; 0 if it is rendered or cannot be read.
+
+    A changed image rarely keeps it, and reading it costs less than a digest of every file.
+    """
+    path = Path(record["file_name"])
+    return path.stat().st_size if path.is_file() else 0
 
 
 def _compare(earlier: dict[str, Any], wanted: dict[str, Any], path: Path) -> None:

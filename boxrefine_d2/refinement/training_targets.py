@@ -28,13 +28,14 @@ logger = logging.getLogger(__name__)
 def prepared_records(cfg: CfgNode, records: Sequence[Record]) -> list[Record]:
     """Return the training records, with "region_masks" if f learns from masks of annotations.
 
-    A warning counts the images whose regions are of no use.
+    Images without a label are left out if f learns from regions alone. A warning counts them, and
+    the images whose regions are of no use.
 
     Raises: UserError if the targets of REFINE.TARGETS are missing, or if no image is of use.
     """
     check_targets(cfg.REFINE.TARGETS, records)
     if cfg.REFINE.TARGETS == "annotations":
-        _count_empty(cfg.REFINE.LOSS, records)
+        records = _useful_records(cfg.REFINE.LOSS, records)
     if cfg.REFINE.LOSS == "detector" or cfg.REFINE.TARGETS != "annotations":
         return list(records)
     check_region_keys(cfg)
@@ -80,20 +81,19 @@ def check_targets(targets: str, records: Sequence[dict[str, Any]]) -> None:
         )
 
 
-def _count_empty(loss: str, records: Sequence[Record]) -> None:
-    """Warn of images whose labels are empty; they stay in the batches."""
-    empty = sum(not record["annotations"] for record in records)
-    effect = (
-        "they add nothing to the region loss"
-        if loss == "region"
-        else "h learns that they show no object"
-    )
-    if empty:
+def _useful_records(loss: str, records: Sequence[Record]) -> Sequence[Record]:
+    """Return the images from which f or h learns, and warn of those without a label."""
+    labelled = [record for record in records if record["annotations"]]
+    alone = loss == "region"
+    if len(labelled) < len(records):
         logger.warning(
-            "REFINE.TARGETS annotations: %d of %d training images have no label; batches contain "
-            "them, and %s",
-            *(empty, len(records), effect),
+            "REFINE.TARGETS annotations: %d of %d training images have no label; %s",
+            *(len(records) - len(labelled), len(records)),
+            "they are left out"
+            if alone
+            else "batches contain them, and h learns that they show no object",
         )
+    return labelled if alone else records
 
 
 def _count_useless(cfg: CfgNode, records: Sequence[Record]) -> None:

@@ -17,7 +17,14 @@ def with_results(folder):
 
 
 RECORDS = [
-    {"image_id": i, "relative_name": f"{i}.png", "height": 64, "width": 96} for i in range(9)
+    {
+        "image_id": i,
+        "relative_name": f"{i}.png",
+        "file_name": f"scenes:val/{i:06d}",
+        "height": 64,
+        "width": 96,
+    }
+    for i in range(9)
 ]
 
 
@@ -69,6 +76,11 @@ def test_other_images_and_other_weights_of_the_same_name_are_refused(tmp_path, p
     repaired = [*RECORDS[:8], RECORDS[8] | {"height": 65}]
     with pytest.raises(UserError, match="names or sizes of the images of 'folder:x' have changed"):
         settle(tmp_path, plan, repaired)
+    photograph = tmp_path / "8.png"
+    photograph.write_bytes(b"another photograph of the same name and size")
+    replaced = [*RECORDS[:8], RECORDS[8] | {"file_name": str(photograph)}]
+    with pytest.raises(UserError, match="sizes of the images of 'folder:x' have changed"):
+        settle(tmp_path, plan, replaced)
     weights = tmp_path / "w.pth"
     weights.write_text("one")
     own, folder = (

@@ -306,13 +306,17 @@ def record(*masks, size=(64, 64), **changes):
 
 
 @pytest.mark.parametrize(
-    ("loss", "effect"),
-    [("region", "nothing to the region loss"), ("detector", "h learns that they show no object")],
+    ("loss", "left", "effect"),
+    [
+        ("region", 1, "they are left out"),
+        ("detector", 3, "h learns that they show no object"),
+        ("both", 3, "h learns that they show no object"),
+    ],
 )
-def test_images_without_labels_are_counted_before_the_training(loss, effect, caplog):
+def test_images_without_labels_are_counted_before_the_training(loss, left, effect, caplog):
     cfg = config(REFINE__TARGETS="annotations", REFINE__LOSS=loss)
     sound = record((0, 0, 32, 64))
-    assert len(prepared_records(cfg, [record(), sound, record()])) == 3
+    assert len(prepared_records(cfg, [record(), sound, record()])) == left
     [line] = [r.getMessage() for r in caplog.records if "no label" in r.getMessage()]
     assert "2 of 3 training images" in line and line.endswith(effect)
     caplog.clear()

@@ -4,7 +4,7 @@ Each edit reads its input files image by image and writes one file. That file re
 the parameters of the edit.
 """
 
-from .agreement import agree_labels
+from .agreement import KEPT, agree_labels
 from .area_limits import limit_areas
 from .commands import AREAS, match_labels, merge_labels, separate_labels, top_labels
 from .edited_file import EditSummary
@@ -15,6 +15,7 @@ __all__ = [
     "AREAS",
     "COMPARISONS",
     "DROPS",
+    "KEPT",
     "EditSummary",
     "agree_labels",
     "limit_areas",

@@ -14,6 +14,7 @@ from .overlaps import COMPARISONS
 from .results_list import open_labels_or_results
 from .same_images import check_lists_all, check_same_images, side_by_side
 
+KEPT = ("labels", "images")
 _NEAR = 0.5  # share of the lowest IoU from which on a label counts as near
 
 
@@ -26,6 +27,7 @@ def agree_labels(
     votes: int | None = None,
     by: str = "box",
     min_score: float | None = None,
+    keep: str = "labels",
 ) -> EditSummary:
     """Keep the labels that other files of the same images hold as well (see `agree`).
 
@@ -36,6 +38,7 @@ def agree_labels(
             votes: number of other files that must hold such a label; None: all of them.
             by: what is compared, one of `COMPARISONS`.
             min_score: lowest score of a label of another file; None: no limit.
+            keep: "labels" keeps those that agree, "images" all labels of an image with one.
     Raises: UserError for files about different images, for an impossible choice, and if no label is
         left.
     """
@@ -43,6 +46,7 @@ def agree_labels(
     if min_score is not None:
         check_score(min_score)
     check_choice("what is compared", by, COMPARISONS)
+    check_choice("what is kept", keep, KEPT)
     votes = _checked_votes(votes, len(others))
     check_apart([source, *others])
     labels = open_label_file(source)
@@ -53,7 +57,7 @@ def agree_labels(
     tally = _Tally(labels, min_iou, votes, len(files), min_score)
     edit = Edit(
         "agree",
-        {"min_iou": min_iou, "votes": votes, "by": by, "min_score": min_score},
+        {"min_iou": min_iou, "votes": votes, "by": by, "min_score": min_score, "keep": keep},
         {"input": labels, **{f"with {i}": file for i, file in enumerate(files, start=1)}},
         tally.remedy,
     )
@@ -64,7 +68,15 @@ def agree_labels(
                 [x for x in other if min_score is None or score_of(x) >= min_score]
                 for other in rest
             ]
-            kept, ious = agree(image, own, confident, min_iou=min_iou, votes=votes, by=by)
+            kept, ious = agree(
+                image,
+                own,
+                confident,
+                min_iou=min_iou,
+                votes=votes,
+                by=by,
+                whole_images=keep == "images",
+            )
             tally.add(ious)
             yield len(own), EditedLabels(kept)
 

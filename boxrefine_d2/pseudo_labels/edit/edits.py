@@ -93,6 +93,7 @@ def agree(
     min_iou: float,
     votes: int,
     by: str,
+    whole_images: bool = False,
 ) -> tuple[list[Entry], list[list[float]]]:
     """Return the labels that `votes` of the other lists hold as well, with new scores.
 
@@ -101,15 +102,18 @@ def agree(
 
     Args: others: labels of the same image from other files; at least `votes` lists.
         min_iou: lowest IoU with a label of another list.
+        whole_images: if one label is kept, all are.
     Returns: the kept labels, best first; and the IoUs of each given label, largest first.
     """
     ious = np.array([largest_iou(labels, other, image, by) for other in others])
     reached = np.sort(ious, axis=0)[::-1]
-    means = ious.mean(axis=0)
+    agreed = reached[votes - 1] >= min_iou
+    if whole_images:
+        agreed[:] = agreed.any()
     kept = [
         label | {"score": float(mean)}
-        for label, mean, iou in zip(labels, means, reached[votes - 1], strict=True)
-        if iou >= min_iou
+        for label, mean, is_kept in zip(labels, ious.mean(axis=0), agreed, strict=True)
+        if is_kept
     ]
     return sorted(kept, key=lambda label: -score_of(label)), reached.T.tolist()
 

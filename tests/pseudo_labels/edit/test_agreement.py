@@ -90,11 +90,25 @@ def test_all_files_must_agree(files, tmp_path):
     info = read_pseudo_labels(tmp_path / "out.json").info
     [step] = info["edits"]
     assert step["edit"] == "agree"
-    assert step["parameters"] == {"min_iou": 0.5, "votes": 2, "by": "box", "min_score": None}
+    assert step["parameters"] == {
+        "min_iou": 0.5,
+        "votes": 2,
+        "by": "box",
+        "min_score": None,
+        "keep": "labels",
+    }
     names = {role: x["file"] for role, x in step["inputs"].items()}
     assert names == {"input": "a.json", "with 1": "b.json", "with 2": "c.json"}
     digests = [x["sha256"] for x in step["inputs"].values()]
     assert digests == [hashlib.sha256(path.read_bytes()).hexdigest() for path in files]
+
+
+def test_all_labels_of_an_image_where_one_agrees(files, tmp_path):
+    source, *others = files
+    summary = agree_labels(source, others, tmp_path / "out.json", min_iou=0.5, keep="images")
+    kept = labels_of(tmp_path / "out.json")
+    assert kept == {1: [(LEFT, 0.75), (RIGHT, 0.5)], 2: [], 3: [], 4: []}
+    assert "2 labels kept, 2 dropped" in str(summary)
 
 
 def test_votes_and_the_lowest_score(files, tmp_path):
