@@ -8,7 +8,9 @@ import argparse
 from collections.abc import Sequence
 
 import safetensors.torch
+import torch
 
+from boxrefine_d2 import __version__
 from boxrefine_d2.cli.help_texts import OUTPUT_WEIGHTS
 from boxrefine_d2.errors import CommandParser, run_command
 from boxrefine_d2.files.atomic import atomic_binary_file
@@ -26,6 +28,7 @@ EXAMPLES = (
 )
 
 INPUT_HELP = "checkpoint of the training"
+HALF_HELP = "store numbers in half precision, for half the size"
 BACKBONE_HELP = f"network in the checkpoint: {', '.join(BACKBONES)}; default: %(default)s"
 
 
@@ -39,6 +42,7 @@ def parser() -> argparse.ArgumentParser:
         "--output", required=True, type=user_path, metavar="OUT.safetensors", help=OUTPUT_WEIGHTS
     )
     parser.add_argument("--backbone", default="dino_vits16", metavar="NAME", help=BACKBONE_HELP)
+    parser.add_argument("--half", action="store_true", help=HALF_HELP)
     return parser
 
 
@@ -46,10 +50,16 @@ def run(args: argparse.Namespace) -> None:
     """Read the checkpoint, check that it holds the network, and write what training changed."""
     check_output_file(args.output, inputs=[args.input], suffixes=(".safetensors",))
     network = build_backbone(args.backbone, args.input)
-    tensors = {name: value.contiguous() for name, value in trained_state(network).items()}
+    state = trained_state(network)
+    tensors = {name: _stored(value, args.half).contiguous() for name, value in state.items()}
+    about = {"backbone": args.backbone, "version": __version__}
     with atomic_binary_file(args.output) as file:
-        file.write(safetensors.torch.save(tensors, {"backbone": args.backbone}))
+        file.write(safetensors.torch.save(tensors, about))
     print(f"{args.output}: {len(tensors)} tensors of {args.backbone}")
+
+
+def _stored(value: torch.Tensor, half: bool) -> torch.Tensor:
+    return value.half() if half and value.is_floating_point() else value
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -58,8 +58,7 @@ class BackboneSpec:
     preset: Preset | None = None
 
 
-_vit_mini = partial(DinoTransformer, dim=256, depth=8, num_heads=4)
-_vit_mini_1 = partial(DinoTransformer, dim=192, depth=6, num_heads=3)
+_vit_mini = partial(DinoTransformer, dim=192, depth=6, num_heads=3)
 _vit_small = partial(DinoTransformer, dim=384, depth=12, num_heads=6)
 _vit_base = partial(DinoTransformer, dim=768, depth=12, num_heads=12)
 
@@ -70,7 +69,7 @@ def _dino(folder: str) -> str:
 
 BACKBONES: dict[str, BackboneSpec] = {
     "dino_mini": BackboneSpec(partial(_vit_mini, patch_size=16), DINO_MINI),
-    "dino_mini_1": BackboneSpec(partial(_vit_mini_1, patch_size=16), DINO_MINI_1),
+    "dino_mini_1": BackboneSpec(partial(_vit_mini, patch_size=16), DINO_MINI_1),
     "dino_vits16": BackboneSpec(
         partial(_vit_small, patch_size=16), _dino("dino_deitsmall16_pretrain")
     ),
@@ -96,7 +95,7 @@ BACKBONES: dict[str, BackboneSpec] = {
     ),
     # Ours, not trained yet. With MOVE's widths the head would take ten times as long.
     "move_mini": BackboneSpec(
-        lambda: MoveSegmenter(_vit_mini_1(patch_size=16), head="conv_minc32", block=-2),
+        lambda: MoveSegmenter(_vit_mini(patch_size=16), head="conv_minc32", block=-2),
         weights=None,
         extractor=DINO_MINI_1,
     ),
@@ -108,7 +107,7 @@ BACKBONES: dict[str, BackboneSpec] = {
     ),
     # Ours; its file holds only the head.
     "found_mini": BackboneSpec(
-        lambda: FoundSegmenter(_vit_mini_1(patch_size=16)),
+        lambda: FoundSegmenter(_vit_mini(patch_size=16)),
         weights=SHIPPED / "found_mini.safetensors",
         extractor=DINO_MINI_1,
     ),
