@@ -44,8 +44,8 @@ class Option:
 OPTIONS = {
     "targets": Option(
         "absorption",
-        "objects that the network learns: those of absorption, those of them that TokenCut finds "
-        "(agree), or those of them that absorption finds in other views of the image (views)",
+        "objects that the network learns: those of absorption (absorption), the same in images "
+        "where TokenCut finds one of them (agree), or where other views hold one of them (views)",
         text(),
     ),
     "refine_iters": Option(

@@ -231,13 +231,13 @@ def _of_absorption(plan: Improvement, name: str, network: Network) -> list[Entry
 
 
 def _where_rules_agree(plan: Improvement, name: str, network: Network) -> list[Entry]:
-    """Return the stages of absorption's objects that TokenCut finds, too."""
+    """Return the stages of absorption's objects in images where TokenCut finds one of them."""
     other = discover(plan, f"{name}_tokencut", "tokencut", network)
     return _agreed(plan, name, network, [other])
 
 
 def _where_views_agree(plan: Improvement, name: str, network: Network) -> list[Entry]:
-    """Return the stages of absorption's objects that it also finds in other views of the image."""
+    """Return the stages of absorption's objects in images where all views hold one of them."""
     others = [
         discover(plan, f"{name}_view_{number}", "absorption", network, TARGET_RULE, view)
         for number, view in enumerate(TARGET_VIEWS, start=1)
@@ -249,6 +249,7 @@ def _agreed(plan: Improvement, name: str, network: Network, others: list[Entry])
     first = discover(plan, f"{name}_first", "absorption", network, TARGET_RULE)
     words = ["edit_labels.py", "agree", "--input", f"{{{first['name']}}}/{BOXES}", "--with"]
     words += [f"{{{other['name']}}}/{BOXES}" for other in others]
+    words += ["--keep", "images"]  # another object of a kept image must not become background
     agreed = _entry(name, [*words, "--output", f"{{here}}/{BOXES}"], [BOXES], [])
     return [first, *others, agreed]
 

@@ -97,7 +97,7 @@ def test_targets_on_which_rules_agree():
         targets("targets_first"),
         discover("tokencut", "targets_tokencut"),
         "edit_labels.py agree --input out/targets_first/boxes.json "
-        "--with out/targets_tokencut/boxes.json --output out/targets/boxes.json",
+        "--with out/targets_tokencut/boxes.json --keep images --output out/targets/boxes.json",
     ]
     assert [list(stage.command) for stage in made] == [shlex.split(line) for line in expected]
 
@@ -111,7 +111,7 @@ def test_targets_on_which_views_agree():
         *(targets(name, view=f"--view {view} ") for name, view in zip(names, views, strict=True)),
         f"edit_labels.py agree --input out/targets_first/boxes.json "
         f"--with {' '.join(f'out/{name}/boxes.json' for name in names)} "
-        "--output out/targets/boxes.json",
+        "--keep images --output out/targets/boxes.json",
     ]
     assert [list(stage.command) for stage in made] == [shlex.split(line) for line in expected]
 
