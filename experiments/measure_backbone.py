@@ -32,7 +32,6 @@ SCALES = [percent / 100 for percent in range(5, 101, 5)]  # shares of both sides
 # title -> --method and its --set
 RULES = {
     "LOST": ["lost"],
-    "LOST, centred keys": ["lost", "--set", "centre=true"],
     "TokenCut": ["tokencut"],
     "absorption": ["absorption"],
 }
