@@ -42,3 +42,32 @@ def test_half_precision_takes_half_the_size(checkpoint, tmp_path):
     loaded = build_backbone("dino_mini", half).state_dict()
     for name, value in checkpoint.state_dict().items():
         assert loaded[name].equal(value.half().float()), name
+
+
+def test_the_mean_with_the_weights_from_before(checkpoint, tmp_path):
+    before = tmp_path / "before.pth"
+    start = build_backbone("dino_mini", "random:4").state_dict()
+    torch.save(start, before)
+    mixed = convert(tmp_path, "a.safetensors", "--share", "0.75", "--before", str(before))
+    loaded = build_backbone("dino_mini", mixed).state_dict()
+    for name, value in checkpoint.state_dict().items():
+        torch.testing.assert_close(loaded[name], 0.75 * value + 0.25 * start[name])
+    own = build_backbone("dino_mini").state_dict()
+    loaded = build_backbone("dino_mini", convert(tmp_path, "b.safetensors", "--share", "0.5"))
+    for name, value in checkpoint.state_dict().items():
+        torch.testing.assert_close(loaded.state_dict()[name], (value + own[name]) / 2)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--share", "0"], "--share is 0.0; give a number above 0 and at most 1"),
+        (["--share", "nan"], "--share is nan"),
+        (["--before", "random:1"], "--before 'random:1' is of no use with --share 1"),
+    ],
+)
+def test_impossible_shares(checkpoint, tmp_path, capsys, flags, message):
+    files = ["--input", str(tmp_path / "model.pth"), "--output", str(tmp_path / "a.safetensors")]
+    assert main([*files, "--backbone", "dino_mini", *flags]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "a.safetensors").exists()
