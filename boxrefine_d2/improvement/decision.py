@@ -30,6 +30,8 @@ class Signals:
         flip_agreement: IoU of the rule's first box on an image, and its first box on the mirrored
             image, mirrored back.
         rule_agreement: mean IoU over the pairs of first boxes of different rules on one map.
+        likeness: IoU of the rule's first box on an image with that on another image, in shares of
+            the sides.
         area_ratio: area of the rule's first box after, divided by that before; the geometric mean
             and its interval are factors, not percent.
         feature_shift: relative L2 distance of the map to that before, in percent.
@@ -41,6 +43,7 @@ class Signals:
     images: int
     flip_agreement: Change
     rule_agreement: Change
+    likeness: Change
     area_ratio: Estimate
     feature_shift: Estimate
     overlap: Estimate
@@ -57,12 +60,16 @@ class Thresholds:
             allowed.
         least_rise: percent points that the lower end of the interval of one agreement must exceed.
         area_factor: largest factor by which the mean area may grow or shrink. A box of the whole
-            image agrees with every mirrored one. `REFINE.DRIFT.AREA_FACTOR` has the same value.
+            image agrees with every mirrored one. `REFINE.DRIFT.AREA_FACTOR` of the configurations
+            that refine by regions has the same value.
+        most_alike: percent that the likeness may rise to. Boxes that hardly depend on the image
+            agree with each mirrored one and with those of every rule.
     """
 
     largest_fall: float = 2.0
     least_rise: float = 0.0
-    area_factor: float = 1.5
+    area_factor: float = 4.0
+    most_alike: float = 75.0
 
 
 THRESHOLDS = Thresholds()
@@ -83,6 +90,12 @@ def objections(signals: Signals, thresholds: Thresholds = THRESHOLDS) -> list[st
             reasons.append(f"{name} fell by {-change.difference.mean:.2f} percent points")
     if all(change.difference.low <= thresholds.least_rise for change in changes.values()):
         reasons.append("no agreement rose with its whole 95 % interval above zero")
+    alike = signals.likeness
+    if alike.difference.low > 0 and alike.after.mean > thresholds.most_alike:
+        reasons.append(
+            f"the boxes of different images have become alike: mean IoU {alike.after.mean:.0f} %, "
+            f"before {alike.before.mean:.0f} %"
+        )
     factor = signals.area_ratio.mean
     if not 1 / thresholds.area_factor <= factor <= thresholds.area_factor:
         reasons.append(f"the mean area of the boxes changed by a factor of {factor:.2f}")

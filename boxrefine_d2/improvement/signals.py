@@ -9,7 +9,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchvision.ops import box_area, box_iou
+from torchvision.ops import box_iou
 
 from boxrefine_d2.data.loaders import UnreadableImage, WholeImageLoader
 from boxrefine_d2.data.records import Record
@@ -30,6 +30,9 @@ COMPARED_RULES = ("lost", "tokencut", "absorption")  # their boxes on one map ar
 HASH_SIDE = 8  # side of the grid of an average hash, in cells
 
 
+Corners = tuple[float, float, float, float]  # XYXY
+
+
 @dataclass(frozen=True)
 class ImageSignals:
     """Measurements on one image, one value per network; the first network is that from before.
@@ -40,7 +43,7 @@ class ImageSignals:
         fingerprint: average hash, which nearly identical images share.
         flip: IoU of the rule's first box with that on the mirrored image.
         rules: mean IoU over the pairs of first boxes of `COMPARED_RULES`.
-        area: area of the rule's first box in pixels of the network's input; 0 without a box.
+        box: the rule's first box, XYXY in shares of the sides of the image; None without a box.
         shift: relative L2 distance of the map to that of the first network.
         overlap: IoU of the rule's first box with that of the first network.
     """
@@ -50,7 +53,7 @@ class ImageSignals:
     fingerprint: str
     flip: tuple[float, ...]
     rules: tuple[float, ...]
-    area: tuple[float, ...]
+    box: tuple[Corners | None, ...]
     shift: tuple[float, ...]
     overlap: tuple[float, ...]
 
@@ -143,7 +146,7 @@ def _of_batch(
             average_hash(sample["image"]),
             flip=tuple(agreement(a[i], b[i]) for a, b in zip(own, flipped, strict=True)),
             rules=tuple(values[i] for values in compared),
-            area=tuple(_area(boxes[i]) for boxes in own),
+            box=tuple(_in_shares(boxes[i], sample["image"].shape[1:]) for boxes in own),
             shift=tuple(values[i] for values in shifts),
             overlap=tuple(agreement(own[0][i], boxes[i]) for boxes in own),
         )
@@ -181,8 +184,13 @@ def agreement(one: Tensor, other: Tensor) -> float:
     return float(len(one) == len(other))
 
 
-def _area(box: Tensor) -> float:
-    return float(box_area(box).sum())
+def _in_shares(box: Tensor, size: Sequence[int]) -> Corners | None:
+    """Return a box (1, 4) in shares of the sides of an image of (H, W); None for (0, 4)."""
+    if not len(box):
+        return None
+    height, width = size
+    left, top, right, bottom = box[0].tolist()
+    return left / width, top / height, right / width, bottom / height
 
 
 def average_hash(image: Tensor) -> str:

@@ -24,6 +24,11 @@ def signals_table(found: dict[str, Any]) -> Markup:
             "mean IoU of the boxes of three rules on the same map, percent",
             signals["rule_agreement"],
         ),
+        _change(
+            "likeness of different images",
+            "mean IoU of the boxes of two images, each as if it had the same size, percent",
+            signals["likeness"],
+        ),
         _plain(
             "area of the boxes",
             "factor, after divided by before; geometric mean",

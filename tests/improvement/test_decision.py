@@ -18,9 +18,12 @@ ROSE, UNSURE, SAME = change(3.0, 1.0, 5.0), change(3.0, -1.0, 7.0), change(0.0, 
 DIPPED, FELL, DROPPED = change(-1.5, -4.0, 1.0), change(-0.5, -0.9, -0.1), change(-3.0, -9.0, 3.0)
 
 
-def signals(flip, rules, area=1.0, **others):
+ALIKE = Change(Estimate(40, 38, 42), Estimate(76, 74, 78), Estimate(36, 34, 38))
+
+
+def signals(flip, rules, area=1.0, likeness=SAME, **others):
     return Signals(
-        40, flip, rules, Estimate(area, 0.9, 1.1), Estimate(5, 4, 6), ROSE.after, **others
+        40, flip, rules, likeness, Estimate(area, 0.9, 1.1), Estimate(5, 4, 6), ROSE.after, **others
     )
 
 
@@ -36,9 +39,12 @@ def signals(flip, rules, area=1.0, **others):
         (signals(FELL, ROSE), ["agreement with mirrored images fell by 0.50"]),
         (signals(ROSE, DIPPED), []),
         (signals(DROPPED, ROSE), ["agreement with mirrored images fell by 3.00"]),
-        (signals(ROSE, ROSE, area=1.6), ["changed by a factor of 1.60"]),
-        (signals(ROSE, ROSE, area=0.6), ["changed by a factor of 0.60"]),
-        (signals(ROSE, ROSE, area=1.5), []),
+        (signals(ROSE, ROSE, area=4.1), ["changed by a factor of 4.10"]),
+        (signals(ROSE, ROSE, area=0.2), ["changed by a factor of 0.20"]),
+        (signals(ROSE, ROSE, area=4.0), []),
+        (signals(ROSE, ROSE, likeness=ALIKE), ["have become alike: mean IoU 76 %, before 40 %"]),
+        (signals(ROSE, ROSE, likeness=replace(ALIKE, difference=SAME.difference)), []),
+        (signals(ROSE, ROSE, likeness=replace(ALIKE, after=Estimate(75, 74, 76))), []),
         (signals(ROSE, ROSE, stopped_at_once=True), ["the safety stop fired"]),
         (signals(SAME, SAME, stopped_at_once=True), ["the safety stop fired", "no agreement rose"]),
     ],
@@ -58,7 +64,7 @@ def test_thresholds_move_the_decision():
 
 def test_the_best_round_is_one_without_objections():
     little, much = signals(ROSE, SAME), signals(ROSE, ROSE)
-    blown_up = replace(much, area_ratio=Estimate(3.0, 2.9, 3.1))
+    blown_up = replace(much, area_ratio=Estimate(5.0, 4.9, 5.1))
     assert best_round([signals(SAME, SAME)]) is None
     assert best_round([little, much]) == 1
     assert best_round([much, little]) == 0

@@ -7,7 +7,7 @@ from torch import nn
 from boxrefine_d2.data import load_spec
 from boxrefine_d2.improvement import ImageSignals, Measurement, measure
 from boxrefine_d2.improvement.signals import agreement, average_hash
-from boxrefine_d2.improvement.summary import signals_of_round, stopped_at_once
+from boxrefine_d2.improvement.summary import likeness, signals_of_round, stopped_at_once
 from boxrefine_d2.networks import MapNetwork, build_backbone
 from boxrefine_d2.pseudo_labels import DiscoverySettings
 from boxrefine_d2.structures import FeatureMap
@@ -49,13 +49,15 @@ def test_planted_objects_give_signals_by_hand(rendered):
     assert found.failed == {}
     for image in found.images:
         assert image.flip == (1.0, 0.0, 1.0)
-        assert image.area == (32.0 * 32, 32.0 * 32, 32.0 * 32)
+        middle, left = ((x, 0.25, x + 1 / 3, 0.75) for x in (1 / 3, 0.0))
+        assert image.box == tuple(pytest.approx(box) for box in (middle, left, middle))
         assert image.overlap == (1.0, 0.0, 1.0)
         assert image.shift[0] == image.shift[2] == 0.0 and image.shift[1] > 0.1
         assert image.rules[0] == image.rules[2]
     signals = signals_of_round(found.images, 1, {})
     assert signals.flip_agreement.difference.mean == -100
     assert signals.area_ratio.mean == pytest.approx(1)
+    assert signals.likeness.before.mean == signals.likeness.after.mean == pytest.approx(100)
     assert signals_of_round(found.images, 2, {}).overlap.mean == 100
 
 
@@ -116,9 +118,10 @@ def test_nearly_identical_images_share_their_hash(noise):
     assert len(average_hash(image)) == 16
 
 
-def row(number, fingerprint="0", area=(4.0, 4.0)):
+def row(number, fingerprint="0", area=(0.4, 0.4)):
     pair = (0.5, 0.5)
-    return ImageSignals(number, str(number), fingerprint, pair, pair, area, (0.0, 0.1), pair)
+    boxes = tuple((0.0, 0.0, share, 1.0) if share else None for share in area)
+    return ImageSignals(number, str(number), fingerprint, pair, pair, boxes, (0.0, 0.1), pair)
 
 
 def test_near_duplicates_are_the_copies_only():
@@ -127,9 +130,15 @@ def test_near_duplicates_are_the_copies_only():
 
 
 def test_images_without_a_box_are_not_in_the_area_ratio():
-    rows = [row(0, area=(4.0, 8.0)), row(1, area=(4.0, 2.0)), row(2, area=(0.0, 9.0))]
+    rows = [row(0, area=(0.4, 0.8)), row(1, area=(0.4, 0.2)), row(2, area=(0.0, 0.9))]
     assert signals_of_round(rows, 1, {}).area_ratio.mean == pytest.approx(1)
     assert signals_of_round([row(0, area=(0.0, 0.0))], 1, {}).area_ratio.mean == 1
+
+
+def test_likeness_is_the_mean_iou_with_the_boxes_of_the_other_images():
+    boxes = [(0.0, 0.0, 1.0, 1.0), (0.0, 0.0, 0.5, 1.0), (0.5, 0.0, 1.0, 1.0), None]
+    assert likeness(boxes) == pytest.approx([1 / 3, 0.5 / 3, 0.5 / 3, 0])
+    assert likeness(boxes[:1]) == [0]
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def row(number, before, after):
         f"{number}",
         flip=(before, after),
         rules=(0.5, 0.5),
-        area=(4.0, 4.0),
+        box=((0.0, 0.0, 0.5, 0.5), (0.0, 0.0, 0.5, 0.5)),
         shift=(0.0, 0.1),
         overlap=(1.0, 0.5),
     )
