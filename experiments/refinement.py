@@ -34,6 +34,7 @@ HERE = Path(__file__).parent
 KEPT = HERE / "refinement"
 PAGE = HERE.parent / "docs" / "results" / "refinement.md"
 DEFAULT_RULES = ("lost", "tokencut")
+USUAL_OUTPUT = "output/refinement"  # in kept commands
 LABELS = "labels"  # the targets that are ground truth
 CEILING = "ceiling"  # a row whose title begins so is a ceiling
 
@@ -126,7 +127,9 @@ def run(everything: dict[str, Any], data: str, row: dict[str, Any], output: Path
         }
         seeds[str(seed)] = {"hits": after, "drift": record["drift"], "stopped": record["stopped"]}
     before = {rule: hits_of(val, folder / f"before_{rule}" / "boxes.json") for rule in rules}
-    commands = {stage.name: shlex.join(stage.command) for stage in plan}
+    commands = {
+        stage.name: shlex.join(stage.command).replace(str(output), USUAL_OUTPUT) for stage in plan
+    }
     kept = {
         "commit": commit(),
         "before": before,
