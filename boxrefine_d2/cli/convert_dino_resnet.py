@@ -5,7 +5,6 @@ import pickle
 from collections.abc import Sequence
 from pathlib import Path
 
-import safetensors.torch
 from torch import Tensor
 
 import boxrefine_d2
@@ -14,6 +13,7 @@ from boxrefine_d2.errors import CommandParser, run_command
 from boxrefine_d2.files.atomic import atomic_binary_file
 from boxrefine_d2.files.names import user_path
 from boxrefine_d2.files.outputs import check_output_file
+from boxrefine_d2.files.safetensors_file import safetensors_bytes
 from boxrefine_d2.networks.build import build_backbone, official_file
 from boxrefine_d2.networks.checkpoint_file import check_weights_file
 from boxrefine_d2.networks.detectron2_names import to_detectron2_names
@@ -72,7 +72,7 @@ def _bytes(state: dict[str, Tensor], output: Path, source: Path) -> bytes:
             "source_sha256": file_sha256(source),
             "version": boxrefine_d2.__version__,
         }
-        return safetensors.torch.save(state, metadata)
+        return safetensors_bytes(state, metadata)
     arrays = {name: value.numpy() for name, value in state.items()}
     content = {"model": arrays, "matching_heuristics": True, "__author__": "boxrefine_d2"}
     return pickle.dumps(content)

@@ -3,13 +3,12 @@
 import argparse
 from collections.abc import Sequence
 
-import safetensors.torch
-
 from boxrefine_d2.cli.help_texts import OUTPUT_WEIGHTS
 from boxrefine_d2.errors import CommandParser, run_command
 from boxrefine_d2.files.atomic import atomic_binary_file
 from boxrefine_d2.files.names import user_path
 from boxrefine_d2.files.outputs import check_output_file
+from boxrefine_d2.files.safetensors_file import safetensors_bytes
 from boxrefine_d2.networks.pickled_module import read_pickled_module
 from boxrefine_d2.networks.text_heatmap import HEATMAPS, our_names
 from boxrefine_d2.networks.weights import build_empty, load_into
@@ -46,7 +45,7 @@ def run(args: argparse.Namespace) -> None:
     load_into(network, state, name=args.network, path=args.input)
     tensors = {name: value.contiguous() for name, value in network.state_dict().items()}
     with atomic_binary_file(args.output) as file:
-        file.write(safetensors.torch.save(tensors, {"heatmap": args.network}))
+        file.write(safetensors_bytes(tensors, {"heatmap": args.network}))
     print(f"{args.output}: {len(tensors)} tensors of {args.network}")
 
 

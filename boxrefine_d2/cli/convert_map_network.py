@@ -8,7 +8,6 @@ which often keeps what both do well (WiSE-FT, arXiv:2109.01903).
 import argparse
 from collections.abc import Mapping, Sequence
 
-import safetensors.torch
 import torch
 
 from boxrefine_d2 import __version__
@@ -17,6 +16,7 @@ from boxrefine_d2.errors import CommandParser, UserError, run_command
 from boxrefine_d2.files.atomic import atomic_binary_file
 from boxrefine_d2.files.names import user_path
 from boxrefine_d2.files.outputs import check_output_file
+from boxrefine_d2.files.safetensors_file import safetensors_bytes
 from boxrefine_d2.networks import build_backbone
 from boxrefine_d2.networks.build import BACKBONES
 from boxrefine_d2.networks.map_network import trained_state
@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> None:
     tensors = {name: _stored(value, args.half).contiguous() for name, value in state.items()}
     about = {"backbone": args.backbone, "version": __version__}
     with atomic_binary_file(args.output) as file:
-        file.write(safetensors.torch.save(tensors, about))
+        file.write(safetensors_bytes(tensors, about))
     print(f"{args.output}: {len(tensors)} tensors of {args.backbone}")
 
 

@@ -5,12 +5,12 @@
 
 from pathlib import Path
 
-import safetensors.torch
 from detectron2.config import CfgNode
 from torch import nn
 
 import boxrefine_d2
 from boxrefine_d2.files.atomic import atomic_binary_file
+from boxrefine_d2.files.safetensors_file import safetensors_bytes
 from boxrefine_d2.networks.map_network import trained_state
 
 from .results_file import config_sha256
@@ -40,4 +40,4 @@ def write_network(path: Path, network: nn.Module, cfg: CfgNode, *, name: str) ->
     }
     metadata = {"backbone": name} | training_metadata(cfg)
     with atomic_binary_file(path) as file:
-        file.write(safetensors.torch.save(state, metadata))
+        file.write(safetensors_bytes(state, metadata))

@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 
 from boxrefine_d2.errors import UserError, check_choice
 from boxrefine_d2.files.inputs import FilePath
 
 from .edited_file import Edit, EditSummary, write_edited
 from .edits import EditedLabels, agree, score_of
-from .label_file import LabelFile, open_label_file
+from .label_file import Entry, LabelFile, open_label_file
 from .limits import check_apart, check_iou, check_score
 from .overlaps import COMPARISONS
 from .results_list import open_labels_or_results
@@ -54,29 +55,18 @@ def agree_labels(
     if by == "mask":
         _check_masks([labels, *files])
     notes = [note for file in files for note in _checked_images(labels, file)]
+    choice = _Choice(min_iou, votes, by, min_score, keep)
     tally = _Tally(labels, min_iou, votes, len(files), min_score)
     edit = Edit(
         "agree",
-        {"min_iou": min_iou, "votes": votes, "by": by, "min_score": min_score, "keep": keep},
+        asdict(choice),
         {"input": labels, **{f"with {i}": file for i, file in enumerate(files, start=1)}},
         tally.remedy,
     )
 
     def edited() -> Iterator[tuple[int, EditedLabels]]:
         for image, (own, *rest) in side_by_side(labels, *files):
-            confident = [
-                [x for x in other if min_score is None or score_of(x) >= min_score]
-                for other in rest
-            ]
-            kept, ious = agree(
-                image,
-                own,
-                confident,
-                min_iou=min_iou,
-                votes=votes,
-                by=by,
-                whole_images=keep == "images",
-            )
+            kept, ious = choice.of_image(image, own, rest)
             tally.add(ious)
             yield len(own), EditedLabels(kept)
 
@@ -87,6 +77,33 @@ def agree_labels(
     return summary.with_notes(
         f"kept {kept_images} of {summary.images} images, {summary.kept} annotations", *notes
     )
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """What counts as agreement, see `agree_labels`."""
+
+    min_iou: float
+    votes: int
+    by: str
+    min_score: float | None
+    keep: str
+
+    def of_image(
+        self, image: Entry, own: Sequence[Entry], others: Sequence[Sequence[Entry]]
+    ) -> tuple[list[Entry], list[list[float]]]:
+        """Return the kept labels of an image, and the IoUs of each given label (see `agree`)."""
+        lowest = self.min_score
+        confident = [[x for x in o if lowest is None or score_of(x) >= lowest] for o in others]
+        return agree(
+            image,
+            own,
+            confident,
+            min_iou=self.min_iou,
+            votes=self.votes,
+            by=self.by,
+            whole_images=self.keep == "images",
+        )
 
 
 class _Tally:
