@@ -69,7 +69,7 @@ class Thresholds:
     largest_fall: float = 2.0
     least_rise: float = 0.0
     area_factor: float = 4.0
-    most_alike: float = 75.0
+    most_alike: float = 60.0
 
 
 THRESHOLDS = Thresholds()

@@ -28,7 +28,8 @@ def signals_table(found: dict[str, Any]) -> Markup:
             "likeness of different images",
             "mean IoU of the boxes of two images, each as if it had the same size, percent",
             signals["likeness"],
-        ),
+        )
+        | {"colour": "even"},  # neither a rise nor a fall is good in itself
         _plain(
             "area of the boxes",
             "factor, after divided by before; geometric mean",

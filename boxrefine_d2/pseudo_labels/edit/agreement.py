@@ -81,7 +81,7 @@ def agree_labels(
 
 @dataclass(frozen=True)
 class _Choice:
-    """What counts as agreement, see `agree_labels`."""
+    """Limits of an agreement, see `agree_labels`."""
 
     min_iou: float
     votes: int
