@@ -14,6 +14,7 @@ import json
 import shlex
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,7 @@ from boxrefine_d2.masks.coding import decode_mask
 
 TOOLS = Path(__file__).parents[1] / "tools"
 SCALES = [percent / 100 for percent in range(5, 101, 5)]  # shares of both sides of the image
-# title -> --method and its --set
-RULES = {
-    "LOST": ["lost"],
-    "TokenCut": ["tokencut"],
-    "absorption": ["absorption"],
-}
+METHODS = {"LOST": "lost", "TokenCut": "tokencut", "absorption": "absorption"}  # by title
 
 
 def parser() -> argparse.ArgumentParser:
@@ -61,12 +57,12 @@ def scores_of(args: argparse.Namespace, data: str, rule: str, weights: str) -> d
     """Return the metrics of a rule in percent, measured by the two commands."""
     folder = args.output / data.replace(":", "_").replace("/", "_")
     folder.mkdir(parents=True, exist_ok=True)
-    name = f"{rule.replace(', ', '_').replace(' ', '_')}_{Path(weights).stem}".replace(":", "")
+    name = f"{rule}_{Path(weights).stem}".replace(":", "")
     boxes, scores = folder / f"{name}.json", folder / f"{name}_scores.json"
     if not scores.exists():
         options = [] if weights == "shipped" else ["--weights", weights]
         metrics = "corloc,mask_iou" if has_masks(data) else "corloc"
-        discover = ["discover.py", "--method", *RULES[rule], "--backbone", args.backbone, *options]
+        discover = ["discover.py", "--method", METHODS[rule], "--backbone", args.backbone, *options]
         discover += ["--data", data, "--output", str(boxes)]
         evaluate = ["evaluate.py", "--gt", data, "--pred", str(boxes), "--metrics", metrics]
         for command in (discover, [*evaluate, "--json", str(scores)]):
@@ -77,6 +73,7 @@ def scores_of(args: argparse.Namespace, data: str, rule: str, weights: str) -> d
     return {name: measured[name] for name in ("corloc", "mask_iou") if name in measured}
 
 
+@cache
 def has_masks(data: str) -> bool:
     """Return True if an object of the data has a mask."""
     records = load_spec(data).records
@@ -127,7 +124,7 @@ def measure(args: argparse.Namespace) -> int:
     for data in args.data:
         rows = {
             rule: {weights: scores_of(args, data, rule, weights) for weights in args.weights}
-            for rule in RULES
+            for rule in METHODS
         }
         centred = {"box": best_centred_box(data)}
         if has_masks(data):

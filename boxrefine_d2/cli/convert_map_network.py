@@ -16,7 +16,7 @@ from boxrefine_d2.errors import CommandParser, UserError, run_command
 from boxrefine_d2.files.atomic import atomic_binary_file
 from boxrefine_d2.files.names import user_path
 from boxrefine_d2.files.outputs import check_output_file
-from boxrefine_d2.files.safetensors_file import safetensors_bytes
+from boxrefine_d2.files.safetensors_file import in_half_precision, safetensors_bytes
 from boxrefine_d2.networks import build_backbone
 from boxrefine_d2.networks.build import BACKBONES
 from boxrefine_d2.networks.map_network import trained_state
@@ -64,7 +64,9 @@ def run(args: argparse.Namespace) -> None:
     state = trained_state(build_backbone(args.backbone, args.input))
     if args.share < 1:
         state = _mean(state, build_backbone(args.backbone, args.before).state_dict(), args.share)
-    tensors = {name: _stored(value, args.half).contiguous() for name, value in state.items()}
+    if args.half:
+        state = in_half_precision(state)
+    tensors = {name: value.contiguous() for name, value in state.items()}
     about = {"backbone": args.backbone, "version": __version__}
     with atomic_binary_file(args.output) as file:
         file.write(safetensors_bytes(tensors, about))
@@ -79,10 +81,6 @@ def _mean(
         name: torch.lerp(before[name], value, share) if value.is_floating_point() else value
         for name, value in after.items()
     }
-
-
-def _stored(value: torch.Tensor, half: bool) -> torch.Tensor:
-    return value.half() if half and value.is_floating_point() else value
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -9,6 +9,14 @@ from torch import Tensor
 _LENGTH = 8  # bytes that state the length of the header; it is padded to a multiple of them
 
 
+def in_half_precision(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors in half precision; whole numbers, such as counters, stay as they are."""
+    return {
+        name: value.half() if value.is_floating_point() else value
+        for name, value in tensors.items()
+    }
+
+
 def safetensors_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
     """Return a safetensors file with its metadata in the order of their names.
 

@@ -10,7 +10,7 @@ from torch import nn
 
 import boxrefine_d2
 from boxrefine_d2.files.atomic import atomic_binary_file
-from boxrefine_d2.files.safetensors_file import safetensors_bytes
+from boxrefine_d2.files.safetensors_file import in_half_precision, safetensors_bytes
 from boxrefine_d2.networks.map_network import trained_state
 
 from .results_file import config_sha256
@@ -33,11 +33,8 @@ def write_network(path: Path, network: nn.Module, cfg: CfgNode, *, name: str) ->
     If only a part of the network learns, the file holds only that part, see `trained_state`.
     Counters stay whole numbers.
     """
-    whole = trained_state(network)
-    state = {
-        key: (value.half() if value.is_floating_point() else value).detach().cpu().contiguous()
-        for key, value in whole.items()
-    }
+    half = in_half_precision(trained_state(network))
+    state = {key: value.detach().cpu().contiguous() for key, value in half.items()}
     metadata = {"backbone": name} | training_metadata(cfg)
     with atomic_binary_file(path) as file:
         file.write(safetensors_bytes(state, metadata))

@@ -7,6 +7,7 @@ import pytest
 from boxrefine_d2.evaluation.bootstrap import Estimate
 from boxrefine_d2.improvement import Signals, Thresholds, best_round, objections
 from boxrefine_d2.improvement.decision import Change
+from boxrefine_d2.training.setup import load_config
 
 
 def change(mean, low, high):
@@ -60,6 +61,11 @@ def test_thresholds_move_the_decision():
     assert objections(signals(ROSE, FELL), Thresholds(largest_fall=9.0)) != []
     assert objections(signals(ROSE, ROSE), Thresholds(least_rise=1.0)) != []
     assert objections(signals(ROSE, ROSE, area=1.2), Thresholds(area_factor=1.1)) != []
+
+
+@pytest.mark.parametrize("name", ["configs/region_refine.yaml", "configs/demo/region_refine.yaml"])
+def test_the_safety_stop_lets_boxes_grow_as_far_as_the_decision(name):
+    assert Thresholds().area_factor == load_config(name, []).REFINE.DRIFT.AREA_FACTOR
 
 
 def test_the_best_round_is_one_without_objections():
