@@ -13,12 +13,23 @@ import argparse
 import json
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from kept_results import commit, interval, markdown, page_arguments
+from kept_results import commit, interval, markdown, number, page_arguments
+from refinement_stages import (
+    DEFAULT_RULES,
+    DETECTOR,
+    Settings,
+    Stages,
+    detector_stages_of,
+    rows_of,
+    rules_of,
+    settings,
+    stages_of,
+)
 
 from boxrefine_d2.data import load_spec
 from boxrefine_d2.errors import UserError, run_command
@@ -26,79 +37,14 @@ from boxrefine_d2.evaluation import GroundTruth, write_json
 from boxrefine_d2.evaluation.bootstrap import mean_with_interval, paired_gain
 from boxrefine_d2.evaluation.corloc import localise_top_boxes
 from boxrefine_d2.evaluation.predictions import read_predictions
-from boxrefine_d2.files.safe_yaml import read_yaml
 from boxrefine_d2.files.shipped import shipped_tools
 from boxrefine_d2.workflow import plan_of_stages, run_plan
 
 HERE = Path(__file__).parent
 KEPT = HERE / "refinement"
 PAGE = HERE.parent / "docs" / "results" / "refinement.md"
-DEFAULT_RULES = ("lost", "tokencut")
 USUAL_OUTPUT = "output/refinement"  # in kept commands
-LABELS = "labels"  # the targets that are ground truth
 CEILING = "ceiling"  # a row whose title begins so is a ceiling
-
-Stages = list[dict[str, Any]]
-
-
-def settings() -> dict[str, Any]:
-    """Return the content of refinement.yaml."""
-    return read_yaml(HERE / "refinement.yaml", "settings file")
-
-
-def rules_of(row: dict[str, Any]) -> list[str]:
-    """Return the names of the rules that a row scores."""
-    return list(row.get("rules", DEFAULT_RULES))
-
-
-def rows_of(everything: dict[str, Any], data: str) -> Iterator[dict[str, Any]]:
-    """Yield the rows that are measured on a data set."""
-    yield from (row for row in everything["rows"] if data in row.get("data", everything["data"]))
-
-
-def stages_of(everything: dict[str, Any], data: str, row: dict[str, Any]) -> Stages:
-    """Return the stages of a row: targets, boxes before, refinements, boxes after."""
-    images, network = everything["data"][data], everything["backbone"]
-    stages: Stages = []
-    if row["targets"] != LABELS:
-        for stage in everything["targets"][row["targets"]]:
-            run = stage["run"].replace("{network}", f"--backbone {network}")
-            stages.append({**stage, "run": run, "makes": "labels.json"})
-    for rule in rules_of(row):
-        stages.append(boxes_stage(everything, rule, images["val"], f"before_{rule}", None))
-    for seed in range(row["seeds"]):
-        refined = f"refine_{row['name']}_{seed}"
-        stages.append(refine_stage(everything, images["train"], row, seed, refined))
-        for rule in rules_of(row):
-            name = f"after_{rule}_{row['name']}_{seed}"
-            stages.append(boxes_stage(everything, rule, images["val"], name, refined))
-    return stages
-
-
-def boxes_stage(
-    everything: dict[str, Any], rule: str, val: str, name: str, refined: str | None
-) -> dict[str, Any]:
-    """Return the stage that finds a rule's boxes. Args: refined: stage of the weights, or None."""
-    words = ["discover.py", "--method", rule, "--backbone", everything["backbone"]]
-    words += ["--weights", f"{{{refined}}}/model_final.pth"] if refined else []
-    changes = everything["rules"][rule]["set"]
-    words += ["--set", *changes] if changes else []
-    words += ["--data", val, "--output", "{here}/boxes.json"]
-    return {"name": name, "run": shlex.join(words), "makes": "boxes.json"}
-
-
-def refine_stage(
-    everything: dict[str, Any], train: str, row: dict[str, Any], seed: int, name: str
-) -> dict[str, Any]:
-    """Return the stage that refines the network with one seed."""
-    targets = row["targets"]
-    spec = train if targets == LABELS else f"{train}+pseudo={{{targets}}}/labels.json"
-    words = ["train_net.py", "--config-file", everything["config"], "--resume", "SEED", str(seed)]
-    words += ["MODEL.MAP_NETWORK.NAME", everything["backbone"], "DATASETS.TRAIN", f'("{spec}",)']
-    words += ["DATASETS.TEST", "()", "OUTPUT_DIR", "{here}"]
-    changes = everything["opts"] | row.get("opts", {})
-    words += [str(part) for pair in changes.items() for part in pair]
-    return {"name": name, "run": shlex.join(words), "makes": ["model_final.pth", "results.json"]}
 
 
 def hits_of(val: str, boxes: Path) -> str:
@@ -108,14 +54,10 @@ def hits_of(val: str, boxes: Path) -> str:
     return "".join(str(int(hit)) for hit in result.hits.values())
 
 
-def run(everything: dict[str, Any], data: str, row: dict[str, Any], output: Path) -> None:
+def run_row(everything: Settings, data: str, row: Settings, output: Path) -> None:
     """Run a row on a data set and keep its results. Raises: UserError if a stage failed."""
     folder, val = output / data, everything["data"][data]["val"]
-    values = {"train": everything["data"][data]["train"]}
-    stages = stages_of(everything, data, row)
-    plan = plan_of_stages(stages, folder, values, "refinement.yaml")
-    if run_plan(plan, shipped_tools(), partial(print, flush=True)):
-        raise UserError(f"{data}/{row['name']} failed; see the messages above")
+    commands = run_stages(everything, data, stages_of(everything, data, row), output)
     rules = rules_of(row)
     seeds = {}
     for seed in range(row["seeds"]):
@@ -127,18 +69,48 @@ def run(everything: dict[str, Any], data: str, row: dict[str, Any], output: Path
         }
         seeds[str(seed)] = {"hits": after, "drift": record["drift"], "stopped": record["stopped"]}
     before = {rule: hits_of(val, folder / f"before_{rule}" / "boxes.json") for rule in rules}
-    commands = {
+    command = commands[f"refine_{row['name']}_0"]
+    keep(data, row["name"], {"before": before, "seeds": seeds, "command": command})
+
+
+def run_detector(everything: Settings, data: str, output: Path) -> None:
+    """Train the detector on boxes before and after, and keep its results.
+
+    Raises: UserError if a stage failed.
+    """
+    val = f"{everything['data'][data]['val']}+agnostic"
+    commands = run_stages(everything, data, detector_stages_of(everything, data), output)
+    seeds = {}
+    for seed in range(everything[DETECTOR]["seeds"]):
+        seeds[str(seed)] = {}
+        for moment in ("before", "after"):
+            place = output / data / f"detector_{moment}_{seed}"
+            scores = json.loads((place / "results.json").read_text(encoding="utf-8"))
+            hits = hits_of(val, place / "inference" / val / "detections.json")
+            ap50 = scores["datasets"][val]["ap50"]
+            seeds[str(seed)][moment] = {"hits": hits, "ap50": ap50}
+    keep(data, DETECTOR, {"seeds": seeds, "command": commands["detector_after_0"]})
+
+
+def run_stages(everything: Settings, data: str, stages: Stages, output: Path) -> dict[str, str]:
+    """Run the stages that are not complete, and return the command of each stage.
+
+    Raises: UserError if a stage failed.
+    """
+    values = {"train": everything["data"][data]["train"]}
+    plan = plan_of_stages(stages, output / data, values, "refinement.yaml")
+    if run_plan(plan, shipped_tools(), partial(print, flush=True)):
+        raise UserError(f"a stage on {data} failed; see the messages above")
+    return {
         stage.name: shlex.join(stage.command).replace(str(output), USUAL_OUTPUT) for stage in plan
     }
-    kept = {
-        "commit": commit(),
-        "before": before,
-        "seeds": seeds,
-        "command": commands[f"refine_{row['name']}_0"],
-    }
+
+
+def keep(data: str, name: str, results: dict[str, Any]) -> None:
+    """Keep the results of a measurement beside the others of its data set."""
     path = KEPT / f"{data}.json"
     rows = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    write_json(path, rows | {row["name"]: kept})
+    write_json(path, rows | {name: {"commit": commit()} | results})
 
 
 def hits_array(text: str) -> list[int]:
@@ -158,7 +130,7 @@ def gain_of(kept: dict[str, Any], rule: str) -> dict[str, Any]:
     }
 
 
-def tables(everything: dict[str, Any], kept: dict[str, dict[str, Any]]) -> str:
+def tables(everything: Settings, kept: dict[str, dict[str, Any]]) -> str:
     """Return one table per rule: a row per setting, a column per data set."""
     texts = []
     for rule, about in everything["rules"].items():
@@ -183,7 +155,7 @@ def tables(everything: dict[str, Any], kept: dict[str, dict[str, Any]]) -> str:
     return "\n\n".join(texts)
 
 
-def shares(everything: dict[str, Any], kept: dict[str, dict[str, Any]]) -> str:
+def shares(everything: Settings, kept: dict[str, dict[str, Any]]) -> str:
     """Return the table of the share of the best ceiling's gain that each label-free row reaches."""
     lines = []
     for data, rows in kept.items():
@@ -206,7 +178,7 @@ def shares(everything: dict[str, Any], kept: dict[str, dict[str, Any]]) -> str:
     return markdown(heads, lines)
 
 
-def stops(everything: dict[str, Any], kept: dict[str, dict[str, Any]]) -> str:
+def stops(everything: Settings, kept: dict[str, dict[str, Any]]) -> str:
     """Return the table of the safety stop: how many seeds it stopped, and its last signals."""
     lines = []
     for row in everything["rows"]:
@@ -225,6 +197,21 @@ def stops(everything: dict[str, Any], kept: dict[str, dict[str, Any]]) -> str:
             lines.append([row["title"], data, *shown])
     heads = ["Learnt from", "Data", "flip agreement", "area ratio", "stopped"]
     return markdown(heads, lines)
+
+
+def detectors(everything: Settings, kept: dict[str, dict[str, Any]]) -> str:
+    """Return the table of the detector that learnt from boxes before and after refinement."""
+    lines = []
+    for data in (data for data in kept if DETECTOR in kept[data]):
+        seeds = list(kept[data][DETECTOR]["seeds"].values())
+        hits = [[hits_array(one[x]["hits"]) for one in seeds] for x in ("before", "after")]
+        means = [number(mean_with_interval(one).to_json()["mean"]) for one in hits]
+        ap50 = [sum(one[x]["ap50"] for one in seeds) / len(seeds) for x in ("before", "after")]
+        gain = interval(paired_gain(*hits).to_json(), True)
+        val = f"`{everything['data'][data]['val']}`"
+        cells = [" → ".join(means), gain, " → ".join(map(number, ap50))]
+        lines.append([val, str(len(seeds)), *cells])
+    return markdown(["Data", "seeds", "CorLoc", "gain in CorLoc", "AP50"], lines)
 
 
 def commands(kept: dict[str, dict[str, Any]]) -> str:
@@ -250,6 +237,7 @@ def page() -> str:
         "TABLES": tables(everything, kept),
         "SHARES": shares(everything, kept),
         "STOPS": stops(everything, kept),
+        "DETECTORS": detectors(everything, kept),
         "COMMANDS": commands(kept),
     }
     for name, part in parts.items():
@@ -260,17 +248,18 @@ def page() -> str:
 def work(args: argparse.Namespace) -> None:
     """Run the rows if the arguments ask for it, then write the page."""
     everything = settings()
-    known = {
-        f"{data}/{row['name']}": (data, row)
-        for data in everything["data"]
-        for row in rows_of(everything, data)
-    }
+    known: dict[str, Callable[[Path], None]] = {}
+    for data in everything["data"]:
+        for row in rows_of(everything, data):
+            known[f"{data}/{row['name']}"] = partial(run_row, everything, data, row)
+        if data in everything[DETECTOR]["data"]:
+            known[f"{data}/{DETECTOR}"] = partial(run_detector, everything, data)
     unknown = set(args.run or []) - set(known)
     if unknown:
         raise UserError(f"no row {min(unknown)!r}; known: {', '.join(known)}")
     if args.run is not None:
         for name in args.run or known:
-            run(everything, *known[name], args.output)
+            known[name](args.output)
     PAGE.write_text(page(), encoding="utf-8")
 
 
