@@ -21,6 +21,7 @@ import refine_step
 import region_step
 import relevance
 import what_is_where
+import wsol_eval
 from tabulate import tabulate
 from timing import Result
 
@@ -41,6 +42,7 @@ BENCHMARKS: dict[str, Callable[[], Result]] = {
     "relevance": relevance.relevance,
     "grounding_eval": grounding_eval.grounding_eval,
     "wwbl": what_is_where.what_is_where,
+    "wsol_eval": wsol_eval.wsol_eval,
 }
 HEADERS = ("benchmark", "ms per", "published", "ours", "ratio", "quartiles", "target", "")
 

@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    metrics, protocols = ", ".join(evaluation.KNOWN_METRICS), ", ".join(evaluation.PROTOCOLS)
+    metrics, protocols = ", ".join(evaluation.known_metrics()), ", ".join(evaluation.PROTOCOLS)
     parser = CommandParser(description=__doc__, examples=EXAMPLES)
     parser.add_argument("--gt", required=True, metavar="SPEC", help=LABELLED_DATA)
     parser.add_argument(

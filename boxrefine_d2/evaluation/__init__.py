@@ -1,7 +1,7 @@
 """Metrics of models (evaluators) and of prediction files, with the checks before a score."""
 
 from .average_precision import MASK_AP_METRICS, average_precision
-from .build import KNOWN_METRICS, METRICS, evaluate_predictions, parse_metrics
+from .build import METRICS, evaluate_predictions, known_metrics, parse_metrics
 from .coco_regions import Detections
 from .corloc import CorLoc, CorLocEvaluator, corloc, is_localised, top_box
 from .ground_truth import PROTOCOLS, CorLocProtocol, GroundTruth, ground_truth_boxes, protocol_for
@@ -15,7 +15,6 @@ from .results import MetricResult, write_json
 
 __all__ = [
     "AP_METRICS",
-    "KNOWN_METRICS",
     "MAP_METRICS",
     "MASK_AP_METRICS",
     "METRICS",
@@ -39,6 +38,7 @@ __all__ = [
     "evaluate_predictions",
     "ground_truth_boxes",
     "is_localised",
+    "known_metrics",
     "parse_metrics",
     "protocol_for",
     "read_predictions",

@@ -39,16 +39,16 @@ class LevelBoxes:
     @classmethod
     def of(cls, scores: NDArray[np.float64]) -> "LevelBoxes":
         """Return the boxes of a map (H, W) in [0, 1]; a map of zeros has one empty box."""
-        greys = (scores * 255).astype(np.uint8)
-        if not greys.any():
+        highest = int(scores.max() * 255)
+        if not highest:
             none = np.zeros(1, np.int64)
             return cls(0, none, np.zeros((1, 4), np.int64), none)
-        contours = level_contours(scores, greys)
+        contours = level_contours(scores)
         x, y, width, height = contours.box.T
-        last = greys.shape[1] - 1, greys.shape[0] - 1
+        last = scores.shape[1] - 1, scores.shape[0] - 1
         ends = np.minimum(x + width, last[0]), np.minimum(y + height, last[1])
         boxes = np.stack([x, y, *ends], axis=1)
-        return cls(int(greys.max()), contours.level, boxes, contours.largest())
+        return cls(highest, contours.level, boxes, contours.largest())
 
     def levels_of(self, thresholds: NDArray[np.float64]) -> Ints:
         """Return the level that each threshold in [0, 1) means."""

@@ -44,17 +44,22 @@ METRICS: dict[str, Metric] = {
     **dict.fromkeys(CLASS_METRICS, classes_of_file),
     **dict.fromkeys(CLASS_BOX_METRICS, class_boxes_of_file),
 }
-KNOWN_METRICS = (*METRICS, *MAP_METRICS)
+
+
+def known_metrics() -> list[str]:
+    """Return the names of all metrics."""
+    return [*METRICS, *MAP_METRICS]
 
 
 def parse_metrics(text: str) -> list[str]:
     """Split "corloc,ap" into known names, each once. Raises: UserError, listing the known names."""
     names = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
-    unknown = [name for name in names if name not in KNOWN_METRICS]
+    known = known_metrics()
+    unknown = [name for name in names if name not in known]
     if unknown or not names:
         raise UserError(
             f"--metrics '{text}': unknown {', '.join(unknown) or '(none given)'}; "
-            f"known: {', '.join(KNOWN_METRICS)}"
+            f"known: {', '.join(known)}"
         )
     return names
 
@@ -92,7 +97,8 @@ def evaluate_predictions(
             rules[name] = of_family.rules[name]
     counts: dict[str, int] = {}
     for function, result in results.items():
-        family = next(name for name in functions if functions[name] is function)
+        families = (name for name in METRICS if METRICS[name] is function)
+        family = next(families, "map")
         prefix = f"{family}_" if counts else ""
         counts |= {prefix + key: count for key, count in result.counts.items()}
     warnings = list(dict.fromkeys(text for r in results.values() for text in r.warnings))

@@ -19,12 +19,14 @@ class PixelCounts:
 
     Args: width: width of a bin.
 
-    Attributes: edges: (E,) lower edges of the bins in ascending order, the last one is an end.
+    Attributes:
+        edges: (E,) lower edges of the bins in ascending order; the last one is an end.
+        counts: (2, E - 1) pixels of no object, and of an object, in each bin.
     """
 
     def __init__(self, width: float = BIN):
         self.edges = np.array([*np.arange(0, 1, width), *_BEYOND])
-        self._counts = np.zeros((2, len(self.edges) - 1), np.int64)
+        self.counts = np.zeros((2, len(self.edges) - 1), np.int64)
 
     def add(
         self,
@@ -40,8 +42,8 @@ class PixelCounts:
             ignored: (H, W) pixels that do not count, where they are not of an object.
         """
         counted = np.ones_like(truth) if ignored is None else truth | ~ignored
-        bins = self._bins(scores[counted]) + self._counts.shape[1] * truth[counted]
-        self._counts += np.bincount(bins, minlength=self._counts.size).reshape(2, -1)
+        bins = self._bins(scores[counted]) + self.counts.shape[1] * truth[counted]
+        self.counts += np.bincount(bins, minlength=self.counts.size).reshape(2, -1)
 
     def _bins(self, scores: NDArray[np.float64]) -> NDArray[np.int64]:
         """Return the bin of each score; the guess by division can be one off."""
@@ -55,7 +57,7 @@ class PixelCounts:
 
         Raises: UserError if no pixel of an object was counted.
         """
-        wrong, right = np.cumsum(self._counts[:, ::-1], axis=1)
+        wrong, right = np.cumsum(self.counts[:, ::-1], axis=1)
         if not right[-1]:
             raise UserError("no pixel of an object was counted; pxap and piou are not defined")
         return right, wrong, int(right[-1])

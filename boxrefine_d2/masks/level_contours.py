@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .level_regions import CORNERS, GREYS, SIDES, Floats, Ints, LevelRegions, Pairs, level_regions
+from .level_regions import FINE_BITS, GREYS, Floats, Ints, LevelRegions, Pairs, level_regions
 
 
 @dataclass(frozen=True)
@@ -46,34 +46,38 @@ class LevelContours:
         return rows
 
 
-def level_contours(scores: NDArray[np.floating], greys: NDArray[np.uint8]) -> LevelContours:
-    """Return the contours of a map above each of the levels 0 .. max(greys) - 1.
+def level_contours(scores: NDArray[np.floating], highest: int = GREYS - 1) -> LevelContours:
+    """Return the contours of a map above each of its levels, the grey values from 0 on.
 
-    Args:
-        scores: (H, W) finite map.
-        greys: (H, W) the same map in whole numbers, equal or higher where `scores` is higher.
+    The grey value of a pixel is `highest` times its score, truncated. The last level is that below
+    the largest grey value.
+
+    Args: scores: (H, W) map in [0, 1].
     """
-    framed = np.pad(greys.astype(np.int64), 1)
-    values = np.pad(scores.astype(np.float64), 1, constant_values=-np.inf)
-    levels = np.arange(framed.max())
-    inside, outside = _block_shares(framed)
-    components = level_regions(values, framed, CORNERS, levels, inside)
+    fine = (scores * (highest << FINE_BITS)).astype(np.int64)
+    fine = np.pad(fine, 1)  # a frame of zeros
+    width = fine.shape[1]
+    levels = np.arange(fine.max() >> FINE_BITS)
+    if not len(levels):
+        none = np.zeros(0, np.int64)
+        return LevelContours(none, none.reshape(0, 4), none.astype(float), none, none.astype(bool))
+    inside, outside = _block_shares(fine >> FINE_BITS)
+    components = level_regions(fine, corners=True, levels=levels, shares=inside)
     # the pixels outside of level l are those above GREYS - 2 - l in the inverted map
-    inverted = GREYS - 1 - framed
-    background = level_regions(-values, inverted, SIDES, GREYS - 2 - levels, outside)
+    inverted = (GREYS << FINE_BITS) - 1 - fine
+    background = level_regions(inverted, corners=False, levels=GREYS - 2 - levels, shares=outside)
     hole = np.concatenate([np.zeros(len(components), bool), np.ones(len(background), bool)])
     outermost = len(components) + background.at(levels, np.zeros_like(levels))
     area = _sums_of_subtrees(
         np.concatenate([components.share, background.share]),
-        _parents(components, background, framed.shape[1], outermost),
+        _parents(components, background, width, outermost),
     )
     kept = np.ones(len(hole), bool)
     kept[outermost] = False
-    width = framed.shape[1]
-    parts = (components.boxes(width, 0), background.boxes(width, 1))
+    boxes = np.concatenate([components.boxes(width, 0), background.boxes(width, 1)])
     return LevelContours(
         np.concatenate([components.level, background.level])[kept],
-        np.concatenate(parts)[kept],
+        (boxes - [1, 1, 0, 0])[kept],  # without the frame
         area[kept],
         np.concatenate([components.first, background.first])[kept],
         hole[kept],
@@ -87,16 +91,18 @@ def _block_shares(greys: Ints) -> tuple[list[Pairs], list[Pairs]]:
     are inside, and a half if three are. The rest lies outside: a half belongs to the lowest pixel,
     the other half to the second lowest.
     """
+    bits = greys.size.bit_length()
     pixels = np.arange(greys.size).reshape(greys.shape)
-    keys = greys * greys.size + pixels
+    keys = (greys << bits) + pixels
     one, two, three, four = keys[:-1, :-1], keys[:-1, 1:], keys[1:, :-1], keys[1:, 1:]
     lows = np.minimum(one, two), np.minimum(three, four)
     highs = np.maximum(one, two), np.maximum(three, four)
     lowest = np.minimum(*lows).ravel()
     second = np.minimum(np.maximum(*lows), np.minimum(*highs)).ravel()
-    highest = np.maximum(*highs).ravel() % greys.size
-    inside = [(highest, key // greys.size) for key in (lowest, second)]
-    outside = [(key % greys.size, GREYS - 1 - key // greys.size) for key in (lowest, second)]
+    pixel = (1 << bits) - 1  # the bits that tell the pixel
+    highest = np.maximum(*highs).ravel() & pixel
+    inside = [(highest, key >> bits) for key in (lowest, second)]
+    outside = [(key & pixel, GREYS - 1 - (key >> bits)) for key in (lowest, second)]
     return inside, outside
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import boxrefine_d2
-from boxrefine_d2.evaluation import MetricResult
+from boxrefine_d2.evaluation import MAP_METRICS, MetricResult
 from boxrefine_d2.files.atomic import atomic_text_file
 
 from .curves import Series, chart
@@ -36,7 +36,7 @@ def write_threshold_page(path: str | Path, result: MetricResult, data: str, file
     counts = {name.replace("_", " "): str(count) for name, count in result.counts.items()}
     facts = {"Ground truth": data, "Results file": file}
     values = [(name, value, result.rules.get(name, "")) for name, value in result.values.items()]
-    first = next(iter(result.values))
+    first = next(name for name in result.values if name in MAP_METRICS)
     page = render(
         "thresholds/page.html",
         title=TITLE,

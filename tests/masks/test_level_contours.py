@@ -41,8 +41,8 @@ def box_of(region: np.ndarray, margin: int) -> tuple[int, ...]:
     return (left, top, np.ptp(columns) + 1 + 2 * margin, np.ptp(rows) + 1 + 2 * margin)
 
 
-def contours(scores: np.ndarray, greys: np.ndarray) -> list[tuple]:
-    found = level_contours(scores, greys)
+def contours(scores: np.ndarray, highest: int) -> list[tuple]:
+    found = level_contours(scores, highest)
     rows = zip(found.level, found.box, found.area, found.hole, strict=True)
     return sorted(
         [(level, *box, None if hole else area, bool(hole)) for level, box, area, hole in rows],
@@ -52,7 +52,7 @@ def contours(scores: np.ndarray, greys: np.ndarray) -> list[tuple]:
 
 def mask_contours(rows: list[str]) -> list[tuple]:
     mask = np.array([[cell == "#" for cell in row] for row in rows])
-    return contours(mask.astype(float), mask.astype(np.uint8))
+    return contours(mask.astype(float), 1)
 
 
 @pytest.mark.parametrize("seed", range(60))
@@ -65,8 +65,8 @@ def test_random_maps_have_the_contours_of_their_components(seed):
         steps = rng.integers(1, 6)
         scores = np.floor(scores * steps) / steps
     scores = (scores - scores.min()) / (np.ptp(scores) or 1)
-    greys = (scores * rng.choice([1, 3, 10, 255])).astype(np.uint8)
-    assert contours(scores, greys) == contours_by_components(greys)
+    highest = int(rng.choice([1, 3, 10, 255]))
+    assert contours(scores, highest) == contours_by_components((scores * highest).astype(int))
 
 
 @pytest.mark.parametrize(
@@ -96,14 +96,14 @@ def test_an_island_in_a_hole_counts_for_the_outer_contour():
 
 def test_the_last_of_equal_contours_is_the_largest_one():
     block = np.array([[1, 1], [1, 1]])
-    mask = np.zeros((7, 7), np.uint8)
+    mask = np.zeros((7, 7))
     for row, column in ((0, 0), (0, 5), (5, 0), (5, 5)):
         mask[row : row + 2, column : column + 2] = block
-    found = level_contours(mask.astype(float), mask)
+    found = level_contours(mask.astype(float), 1)
     assert found.box[found.largest()].tolist() == [[5, 5, 2, 2]]
 
 
 def test_a_map_of_zeros_has_no_contour():
-    found = level_contours(np.zeros((4, 5)), np.zeros((4, 5), np.uint8))
+    found = level_contours(np.zeros((4, 5)))
     assert len(found.level) == 0
     assert len(found.largest()) == 0

@@ -1,6 +1,7 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 
 from tests.tool_modules import tool
@@ -149,3 +150,60 @@ def test_the_name_of_a_data_set_is_no_input_file_but_its_annotations_are(
     scenes = arguments(coco, [result(1_000_001, [10, 10, 40, 40])])
     scenes[1] = "scenes:val+first=1"
     assert main([*scenes, "--json", "val"]) == 0
+
+
+@pytest.fixture
+def maps(coco):
+    """Write a results file with a perfect map for each object, and return its path."""
+    entries = []
+    for image_id in (11, 12, 13):
+        scores = np.zeros((80, 100), np.float32)
+        scores[10:50, 10:50] = 1
+        np.savez_compressed(coco / f"{image_id}.npz", map=scores)
+        entries.append(result(image_id, [10, 10, 40, 40]) | {"heatmap": f"{image_id}.npz"})
+    (coco / "localization.json").write_text(json.dumps(entries))
+    return coco / "localization.json"
+
+
+def of_maps(coco, maps, *more, metrics="gt_known,maxboxacc_v1"):
+    spec = f"coco:{coco}/gt.json:{coco}/images"
+    return ["--gt", spec, "--pred", str(maps), "--metrics", metrics, *more]
+
+
+def test_metrics_of_maps_name_their_thresholds(main, coco, maps, capsys):
+    out, page = coco / "out.json", coco / "curve.html"
+    words = ["--map-resize", "0", "--json", str(out), "--curve", str(page)]
+    assert main(of_maps(coco, maps, *words)) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split(maxsplit=2) == ["gt_known", "100.00", "%  the box of the file"]
+    assert lines[1].endswith("threshold 0.000; the best on the scored images (test)")
+    assert json.loads(out.read_text())["rules"]["gt_known"] == "the box of the file"
+    assert "Box of the largest contour" in page.read_text()
+    assert page.read_text().count("<polyline") == 6
+
+
+def test_thresholds_of_a_validation_file(main, coco, maps, capsys):
+    val = ["--val-gt", f"coco:{coco}/gt.json:{coco}/images+first=1", "--val-pred", str(maps)]
+    assert main(of_maps(coco, maps, "--threshold-from", "val", *val)) == 0
+    assert "+first=1 (val)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--threshold-from", "val"], "needs --val-gt SPEC and --val-pred FILE"),
+        (["--threshold", "0.5"], "need each other"),
+        (["--map-normalise", "softmax"], "known: minmax, max, none"),
+        (["--map-resize", "9999"], "--map-resize 9999"),
+        (["--v2-rule", "mine"], "known: per_delta, common"),
+        (["--curve", "{maps}"], "is an input of this command"),
+        (["--metrics", "gt_known", "--curve", "a.html"], "--curve draws metrics of score maps"),
+        (["--metrics", "pxap"], "has no mask to score against"),
+        (["--metrics", "top1_cls"], "have no 'labels'"),
+    ],
+)
+def test_mistakes_with_maps(main, coco, maps, capsys, more, message):
+    words = [word.replace("{maps}", str(maps)) for word in more]
+    assert main(of_maps(coco, maps, *words)) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert message in line
