@@ -47,7 +47,13 @@ def build_region_loss(
         weight=weight,
         shuffled=shuffled,
         confident=confident,
+        filled_boxes=node.FROM == "filled_boxes",
     )
+
+
+def reads_masks(cfg: CfgNode) -> bool:
+    """Return whether the region loss of REFINE.REGION reads masks, and not boxes alone."""
+    return cfg.REFINE.REGION.FROM in ("masks", "detector")
 
 
 def cell_regions(cfg: CfgNode) -> CellRegions:
@@ -93,5 +99,5 @@ def check_region_keys(cfg: CfgNode) -> None:
     if reads_h and cfg.SOLVER.AMP.ENABLED:
         raise UserError(
             "SOLVER.AMP.ENABLED True: h reads f's map in float32; use REFINE.LOSS region with "
-            "REFINE.REGION.FROM masks or boxes, or AMP.ENABLED False"
+            "REFINE.REGION.FROM masks, boxes or filled_boxes, or AMP.ENABLED False"
         )

@@ -91,6 +91,7 @@ class MaskRegionLoss(RegionLoss):
         cells: function from masks to regions of cells.
         confident: h's confident boxes on f's map. Masks count inside of them, and no cell counts
             in which only the mask or only a box lies. None to take the masks as they are.
+        filled_boxes: whether the boxes of the targets take the place of the masks.
     """
 
     def __init__(
@@ -101,16 +102,21 @@ class MaskRegionLoss(RegionLoss):
         weight: float,
         shuffled: bool,
         confident: ConfidentBoxes | None = None,
+        filled_boxes: bool = False,
     ):
         super().__init__(weight=weight, shuffled=shuffled)
         self._loss, self._cells, self._confident = loss, cells, confident
+        self.reads_masks = not filled_boxes
 
     def __call__(
         self, reading: Reading, targets: Targets, batched_inputs: Sequence[dict[str, Any]]
     ) -> Tensor:
         """Return the weighted loss; see `RegionLoss`."""
         keys, grid_size = keys_of(reading), reading.map.grid_size
-        masks = targets.require_masks()
+        if self.reads_masks:
+            masks = targets.require_masks()
+        else:
+            masks = [box_shares(boxes, grid_size) for boxes in targets.boxes]
         if self._confident is None:
             regions = self._cells(masks, grid_size)
         else:

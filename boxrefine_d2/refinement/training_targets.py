@@ -16,7 +16,7 @@ from boxrefine_d2.errors import UserError, check_choice
 from boxrefine_d2.losses.box_supervision import HALF, box_shares, useful
 from boxrefine_d2.networks import padding_multiple
 
-from .build_region_loss import cell_regions, check_region_keys
+from .build_region_loss import cell_regions, check_region_keys, reads_masks
 from .cell_regions import NO_CELL, NOTHING_OUTSIDE, CellRegions
 
 # pixels of the square input that a cell of a reduced mask shows, if the whole image is the input
@@ -39,7 +39,7 @@ def prepared_records(cfg: CfgNode, records: Sequence[Record]) -> list[Record]:
     if cfg.REFINE.LOSS == "detector" or cfg.REFINE.TARGETS != "annotations":
         return list(records)
     check_region_keys(cfg)
-    if cfg.REFINE.REGION.FROM != "boxes":
+    if reads_masks(cfg):
         records = with_region_masks(records, max(1, cfg.INPUT.SQUARE_SIZE // REDUCED_PIXELS))
     _count_useless(cfg, records)
     return list(records)
@@ -48,9 +48,9 @@ def prepared_records(cfg: CfgNode, records: Sequence[Record]) -> list[Record]:
 def mask_cells(cfg: CfgNode) -> int:
     """Return the cells along a side of the grid of an input's masks; 0 if no masks are needed."""
     node = cfg.REFINE
-    if node.LOSS == "detector" or node.REGION.FROM == "boxes" or node.TARGETS != "annotations":
-        return 0
-    return _cells(cfg)
+    if node.LOSS != "detector" and reads_masks(cfg) and node.TARGETS == "annotations":
+        return _cells(cfg)
+    return 0
 
 
 def _cells(cfg: CfgNode) -> int:

@@ -69,7 +69,7 @@ def step(model, inputs):
         return losses, storage.latest()
 
 
-@pytest.mark.parametrize("source", ["masks", "boxes", "detector"])
+@pytest.mark.parametrize("source", ["masks", "boxes", "filled_boxes", "detector"])
 @pytest.mark.parametrize("loss", ["detector", "region", "both"])
 @pytest.mark.parametrize("targets", ["rule", "reference", "annotations"])
 def test_the_losses_of_f(loss, source, targets):
@@ -175,7 +175,7 @@ def learn(model, inputs, steps=12):
     return values
 
 
-@pytest.mark.parametrize("source", ["masks", "boxes"])
+@pytest.mark.parametrize("source", ["masks", "boxes", "filled_boxes"])
 def test_keys_move_in_the_right_direction_and_in_the_control_they_do_not(source):
     """The second image's mask is what the first image's mask leaves out, at another border."""
     results = {}
@@ -187,10 +187,20 @@ def test_keys_move_in_the_right_direction_and_in_the_control_they_do_not(source)
         )
         inputs = planted([1, 3])
         before = contrast(model, inputs)
-        learn(model, inputs, steps=10 if source == "masks" else 40)
+        learn(model, inputs, steps=40 if source == "boxes" else 10)
         results[shuffled] = before - contrast(model, inputs)
     assert results[False] > 0.5, results
     assert results[True] < results[False] / 2, results
+
+
+def test_filled_boxes_are_masks_of_the_same_extent():
+    """The planted masks fill their boxes."""
+    changes = {"REFINE__TARGETS": "annotations"}
+    of_masks, of_boxes = (
+        step(refiner(REFINE__REGION__FROM=source, **changes), planted([1, 2, 3]))[0]
+        for source in ("masks", "filled_boxes")
+    )
+    assert_close(of_masks, of_boxes)
 
 
 def test_the_sign_of_the_similarity_improves():
@@ -208,7 +218,7 @@ def test_the_control_has_the_regions_of_the_next_image():
         {"image": x["image"], "target_masks": y["target_masks"], "target_boxes": y["target_boxes"]}
         for x, y in zip(inputs, inputs[1:] + inputs[:1], strict=True)
     ]
-    for source in ("masks", "boxes"):
+    for source in ("masks", "boxes", "filled_boxes"):
         changes = {"REFINE__TARGETS": "annotations", "REFINE__REGION__FROM": source}
         shuffled = step(refiner(REFINE__SHUFFLE_BOXES=True, **changes), inputs)[0]
         assert_close(shuffled, step(refiner(**changes), moved)[0])
@@ -216,7 +226,7 @@ def test_the_control_has_the_regions_of_the_next_image():
 
 
 def test_the_weight_is_a_factor_and_a_batch_without_boxes_is_zero():
-    for source in ("masks", "boxes"):
+    for source in ("masks", "boxes", "filled_boxes"):
         changes = {"REFINE__TARGETS": "annotations", "REFINE__REGION__FROM": source}
         one, three = (
             step(refiner(REFINE__REGION__WEIGHT=w, **changes), planted([1, 2]))[0]["loss_region"]
@@ -324,7 +334,7 @@ def test_images_without_labels_are_counted_before_the_training(loss, left, effec
     assert not caplog.records
 
 
-@pytest.mark.parametrize("source", ["masks", "boxes"])
+@pytest.mark.parametrize("source", ["masks", "boxes", "filled_boxes"])
 def test_images_of_no_use_are_counted_before_the_training(source, caplog):
     cfg = config(REFINE__TARGETS="annotations", REFINE__REGION__FROM=source)
     whole, small, sound = record((0, 0, 64, 64)), record((1, 1, 6, 6)), record((0, 0, 32, 64))
@@ -344,6 +354,7 @@ def test_masks_are_not_decoded_without_need():
     for changes in (
         {"REFINE__LOSS": "detector"},
         {"REFINE__REGION__FROM": "boxes"},
+        {"REFINE__REGION__FROM": "filled_boxes"},
         {"REFINE__TARGETS": "rule"},
     ):
         cfg = config(**{"REFINE__TARGETS": "annotations"} | changes)

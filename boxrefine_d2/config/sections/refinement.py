@@ -96,9 +96,10 @@ REGION = Section(
             "masks",
             "Source of the regions: the masks of REFINE.TARGETS, which are those of the "
             "annotations or of the rule (masks); these masks inside h's confident boxes on f's "
-            "current map, and no cell on which the two disagree (detector); or the boxes of "
-            "REFINE.TARGETS, by the terms of BoxInst (boxes).",
-            one_of("masks", "boxes", "detector"),
+            "current map, and no cell on which the two disagree (detector); the boxes of "
+            "REFINE.TARGETS, by the terms of BoxInst (boxes); or these boxes as if their objects "
+            "filled them (filled_boxes).",
+            one_of("masks", "boxes", "filled_boxes", "detector"),
         ),
         "CONFIDENCE": Key(
             0.5, "With detector: least probability of an object in a box of h.", SHARE
