@@ -1,5 +1,6 @@
-"""Bases of a dataset spec: loaders of scenes:, folder:, coco:, voc: and registered names."""
+"""Bases of a dataset spec: the loader of each kind, and of registered names."""
 
+from .datasets.class_folders import load_class_folders
 from .datasets.coco import load_coco
 from .datasets.folder import load_folder
 from .datasets.registered import NAMED_DATASETS, load_named
@@ -11,6 +12,7 @@ from .records import LoadedDataset
 BASE_FORMS = {
     "scenes": "scenes:SPLIT",
     "folder": "folder:DIR",
+    "classes": "classes:DIR",
     "coco": "coco:JSON:DIR",
     "voc": "voc:ROOT:SPLIT",
 }
@@ -29,6 +31,8 @@ def load_base(kind: str, arguments: tuple[str, ...], limit: int | None = None) -
         return _load_scenes(arguments[0], limit)
     if kind == "folder":
         return load_folder(arguments[0], limit)
+    if kind == "classes":
+        return load_class_folders(arguments[0], limit)
     if kind == "coco":
         return load_coco(*arguments)
     if kind == "voc":

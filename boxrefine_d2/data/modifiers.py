@@ -1,7 +1,7 @@
 """Modifiers of a dataset spec, each a function that returns a new data set.
 
 The modifiers are +agnostic, +first=N, +every=N, +not_every=N, +overlapping, +separate and
-+pseudo=FILE.
++pseudo=FILE. `class_modifiers` has those that choose by class.
 """
 
 import logging
@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 
 def agnostic(dataset: LoadedDataset) -> LoadedDataset:
-    """Replace every category by the one category "object"."""
+    """Replace every category, of objects and of images, by the one category "object"."""
     records = []
     for record in dataset.records:
         if "annotations" in record:
@@ -38,6 +38,8 @@ def agnostic(dataset: LoadedDataset) -> LoadedDataset:
                 **record,
                 "annotations": [{**item, "category_id": 0} for item in record["annotations"]],
             }
+        if "image_label" in record:
+            record = {**record, "image_label": 0}
         records.append(record)
     return replace(dataset, records=records, category_names=[OBJECT_NAME], category_ids=[OBJECT_ID])
 
@@ -111,9 +113,9 @@ def _boxes_overlap(record: Record) -> bool:
 def with_pseudo_labels(dataset: LoadedDataset, path: str | os.PathLike[str]) -> LoadedDataset:
     """Return the images of `dataset` with the boxes of a pseudo-label file as their only labels.
 
-    An image without pseudo labels gets an empty list. A warning counts the images that the file
-    does not list. If the file states the size of an image, the record takes that size, because it
-    is the frame of the file's boxes.
+    An image without pseudo labels gets an empty list, and no image keeps its `image_label`. A
+    warning counts the images that the file does not list. If the file states the size of an image,
+    the record takes that size, because it is the frame of the file's boxes.
 
     Raises: UserError for a file that is not a pseudo-label file, or that was made from other
             images: `dataset` lacks one of its ids, or has another file name for an id.
@@ -129,7 +131,8 @@ def with_pseudo_labels(dataset: LoadedDataset, path: str | os.PathLike[str]) -> 
         image_id = record["image_id"]
         # An image of unknown size cannot be read, and the reader of the image reports it.
         size = sizes.get(image_id, {}) if record["height"] and record["width"] else {}
-        records.append({**record, **size, "annotations": by_image[image_id]})
+        kept = {key: value for key, value in record.items() if key != "image_label"}
+        records.append({**kept, **size, "annotations": by_image[image_id]})
     return LoadedDataset(records, [OBJECT_NAME], [OBJECT_ID], other_files=dataset.other_files)
 
 
