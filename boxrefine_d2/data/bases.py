@@ -6,6 +6,7 @@ from .datasets.folder import load_folder
 from .datasets.registered import NAMED_DATASETS, load_named
 from .datasets.user_catalog import load_user_catalog
 from .datasets.voc_splits import load_voc_dataset
+from .datasets.wsol_metadata import load_wsol
 from .images import SCENES_PREFIX
 from .records import LoadedDataset
 
@@ -15,6 +16,7 @@ BASE_FORMS = {
     "classes": "classes:DIR",
     "coco": "coco:JSON:DIR",
     "voc": "voc:ROOT:SPLIT",
+    "wsol": "wsol:METADATA_DIR:IMAGE_DIR",
 }
 NAMED = "name"  # kind of a base that consists of one registered name
 
@@ -37,6 +39,8 @@ def load_base(kind: str, arguments: tuple[str, ...], limit: int | None = None) -
         return load_coco(*arguments)
     if kind == "voc":
         return load_voc_dataset(*arguments)
+    if kind == "wsol":
+        return load_wsol(arguments[0], arguments[1], limit)
     (name,) = arguments
     return load_named(name) if name in NAMED_DATASETS else load_user_catalog(name)
 
