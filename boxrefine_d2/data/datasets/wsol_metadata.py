@@ -82,10 +82,10 @@ def load_wsol(
     records = []
     empty = 0
     for name in with_progress(names[:limit], "wsol"):
-        path = root / name
-        size = sizes.get(name) or (header_size(path) if objects else (None, None))
+        file_name = os.path.join(root, name)
+        size = sizes.get(name) or (header_size(file_name) if objects else (None, None))
         record: Record = {
-            "file_name": str(path),
+            "file_name": file_name,
             "relative_name": name,
             "image_id": name,
             "height": size[0],
