@@ -3,11 +3,13 @@
 import os
 
 import numpy as np
+import torch
 from detectron2.structures import BoxMode
 from PIL import Image
 
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.masks.coding import encode_masks
+from boxrefine_d2.structures import mask_to_box
 
 from ..images import ImageReadError, read_image
 from ..records import Record
@@ -49,11 +51,10 @@ def mask_annotation(mask: np.ndarray, category_id: int, *, iscrowd: int = 0) -> 
 
     Args: mask: (H, W) bool, in the frame of the image.
     """
-    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
-    if not len(rows):
+    if not mask.any():
         return None
     return {
-        "bbox": [float(x) for x in (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)],
+        "bbox": mask_to_box(torch.from_numpy(mask[None]))[0].double().tolist(),
         "bbox_mode": BoxMode.XYXY_ABS,
         "category_id": category_id,
         "iscrowd": iscrowd,
