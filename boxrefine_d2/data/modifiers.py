@@ -17,6 +17,7 @@ from boxrefine_d2.files.image_names import NameCheck
 from boxrefine_d2.files.values import known_size
 from boxrefine_d2.structures.overlap import overlaps_another
 
+from .images import header_or_none
 from .pseudo_label_file import (
     OBJECT_ID,
     OBJECT_NAME,
@@ -129,8 +130,9 @@ def with_pseudo_labels(dataset: LoadedDataset, path: str | os.PathLike[str]) -> 
     records = []
     for record in dataset.records:
         image_id = record["image_id"]
-        # An image of unknown size cannot be read, and the reader of the image reports it.
-        size = sizes.get(image_id, {}) if record["height"] and record["width"] else {}
+        # If the header cannot be read, the size stays unknown, and the reader reports the image.
+        readable = record["height"] or header_or_none(record["file_name"])
+        size = sizes.get(image_id, {}) if readable else {}
         kept = {key: value for key, value in record.items() if key != "image_label"}
         records.append({**kept, **size, "annotations": by_image[image_id]})
     return LoadedDataset(records, [OBJECT_NAME], [OBJECT_ID], other_files=dataset.other_files)

@@ -2,9 +2,11 @@
 
 import pytest
 from detectron2.structures import BoxMode
+from PIL import Image
 
 from boxrefine_d2.data.dataset_spec import load_spec
 from boxrefine_d2.data.datasets import imagenet_boxes
+from boxrefine_d2.data.pseudo_label_file import write_pseudo_labels
 from boxrefine_d2.errors import UserError
 
 XML = """<annotation><size><width>500</width><height>375</height></size>{}</annotation>"""
@@ -47,6 +49,20 @@ def test_train_opens_no_image_and_no_annotation(tree):
         "width": None,
         "image_label": 0,
     }
+
+
+def test_pseudo_labels_bring_the_sizes_of_readable_images(tree, tmp_path):
+    names = [record["relative_name"] for record in load_spec("imagenet_loc_train").records]
+    path = tree / names[0]
+    path.parent.mkdir(parents=True)
+    Image.new("RGB", (6, 4)).save(path, "JPEG")
+    stems = [name.rsplit("/", 1)[-1].removesuffix(".JPEG") for name in names]
+    images = [
+        {"id": stem, "file_name": name, "height": 4, "width": 6} for stem, name in zip(stems, names)
+    ]
+    write_pseudo_labels(tmp_path / "p.json", images=images, annotations=[], info={})
+    records = load_spec(f"imagenet_loc_train+pseudo={tmp_path}/p.json").records
+    assert [record["height"] for record in records] == [4, None, None]
 
 
 def test_val(tree):
