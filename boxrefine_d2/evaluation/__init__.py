@@ -1,10 +1,12 @@
 """Metrics of models (evaluators) and of prediction files, with the checks before a score."""
 
 from .average_precision import MASK_AP_METRICS, average_precision
-from .build import METRICS, evaluate_predictions, parse_metrics
+from .build import KNOWN_METRICS, METRICS, evaluate_predictions, parse_metrics
 from .coco_regions import Detections
 from .corloc import CorLoc, CorLocEvaluator, corloc, is_localised, top_box
 from .ground_truth import PROTOCOLS, CorLocProtocol, GroundTruth, ground_truth_boxes, protocol_for
+from .map_metrics import MAP_METRICS
+from .map_options import MapOptions
 from .precision_recall import AP_METRICS
 from .predictions import BoxTable, PredictionFile, box_table, read_predictions
 from .preflight import check_convention, check_ground_truth, check_predictions
@@ -13,6 +15,8 @@ from .results import MetricResult, write_json
 
 __all__ = [
     "AP_METRICS",
+    "KNOWN_METRICS",
+    "MAP_METRICS",
     "MASK_AP_METRICS",
     "METRICS",
     "PROTOCOLS",
@@ -22,6 +26,7 @@ __all__ = [
     "CorLocProtocol",
     "Detections",
     "GroundTruth",
+    "MapOptions",
     "MetricResult",
     "PredictionFile",
     "RefinementEvaluator",

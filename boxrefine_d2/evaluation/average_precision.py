@@ -93,7 +93,7 @@ def _ap_of_file(
 
 
 def _in_category_order(
-    entries: Sequence[Mapping[str, Any]], category_ids: frozenset[int] | None
+    entries: Sequence[Mapping[str, Any]], category_ids: Sequence[int] | None
 ) -> list[int]:
     """Return the rows in the order of the ground truth's categories; unknown categories come last.
 

@@ -87,8 +87,8 @@ def corloc(top_boxes: Mapping[Id, Sequence[float] | None], gt_boxes: Mapping[Id,
     return CorLoc(hits, len(gt_boxes) - len(hits), without_prediction)
 
 
-def is_localised(box: Sequence[float], gt_boxes: Tensor) -> bool:
-    """Return whether the box has IoU >= 0.5 with any of the (N, 4) ground-truth boxes.
+def is_localised(box: Sequence[float], gt_boxes: Tensor, least_iou: float = 0.5) -> bool:
+    """Return whether the box has this IoU or more with any of the (N, 4) ground-truth boxes.
 
     >>> is_localised([0, 0, 10, 5], torch.tensor([[0.0, 0.0, 10.0, 10.0]]))  # IoU is exactly 0.5
     True
@@ -97,7 +97,7 @@ def is_localised(box: Sequence[float], gt_boxes: Tensor) -> bool:
     # torchvision gives a doubly inverted box a positive area; a box without area (or NaN) is a miss
     if not bool((predicted[:, 2:] > predicted[:, :2]).all()):
         return False
-    return bool((box_iou(predicted, gt_boxes.to(torch.float64)) >= 0.5).any())
+    return bool((box_iou(predicted, gt_boxes.to(torch.float64)) >= least_iou).any())
 
 
 def top_box(boxes: Tensor, scores: Tensor) -> list[float] | None:

@@ -56,7 +56,8 @@ class GroundTruth:
     Attributes:
         name: the dataset spec, for messages.
         records: Detectron2 dataset dicts, one per image.
-        category_ids: ids that a prediction file may use for the categories; None if unknown.
+        category_ids: ids that a prediction file may use for the categories, in the order of
+            `category_id` in the records; None if unknown.
         protocol: name in `PROTOCOLS`.
         rounds_boxes: whether the published CorLoc of the data set uses coordinates rounded to
             integers (COCO20k).
@@ -64,7 +65,7 @@ class GroundTruth:
 
     name: str
     records: Sequence[Record]
-    category_ids: frozenset[int] | None = None
+    category_ids: Sequence[int] | None = None
     protocol: str = "lost"
     rounds_boxes: bool = False
 
@@ -143,8 +144,7 @@ def check_labels(records: Sequence[Record], name: str) -> None:
 
     Raises: UserError.
     """
-    if not records:
-        raise UserError(f"{name} has no images; nothing can be evaluated")
+    check_unique_ids(records, name)
     if not any("annotations" in r for r in records):
         raise UserError(
             f"{name} has no labels, so there is no ground truth to score against; "
@@ -154,6 +154,12 @@ def check_labels(records: Sequence[Record], name: str) -> None:
         raise UserError(
             f"{name}: none of its {len(records)} images has an annotation; nothing to score against"
         )
+
+
+def check_unique_ids(records: Sequence[Record], name: str) -> None:
+    """Refuse records with repeated ids or without any image. Raises: UserError."""
+    if not records:
+        raise UserError(f"{name} has no images; nothing can be evaluated")
     seen: set[ImageId] = set()
     for record in records:
         if record["image_id"] in seen:

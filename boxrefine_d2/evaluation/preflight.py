@@ -4,7 +4,7 @@ A mistake that makes the score meaningless raises `UserError`. A mistake that af
 file is returned as a warning with its count.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,13 +15,9 @@ from boxrefine_d2.files.values import known_size
 
 from .coco_matching import FloatArray
 from .ground_truth import GroundTruth, ImageId, Record, ground_truth_boxes, protocol_for
+from .image_ids import check_ids
 from .predictions import BoxTable, PredictionFile
 
-# least share of the smaller set of image ids that must be in the other set; `+first=N` makes
-# either set the smaller one
-MIN_MATCHED_SHARE = 0.5
-# share of the ground truth's images with a prediction below which a warning is printed
-SMALL_OVERLAP_SHARE = 0.5
 # A file has the wrong box convention if at least this share of its boxes is impossible as read ...
 IMPOSSIBLE_SHARE = 0.25
 # ... and at least this share is possible in the other convention.
@@ -53,7 +49,7 @@ def check_predictions(
         other images, and category ids that do not exist.
     """
     by_id = {record["image_id"]: record for record in ground_truth.records}
-    warnings = _check_ids(predictions.path, table.image_ids, by_id, ground_truth.name, all_images)
+    warnings = check_ids(predictions.path, table.image_ids, by_id, ground_truth.name, all_images)
     matched = np.array([image_id in by_id for image_id in table.image_ids], dtype=bool)
     boxes = table.boxes[matched]
     ids = [image_id for image_id in table.image_ids if image_id in by_id]
@@ -115,50 +111,6 @@ def check_convention(boxes: FloatArray, sizes: FloatArray, where: str) -> None:
             f"{where}: {inverted.sum()} of {len(boxes)} boxes end before they start as "
             "[x1, y1, x2, y2] but fit as [x, y, width, height]; convert them to corners"
         )
-
-
-def _check_ids(
-    path: str, image_ids: Iterable[ImageId], known: Iterable[ImageId], name: str, all_images: bool
-) -> list[str]:
-    predicted, wanted = dict.fromkeys(image_ids), dict.fromkeys(known)
-    matched = [image_id for image_id in predicted if image_id in wanted]
-    if len(matched) < MIN_MATCHED_SHARE * min(len(predicted), len(wanted)):
-        count = f"only {len(matched)}" if matched else "none"
-        raise UserError(
-            f"{path}: {count} of its {len(predicted)} image ids are among the {len(wanted)} of "
-            f"{name}: the file has {_examples(predicted)}, the ground truth has "
-            f"{_examples(wanted)}; {_id_remedy(predicted, wanted)}"
-        )
-    warnings = []
-    if all_images and len(matched) < SMALL_OVERLAP_SHARE * len(wanted):
-        warnings.append(
-            f"only {len(matched)} of the {len(wanted)} images of {name} have a prediction, "
-            f"all others count as misses; was {path} made of a part, such as {name}+first=N?"
-        )
-    foreign = len(predicted) - len(matched)
-    return warnings + (
-        [f"{foreign} images of {path} are not in {name}: ignored"] if foreign else []
-    )
-
-
-def _id_remedy(predicted: Iterable[ImageId], wanted: Iterable[ImageId]) -> str:
-    texts = {str(image_id) for image_id in wanted}
-    if any(str(image_id) in texts for image_id in predicted):
-        return "they are equal as text: write them with the same JSON type (5 is not '5')"
-    numbers = {_as_number(image_id) for image_id in wanted} - {None}
-    if any(_as_number(image_id) in numbers for image_id in predicted):
-        return "they are equal as numbers: write them exactly as the ground truth does"
-    return "name the data set that the predictions were made on, or write its ids"
-
-
-def _as_number(image_id: ImageId) -> int | None:
-    stem = str(image_id).rsplit(".", 1)[0]
-    return int(stem) if stem.isdecimal() else None
-
-
-def _examples(image_ids: Iterable[ImageId]) -> str:
-    ids = [repr(image_id) for image_id in image_ids]
-    return ", ".join(ids[:3]) + (", ..." if len(ids) > 3 else "")
 
 
 def _check_images(
@@ -282,7 +234,7 @@ def _check_categories(predictions: PredictionFile, ground_truth: GroundTruth) ->
     elif ground_truth.category_ids is not None and len(ground_truth.category_ids) > 1:
         # Class-agnostic tools write 0 or 1 for their only category. Ground truth of one category,
         # such as that of `+agnostic`, does not tell categories apart, and accepts any id.
-        known = [str(category_id) for category_id in sorted({0, 1} | ground_truth.category_ids)]
+        known = [str(category_id) for category_id in sorted({0, 1, *ground_truth.category_ids})]
         owner = ground_truth.name
     else:
         return

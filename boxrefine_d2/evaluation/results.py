@@ -11,6 +11,21 @@ from boxrefine_d2.files.atomic import atomic_text_file
 
 
 @dataclass(frozen=True)
+class Curve:
+    """Percent at each threshold, in ascending order of thresholds.
+
+    Attributes:
+        subject: subject of a chart, which may have several curves.
+        name: name of the curve in its chart.
+    """
+
+    subject: str
+    name: str
+    thresholds: list[float]
+    percent: list[float]
+
+
+@dataclass(frozen=True)
 class MetricResult:
     """Numbers of one family of metrics on one prediction file.
 
@@ -18,21 +33,33 @@ class MetricResult:
         values: metric -> percent.
         counts: denominators and numbers of left-out items, in printing order.
         warnings: one line per oddity that is not an error.
+        rules: metric -> the rule of its threshold and the images that chose it, where it has one.
+        curves: curves over thresholds.
     """
 
     values: dict[str, float]
     counts: dict[str, int]
     warnings: list[str] = field(default_factory=list)
+    rules: dict[str, str] = field(default_factory=dict)
+    curves: list[Curve] = field(default_factory=list)
 
-    def to_json(self) -> dict[str, float | int]:
-        """Return values and counts side by side, unrounded."""
-        return {**self.values, **self.counts}
+    def to_json(self) -> dict[str, Any]:
+        """Return values and counts side by side, unrounded, and "rules" if there are any."""
+        return {**self.values, **self.counts} | ({"rules": self.rules} if self.rules else {})
 
     def to_text(self) -> str:
-        """Return a table for the terminal: warnings, values in percent, then every count."""
-        rows = [(name, f"{value:.2f} %") for name, value in self.values.items()]
+        """Return a table for the terminal: warnings, values in percent, then every count.
+
+        The rule of a threshold stands beside its value.
+        """
+        rules = ((self.rules[name],) if name in self.rules else () for name in self.values)
+        rows: list[tuple[str, ...]] = [
+            (name, f"{value:.2f} %", *rule)
+            for (name, value), rule in zip(self.values.items(), rules, strict=True)
+        ]
         rows += [(name.replace("_", " "), str(count)) for name, count in self.counts.items()]
-        table = tabulate(rows, tablefmt="plain", disable_numparse=True, colalign=("left", "right"))
+        align = ("left", "right", "left")[: max(map(len, rows), default=2)]
+        table = tabulate(rows, tablefmt="plain", disable_numparse=True, colalign=align)
         return "\n".join([*(f"warning: {text}" for text in self.warnings), table])
 
 

@@ -1,4 +1,4 @@
-"""Line charts as inline SVG in the colours of the page: a chart per quantity, a line per seed."""
+"""Line charts as inline SVG in the colours of the page, a chart per quantity."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -30,30 +30,44 @@ class Phase:
 
 
 def chart(
-    title: str, series: Mapping[int, Series], phases: Sequence[Phase], iterations: int
+    title: str,
+    series: Mapping[Any, Series],
+    phases: Sequence[Phase],
+    iterations: float,
+    *,
+    ticks: Sequence[tuple[float, str]] = (),
+    smoothed: bool = True,
 ) -> Markup:
-    """Return the chart of one quantity.
+    """Return the chart of one quantity over iterations, or over another quantity from 0 on.
 
     Args:
         title: title for screen readers; the page shows it above the chart.
-        series: seed -> points. Values that are not finite, or too large to draw, are left out.
+        series: seed or other name of a line -> points. Values that are not finite, or too large
+            to draw, are left out.
         phases: bands in the background.
         iterations: end of the axis.
+        ticks: (place, text) on the axis; by default the iterations at which phases begin and end.
+        smoothed: True for lines that are drawn pale, with their running mean.
     Returns: an <svg> element; empty if there is no point to draw.
     """
     finite = {seed: [p for p in line if abs(p[1]) < _MOST] for seed, line in series.items()}
     values = [value for line in finite.values() for _, value in line]
     if not values:
         return Markup()
-    ticks = nice_ticks(min(0.0, *values), max(values))
-    low, high = ticks[0], ticks[-1]
+    steps = nice_ticks(min(0.0, *values), max(values))
+    low, high = steps[0], steps[-1]
 
     def x(iteration: float) -> float:
-        return _LEFT + iteration / max(iterations, 1) * (WIDTH - _LEFT - _RIGHT)
+        return _LEFT + iteration / (iterations or 1) * (WIDTH - _LEFT - _RIGHT)
 
     def y(value: float) -> float:
         return _TOP + (high - value) / (high - low) * (HEIGHT - _TOP - _BOTTOM)
 
+    axis: list[tuple[float, str, str]] = (
+        [(at, text, "middle") for at, text in ticks]
+        if ticks
+        else [(at, str(at), anchor) for at, anchor in _iteration_ticks(phases, int(iterations))]
+    )
     return render(
         "shared/chart.html",
         title=title,
@@ -61,10 +75,10 @@ def chart(
         height=HEIGHT,
         plot=_PLOT,
         bands=[(p.name, x(p.first), x(p.last) - x(p.first)) for p in phases],
-        grid=[(y(t), f"{t:g}") for t in ticks],
-        axis=[(x(at), at, anchor) for at, anchor in _iteration_ticks(phases, iterations)],
+        grid=[(y(t), f"{t:g}") for t in steps],
+        axis=[(x(at), text, anchor) for at, text, anchor in axis],
         lines=[
-            _template_line(line, number % 5, phases, x, y)
+            _template_line(line, number % 5, phases if smoothed else None, x, y)
             for number, line in enumerate(finite.values())
             if line
         ],
@@ -105,15 +119,20 @@ def running_mean(line: Series, phases: Sequence[Phase]) -> list[tuple[float, flo
 def _template_line(
     line: Series,
     colour: int,
-    phases: Sequence[Phase],
+    phases: Sequence[Phase] | None,
     x: Callable[[float], float],
     y: Callable[[float], float],
 ) -> dict[str, Any]:
-    """Return a line for the template: dots for few points, or a pale line and its mean."""
+    """Return a line for the template: dots for few points, or a pale line and its mean.
+
+    Without phases it is the line alone.
+    """
 
     def path(points: Series) -> str:
         return " ".join(f"{x(i):.1f},{y(v):.1f}" for i, v in points)
 
+    if phases is None:
+        return {"colour": colour, "raw": "", "mid": path(line), "dots": []}
     if len(line) > SMOOTHED_FROM:
         mean = path(running_mean(line, phases))
         return {"colour": colour, "raw": path(line), "mid": mean, "dots": []}

@@ -43,9 +43,7 @@ def run_damaged(folder, metric, document, pair):
         try:
             dataset, path = pair(folder / "x.json")
             predictions = evaluation.read_predictions(path)
-            truth = evaluation.GroundTruth(
-                "made:up", dataset.records, frozenset(dataset.category_ids)
-            )
+            truth = evaluation.GroundTruth("made:up", dataset.records, dataset.category_ids)
             result = evaluation.evaluate_predictions(truth, predictions, [metric])
             result.to_text().encode()
             scored += 1
