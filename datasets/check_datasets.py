@@ -84,16 +84,18 @@ def faults_of(name: str, *, with_headers: bool) -> Iterator[str]:
 
 
 def count_faults(name: str, records: Sequence[Record]) -> Iterator[str]:
-    """Print the numbers of images, boxes and crowds; yield a line for each unexpected one."""
+    """Print the numbers of images, boxes, crowds and classes; yield a line for each wrong one."""
     annotations = [item for record in records for item in record.get("annotations", ())]
-    counted = OfficialCount(len(records), len(annotations), sum(a["iscrowd"] for a in annotations))
+    crowds = sum(item["iscrowd"] for item in annotations)
+    classes = len({record["image_label"] for record in records if "image_label" in record})
+    counted = OfficialCount(len(records), len(annotations), crowds, classes)
     official = OFFICIAL_COUNTS.get(name)
     note = "" if official else "; no published count is known here"
     print(
         f"{name}: {counted.images} images, {counted.boxes} boxes, {counted.crowds} of them "
-        f"crowds{note}"
+        f"crowds{f', {classes} classes of images' if classes else ''}{note}"
     )
-    for kind in ("images", "boxes", "crowds"):
+    for kind in ("images", "boxes", "crowds", "classes"):
         expected = getattr(official, kind, None)
         if expected is not None and getattr(counted, kind) != expected:
             yield f"{getattr(counted, kind)} {kind}, published are {expected}"
@@ -107,7 +109,10 @@ def missing_images(records: Sequence[Record]) -> Iterator[str]:
 
 
 def header_faults(name: str, records: Sequence[Record]) -> Iterator[str]:
-    """Yield a line for each existing image that cannot be read or has a size not in the labels."""
+    """Yield a line for each existing image that cannot be read or has a size not in the labels.
+
+    Labels that state no size agree with every size.
+    """
     present = [record for record in records if os.path.isfile(record["file_name"])]
     sizes: set[tuple[int, int]] = set()
     with ThreadPoolExecutor(THREADS) as pool:
@@ -118,7 +123,7 @@ def header_faults(name: str, records: Sequence[Record]) -> Iterator[str]:
             labelled = record["height"], record["width"]
             if isinstance(size, str):
                 yield size
-            elif size != labelled:
+            elif all(labelled) and size != labelled:
                 yield "{}: {} x {} pixels, the labels say {} x {}".format(
                     record["file_name"], *size, *labelled
                 )

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class OfficialCount:
-    """Numbers of images, boxes and crowd boxes of one data set; None if not known for certain."""
+    """Numbers of images, boxes, crowd boxes and image classes; None if not known for certain."""
 
     images: int
     boxes: int | None = None
     crowds: int | None = None
+    classes: int | None = None
 
 
 # VOC: the tables of images and objects in the development kits of 2007 and 2012 (24 640 objects in
@@ -42,9 +43,32 @@ _COCO = {
     "coco_captions_2014_val": OfficialCount(40504, 0),
 }
 
+# CUB-200-2011: its split, and the tenth of the training images that the loader holds out. Cars and
+# Flowers: their splits. Tiny-ImageNet: 500 and 50 images per class. ILSVRC: Table 1 of
+# arXiv:1409.0575. OpenImages30k: the lists of arXiv:2001.07437.
+_CLASSES = {
+    "cub_train": OfficialCount(5400, 5400, crowds=0, classes=200),
+    "cub_val": OfficialCount(594, 594, crowds=0, classes=200),
+    "cub_trainval": OfficialCount(5994, 5994, crowds=0, classes=200),
+    "cub_test": OfficialCount(5794, 5794, crowds=0, classes=200),
+    "cars_trainval": OfficialCount(8144, 8144, crowds=0, classes=196),
+    "cars_test": OfficialCount(8041, 8041, crowds=0, classes=196),
+    "flowers_train": OfficialCount(1020, classes=102),
+    "flowers_val": OfficialCount(1020, classes=102),
+    "flowers_test": OfficialCount(6149, classes=102),
+    "tiny_imagenet_train": OfficialCount(100000, 100000, crowds=0, classes=200),
+    "tiny_imagenet_val": OfficialCount(10000, 10000, crowds=0, classes=200),
+    "imagenet_loc_train": OfficialCount(1281167, 0, classes=1000),
+    "imagenet_loc_val": OfficialCount(50000, crowds=0, classes=1000),
+    "openimages30k_train": OfficialCount(29819, 0, classes=100),
+    "openimages30k_val": OfficialCount(2500, classes=100),
+    "openimages30k_test": OfficialCount(5000, classes=100),
+}
+
 OFFICIAL_COUNTS = {
     **_VOC,
     **_COCO,
+    **_CLASSES,
     # Flickr30k Entities' own lists of images.
     "flickr30k_train": OfficialCount(29783),
     "flickr30k_val": OfficialCount(1000),

@@ -1,18 +1,22 @@
-"""Bases of a dataset spec: loaders of scenes:, folder:, coco:, voc: and registered names."""
+"""Bases of a dataset spec: the loader of each kind, and of registered names."""
 
+from .datasets.class_folders import load_class_folders
 from .datasets.coco import load_coco
 from .datasets.folder import load_folder
 from .datasets.registered import NAMED_DATASETS, load_named
 from .datasets.user_catalog import load_user_catalog
 from .datasets.voc_splits import load_voc_dataset
+from .datasets.wsol_metadata import load_wsol
 from .images import SCENES_PREFIX
 from .records import LoadedDataset
 
 BASE_FORMS = {
     "scenes": "scenes:SPLIT",
     "folder": "folder:DIR",
+    "classes": "classes:DIR",
     "coco": "coco:JSON:DIR",
     "voc": "voc:ROOT:SPLIT",
+    "wsol": "wsol:METADATA_DIR:IMAGE_DIR",
 }
 NAMED = "name"  # kind of a base that consists of one registered name
 
@@ -29,10 +33,14 @@ def load_base(kind: str, arguments: tuple[str, ...], limit: int | None = None) -
         return _load_scenes(arguments[0], limit)
     if kind == "folder":
         return load_folder(arguments[0], limit)
+    if kind == "classes":
+        return load_class_folders(arguments[0], limit)
     if kind == "coco":
         return load_coco(*arguments)
     if kind == "voc":
         return load_voc_dataset(*arguments)
+    if kind == "wsol":
+        return load_wsol(arguments[0], arguments[1], limit)
     (name,) = arguments
     return load_named(name) if name in NAMED_DATASETS else load_user_catalog(name)
 

@@ -2,8 +2,9 @@
 
     BASE[+MODIFIER[=VALUE]]...        modifiers apply from left to right
 
-    BASE        scenes:SPLIT, folder:DIR, coco:JSON:DIR, voc:ROOT:SPLIT, or a registered name:
-                voc_2007_trainval, coco20k, ..., or any name in Detectron2's DatasetCatalog
+    BASE        scenes:SPLIT, folder:DIR, classes:DIR, coco:JSON:DIR, voc:ROOT:SPLIT,
+                wsol:METADATA_DIR:IMAGE_DIR, or a registered name: voc_2007_trainval, coco20k, ...,
+                or any name in Detectron2's DatasetCatalog
     MODIFIER    agnostic      one category, "object"
                 first=N       the first N images
                 every=N       every Nth image, starting with the first
@@ -11,14 +12,16 @@
                 overlapping   images in which two boxes overlap (IoU > 0); crowds do not count
                 separate      all other labelled images
                 pseudo=FILE   labels from a pseudo-label file; an image without any there has none
+                one_class     images whose objects all have one class, which is the image's label
+                classes=A,B   the objects and images of these classes alone
 
 Inside a path, write "+" as %2B and ":" as %3A. Write "%" as %25 where 2B, 3A or 25 follows it.
+Inside the name of a class, also write "," as %2C.
 Relative paths start at the working directory.
 """
 
 import difflib
 import os
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -32,43 +35,21 @@ from .bases import BASE_FORMS, NAMED, load_base
 from .datasets.registered import NAMED_DATASETS, needed_paths
 from .datasets.voc import VOC_CLASS_NAMES
 from .frames import in_pixel_frame
-from .modifiers import agnostic, every, first, not_every, overlapping, separate, with_pseudo_labels
 from .pseudo_label_file import OBJECT_NAME
 from .records import LoadedDataset, Record
+from .spec_modifiers import ESCAPE_HINT, Modifier, escape_path, parse_modifier, unescape_path
 
-_COUNTED = {"first": first, "every": every, "not_every": not_every}
-_WITHOUT_VALUE: dict[str, Callable[[LoadedDataset], LoadedDataset]] = {
-    "agnostic": agnostic,
-    "overlapping": overlapping,
-    "separate": separate,
-}
-MODIFIER_FORMS = {
-    "agnostic": "agnostic",
-    "first": "first=N",
-    "every": "every=N",
-    "not_every": "not_every=N",
-    "pseudo": "pseudo=FILE",
-    "overlapping": "overlapping",
-    "separate": "separate",
-}
-_ESCAPE_HINT = "inside a path write + as %2B and : as %3A"
+__all__ = [
+    "DatasetSpec",
+    "Modifier",
+    "escape_path",
+    "files_of_spec",
+    "load_spec",
+    "parse_spec",
+    "register_spec",
+]
+
 _registered_here: set[str] = set()
-
-
-@dataclass(frozen=True)
-class Modifier:
-    """One step after the base.
-
-    The value is an integer for first, every and not_every, a path for pseudo, and otherwise None.
-    """
-
-    name: str
-    value: int | str | None = None
-
-    def __str__(self) -> str:
-        if self.value is None:
-            return self.name
-        return f"{self.name}={escape_path(str(self.value))}"
 
 
 @dataclass(frozen=True)
@@ -89,12 +70,6 @@ class DatasetSpec:
         return "+".join([base, *map(str, self.modifiers)])
 
 
-def escape_path(path: str | os.PathLike[str]) -> str:
-    """Return a path as it is written inside a spec."""
-    escaped = re.sub(r"%(?=25|2[Bb]|3[Aa])", "%25", os.fspath(path))
-    return escaped.replace("+", "%2B").replace(":", "%3A")
-
-
 def parse_spec(text: str) -> DatasetSpec:
     """Return the parts of a spec without reading anything from disk.
 
@@ -103,7 +78,7 @@ def parse_spec(text: str) -> DatasetSpec:
     """
     base, *modifiers = text.strip().split("+")
     kind, arguments = _parse_base(base, text)
-    return DatasetSpec(kind, arguments, tuple(_parse_modifier(part, text) for part in modifiers))
+    return DatasetSpec(kind, arguments, tuple(parse_modifier(part, text) for part in modifiers))
 
 
 def load_spec(text: str) -> LoadedDataset:
@@ -115,12 +90,7 @@ def load_spec(text: str) -> LoadedDataset:
     spec = parse_spec(text)
     dataset = load_base(spec.kind, tuple(map(user_name, spec.arguments)), _limit_of_base(spec))
     for modifier in spec.modifiers:
-        if modifier.name in _WITHOUT_VALUE:
-            dataset = _WITHOUT_VALUE[modifier.name](dataset)
-        elif isinstance(modifier.value, int):
-            dataset = _COUNTED[modifier.name](dataset, modifier.value)
-        else:
-            dataset = with_pseudo_labels(dataset, user_name(str(modifier.value)))
+        dataset = modifier(dataset)
     return dataset
 
 
@@ -138,7 +108,7 @@ def files_of_spec(text: str) -> list[str]:
 
 
 def _paths_of_base(spec: DatasetSpec) -> list[str]:
-    if spec.kind in ("folder", "coco"):
+    if spec.kind in ("folder", "classes", "coco", "wsol"):
         return list(spec.arguments)
     if spec.kind == "voc":
         return [spec.arguments[0]]
@@ -205,8 +175,11 @@ def _describe(name: str, **values: Any) -> None:
 
 
 def _names_without_loading(spec: DatasetSpec) -> list[str] | None:
-    if any(modifier.name in ("agnostic", "pseudo") for modifier in spec.modifiers):
+    names = [modifier.name for modifier in spec.modifiers]
+    if "agnostic" in names or "pseudo" in names:
         return [OBJECT_NAME]
+    if "classes" in names:
+        return None
     name = spec.arguments[0] if spec.kind == NAMED else ""
     if name in NAMED_DATASETS and name.startswith("voc_"):
         return list(VOC_CLASS_NAMES)
@@ -216,8 +189,8 @@ def _names_without_loading(spec: DatasetSpec) -> list[str] | None:
 def _limit_of_base(spec: DatasetSpec) -> int | None:
     """Return the number of images that the base has to load, or None for all of them.
 
-    +pseudo is checked against all images before it, and +overlapping and +separate choose among
-    them. Therefore only a +first before these modifiers limits the base.
+    +pseudo is checked against all images before it, and other modifiers choose among them.
+    Therefore only a +first before these modifiers limits the base.
     """
     limits = []
     for modifier in spec.modifiers:
@@ -237,17 +210,17 @@ def _parse_base(base: str, text: str) -> tuple[str, tuple[str, ...]]:
             raise UserError(f"dataset spec {text!r} is incomplete: it should read {form}")
         if len(arguments) > wanted:
             raise UserError(
-                f"dataset spec {text!r} has more than {wanted} ':', expected {form}; {_ESCAPE_HINT}"
+                f"dataset spec {text!r} has more than {wanted} ':', expected {form}; {ESCAPE_HINT}"
             )
-        return kind, tuple(map(_unescape, arguments))
-    name = _unescape(base)
+        return kind, tuple(map(unescape_path, arguments))
+    name = unescape_path(base)
     if not arguments and (name in NAMED_DATASETS or name in DatasetCatalog):
         return NAMED, (name,)
     raise UserError(_unknown_base(base, kind, text))
 
 
 def _unknown_base(base: str, kind: str, text: str) -> str:
-    folder = _unescape(base)
+    folder = unescape_path(base)
     catalogued = [name for name in DatasetCatalog.list() if name not in _registered_here]
     candidates = BASE_FORMS if ":" in base else [*NAMED_DATASETS, *BASE_FORMS, *catalogued]
     close = difflib.get_close_matches(kind, candidates, n=1)
@@ -261,40 +234,5 @@ def _unknown_base(base: str, kind: str, text: str) -> str:
         "and the names in Detectron2's DatasetCatalog"
     )
     if ":" in base:
-        parts.append(_ESCAPE_HINT)
+        parts.append(ESCAPE_HINT)
     return "; ".join(parts)
-
-
-def _parse_modifier(part: str, text: str) -> Modifier:
-    name, equals, value = part.partition("=")
-    if name not in MODIFIER_FORMS:
-        close = difflib.get_close_matches(name, MODIFIER_FORMS, n=1)
-        hint = f"did you mean +{MODIFIER_FORMS[close[0]]}? " if close else ""
-        known = ", ".join(f"+{form}" for form in MODIFIER_FORMS.values())
-        raise UserError(
-            f"unknown modifier {'+' + part!r} in {text!r}; {hint}known: {known}; {_ESCAPE_HINT}"
-        )
-    if name in _WITHOUT_VALUE:
-        if equals:
-            raise UserError(f"modifier {'+' + part!r} in {text!r}: +{name} takes no value")
-        return Modifier(name)
-    if not value:
-        raise UserError(
-            f"modifier {'+' + part!r} in {text!r} needs a value: +{MODIFIER_FORMS[name]}"
-        )
-    if name in _COUNTED:
-        if not (value.isascii() and value.isdigit() and int(value) >= 1):
-            raise UserError(
-                f"modifier {'+' + part!r} in {text!r}: N must be an integer of at least 1"
-            )
-        return Modifier(name, int(value))
-    if ":" in value:
-        raise UserError(
-            f"modifier {'+' + part!r} in {text!r} has a ':' in its path; {_ESCAPE_HINT}"
-        )
-    return Modifier(name, _unescape(value))
-
-
-def _unescape(part: str) -> str:
-    codes = {"25": "%", "2b": "+", "3a": ":"}
-    return re.sub(r"%(25|2[Bb]|3[Aa])", lambda match: codes[match.group(1).lower()], part)

@@ -17,6 +17,7 @@ from boxrefine_d2.progress import progress_bar
 
 from .images import ImageReadError
 from .mappers import ImageMapper
+from .passes import order_of_pass
 from .records import Record
 
 logger = logging.getLogger(__name__)
@@ -43,7 +44,7 @@ class _Draws(Sampler[tuple[int, int]]):
         while True:
             if position // self.images != number:
                 number = position // self.images
-                order = np.random.default_rng([self.seed, number]).permutation(self.images)
+                order = order_of_pass(self.images, self.seed, number)
             yield position, int(order[position % self.images])
             position += self.ranks
 

@@ -1,7 +1,7 @@
 """Modifiers of a dataset spec, each a function that returns a new data set.
 
 The modifiers are +agnostic, +first=N, +every=N, +not_every=N, +overlapping, +separate and
-+pseudo=FILE.
++pseudo=FILE. `class_modifiers` has those that choose by class.
 """
 
 import logging
@@ -17,6 +17,7 @@ from boxrefine_d2.files.image_names import NameCheck
 from boxrefine_d2.files.values import known_size
 from boxrefine_d2.structures.overlap import overlaps_another
 
+from .images import header_or_none
 from .pseudo_label_file import (
     OBJECT_ID,
     OBJECT_NAME,
@@ -30,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 
 def agnostic(dataset: LoadedDataset) -> LoadedDataset:
-    """Replace every category by the one category "object"."""
+    """Replace every category, of objects and of images, by the one category "object"."""
     records = []
     for record in dataset.records:
         if "annotations" in record:
@@ -38,6 +39,8 @@ def agnostic(dataset: LoadedDataset) -> LoadedDataset:
                 **record,
                 "annotations": [{**item, "category_id": 0} for item in record["annotations"]],
             }
+        if "image_label" in record:
+            record = {**record, "image_label": 0}
         records.append(record)
     return replace(dataset, records=records, category_names=[OBJECT_NAME], category_ids=[OBJECT_ID])
 
@@ -111,9 +114,9 @@ def _boxes_overlap(record: Record) -> bool:
 def with_pseudo_labels(dataset: LoadedDataset, path: str | os.PathLike[str]) -> LoadedDataset:
     """Return the images of `dataset` with the boxes of a pseudo-label file as their only labels.
 
-    An image without pseudo labels gets an empty list. A warning counts the images that the file
-    does not list. If the file states the size of an image, the record takes that size, because it
-    is the frame of the file's boxes.
+    An image without pseudo labels gets an empty list, and no image keeps its `image_label`. A
+    warning counts the images that the file does not list. If the file states the size of an image,
+    the record takes that size, because it is the frame of the file's boxes.
 
     Raises: UserError for a file that is not a pseudo-label file, or that was made from other
             images: `dataset` lacks one of its ids, or has another file name for an id.
@@ -127,9 +130,11 @@ def with_pseudo_labels(dataset: LoadedDataset, path: str | os.PathLike[str]) -> 
     records = []
     for record in dataset.records:
         image_id = record["image_id"]
-        # An image of unknown size cannot be read, and the reader of the image reports it.
-        size = sizes.get(image_id, {}) if record["height"] and record["width"] else {}
-        records.append({**record, **size, "annotations": by_image[image_id]})
+        # If the header cannot be read, the size stays unknown, and the reader reports the image.
+        readable = record["height"] or header_or_none(record["file_name"])
+        size = sizes.get(image_id, {}) if readable else {}
+        kept = {key: value for key, value in record.items() if key != "image_label"}
+        records.append({**kept, **size, "annotations": by_image[image_id]})
     return LoadedDataset(records, [OBJECT_NAME], [OBJECT_ID], other_files=dataset.other_files)
 
 

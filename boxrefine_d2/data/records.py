@@ -7,15 +7,19 @@ A record is a Detectron2 dataset dict:
     relative_name  str   POSIX path below the data set's folder; a pseudo-label file stores it
                          as `file_name`
     image_id       int | str
-    height, width  int   pixels after EXIF orientation; None if the header cannot be read
+    height, width  int   pixels after EXIF orientation; None if the header cannot be read, or was
+                         not read because the data set has too many images (ILSVRC's train)
     annotations    list  absent for data without labels; [] for an image that was labelled and
                          shows no object
     captions       list  texts that describe the image; absent if the source has none
+    image_label    int   class of the image, contiguous from 0; absent if the source has none
 
 An annotation has `bbox` ([x1, y1, x2, y2] floats, half-open, pixels of the original image),
 `bbox_mode` (BoxMode.XYXY_ABS), `category_id` (contiguous from 0) and `iscrowd` (0 or 1). If the
 source provides them, it also has `segmentation`, `area` (of the object, in pixels), `phrase`,
-`score`, `annotation_id`, `difficult` and `truncated`.
+`score`, `annotation_id`, `difficult` and `truncated`. A region whose pixels count neither as object
+nor as background (the ignore mask of OpenImages30k) is an annotation with `iscrowd` 1 and a
+`segmentation`.
 """
 
 from collections.abc import Mapping
@@ -31,7 +35,8 @@ class LoadedDataset:
 
     Attributes:
         records: one record per image.
-        category_names: names in the order of `category_id`; empty for data without labels.
+        category_names: names in the order of `category_id` and `image_label`; empty for data
+            without either.
         category_ids: id of each category in the source, in the same order.
         labelled: True if the records have `annotations`.
         corloc_rounds_boxes: True if the data set's CorLoc protocol rounds ground-truth coordinates

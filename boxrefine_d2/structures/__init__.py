@@ -13,6 +13,7 @@ from .box_frames import (
 from .feature_map import FeatureMap
 from .phrase_localisation import DescribedObject, PhraseLocalisation
 from .pseudo_boxes import PseudoBoxes
+from .resized_crop import ResizedCrop
 from .window import Window
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "PhraseLocalisation",
     "PseudoBoxes",
     "DescribedObject",
+    "ResizedCrop",
     "Window",
     "boxes_input_to_image",
     "cell_box_to_input",

@@ -124,6 +124,27 @@ def test_sizes_are_compared_and_long_lists_shortened(check, root, capsys, monkey
     assert faults[-1] == "coco_2017_val: 3 more images have such a fault"
 
 
+def test_classes_of_images_are_counted_and_unknown_sizes_fit(check, root, capsys):
+    folder = root / "ILSVRC"
+    for wnid in ("n01440764", "n01443537"):
+        (folder / "Data/CLS-LOC/train" / wnid).mkdir(parents=True)
+        Image.new("RGB", (30, 10)).save(folder / f"Data/CLS-LOC/train/{wnid}/{wnid}_1.JPEG", "JPEG")
+    (folder / "ImageSets/CLS-LOC").mkdir(parents=True)
+    (folder / "ImageSets/CLS-LOC/train_cls.txt").write_text(
+        "n01440764/n01440764_1 1\nn01443537/n01443537_1 2\n"
+    )
+    assert check.main(["imagenet_loc_train", "--images"]) == 2
+    printed, faults = outputs(capsys)
+    assert printed[-2:] == [
+        "imagenet_loc_train: 2 images, 0 boxes, 0 of them crowds, 2 classes of images",
+        "imagenet_loc_train: headers read, height 10 to 10, width 30 to 30",
+    ]
+    assert faults == [
+        "imagenet_loc_train: 2 images, published are 1281167",
+        "imagenet_loc_train: 2 classes, published are 1000",
+    ]
+
+
 def test_labels_that_cannot_be_loaded(check, kitti, capsys):
     (kitti / "label_2/000000.txt").write_text("Bus\n")
     assert check.main(["kitti_trainval"]) == 2
@@ -146,6 +167,7 @@ def test_published_counts_agree_with_each_other(module):
         ("voc_2007_trainval", ("voc_2007_train", "voc_2007_val")),
         ("voc_2007_trainvaltest", ("voc_2007_trainval", "voc_2007_test")),
         ("voc_2012_trainval", ("voc_2012_train", "voc_2012_val")),
+        ("cub_trainval", ("cub_train", "cub_val")),
     ):
         assert counts[whole].images == sum(counts[part].images for part in parts)
         assert counts[whole].boxes == sum(counts[part].boxes for part in parts)

@@ -27,11 +27,29 @@ def load_folder(folder: str | os.PathLike[str], limit: int | None = None) -> Loa
     Args:   limit: number of first images to return; the headers of the others are not read.
     Raises: UserError if the folder does not exist, cannot be listed, or has no image below it.
     """
-    root = Path(folder)
+    names, others = find_images(Path(folder))
+    absolute = Path(os.path.abspath(folder))
+    chosen = with_progress(names[:limit], "read headers")
+    records = [
+        folder_record(absolute, name, image_id, header_size(absolute / name))
+        for image_id, name in enumerate(chosen, start=1)
+    ]
+    return LoadedDataset(records, [], [], labelled=False, other_files=others)
+
+
+def find_images(
+    root: Path, *, labels: frozenset[str] = frozenset()
+) -> tuple[list[str], dict[str, int]]:
+    """Return the sorted relative POSIX paths of the images that `load_folder` finds.
+
+    Args:    labels: relative paths of files that the caller reads; they are not counted.
+    Returns: the paths, and the number of other files by suffix, which one warning reports.
+    Raises:  UserError, as `load_folder`.
+    """
     if not os.path.isdir(root):  # unlike Path.is_dir, it does not raise if the name is too long
         problem = "is a file, not a folder" if os.path.exists(root) else "does not exist"
         raise UserError(f"image folder {str(root)!r} {problem}")
-    names, others = _image_names(root)
+    names, others = _image_names(root, labels)
     if not names:
         suffixes = " ".join(sorted(suffix.removeprefix(".") for suffix in image_suffixes()))
         raise UserError(
@@ -41,17 +59,20 @@ def load_folder(folder: str | os.PathLike[str], limit: int | None = None) -> Loa
     if others:
         message = f"{root}: {others.total()} other files are not read as images{_by_suffix(others)}"
         log_first_n(logging.WARNING, message, key="message")
-    absolute = Path(os.path.abspath(root))
-    chosen = with_progress(names[:limit], "read headers")
-    records = [_record(absolute, name, image_id) for image_id, name in enumerate(chosen, start=1)]
-    return LoadedDataset(records, [], [], labelled=False, other_files=dict(others.most_common()))
+    return names, dict(others.most_common())
 
 
-def _record(root: Path, name: str, image_id: int) -> Record:
-    path = str(root / name)
-    height, width = header_size(path)
+def folder_record(
+    root: Path, name: str, image_id: int, size: tuple[int | None, int | None]
+) -> Record:
+    """Return the record of an image without labels.
+
+    Args: root: absolute path of the data set's folder.  name: relative POSIX path.
+          size: (H, W) in pixels.
+    """
+    height, width = size
     return {
-        "file_name": path,
+        "file_name": str(root / name),
         "relative_name": name,
         "image_id": image_id,
         "height": height,
@@ -71,7 +92,7 @@ def _by_suffix(others: Counter[str]) -> str:
     return f": {counts}" + (f"; {HEIC_REMEDY}" if lacks_heic else "")
 
 
-def _image_names(root: Path) -> tuple[list[str], Counter[str]]:
+def _image_names(root: Path, labels: frozenset[str]) -> tuple[list[str], Counter[str]]:
     """Return the sorted relative POSIX paths of the images below `root`, and the other files.
 
     The other files are the visible files that are not images, counted by suffix.
@@ -105,6 +126,6 @@ def _image_names(root: Path) -> tuple[list[str], Counter[str]]:
                     (links if entry.is_symlink() else pending).append(name)
                 elif is_image_name(entry.path):
                     names.append(name)
-                else:
+                elif name not in labels:
                     others[PurePath(entry.name).suffix.lower() or NO_SUFFIX] += 1
     return sorted(names), others

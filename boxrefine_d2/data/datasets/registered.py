@@ -13,7 +13,7 @@ from typing import NamedTuple
 from boxrefine_d2.errors import UserError
 
 from ..records import LoadedDataset
-from . import referit, visual_genome
+from . import cub, imagenet_boxes, oxford_flowers, referit, stanford_cars, visual_genome
 from .coco import load_coco
 from .coco20k import LIST_NAME, load_coco20k
 from .coco_captions import load_coco_captions
@@ -21,9 +21,11 @@ from .flickr30k import ENTITIES, IMAGES, load_flickr30k
 from .kitti import load_kitti
 from .lvis import load_lvis
 from .openimages import CLASSES_NAME, load_openimages
+from .tiny_imagenet import CLASSES, VAL_BOXES, load_tiny_imagenet
 from .uvo import load_uvo_dense
 from .voc import VOC_CLASS_NAMES
 from .voc_splits import SIX_CLASS_NAMES, load_voc_splits
+from .wsol_metadata import load_wsol
 
 
 class NamedDataset(NamedTuple):
@@ -113,6 +115,24 @@ def _uvo_dense(json_name: str, frames: str) -> NamedDataset:
     return NamedDataset("uvo", load, (json_name, frames))
 
 
+def _cars(split: str) -> NamedDataset:
+    labels, images = stanford_cars.TRAIN, "cars_train"
+    if split == "test":
+        labels, images = stanford_cars.TEST, "cars_test"
+    load = partial(stanford_cars.load_stanford_cars, split=split)
+    return NamedDataset("stanford_cars", load, (stanford_cars.NAMES, labels, images))
+
+
+def _openimages30k(split: str) -> NamedDataset:
+    metadata = f"metadata/{split}"
+
+    def load(root: Path) -> LoadedDataset:
+        return load_wsol(root / metadata, root)
+
+    files = (f"{metadata}/{name}.txt" for name in ("image_ids", "class_labels", "localization"))
+    return NamedDataset("openimages30k", load, (*files, split))
+
+
 _COCO20K_NEEDS = (LIST_NAME, "annotations/instances_train2014.json", "train2014")
 _OPENIMAGES_NEEDS = (
     "annotations/validation-annotations-bbox.csv",
@@ -185,6 +205,43 @@ NAMED_DATASETS: dict[str, NamedDataset] = {
         )
         for split in ("train", "val", "test")
     },
+    **{
+        f"cub_{split}": NamedDataset(
+            "CUB_200_2011", partial(cub.load_cub, split=split), (*cub.FILES, cub.IMAGES)
+        )
+        for split in ("train", "val", "trainval", "test")
+    },
+    **{f"cars_{split}": _cars(split) for split in ("train", "val", "trainval", "test")},
+    **{
+        f"flowers_{split}": NamedDataset(
+            "flowers102",
+            partial(oxford_flowers.load_oxford_flowers, split=split),
+            (oxford_flowers.LABELS, oxford_flowers.SPLITS, oxford_flowers.IMAGES),
+        )
+        for split in ("train", "val", "test")
+    },
+    **{
+        f"tiny_imagenet_{split}": NamedDataset(
+            "tiny-imagenet-200", partial(load_tiny_imagenet, split=split), (CLASSES, *needs)
+        )
+        for split, needs in (("train", ("train",)), ("val", (VAL_BOXES, "val/images")))
+    },
+    "imagenet_loc_train": NamedDataset(
+        "ILSVRC",
+        imagenet_boxes.load_imagenet_train,
+        (imagenet_boxes.TRAIN_LIST, imagenet_boxes.TRAIN_IMAGES),
+    ),
+    "imagenet_loc_val": NamedDataset(
+        "ILSVRC",
+        imagenet_boxes.load_imagenet_val,
+        (
+            imagenet_boxes.TRAIN_LIST,
+            imagenet_boxes.VAL_LIST,
+            imagenet_boxes.VAL_BOXES,
+            imagenet_boxes.VAL_IMAGES,
+        ),
+    ),
+    **{f"openimages30k_{split}": _openimages30k(split) for split in ("train", "val", "test")},
     "cutouts_train": _coco("cutouts", "train.json", "train"),
     "cutouts_val": _coco("cutouts", "val.json", "val"),
     **{

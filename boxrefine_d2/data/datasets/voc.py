@@ -159,7 +159,7 @@ def load_voc_image(tree: Path, name: str, finder: ImageFinder) -> Record:
         )
     root = read_xml(path, "VOC annotation")
     image = finder.folder / finder.find(f"{name}.jpg", *_named_in(root, posixpath.dirname(name)))
-    height, width = _size(root, image)
+    height, width = size_in_xml(root, image)
     return {
         "file_name": str(image),
         "relative_name": image.relative_to(tree).as_posix(),
@@ -179,7 +179,7 @@ def _named_in(root: ElementTree.Element, below: str) -> list[str]:
     return list(dict.fromkeys([posixpath.join(below, name), name])) if name else []
 
 
-def _size(root: ElementTree.Element, image: Path) -> tuple[int | None, int | None]:
+def size_in_xml(root: ElementTree.Element, image: Path) -> tuple[int | None, int | None]:
     """Return (H, W) of the XML, or of the image header if the XML has no size or zeros."""
     try:
         height, width = (
@@ -202,7 +202,12 @@ def _class_name(item: ElementTree.Element, path: Path) -> str:
     return name
 
 
-def _annotation(item: ElementTree.Element, path: Path) -> Record:
+def object_in_xml(item: ElementTree.Element, path: Path) -> tuple[str, list[float]]:
+    """Return the class name and the corners [xmin, ymin, xmax, ymax] of an <object>, unchanged.
+
+    Args:   path: the XML file, for messages.
+    Raises: UserError for an object without a class or a complete bndbox.
+    """
     class_name = _class_name(item, path)
     sides = ("xmin", "ymin", "xmax", "ymax")
     corners = coordinates_of_words(item.findtext(f"bndbox/{side}", "") for side in sides)
@@ -211,7 +216,11 @@ def _annotation(item: ElementTree.Element, path: Path) -> Record:
             f"VOC annotation {str(path)!r} has a {shown_value(class_name)} "
             "without a complete bndbox"
         )
-    x1, y1, x2, y2 = corners
+    return class_name, corners
+
+
+def _annotation(item: ElementTree.Element, path: Path) -> Record:
+    class_name, (x1, y1, x2, y2) = object_in_xml(item, path)
     return {
         "bbox": [x1 - 1.0, y1 - 1.0, x2, y2],
         "bbox_mode": BoxMode.XYXY_ABS,
