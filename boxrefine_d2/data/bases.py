@@ -1,15 +1,15 @@
-"""Bases of a dataset spec: loaders of scenes:, folder:, coco:, voc: and registered names."""
+"""Bases of a dataset spec: loaders of rendered data, folder:, coco:, voc: and registered names."""
 
 from .datasets.coco import load_coco
 from .datasets.folder import load_folder
 from .datasets.registered import NAMED_DATASETS, load_named
 from .datasets.user_catalog import load_user_catalog
 from .datasets.voc_splits import load_voc_dataset
-from .images import SCENES_PREFIX
 from .records import LoadedDataset
+from .rendered import RENDERED_BASES, without_base
 
 BASE_FORMS = {
-    "scenes": "scenes:SPLIT",
+    **{base: f"{base}:SPLIT" for base in RENDERED_BASES},
     "folder": "folder:DIR",
     "coco": "coco:JSON:DIR",
     "voc": "voc:ROOT:SPLIT",
@@ -25,8 +25,8 @@ def load_base(kind: str, arguments: tuple[str, ...], limit: int | None = None) -
             only that many first images; the other loaders return all images.
     Raises: UserError from the loaders.
     """
-    if kind == "scenes":
-        return _load_scenes(arguments[0], limit)
+    if kind in RENDERED_BASES:
+        return _load_rendered(kind, arguments[0], limit)
     if kind == "folder":
         return load_folder(arguments[0], limit)
     if kind == "coco":
@@ -37,10 +37,10 @@ def load_base(kind: str, arguments: tuple[str, ...], limit: int | None = None) -
     return load_named(name) if name in NAMED_DATASETS else load_user_catalog(name)
 
 
-def _load_scenes(split: str, limit: int | None) -> LoadedDataset:
+def _load_rendered(base: str, split: str, limit: int | None) -> LoadedDataset:
     from .scenes import load_scenes  # imported here because the module is large
 
-    records, names = load_scenes(split, limit)
+    records, names = load_scenes(split, limit, base)
     for record in records:
-        record["relative_name"] = record["file_name"].removeprefix(SCENES_PREFIX)
+        record["relative_name"] = without_base(record["file_name"])
     return LoadedDataset(records, list(names), list(range(1, len(names) + 1)))

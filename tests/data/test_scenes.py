@@ -8,11 +8,12 @@ import pytest
 from detectron2.structures import BoxMode
 from pycocotools import mask as coco_mask
 
-from boxrefine_d2.data.scenes import is_scene_file, load_scenes, render_file, render_scene
-from boxrefine_d2.data.scenes.layout import scene_layout
+from boxrefine_d2.data.rendered import is_rendered
+from boxrefine_d2.data.scenes import load_scenes, render_file, render_scene
 from boxrefine_d2.data.scenes.outlines import arc_band, coverage, curve, ellipse, limb, polygon
 from boxrefine_d2.data.scenes.palette import OBJECT_COLOURS, PATTERNS
 from boxrefine_d2.data.scenes.textures import natural_fields, pattern_share
+from boxrefine_d2.data.scenes.worlds import WORLDS
 from boxrefine_d2.errors import UserError
 
 VAL_SHOWN = 120  # number of validation scenes that the slower tests use
@@ -66,7 +67,7 @@ def test_scenes_differ_within_and_between_splits():
 
 def test_layouts_of_the_two_splits_never_coincide():
     train = {tuple(a["phrase"] for a in r["annotations"]) for r in load_scenes("train", 40)[0]}
-    val = [scene_layout(1, index) for index in range(40)]
+    val = [WORLDS["scenes"].layout("val", index) for index in range(40)]
     same = sum(tuple(placed.phrase for placed in layout.objects) in train for layout in val)
     assert same < 4  # two images with one object may have the same phrase by chance
 
@@ -140,7 +141,7 @@ def test_phrases_are_true_of_the_pixels():
     """
     ranks, shares = [], []
     for index in range(36):
-        layout, scene = scene_layout(1, index), render_scene("val", index)
+        layout, scene = WORLDS["scenes"].layout("val", index), render_scene("val", index)
         for placed, mask in zip(layout.objects, scene.masks):
             pixels = scene.image[mask & _main_material_visible(placed, mask)].astype(float)
             if len(pixels) < 50:
@@ -203,6 +204,7 @@ def test_limit_gives_the_first_records_and_the_caller_owns_them(val_records):
     ("call", "named"),
     [
         (lambda: load_scenes("test"), "train, val"),
+        (lambda: render_file("sets:val/000012"), "scenes, kinds, fine, pair"),
         (lambda: load_scenes("val", limit=0), "limit 0"),
         (lambda: render_scene("Train", 0), "'Train'"),
         (lambda: render_scene("val", -1), "-1"),
@@ -217,7 +219,7 @@ def test_a_wrong_request_gives_a_one_line_error_with_the_allowed_values(call, na
 
 
 def test_scene_files_are_distinguished_from_paths():
-    assert is_scene_file("scenes:val/000000") and not is_scene_file("scenes/val/000000.jpg")
+    assert is_rendered("scenes:val/000000") and not is_rendered("scenes/val/000000.jpg")
 
 
 def test_coverage_is_the_area_to_a_quarter_of_a_pixel():
