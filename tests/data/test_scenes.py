@@ -42,8 +42,8 @@ def test_the_annotations_stay_as_they_are():
     assert digest == "536d422c2dbda2c5f8475b3e00c3d5a895894db53893304337ddf285bac73cab"
 
 
-# Means of red, green and blue, and the standard deviation. A digest would be too strict: the sine of
-# NumPy depends on the CPU in its last bit, which changes about three values in a million.
+# Means of red, green and blue, and the standard deviation. A digest would be too strict: the sine
+# of NumPy depends on the CPU in its last bit, which changes about three values in a million.
 @pytest.mark.parametrize(
     ("split", "index", "expected"),
     [

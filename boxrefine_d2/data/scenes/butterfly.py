@@ -34,7 +34,14 @@ def butterfly(rng: np.random.Generator) -> list[Part]:
     """Draw a butterfly without eyespots."""
     parts = []
     reach, tail, edge = rng.uniform(0.9, 1.0), rng.uniform(0.72, 0.86), rng.uniform(0.84, 0.9)
-    fore = [(0.3, 0.02), (0.66, 0.34), (0.74, reach), (0.3, reach * 1.02), (-0.1, 0.62), (-0.12, 0.06)]
+    fore = [
+        (0.3, 0.02),
+        (0.66, 0.34),
+        (0.74, reach),
+        (0.3, reach * 1.02),
+        (-0.1, 0.62),
+        (-0.12, 0.06),
+    ]
     hind = [(0.02, 0.04), (0.0, 0.66), (-0.36, tail), (-0.82, 0.7), (-0.86, 0.3), (-0.4, 0.03)]
     for side in (-1, 1):
         for wing, middle in ((hind, _WINGS[1]), (fore, _WINGS[0])):
@@ -62,16 +69,16 @@ def eyespot(rng: np.random.Generator, kind: Eyespot, body: list[Part]) -> list[P
     """
     share = rng.uniform(*EYESPOT_AREA)
     radius = np.sqrt(share * area([part.outline for part in body]) / np.pi)
-    x, y = _WINGS[int(rng.integers(len(_WINGS)))]
+    wing_x, wing_y = _WINGS[int(rng.integers(len(_WINGS)))]
     side, turn = (-1 if rng.random() < 0.5 else 1), rng.uniform(0, 2 * np.pi)
-    centre = np.array((x, side * y)) + (_ROOM - radius) / np.sqrt(2) * rng.uniform(-1, 1, 2)
+    x, y = (wing_x, side * wing_y) + (_ROOM - radius) / np.sqrt(2) * rng.uniform(-1, 1, 2)
     c, s = radius * np.cos(turn), radius * np.sin(turn)
     parts = [
-        Part(ellipse(*centre, radius, radius), "rim", 0.4),
-        Part(ellipse(*centre, radius * 0.88, radius * 0.88), "iris", 0.4),
+        Part(ellipse(x, y, radius, radius), "rim", 0.4),
+        Part(ellipse(x, y, radius * 0.88, radius * 0.88), "iris", 0.4),
     ]
     return parts + [
-        Part(outline @ np.array([[c, s], [-s, c]]) + centre, "pupil", 0.2)
+        Part(outline @ np.array([[c, s], [-s, c]]) + (x, y), "pupil", 0.2)
         for outline in kind.outlines
     ]
 

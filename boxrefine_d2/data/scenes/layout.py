@@ -92,9 +92,10 @@ class Layout:
     masks: np.ndarray
 
     @property
-    def annotated(self) -> list[int]:
-        """Positions of the objects that have an annotation."""
-        return [i for i, o in enumerate(self.objects) if o.shape.category_id is not None]
+    def annotated(self) -> dict[int, int]:
+        """Position among the objects -> category id, for those that have an annotation."""
+        ids = enumerate(placed.shape.category_id for placed in self.objects)
+        return {position: i for position, i in ids if i is not None}
 
 
 def draw_stage(rng: np.random.Generator) -> Stage:

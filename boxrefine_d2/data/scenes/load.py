@@ -14,7 +14,7 @@ from boxrefine_d2.masks.coding import encode_masks
 
 from .layout import visible_boxes
 from .painting import paint_scene
-from .worlds import WORLDS, World
+from .worlds import WORLDS
 
 _FILE_NAME = re.compile(r"([a-z]+):([a-z]+)/(\d{6})")
 _FIRST_IMAGE_ID = {"train": 1, "val": 1_000_001, "test": 2_000_001}
@@ -70,16 +70,15 @@ def render_scene(split: str, index: int, world: str = "scenes") -> Scene:
     """
     home = WORLDS[world]
     layout = home.layout(split, index)
-    annotated = [layout.objects[i] for i in layout.annotated]
-    masks = layout.masks[layout.annotated]
-    ids = [placed.shape.category_id for placed in annotated]
+    ids = list(layout.annotated.values())
+    masks = layout.masks[list(layout.annotated)]
     return Scene(
         image=paint_scene(layout, home.painting_generator(split, index)),
         boxes=visible_boxes(masks),
         masks=masks,
         category_ids=np.array(ids, dtype=np.int64),
         category_names=tuple(home.category_names[i] for i in ids),
-        phrases=tuple(placed.phrase for placed in annotated),
+        phrases=tuple(layout.objects[position].phrase for position in layout.annotated),
     )
 
 
@@ -103,20 +102,19 @@ def _record(world: str, split: str, index: int) -> dict[str, Any]:
     home = WORLDS[world]
     layout = home.layout(split, index)
     height, width = layout.stage.size
-    masks = layout.masks[layout.annotated]
-    annotated = [layout.objects[i] for i in layout.annotated]
+    masks = layout.masks[list(layout.annotated)]
     annotations = [
         {
             "bbox": box,
             "bbox_mode": BoxMode.XYXY_ABS,
-            "category_id": placed.shape.category_id,
+            "category_id": category_id,
             "iscrowd": 0,
             "area": int(mask.sum()),
             "segmentation": rle,
-            "phrase": placed.phrase,
+            "phrase": layout.objects[position].phrase,
         }
-        for box, placed, mask, rle in zip(
-            visible_boxes(masks).tolist(), annotated, masks, encode_masks(masks)
+        for box, (position, category_id), mask, rle in zip(
+            visible_boxes(masks).tolist(), layout.annotated.items(), masks, encode_masks(masks)
         )
     ]
     record = {

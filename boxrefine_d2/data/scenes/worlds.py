@@ -53,7 +53,9 @@ class World:
         """
         size = self.size(split)
         if not 0 <= index < size:
-            raise UserError(f"{self.name}:{split} has no index {index}; allowed are 0 to {size - 1}")
+            raise UserError(
+                f"{self.name}:{split} has no index {index}; allowed are 0 to {size - 1}"
+            )
         arguments = (self.label(split, index),) if self.has_labels else ()
         for attempt in count():
             rng = np.random.default_rng((self.seed, self._number(split), index, attempt))
