@@ -46,7 +46,7 @@ def main(words: list[str] | None = None) -> int:
     parser = CommandParser(prog="image_labels.py", description=__doc__)
     parser.add_argument("--side", type=int, default=96, help="images are resized to a square")
     parser.add_argument("--first", type=int, help="use the first N images of each split alone")
-    parser.add_argument("--epochs", type=int, default=8, help="of the training as a whole")
+    parser.add_argument("--epochs", type=int, default=8, help="of the training as a whole; 0: none")
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
     args = parser.parse_args(words)
     return run_command(lambda: work(args))
@@ -60,7 +60,7 @@ def work(args: argparse.Namespace) -> None:
         splits = {name: images_of(world, name, args.side, args.first, change) for name in SPLITS}
         classes = len(WORLDS[world].category_names)
         linear = linear_accuracy(splits, classes)
-        trained = trained_accuracy(splits, classes, args.epochs)
+        trained = trained_accuracy(splits, classes, args.epochs) if args.epochs else "-"
         table.append((title, f"{100 / classes:.1f}", linear, trained))
         print(tabulate(table, ("images", "chance", "linear", "trained as a whole")), flush=True)
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from .butterfly import EYESPOT_SLOTS, EYESPOTS, Eyespot, butterfly, eyespot
 from .categories import Category
-from .layout import Layout, compose, draw_stage, dress
+from .layout import Layout, compose, draw_empty_scene, dress
 from .materials import Material
 from .outlines import Part, coverage
 from .palette import Colour, distance
@@ -26,19 +26,19 @@ _RIMS: tuple[Colour, Colour] = ((240, 236, 226), (22, 20, 24))
 
 def draw_fine(rng: np.random.Generator, label: int) -> Layout | None:
     """Draw one butterfly with the eyespot of a class. Nothing covers it."""
-    stage = draw_stage(rng)
+    scene = draw_empty_scene(rng)
     name, kind = list(EYESPOTS.items())[label]
     pose = draw_pose(rng, Category(partial(_marked, kind=kind), _TURN))
     least, most = _AREA
-    side = side_for_area(pose, stage.size, least * (most / least) ** rng.uniform(0, 1))
-    shape = place(rng, stage.size, pose, label, [side], [], cut_off=0.0)
+    side = side_for_area(pose, scene.size, least * (most / least) ** rng.uniform(0, 1))
+    shape = place(rng, scene.size, pose, label, [side], [], cut_off=0.0)
     assert shape is not None  # nothing is in its way
-    placed = dress(rng, stage, shape, "butterfly")
+    placed = dress(rng, scene, shape, "butterfly")
     rim = max(_RIMS, key=lambda colour: distance(colour, placed.materials["main"].colour))
     colours = (rim, kind.iris, kind.pupil)
     spots = {slot: Material(colour) for slot, colour in zip(EYESPOT_SLOTS, colours)}
     phrase = f"{placed.phrase} with a {name}"
-    return compose(stage, [replace(placed, phrase=phrase, materials=placed.materials | spots)])
+    return compose(scene, [replace(placed, phrase=phrase, materials=placed.materials | spots)])
 
 
 def _marked(rng: np.random.Generator, kind: Eyespot) -> list[Part]:
@@ -48,7 +48,7 @@ def _marked(rng: np.random.Generator, kind: Eyespot) -> list[Part]:
 
 def eyespot_mask(layout: Layout) -> np.ndarray:
     """Return the pixels of the eyespot in a layout of `fine:`, (H, W) bool."""
-    height, width = layout.stage.size
+    height, width = layout.scene.size
     (placed,) = layout.objects
     rims = [part.outline for part in placed.shape.parts if part.slot == EYESPOT_SLOTS[0]]
     return coverage(rims, (0, 0, width, height)) >= 128

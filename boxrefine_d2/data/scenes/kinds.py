@@ -3,7 +3,7 @@
 import numpy as np
 
 from .categories import CATEGORIES, CATEGORY_NAMES
-from .layout import Layout, PlacedObject, Stage, compose, draw_stage, dress, well_visible
+from .layout import EmptyScene, Layout, PlacedObject, compose, draw_empty_scene, dress, well_visible
 from .loose import LOOSE
 from .placement import Window, draw_pose, place, side_for_area
 
@@ -18,28 +18,30 @@ def draw_kinds(rng: np.random.Generator, label: int) -> Layout | None:
 
     Returns: the layout, or None if the pieces have no room or the object has a wrong visible area.
     """
-    stage = draw_stage(rng)
+    scene = draw_empty_scene(rng)
     name = CATEGORY_NAMES[label]
     pose = draw_pose(rng, CATEGORIES[name])
     least, most = AREA
-    side = side_for_area(pose, stage.size, least * (most / least) ** rng.uniform(0, 1))
-    shape = place(rng, stage.size, pose, label, [side], [], cut_off=0.0)
+    side = side_for_area(pose, scene.size, least * (most / least) ** rng.uniform(0, 1))
+    shape = place(rng, scene.size, pose, label, [side], [], cut_off=0.0)
     assert shape is not None  # nothing is in its way
-    objects = [dress(rng, stage, shape, name)]
+    objects = [dress(rng, scene, shape, name)]
     for _ in range(_PIECES):
-        piece = _draw_piece(rng, stage, [placed.shape.window for placed in objects])
+        piece = _draw_piece(rng, scene, [placed.shape.window for placed in objects])
         if piece is None:
             return None
         objects.insert(int(rng.integers(len(objects) + 1)), piece)
-    layout = compose(stage, objects)
+    layout = compose(scene, objects)
     (number,) = layout.annotated
     share = layout.masks[number].mean()
     return layout if all(well_visible(layout)) and least <= share <= most else None
 
 
-def _draw_piece(rng: np.random.Generator, stage: Stage, taken: list[Window]) -> PlacedObject | None:
+def _draw_piece(
+    rng: np.random.Generator, scene: EmptyScene, taken: list[Window]
+) -> PlacedObject | None:
     name = list(LOOSE)[int(rng.integers(len(LOOSE)))]
     pose = draw_pose(rng, LOOSE[name])
-    side = side_for_area(pose, stage.size, rng.uniform(*_PIECE_AREA))
-    shape = place(rng, stage.size, pose, None, [side] * _PLACES_TRIED, taken)
-    return None if shape is None else dress(rng, stage, shape, name)
+    side = side_for_area(pose, scene.size, rng.uniform(*_PIECE_AREA))
+    shape = place(rng, scene.size, pose, None, [side] * _PLACES_TRIED, taken)
+    return None if shape is None else dress(rng, scene, shape, name)

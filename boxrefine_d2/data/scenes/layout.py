@@ -51,7 +51,9 @@ class Backdrop:
     @property
     def ground_top(self) -> float:
         """Top of the ground on which clutter lies, as a share of the height."""
-        return 0.0 if self.setting.composition == "single" else self.edge + max(self.tilt, 0.0)
+        if self.setting.composition == "single":
+            return 0.0
+        return min(self.edge + max(self.tilt, 0.0), 1.0)
 
     def colour_at(self, x: float, y: float) -> Colour:
         """Return the ground's base colour at a position, given as shares of width and height."""
@@ -61,7 +63,7 @@ class Backdrop:
 
 
 @dataclass(frozen=True)
-class Stage:
+class EmptyScene:
     """A scene without objects.
 
     Attributes:
@@ -80,13 +82,13 @@ class Layout:
     """A whole scene.
 
     Attributes:
-        stage: size, backdrop and light.
+        scene: size, backdrop and light.
         objects: objects, back to front.
         front: clutter in front of the objects.
         masks: (n, H, W) bool, visible pixels of each object.
     """
 
-    stage: Stage
+    scene: EmptyScene
     objects: tuple[PlacedObject, ...]
     front: tuple[Piece, ...]
     masks: np.ndarray
@@ -98,12 +100,12 @@ class Layout:
         return {position: i for position, i in ids if i is not None}
 
 
-def draw_stage(rng: np.random.Generator) -> Stage:
+def draw_empty_scene(rng: np.random.Generator) -> EmptyScene:
     """Draw the size, the backdrop and the light of a scene."""
     size = SIZES[int(rng.integers(len(SIZES)))]
     backdrop = _draw_backdrop(rng)
     light = float(rng.uniform(-2.5, -0.6))  # radians: from above, between left and right
-    return Stage(size, backdrop, light)
+    return EmptyScene(size, backdrop, light)
 
 
 def _draw_backdrop(rng: np.random.Generator) -> Backdrop:
@@ -125,14 +127,14 @@ def _draw_backdrop(rng: np.random.Generator) -> Backdrop:
     return Backdrop(setting, (colours[0], colours[1]), float(edge), float(tilt))
 
 
-def dress(rng: np.random.Generator, stage: Stage, shape: Shape, name: str) -> PlacedObject:
+def dress(rng: np.random.Generator, scene: EmptyScene, shape: Shape, name: str) -> PlacedObject:
     """Return the shape with its phrase and with materials drawn for the ground at its centre.
 
     Args: name: kind of the object, for the phrase.
     """
     x1, y1, x2, y2 = shape.window
-    height, width = stage.size
-    ground = stage.backdrop.colour_at((x1 + x2) / (2 * width), (y1 + y2) / (2 * height))
+    height, width = scene.size
+    ground = scene.backdrop.colour_at((x1 + x2) / (2 * width), (y1 + y2) / (2 * height))
     colour_name, materials = draw_materials(rng, ground)
     return PlacedObject(
         shape=shape,
@@ -142,10 +144,12 @@ def dress(rng: np.random.Generator, stage: Stage, shape: Shape, name: str) -> Pl
     )
 
 
-def compose(stage: Stage, objects: Sequence[PlacedObject], front: Sequence[Piece] = ()) -> Layout:
-    """Return the layout of a stage, its objects (back to front) and the clutter before them."""
-    masks = _visible_masks(stage.size, objects, front)
-    return Layout(stage, tuple(objects), tuple(front), masks)
+def compose(
+    scene: EmptyScene, objects: Sequence[PlacedObject], front: Sequence[Piece] = ()
+) -> Layout:
+    """Return the layout of a scene, its objects (back to front) and the clutter before them."""
+    masks = _visible_masks(scene.size, objects, front)
+    return Layout(scene, tuple(objects), tuple(front), masks)
 
 
 def _visible_masks(

@@ -101,7 +101,7 @@ def _record(world: str, split: str, index: int) -> dict[str, Any]:
     """Return the cached record of one scene. Callers must copy it before they pass it on."""
     home = WORLDS[world]
     layout = home.layout(split, index)
-    height, width = layout.stage.size
+    height, width = layout.scene.size
     masks = layout.masks[list(layout.annotated)]
     annotations = [
         {

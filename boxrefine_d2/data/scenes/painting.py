@@ -20,7 +20,7 @@ Fields = tuple[np.ndarray, np.ndarray]  # a smooth and a rough natural field
 
 def paint_scene(layout: Layout, rng: np.random.Generator) -> np.ndarray:
     """Paint a layout, as an (H, W, 3) uint8 RGB image."""
-    size, backdrop, light = layout.stage.size, layout.stage.backdrop, layout.stage.light
+    size, backdrop, light = layout.scene.size, layout.scene.backdrop, layout.scene.light
     upper, lower = (GROUNDS[name] for name in backdrop.setting.grounds)
     first = natural_fields(rng, size, upper.slope, upper.stretch)
     second = natural_fields(rng, size, lower.slope, lower.stretch)

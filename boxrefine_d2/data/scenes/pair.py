@@ -3,7 +3,7 @@
 import numpy as np
 
 from .categories import CATEGORIES
-from .layout import Layout, PlacedObject, Stage, compose, draw_stage, dress, well_visible
+from .layout import EmptyScene, Layout, PlacedObject, compose, draw_empty_scene, dress, well_visible
 from .living import LIVING
 from .made import MADE
 from .placement import CUT_OFF, Window, draw_pose, place, side_for_area
@@ -23,21 +23,21 @@ def draw_pair(rng: np.random.Generator, label: int) -> Layout | None:
 
     Returns: the layout, or None if an object has no room or is hidden.
     """
-    stage = draw_stage(rng)
+    scene = draw_empty_scene(rng)
     others = rng.integers(len(OTHER_NAMES), size=1 + int(rng.integers(_MOST_OTHERS)))
-    objects = [_draw_object(rng, stage, LABEL_NAMES[label], label, _MOST_AREA, [])]
+    objects = [_draw_object(rng, scene, LABEL_NAMES[label], label, _MOST_AREA, [])]
     for other in others:
         taken = [placed.shape.window for placed in objects if placed is not None]
-        objects.append(_draw_object(rng, stage, OTHER_NAMES[other], None, _MOST_OTHER_AREA, taken))
+        objects.append(_draw_object(rng, scene, OTHER_NAMES[other], None, _MOST_OTHER_AREA, taken))
     found = [objects[i] for i in rng.permutation(len(objects))]
     placed = [each for each in found if each is not None]
-    layout = compose(stage, placed)
+    layout = compose(scene, placed)
     return layout if len(placed) == len(found) and all(well_visible(layout)) else None
 
 
 def _draw_object(
     rng: np.random.Generator,
-    stage: Stage,
+    scene: EmptyScene,
     name: str,
     category_id: int | None,
     most: float,
@@ -45,9 +45,9 @@ def _draw_object(
 ) -> PlacedObject | None:
     pose = draw_pose(rng, CATEGORIES[name])
     share = _LEAST_AREA * (most / _LEAST_AREA) ** rng.uniform(0, 1)
-    side = side_for_area(pose, stage.size, share)
+    side = side_for_area(pose, scene.size, share)
     sides = [side * 0.9**attempt for attempt in range(_PLACES_TRIED)]
     # an object with a label is whole, because a flower without its bloom tells no kind
     cut_off = CUT_OFF if category_id is None else 0.0
-    shape = place(rng, stage.size, pose, category_id, sides, taken, cut_off)
-    return None if shape is None else dress(rng, stage, shape, name)
+    shape = place(rng, scene.size, pose, category_id, sides, taken, cut_off)
+    return None if shape is None else dress(rng, scene, shape, name)

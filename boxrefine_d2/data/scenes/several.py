@@ -4,7 +4,16 @@ import numpy as np
 
 from .categories import CATEGORIES, CATEGORY_NAMES
 from .clutter import IN_FRONT, Piece
-from .layout import Backdrop, Layout, PlacedObject, Stage, compose, draw_stage, dress, well_visible
+from .layout import (
+    Backdrop,
+    EmptyScene,
+    Layout,
+    PlacedObject,
+    compose,
+    draw_empty_scene,
+    dress,
+    well_visible,
+)
 from .palette import Colour, mix
 from .placement import draw_pose, place
 
@@ -17,17 +26,17 @@ _PLACES_TRIED = 7  # attempts to place an object before it is left out
 
 def draw_several(rng: np.random.Generator) -> Layout | None:
     """Draw a scene of several objects, or return None if no object is well visible."""
-    stage = draw_stage(rng)
-    objects = _draw_objects(rng, stage)
+    scene = draw_empty_scene(rng)
+    objects = _draw_objects(rng, scene)
     front: list[Piece] = []
     if rng.random() < _FRONT_CLUTTER:
-        kinds = stage.backdrop.setting.front
-        tint = _front_tint(rng, stage.backdrop)
-        front = IN_FRONT[kinds[int(rng.integers(len(kinds)))]](rng, stage.size, tint)
-    layout = compose(stage, objects, front)
+        kinds = scene.backdrop.setting.front
+        tint = _front_tint(rng, scene.backdrop)
+        front = IN_FRONT[kinds[int(rng.integers(len(kinds)))]](rng, scene.size, tint)
+    layout = compose(scene, objects, front)
     kept = [placed for placed, seen in zip(objects, well_visible(layout)) if seen]
     if len(kept) < len(objects):
-        layout = compose(stage, kept, front)
+        layout = compose(scene, kept, front)
     return layout if kept else None
 
 
@@ -36,10 +45,10 @@ def _front_tint(rng: np.random.Generator, backdrop: Backdrop) -> Colour:
     return mix(foliage[int(rng.integers(len(foliage)))], backdrop.colours[1], rng.uniform(0, 0.4))
 
 
-def _draw_objects(rng: np.random.Generator, stage: Stage) -> list[PlacedObject]:
+def _draw_objects(rng: np.random.Generator, scene: EmptyScene) -> list[PlacedObject]:
     count = 1 + int(rng.choice(len(_OBJECT_COUNTS), p=_OBJECT_COUNTS))
     smallest, largest = _LARGEST_SIDE
-    height, width = stage.size
+    height, width = scene.size
     objects: list[PlacedObject] = []
     for number in range(count):
         # Several objects share the image, and the later ones are therefore smaller on average.
@@ -50,9 +59,9 @@ def _draw_objects(rng: np.random.Generator, stage: Stage) -> list[PlacedObject]:
         pose = draw_pose(rng, CATEGORIES[name])
         # the object shrinks with each attempt
         shares = [max(share * 0.9**attempt, smallest) for attempt in range(_PLACES_TRIED)]
-        sides = [min(side * np.sqrt(height * width), 0.8 * min(stage.size)) for side in shares]
+        sides = [min(side * np.sqrt(height * width), 0.8 * min(scene.size)) for side in shares]
         taken = [other.shape.window for other in objects]
-        shape = place(rng, stage.size, pose, category_id, sides, taken)
+        shape = place(rng, scene.size, pose, category_id, sides, taken)
         if shape is not None:
-            objects.append(dress(rng, stage, shape, name))
+            objects.append(dress(rng, scene, shape, name))
     return objects

@@ -25,6 +25,7 @@ class World:
     """One rendered data set.
 
     Attributes:
+        name: base of the dataset spec.
         seed: number that separates its random draws from those of other worlds.
         split_sizes: split -> number of images.
         category_names: names of the objects with annotations, by category id.
@@ -57,15 +58,12 @@ class World:
                 f"{self.name}:{split} has no index {index}; allowed are 0 to {size - 1}"
             )
         arguments = (self.label(split, index),) if self.has_labels else ()
-        for attempt in count():
-            rng = np.random.default_rng((self.seed, self._number(split), index, attempt))
-            layout = self.draw(rng, *arguments)
-            if layout is not None:
-                return layout
-        raise AssertionError("unreachable")
+        seeds = ((self.seed, self._number(split), index, attempt) for attempt in count())
+        drawn = (self.draw(np.random.default_rng(seed), *arguments) for seed in seeds)
+        return next(layout for layout in drawn if layout is not None)
 
     def label(self, split: str, index: int) -> int:
-        """Return the label of one image.
+        """Return the label of one image, for a world that has labels.
 
         Each block of images has every label once, in a random order. The first N images are
         therefore balanced, and the label of an image tells nothing of its layout.
