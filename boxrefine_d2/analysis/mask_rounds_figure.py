@@ -11,7 +11,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from boxrefine_d2.data import PseudoLabels
-from boxrefine_d2.data.images import SCENES_PREFIX
+from boxrefine_d2.data.rendered import without_base
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.files.image_names import DIFFERENT, compare_names
 from boxrefine_d2.masks.coding import decode_mask
@@ -36,7 +36,7 @@ def detections_of(
         file: path of the file, for messages.
     Raises: UserError if the file does not list the image.
     """
-    image_path = Path(os.path.abspath(image.removeprefix(SCENES_PREFIX))).as_posix()
+    image_path = Path(os.path.abspath(without_base(image))).as_posix()
     listed = [
         entry
         for entry in labels.images

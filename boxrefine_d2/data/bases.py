@@ -7,11 +7,11 @@ from .datasets.registered import NAMED_DATASETS, load_named
 from .datasets.user_catalog import load_user_catalog
 from .datasets.voc_splits import load_voc_dataset
 from .datasets.wsol_metadata import load_wsol
-from .images import SCENES_PREFIX
 from .records import LoadedDataset
+from .rendered import RENDERED_BASES, without_base
 
 BASE_FORMS = {
-    "scenes": "scenes:SPLIT",
+    **{base: f"{base}:SPLIT" for base in RENDERED_BASES},
     "folder": "folder:DIR",
     "classes": "classes:DIR",
     "coco": "coco:JSON:DIR",
@@ -29,8 +29,8 @@ def load_base(kind: str, arguments: tuple[str, ...], limit: int | None = None) -
             only that many first images; the other loaders return all images.
     Raises: UserError from the loaders.
     """
-    if kind == "scenes":
-        return _load_scenes(arguments[0], limit)
+    if kind in RENDERED_BASES:
+        return _load_rendered(kind, arguments[0], limit)
     if kind == "folder":
         return load_folder(arguments[0], limit)
     if kind == "classes":
@@ -45,10 +45,10 @@ def load_base(kind: str, arguments: tuple[str, ...], limit: int | None = None) -
     return load_named(name) if name in NAMED_DATASETS else load_user_catalog(name)
 
 
-def _load_scenes(split: str, limit: int | None) -> LoadedDataset:
+def _load_rendered(base: str, split: str, limit: int | None) -> LoadedDataset:
     from .scenes import load_scenes  # imported here because the module is large
 
-    records, names = load_scenes(split, limit)
+    records, names = load_scenes(split, limit, base)
     for record in records:
-        record["relative_name"] = record["file_name"].removeprefix(SCENES_PREFIX)
+        record["relative_name"] = without_base(record["file_name"])
     return LoadedDataset(records, list(names), list(range(1, len(names) + 1)))

@@ -2,9 +2,8 @@
 
     BASE[+MODIFIER[=VALUE]]...        modifiers apply from left to right
 
-    BASE        scenes:SPLIT, folder:DIR, classes:DIR, coco:JSON:DIR, voc:ROOT:SPLIT,
-                wsol:METADATA_DIR:IMAGE_DIR, or a registered name: voc_2007_trainval, coco20k, ...,
-                or any name in Detectron2's DatasetCatalog
+    BASE        a form of `bases.BASE_FORMS` (scenes:SPLIT, folder:DIR, ...), or a registered name:
+                voc_2007_trainval, coco20k, ..., or any name in Detectron2's DatasetCatalog
     MODIFIER    agnostic      one category, "object"
                 first=N       the first N images
                 every=N       every Nth image, starting with the first

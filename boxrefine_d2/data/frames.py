@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.progress import with_progress
 
-from .images import SCENES_PREFIX, ImageHeader, header_or_none
+from .images import ImageHeader, header_or_none
 from .records import LoadedDataset, Record
+from .rendered import is_rendered
 
 logger = logging.getLogger(__name__)
 
@@ -171,7 +172,6 @@ def _header(record: Record) -> ImageHeader | None:
     That is the case for a rendered scene, whose labels always fit, for a record of unknown size,
     and for a header that cannot be read.
     """
-    is_rendered = record["file_name"].startswith(SCENES_PREFIX)
-    if is_rendered or not (record["height"] and record["width"]):
+    if is_rendered(record["file_name"]) or not (record["height"] and record["width"]):
         return None
     return header_or_none(record["file_name"])

@@ -24,8 +24,8 @@ from boxrefine_d2.errors import UserError
 from boxrefine_d2.files.values import MAX_IMAGE_PIXELS as MAX_PIXELS
 
 from .pixels import rgb_pixels, upright
+from .rendered import is_rendered
 
-SCENES_PREFIX = "scenes:"
 # Pillow starts Ghostscript for EPS, and cannot decode the others
 _NOT_OPENED = {"EPS", "WMF", "MPEG", "BUFR", "GRIB", "HDF5"}
 HEIC_SUFFIXES = (".heic", ".heif", ".hif")
@@ -97,7 +97,7 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     Returns: (H, W, 3) uint8, RGB, writable, after EXIF orientation.
     Raises: ImageReadError for a missing, empty, truncated, damaged, oversized or non-image file.
     """
-    if os.fspath(path).startswith(SCENES_PREFIX):
+    if is_rendered(os.fspath(path)):
         return _render(os.fspath(path))
     image, orientation = _open(path)
     with image:
@@ -115,7 +115,7 @@ def image_header(path: str | os.PathLike[str]) -> ImageHeader:
     Raises: ImageReadError for a file whose header cannot be read, or whose size `read_image`
             refuses.
     """
-    if os.fspath(path).startswith(SCENES_PREFIX):
+    if is_rendered(os.fspath(path)):
         height, width = _render(os.fspath(path)).shape[:2]
         return ImageHeader((height, width), (height, width))
     image, orientation = _open(path)
@@ -140,7 +140,7 @@ def header_or_none(path: str | os.PathLike[str]) -> ImageHeader | None:
     """
     name = os.fspath(path)
     try:
-        if name.startswith(SCENES_PREFIX):
+        if is_rendered(name):
             return image_header(name)
         status = os.stat(name)
         return _kept_header(name, (status.st_ino, status.st_size, status.st_mtime_ns))

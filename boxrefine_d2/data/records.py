@@ -3,7 +3,7 @@
 A record is a Detectron2 dataset dict:
 
     file_name      str   path of the image (absolute or relative to the working directory),
-                         or "scenes:train/000012"
+                         or the name of a rendered image, such as "scenes:train/000012"
     relative_name  str   POSIX path below the data set's folder; a pseudo-label file stores it
                          as `file_name`
     image_id       int | str
@@ -11,6 +11,7 @@ A record is a Detectron2 dataset dict:
                          not read because the data set has too many images (ILSVRC's train)
     annotations    list  absent for data without labels; [] for an image that was labelled and
                          shows no object
+    image_label    int   class of the image, contiguous from 0; absent if the source has none
     captions       list  texts that describe the image; absent if the source has none
     image_label    int   class of the image, contiguous from 0; absent if the source has none
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from detectron2.structures import BoxMode
 
-from boxrefine_d2.data.images import SCENES_PREFIX
 from boxrefine_d2.data.records import Record
+from boxrefine_d2.data.rendered import is_rendered
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.masks.segmentation import checked_rles
 
@@ -64,7 +64,7 @@ def _check_labelled(records: Sequence[Record], where: str) -> None:
 
 
 def _check_files(records: Sequence[Record], where: str) -> None:
-    names = [r["file_name"] for r in records if not r["file_name"].startswith(SCENES_PREFIX)]
+    names = [r["file_name"] for r in records if not is_rendered(r["file_name"])]
     missing = [name for name in names if not os.path.isfile(name)]
     if missing:
         raise UserError(

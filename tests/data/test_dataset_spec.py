@@ -179,7 +179,7 @@ def test_folder(folder):
 def test_scenes_and_their_limit(monkeypatch):
     asked = []
 
-    def load_scenes(split, limit=None):
+    def load_scenes(split, limit=None, world="scenes"):
         asked.append((split, limit))
         records = [
             {"file_name": f"scenes:{split}/{i:06d}", "image_id": i, "annotations": []}
@@ -271,7 +271,7 @@ def test_overlapping_and_separate_use_the_pseudo_labels_before_them(coco, folder
 def test_overlapping_and_separate_choose_among_all_scenes(monkeypatch):
     asked = []
 
-    def load_scenes(split, limit=None):
+    def load_scenes(split, limit=None, world="scenes"):
         asked.append(limit)
         box = {"bbox": [0.0, 0.0, 2.0, 2.0], "iscrowd": 0}
         records = [

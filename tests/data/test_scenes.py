@@ -1,15 +1,19 @@
 """The rendered data set: properties of its scenes, and agreement of images and annotations."""
 
+import hashlib
+import json
+
 import numpy as np
 import pytest
 from detectron2.structures import BoxMode
 from pycocotools import mask as coco_mask
 
-from boxrefine_d2.data.scenes import is_scene_file, load_scenes, render_file, render_scene
-from boxrefine_d2.data.scenes.layout import scene_layout
+from boxrefine_d2.data.rendered import is_rendered
+from boxrefine_d2.data.scenes import load_scenes, render_file, render_scene
 from boxrefine_d2.data.scenes.outlines import arc_band, coverage, curve, ellipse, limb, polygon
 from boxrefine_d2.data.scenes.palette import OBJECT_COLOURS, PATTERNS
 from boxrefine_d2.data.scenes.textures import natural_fields, pattern_share
+from boxrefine_d2.data.scenes.worlds import WORLDS
 from boxrefine_d2.errors import UserError
 
 VAL_SHOWN = 120  # number of validation scenes that the slower tests use
@@ -31,6 +35,38 @@ def test_a_scene_has_the_same_bits_after_other_scenes(split, index):
     assert first.phrases == second.phrases
 
 
+@pytest.mark.parametrize(
+    ("world", "expected"),
+    [
+        ("scenes", "536d422c2dbda2c5f8475b3e00c3d5a895894db53893304337ddf285bac73cab"),
+        ("kinds", "34266bfbf66afbd6ed680e08bb4266926f0cdf58459b0eecea02a2915cc76d15"),
+        ("fine", "6f7f2b5832a904812326672551b9b97d3bc03d63d9f110daa94328a85377d452"),
+        ("pair", "155a4e88c614dfe13e2df85a34a8724ab386a227f185e531a1af4feff0a4617a"),
+    ],
+)
+def test_the_annotations_stay_as_they_are(world, expected):
+    """Stored results name images. An image must therefore never change."""
+    records = load_scenes("train", 40, world)[0] + load_scenes("val", 40, world)[0]
+    digest = hashlib.sha256(json.dumps(records, sort_keys=True).encode()).hexdigest()
+    assert digest == expected
+
+
+# Means of red, green and blue, and the standard deviation. A digest would be too strict: the sine
+# of NumPy depends on the CPU in its last bit, which changes about three values in a million.
+@pytest.mark.parametrize(
+    ("split", "index", "expected"),
+    [
+        ("train", 3, (40.4271, 77.4954, 104.8821, 46.2055)),
+        ("train", 1234, (177.951, 166.8437, 137.1642, 46.9503)),
+        ("val", 7, (37.464, 86.974, 90.3495, 44.0825)),
+        ("val", 499, (106.5793, 130.1037, 104.071, 59.6106)),
+    ],
+)
+def test_the_images_stay_as_they_are(split, index, expected):
+    image = render_scene(split, index).image
+    assert [*image.mean(axis=(0, 1)), image.std()] == pytest.approx(expected, abs=1e-3)
+
+
 def test_scenes_differ_within_and_between_splits():
     images = [render_scene(split, index).image for split in ("train", "val") for index in (0, 1)]
     for i, image in enumerate(images):
@@ -40,7 +76,7 @@ def test_scenes_differ_within_and_between_splits():
 
 def test_layouts_of_the_two_splits_never_coincide():
     train = {tuple(a["phrase"] for a in r["annotations"]) for r in load_scenes("train", 40)[0]}
-    val = [scene_layout(1, index) for index in range(40)]
+    val = [WORLDS["scenes"].layout("val", index) for index in range(40)]
     same = sum(tuple(placed.phrase for placed in layout.objects) in train for layout in val)
     assert same < 4  # two images with one object may have the same phrase by chance
 
@@ -114,7 +150,7 @@ def test_phrases_are_true_of_the_pixels():
     """
     ranks, shares = [], []
     for index in range(36):
-        layout, scene = scene_layout(1, index), render_scene("val", index)
+        layout, scene = WORLDS["scenes"].layout("val", index), render_scene("val", index)
         for placed, mask in zip(layout.objects, scene.masks):
             pixels = scene.image[mask & _main_material_visible(placed, mask)].astype(float)
             if len(pixels) < 50:
@@ -177,6 +213,7 @@ def test_limit_gives_the_first_records_and_the_caller_owns_them(val_records):
     ("call", "named"),
     [
         (lambda: load_scenes("test"), "train, val"),
+        (lambda: render_file("sets:val/000012"), "scenes, kinds, fine, pair"),
         (lambda: load_scenes("val", limit=0), "limit 0"),
         (lambda: render_scene("Train", 0), "'Train'"),
         (lambda: render_scene("val", -1), "-1"),
@@ -191,7 +228,7 @@ def test_a_wrong_request_gives_a_one_line_error_with_the_allowed_values(call, na
 
 
 def test_scene_files_are_distinguished_from_paths():
-    assert is_scene_file("scenes:val/000000") and not is_scene_file("scenes/val/000000.jpg")
+    assert is_rendered("scenes:val/000000") and not is_rendered("scenes/val/000000.jpg")
 
 
 def test_coverage_is_the_area_to_a_quarter_of_a_pixel():

@@ -1,9 +1,11 @@
-"""The embedded data set `scenes:SPLIT`: rendered images with boxes, masks, categories and phrases.
+"""The embedded data sets: rendered images with boxes, masks, categories and phrases.
 
-Nothing is on disk. A scene is a pure function of its split and index. `layout` decides its content,
-and `painting` paints it. The annotations need only the layout; `load_scenes` paints nothing.
+`scenes:SPLIT` has several objects in an image. `kinds:SPLIT`, `fine:SPLIT` and `pair:SPLIT` have
+one label for each image. Nothing is on disk. `worlds` lists the data sets, a layout decides the
+content of a scene, and `painting` paints it. The annotations need only the layout; `load_scenes`
+paints nothing.
 """
 
-from .load import Scene, is_scene_file, load_scenes, render_file, render_scene
+from .load import Scene, load_scenes, render_file, render_scene
 
-__all__ = ["Scene", "is_scene_file", "load_scenes", "render_file", "render_scene"]
+__all__ = ["Scene", "load_scenes", "render_file", "render_scene"]

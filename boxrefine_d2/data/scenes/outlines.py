@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw
 
 # Sub-pixels per pixel side. A pixel belongs to a mask if at least half of its sub-pixels do.
 SUPERSAMPLING = 2
+_FINE = 64  # pixels per unit with which `area` measures
 _STEPS = 6  # points drawn per control point of a curve
 
 
@@ -110,6 +111,16 @@ def coverage(outlines: Iterable[np.ndarray], window: tuple[int, int, int, int]) 
     for outline in outlines:
         draw.polygon(to_subpixels(outline, x1, y1), fill=255)
     return np.asarray(canvas.reduce(scale))
+
+
+def area(outlines: Sequence[np.ndarray]) -> float:
+    """Return the area that the union of the outlines covers, in square units of their frame.
+
+    The frame is about [-1, 1] x [-1, 1]. The area is that of an object about 128 pixels wide.
+    """
+    fine = [outline * _FINE for outline in outlines]
+    covered = coverage(fine, bounding_window(np.concatenate(fine)))
+    return float(covered.sum(dtype=np.int64)) / (255 * _FINE**2)
 
 
 def to_subpixels(outline: np.ndarray, x1: float = 0, y1: float = 0) -> list[float]:

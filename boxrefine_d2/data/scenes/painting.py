@@ -8,10 +8,11 @@ from PIL import Image, ImageDraw
 from scipy.ndimage import gaussian_filter, uniform_filter
 
 from .clutter import BEHIND, Piece
-from .layout import Backdrop, Layout, PlacedObject, Shape, Window
+from .layout import Backdrop, Layout, PlacedObject
 from .materials import Material
 from .outlines import SUPERSAMPLING, Part, bounding_window, coverage, to_subpixels
 from .palette import GROUNDS, Colour, Ground, mix
+from .placement import Shape, Window
 from .textures import natural_fields, pattern_share, step, structure_field
 
 Fields = tuple[np.ndarray, np.ndarray]  # a smooth and a rough natural field
@@ -19,29 +20,30 @@ Fields = tuple[np.ndarray, np.ndarray]  # a smooth and a rough natural field
 
 def paint_scene(layout: Layout, rng: np.random.Generator) -> np.ndarray:
     """Paint a layout, as an (H, W, 3) uint8 RGB image."""
-    upper, lower = (GROUNDS[name] for name in layout.backdrop.setting.grounds)
-    first = natural_fields(rng, layout.size, upper.slope, upper.stretch)
-    second = natural_fields(rng, layout.size, lower.slope, lower.stretch)
-    smooth = natural_fields(rng, layout.size, 1.8)
-    canvas = _paint_backdrop(layout.backdrop, (upper, lower), (first, second), smooth, rng)
-    tint = mix(layout.backdrop.colours[1], layout.backdrop.colours[0], rng.uniform(0, 0.25))
-    top = layout.backdrop.ground_top
-    for kind in layout.backdrop.setting.clutter:
+    size, backdrop, light = layout.scene.size, layout.scene.backdrop, layout.scene.light
+    upper, lower = (GROUNDS[name] for name in backdrop.setting.grounds)
+    first = natural_fields(rng, size, upper.slope, upper.stretch)
+    second = natural_fields(rng, size, lower.slope, lower.stretch)
+    smooth = natural_fields(rng, size, 1.8)
+    canvas = _paint_backdrop(backdrop, (upper, lower), (first, second), smooth, rng)
+    tint = mix(backdrop.colours[1], backdrop.colours[0], rng.uniform(0, 0.25))
+    top = backdrop.ground_top
+    for kind in backdrop.setting.clutter:
         if kind == "shadows":
             canvas *= (
                 1
                 - rng.uniform(0.15, 0.35) * step(smooth[1] - rng.uniform(0.6, 1.2), 0.6)[..., None]
             )
         elif rng.random() < 0.75:
-            canvas = draw_pieces(canvas, BEHIND[kind](rng, layout.size, tint, top))
+            canvas = draw_pieces(canvas, BEHIND[kind](rng, size, tint, top))
     # The patterns of the objects use mirrored fields, which serve as well as new ones.
     fields = smooth[0][::-1, ::-1], second[0][::-1, ::-1]
     for placed in layout.objects:
-        _cast_shadow(canvas, placed, layout.light, rng.uniform(0.25, 0.55))
-        _paint_object(canvas, placed, layout.light, fields)
+        _cast_shadow(canvas, placed, light, rng.uniform(0.25, 0.55))
+        _paint_object(canvas, placed, light, fields)
     if layout.front:
         canvas = draw_pieces(canvas, layout.front)
-    return _photograph(canvas, layout.light, rng)
+    return _photograph(canvas, light, rng)
 
 
 def _paint_backdrop(
