@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from kept_results import commit, interval, markdown, number, page_arguments
+from kept_results import NOT_RUN, commit, interval, markdown, number, page_arguments
 from refinement_stages import (
     DEFAULT_RULES,
     DETECTOR,
@@ -211,7 +211,9 @@ def detectors(everything: Settings, kept: dict[str, dict[str, Any]]) -> str:
         val = f"`{everything['data'][data]['val']}`"
         cells = [" → ".join(means), gain, " → ".join(map(number, ap50))]
         lines.append([val, str(len(seeds)), *cells])
-    return markdown(["Data", "seeds", "CorLoc", "gain in CorLoc", "AP50"], lines)
+    return (
+        markdown(["Data", "seeds", "CorLoc", "gain in CorLoc", "AP50"], lines) if lines else NOT_RUN
+    )
 
 
 def commands(kept: dict[str, dict[str, Any]]) -> str:
