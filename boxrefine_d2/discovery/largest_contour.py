@@ -1,6 +1,6 @@
 """The object of a map or of a mask: the component inside the contour of the largest area.
 
-Sources: weight map (Shaharabany and Wolf, arXiv:2112.14131), where the pixels from a share of the
+Sources: weight map (Shaharabany and Wolf, arXiv:2111.14131), where the pixels from a share of the
 maximum count; LCAR (Coarse2Fine, AAAI 2023), where the map is a mask already.
 """
 
