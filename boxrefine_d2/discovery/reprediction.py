@@ -26,20 +26,6 @@ BACKGROUND, OBJECT, UNSURE = 0, 1, 255
 
 
 @dataclass(frozen=True)
-class LossWeights:
-    """Weights of the terms of SGRM's loss.
-
-    Attributes:
-        object, background: of the reliable pixels of each class.
-        superpixels: of the superpixels.
-    """
-
-    object: float = 2.0
-    background: float = 0.1
-    superpixels: float = 0.1
-
-
-@dataclass(frozen=True)
 class Reprediction:
     """Masks of SGRM, and the way to them.
 
@@ -55,99 +41,85 @@ class Reprediction:
     errors: Tensor
 
 
-def reliable_labels(values: Tensor, low: float, high: float) -> Tensor:
-    """Return OBJECT above `high`, BACKGROUND below `low`, and UNSURE elsewhere, as uint8."""
-    labels = torch.full(values.shape, UNSURE, dtype=torch.uint8, device=values.device)
-    return labels.masked_fill(values < low, BACKGROUND).masked_fill(values > high, OBJECT)
-
-
-def joint_loss(odds: Tensor, pixels: Tensor, superpixels: Tensor, weights: LossWeights) -> Tensor:
-    """Return SGRM's loss of each image, (B,).
-
-    It is a sum of cross entropies. That of the superpixels is a mean over all pixels. That of each
-    class is a mean over its reliable pixels, and 0 if there are none.
-
-    Args:
-        odds: (B, H, W), the logit of object less that of background.
-        pixels: (B, H, W) labels of the pixels, see `reliable_labels`.
-        superpixels: (B, H, W) bool, whether the pixel's superpixel is object.
-    """
-    if_object, if_background = F.softplus(-odds), F.softplus(odds)
-    return (
-        weights.superpixels * torch.where(superpixels, if_object, if_background).mean(dim=(1, 2))
-        + weights.object * _mean_where(if_object, pixels == OBJECT)
-        + weights.background * _mean_where(if_background, pixels == BACKGROUND)
-    )
-
-
-def repredict(
-    maps: Tensor,
-    images: Tensor,
-    superpixels: Tensor,
-    *,
-    low_pixel: float = 0.1,
-    high_pixel: float = 0.6,
-    low_superpixel: float = 0.1,
-    high_superpixel: float = 0.4,
-    weights: LossWeights = LossWeights(),
-    lr: float = 0.05,
-    momentum: float = 0.9,
-    steps: int = 200,
-    stop_error: float = 0.1,
-    vote: bool = True,
-    seed: int = 0,
-) -> Reprediction:
-    """Return the mask that each image's network predicts at last.
+@dataclass(frozen=True, kw_only=True)
+class Repredictor:
+    """SGRM with its constants. A call predicts the masks of a batch.
 
     The training of a network stops before the first step at which it contradicts less than
-    `stop_error` of the reliable pixels. An image without a reliable pixel keeps the part of its map
-    above a half. The result of an image does not depend on the others. On the CPU the images are
-    trained in parallel, one a thread; on other devices they are one batch.
+    `stop_error` of the reliable pixels, or after the last step. The object is where its last
+    prediction says so. An image without a reliable pixel keeps the part of its map above a half.
 
-    Args:
-        maps: (B, H, W) in [0, 1].
-        images: (B, 3, H, W) RGB in [0, 1].
-        superpixels: (B, H, W) int64, numbers of each image from 0.
-        low_pixel, high_pixel: a pixel is background below and object above.
+    Attributes:
+        low_pixel, high_pixel: a pixel is background below and object above, and reliable then.
         low_superpixel, high_superpixel: the same for the mean of the map over a superpixel.
+        object_weight, background_weight: of the reliable pixels of each class in the loss.
+        superpixel_weight: of the superpixels in the loss.
         lr, momentum: of stochastic gradient descent.
         steps: most steps.
-        vote: whether a superpixel that is not sure follows the majority of its pixels; if false,
-            each of its pixels follows its own prediction.
+        stop_error: share of the reliable pixels.
+        vote: whether a superpixel that is not reliable follows the majority of its pixels; if
+            false, each of its pixels follows its own prediction.
         seed: changes the first parameters, which depend on the image besides.
     """
-    training = _Training(
-        low_pixel, high_pixel, low_superpixel, high_superpixel,
-        weights, lr, momentum, steps, stop_error, vote, seed,
-    )  # fmt: skip
-    if maps.device.type != "cpu" or len(maps) == 0:
-        return training(maps, images, superpixels)
-    with _one_thread_each(len(maps)) as pool:
-        singles = list(pool.map(training, maps.split(1), images.split(1), superpixels.split(1)))
-    return Reprediction(
-        masks=torch.cat([single.masks for single in singles]),
-        steps=torch.cat([single.steps for single in singles]),
-        errors=torch.cat([single.errors for single in singles]),
-    )
 
-
-@dataclass(frozen=True)
-class _Training:
-    """The settings of `repredict`. A call trains the networks of a batch."""
-
-    low_pixel: float
-    high_pixel: float
-    low_superpixel: float
-    high_superpixel: float
-    weights: LossWeights
-    lr: float
-    momentum: float
-    steps: int
-    stop_error: float
-    vote: bool
-    seed: int
+    low_pixel: float = 0.1
+    high_pixel: float = 0.6
+    low_superpixel: float = 0.1
+    high_superpixel: float = 0.4
+    object_weight: float = 2.0
+    background_weight: float = 0.1
+    superpixel_weight: float = 0.1
+    lr: float = 0.05
+    momentum: float = 0.9
+    steps: int = 200
+    stop_error: float = 0.1
+    vote: bool = True
+    seed: int = 0
 
     def __call__(self, maps: Tensor, images: Tensor, superpixels: Tensor) -> Reprediction:
+        """Return the mask of each image; it does not depend on the other images.
+
+        On the CPU the images are trained in parallel, one a thread. On other devices they are one
+        batch.
+
+        Args:
+            maps: (B, H, W) in [0, 1].
+            images: (B, 3, H, W) RGB in [0, 1].
+            superpixels: (B, H, W) int64, numbers of each image from 0.
+        """
+        if maps.device.type != "cpu" or len(maps) == 0:
+            return self._train(maps, images, superpixels)
+        with _one_thread_each(len(maps)) as pool:
+            singles = list(
+                pool.map(self._train, maps.split(1), images.split(1), superpixels.split(1))
+            )
+        return Reprediction(
+            masks=torch.cat([single.masks for single in singles]),
+            steps=torch.cat([single.steps for single in singles]),
+            errors=torch.cat([single.errors for single in singles]),
+        )
+
+    def loss(self, odds: Tensor, pixels: Tensor, superpixels: Tensor) -> Tensor:
+        """Return the loss of each image, (B,).
+
+        It is a sum of cross entropies. That of the superpixels is a mean over all pixels. That of
+        each class is a mean over its reliable pixels, and 0 if there are none.
+
+        Args:
+            odds: (B, H, W), the logit of object less that of background.
+            pixels: (B, H, W) labels of the pixels, see `reliable_labels`.
+            superpixels: (B, H, W) bool, whether the pixel's superpixel is object.
+        """
+        if_object, if_background = F.softplus(-odds), F.softplus(odds)
+        of_superpixels = torch.where(superpixels, if_object, if_background).mean(dim=(1, 2))
+        return (
+            self.superpixel_weight * of_superpixels
+            + self.object_weight * _mean_where(if_object, pixels == OBJECT)
+            + self.background_weight * _mean_where(if_background, pixels == BACKGROUND)
+        )
+
+    def _train(self, maps: Tensor, images: Tensor, superpixels: Tensor) -> Reprediction:
+        """Train the networks of a batch side by side."""
         pixels = reliable_labels(maps, self.low_pixel, self.high_pixel)
         means = superpixel_means(maps, superpixels)
         sure = reliable_labels(means, self.low_superpixel, self.high_superpixel)
@@ -156,7 +128,7 @@ class _Training:
             steps=torch.zeros(len(maps), dtype=torch.int64, device=maps.device),
             errors=torch.zeros(len(maps), dtype=torch.float64, device=maps.device),
         )
-        left = (pixels != UNSURE).any(dim=2).any(dim=1).nonzero()[:, 0]
+        left = (pixels != UNSURE).flatten(1).any(dim=1).nonzero()[:, 0]
         seeds = [_seed_of(images[i], self.seed) for i in left.tolist()]
         networks = NetworkPerImage(seeds, lr=self.lr, momentum=self.momentum, device=maps.device)
         for step in range(self.steps + 1):
@@ -172,12 +144,17 @@ class _Training:
                 break
             voted = superpixel_votes(predicted, superpixels[left]) if self.vote else predicted
             objects = torch.where(sure[left] == UNSURE, voted, sure[left] == OBJECT)
-            losses = joint_loss(odds, pixels[left], objects, self.weights)
-            networks.descend(losses * going)
+            networks.descend(self.loss(odds, pixels[left], objects) * going)
             if not going.all():
                 networks.keep(going)
                 left = left[going]
         return result
+
+
+def reliable_labels(values: Tensor, low: float, high: float) -> Tensor:
+    """Return OBJECT above `high`, BACKGROUND below `low`, and UNSURE elsewhere, as uint8."""
+    labels = torch.full(values.shape, UNSURE, dtype=torch.uint8, device=values.device)
+    return labels.masked_fill(values < low, BACKGROUND).masked_fill(values > high, OBJECT)
 
 
 def _mean_where(values: Tensor, where: Tensor) -> Tensor:

@@ -7,12 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from boxrefine_d2.discovery.reprediction import (
-    LossWeights,
-    joint_loss,
-    reliable_labels,
-    repredict,
-)
+from boxrefine_d2.discovery.reprediction import Repredictor, reliable_labels
 from boxrefine_d2.discovery.reprediction_network import NetworkPerImage
 from boxrefine_d2.discovery.superpixels import superpixel_means, superpixel_votes
 
@@ -44,14 +39,13 @@ def test_the_printed_vote():
 
 def test_the_printed_losses():
     odds = (OBJECT_SHARES / (1 - OBJECT_SHARES)).log()
-    printed = {"superpixels": 0.452535, "object": 0.422120, "background": 0.310536}
+    printed = {"superpixel": 0.452535, "object": 0.422120, "background": 0.310536}
     for name, expected in printed.items():
-        alone = LossWeights(**{other: float(other == name) for other in printed})
-        loss = joint_loss(odds, PIXELS, VOTES, alone).item()
-        assert loss == pytest.approx(expected, abs=1e-6)
-    classes = joint_loss(odds, PIXELS, VOTES, LossWeights(superpixels=0)).item()
+        alone = Repredictor(**{f"{other}_weight": float(other == name) for other in printed})
+        assert alone.loss(odds, PIXELS, VOTES).item() == pytest.approx(expected, abs=1e-6)
+    classes = Repredictor(superpixel_weight=0).loss(odds, PIXELS, VOTES).item()
     assert classes == pytest.approx(0.875294, abs=1e-6)
-    joint = joint_loss(odds, PIXELS, VOTES, LossWeights()).item()
+    joint = Repredictor().loss(odds, PIXELS, VOTES).item()
     assert joint == pytest.approx(0.920548, abs=1e-6)
 
 
@@ -59,7 +53,7 @@ def test_a_missing_class_has_no_term():
     odds = torch.tensor([[[0.5, -1.0]], [[0.5, -1.0]]])
     votes = torch.tensor([[[True, False]], [[True, False]]])
     pixels = torch.tensor([[[1, 1]], [[0, 255]]], dtype=torch.uint8)
-    losses = joint_loss(odds, pixels, votes, LossWeights(superpixels=0))
+    losses = Repredictor(superpixel_weight=0).loss(odds, pixels, votes)
     entropy = F.softplus(-odds[0]).mean(), F.softplus(odds[1, 0, 0])
     torch.testing.assert_close(losses, torch.stack([2 * entropy[0], 0.1 * entropy[1]]))
 
@@ -139,8 +133,8 @@ def planted(count=3, side=32):
 
 
 def test_the_mask_covers_the_planted_object_better_than_the_map():
-    maps, images, superpixels, objects = planted(count=2)
-    masks = repredict(maps, images, superpixels, stop_error=0, steps=150).masks
+    maps, images, superpixels, objects = planted(count=1)
+    masks = Repredictor(stop_error=0, steps=100)(maps, images, superpixels).masks
 
     def iou(found):
         return ((found & objects).sum((1, 2)) / (found | objects).sum((1, 2))).tolist()
@@ -153,7 +147,7 @@ def test_the_mask_covers_the_planted_object_better_than_the_map():
 def test_the_result_is_that_of_a_plain_training(vote):
     maps, images, superpixels, _ = planted()
     options = {"stop_error": 0.02, "steps": 12, "lr": 0.02}
-    found = repredict(maps, images, superpixels, vote=vote, **options)
+    found = Repredictor(vote=vote, **options)(maps, images, superpixels)
     seeds = [crc32((255 * image).round().byte().numpy().tobytes()) for image in images]
     networks = NetworkPerImage(seeds, lr=0.02, momentum=0.9, device="cpu")
     for i, module in enumerate(plain_networks(networks, 3)):
@@ -198,12 +192,12 @@ def plain_training(module, values, image, superpixels, vote):
 def test_an_image_has_the_same_mask_alone_and_in_any_batch():
     maps, images, superpixels, _ = planted()
     options = {"stop_error": 0.02, "steps": 8}
-    together = repredict(maps, images, superpixels, **options)
+    together = Repredictor(**options)(maps, images, superpixels)
     order = torch.tensor([2, 0])
-    others = repredict(maps[order], images[order], superpixels[order], **options)
+    others = Repredictor(**options)(maps[order], images[order], superpixels[order])
     assert torch.equal(others.masks, together.masks[order])
     assert torch.equal(others.errors, together.errors[order])
-    again = repredict(maps, images, superpixels, seed=1, **options)
+    again = Repredictor(seed=1, **options)(maps, images, superpixels)
     assert not torch.equal(again.errors, together.errors)
 
 
@@ -211,7 +205,7 @@ def test_an_image_without_a_reliable_pixel_keeps_the_bright_part_of_its_map():
     maps, images, superpixels, _ = planted()
     maps[1] = 0.2
     maps[1, :4] = 0.55
-    found = repredict(maps, images, superpixels, steps=2)
+    found = Repredictor(steps=2)(maps, images, superpixels)
     assert torch.equal(found.masks[1], maps[1] > 0.5)
     assert (found.steps[1], found.errors[1]) == (0, 0)
     assert found.steps[0] > 0 or found.errors[0] < 0.1
@@ -221,12 +215,14 @@ def test_an_image_without_a_reliable_pixel_keeps_the_bright_part_of_its_map():
 def test_one_class_and_one_superpixel_are_no_obstacle(value):
     _, images, superpixels, _ = planted(count=1)
     maps = torch.full((1, 32, 32), value)
-    found = repredict(maps, images, superpixels * 0)
+    found = Repredictor()(maps, images, superpixels * 0)
     assert found.errors[0] < 0.1
     assert found.masks.float().mean() == pytest.approx(value, abs=0.1)
 
 
 def test_no_image_and_no_step():
     maps, images, superpixels, _ = planted()
-    assert repredict(maps[:0], images[:0], superpixels[:0]).masks.shape == (0, 32, 32)
-    assert repredict(maps, images, superpixels, steps=0, stop_error=0).steps.tolist() == [0, 0, 0]
+    none = Repredictor()(maps[:0], images[:0], superpixels[:0])
+    assert none.masks.shape == (0, 32, 32)
+    untrained = Repredictor(steps=0, stop_error=0)(maps, images, superpixels)
+    assert untrained.steps.tolist() == [0, 0, 0]
