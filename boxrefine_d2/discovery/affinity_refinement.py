@@ -42,9 +42,9 @@ class Affinities:
         Args: maps: (B, H, W).
         """
         result = keep * maps
-        neighbours = _neighbours(maps, self.offsets)
+        neighbours = _neighbours(maps[:, None], self.offsets)
         for weights, values in zip(self.weights, neighbours, strict=True):
-            result.addcmul_(weights, values, value=1 - keep)
+            result.addcmul_(weights, values[:, 0], value=1 - keep)
         return result
 
 
@@ -122,14 +122,12 @@ def min_max(maps: Tensor) -> Tensor:
 
 
 def _neighbours(values: Tensor, offsets: tuple[tuple[int, int], ...]) -> Iterator[Tensor]:
-    """Yield for each offset the neighbours' values (..., H, W), as views of one padded copy.
+    """Yield for each offset the neighbours' values (B, C, H, W), as views of one padded copy.
 
     Outside the image, the nearest pixel of the border is repeated.
     """
     reach = max(max(map(abs, offset)) for offset in offsets)
-    height, width = values.shape[-2:]
-    planes = values.reshape(1, -1, height, width)
-    padded = F.pad(planes, (reach,) * 4, mode="replicate").unflatten(1, values.shape[:-2])[0]
+    height, width = values.shape[2:]
+    padded = F.pad(values, (reach,) * 4, mode="replicate")
     for down, right in offsets:
-        rows = padded.narrow(-2, reach + down, height)
-        yield rows.narrow(-1, reach + right, width)
+        yield padded.narrow(2, reach + down, height).narrow(3, reach + right, width)
