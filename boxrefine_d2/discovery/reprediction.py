@@ -46,8 +46,8 @@ class Repredictor:
     """SGRM with its constants. A call predicts the masks of a batch.
 
     The training of a network stops before the first step at which it contradicts less than
-    `stop_error` of the reliable pixels, or after the last step. The object is where its last
-    prediction says so. An image without a reliable pixel keeps the part of its map above a half.
+    `stop_error` of the reliable pixels, or after the last step. The mask is that of the last
+    prediction. An image without a reliable pixel keeps the part of its map above a half.
 
     Attributes:
         low_pixel, high_pixel: a pixel is background below and object above, and reliable then.
@@ -59,6 +59,8 @@ class Repredictor:
         stop_error: share of the reliable pixels.
         vote: whether a superpixel that is not reliable follows the majority of its pixels; if
             false, each of its pixels follows its own prediction.
+        by_superpixels: whether the mask is that of the superpixels, reliable or by vote (ours). If
+            false, it is the prediction, whose pixels are noisy where few steps were needed.
         seed: changes the first parameters, which depend on the image besides.
     """
 
@@ -74,6 +76,7 @@ class Repredictor:
     steps: int = 200
     stop_error: float = 0.1
     vote: bool = True
+    by_superpixels: bool = False
     seed: int = 0
 
     def __call__(self, maps: Tensor, images: Tensor, superpixels: Tensor) -> Reprediction:
@@ -118,6 +121,11 @@ class Repredictor:
             + self.background_weight * _mean_where(if_background, pixels == BACKGROUND)
         )
 
+    def seed_of(self, image: Tensor) -> int:
+        """Return the seed of the network of an image, (3, H, W) RGB in [0, 1]."""
+        levels = (image * 255).round().to("cpu", torch.uint8)
+        return zlib.crc32(levels.contiguous().numpy().tobytes(), self.seed)
+
     def _train(self, maps: Tensor, images: Tensor, superpixels: Tensor) -> Reprediction:
         """Train the networks of a batch side by side."""
         pixels = reliable_labels(maps, self.low_pixel, self.high_pixel)
@@ -129,7 +137,7 @@ class Repredictor:
             errors=torch.zeros(len(maps), dtype=torch.float64, device=maps.device),
         )
         left = (pixels != UNSURE).flatten(1).any(dim=1).nonzero()[:, 0]
-        seeds = [_seed_of(images[i], self.seed) for i in left.tolist()]
+        seeds = [self.seed_of(images[i]) for i in left.tolist()]
         networks = NetworkPerImage(seeds, lr=self.lr, momentum=self.momentum, device=maps.device)
         for step in range(self.steps + 1):
             if len(left) == 0:
@@ -138,12 +146,13 @@ class Repredictor:
             odds = logits[:, 1] - logits[:, 0]
             predicted = odds.detach() > 0
             errors = _errors(predicted, pixels[left])
-            result.masks[left], result.steps[left], result.errors[left] = predicted, step, errors
+            voted = superpixel_votes(predicted, superpixels[left]) if self.vote else predicted
+            objects = torch.where(sure[left] == UNSURE, voted, sure[left] == OBJECT)
+            result.masks[left] = objects if self.by_superpixels else predicted
+            result.steps[left], result.errors[left] = step, errors
             going = errors >= self.stop_error
             if step == self.steps or not going.any():
                 break
-            voted = superpixel_votes(predicted, superpixels[left]) if self.vote else predicted
-            objects = torch.where(sure[left] == UNSURE, voted, sure[left] == OBJECT)
             networks.descend(self.loss(odds, pixels[left], objects) * going)
             if not going.all():
                 networks.keep(going)
@@ -167,12 +176,6 @@ def _errors(predicted: Tensor, pixels: Tensor) -> Tensor:
     reliable = pixels != UNSURE
     wrong = reliable & (predicted != (pixels == OBJECT))
     return wrong.sum(dim=(1, 2)).double() / reliable.sum(dim=(1, 2))
-
-
-def _seed_of(image: Tensor, seed: int) -> int:
-    """Return a seed that depends on the pixels of an image, (3, H, W) in [0, 1]."""
-    levels = (image * 255).round().to("cpu", torch.uint8)
-    return zlib.crc32(levels.contiguous().numpy().tobytes(), seed)
 
 
 @contextmanager

@@ -26,8 +26,11 @@ class TokenCutRefined(TokenCut):
     """Rule with one box per image, around the mask that the image makes of TokenCut's eigenvector.
 
     The rule itself returns TokenCut's boxes, and the eigenvectors as soft masks. The mask steps
-    read the image. They refine the eigenvector and keep the component with the largest contour. If
-    the mask is empty, it becomes the whole image.
+    read the image. They refine the eigenvector and keep the component with the largest contour.
+
+    LCAR leaves open what an empty mask becomes. SGRM may predict one for a small object, because it
+    contradicts few reliable pixels. Here the part of the map above its mean takes its place, as
+    without SGRM. A map without such a part gives the whole image.
 
     Args (keyword):
         tau, eps, tie_tolerance: see `TokenCut`.
@@ -79,7 +82,7 @@ def refined_masks(
     arm: dict[str, Any] | Literal[False],
     sgrm: dict[str, Any] | Literal[False],
 ) -> np.ndarray:
-    """Return the object of each soft mask, (N, H, W) bool; the whole image for an empty one.
+    """Return the object of each soft mask, (N, H, W) bool; the whole image for a constant one.
 
     Args:
         image: (H, W, 3) uint8 RGB.
@@ -89,13 +92,13 @@ def refined_masks(
     maps = torch.from_numpy(soft_masks)
     images = torch.from_numpy(image).permute(2, 0, 1)[None].expand(len(maps), -1, -1, -1) / 255
     maps = refine_by_affinity(maps, images, **arm) if arm else min_max(maps)
+    masks = maps > maps.mean(dim=(1, 2), keepdim=True)
     if sgrm:
         size = {key: sgrm[key] for key in ("scale", "sigma", "min_size")}
         superpixels = torch.from_numpy(felzenszwalb_superpixels(image, **size)).expand(maps.shape)
         repredictor = Repredictor(**{key: sgrm[key] for key in sgrm if key not in size})
-        masks = repredictor(maps, images, superpixels).masks
-    else:
-        masks = maps > maps.mean(dim=(1, 2), keepdim=True)
+        predicted = repredictor(maps, images, superpixels).masks
+        masks = torch.where(predicted.flatten(1).any(dim=1)[:, None, None], predicted, masks)
     found = [largest_contour(mask)[0] for mask in masks.numpy()]
     whole = np.ones(image.shape[:2], dtype=bool)
     return np.array([mask if mask.any() else whole for mask in found]).reshape(soft_masks.shape)

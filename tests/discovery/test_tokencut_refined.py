@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from boxrefine_d2.discovery import build_rule, rule_parameters
 from boxrefine_d2.discovery.affinity_refinement import refine_by_affinity
-from boxrefine_d2.discovery.reprediction import Repredictor
+from boxrefine_d2.discovery.reprediction import Reprediction, Repredictor
 from boxrefine_d2.discovery.tokencut_refined import refined_masks
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.pseudo_labels.finishing import grid_masks
@@ -102,6 +102,16 @@ def test_a_mask_is_one_component_and_an_empty_one_is_the_whole_image():
     assert not masks[0, 60:, 60:].any()
     assert masks[1].all()
     assert refined_masks(image, soft[None][:0], arm=ARM, sgrm=SGRM).shape == (0, SIDE, SIDE)
+
+
+def test_an_empty_prediction_leaves_the_mask_of_the_map(monkeypatch):
+    image, _, shares = planted()
+    soft = np.kron(shares, np.ones((16, 16), np.float32))[None]
+    none = Reprediction(torch.zeros(1, SIDE, SIDE) > 0, torch.zeros(1), torch.zeros(1))
+    monkeypatch.setattr(Repredictor, "__call__", lambda *_: none)
+    with_sgrm = refined_masks(image, soft, arm=False, sgrm=SGRM)
+    assert np.array_equal(with_sgrm, refined_masks(image, soft, arm=False, sgrm=False))
+    assert 0 < with_sgrm.sum() < with_sgrm.size
 
 
 @pytest.mark.parametrize("colour", [0, 255])

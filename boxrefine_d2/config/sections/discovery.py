@@ -5,6 +5,7 @@ from ..limits import (
     ONE_OR_MORE,
     POSITIVE,
     SHARE,
+    SOME_SHARE,
     entry_of,
     one_of,
     text,
@@ -106,6 +107,26 @@ REPRESENTER = Section(
             source=f"{OURS}; the supplement leaves it open",
         ),
         "UPSAMPLE": Key(True, "Whether the map is resized to pixels before the threshold."),
+        "ALIGN_CORNERS": Key(
+            False,
+            "Whether the outer cells lie on the border of the resized map. The release's do.",
+        ),
+        "MINMAX_BEFORE_UPSAMPLING": Key(
+            False, "Whether the map is scaled to [0, 1] before it is resized, as in the release."
+        ),
+        "IMPORTANCE": Key(
+            "ratio",
+            "What makes a feature important: its norm less |v| / |u|, or less the mean norm; "
+            "norm_only: its norm is the map.",
+            one_of("ratio", "mean_norm", "norm_only"),
+        ),
+        "NORMALISE_FEATURES": Key(
+            False, "Whether the map reads unit vectors, as in the release, or features."
+        ),
+        "CLAMP": Key(False, "Whether negative values of the map become 0, as in the release."),
+        "SAMPLING_RATIO": Key(
+            1.0, "Share of the images from which the statistics come, evenly spread.", SOME_SHARE
+        ),
         "MAX_OBJECTS": max_objects("the foreground"),
         "MIN_AREA": min_area(),
     },

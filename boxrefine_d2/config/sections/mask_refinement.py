@@ -104,6 +104,12 @@ SGRM = Section(
             "Whether an unsure superpixel takes the majority of the prediction inside it. False: "
             "each pixel takes its own.",
         ),
+        "BY_SUPERPIXELS": Key(
+            False,
+            "Whether the mask is that of the superpixels, each sure or by vote. False: it is the "
+            "prediction of each pixel.",
+            source=OURS,
+        ),
         "SEED": Key(
             0,
             "Seed of the network's first weights; they depend on the image, too.",
