@@ -15,6 +15,7 @@ import cad_train
 import coco_eval
 import cuts
 import grounding_eval
+import local_steps
 import lost_cpu
 import machine
 import refine_step
@@ -43,6 +44,9 @@ BENCHMARKS: dict[str, Callable[[], Result]] = {
     "grounding_eval": grounding_eval.grounding_eval,
     "wwbl": what_is_where.what_is_where,
     "wsol_eval": wsol_eval.wsol_eval,
+    "arm": local_steps.arm,
+    "sgrm": local_steps.sgrm,
+    "representer": local_steps.representer,
 }
 HEADERS = ("benchmark", "ms per", "published", "ours", "ratio", "quartiles", "target", "")
 

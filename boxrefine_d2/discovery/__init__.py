@@ -11,6 +11,7 @@ from .maskcut import MaskCut
 from .move import Move
 from .representer import Representer
 from .tokencut import TokenCut
+from .tokencut_refined import TokenCutRefined
 
 __all__ = [
     "DISCOVERY_REGISTRY",
@@ -24,6 +25,7 @@ __all__ = [
     "Move",
     "Representer",
     "TokenCut",
+    "TokenCutRefined",
     "build_rule",
     "discover",
     "rule_parameters",

@@ -14,7 +14,7 @@ from boxrefine_d2.structures import FeatureMap, PseudoBoxes
 from .rule import DiscoveryRule
 
 # Sections of DISCOVERY. A rule switches one on by a parameter of the same name.
-MASK_REFINEMENTS = ("crf", "bilateral")
+MASK_REFINEMENTS = ("crf", "bilateral", "arm", "sgrm")
 
 Named = TypeVar("Named", bound=type[DiscoveryRule])
 
@@ -61,28 +61,42 @@ def build_rule(name: str, cfg: CfgNode | None = None, **parameters: Any) -> Disc
 def rule_parameters(name: str, cfg: CfgNode | None = None, **changes: Any) -> dict[str, Any]:
     """Return all parameters of a rule by their short names, such as {"k_patches": 100}.
 
-    If a refinement of masks such as "crf" is on, its value is the dictionary of its own section.
+    If a refinement of masks such as "crf" is on, its value is the dictionary of its own section. A
+    change of such a section has the name of both, such as "crf.iterations".
 
     Args: cfg: the configuration; None for the paper profile.
-    Raises: UserError for an unknown rule or parameter, or a value of another type than the default.
+    Raises: UserError for an unknown rule or parameter, a value of another type than the default, or
+        a change of a refinement that is off.
     """
     _entry(name)
-    node = (cfg or paper_profile()).DISCOVERY[name.upper()]
-    parameters = {key.lower(): value for key, value in node.items()}
+    sections = (cfg or paper_profile()).DISCOVERY
+    parameters = _short_names(sections[name.upper()])
+    refinements = {
+        step: _short_names(sections[step.upper()])
+        for step in MASK_REFINEMENTS
+        if step in parameters
+    }
     for key, value in changes.items():
-        if key not in parameters:
-            raise UserError(f"{name} has no parameter {key!r}; known: {', '.join(parameters)}")
-        default = parameters[key]
-        if isinstance(default, float) and type(value) is int:
+        step, _, short = key.rpartition(".")
+        table = refinements.get(step, {}) if step else parameters
+        if short not in table:
+            known = refinements.get(step) or parameters
+            raise UserError(f"{name} has no parameter {key!r}; known: {', '.join(known)}")
+        if isinstance(table[short], float) and type(value) is int:
             value = float(value)
-        full = f"DISCOVERY.{name.upper()}.{key.upper()}"
-        check_value(full, value, default, said=f"{name}: {key} is")
-        parameters[key] = value
-    for refinement in MASK_REFINEMENTS:
-        if parameters.get(refinement):
-            numbers = (cfg or paper_profile()).DISCOVERY[refinement.upper()]
-            parameters[refinement] = {key.lower(): number for key, number in numbers.items()}
+        full = f"DISCOVERY.{(step or name).upper()}.{short.upper()}"
+        check_value(full, value, table[short], said=f"{name}: {key} is")
+        table[short] = value
+    for step, numbers in refinements.items():
+        if parameters[step]:
+            parameters[step] = numbers
+        elif unused := [key for key in changes if key.startswith(f"{step}.")]:
+            raise UserError(f"{name}: {unused[0]} has no effect, because {step} is off")
     return parameters
+
+
+def _short_names(section: CfgNode) -> dict[str, Any]:
+    return {key.lower(): value for key, value in section.items()}
 
 
 def _entry(name: str) -> type[DiscoveryRule]:

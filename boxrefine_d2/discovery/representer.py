@@ -13,13 +13,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from boxrefine_d2.errors import UserError
+from boxrefine_d2.errors import UserError, check_choice
 from boxrefine_d2.masks.components import largest_component
 from boxrefine_d2.structures import FeatureMap, PseudoBoxes
 
 from .build import DISCOVERY_REGISTRY
 from .mask_boxes import check_max_objects, further_objects, pseudo_boxes_of, shared_score
 from .rule import ObservingRule, SoftMap
+
+IMPORTANCES = ("ratio", "mean_norm", "norm_only")
 
 
 @DISCOVERY_REGISTRY.register_as("representer")
@@ -33,31 +35,73 @@ class Representer(ObservingRule):
         threshold: threshold of the normalised map (the supplement gives no number).
         upsample: if true, the map is upsampled bilinearly to pixels of the input before the
             threshold (recommended). If false, the grid is used.
+        align_corners: whether the values of the outer cells lie on the border of the input, as in
+            the release, or in the middle of their cells.
+        minmax_before_upsampling: whether the grid is normalised (release), or the pixels.
+        importance: "ratio" is the supplement's tau. "mean_norm" puts the mean norm of all features
+            in its place, and "norm_only" reads the norm of each feature alone; both are controls.
+        normalise_features: whether the map reads directions (release) or features.
+        clamp: whether negative values of the map become 0 (release).
+        sampling_ratio: share of the images that `observe` reads, evenly spread.
         max_objects, min_area: see `TokenCut`.
     """
 
-    def __init__(self, *, threshold: float, upsample: bool, max_objects: int, min_area: float):
+    def __init__(
+        self,
+        *,
+        threshold: float,
+        upsample: bool,
+        align_corners: bool,
+        minmax_before_upsampling: bool,
+        importance: str,
+        normalise_features: bool,
+        clamp: bool,
+        sampling_ratio: float,
+        max_objects: int,
+        min_area: float,
+    ):
+        check_choice("representer: importance", importance, IMPORTANCES)
+        if not 0 < sampling_ratio <= 1:
+            raise UserError(
+                f"representer: sampling_ratio is {sampling_ratio}, but 0 < sampling_ratio <= 1 is "
+                "needed"
+            )
         if not 0 <= threshold < 1:
             raise UserError(
                 f"representer: threshold is {threshold}, but 0 <= threshold < 1 is needed"
             )
         self.threshold = threshold
-        self.upsample = upsample
+        self.upsample, self.align_corners = upsample, align_corners
+        self.minmax_before_upsampling = minmax_before_upsampling
+        self.importance, self.normalise_features = importance, normalise_features
+        self.clamp, self.sampling_ratio = clamp, sampling_ratio
         check_max_objects("representer", max_objects)
         self.max_objects, self.min_area = max_objects, min_area
         self.state = {}
 
     @torch.no_grad()
     def observe(self, features: FeatureMap) -> None:
-        """Add a batch to v and u, in float64."""
-        tokens = features.tokens().flatten(0, 1).double()
-        sums = {"v": tokens.sum(dim=0), "u": F.normalize(tokens, dim=1).sum(dim=0)}
+        """Add the sampled images of a batch to v, u and the sum of norms, in float64."""
+        first = int(self.state.get("images", torch.tensor(0)))
+        parts = [int((first + i) * self.sampling_ratio) for i in range(len(features) + 1)]
+        taken = [i for i in range(len(features)) if parts[i + 1] > parts[i]]
+        tokens = features.tokens()[taken].flatten(0, 1).double()
+        norms = tokens.norm(dim=1, keepdim=True)
+        sums = {
+            "v": tokens.sum(dim=0),
+            "u": (tokens / norms.clamp(min=1e-12)).sum(dim=0),
+            "norms": norms.sum(),
+            "points": torch.tensor(len(tokens)),
+            "images": torch.tensor(len(features)),
+        }
         for name, value in sums.items():
             self.state[name] = self.state.get(name, 0) + value.cpu()
 
     @property
     def threshold_norm(self) -> float:
-        """Tau = |v| / |u|, the norm of a feature with importance 0."""
+        """Tau = |v| / |u|, or the mean norm: the norm of a feature with importance 0."""
+        if self.importance == "mean_norm":
+            return float(self.state["norms"] / self.state["points"])
         return float(self.state["v"].norm() / self.state["u"].norm())
 
     @property
@@ -66,9 +110,10 @@ class Representer(ObservingRule):
 
         Raises: UserError before any image was observed, or if all features are equally long.
         """
-        if not self.state:
+        if not self.state.get("points"):
             raise UserError(
-                "representer: no image was observed; it needs a pass over the data set first"
+                "representer: no image was observed; it needs a pass over the data set first, and "
+                "a sampling_ratio that takes an image"
             )
         predictor = self.state["v"] - self.threshold_norm * self.state["u"]
         if predictor.norm() <= 1e-6 * self.state["v"].norm():
@@ -88,8 +133,13 @@ class Representer(ObservingRule):
         return torch.stack([_min_max(one) for one in self._activation(features)])
 
     def _activation(self, features: FeatureMap) -> Tensor:
-        predictor = self.predictor.to(features.data.device, torch.float32)
-        return torch.einsum("bchw,c->bhw", features.data.float(), predictor / predictor.norm())
+        data = features.data.float()
+        if self.importance == "norm_only":
+            return data.norm(dim=1)
+        predictor = self.predictor.to(data.device, torch.float32)
+        read = F.normalize(data, dim=1) if self.normalise_features else data
+        activation = torch.einsum("bchw,c->bhw", read, predictor / predictor.norm())
+        return activation.clamp(min=0) if self.clamp else activation
 
     @torch.no_grad()
     def __call__(self, features: FeatureMap) -> list[PseudoBoxes]:
@@ -99,14 +149,22 @@ class Representer(ObservingRule):
         """
         activation = self._activation(features)
         if self.upsample:
-            size = list(features.padded_size)
-            activation = F.interpolate(activation[:, None], size=size, mode="bilinear")[:, 0]
+            if self.minmax_before_upsampling:
+                activation = torch.stack([_min_max(one) for one in activation])
+            activation = F.interpolate(
+                activation[:, None],
+                size=list(features.padded_size),
+                mode="bilinear",
+                align_corners=self.align_corners,
+            )[:, 0]
         masks: list[list[np.ndarray]] = []
         scores: list[list[float]] = []
         for image_map, (height, width) in zip(activation, features.image_sizes, strict=True):
             values = np.zeros(image_map.shape, np.float32)
             if self.upsample:  # without the padding
-                values[:height, :width] = _min_max(image_map[:height, :width]).cpu()
+                pixels = image_map[:height, :width]
+                ready = pixels if self.minmax_before_upsampling else _min_max(pixels)
+                values[:height, :width] = ready.cpu()
             else:
                 values[:] = _min_max(image_map).cpu()
             foreground = values > self.threshold

@@ -135,8 +135,11 @@ class TokenCut(DiscoveryRule):
         The score is 1 - lambda. It is near 1 if the sides are hardly connected.
         """
         cut = self.cut(features)
+        return self.boxes_of(cut, bipartition(cut.eigenvector, self.tie_tolerance), features)
+
+    def boxes_of(self, cut: Cut, sides: Bipartition, features: FeatureMap) -> list[PseudoBoxes]:
+        """Return one PseudoBoxes per image, from the two sides of its cut."""
         self.dense_solves += int(cut.dense.sum())
-        sides = bipartition(cut.eigenvector, self.tie_tolerance)
         h, w = features.grid_size
         foreground = sides.foreground.cpu().numpy().reshape(-1, h, w)
         masks, scores = [], []

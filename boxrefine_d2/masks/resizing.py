@@ -3,6 +3,8 @@
 from typing import Literal
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 from PIL import Image
 
 from boxrefine_d2.errors import check_choice
@@ -32,6 +34,26 @@ def grid_mask_to_input(
             f"of {sy} x {sx} pixels"
         )
     return _nearest(mask, padded)[:height, :width]
+
+
+def grid_map_to_input(
+    values: np.ndarray, strides: tuple[float, float], input_size: tuple[int, int]
+) -> np.ndarray:
+    """Return a soft mask in input pixels, bilinear; the outer cells' values lie on the border.
+
+    The frame is that of `grid_mask_to_input`. The rule is that of AFA's code (arXiv:2203.02664),
+    `align_corners=True` in PyTorch.
+
+    Args:
+        values: (h, w) float32.
+        strides, input_size: see `grid_mask_to_input`.
+    Returns: (H, W) float32.
+    """
+    padded = [round(n * stride) for n, stride in zip(values.shape, strides, strict=True)]
+    grid = torch.from_numpy(values)[None, None]
+    resized = F.interpolate(grid, size=padded, mode="bilinear", align_corners=True)[0, 0]
+    pixels: np.ndarray = resized[: input_size[0], : input_size[1]].numpy()
+    return pixels
 
 
 def input_mask_to_image(

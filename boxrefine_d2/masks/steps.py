@@ -9,9 +9,9 @@ import torch
 
 from boxrefine_d2.structures import Window, mask_to_box
 
-from .resizing import Upsampling, grid_mask_to_input, input_mask_to_image
+from .resizing import Upsampling, grid_map_to_input, grid_mask_to_input, input_mask_to_image
 
-# (image (H, W, 3) uint8 RGB, masks (N, H, W) bool) -> masks; a rejected mask becomes empty
+# (image (H, W, 3) uint8 RGB, masks (N, H, W)) -> masks bool; a rejected mask becomes empty
 MaskRefinement = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
@@ -20,7 +20,8 @@ class GridMasks:
     """Masks of one image, as plain arrays that can go to another process.
 
     Attributes:
-        masks: (N, h, w) bool on the grid or a finer one; None for a rule without masks.
+        masks: (N, h, w) bool on the grid or a finer one, or float32 in [0, 1] for a refinement that
+            reads soft masks; None for a rule without masks.
         boxes: (N, 4) float64, XYXY, half-open, in pixels of the window.
         scores: (N,).
         strides: (sy, sx), pixels of the input per cell.
@@ -62,12 +63,15 @@ class MaskSteps:
     Attributes:
         refine: refinement that reads the image at the size of the network's input; None leaves the
             masks unchanged.
+        reads_soft_masks: whether `refine` reads the rule's soft masks, float32 in [0, 1], in place
+            of its masks.
         require: function that raises a UserError if a package that `refine` needs is missing.
         upsampling: rule of resizing from the input to the image.
         boxes_from_masks: whether the boxes are those of the final masks instead of the rule's.
     """
 
     refine: MaskRefinement | None = None
+    reads_soft_masks: bool = False
     require: Callable[[], Any] | None = None
     upsampling: Upsampling = "nearest"
     boxes_from_masks: bool = False
@@ -85,11 +89,12 @@ class MaskSteps:
         """Return the masks in the frame of the window. Args: size: (H, W) of the window."""
         if grid_masks.masks is None:
             return ImageMasks(grid_masks.boxes, grid_masks.scores, None)
+        to_input = grid_map_to_input if self.reads_soft_masks else grid_mask_to_input
         on_input = [
-            grid_mask_to_input(m, grid_masks.strides, grid_masks.input_size)
-            for m in grid_masks.masks
+            to_input(m, grid_masks.strides, grid_masks.input_size) for m in grid_masks.masks
         ]
-        masks = np.array(on_input, dtype=bool).reshape(-1, *grid_masks.input_size)
+        masks = np.array(on_input, dtype=grid_masks.masks.dtype)
+        masks = masks.reshape(-1, *grid_masks.input_size)
         if self.refine is not None and len(masks) and grid_masks.image is not None:
             masks = self.refine(grid_masks.image, masks)
         kept = masks.any(axis=(1, 2))

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from multiprocessing import forkserver, get_context, parent_process, resource_tracker
 from typing import Any
 
+import torch
+
 from boxrefine_d2.interrupts import sigint_blocked
 from boxrefine_d2.masks.coding import encode_masks
 from boxrefine_d2.masks.steps import GridMasks, MaskSteps
@@ -35,7 +37,8 @@ def grid_masks(
     """
     size, window = (sample["height"], sample["width"]), sample.get("window")
     boxes = boxes.to("cpu")
-    masks = None if boxes.masks is None else boxes.masks.numpy()
+    read = boxes.soft_masks if steps.reads_soft_masks else boxes.masks
+    masks = None if read is None else read.numpy()
     grid_size = features.grid_size if masks is None else masks.shape[1:]
     padded = features.padded_size
     return GridMasks(
@@ -129,13 +132,19 @@ def finisher(steps: MaskSteps, num_workers: int) -> Iterator[Finisher]:
     with sigint_blocked():
         forkserver.ensure_running()
     context = get_context("forkserver")
-    pool = ProcessPoolExecutor(num_workers, mp_context=context, initializer=_end_with_parent)
+    pool = ProcessPoolExecutor(num_workers, mp_context=context, initializer=_start_worker)
     try:
         yield Finisher(steps, pool)
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
         raise
     pool.shutdown()
+
+
+def _start_worker() -> None:
+    """Prepare this worker process. The processes share the cores, and each takes one."""
+    torch.set_num_threads(1)
+    _end_with_parent()
 
 
 def _end_with_parent() -> None:

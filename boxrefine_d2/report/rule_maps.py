@@ -8,6 +8,7 @@ import numpy as np
 
 from boxrefine_d2.discovery.lost import Lost
 from boxrefine_d2.discovery.tokencut import TokenCut, bipartition
+from boxrefine_d2.discovery.tokencut_refined import TokenCutRefined
 from boxrefine_d2.structures import FeatureMap
 
 
@@ -25,8 +26,16 @@ def eigenvector(features: FeatureMap, **parameters: Any) -> np.ndarray:
 
     The foreground has the high values.
     """
-    cut = TokenCut(**parameters).cut(features)
-    sides = bipartition(cut.eigenvector, parameters["tie_tolerance"])
+    return _eigenvector_of(TokenCut(**parameters), features)
+
+
+def unrefined_eigenvector(features: FeatureMap, **parameters: Any) -> np.ndarray:
+    """Return the same map of the rule `tokencut_refined`, before the image refines it."""
+    return _eigenvector_of(TokenCutRefined(**parameters), features)
+
+
+def _eigenvector_of(rule: TokenCut, features: FeatureMap) -> np.ndarray:
+    sides = bipartition(rule.cut(features).eigenvector, rule.tie_tolerance)
     return _scaled(sides.eigenvector[0].reshape(features.grid_size).cpu().numpy())
 
 
@@ -66,6 +75,11 @@ MAPS: dict[str, RuleMap] = {
         "the eigenvector of the cut, each map on its own scale: the bright side is the foreground. "
         "The rule starts from the brightest patch.",
     ),
+    "tokencut_refined": RuleMap(
+        unrefined_eigenvector,
+        "the eigenvector of the cut before the image refines it, each map on its own scale: the "
+        "bright side is the foreground.",
+    ),
     "move": _MASK,
     "found": _MASK,
 }
@@ -74,6 +88,7 @@ MAPS: dict[str, RuleMap] = {
 _TITLES = {
     "lost": "LOST",
     "tokencut": "TokenCut",
+    "tokencut_refined": "TokenCut, refined",
     "maskcut": "MaskCut",
     "dino_seg": "DINO-seg",
     "move": "MOVE",

@@ -18,12 +18,15 @@ class PseudoBoxes:
         input_size: (H, W) of that input; boxes lie inside it.
         masks: (N, h, w) bool on the grid of the map, or on a finer grid over the same padded input;
             None for a rule without masks.
+        soft_masks: (N, h, w) float32 in [0, 1], the map behind each mask; None for a rule whose
+            mask steps do not read it.
     """
 
     boxes: Tensor
     scores: Tensor
     input_size: tuple[int, int]
     masks: Tensor | None = None
+    soft_masks: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.boxes.dim() != 2 or self.boxes.shape[1] != 4:
@@ -41,7 +44,10 @@ class PseudoBoxes:
     def to(self, device: torch.device | str) -> "PseudoBoxes":
         """Return a copy on another device."""
         masks = None if self.masks is None else self.masks.to(device)
-        return PseudoBoxes(self.boxes.to(device), self.scores.to(device), self.input_size, masks)
+        soft_masks = None if self.soft_masks is None else self.soft_masks.to(device)
+        return PseudoBoxes(
+            self.boxes.to(device), self.scores.to(device), self.input_size, masks, soft_masks
+        )
 
     def resized(self, image_size: tuple[int, int]) -> "PseudoBoxes":
         """Return the same boxes in the frame of an image of another size.
@@ -51,4 +57,4 @@ class PseudoBoxes:
         Args: image_size: (H, W) of the other image.
         """
         boxes = boxes_input_to_image(self.boxes, self.input_size, image_size)
-        return PseudoBoxes(boxes, self.scores, image_size, self.masks)
+        return PseudoBoxes(boxes, self.scores, image_size, self.masks, self.soft_masks)

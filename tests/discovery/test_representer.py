@@ -97,3 +97,59 @@ def test_heatmap_is_differentiable_and_in_range():
     assert heatmap.amin() == 0 and heatmap.amax() == 1
     heatmap[0, 3, 2].backward()
     assert data.grad.abs().sum() >= 0
+
+
+def example(**parameters):
+    """Return the rule after it observed the three features of the specification."""
+    return observed(torch.tensor([[3.0, 0, 2], [4, 1, 0]]).view(1, 2, 1, 3), **parameters)
+
+
+TESTED = torch.tensor([[1, 2, 0.5], [1, 0.1, 3]]).view(1, 2, 1, 3)
+
+
+def test_the_printed_statistics():
+    rule = example()
+    assert rule.threshold_norm == pytest.approx(2.936101, abs=1e-6)
+    assert rule.predictor.tolist() == pytest.approx([0.302238, -0.284982], abs=1e-6)
+    unit = (rule.predictor / rule.predictor.norm()).tolist()
+    assert unit == pytest.approx([0.727572, -0.686031], abs=1e-6)
+    mean = example(importance="mean_norm")
+    assert mean.threshold_norm == pytest.approx(2.666667, abs=1e-6)
+    assert mean.predictor.tolist() == pytest.approx([0.733333, 0.2], abs=1e-6)
+
+
+def test_the_printed_maps():
+    features = feature_map(TESTED)
+    rule = example(normalise_features=True)
+    activation = rule._activation(features).flatten().tolist()
+    assert activation == pytest.approx([0.029374, 0.692405, -0.557085], abs=1e-6)
+    release = example(normalise_features=True, clamp=True)
+    heatmap = release.heatmap(features).flatten().tolist()
+    assert heatmap == pytest.approx([0.042423, 1, 0], abs=1e-6)
+    other = example(normalise_features=True, importance="mean_norm")._activation(features)
+    assert other.flatten().tolist() == pytest.approx([0.868243, 0.976700, 0.418144], abs=1e-6)
+    norms = example(importance="norm_only")._activation(features).flatten().tolist()
+    assert norms == pytest.approx([2**0.5, 4.01**0.5, 9.25**0.5])
+
+
+def test_scaling_before_resizing_keeps_the_values_of_the_cells():
+    """Check a map whose brightest cell loses its value in the middle of no pixel."""
+    data = planted([(1, 2, 2, 3)])
+    rule = observed(data, minmax_before_upsampling=True, align_corners=True, threshold=0.99)
+    [found] = rule(feature_map(data))
+    assert found.masks[0].sum() == 1  # the only pixel near the cell's value 1
+    [usual] = observed(data, threshold=0.99)(feature_map(data))
+    assert usual.masks[0].sum() > 1
+
+
+@pytest.mark.parametrize("batch", [1, 3, 10])
+def test_a_share_of_the_images_gives_the_statistics(batch):
+    data = random_features(count=10)
+    rule = observed(*data.split(batch), sampling_ratio=0.3)
+    expected = observed(data[[3, 6, 9]])
+    torch.testing.assert_close(rule.predictor, expected.predictor)
+    assert rule.state["points"] == 3 * 24
+    with pytest.raises(UserError, match="a sampling_ratio that takes an image"):
+        _ = observed(data[:3], sampling_ratio=0.01).predictor
+    with pytest.raises(UserError, match="sampling_ratio"):
+        build_rule("representer", sampling_ratio=0)

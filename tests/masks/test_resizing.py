@@ -4,7 +4,11 @@ import torch
 import torch.nn.functional as F
 
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.masks.resizing import grid_mask_to_input, input_mask_to_image
+from boxrefine_d2.masks.resizing import (
+    grid_map_to_input,
+    grid_mask_to_input,
+    input_mask_to_image,
+)
 from boxrefine_d2.structures import cell_box_to_input, mask_to_box
 
 
@@ -29,6 +33,14 @@ def test_a_fractional_stride():
     mask = np.array([[True, False, True]])
     on_input = grid_mask_to_input(mask, (10, 10 / 3), (1, 10))
     assert on_input[0].tolist() == [True] * 4 + [False] * 3 + [True] * 3
+
+
+def test_a_map_is_interpolated_between_the_borders_of_the_padded_input():
+    values = np.array([[0, 1], [0.5, 1]], np.float32)
+    on_input = grid_map_to_input(values, (2, 2.5), (3, 5))  # 4 x 5 pixels with the padding
+    assert on_input.shape == (3, 5)
+    assert on_input[0] == pytest.approx([0, 0.25, 0.5, 0.75, 1])
+    assert on_input[:, 0] == pytest.approx([0, 0.5 / 3, 1 / 3])
 
 
 @pytest.mark.parametrize("size", [(33, 47), (48, 48), (40, 35)])

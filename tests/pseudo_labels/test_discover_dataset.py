@@ -16,9 +16,11 @@ from torchvision.ops import box_iou
 from boxrefine_d2.data import load_spec, read_pseudo_labels
 from boxrefine_d2.discovery import normalized_cut
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.masks.coding import decode_mask
 from boxrefine_d2.networks import build_backbone
 from boxrefine_d2.pseudo_labels import DiscoverySettings, discover_dataset, planning, run
 from boxrefine_d2.pseudo_labels.journal import Journal
+from boxrefine_d2.pseudo_labels.one_image import discover_image
 from tests.tool_modules import tool
 
 TOOLS = Path(__file__).parents[2] / "tools"
@@ -92,6 +94,31 @@ def test_cuts_solved_by_lapack_are_counted_over_an_interruption_too(
     assert read_pseudo_labels(tmp_path / "out.json").info["dense_solves"] == 5
     discover(folder, tmp_path / "lost.json")
     assert read_pseudo_labels(tmp_path / "lost.json").info["dense_solves"] == 0
+
+
+def test_masks_that_the_image_refines_are_the_same_in_workers_and_alone(tmp_path):
+    """Check ARM and SGRM from the settings of a command to the file, which records them."""
+    parameters = {"input_side": 64, "arm.steps": 5, "sgrm.steps": 2}
+    settings = replace(MINI, method="tokencut_refined", parameters=parameters)
+    image_folder = tmp_path / "images"
+    image_folder.mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(3):
+        pixels = rng.integers(0, 90, (40, 60, 3), dtype=np.uint8)
+        pixels[8 + number : 30, 20:45] += np.array([140, 60, 0], np.uint8)
+        Image.fromarray(pixels).save(image_folder / f"{number}.png")
+    files = {}
+    for workers in (0, 2):
+        files[workers] = tmp_path / f"{workers}.json"
+        discover_dataset(f"folder:{image_folder}", files[workers], settings, num_workers=workers)
+    assert files[0].read_bytes() == files[2].read_bytes()
+    labels = read_pseudo_labels(files[0])
+    assert labels.info["parameters"]["arm"]["steps"] == 5
+    assert labels.info["parameters"]["sgrm"]["steps"] == 2
+    for number, annotation in enumerate(labels.annotations):
+        assert decode_mask(annotation["segmentation"], (40, 60)).any()
+        [alone] = discover_image(str(image_folder / f"{number}.png"), settings)
+        assert alone["bbox"] == annotation["bbox"]
 
 
 def test_the_batch_size_changes_no_box(folder, tmp_path):

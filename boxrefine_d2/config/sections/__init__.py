@@ -2,6 +2,7 @@
 
 from ..section import Section
 from . import (
+    cuts,
     detectors,
     discovery,
     found,
@@ -18,6 +19,7 @@ _SUBJECTS = (
     inputs,
     model,
     discovery,
+    cuts,
     mask_refinement,
     refinement,
     grounding,

@@ -1,7 +1,6 @@
 """The rules that draw pseudo-boxes from a map; `mask_refinement.py` has the steps on masks."""
 
 from ..limits import (
-    COSINE,
     COUNT,
     ONE_OR_MORE,
     POSITIVE,
@@ -10,7 +9,6 @@ from ..limits import (
     entry_of,
     one_of,
     text,
-    whole,
 )
 from ..section import OURS, Key, Section
 
@@ -33,17 +31,6 @@ def min_area(of: str = "grid") -> Key:
     return Key(
         0.01,
         f"Smallest share of the {of} that a further object covers.",
-        SHARE,
-        source=OURS,
-    )
-
-
-def tie_tolerance() -> Key:
-    """Return the key TIE_TOLERANCE of a rule that reads an eigenvector."""
-    return Key(
-        1e-6,
-        "Cells whose |eigenvector| is within this share of the largest one tie, and the first is "
-        "the seed; 0 is argmax.",
         SHARE,
         source=OURS,
     )
@@ -73,27 +60,6 @@ LOST = Section(
         "MIN_AREA": min_area(),
     },
     source="LOST (arXiv:2109.14279)",
-)
-
-TOKENCUT = Section(
-    "DISCOVERY.TOKENCUT",
-    "TokenCut: a normalised cut of the graph of patches.",
-    {
-        "TAU": Key(
-            0.2, "An edge exists where the cosine similarity of two patches is greater.", COSINE
-        ),
-        "EPS": Key(1e-5, "Weight of a pair of patches without an edge.", SOME_SHARE),
-        "TIE_TOLERANCE": tie_tolerance(),
-        "BILATERAL": Key(
-            False,
-            "Whether the image refines the masks, with the parameters of DISCOVERY.BILATERAL, as "
-            "TokenCut's saliency "
-            "does.",
-        ),
-        "MAX_OBJECTS": max_objects("the foreground"),
-        "MIN_AREA": min_area(),
-    },
-    source="TokenCut (arXiv:2202.11539)",
 )
 
 DINO_SEG = Section(
@@ -141,6 +107,26 @@ REPRESENTER = Section(
             source=f"{OURS}; the supplement leaves it open",
         ),
         "UPSAMPLE": Key(True, "Whether the map is resized to pixels before the threshold."),
+        "ALIGN_CORNERS": Key(
+            False,
+            "Whether the outer cells lie on the border of the resized map. The release's do.",
+        ),
+        "MINMAX_BEFORE_UPSAMPLING": Key(
+            False, "Whether the map is scaled to [0, 1] before it is resized, as in the release."
+        ),
+        "IMPORTANCE": Key(
+            "ratio",
+            "What makes a feature important: its norm less |v| / |u|, or less the mean norm; "
+            "norm_only: its norm is the map.",
+            one_of("ratio", "mean_norm", "norm_only"),
+        ),
+        "NORMALISE_FEATURES": Key(
+            False, "Whether the map reads unit vectors, as in the release, or features."
+        ),
+        "CLAMP": Key(False, "Whether negative values of the map become 0, as in the release."),
+        "SAMPLING_RATIO": Key(
+            1.0, "Share of the images from which the statistics come, evenly spread.", SOME_SHARE
+        ),
         "MAX_OBJECTS": max_objects("the foreground"),
         "MIN_AREA": min_area(),
     },
@@ -163,52 +149,6 @@ ENSEMBLE = Section(
         "MAX_IOU": Key(0.5, "Of two boxes that overlap by more, the better one is kept.", SHARE),
     },
     source=OURS,
-)
-
-MASKCUT = Section(
-    "DISCOVERY.MASKCUT",
-    "MaskCut: repeated normalised cuts, on the backbone dino_vitb8.",
-    {
-        "N_MASKS": Key(3, "Number of rounds, and so of masks at most.", ONE_OR_MORE),
-        "TAU": Key(
-            0.15, "An edge exists where the cosine similarity of two patches is greater.", COSINE
-        ),
-        "EPS": Key(1e-5, "Weight of a pair of patches without an edge.", SOME_SHARE),
-        "TIE_TOLERANCE": tie_tolerance(),
-        "INPUT_SIDE": Key(
-            480,
-            "Side of the square to which images are squeezed; 0 keeps their shape.",
-            whole(0, 16_384),
-            unit="pixels",
-        ),
-        "MAX_CORNERS": Key(
-            2, "A side with more corners of the grid is the background.", whole(0, 4)
-        ),
-        "FLIP_ON_TWO_CORNERS": Key(
-            False,
-            "Whether two corners are enough for the background, as a thesis on MaskCut has it. "
-            "False is the code.",
-        ),
-        "MAX_IOU": Key(0.5, "Largest IoU with the mask of the round before.", SHARE),
-        "MIN_AREA": Key(0.01, "Smallest share of the grid that a mask covers.", SHARE),
-        "REPEAT_REJECTED": Key(
-            True,
-            "Whether a rejected mask is cut again and then emitted, as in the code. False: it "
-            "ends the rounds.",
-        ),
-        "MASK_AFFINITY": Key(
-            False,
-            "Whether affinities of found objects are 0, so that they leave the graph, as the same "
-            "thesis has it. "
-            "False is the code: their features are 0, and their affinities eps.",
-        ),
-        "CRF": Key(
-            True,
-            "Whether the image refines the masks, with the parameters of DISCOVERY.CRF. Needs the "
-            "extra `crf`.",
-        ),
-    },
-    source="CutLER (arXiv:2301.11320) and its code",
 )
 
 MOVE = Section(
