@@ -226,3 +226,13 @@ def test_no_image_and_no_step():
     assert none.masks.shape == (0, 32, 32)
     untrained = Repredictor(steps=0, stop_error=0)(maps, images, superpixels)
     assert untrained.steps.tolist() == [0, 0, 0]
+
+
+def test_the_mask_of_the_superpixels_holds_the_sure_ones_and_votes():
+    maps, images, superpixels, objects = planted()
+    options = {"stop_error": 0.02, "steps": 3}
+    masks = Repredictor(by_superpixels=True, **options)(maps, images, superpixels).masks
+    predicted = Repredictor(**options)(maps, images, superpixels).masks
+    assert masks[objects].all()  # the mean of the map over the object is above 0.4
+    voted = superpixel_votes(predicted, superpixels)
+    assert torch.equal(masks | objects, voted | objects)
