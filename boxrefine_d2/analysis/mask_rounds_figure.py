@@ -11,7 +11,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from boxrefine_d2.data import PseudoLabels
-from boxrefine_d2.data.rendered import without_base
+from boxrefine_d2.data.images import without_base
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.files.image_names import DIFFERENT, compare_names
 from boxrefine_d2.masks.coding import decode_mask

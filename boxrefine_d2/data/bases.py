@@ -7,8 +7,8 @@ from .datasets.registered import NAMED_DATASETS, load_named
 from .datasets.user_catalog import load_user_catalog
 from .datasets.voc_splits import load_voc_dataset
 from .datasets.wsol_metadata import load_wsol
+from .images import RENDERED_BASES, without_base
 from .records import LoadedDataset
-from .rendered import RENDERED_BASES, without_base
 
 BASE_FORMS = {
     **{base: f"{base}:SPLIT" for base in RENDERED_BASES},

@@ -14,9 +14,8 @@ from dataclasses import dataclass, replace
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.progress import with_progress
 
-from .images import ImageHeader, header_or_none
+from .images import ImageHeader, header_or_none, is_rendered
 from .records import LoadedDataset, Record
-from .rendered import is_rendered
 
 logger = logging.getLogger(__name__)
 

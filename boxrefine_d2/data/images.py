@@ -24,8 +24,10 @@ from boxrefine_d2.errors import UserError
 from boxrefine_d2.files.values import MAX_IMAGE_PIXELS as MAX_PIXELS
 
 from .pixels import rgb_pixels, upright
-from .rendered import is_rendered
 
+# A rendered image has the name "BASE:SPLIT/NUMBER", such as "scenes:train/000012".
+RENDERED_BASES = ("scenes", "kinds", "fine", "pair")
+_RENDERED = tuple(f"{base}:" for base in RENDERED_BASES)
 # Pillow starts Ghostscript for EPS, and cannot decode the others
 _NOT_OPENED = {"EPS", "WMF", "MPEG", "BUFR", "GRIB", "HDF5"}
 HEIC_SUFFIXES = (".heic", ".heif", ".hif")
@@ -88,6 +90,16 @@ class ImageReadError(UserError):
         super().__init__(message)
         self.path = path
         self.reason = reason
+
+
+def is_rendered(file_name: str) -> bool:
+    """Return whether the `file_name` of a record names a rendered image, not a file on disk."""
+    return file_name.startswith(_RENDERED)
+
+
+def without_base(file_name: str) -> str:
+    """Return a name without the base of a rendered image; a path on disk stays as it is."""
+    return file_name.partition(":")[2] if is_rendered(file_name) else file_name
 
 
 def read_image(path: str | os.PathLike[str]) -> np.ndarray:

@@ -7,8 +7,8 @@ from typing import Any
 
 from detectron2.structures import BoxMode
 
+from boxrefine_d2.data.images import is_rendered
 from boxrefine_d2.data.records import Record
-from boxrefine_d2.data.rendered import is_rendered
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.masks.segmentation import checked_rles
 

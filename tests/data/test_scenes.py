@@ -8,7 +8,7 @@ import pytest
 from detectron2.structures import BoxMode
 from pycocotools import mask as coco_mask
 
-from boxrefine_d2.data.rendered import is_rendered
+from boxrefine_d2.data.images import is_rendered
 from boxrefine_d2.data.scenes import load_scenes, render_file, render_scene
 from boxrefine_d2.data.scenes.outlines import arc_band, coverage, curve, ellipse, limb, polygon
 from boxrefine_d2.data.scenes.palette import OBJECT_COLOURS, PATTERNS
