@@ -45,7 +45,8 @@ class NetworkPerImage:
             values = F.batch_norm(values, None, None, scale, shift, training=True)
             if layer < len(LAYERS) - 1:
                 values = values.relu_()
-        return values[0].unflatten(0, (count, 2))
+        logits: Tensor = values[0].unflatten(0, (count, 2))
+        return logits
 
     def descend(self, losses: Tensor) -> None:
         """Make one step of gradient descent. Args: losses: (B,), one loss for each network."""
@@ -61,7 +62,8 @@ class NetworkPerImage:
         """Drop the other networks. Args: kept: (B,) bool."""
 
         def selected(values: Tensor) -> Tensor:
-            return values.detach().unflatten(0, (len(kept), -1))[kept].flatten(0, 1)
+            rows: Tensor = values.detach().unflatten(0, (len(kept), -1))[kept].flatten(0, 1)
+            return rows
 
         self.parameters = [selected(values).requires_grad_() for values in self.parameters]
         self._velocities = [selected(values) for values in self._velocities]

@@ -135,7 +135,8 @@ class Representer(ObservingRule):
     def _activation(self, features: FeatureMap) -> Tensor:
         data = features.data.float()
         if self.importance == "norm_only":
-            return data.norm(dim=1)
+            norms: Tensor = data.norm(dim=1)
+            return norms
         predictor = self.predictor.to(data.device, torch.float32)
         read = F.normalize(data, dim=1) if self.normalise_features else data
         activation = torch.einsum("bchw,c->bhw", read, predictor / predictor.norm())
