@@ -5,6 +5,7 @@ The pixels above a level form components of 8-connectivity; what lies outside fo
 
 Box and area of a contour are those of OpenCV's contour functions: they belong to the outer contour
 of a component, or to the contour around a hole, through the centres of pixels of the component.
+`contour_area` reads a single mask in this way.
 """
 
 from dataclasses import dataclass
