@@ -1,11 +1,12 @@
 """Class of an image: the label that its source gives, or the one class of its objects."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from boxrefine_d2.errors import UserError
 
-from .records import Record
 
-
-def known_label(record: Record) -> int | None:
+def known_label(record: Mapping[str, Any]) -> int | None:
     """Return the class of an image, or None if it has none.
 
     The class is `image_label` or, without one, the only class among the record's annotations.
@@ -17,7 +18,7 @@ def known_label(record: Record) -> int | None:
     return classes[0] if len(classes) == 1 else None
 
 
-def label_of(record: Record) -> int:
+def label_of(record: Mapping[str, Any]) -> int:
     """Return the class of an image, contiguous from 0.
 
     Raises: UserError that names the image, if `known_label` finds no class.
@@ -35,7 +36,7 @@ def label_of(record: Record) -> int:
     return label
 
 
-def classes_of_objects(record: Record) -> list[int]:
+def classes_of_objects(record: Mapping[str, Any]) -> list[int]:
     """Return the sorted categories of the record's annotations. Crowds do not count."""
     objects = record.get("annotations", ())
     return sorted({item["category_id"] for item in objects if not item.get("iscrowd", 0)})

@@ -3,7 +3,8 @@
 from .average_precision import MASK_AP_METRICS, average_precision
 from .build import METRICS, evaluate_predictions, known_metrics, parse_metrics
 from .coco_regions import Detections
-from .corloc import CorLoc, CorLocEvaluator, corloc, is_localised, top_box
+from .corloc import CorLoc, corloc, is_localised, top_box
+from .corloc_evaluator import CorLocEvaluator
 from .ground_truth import PROTOCOLS, CorLocProtocol, GroundTruth, ground_truth_boxes, protocol_for
 from .map_metrics import MAP_METRICS
 from .map_options import MapOptions

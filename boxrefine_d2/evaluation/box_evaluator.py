@@ -9,7 +9,7 @@ from detectron2.evaluation import DatasetEvaluator, DatasetEvaluators
 
 from boxrefine_d2.data.dataset_spec import register_spec
 
-from .corloc import CorLocEvaluator
+from .corloc_evaluator import CorLocEvaluator
 from .detections_file import DetectionsWriter
 from .ground_truth import check_labels
 

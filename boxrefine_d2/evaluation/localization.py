@@ -10,17 +10,14 @@ gives the boxes, so no threshold is chosen here.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
-
 from boxrefine_d2.data.image_labels import label_of
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.files.values import is_id, shown_value
 
-from .corloc import is_localised, top_box
+from .corloc import CorLoc, corloc, top_boxes_of_file
 from .ground_truth import GroundTruth, ImageId, check_unique_ids
 from .image_ids import check_ids
-from .predictions import PredictionFile, box_table
-from .preflight import check_ground_truth, check_predictions
+from .predictions import PredictionFile, best_entries
 from .results import MetricResult
 
 BOX_IOUS = {f"gt_loc_{iou}": iou / 100 for iou in (30, 50, 70, 80, 90)} | {"gt_known": 0.5}
@@ -40,8 +37,9 @@ def boxes_of_file(truth: GroundTruth, predictions: PredictionFile) -> MetricResu
 
     Raises: UserError (see `preflight`).
     """
-    hits, counts, warnings = _located(truth, predictions, "gt_known", BOX_IOUS)
-    values = {name: _percent(of_name) for name, of_name in hits.items()}
+    located, warnings = _located(truth, predictions, "gt_known", BOX_IOUS)
+    values = {name: result.percent for name, result in located.items()}
+    counts = located["gt_known"].counts
     return MetricResult(values, counts, warnings, rules=dict.fromkeys(values, OF_FILE))
 
 
@@ -66,43 +64,23 @@ def class_boxes_of_file(truth: GroundTruth, predictions: PredictionFile) -> Metr
     Raises: UserError (see `boxes_of_file` and `classes_of_file`).
     """
     ranks, _ = _ranks(truth, predictions, "top1_loc")
-    hits, counts, warnings = _located(truth, predictions, "top1_loc", {"gt_known": 0.5})
+    located, warnings = _located(truth, predictions, "top1_loc", {"gt_known": 0.5})
+    found = located["gt_known"]
     values = {
-        f"{name}_loc": _percent({i: hit and ranks[i] < k for i, hit in hits["gt_known"].items()})
+        f"{name}_loc": _percent({i: hit and ranks[i] < k for i, hit in found.hits.items()})
         for name, k in RANKS.items()
     }
-    return MetricResult(values, counts, warnings, rules=dict.fromkeys(values, OF_FILE))
+    return MetricResult(values, found.counts, warnings, rules=dict.fromkeys(values, OF_FILE))
 
 
 def _located(
     truth: GroundTruth, predictions: PredictionFile, metric: str, ious: Mapping[str, float]
-) -> tuple[dict[str, Hits], dict[str, int], list[str]]:
-    """Return name -> hits of the images with ground truth, the denominators, and warnings."""
-    gt_boxes = truth.boxes()
-    predictions.require(metric, "image_id", "bbox")
-    table = box_table(predictions)
-    check_ground_truth(truth)
-    warnings = check_predictions(predictions, table, truth)
-    boxes = {
-        image_id: top_box(torch.from_numpy(of_image), torch.from_numpy(scores))
-        for image_id, of_image, scores in table.by_image()
-    }
-    wanted = {image_id: of_image for image_id, of_image in gt_boxes.items() if len(of_image)}
-    if not wanted:
+) -> tuple[dict[str, CorLoc], list[str]]:
+    """Return name -> hits of the images with ground truth, and warnings."""
+    top_boxes, gt_boxes, warnings = top_boxes_of_file(truth, predictions, metric)
+    if not any(map(len, gt_boxes.values())):
         raise UserError(f"{truth.name} has no box to score against; {metric} is not defined")
-    hits = {
-        name: {
-            image_id: (box := boxes.get(image_id)) is not None and is_localised(box, of_image, iou)
-            for image_id, of_image in wanted.items()
-        }
-        for name, iou in ious.items()
-    }
-    counts = {
-        "images_evaluated": len(wanted),
-        "images_without_ground_truth": len(gt_boxes) - len(wanted),
-        "images_without_prediction": sum(boxes.get(image_id) is None for image_id in wanted),
-    }
-    return hits, counts, warnings
+    return {name: corloc(top_boxes, gt_boxes, iou) for name, iou in ious.items()}, warnings
 
 
 def _ranks(
@@ -116,23 +94,19 @@ def _ranks(
     check_unique_ids(truth.records, truth.name)
     if not truth.category_ids:
         raise UserError(f"{truth.name} has no classes; {metric} needs data such as classes:DIR")
-    ids = [entry["image_id"] for entry in predictions.entries]
+    entries = best_entries(predictions)
     known = [record["image_id"] for record in truth.records]
-    warnings = check_ids(predictions.path, ids, known, truth.name, all_images=True)
+    warnings = check_ids(predictions.path, entries, known, truth.name, all_images=True)
     labels = {
-        entry["image_id"]: _labels_of(entry, predictions.path, truth.category_ids)
-        for entry in sorted(predictions.entries, key=_score)
+        image_id: _labels_of(entry, predictions.path, truth.category_ids)
+        for image_id, entry in entries.items()
     }
     ranks = {}
     for record in truth.records:
         of_image = labels.get(record["image_id"], [])
-        own = truth.category_ids[label_of(dict(record))]
+        own = truth.category_ids[label_of(record)]
         ranks[record["image_id"]] = of_image.index(own) if own in of_image else float("inf")
     return ranks, warnings
-
-
-def _score(entry: Mapping[str, Any]) -> float:
-    return float(entry.get("score", 1.0))
 
 
 def _labels_of(entry: Mapping[str, Any], path: str, known: Sequence[int]) -> list[Any]:

@@ -1,6 +1,5 @@
 """Counts over the score maps of a results file; one map at a time is in memory."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,11 @@ from boxrefine_d2.masks.coding import decode_mask
 from boxrefine_d2.progress import with_progress
 
 from .box_accuracy import THRESHOLDS, BoxAccuracy, frame_boxes
-from .ground_truth import GroundTruth, ImageId, Record, check_labels
+from .ground_truth import GroundTruth, ImageId, Record
 from .image_ids import check_ids
 from .map_options import MapOptions
 from .pixel_precision import PixelCounts
-from .predictions import PredictionFile
+from .predictions import PredictionFile, best_entries
 from .score_maps import is_flat, normalised, read_score_map
 
 Mask = NDArray[np.bool_]
@@ -59,13 +58,12 @@ def count_maps(
         and for a data set without the boxes or masks.
     """
     predictions.require("maxboxacc_v1" if boxes else "pxap", "image_id", "heatmap")
-    check_labels(truth.records, truth.name)
+    gt_boxes = truth.boxes()
     paths = _paths_of(predictions)
     known = {record["image_id"] for record in truth.records}
     warnings = check_ids(predictions.path, paths, known, truth.name, all_images=True)
     result = MapCounts(_accuracy(options) if boxes else None, PixelCounts() if pixels else None)
     result.warnings += warnings
-    gt_boxes = truth.boxes()
     flat = missing = without_box = without_mask = 0
     for record in with_progress(truth.records, "score maps", unit="map"):
         of_image = gt_boxes[record["image_id"]].numpy()
@@ -104,19 +102,15 @@ def _accuracy(options: MapOptions) -> BoxAccuracy:
 
 
 def _paths_of(predictions: PredictionFile) -> dict[ImageId, Path]:
-    """Return the path of the map of each image: that of its entry of the highest score."""
-    best: dict[ImageId, Mapping[str, Any]] = {}
-    for entry in predictions.entries:
+    """Return the path of the map of each image: that of its best entry."""
+    folder, entries = Path(predictions.path).parent, best_entries(predictions)
+    for image_id, entry in entries.items():
         if not is_file_name(entry["heatmap"]):
             raise UserError(
-                f"{predictions.path}: heatmap of image {entry['image_id']!r} is "
+                f"{predictions.path}: heatmap of image {image_id!r} is "
                 f"{shown_value(entry['heatmap'])}; it must be the path of an .npz file"
             )
-        before = best.get(entry["image_id"])
-        if before is None or entry.get("score", 1.0) > before.get("score", 1.0):
-            best[entry["image_id"]] = entry
-    folder = Path(predictions.path).parent
-    return {image_id: folder / entry["heatmap"] for image_id, entry in best.items()}
+    return {image_id: folder / entry["heatmap"] for image_id, entry in entries.items()}
 
 
 def _size_of(record: Record, name: str) -> Size:

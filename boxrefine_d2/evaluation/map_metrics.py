@@ -17,9 +17,9 @@ from .pixel_precision import PixelCounts
 from .predictions import PredictionFile
 from .results import Curve, MetricResult
 
-BOX_METRICS = ("maxboxacc_v1", "maxboxacc_v2")
+CONTOUR_METRICS = ("maxboxacc_v1", "maxboxacc_v2")
 PIXEL_METRICS = ("pxap", "piou")
-MAP_METRICS = (*BOX_METRICS, *PIXEL_METRICS)
+MAP_METRICS = (*CONTOUR_METRICS, *PIXEL_METRICS)
 V1_IOU = 50  # percent
 
 Floats = NDArray[np.float64]
@@ -36,7 +36,7 @@ def map_metrics_of_file(
     count = partial(
         count_maps,
         options=options,
-        boxes=any(name in BOX_METRICS for name in names),
+        boxes=any(name in CONTOUR_METRICS for name in names),
         pixels=any(name in PIXEL_METRICS for name in names),
     )
     counted = count(truth, predictions)

@@ -96,11 +96,7 @@ def box_table(predictions: PredictionFile) -> BoxTable:
     """
     path, entries = predictions.path, predictions.entries
     for entry in entries:
-        if not is_id(entry["image_id"]):
-            raise UserError(
-                f"{path}: image_id {shown_value(entry['image_id'])} "
-                "is neither a whole number nor a text"
-            )
+        _check_image_id(entry, path)
         if not _is_category(entry.get("category_id")):
             raise UserError(
                 f"{path}: category_id {shown_value(entry['category_id'])} of image "
@@ -119,6 +115,26 @@ def box_table(predictions: PredictionFile) -> BoxTable:
         )
     boxes = np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
     return BoxTable([entry["image_id"] for entry in entries], boxes, scores)
+
+
+def best_entries(predictions: PredictionFile) -> dict[ImageId, dict[str, Any]]:
+    """Return the entry of the highest score of each image, the first among equals.
+
+    Raises: UserError for an invalid id, or a score that is no finite number.
+    """
+    best: dict[ImageId, tuple[float, dict[str, Any]]] = {}
+    for entry in predictions.entries:
+        _check_image_id(entry, predictions.path)
+        [score] = _numbers(entry, "score", 1, predictions.path)
+        if math.isnan(score):
+            raise UserError(
+                f"{predictions.path}: score of image {entry['image_id']!r} is "
+                f"{shown_value(entry['score'])}; it must be a finite number"
+            )
+        before = best.get(entry["image_id"])
+        if before is None or score > before[0]:
+            best[entry["image_id"]] = score, entry
+    return {image_id: entry for image_id, (_, entry) in best.items()}
 
 
 def _outline(path: str, content: Any) -> PredictionFile:
@@ -146,6 +162,14 @@ def _outline(path: str, content: Any) -> PredictionFile:
         if problem:
             raise UserError(f"{path}: image {shown_value(image.get('id'))} {problem}")
     return PredictionFile(path, entries, images, categories)
+
+
+def _check_image_id(entry: Mapping[str, Any], path: str) -> None:
+    if not is_id(entry["image_id"]):
+        raise UserError(
+            f"{path}: image_id {shown_value(entry['image_id'])} "
+            "is neither a whole number nor a text"
+        )
 
 
 def _all_objects(part: list[Any]) -> bool:

@@ -118,6 +118,6 @@ def normalised(scores: FloatMap, size: tuple[int, int], how: str, where: str) ->
             f"{where} has values from {scores.min():g} to {scores.max():g}; "
             "--map-normalise none needs maps in [0, 1]: use minmax or max"
         )
-    if is_flat(scores) and how != "none" or not np.isfinite(scores).all():
+    if not np.isfinite(scores).all() or (how != "none" and is_flat(scores)):
         return np.zeros(size)
     return NORMALISATIONS[how](in_frame(scores, size))

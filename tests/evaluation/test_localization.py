@@ -123,3 +123,29 @@ def test_data_without_classes():
 def test_labels_of_other_images():
     with pytest.raises(UserError, match="none of its 1 image ids"):
         scored([entry(99)], CLASSES)
+
+
+def test_the_best_record_of_an_image_counts_and_the_first_among_equals():
+    """The classes of the images are 7 and 3. Box and labels come from the same record."""
+    truth = GroundTruth("made", TRUTH.records[:2], IDS)
+    entries = [
+        entry(0, labels=[7]),
+        entry(0, 2, labels=[3]),
+        entry(1, 2, labels=[7]) | {"score": 0.1},
+        entry(1, labels=[3]) | {"score": 0.2},
+    ]
+    for metrics in (CLASSES, BOTH, ("gt_known",)):
+        assert set(scored(entries, metrics, truth).values.values()) == {100}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"score": "high"}, "score of image 0 is 'high', not a number"),
+        ({"score": float("nan")}, "score of image 0 is nan; it must be a finite number"),
+        ({"image_id": [0]}, "is neither a whole number nor a text"),
+    ],
+)
+def test_records_that_cannot_be_compared(change, message):
+    with pytest.raises(UserError, match=message):
+        scored([entry(0) | change], CLASSES)
