@@ -11,7 +11,6 @@ HERE = Path(__file__).parent
 DEFAULT_RULES = ("lost", "tokencut")
 OF_DATA = ("labels", "own")  # targets that no stage makes
 DETECTOR = "detector"  # name of the measurement of the detector beside those of the rows
-DETECTIONS = "inference/{val}/detections.json"
 
 Settings = dict[str, Any]
 Stages = list[dict[str, Any]]

@@ -23,11 +23,23 @@ nor as background (the ignore mask of OpenImages30k) is an annotation with `iscr
 `segmentation`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from detectron2.structures import BoxMode
+
 Record = dict[str, Any]
+
+
+def box_annotation(box: Sequence[float], category_id: int, *, iscrowd: int = 0) -> Record:
+    """Return the annotation of a box [x1, y1, x2, y2], half-open, in pixels of the image."""
+    return {
+        "bbox": list(box),
+        "bbox_mode": BoxMode.XYXY_ABS,
+        "category_id": category_id,
+        "iscrowd": iscrowd,
+    }
 
 
 @dataclass(frozen=True)

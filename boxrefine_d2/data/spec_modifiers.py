@@ -32,7 +32,8 @@ MODIFIER_FORMS = {
     "classes": "classes=A,B,...",
 }
 ESCAPE_HINT = "inside a path write + as %2B and : as %3A"
-_CODES = {"25": "%", "2b": "+", "3a": ":", "2c": ","}
+_CODES = {"+": "%2B", ":": "%3A", ",": "%2C"}
+_OF_PATHS, _OF_NAMES = "+:", "+:,"  # characters that separate parts of a spec
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Modifier:
         if self.value is None:
             return self.name
         if isinstance(self.value, tuple):
-            return f"{self.name}={','.join(map(_escape_name, self.value))}"
+            return f"{self.name}={','.join(_escape(name, _OF_NAMES) for name in self.value)}"
         return f"{self.name}={escape_path(str(self.value))}"
 
     def __call__(self, dataset: LoadedDataset) -> LoadedDataset:
@@ -66,13 +67,27 @@ class Modifier:
 
 def escape_path(path: str | os.PathLike[str]) -> str:
     """Return a path as it is written inside a spec."""
-    escaped = re.sub(r"%(?=25|2[Bb]|3[Aa])", "%25", os.fspath(path))
-    return escaped.replace("+", "%2B").replace(":", "%3A")
+    return _escape(os.fspath(path), _OF_PATHS)
 
 
 def unescape_path(part: str) -> str:
     """Return the path whose `escape_path` a spec holds."""
-    return re.sub(r"%(25|2[Bb]|3[Aa])", lambda match: _CODES[match[1].lower()], part)
+    return _unescape(part, _OF_PATHS)
+
+
+def _escape(text: str, separators: str) -> str:
+    """Return a text without separators; a "%" is written as %25 where it would begin a code."""
+    text = _code(separators).sub(lambda match: f"%25{match[0][1:]}", text)
+    return "".join(_CODES[each] if each in separators else each for each in text)
+
+
+def _unescape(text: str, separators: str) -> str:
+    characters = {"%25": "%"} | {_CODES[each]: each for each in separators}
+    return _code(separators).sub(lambda match: characters[match[0].upper()], text)
+
+
+def _code(separators: str) -> re.Pattern[str]:
+    return re.compile("|".join(["%25", *(_CODES[each] for each in separators)]), re.IGNORECASE)
 
 
 def parse_modifier(part: str, text: str) -> Modifier:
@@ -111,19 +126,10 @@ def parse_modifier(part: str, text: str) -> Modifier:
 
 
 def _parse_names(part: str, value: str, text: str) -> tuple[str, ...]:
-    names = tuple(dict.fromkeys(_unescape_name(name.strip()) for name in value.split(",")))
+    names = tuple(dict.fromkeys(_unescape(name.strip(), _OF_NAMES) for name in value.split(",")))
     if "" in names:
         raise UserError(
             f"modifier {'+' + part!r} in {text!r} has an empty class name; separate the names by "
             "one comma, and inside a name write , as %2C"
         )
     return names
-
-
-def _escape_name(name: str) -> str:
-    escaped = re.sub(r"%(?=25|2[BbCc]|3[Aa])", "%25", name)
-    return escaped.replace("+", "%2B").replace(":", "%3A").replace(",", "%2C")
-
-
-def _unescape_name(part: str) -> str:
-    return re.sub(r"%(25|2[BbCc]|3[Aa])", lambda match: _CODES[match[1].lower()], part)

@@ -13,8 +13,6 @@ import os
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
-from detectron2.structures import BoxMode
-
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.files.inputs import read_lines
 from boxrefine_d2.files.values import coordinates_of_words, is_file_name, shown_value
@@ -22,7 +20,7 @@ from boxrefine_d2.masks.coding import encode_masks
 from boxrefine_d2.progress import with_progress
 
 from ..images import header_size
-from ..records import LoadedDataset, Record
+from ..records import LoadedDataset, Record, box_annotation
 from .held_out import split_of_training
 from .mask_files import read_mask_file, resized_mask
 
@@ -121,12 +119,7 @@ def _record(
             f"for image {key}; it must be four numbers"
         )
     x, y, width, height = numbers
-    bird: Record = {
-        "bbox": [x, y, x + width, y + height],
-        "bbox_mode": BoxMode.XYXY_ABS,
-        "category_id": label,
-        "iscrowd": 0,
-    }
+    bird = box_annotation([x, y, x + width, y + height], label)
     size = header_size(folder / IMAGES / path)
     if masks:
         mask = read_mask_file((folder / MASKS / path).with_suffix(".png"), MAJORITY)

@@ -10,14 +10,12 @@ ILSVRC/Annotations/CLS-LOC/val/NAME.xml           in VOC's format
 import os
 from pathlib import Path
 
-from detectron2.structures import BoxMode
-
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.files.inputs import read_lines
 from boxrefine_d2.files.values import is_file_name, shown_value
 from boxrefine_d2.progress import with_progress
 
-from ..records import LoadedDataset, Record
+from ..records import LoadedDataset, Record, box_annotation
 from .voc import object_in_xml, size_in_xml
 from .xml_file import read_xml
 
@@ -111,8 +109,5 @@ def _val_record(folder: Path, name: str, number: dict[str, int]) -> Record:
     label = number[classes[0]]
     record = _record(folder, f"{VAL_IMAGES}/{name}.JPEG", label)
     record["height"], record["width"] = size_in_xml(root, Path(record["file_name"]))
-    record["annotations"] = [
-        {"bbox": box, "bbox_mode": BoxMode.XYXY_ABS, "category_id": label, "iscrowd": 0}
-        for _, box in objects
-    ]
+    record["annotations"] = [box_annotation(box, label) for _, box in objects]
     return record

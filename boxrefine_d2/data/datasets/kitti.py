@@ -4,15 +4,13 @@ import logging
 import os
 from pathlib import Path
 
-from detectron2.structures import BoxMode
-
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.files.inputs import read_text
 from boxrefine_d2.files.values import coordinates_of_words, shown_value
 
 from ..image_files import ImageFinder
 from ..images import header_size
-from ..records import LoadedDataset, Record
+from ..records import LoadedDataset, Record, box_annotation
 
 KITTI_TYPES = (
     "Car", "Van", "Truck", "Pedestrian", "Person_sitting", "Cyclist", "Tram", "Misc", "DontCare",
@@ -86,9 +84,5 @@ def _annotation(words: list[str], where: str) -> Record:
         raise UserError(
             f"{where} has the box {shown_value(' '.join(words[4:8]))}; it must be four numbers"
         )
-    return {
-        "bbox": box,
-        "bbox_mode": BoxMode.XYXY_ABS,
-        "category_id": KITTI_TYPES.index(words[0]),
-        "iscrowd": int(words[0] == IGNORED_TYPE),
-    }
+    ignored = words[0] == IGNORED_TYPE
+    return box_annotation(box, KITTI_TYPES.index(words[0]), iscrowd=int(ignored))

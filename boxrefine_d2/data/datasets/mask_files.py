@@ -4,7 +4,6 @@ import os
 
 import numpy as np
 import torch
-from detectron2.structures import BoxMode
 from PIL import Image
 
 from boxrefine_d2.errors import UserError
@@ -12,7 +11,7 @@ from boxrefine_d2.masks.coding import encode_masks
 from boxrefine_d2.structures import mask_to_box
 
 from ..images import ImageReadError, read_image
-from ..records import Record
+from ..records import Record, box_annotation
 
 
 def read_mask_file(path: str | os.PathLike[str], least: int = 1) -> np.ndarray:
@@ -53,11 +52,8 @@ def mask_annotation(mask: np.ndarray, category_id: int, *, iscrowd: int = 0) -> 
     """
     if not mask.any():
         return None
-    return {
-        "bbox": mask_to_box(torch.from_numpy(mask[None]))[0].double().tolist(),
-        "bbox_mode": BoxMode.XYXY_ABS,
-        "category_id": category_id,
-        "iscrowd": iscrowd,
+    box = mask_to_box(torch.from_numpy(mask[None]))[0].double().tolist()
+    return box_annotation(box, category_id, iscrowd=iscrowd) | {
         "area": float(mask.sum()),
         "segmentation": encode_masks(mask[None])[0],
     }

@@ -5,14 +5,12 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from detectron2.structures import BoxMode
-
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.files.inputs import check_regular_file, text_encoding
 from boxrefine_d2.files.values import coordinates_of_words, shown_value
 
 from ..images import image_size
-from ..records import LoadedDataset, Record
+from ..records import LoadedDataset, Record, box_annotation
 
 CLASSES_NAME = "class-descriptions-boxable.csv"
 _COLUMNS = ("ImageID", "LabelName", "XMin", "XMax", "YMin", "YMax", "IsGroupOf")
@@ -90,12 +88,7 @@ def _boxes(path: Path, classes: dict[str, int]) -> dict[str, list[Record]]:
                 f"{where} has the label {shown_value(label)}, which {CLASSES_NAME} does not name"
             )
         x1, x2, y1, y2 = _fractions(numbers, where)
-        annotation = {
-            "bbox": [x1, y1, x2, y2],
-            "bbox_mode": BoxMode.XYXY_ABS,
-            "category_id": classes[label],
-            "iscrowd": int(group == "1"),
-        }
+        annotation = box_annotation([x1, y1, x2, y2], classes[label], iscrowd=int(group == "1"))
         annotations.setdefault(image_id, []).append(annotation)
     return annotations
 

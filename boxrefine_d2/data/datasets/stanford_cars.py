@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from detectron2.structures import BoxMode
 
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.files.values import coordinates_of_words, is_file_name, shown_value
 from boxrefine_d2.progress import with_progress
 
 from ..images import header_size
-from ..records import LoadedDataset, Record
+from ..records import LoadedDataset, Record, box_annotation
 from .held_out import split_of_training
 from .mat_file import read_mat
 
@@ -81,7 +80,5 @@ def _record(folder: Path, images: str, name: str, label: int, box: list[float]) 
         "height": height,
         "width": width,
         "image_label": label,
-        "annotations": [
-            {"bbox": box, "bbox_mode": BoxMode.XYXY_ABS, "category_id": label, "iscrowd": 0}
-        ],
+        "annotations": [box_annotation(box, label)],
     }

@@ -11,14 +11,12 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from detectron2.structures import BoxMode
-
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.files.inputs import read_lines
 from boxrefine_d2.files.values import coordinates_of_words, is_file_name, shown_value
 from boxrefine_d2.progress import with_progress
 
-from ..records import LoadedDataset
+from ..records import LoadedDataset, box_annotation
 
 CLASSES, VAL_BOXES = "wnids.txt", "val/val_annotations.txt"
 SIDE = 64
@@ -46,14 +44,7 @@ def load_tiny_imagenet(root: str | os.PathLike[str], split: str) -> LoadedDatase
             "height": SIDE,
             "width": SIDE,
             "image_label": number[wnid],
-            "annotations": [
-                {
-                    "bbox": box,
-                    "bbox_mode": BoxMode.XYXY_ABS,
-                    "category_id": number[wnid],
-                    "iscrowd": 0,
-                }
-            ],
+            "annotations": [box_annotation(box, number[wnid])],
         }
         for relative, wnid, box in rows
     ]

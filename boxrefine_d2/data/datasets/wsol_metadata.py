@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from detectron2.structures import BoxMode
 
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.files.inputs import read_lines
@@ -27,7 +26,7 @@ from boxrefine_d2.progress import with_progress
 
 from ..image_files import read_image_list
 from ..images import header_size
-from ..records import LoadedDataset, Record
+from ..records import LoadedDataset, Record, box_annotation
 from .mask_files import mask_annotation, read_mask_file, resized_mask
 
 MAX_CLASS_DIGITS = 6
@@ -166,7 +165,7 @@ def _box(line: _Line, label: int, path: Path) -> Record:
     box = coordinates_of_words(line.words)
     if box is None:
         raise UserError(f"{line.shown(path)}; a box is X0,Y0,X1,Y1 in pixels")
-    return {"bbox": box, "bbox_mode": BoxMode.XYXY_ABS, "category_id": label, "iscrowd": 0}
+    return box_annotation(box, label)
 
 
 def _masks(lines: Sequence[_Line], record: Record, root: Path) -> list[Record | None]:

@@ -15,7 +15,7 @@ from .layout import Layout, compose, draw_empty_scene, dress
 from .materials import Material
 from .outlines import Part, coverage
 from .palette import Colour, distance
-from .placement import draw_pose, place, side_for_area
+from .placement import draw_area, draw_pose, place, side_for_area
 
 NAMES = tuple(f"{name} butterfly" for name in EYESPOTS)
 
@@ -30,7 +30,7 @@ def draw_fine(rng: np.random.Generator, label: int) -> Layout | None:
     name, kind = list(EYESPOTS.items())[label]
     pose = draw_pose(rng, Category(partial(_marked, kind=kind), _TURN))
     least, most = _AREA
-    side = side_for_area(pose, scene.size, least * (most / least) ** rng.uniform(0, 1))
+    side = side_for_area(pose, scene.size, draw_area(rng, least, most))
     shape = place(rng, scene.size, pose, label, [side], [], cut_off=0.0)
     assert shape is not None  # nothing is in its way
     placed = dress(rng, scene, shape, "butterfly")

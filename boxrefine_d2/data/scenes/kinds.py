@@ -5,7 +5,7 @@ import numpy as np
 from .categories import CATEGORIES, CATEGORY_NAMES
 from .layout import EmptyScene, Layout, PlacedObject, compose, draw_empty_scene, dress, well_visible
 from .loose import LOOSE
-from .placement import Window, draw_pose, place, side_for_area
+from .placement import Window, draw_area, draw_pose, place, side_for_area
 
 AREA = (0.05, 0.45)  # range of the object's visible area, as a share of the image
 _PIECES = 2
@@ -22,7 +22,7 @@ def draw_kinds(rng: np.random.Generator, label: int) -> Layout | None:
     name = CATEGORY_NAMES[label]
     pose = draw_pose(rng, CATEGORIES[name])
     least, most = AREA
-    side = side_for_area(pose, scene.size, least * (most / least) ** rng.uniform(0, 1))
+    side = side_for_area(pose, scene.size, draw_area(rng, least, most))
     shape = place(rng, scene.size, pose, label, [side], [], cut_off=0.0)
     assert shape is not None  # nothing is in its way
     objects = [dress(rng, scene, shape, name)]

@@ -6,7 +6,7 @@ from .categories import CATEGORIES
 from .layout import EmptyScene, Layout, PlacedObject, compose, draw_empty_scene, dress, well_visible
 from .living import LIVING
 from .made import MADE
-from .placement import CUT_OFF, Window, draw_pose, place, side_for_area
+from .placement import CUT_OFF, Window, draw_area, draw_pose, place, side_for_area
 
 LABEL_NAMES = tuple(LIVING)
 OTHER_NAMES = tuple(MADE)
@@ -44,8 +44,7 @@ def _draw_object(
     taken: list[Window],
 ) -> PlacedObject | None:
     pose = draw_pose(rng, CATEGORIES[name])
-    share = _LEAST_AREA * (most / _LEAST_AREA) ** rng.uniform(0, 1)
-    side = side_for_area(pose, scene.size, share)
+    side = side_for_area(pose, scene.size, draw_area(rng, _LEAST_AREA, most))
     sides = [side * 0.9**attempt for attempt in range(_PLACES_TRIED)]
     # an object with a label is whole, because a flower without its bloom tells no kind
     cut_off = CUT_OFF if category_id is None else 0.0

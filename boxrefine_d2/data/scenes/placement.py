@@ -57,6 +57,11 @@ def draw_pose(rng: np.random.Generator, category: Category) -> Pose:
     return Pose(parts, np.split(points, ends[:-1]), angle, mirror)
 
 
+def draw_area(rng: np.random.Generator, least: float, most: float) -> float:
+    """Draw the area of an object, as a share of the image; its logarithm is uniform."""
+    return float(least * (most / least) ** rng.uniform(0, 1))
+
+
 def side_for_area(pose: Pose, size: tuple[int, int], share: float) -> float:
     """Return the longer side in pixels with which an object covers a share of the image.
 
