@@ -1,7 +1,7 @@
 """The check of a value of the configuration: its type, finite numbers, the limit of its key."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from boxrefine_d2.errors import UserError
@@ -57,22 +57,25 @@ def _wrong_type(value: Any, default: Any) -> str | None:
         return f"must be {_WORDS.get(kind, kind.__name__)}, like {shown_value(default)}"
     if not isinstance(value, list | tuple):
         return None
-    kinds = {type(part) for part in default}
     for part in value:
-        if not _fits(part, kinds):
+        if not _fits(part, default):
             return f"must hold values like {shown_value(default)}, not {shown_value(part)}"
     return None
 
 
-def _fits(part: Any, kinds: set[type]) -> bool:
+def _fits(part: Any, default: Sequence[Any]) -> bool:
     """Return whether a part of a list is like those of its default.
 
-    A whole number is a number. A list in a list holds numbers.
+    A whole number is a number. A list in a list holds texts if those of the default do, and numbers
+    otherwise.
     """
+    kinds = {type(each) for each in default}
     if not kinds:
         return isinstance(part, (*_SCALARS, list, tuple))
     if kinds & {list, tuple}:
-        return isinstance(part, list | tuple) and all(type(p) in (int, float) for p in part)
+        texts = any(isinstance(word, str) for each in default for word in each)
+        inner = (str,) if texts else (int, float)
+        return isinstance(part, list | tuple) and all(type(p) in inner for p in part)
     return type(part) in (kinds | {int} if float in kinds else kinds)
 
 

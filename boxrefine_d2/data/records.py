@@ -11,7 +11,6 @@ A record is a Detectron2 dataset dict:
                          not read because the data set has too many images (ILSVRC's train)
     annotations    list  absent for data without labels; [] for an image that was labelled and
                          shows no object
-    image_label    int   class of the image, contiguous from 0; absent if the source has none
     captions       list  texts that describe the image; absent if the source has none
     image_label    int   class of the image, contiguous from 0; absent if the source has none
 

@@ -106,6 +106,22 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         return tensors, file.metadata() or {}
 
 
+def read_metadata(path: str | Path) -> dict[str, str]:
+    """Return the metadata of a safetensors file; {} for a weights file of another format.
+
+    Raises: UserError for a file that is missing, empty or damaged.
+    """
+    path = Path(path)
+    check_weights_file(path)
+    if path.suffix != ".safetensors":
+        return {}
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            return file.metadata() or {}
+    except (safetensors.SafetensorError, OSError) as error:
+        raise UserError(f"weights file {path} is no safetensors file: {error}") from error
+
+
 def _read(path: Path, unpickler: Unpickler) -> Any:
     with path.open("rb") as file:
         head = file.read(len(LEGACY_HEAD))

@@ -10,7 +10,6 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 import torchvision
-from detectron2.modeling.backbone.resnet import BasicBlock, BasicStem, ResNet
 from torch import Tensor, nn
 
 from boxrefine_d2.errors import UserError, check_choice
@@ -18,6 +17,7 @@ from boxrefine_d2.errors import UserError, check_choice
 from .build import SHIPPED, official_file
 from .build_network import build_network
 from .map_network import RefinableNetwork
+from .mini_trunk import MiniTrunk
 from .shared_upsampling import SharedUpsampling
 from .weights import WeightsInfo, build_seeded, load_into, module_sha256, read_state_dict
 
@@ -162,35 +162,9 @@ def _vgg16() -> TextHeatmap:
     return TextHeatmap(encoder, channels=512, text_dim=512, stride=8)
 
 
-class _ResNetTrunk(nn.Module):
-    """ResNet-18 up to res4, under the names of the trunk that ships."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        stages = [
-            ResNet.make_stage(
-                BasicBlock,
-                2,
-                stride_per_block=[first_stride, 1],
-                in_channels=inputs,
-                out_channels=outputs,
-                norm="BN",
-            )
-            for first_stride, inputs, outputs in ((1, 64, 64), (2, 64, 128), (2, 128, 256))
-        ]
-        trunk = ResNet(BasicStem(norm="BN"), stages, out_features=["res4"])
-        for name, child in trunk.named_children():
-            self.add_module(name, child)
-
-    def forward(self, images: Tensor) -> Tensor:
-        for child in self.children():
-            images = child(images)
-        return images
-
-
 def _mini() -> TextHeatmap:
     """Return our small network for clip_mini; it has 4.2 million parameters."""
-    return TextHeatmap(_ResNetTrunk(), channels=256, text_dim=192, stride=16)
+    return TextHeatmap(MiniTrunk(), channels=256, text_dim=192, stride=16)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 `build_backbone` and every command can read the file.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from detectron2.config import CfgNode
@@ -27,14 +28,23 @@ def training_metadata(cfg: CfgNode) -> dict[str, str]:
     }
 
 
-def write_network(path: Path, network: nn.Module, cfg: CfgNode, *, name: str) -> None:
+def write_network(
+    path: Path,
+    network: nn.Module,
+    cfg: CfgNode,
+    *,
+    name: str,
+    facts: Mapping[str, str] | None = None,
+) -> None:
     """Write the parameters in half precision, with `training_metadata` and the name as metadata.
+
+    Args: facts: further metadata, from which a reader builds the network.
 
     If only a part of the network learns, the file holds only that part, see `trained_state`.
     Counters stay whole numbers.
     """
     half = in_half_precision(trained_state(network))
     state = {key: value.detach().cpu().contiguous() for key, value in half.items()}
-    metadata = {"backbone": name} | training_metadata(cfg)
+    metadata = {"backbone": name} | training_metadata(cfg) | dict(facts or {})
     with atomic_binary_file(path) as file:
         file.write(safetensors_bytes(state, metadata))

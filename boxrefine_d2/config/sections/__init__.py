@@ -8,6 +8,7 @@ from . import (
     found,
     grounding,
     inputs,
+    localization,
     mask_refinement,
     model,
     move,
@@ -17,6 +18,7 @@ from . import (
 
 _SUBJECTS = (
     inputs,
+    localization,
     model,
     discovery,
     cuts,

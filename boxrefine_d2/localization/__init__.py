@@ -1,0 +1,1 @@
+"""Localisation from class labels: classifiers, their maps, and the boxes of these maps."""

@@ -1,0 +1,104 @@
+"""ClassifierTraining: a classifier of images learns from class labels alone."""
+
+from typing import Any
+
+import torch.nn.functional as F
+from detectron2.config import CfgNode, configurable
+from detectron2.modeling import META_ARCH_REGISTRY
+from torch import Tensor
+
+from boxrefine_d2.networks.image_classifier import (
+    ImageClassifier,
+    file_facts,
+    new_classifier,
+    pixel_maps,
+)
+
+from .class_model import ClassAnswer, ClassModel, drawn_classes, ranked
+from .class_trainer import ClassTrainer, classes_of_training
+
+CAM = "cam"
+
+
+@META_ARCH_REGISTRY.register()
+class ClassifierTraining(ClassModel):
+    """Training of trunk and head by cross entropy.
+
+    Attributes: map_network: the classifier.
+    """
+
+    product_file = "classifier.safetensors"
+    product_name = "classifier"
+    producers = (CAM,)
+    map_network: ImageClassifier
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        classifier: ImageClassifier,
+        weight_decay: float,
+        cam_of_known_class: bool,
+        autocast: bool = False,
+    ):
+        """Take the parts.
+
+        Args: cam_of_known_class: False to draw the predicted class of every test image.
+        """
+        super().__init__()
+        self.map_network = classifier
+        self.weight_decay = weight_decay
+        self.cam_of_known_class = cam_of_known_class
+        self.autocast = autocast
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
+        """Return the parts; the head has an output for each class of the training data."""
+        node, classes = cfg.MODEL.CLASSIFIER, classes_of_training(cfg)
+        return {
+            "classifier": new_classifier(
+                node.TRUNK, node.TRUNK_WEIGHTS, len(classes), seed=cfg.SEED, classes=classes
+            ),
+            "weight_decay": cfg.SOLVER.WEIGHT_DECAY,
+            "cam_of_known_class": cfg.LOCALIZATION.CAM_CLASS == "known",
+            "autocast": cfg.SOLVER.AMP.ENABLED,
+        }
+
+    def product_facts(self) -> dict[str, str]:
+        """Return the trunk and the classes."""
+        return file_facts(self.map_network)
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Return all parameters of the classifier."""
+        return [{"params": self.map_network.parameters(), "weight_decay": self.weight_decay}]
+
+    def losses(self, batched_inputs: list[dict[str, Any]]) -> dict[str, Tensor]:
+        """Return {"loss_class"}."""
+        with self.mixed():
+            features = self.map_network.trunk(self.images_of(batched_inputs))
+        outputs = self.map_network.outputs_of(features.float())
+        return {"loss_class": F.cross_entropy(outputs, self.labels_of(batched_inputs))}
+
+    def answers(self, batched_inputs: list[dict[str, Any]]) -> list[ClassAnswer]:
+        """Return the ranked classes and the class activation maps."""
+        images = self.images_of(batched_inputs)
+        features = self.map_network.trunk(images).float()
+        outputs = self.map_network.outputs_of(features)
+        drawn = drawn_classes(batched_inputs, outputs, known=self.cam_of_known_class)
+        maps = self.map_network.activation(features, drawn)
+        pixels = pixel_maps(maps, (images.shape[-2], images.shape[-1])).cpu()
+        return [
+            ClassAnswer({CAM: heatmap}, labels, score)
+            for heatmap, (labels, score) in zip(pixels, ranked(outputs), strict=True)
+        ]
+
+
+class ClassifierTrainer(ClassTrainer):
+    """Trainer of a `ClassifierTraining`."""
+
+    network: ClassifierTraining
+
+    @classmethod
+    def classes_of_model(cls, model: ClassifierTraining) -> tuple[str, ...]:
+        """Return the names of the classifier's classes."""
+        return model.map_network.classes

@@ -1,0 +1,183 @@
+"""Evaluator of localisers: boxes and maps of every source, their files and their metrics.
+
+Shapes: B images of S x S pixels of the input.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.evaluation import DatasetEvaluator
+from detectron2.utils import comm
+from torch import Tensor
+
+from boxrefine_d2.discovery.largest_contour import largest_contour
+from boxrefine_d2.errors import UserError
+from boxrefine_d2.evaluation import write_json
+from boxrefine_d2.evaluation.build import evaluate_predictions
+from boxrefine_d2.evaluation.ground_truth import GroundTruth
+from boxrefine_d2.evaluation.predictions import PredictionFile
+from boxrefine_d2.files.atomic import atomic_binary_file
+from boxrefine_d2.structures import ResizedCrop, to_xywh
+
+from .class_model import ClassAnswer
+from .sources import SEED, BoxSource, MapBatch
+
+logger = logging.getLogger(__name__)
+LOCALIZATION_FILE = "localization.json"
+_BOXES = ("gt_known", "gt_loc_30", "gt_loc_50", "gt_loc_70", "gt_loc_80", "gt_loc_90")
+_MAPS = ("maxboxacc_v1", "maxboxacc_v2")
+_PIXELS = ("pxap", "piou")
+_CLASSES = ("top1_cls", "top5_cls")
+_CLASS_BOXES = ("top1_loc", "top5_loc")
+
+
+class LocalizationEvaluator(DatasetEvaluator):
+    """Evaluator that writes and scores every source in one pass.
+
+    A model output is {"answer": ClassAnswer}. The folder of a source gets `localization.json` and
+    its maps. `evaluate()` returns {source: {metric: percent}}, with the metrics for which the data
+    set has labels; the counts and the rules of thresholds are in `metrics.json` of the source.
+    Ranks other than the main one return {}.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        sources: Sequence[BoxSource],
+        output_dir: Path,
+        info: Mapping[str, Any],
+        seed_threshold: float,
+    ):
+        """Create an evaluator without outputs.
+
+        Args:
+            name: name in Detectron2's DatasetCatalog.
+            output_dir: folder of the folders of the sources.
+            info: description of the model, written into `metrics.json`.
+            seed_threshold: a pixel of the class activation above this value is a seed.
+        """
+        self._name, self._records = name, DatasetCatalog.get(name)
+        self._sources, self._output_dir, self._info = sources, output_dir, info
+        self._seed_threshold = seed_threshold
+        metadata = MetadataCatalog.get(name)
+        ids = metadata.get("thing_dataset_id_to_contiguous_id") or {}
+        self._category_ids = list(ids)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all outputs."""
+        self._entries: dict[str, dict[Any, dict[str, Any]]] = {s.name: {} for s in self._sources}
+
+    def process(
+        self, inputs: Sequence[Mapping[str, Any]], outputs: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """Find the box of each source in each image, and write the maps."""
+        answers: list[ClassAnswer] = [output["answer"] for output in outputs]
+        images = torch.stack([x["image"] for x in inputs])
+        seeds = None
+        if all(SEED in answer.heatmaps for answer in answers):
+            seeds = torch.stack([answer.heatmaps[SEED] for answer in answers])
+            seeds = seeds > self._seed_threshold
+        for source in self._sources:
+            maps = torch.stack([_map_of(answer, source) for answer in answers])
+            maps, masks = source(MapBatch(maps, images, seeds))
+            for x, answer, heatmap, mask in zip(inputs, answers, maps, masks, strict=True):
+                self._add(source, x, answer, heatmap, mask)
+
+    def _add(
+        self,
+        source: BoxSource,
+        x: Mapping[str, Any],
+        answer: ClassAnswer,
+        heatmap: Tensor,
+        mask: Tensor,
+    ) -> None:
+        entries, image_id = self._entries[source.name], x["image_id"]
+        if image_id in entries:  # the first output of a repeated image counts
+            return
+        frame: ResizedCrop = x["frame"]
+        _, box = largest_contour(mask.numpy())
+        in_image = frame.boxes_to_image(box[None].astype(np.float64))[0].tolist()
+        entry = {"image_id": image_id, "bbox": to_xywh(in_image), "score": answer.score}
+        if answer.labels is not None:
+            entry["labels"] = [self._category_id(label) for label in answer.labels]
+        place = Path("maps") / f"{len(entries):06d}_{comm.get_rank()}.npz"
+        path = self._output_dir / source.name / place
+        with atomic_binary_file(path) as file:
+            np.savez_compressed(file, map=whole_map(heatmap.numpy(), frame).astype(np.float16))
+        entries[image_id] = entry | {"heatmap": place.as_posix()}
+
+    def _category_id(self, label: int) -> int:
+        if not label < len(self._category_ids):
+            raise UserError(
+                f"{self._name} has {len(self._category_ids)} classes, and the model predicts class "
+                f"{label}, counted from 0; name data with the classes of its training"
+            )
+        return int(self._category_ids[label])
+
+    def evaluate(self) -> dict[str, dict[str, float]]:
+        """Collect the boxes of all ranks, write the files and score them."""
+        comm.synchronize()
+        parts = comm.gather(self._entries, dst=0)
+        if not comm.is_main_process():
+            return {}
+        results = {}
+        for source in self._sources:
+            together: dict[Any, dict[str, Any]] = {}
+            for part in parts:
+                together = {**part[source.name], **together}
+            folder = self._output_dir / source.name
+            entries = list(together.values())
+            write_json(folder / LOCALIZATION_FILE, entries)
+            results[source.name] = self._score(folder, entries)
+        return results
+
+    def _score(self, folder: Path, entries: list[dict[str, Any]]) -> dict[str, float]:
+        """Return the metrics that the labels of the data set allow."""
+        names = self._metrics(entries)
+        if not names or not entries:
+            return {"images": len(entries)}
+        truth = GroundTruth(self._name, self._records, self._category_ids)
+        predictions = PredictionFile(str(folder / LOCALIZATION_FILE), entries)
+        result = evaluate_predictions(truth, predictions, names)
+        write_json(folder / "metrics.json", {**self._info, **result.to_json()})
+        logger.info("%s on %s:\n%s", folder.name, self._name, result.to_text())
+        return result.values
+
+    def _metrics(self, entries: list[dict[str, Any]]) -> list[str]:
+        annotations = [a for r in self._records for a in r.get("annotations", ())]
+        boxes, masks = bool(annotations), any(a.get("segmentation") for a in annotations)
+        classes = all("image_label" in r or r.get("annotations") for r in self._records)
+        labels = classes and bool(entries) and "labels" in entries[0]
+        return [
+            *(_BOXES if boxes else ()),
+            *(_CLASSES if labels else ()),
+            *(_CLASS_BOXES if labels and boxes else ()),
+            *(_MAPS if boxes else ()),
+            *(_PIXELS if masks else ()),
+        ]
+
+
+def _map_of(answer: ClassAnswer, source: BoxSource) -> Tensor:
+    if source.producer not in answer.heatmaps:
+        raise UserError(
+            f"LOCALIZATION.SOURCES {list(source.words)}: this model does not draw "
+            f"{source.producer!r}; it draws {', '.join(answer.heatmaps)}"
+        )
+    return answer.heatmaps[source.producer]
+
+
+def whole_map(heatmap: np.ndarray, frame: ResizedCrop) -> np.ndarray:
+    """Return a map of the crop (S, T) in the frame of the resized image; it is 0 outside."""
+    if frame.size == frame.resized:
+        return heatmap
+    whole = np.zeros(frame.resized, heatmap.dtype)
+    (height, width), top, left = frame.size, frame.top, frame.left
+    whole[top : top + height, left : left + width] = heatmap
+    return whole
