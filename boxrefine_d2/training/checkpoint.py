@@ -3,6 +3,7 @@
 It runs no code of a file. A file that it writes is whole or absent.
 """
 
+import logging
 import os
 import re
 from collections import OrderedDict
@@ -26,6 +27,8 @@ from boxrefine_d2.networks.weights import check_numbers, fetch, is_number_for, n
 from .predictors import is_predictor
 
 Shape = tuple[int, ...]
+
+logger = logging.getLogger(__name__)
 
 LAST = "last_checkpoint"  # the file that names the newest checkpoint
 
@@ -160,6 +163,12 @@ class SafeCheckpointer(DetectionCheckpointer):
             )
             raise UserError(
                 f"weights file {self._path} is of another architecture: {misfit}; {remedy}"
+            )
+        if self.missing:
+            logger.info(
+                "%s: it has no parameters of %s; they start anew",
+                Path(self._path).name,
+                ", ".join(dict.fromkeys(map(_part, self.missing))),
             )
         return incompatible
 

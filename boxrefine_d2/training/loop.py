@@ -2,8 +2,8 @@
 
 import logging
 import weakref
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,6 @@ from torch.optim.lr_scheduler import LRScheduler
 from boxrefine_d2.data.dataset_spec import register_spec
 from boxrefine_d2.data.loaders import TrainLoader, TrainMapper, WholeImageLoader, equal_size_batches
 from boxrefine_d2.data.mappers import WholeImageMapper
-from boxrefine_d2.errors import expected_end
 from boxrefine_d2.evaluation.box_evaluator import build_box_evaluator, check_scores
 from boxrefine_d2.networks import padded_size, padding_multiple
 from boxrefine_d2.networks.weights import WeightsInfo
@@ -41,8 +40,10 @@ from boxrefine_d2.networks.weights import WeightsInfo
 from .checkpoint import SafeCheckpointer, load_trained
 from .hooks import ProgressBar, SharedStatistics, StopTraining
 from .results_file import config_sha256, inference_folder
-from .step_errors import mistake_of_step
+from .step_errors import mistake_of_step, without_tracebacks_of_expected_ends
 from .step_hook import TimedSteps
+
+logger = logging.getLogger(__name__)
 
 
 class Trainer(DefaultTrainer):
@@ -162,7 +163,7 @@ class Trainer(DefaultTrainer):
 
         Returns: test data set -> results of its evaluators; {} on ranks other than the main one.
         """
-        with _without_tracebacks_of_expected_ends(), suppress(StopTraining):
+        with without_tracebacks_of_expected_ends(), suppress(StopTraining):
             super().train()
         return _by_name(self.cfg, self._last_eval_results)
 
@@ -180,6 +181,8 @@ class Trainer(DefaultTrainer):
         """Load weights, or resume the run; the stream of images then continues where it stopped."""
         super().resume_or_load(resume)
         self.train_loader.start_iteration = self.start_iter
+        if self.start_iter:
+            logger.info("continues at iteration %d of %d", self.start_iter, self.max_iter)
 
     def unreadable_images(self) -> dict[str, str]:
         """Return unreadable training images -> reason; those of all ranks on the main rank."""
@@ -265,26 +268,6 @@ def _by_name(cfg: CfgNode, results: dict[str, Any]) -> dict[str, Any]:
     """Return data set -> results, also for one data set, where Detectron2 leaves out the name."""
     names = cfg.DATASETS.TEST
     return {names[0]: results} if len(names) == 1 else results
-
-
-@contextmanager
-def _without_tracebacks_of_expected_ends() -> Iterator[None]:
-    """Keep Detectron2's loop from logging tracebacks of expected ends.
-
-    The command reports a user's mistake, a full disk or a killed worker in one line. A hook that
-    ends the training has logged its reason.
-    """
-
-    def is_logged(record: logging.LogRecord) -> bool:
-        error = record.exc_info and record.exc_info[1]
-        return not (error and (isinstance(error, StopTraining) or expected_end(error)))
-
-    loop = logging.getLogger("detectron2.engine.train_loop")
-    loop.addFilter(is_logged)
-    try:
-        yield
-    finally:
-        loop.removeFilter(is_logged)
 
 
 def whole_image_loader(

@@ -3,6 +3,7 @@
 import argparse
 import logging
 import secrets
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -64,6 +65,7 @@ def setup(args: argparse.Namespace) -> CfgNode:
     if comm.is_main_process() and begins:
         for name in _RUN_FILES:
             (Path(cfg.OUTPUT_DIR) / name).unlink(missing_ok=True)
+    _keep_details_in_log(cfg.OUTPUT_DIR)
     default_setup(cfg, args)
     # The messages of this package go to the terminal and the log, beside Detectron2's.
     ours = setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="boxrefine_d2")
@@ -71,6 +73,23 @@ def setup(args: argparse.Namespace) -> CfgNode:
     ours.propagate = True  # handlers of the root logger get them too
     logger.info("device: %s", cfg.MODEL.DEVICE)
     return cfg
+
+
+def _keep_details_in_log(output_dir: str) -> None:
+    """Show only warnings of Detectron2 and errors of fvcore on the terminal; log.txt holds all.
+
+    The environment, all keys and all layers of the network fill a thousand lines. They would hide
+    the messages of this package.
+    """
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # says "no CUDA"
+    # Detectron2 asks for these two loggers with the same arguments, and gets the same objects.
+    rank = comm.get_rank()
+    fvcore = setup_logger(output_dir, distributed_rank=rank, name="fvcore")
+    detectron2 = setup_logger(output_dir, distributed_rank=rank)
+    for theirs, level in ((fvcore, logging.ERROR), (detectron2, logging.WARNING)):
+        for handler in theirs.handlers:
+            if getattr(handler, "stream", None) is sys.stdout:
+                handler.setLevel(level)
 
 
 def _seed_in_place_of_none(folder: Path, *, begins: bool) -> int:

@@ -1,6 +1,12 @@
 """User's mistakes that only a training step shows: a learning rate too high, a batch too small."""
 
-from boxrefine_d2.errors import UserError
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from boxrefine_d2.errors import UserError, expected_end
+
+from .hooks import StopTraining
 
 
 def mistake_of_step(error: Exception, position: str, learning_rates: str) -> UserError | None:
@@ -21,3 +27,23 @@ def mistake_of_step(error: Exception, position: str, learning_rates: str) -> Use
             "SOLVER.IMS_PER_BATCH above one image for each process, or INPUT.SQUARE_SIZE"
         )
     return None
+
+
+@contextmanager
+def without_tracebacks_of_expected_ends() -> Iterator[None]:
+    """Keep Detectron2's loop from logging tracebacks of expected ends.
+
+    The command reports a user's mistake, a full disk or a killed worker in one line. A hook that
+    ends the training has logged its reason.
+    """
+
+    def is_logged(record: logging.LogRecord) -> bool:
+        error = record.exc_info and record.exc_info[1]
+        return not (error and (isinstance(error, StopTraining) or expected_end(error)))
+
+    loop = logging.getLogger("detectron2.engine.train_loop")
+    loop.addFilter(is_logged)
+    try:
+        yield
+    finally:
+        loop.removeFilter(is_logged)

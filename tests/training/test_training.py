@@ -70,6 +70,11 @@ def test_it_trains_evaluates_and_leaves_what_the_contract_names(tmp_path, job):
     again = json.loads((tmp_path / "results.json").read_text())
     assert again["datasets"] == content["datasets"]
     assert "Traceback" not in result.stderr + evaluated.stderr
+    shown, log = result.stdout + result.stderr, (tmp_path / "log.txt").read_text()
+    for detail in ("Environment info", "Full config saved", "total_loss", "map_network"):
+        assert detail in log
+        assert detail not in shown
+    assert "results: " in shown
 
 
 def test_a_run_killed_at_a_random_step_resumes_to_the_same_bits(tmp_path, job):
@@ -89,7 +94,8 @@ def test_a_run_killed_at_a_random_step_resumes_to_the_same_bits(tmp_path, job):
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (broken / "model_final.pth").exists()
-    run(job(broken, *opts, flags=("--resume",)))
+    went_on = run(job(broken, *opts, flags=("--resume",)))
+    assert re.search(r"continues at iteration \d+ of 12", went_on.stdout + went_on.stderr)
     expected, resumed = state(whole / "model_final.pth"), state(broken / "model_final.pth")
     assert expected.keys() == resumed.keys()
     different = [name for name in expected if not torch.equal(expected[name], resumed[name])]
