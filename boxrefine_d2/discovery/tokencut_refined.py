@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from boxrefine_d2.masks.steps import MaskSteps
 from boxrefine_d2.structures import FeatureMap, PseudoBoxes
@@ -18,7 +19,7 @@ from .build import DISCOVERY_REGISTRY
 from .largest_contour import largest_contour
 from .reprediction import Repredictor
 from .superpixels import felzenszwalb_superpixels
-from .tokencut import TokenCut, bipartition
+from .tokencut import Bipartition, TokenCut, bipartition
 
 
 @DISCOVERY_REGISTRY.register_as("tokencut_refined")
@@ -70,9 +71,19 @@ class TokenCutRefined(TokenCut):
         """Return one PseudoBoxes per image: TokenCut's, with the eigenvector as soft mask."""
         cut = self.cut(features)
         sides = bipartition(cut.eigenvector, self.tie_tolerance)
-        maps = min_max(sides.eigenvector.unflatten(1, features.grid_size)).float()
+        maps = _scaled(sides, features)
         found = self.boxes_of(cut, sides, features)
         return [replace(boxes, soft_masks=one) for boxes, one in zip(found, maps.split(1))]
+
+    @torch.no_grad()
+    def eigenvector_maps(self, features: FeatureMap) -> Tensor:
+        """Return the eigenvectors of images, with TokenCut's sign, (B, h, w) float32 in [0, 1]."""
+        sides = bipartition(self.cut(features).eigenvector, self.tie_tolerance)
+        return _scaled(sides, features)
+
+
+def _scaled(sides: Bipartition, features: FeatureMap) -> Tensor:
+    return min_max(sides.eigenvector.unflatten(1, features.grid_size)).float()
 
 
 def refined_masks(

@@ -1,19 +1,18 @@
 """Base of the trainers of models that learn from class labels."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data import DatasetCatalog
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.solver.build import maybe_add_gradient_clipping
 from detectron2.utils import comm
 
 from boxrefine_d2.data.dataset_spec import register_spec
-from boxrefine_d2.data.image_labels import label_of
 from boxrefine_d2.data.loaders import TrainMapper, WholeImageLoader, equal_size_batches
 from boxrefine_d2.data.mappers.classified import ClassMapper, ClassTestMapper
-from boxrefine_d2.errors import UserError
 from boxrefine_d2.training.product_trainer import ProductTrainer
 from boxrefine_d2.training.results_file import config_sha256, inference_folder
 
@@ -49,27 +48,13 @@ class ClassTrainer(ProductTrainer):
     @classmethod
     def build_mapper(cls, cfg: CfgNode) -> TrainMapper:
         """Return the mapper of crops with their class."""
-        node = cfg.INPUT.CLASSIFIED
-        return ClassMapper(
-            resize=node.RESIZE,
-            crop=node.CROP,
-            flip=node.FLIP,
-            seed=cfg.SEED,
-            cache_bytes=cfg.INPUT.CACHE_GIB * GIB,
-        )
+        return class_mapper(cfg)
 
     @classmethod
     def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> WholeImageLoader:
         """Return the centre crops of resized images; ranks take turns."""
-        node = cfg.INPUT.CLASSIFIED
-        mapper = ClassTestMapper(resize=max(node.TEST_RESIZE, node.CROP), crop=node.CROP)
-        size = mapper.input_size(0, 0)
         records = DatasetCatalog.get(register_spec(dataset_name))
-        batches = equal_size_batches(records, mapper, lambda _: size, cfg.TEST.IMS_PER_BATCH)
-        mine = batches[comm.get_rank() :: comm.get_world_size()]
-        return WholeImageLoader(
-            mine, mapper, cfg.DATALOADER.NUM_WORKERS, what=f"evaluate {dataset_name}"
-        )
+        return centre_crops(cfg, records, f"evaluate {dataset_name}")
 
     @classmethod
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
@@ -83,30 +68,38 @@ class ClassTrainer(ProductTrainer):
         )
 
 
-def classes_of_training(cfg: CfgNode) -> tuple[str, ...]:
-    """Return the names of the classes of DATASETS.TRAIN.
+class AdamClassTrainer(ClassTrainer):
+    """Trainer of a `ClassModel` by AdamW."""
 
-    Raises: UserError for data without classes, data sets of different classes, or fewer than two
-        classes among the images.
-    """
-    names: dict[str, tuple[str, ...]] = {}
-    seen: set[int] = set()
-    for name in cfg.DATASETS.TRAIN:
-        registered = register_spec(name)
-        seen |= {label_of(record) for record in DatasetCatalog.get(registered)}
-        names[name] = class_names(registered)
-    if len(set(names.values())) > 1:
-        listed = "; ".join(f"{name} has {', '.join(each[:10])}" for name, each in names.items())
-        raise UserError(f"DATASETS.TRAIN: the data sets have different classes: {listed}")
-    if len(seen) < 2:
-        raise UserError(
-            f"DATASETS.TRAIN {tuple(cfg.DATASETS.TRAIN)}: all images have one class, and a "
-            "classifier needs two or more; add images of another class"
+    @classmethod
+    def build_optimizer(cls, cfg: CfgNode, model: ClassModel) -> torch.optim.Optimizer:
+        """Return AdamW over the parameters that learn."""
+        optimizer = maybe_add_gradient_clipping(cfg, torch.optim.AdamW)
+        built: torch.optim.Optimizer = optimizer(
+            model.parameter_groups(), lr=cfg.SOLVER.BASE_LR, fused=True
         )
-    return next(iter(names.values()))
+        return built
 
 
-def class_names(registered: str) -> tuple[str, ...]:
-    """Return the names of the classes of a data set that was loaded."""
-    found: Any = MetadataCatalog.get(registered).get("thing_classes", [])
-    return tuple(found)
+def centre_crops(
+    cfg: CfgNode, records: Sequence[dict[str, Any]], what: str = ""
+) -> WholeImageLoader:
+    """Return a loader of this rank's test inputs. Args: what: the label of the progress bar."""
+    node = cfg.INPUT.CLASSIFIED
+    mapper = ClassTestMapper(resize=max(node.TEST_RESIZE, node.CROP), crop=node.CROP)
+    size = mapper.input_size(0, 0)
+    batches = equal_size_batches(records, mapper, lambda _: size, cfg.TEST.IMS_PER_BATCH)
+    mine = batches[comm.get_rank() :: comm.get_world_size()]
+    return WholeImageLoader(mine, mapper, cfg.DATALOADER.NUM_WORKERS, what=what)
+
+
+def class_mapper(cfg: CfgNode) -> ClassMapper:
+    """Return the mapper of random crops, as INPUT.CLASSIFIED sets it."""
+    node = cfg.INPUT.CLASSIFIED
+    return ClassMapper(
+        resize=node.RESIZE,
+        crop=node.CROP,
+        flip=node.FLIP,
+        seed=cfg.SEED,
+        cache_bytes=cfg.INPUT.CACHE_GIB * GIB,
+    )

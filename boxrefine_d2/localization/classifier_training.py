@@ -15,7 +15,7 @@ from boxrefine_d2.networks.image_classifier import (
 )
 
 from .class_model import ClassAnswer, ClassModel, drawn_classes, ranked
-from .class_trainer import ClassTrainer, classes_of_training
+from .training_data import classes_of_training
 
 CAM = "cam"
 
@@ -91,14 +91,3 @@ class ClassifierTraining(ClassModel):
             ClassAnswer({CAM: heatmap}, labels, score)
             for heatmap, (labels, score) in zip(pixels, ranked(outputs), strict=True)
         ]
-
-
-class ClassifierTrainer(ClassTrainer):
-    """Trainer of a `ClassifierTraining`."""
-
-    network: ClassifierTraining
-
-    @classmethod
-    def classes_of_model(cls, model: ClassifierTraining) -> tuple[str, ...]:
-        """Return the names of the classifier's classes."""
-        return model.map_network.classes

@@ -88,12 +88,10 @@ class TrunkSpec:
     Attributes:
         build: returns the trunk without its weights.
         weights: URL of the official file, or path of the file that ships; None if neither exists.
-        our_names: renames the tensors of the official file.
     """
 
     build: Callable[[], Trunk]
     weights: str | Path | None
-    our_names: Callable[[StateDict], StateDict] = dict
 
 
 def _resnet(depth: int, stride: int = 32) -> Trunk:
@@ -149,8 +147,8 @@ TRUNKS: dict[str, TrunkSpec] = {
         for depth in (18, 34, 50, 101)
     },
     "resnet50_stride16": TrunkSpec(partial(_resnet, 50, 16), _imagenet(50)),
-    "moco_v2_resnet50": TrunkSpec(partial(_resnet, 50), _MOCO_V2, _of_query_encoder),
-    "moco_v2_resnet50_stride16": TrunkSpec(partial(_resnet, 50, 16), _MOCO_V2, _of_query_encoder),
+    "moco_v2_resnet50": TrunkSpec(partial(_resnet, 50), _MOCO_V2),
+    "moco_v2_resnet50_stride16": TrunkSpec(partial(_resnet, 50, 16), _MOCO_V2),
     # timm's file is on a hub and has no address of its own.
     "efficientnet_b7": TrunkSpec(partial(_timm, "tf_efficientnet_b7", 32), None),
     **{
@@ -186,12 +184,18 @@ def build_trunk(name: str, weights: str | Path | None = None) -> Trunk:
         return _of_backbone(name, weights)
 
     def read(path: Path) -> tuple[StateDict, list[Path]]:
-        state = spec.our_names(read_state_dict(path))
-        kept = {key: value for key, value in state.items() if not key.startswith(_HEADS)}
-        return {f"network.{key}": value for key, value in kept.items()}, [path]
+        return {f"network.{key}": value for key, value in trunk_state(path).items()}, [path]
 
-    own = partial(_own_file, name, spec)
-    return build_network(name, weights, spec.build, own=own, read=read)
+    return build_network(name, weights, spec.build, own=partial(own_file, name), read=read)
+
+
+def trunk_state(path: Path) -> StateDict:
+    """Return the tensors of a convolutional trunk's file under its official names, without heads.
+
+    Raises: UserError (see `read_state_dict`).
+    """
+    state = _of_query_encoder(read_state_dict(path))
+    return {key: value for key, value in state.items() if not key.startswith(_HEADS)}
 
 
 def _of_backbone(name: str, weights: str | Path | None) -> Trunk:
@@ -202,13 +206,18 @@ def _of_backbone(name: str, weights: str | Path | None) -> Trunk:
     return trunk.eval()
 
 
-def _own_file(name: str, spec: TrunkSpec) -> Path:
-    if spec.weights is None:
+def own_file(name: str) -> Path:
+    """Return the shipped or the official file of a trunk; fetch an official one that is not cached.
+
+    Raises: UserError for an unknown name, a trunk without a file, or a host out of reach.
+    """
+    weights = _spec(name).weights
+    if weights is None:
         raise UserError(
             f"{name} has no weights that could be fetched; give a file with {BY_TRUNK}, or "
             "random:0 for untrained ones"
         )
-    return spec.weights if isinstance(spec.weights, Path) else fetch(spec.weights, BY_TRUNK)
+    return weights if isinstance(weights, Path) else fetch(weights, BY_TRUNK)
 
 
 def _spec(name: str) -> TrunkSpec:

@@ -9,7 +9,7 @@ import torch
 from detectron2.config import CfgNode, configurable
 from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.utils.events import get_event_storage
-from torch import Tensor, nn
+from torch import Tensor
 
 from boxrefine_d2.discovery import build_rule
 from boxrefine_d2.discovery.rule import DiscoveryRule
@@ -18,6 +18,7 @@ from boxrefine_d2.networks import build_segmenter
 from boxrefine_d2.networks.map_network import require_kind
 from boxrefine_d2.networks.move_segmenter import MoveSegmenter
 from boxrefine_d2.networks.padding import normalise_and_pad
+from boxrefine_d2.training.frozen_parts import keep_out_of_checkpoints
 from boxrefine_d2.training.product_model import ProductModel
 
 from .mae import Inpainter, build_inpainter
@@ -84,8 +85,7 @@ class MoveTraining(ProductModel):
         self.discovery, self.discovery_name = discovery, discovery_name
         self.autocast = autocast
         self.phase, self.segmenter_steps = DISCRIMINATOR, 0
-        self.register_state_dict_post_hook(_leave_out_frozen)
-        self.register_load_state_dict_post_hook(_do_not_miss_frozen)
+        keep_out_of_checkpoints(self, *_NOT_KEPT)
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
@@ -219,12 +219,3 @@ def _mask_losses(node: CfgNode) -> MaskLosses:
         max_area=node.MAX_AREA,
         max_area_weight=node.MAX_AREA_WEIGHT,
     )
-
-
-def _leave_out_frozen(module: nn.Module, state: dict[str, Tensor], prefix: str, *_: Any) -> None:
-    for name in [x for x in state if x.removeprefix(prefix).startswith(_NOT_KEPT)]:
-        del state[name]
-
-
-def _do_not_miss_frozen(module: nn.Module, keys: Any) -> None:
-    keys.missing_keys[:] = [x for x in keys.missing_keys if not x.startswith(_NOT_KEPT)]

@@ -14,11 +14,15 @@ from . import (
     move,
     pretraining,
     refinement,
+    self_distilled_cam,
+    weight_map,
 )
 
 _SUBJECTS = (
     inputs,
     localization,
+    weight_map,
+    self_distilled_cam,
     model,
     discovery,
     cuts,

@@ -1,0 +1,82 @@
+"""Trainers of the weight map and of its Siamese network."""
+
+from dataclasses import asdict
+from typing import Any
+
+from detectron2.config import CfgNode
+from detectron2.engine import HookBase
+from detectron2.utils import comm
+
+from boxrefine_d2.data.loaders import TrainMapper
+from boxrefine_d2.data.mappers.triplet import TripletMapper
+
+from .class_trainer import ClassTrainer, centre_crops, class_mapper
+from .early_stop import KeepBestMap
+from .training_data import hold_out, records_of
+from .weight_map_training import WEIGHT_MAP, WeightMapModel
+
+
+class SiameseTrainer(ClassTrainer):
+    """Trainer of a `SiameseTraining`."""
+
+    @classmethod
+    def build_mapper(cls, cfg: CfgNode) -> TrainMapper:
+        """Return the mapper from an anchor to its triplet."""
+        mapper: TrainMapper = TripletMapper(cls.training_records(cfg), class_mapper(cfg))
+        return mapper
+
+
+class WeightMapTrainer(ClassTrainer):
+    """Trainer of method I, which keeps the network of the best maps."""
+
+    network: WeightMapModel
+
+    @classmethod
+    def training_records(cls, cfg: CfgNode) -> list[dict[str, Any]]:
+        """Return the images that are not held out."""
+        return _parts(cfg)[0]
+
+    def job_hooks(self) -> list[HookBase]:
+        """Return the hook of the steps and that of early stopping."""
+        cfg, node = self.cfg, self.cfg.WEIGHT_MAP
+        held_out = _parts(cfg)[1]
+        if not held_out:
+            return super().job_hooks()
+        every_pass = -(-len(self.train_loader.dataset) // cfg.SOLVER.IMS_PER_BATCH)
+        self._early_stop = KeepBestMap(
+            self.network,
+            WEIGHT_MAP,
+            centre_crops(cfg, held_out, what="early stopping"),
+            records={record["image_id"]: record for record in held_out},
+            period=node.CHECK_PERIOD or every_pass,
+            bright_share=cfg.LOCALIZATION.BOX_SHARE,
+            restores=node.EARLY_STOP == "inside_share",
+        )
+        return [*super().job_hooks(), self._early_stop]
+
+    def record(self) -> dict[str, Any]:
+        """Write the network, and return the record of the run with all checks of the maps."""
+        record = super().record()
+        if hasattr(self, "_early_stop") and comm.is_main_process():
+            stop = self._early_stop
+            record["map_checks"] = [asdict(check) for check in stop.checks]
+            record["kept_iteration"] = stop.kept_iteration
+        return record
+
+
+class TripletWeightMapTrainer(WeightMapTrainer):
+    """Trainer of method II."""
+
+    @classmethod
+    def build_mapper(cls, cfg: CfgNode) -> TrainMapper:
+        """Return the mapper from an anchor to its triplet."""
+        mapper: TrainMapper = TripletMapper(cls.training_records(cfg), class_mapper(cfg))
+        return mapper
+
+
+def _parts(cfg: CfgNode) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return the images to learn from, and those of early stopping."""
+    records, node = records_of(cfg.DATASETS.TRAIN), cfg.WEIGHT_MAP
+    if node.VALIDATION:
+        return records, records_of(node.VALIDATION)
+    return hold_out(records, node.HOLD_OUT, cfg.SEED)
