@@ -24,7 +24,7 @@ GIB = 2**30
 
 
 class ClassTrainer(ProductTrainer):
-    """Trainer of a `ClassModel`, by stochastic gradient descent."""
+    """Trainer of a `ClassModel`."""
 
     network: ClassModel
 
@@ -35,14 +35,13 @@ class ClassTrainer(ProductTrainer):
 
     @classmethod
     def build_optimizer(cls, cfg: CfgNode, model: ClassModel) -> torch.optim.Optimizer:
-        """Return SGD with momentum, over the parameters that learn."""
-        optimizer = maybe_add_gradient_clipping(cfg, torch.optim.SGD)
-        built: torch.optim.Optimizer = optimizer(
-            model.parameter_groups(),
-            lr=cfg.SOLVER.BASE_LR,
-            momentum=cfg.SOLVER.MOMENTUM,
-            fused=True,
-        )
+        """Return the optimizer of LOCALIZATION.OPTIMIZER, over the parameters that learn."""
+        settings: dict[str, Any] = {"lr": cfg.SOLVER.BASE_LR, "fused": True}
+        kind: type[torch.optim.Optimizer] = torch.optim.AdamW
+        if cfg.LOCALIZATION.OPTIMIZER == "sgd":
+            kind, settings["momentum"] = torch.optim.SGD, cfg.SOLVER.MOMENTUM
+        optimizer = maybe_add_gradient_clipping(cfg, kind)
+        built: torch.optim.Optimizer = optimizer(model.parameter_groups(), **settings)
         return built
 
     @classmethod
@@ -66,19 +65,6 @@ class ClassTrainer(ProductTrainer):
             seed_threshold=cfg.LOCALIZATION.SEED_THRESHOLD,
             info={"method": cfg.MODEL.META_ARCHITECTURE, "config_sha256": config_sha256(cfg)},
         )
-
-
-class AdamClassTrainer(ClassTrainer):
-    """Trainer of a `ClassModel` by AdamW."""
-
-    @classmethod
-    def build_optimizer(cls, cfg: CfgNode, model: ClassModel) -> torch.optim.Optimizer:
-        """Return AdamW over the parameters that learn."""
-        optimizer = maybe_add_gradient_clipping(cfg, torch.optim.AdamW)
-        built: torch.optim.Optimizer = optimizer(
-            model.parameter_groups(), lr=cfg.SOLVER.BASE_LR, fused=True
-        )
-        return built
 
 
 def centre_crops(

@@ -42,6 +42,6 @@ def triplet_weight_map() -> type[Trainer]:
 def self_distilled_cam() -> type[Trainer]:
     """Import the trainer of SD-CAM."""
     from . import self_distilled_cam  # noqa: F401
-    from .class_trainer import AdamClassTrainer
+    from .class_trainer import ClassTrainer
 
-    return AdamClassTrainer
+    return ClassTrainer

@@ -85,7 +85,7 @@ def sources_of(cfg: CfgNode) -> list[BoxSource]:
     sgrm = {key.lower(): value for key, value in discovery.SGRM.items()}
     map_steps: dict[str, MapStep] = {"arm": partial(_arm, arm), "orientation": _orientation}
     mask_steps: dict[str, MaskStep] = {
-        "bright": partial(_bright, node.BOX_SHARE),
+        "bright": partial(bright, node.BOX_SHARE),
         "above_mean": above_mean,
         "sgrm": partial(_sgrm, sgrm),
     }
@@ -101,13 +101,36 @@ def _source(
     words: tuple[str, ...], map_steps: Mapping[str, MapStep], mask_steps: Mapping[str, MaskStep]
 ) -> BoxSource:
     steps = list(words[1:])
-    mask = steps.pop() if steps and steps[-1] in mask_steps else "bright"
+    last = steps[-1] if steps else ""
+    own_share = _share_of(last)
+    if own_share is not None:
+        mask_steps = {**mask_steps, last: partial(bright, own_share)}
+    mask = steps.pop() if last in mask_steps else "bright"
     unknown = next((word for word in steps if word not in map_steps), None)
     if unknown:
         place = "must be the last step" if unknown in mask_steps else "is no step"
-        known = f"on the map {', '.join(map_steps)}; last {', '.join(mask_steps)}"
+        known = f"on the map {', '.join(map_steps)}; last {', '.join(mask_steps)}, bright=SHARE"
         raise UserError(f"LOCALIZATION.SOURCES {list(words)}: {unknown} {place}; known: {known}")
     return BoxSource(words, tuple(map_steps[word] for word in steps), mask_steps[mask])
+
+
+def _share_of(word: str) -> float | None:
+    """Return the share in a step such as bright=0.4; None for any other word.
+
+    Raises: UserError for a share that is no number above 0 and at most 1.
+    """
+    name, equals, text = word.partition("=")
+    if name != "bright" or not equals:
+        return None
+    try:
+        share = float(text)
+    except ValueError:
+        share = 0.0
+    if not 0 < share <= 1:
+        raise UserError(
+            f"LOCALIZATION.SOURCES: {word}: the share must be a number above 0, at most 1"
+        )
+    return share
 
 
 def above_mean(batch: MapBatch) -> Tensor:
@@ -129,7 +152,8 @@ def _orientation(batch: MapBatch) -> Tensor:
     return oriented(batch.maps, batch.seeds)
 
 
-def _bright(share: float, batch: MapBatch) -> Tensor:
+def bright(share: float, batch: MapBatch) -> Tensor:
+    """Return the pixels from a share of the largest value of their map."""
     masks = [bright_pixels(heatmap, share) for heatmap in batch.maps.numpy()]
     return torch.from_numpy(np.array(masks).reshape(batch.maps.shape))
 

@@ -15,12 +15,7 @@ from detectron2.utils.events import get_event_storage
 from torch import Tensor
 
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.networks.image_classifier import (
-    ImageClassifier,
-    check_classes,
-    pixel_maps,
-    read_classifier,
-)
+from boxrefine_d2.networks.image_classifier import ImageClassifier, pixel_maps
 from boxrefine_d2.networks.weight_map import (
     WeightMap,
     WeightMapForm,
@@ -31,8 +26,8 @@ from boxrefine_d2.training.frozen_parts import keep_out_of_checkpoints
 
 from .class_model import ClassAnswer, ClassModel, drawn_classes, ranked
 from .classifier_training import CAM
+from .frozen_networks import classifier_of, embedding_of
 from .masking import DISCREPANCIES, masked, triplet_loss
-from .training_data import classes_of_training
 
 WEIGHT_MAP = "weight_map"
 ROLES = ("anchor", "positive", "negative")
@@ -69,7 +64,7 @@ class WeightMapModel(ClassModel):
         """
         super().__init__()
         self.map_network = weight_map
-        self.classifier = None if classifier is None else _frozen(classifier)
+        self.classifier = classifier
         self.area_weight, self.masked_value = area_weight, masked_value
         self.weight_decay = weight_decay
         self.cam_of_known_class = cam_of_known_class
@@ -79,15 +74,11 @@ class WeightMapModel(ClassModel):
     @staticmethod
     def parts(cfg: CfgNode) -> dict[str, Any]:
         """Return the arguments of both methods, as the configuration sets them."""
-        node, weights = cfg.WEIGHT_MAP, cfg.MODEL.CLASSIFIER.WEIGHTS
+        node = cfg.WEIGHT_MAP
         form = WeightMapForm(node.ENCODER, node.LAST_NORM, node.INNER_ACTIVATION)
-        classifier = read_classifier(weights) if weights else None
-        if classifier is not None and cfg.DATASETS.TRAIN:
-            classes, name = classes_of_training(cfg), cfg.DATASETS.TRAIN[0]
-            check_classes(classifier, classes, name)
         return {
             "weight_map": new_weight_map(form, node.ENCODER_WEIGHTS, seed=cfg.SEED),
-            "classifier": classifier,
+            "classifier": classifier_of(cfg),
             "area_weight": node.AREA_WEIGHT,
             "masked_value": node.MASKED_VALUE,
             "weight_decay": cfg.SOLVER.WEIGHT_DECAY,
@@ -200,7 +191,7 @@ class TripletWeightMapTraining(WeightMapModel):
         **parts: Any,
     ):
         super().__init__(**parts)
-        self.embedding = _frozen(embedding)
+        self.embedding = embedding
         self.inner_weight, self.outer_weight, self.margin = inner_weight, outer_weight, margin
 
     @classmethod
@@ -213,7 +204,7 @@ class TripletWeightMapTraining(WeightMapModel):
                 "a training with configs/weight_map_siamese.yaml"
             )
         return cls.parts(cfg) | {
-            "embedding": read_classifier(node.EMBEDDING_WEIGHTS),
+            "embedding": embedding_of(cfg),
             "inner_weight": node.INNER_WEIGHT,
             "outer_weight": node.OUTER_WEIGHT,
             "margin": node.MARGIN,
@@ -248,7 +239,3 @@ class TripletWeightMapTraining(WeightMapModel):
 
     def _embedded(self, images: Tensor) -> Tensor:
         return self.embedding.outputs_of(self.embedding.trunk(images))
-
-
-def _frozen(network: ImageClassifier) -> ImageClassifier:
-    return network.eval().requires_grad_(False)

@@ -16,7 +16,7 @@ CLASSIFIER = Section(
         "WEIGHTS": Key(
             "",
             "The classifier of an earlier training, for models that need one.",
-            text('a classifier.safetensors, or ""'),
+            text('a classifier.safetensors, "random[:SEED]" for an untrained one, or ""'),
         ),
     },
     source=_WEIGHT_MAP,
@@ -57,13 +57,19 @@ LOCALIZATION = Section(
     {
         "SOURCES": Key(
             [["cam"]],
-            "Each source is a list: a producer of the model, then any of arm, orientation, "
-            "and last bright, above_mean or sgrm; bright where it is left out.",
+            "Each source is a list: a producer of the model, then any of arm and orientation, and "
+            "last above_mean, sgrm or bright=SHARE. Where the last is left out it is bright, with "
+            "BOX_SHARE.",
             Limit(
                 "a list of lists of names, such as [['cam'], ['cam', 'arm', 'sgrm']]",
                 lambda value: len(value) > 0 and all(map(_is_source, value)),
             ),
             source=f"{OURS}; steps: LCAR (Coarse2Fine, AAAI 2023)",
+        ),
+        "OPTIMIZER": Key(
+            "sgd",
+            "Optimizer of all models that learn from class labels. adamw needs fewer steps.",
+            one_of("sgd", "adamw"),
         ),
         "CAM_CLASS": Key(
             "known",

@@ -46,7 +46,7 @@ WEIGHT_MAP = Section(
         "EMBEDDING_WEIGHTS": Key(
             "",
             "Method II: the Siamese network of an earlier training.",
-            text('a siamese.safetensors, or ""'),
+            text('a siamese.safetensors, "random[:SEED]" for an untrained one, or ""'),
         ),
         "EARLY_STOP": Key(
             "inside_share",
