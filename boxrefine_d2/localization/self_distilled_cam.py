@@ -16,8 +16,8 @@ from boxrefine_d2.errors import UserError
 from boxrefine_d2.networks.distilled_heads import DistilledHeads, HeadsForm, heads_facts, new_heads
 from boxrefine_d2.networks.image_classifier import pixel_maps
 
+from .cam_family import CAM
 from .class_model import ClassAnswer, ClassModel, drawn_classes, ranked
-from .classifier_training import CAM
 from .training_data import classes_of_training
 
 TOKENCUT = "tokencut"
@@ -32,6 +32,7 @@ class SelfDistilledCam(ClassModel):
 
     product_file = "distilled_heads.safetensors"
     product_name = "distilled_heads"
+    producers = (CAM, TOKENCUT)
     map_network: DistilledHeads
 
     @configurable

@@ -5,7 +5,7 @@ Source: "Learning a Weight Map for Weakly-Supervised Localization" (arXiv:2111.1
 Shapes: B images, S x S pixels.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ from detectron2.utils.events import get_event_storage
 from torch import Tensor
 
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.networks.image_classifier import ImageClassifier, pixel_maps
+from boxrefine_d2.networks.image_classifier import ImageClassifier
 from boxrefine_d2.networks.weight_map import (
     WeightMap,
     WeightMapForm,
@@ -24,8 +24,8 @@ from boxrefine_d2.networks.weight_map import (
 )
 from boxrefine_d2.training.frozen_parts import keep_out_of_checkpoints
 
+from .cam_family import CAM, DRAWN_MAPS, class_maps, named_maps
 from .class_model import ClassAnswer, ClassModel, drawn_classes, ranked
-from .classifier_training import CAM
 from .frozen_networks import classifier_of, embedding_of
 from .masking import DISCREPANCIES, masked, triplet_loss
 
@@ -43,6 +43,7 @@ class WeightMapModel(ClassModel):
 
     product_file = "weight_map.safetensors"
     product_name = "weight_map"
+    producers = (WEIGHT_MAP, *DRAWN_MAPS)
     map_network: WeightMap
 
     def __init__(
@@ -55,12 +56,14 @@ class WeightMapModel(ClassModel):
         weight_decay: float,
         cam_of_known_class: bool,
         autocast: bool,
+        class_maps: Sequence[str] = (CAM,),
     ):
         """Take the parts.
 
         Args:
             area_weight: weight of the mean of the map.
             masked_value: key of `masking.COLOURS`.
+            class_maps: keys of `DRAWN_MAPS` to draw by the classifier.
         """
         super().__init__()
         self.map_network = weight_map
@@ -68,7 +71,7 @@ class WeightMapModel(ClassModel):
         self.area_weight, self.masked_value = area_weight, masked_value
         self.weight_decay = weight_decay
         self.cam_of_known_class = cam_of_known_class
-        self.autocast = autocast
+        self.autocast, self.class_maps = autocast, class_maps
         keep_out_of_checkpoints(self, "classifier.", "embedding.")
 
     @staticmethod
@@ -84,6 +87,7 @@ class WeightMapModel(ClassModel):
             "weight_decay": cfg.SOLVER.WEIGHT_DECAY,
             "cam_of_known_class": cfg.LOCALIZATION.CAM_CLASS == "known",
             "autocast": cfg.SOLVER.AMP.ENABLED,
+            "class_maps": named_maps(cfg),
         }
 
     @property
@@ -120,7 +124,7 @@ class WeightMapModel(ClassModel):
         return self.area_weight * area
 
     def answers(self, batched_inputs: list[dict[str, Any]]) -> list[ClassAnswer]:
-        """Return the map of each image; with a classifier also its classes and its CAM."""
+        """Return the map of each image; with a classifier also its classes and its maps."""
         images = self.images_of(batched_inputs)
         maps = self.map_network(images).data[:, 0].cpu()
         if self.classifier is None:
@@ -128,11 +132,12 @@ class WeightMapModel(ClassModel):
         features = self.classifier.trunk(images).float()
         outputs = self.classifier.outputs_of(features)
         drawn = drawn_classes(batched_inputs, outputs, known=self.cam_of_known_class)
-        activations = self.classifier.activation(features, drawn)
-        cams = pixel_maps(activations, (images.shape[-2], images.shape[-1])).cpu()
+        of_class = class_maps(self.classifier, images, features, drawn, self.class_maps)
         return [
-            ClassAnswer({WEIGHT_MAP: heatmap, CAM: cam}, labels, score)
-            for heatmap, cam, (labels, score) in zip(maps, cams, ranked(outputs), strict=True)
+            ClassAnswer({WEIGHT_MAP: heatmap} | others, labels, score)
+            for heatmap, others, (labels, score) in zip(
+                maps, of_class, ranked(outputs), strict=True
+            )
         ]
 
 
