@@ -8,11 +8,7 @@ from detectron2.config import CfgNode, configurable
 from detectron2.modeling import META_ARCH_REGISTRY
 from torch import Tensor
 
-from boxrefine_d2.networks.image_classifier import (
-    ImageClassifier,
-    file_facts,
-    new_classifier,
-)
+from boxrefine_d2.networks.image_classifier import ImageClassifier, new_classifier
 
 from .cam_family import CAM, DRAWN_MAPS, class_maps, named_maps
 from .class_model import ClassAnswer, ClassModel, drawn_classes, ranked
@@ -67,10 +63,6 @@ class ClassifierTraining(ClassModel):
             "maps": named_maps(cfg),
             "autocast": cfg.SOLVER.AMP.ENABLED,
         }
-
-    def product_facts(self) -> dict[str, str]:
-        """Return the trunk and the classes."""
-        return file_facts(self.map_network)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Return all parameters of the classifier."""

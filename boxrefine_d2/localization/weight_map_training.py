@@ -16,12 +16,7 @@ from torch import Tensor
 
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.networks.image_classifier import ImageClassifier
-from boxrefine_d2.networks.weight_map import (
-    WeightMap,
-    WeightMapForm,
-    new_weight_map,
-    weight_map_facts,
-)
+from boxrefine_d2.networks.weight_map import WeightMap, WeightMapForm, new_weight_map
 from boxrefine_d2.training.frozen_parts import keep_out_of_checkpoints
 
 from .cam_family import CAM, DRAWN_MAPS, class_maps, named_maps
@@ -94,10 +89,6 @@ class WeightMapModel(ClassModel):
     def device(self) -> torch.device:
         """Device of g."""
         return next(self.map_network.parameters()).device
-
-    def product_facts(self) -> dict[str, str]:
-        """Return the form of g."""
-        return weight_map_facts(self.map_network)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Return all parameters of g."""

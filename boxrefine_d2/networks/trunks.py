@@ -56,8 +56,8 @@ class Trunk(SourcedNetwork):
         self.network, self.channels, self.stride = network, channels, stride
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the features."""
-        features: Tensor = self.network(images)
+        """Return the features, in the number format of the layers."""
+        features: Tensor = self.network(images.to(next(self.parameters()).dtype))
         return features
 
 
@@ -81,7 +81,7 @@ class _TimmTrunk(Trunk):
     network: Any
 
     def forward(self, images: Tensor) -> Tensor:
-        features: Tensor = self.network.forward_features(images)
+        features: Tensor = self.network.forward_features(images.to(next(self.parameters()).dtype))
         return features
 
 
