@@ -149,7 +149,10 @@ def padding_multiple(name: str, weights: str = "") -> int:
 
 
 def is_named_by_file(name: str) -> bool:
-    """Return True for a network whose form is in its file. Raises: UserError for an unknown name."""
+    """Return True for a network whose form is in its file.
+
+    Raises: UserError for an unknown name.
+    """
     return _spec(name).read is not None
 
 
