@@ -37,7 +37,6 @@ class ClassModel(ProductModel):
     Attributes: autocast: True to compute products in bfloat16; losses are in float32.
     """
 
-    producers: tuple[str, ...]
     autocast: bool
 
     @property
@@ -73,7 +72,7 @@ class ClassModel(ProductModel):
         raise NotImplementedError
 
     def answers(self, batched_inputs: list[dict[str, Any]]) -> list[ClassAnswer]:
-        """Return the answer to each test image, with a map of each of `producers`."""
+        """Return the answer to each test image."""
         raise NotImplementedError
 
 

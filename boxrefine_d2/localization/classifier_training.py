@@ -11,13 +11,11 @@ from boxrefine_d2.networks.image_classifier import (
     ImageClassifier,
     file_facts,
     new_classifier,
-    pixel_maps,
 )
 
-from .class_model import ClassAnswer, ClassModel, drawn_classes, ranked
+from .class_heatmaps import HeatmapChoice, class_answers
+from .class_model import ClassAnswer, ClassModel
 from .training_data import classes_of_training
-
-CAM = "cam"
 
 
 @META_ARCH_REGISTRY.register()
@@ -29,7 +27,6 @@ class ClassifierTraining(ClassModel):
 
     product_file = "classifier.safetensors"
     product_name = "classifier"
-    producers = (CAM,)
     map_network: ImageClassifier
 
     @configurable
@@ -38,17 +35,13 @@ class ClassifierTraining(ClassModel):
         *,
         classifier: ImageClassifier,
         weight_decay: float,
-        cam_of_known_class: bool,
+        heatmaps: HeatmapChoice,
         autocast: bool = False,
     ):
-        """Take the parts.
-
-        Args: cam_of_known_class: False to draw the predicted class of every test image.
-        """
         super().__init__()
         self.map_network = classifier
         self.weight_decay = weight_decay
-        self.cam_of_known_class = cam_of_known_class
+        self.heatmaps = heatmaps
         self.autocast = autocast
 
     @classmethod
@@ -60,7 +53,7 @@ class ClassifierTraining(ClassModel):
                 node.TRUNK, node.TRUNK_WEIGHTS, len(classes), seed=cfg.SEED, classes=classes
             ),
             "weight_decay": cfg.SOLVER.WEIGHT_DECAY,
-            "cam_of_known_class": cfg.LOCALIZATION.CAM_CLASS == "known",
+            "heatmaps": HeatmapChoice.of_config(cfg),
             "autocast": cfg.SOLVER.AMP.ENABLED,
         }
 
@@ -82,12 +75,4 @@ class ClassifierTraining(ClassModel):
     def answers(self, batched_inputs: list[dict[str, Any]]) -> list[ClassAnswer]:
         """Return the ranked classes and the class activation maps."""
         images = self.images_of(batched_inputs)
-        features = self.map_network.trunk(images).float()
-        outputs = self.map_network.outputs_of(features)
-        drawn = drawn_classes(batched_inputs, outputs, known=self.cam_of_known_class)
-        maps = self.map_network.activation(features, drawn)
-        pixels = pixel_maps(maps, (images.shape[-2], images.shape[-1])).cpu()
-        return [
-            ClassAnswer({CAM: heatmap}, labels, score)
-            for heatmap, (labels, score) in zip(pixels, ranked(outputs), strict=True)
-        ]
+        return class_answers(self.map_network, images, batched_inputs, self.heatmaps)

@@ -16,8 +16,8 @@ from boxrefine_d2.errors import UserError
 from boxrefine_d2.networks.distilled_heads import DistilledHeads, HeadsForm, heads_facts, new_heads
 from boxrefine_d2.networks.image_classifier import pixel_maps
 
+from .class_heatmaps import CAM
 from .class_model import ClassAnswer, ClassModel, drawn_classes, ranked
-from .classifier_training import CAM
 from .training_data import classes_of_training
 
 TOKENCUT = "tokencut"

@@ -25,7 +25,6 @@ class SiameseTraining(ClassModel):
 
     product_file = "siamese.safetensors"
     product_name = "siamese"
-    producers = ()
     map_network: ImageClassifier
 
     @configurable

@@ -6,6 +6,7 @@ Shapes: B images, S x S pixels.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from detectron2.utils.events import get_event_storage
 from torch import Tensor
 
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.networks.image_classifier import ImageClassifier, pixel_maps
+from boxrefine_d2.networks.image_classifier import ImageClassifier
 from boxrefine_d2.networks.weight_map import (
     WeightMap,
     WeightMapForm,
@@ -24,8 +25,8 @@ from boxrefine_d2.networks.weight_map import (
 )
 from boxrefine_d2.training.frozen_parts import keep_out_of_checkpoints
 
-from .class_model import ClassAnswer, ClassModel, drawn_classes, ranked
-from .classifier_training import CAM
+from .class_heatmaps import HeatmapChoice, class_answers
+from .class_model import ClassAnswer, ClassModel
 from .frozen_networks import classifier_of, embedding_of
 from .masking import DISCREPANCIES, masked, triplet_loss
 
@@ -53,7 +54,7 @@ class WeightMapModel(ClassModel):
         area_weight: float,
         masked_value: str,
         weight_decay: float,
-        cam_of_known_class: bool,
+        heatmaps: HeatmapChoice,
         autocast: bool,
     ):
         """Take the parts.
@@ -67,7 +68,7 @@ class WeightMapModel(ClassModel):
         self.classifier = classifier
         self.area_weight, self.masked_value = area_weight, masked_value
         self.weight_decay = weight_decay
-        self.cam_of_known_class = cam_of_known_class
+        self.heatmaps = heatmaps
         self.autocast = autocast
         keep_out_of_checkpoints(self, "classifier.", "embedding.")
 
@@ -82,7 +83,7 @@ class WeightMapModel(ClassModel):
             "area_weight": node.AREA_WEIGHT,
             "masked_value": node.MASKED_VALUE,
             "weight_decay": cfg.SOLVER.WEIGHT_DECAY,
-            "cam_of_known_class": cfg.LOCALIZATION.CAM_CLASS == "known",
+            "heatmaps": HeatmapChoice.of_config(cfg),
             "autocast": cfg.SOLVER.AMP.ENABLED,
         }
 
@@ -125,14 +126,10 @@ class WeightMapModel(ClassModel):
         maps = self.map_network(images).data[:, 0].cpu()
         if self.classifier is None:
             return [ClassAnswer({WEIGHT_MAP: heatmap}) for heatmap in maps]
-        features = self.classifier.trunk(images).float()
-        outputs = self.classifier.outputs_of(features)
-        drawn = drawn_classes(batched_inputs, outputs, known=self.cam_of_known_class)
-        activations = self.classifier.activation(features, drawn)
-        cams = pixel_maps(activations, (images.shape[-2], images.shape[-1])).cpu()
+        answers = class_answers(self.classifier, images, batched_inputs, self.heatmaps)
         return [
-            ClassAnswer({WEIGHT_MAP: heatmap, CAM: cam}, labels, score)
-            for heatmap, cam, (labels, score) in zip(maps, cams, ranked(outputs), strict=True)
+            replace(answer, heatmaps={WEIGHT_MAP: heatmap} | answer.heatmaps)
+            for heatmap, answer in zip(maps, answers, strict=True)
         ]
 
 
