@@ -1,7 +1,8 @@
 """Sources of boxes: the map of a producer, then steps that lead from it to a mask.
 
 Steps: LCAR (Coarse2Fine, AAAI 2023); the weight map (arXiv:2111.14131) has none, and takes the
-bright pixels. The box is that of the largest contour of the mask, in every source.
+bright pixels; representer points take grey levels, as in their release. The box is that of the
+largest contour of the mask, in every source.
 
 Shapes: B images of S x S pixels.
 """
@@ -85,7 +86,7 @@ def sources_of(cfg: CfgNode) -> list[BoxSource]:
     sgrm = {key.lower(): value for key, value in discovery.SGRM.items()}
     map_steps: dict[str, MapStep] = {"arm": partial(_arm, arm), "orientation": _orientation}
     mask_steps: dict[str, MaskStep] = {
-        "bright": partial(bright, node.BOX_SHARE),
+        **{name: partial(step, node.BOX_SHARE) for name, step in SHARE_STEPS.items()},
         "above_mean": above_mean,
         "sgrm": partial(_sgrm, sgrm),
     }
@@ -102,25 +103,25 @@ def _source(
 ) -> BoxSource:
     steps = list(words[1:])
     last = steps[-1] if steps else ""
-    own_share = _share_of(last)
-    if own_share is not None:
-        mask_steps = {**mask_steps, last: partial(bright, own_share)}
+    own_step = _step_with_share(last)
+    if own_step is not None:
+        mask_steps = {**mask_steps, last: own_step}
     mask = steps.pop() if last in mask_steps else "bright"
     unknown = next((word for word in steps if word not in map_steps), None)
     if unknown:
         place = "must be the last step" if unknown in mask_steps else "is no step"
-        known = f"on the map {', '.join(map_steps)}; last {', '.join(mask_steps)}, bright=SHARE"
+        known = f"on the map {', '.join(map_steps)}; last {', '.join(mask_steps)}, {SHARES}"
         raise UserError(f"LOCALIZATION.SOURCES {list(words)}: {unknown} {place}; known: {known}")
     return BoxSource(words, tuple(map_steps[word] for word in steps), mask_steps[mask])
 
 
-def _share_of(word: str) -> float | None:
-    """Return the share in a step such as bright=0.4; None for any other word.
+def _step_with_share(word: str) -> MaskStep | None:
+    """Return the step of a word such as bright=0.4; None for any other word.
 
     Raises: UserError for a share that is no number above 0 and at most 1.
     """
     name, equals, text = word.partition("=")
-    if name != "bright" or not equals:
+    if name not in SHARE_STEPS or not equals:
         return None
     try:
         share = float(text)
@@ -130,7 +131,7 @@ def _share_of(word: str) -> float | None:
         raise UserError(
             f"LOCALIZATION.SOURCES: {word}: the share must be a number above 0, at most 1"
         )
-    return share
+    return partial(SHARE_STEPS[name], share)
 
 
 def above_mean(batch: MapBatch) -> Tensor:
@@ -156,6 +157,20 @@ def bright(share: float, batch: MapBatch) -> Tensor:
     """Return the pixels from a share of the largest value of their map."""
     masks = [bright_pixels(heatmap, share) for heatmap in batch.maps.numpy()]
     return torch.from_numpy(np.array(masks).reshape(batch.maps.shape))
+
+
+def grey(share: float, batch: MapBatch) -> Tensor:
+    """Return the pixels whose grey level, of 256, exceeds a share of the largest one, rounded down.
+
+    The release of representer points reads its maps in this way.
+    """
+    levels = (batch.maps * 255).to(torch.uint8)
+    high = levels.amax(dim=(1, 2), keepdim=True)
+    return levels > (share * high.double()).to(torch.uint8)
+
+
+SHARE_STEPS: Mapping[str, Callable[[float, MapBatch], Tensor]] = {"bright": bright, "grey": grey}
+SHARES = ", ".join(f"{name}=SHARE" for name in SHARE_STEPS)
 
 
 def _sgrm(parameters: Mapping[str, float], batch: MapBatch) -> Tensor:
