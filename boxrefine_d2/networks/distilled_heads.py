@@ -154,9 +154,11 @@ def new_heads(form: HeadsForm, transformer_weights: str, *, seed: int) -> Distil
 
 def heads_facts(network: DistilledHeads) -> dict[str, str]:
     """Return the facts that a file holds beside its tensors."""
-    form = network.form
+    form, weights = network.form, network.transformer.weights_info
     return {
         "transformer": form.transformer,
+        "transformer_weights": weights.source,
+        "transformer_sha256": weights.sha256,
         "classes": json.dumps(form.classes, ensure_ascii=False),
         "mlp_block": json.dumps(form.mlp_block),
         "with_cls": json.dumps(form.with_cls),
@@ -172,6 +174,7 @@ def read_heads(path: str | Path) -> DistilledHeads:
     try:
         flags = {name: bool(json.loads(facts[name])) for name in ("mlp_block", "with_cls")}
         form = HeadsForm(facts["transformer"], tuple(json.loads(facts["classes"])), **flags)
+        start = WeightsInfo(facts["transformer_weights"], facts["transformer_sha256"])
         with torch.device("meta"):
             transformer = BACKBONES[form.transformer].build()
             assert isinstance(transformer, VisionTransformer)
@@ -182,4 +185,5 @@ def read_heads(path: str | Path) -> DistilledHeads:
         ) from error
     load_into(network, read_state_dict(path), name="heads of SD-CAM", path=path)
     network.weights_info = WeightsInfo(path.name, file_sha256(path))
+    transformer.weights_info = start
     return network.requires_grad_(True).eval()
