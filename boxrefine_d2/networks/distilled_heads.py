@@ -89,6 +89,18 @@ class DistilledHeads(MapNetwork):
         """Head of the student."""
         return self.student
 
+    def file_facts(self) -> dict[str, str]:
+        """Return the form of the heads, and the weights of the transformer."""
+        weights = self.transformer.weights_info
+        return {
+            "transformer": self.form.transformer,
+            "transformer_weights": weights.source,
+            "transformer_sha256": weights.sha256,
+            "classes": json.dumps(self.form.classes, ensure_ascii=False),
+            "mlp_block": json.dumps(self.form.mlp_block),
+            "with_cls": json.dumps(self.form.with_cls),
+        }
+
     @torch.no_grad()
     def tokens(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return CLS (B, D), and the patches on their grid (B, D, h, w), after the final norm.
@@ -150,19 +162,6 @@ def new_heads(form: HeadsForm, transformer_weights: str, *, seed: int) -> Distil
     start = f"{transformer.weights_info.source} + random:{seed}"
     network.weights_info = WeightsInfo(start, module_sha256(network))
     return network.eval()
-
-
-def heads_facts(network: DistilledHeads) -> dict[str, str]:
-    """Return the facts that a file holds beside its tensors."""
-    form, weights = network.form, network.transformer.weights_info
-    return {
-        "transformer": form.transformer,
-        "transformer_weights": weights.source,
-        "transformer_sha256": weights.sha256,
-        "classes": json.dumps(form.classes, ensure_ascii=False),
-        "mlp_block": json.dumps(form.mlp_block),
-        "with_cls": json.dumps(form.with_cls),
-    }
 
 
 def read_heads(path: str | Path) -> DistilledHeads:
