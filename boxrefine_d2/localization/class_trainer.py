@@ -69,6 +69,7 @@ class ClassTrainer(ProductTrainer):
             sources=sources_of(cfg),
             output_dir=inference_folder(cfg.OUTPUT_DIR, dataset_name),
             seed_threshold=cfg.LOCALIZATION.SEED_THRESHOLD,
+            device=cfg.MODEL.DEVICE,
             info={"method": cfg.MODEL.META_ARCHITECTURE, "config_sha256": config_sha256(cfg)},
         )
 
