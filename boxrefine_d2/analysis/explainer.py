@@ -26,7 +26,7 @@ from boxrefine_d2.networks import build_backbone, padded_size, read_map
 from boxrefine_d2.structures import FeatureMap
 
 from .explanation import ExplainingPoint, Explanation, MappedImage
-from .extreme_points import ExtremePoints, Points
+from .extreme_points import ExtremePoints, PointTable
 
 RULE = "representer"
 BATCH_SIZE = 8  # images of one pass through the network
@@ -220,7 +220,7 @@ def _mapped(
     )
 
 
-def _explaining(points: Points, images: Mapping[int, MappedImage]) -> list[ExplainingPoint]:
+def _explaining(points: PointTable, images: Mapping[int, MappedImage]) -> list[ExplainingPoint]:
     return [
         ExplainingPoint(images[place].image_id, images[place].cell(number), *parts)
         for place, number, *parts in points.each()

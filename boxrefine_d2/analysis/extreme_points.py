@@ -5,7 +5,6 @@ Shapes: B images, N cells of each, K points that are kept.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +13,7 @@ from boxrefine_d2.discovery.representer import PointValues
 
 
 @dataclass(frozen=True)
-class Points:
+class PointTable:
     """Cells of images with their parts in one activation.
 
     Attributes:
@@ -32,15 +31,14 @@ class Points:
     def __len__(self) -> int:
         return len(self.value)
 
-    def rows(self, chosen: NDArray[np.int64]) -> "Points":
+    def rows(self, chosen: NDArray[np.int64]) -> "PointTable":
         """Return the points of the given rows, in their order."""
-        return Points(*(column[chosen] for column in self._columns()))
+        return PointTable(*(column[chosen] for column in self._columns()))
 
-    def joined(self, other: "Points") -> "Points":
+    def joined(self, other: "PointTable") -> "PointTable":
         """Return these points, then the others."""
         pairs = zip(self._columns(), other._columns(), strict=True)
-        columns: list[Any] = [np.concatenate(pair) for pair in pairs]
-        return Points(*columns)
+        return PointTable(*(np.concatenate(pair) for pair in pairs))
 
     def each(self) -> Iterator[tuple[int, int, float, float, float]]:
         """Yield (place, cell, similarity, importance, value) of each point."""
@@ -66,7 +64,7 @@ class ExtremePoints:
     def __init__(self, highest: int, lowest: int):
         """Start without points. Args: highest, lowest: numbers of points to keep, from 0."""
         whole, real = np.empty(0, np.int64), np.empty(0)
-        nothing = Points(whole, whole, real, real, real)
+        nothing = PointTable(whole, whole, real, real, real)
         self.highest, self.lowest = nothing, nothing
         self._counts = highest, lowest
         self.points, self.excitatory, self.inhibitory = 0, 0.0, 0.0
@@ -77,7 +75,7 @@ class ExtremePoints:
             part.cpu().numpy().ravel() for part in (parts.similarity, parts.importance, parts.value)
         )
         cells = len(value) // len(places)
-        new = Points(
+        new = PointTable(
             np.repeat(np.asarray(places, np.int64), cells),
             np.tile(np.arange(cells), len(places)),
             similarity,
@@ -92,7 +90,7 @@ class ExtremePoints:
         self.lowest = _first(self.lowest.joined(new), 1.0, low)
 
 
-def _first(points: Points, sign: float, count: int) -> Points:
+def _first(points: PointTable, sign: float, count: int) -> PointTable:
     """Return the points of the least sign * value."""
     order = np.lexsort((points.cells, points.places, sign * points.value))
     return points.rows(order[:count])

@@ -49,11 +49,12 @@ class _Card:
 
 def write_explanation_page(path: str | Path, explanation: Explanation) -> None:
     """Write the page. Raises: UserError if `path` cannot be written."""
-    info, scales = explanation.info, _scales(explanation.images.values())
-    groups = [
-        ("top", "Points with the highest values", explanation.highest),
-        ("bottom", "Points with the lowest values", explanation.lowest),
-    ]
+    scales = _scales(explanation.images.values())
+    groups = {
+        ("top", "Points with the highest values"): explanation.highest,
+        ("bottom", "Points with the lowest values"): explanation.lowest,
+    }
+    images = explanation.images
     page = render(
         "explanation/page.html",
         title=TITLE,
@@ -61,15 +62,11 @@ def write_explanation_page(path: str | Path, explanation: Explanation) -> None:
         tested=_tested_panels(explanation),
         scales=scales,
         groups=[
-            (
-                name,
-                title,
-                [_card(point, explanation.images[point.image_id], scales) for point in points],
-            )
-            for name, title, points in groups
+            (*group, [_card(point, images[point.image_id], scales) for point in points])
+            for group, points in groups.items()
             if points
         ],
-        failed=info["base_images_failed"],
+        failed=explanation.info["base_images_failed"],
         facts=_facts(explanation),
     )
     with atomic_text_file(path) as file:
@@ -77,13 +74,19 @@ def write_explanation_page(path: str | Path, explanation: Explanation) -> None:
 
 
 def _verdict(explanation: Explanation) -> str:
-    cell, info = explanation.cell, explanation.info
+    cell = explanation.cell
     return (
         f"The cell in row {cell.row}, column {cell.column} of {explanation.tested.name} has the "
         f"activation {_signed(explanation.activation)}: {_signed(explanation.excitatory)} from "
         f"excitatory and {_signed(explanation.inhibitory)} from inhibitory points, of "
-        f"{info['base_points']} points in {info['base_images']} images."
+        f"{_counts(explanation)}."
     )
+
+
+def _counts(explanation: Explanation) -> str:
+    images = explanation.info["base_images"]
+    plural = "" if images == 1 else "s"
+    return f"{explanation.info['base_points']} points in {images} image{plural}"
 
 
 def _signed(value: float) -> str:
@@ -152,10 +155,9 @@ def _card(point: ExplainingPoint, image: MappedImage, scales: Sequence[_Scale]) 
 def _facts(explanation: Explanation) -> Mapping[str, str]:
     info = explanation.info
     x, y = explanation.point
-    counts = f"{info['base_images']} images, {info['base_points']} points"
     return {
         "Image": f"{explanation.tested.name}, point {x:g}, {y:g}",
-        "Points from": f"{info['base']}: {counts}",
+        "Points from": f"{info['base']}: {_counts(explanation)}",
         "Network": f"{info['backbone']}, facet {info['facet']}",
         "Weights": f"{info['weights']['source']}, SHA-256 {info['weights']['sha256']}",
         "Longest side": f"{info['max_side']} pixels" if info["max_side"] else "no limit",

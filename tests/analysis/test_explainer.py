@@ -128,7 +128,9 @@ def test_the_json_holds_every_number(folder):
     assert content["image"]["file_name"] == "1.png"
     assert [x["value"] for x in content["top"]] == [p.value for p in found.highest]
     assert content["info"]["weights"]["source"] == "random:0"
-    assert "1.png" in found.to_text() or found.images
+    rows = found.to_text().splitlines()[2:]
+    assert [row.split()[0] for row in rows] == ["top"] * 4 + ["bottom"] * 3
+    assert rows[0].split()[-1] == f"{found.highest[0].value:+.4f}"
 
 
 @pytest.mark.parametrize(
