@@ -50,7 +50,7 @@ class WeightMapTrainer(ClassTrainer):
             records={record["image_id"]: record for record in held_out},
             period=node.CHECK_PERIOD or every_pass,
             bright_share=cfg.LOCALIZATION.BOX_SHARE,
-            restores=node.EARLY_STOP == "inside_share",
+            criterion=node.EARLY_STOP,
         )
         return [*super().job_hooks(), self._early_stop]
 
@@ -60,7 +60,7 @@ class WeightMapTrainer(ClassTrainer):
         if hasattr(self, "_early_stop") and comm.is_main_process():
             stop = self._early_stop
             record["map_checks"] = [asdict(check) for check in stop.checks]
-            record["kept_iteration"] = stop.kept_iteration
+            record["kept_iteration"] = stop.best.iteration if stop.best else None
         return record
 
 
