@@ -110,9 +110,9 @@ def test_method_1_reads_no_label(storage):
 def test_method_2_is_two_triplets_and_the_area_of_the_anchors(storage):
     model, batch = method_2(), triplets()
     losses = model(batch)
-    pictures = [x[role]["image"] for role in ("anchor", "positive", "negative") for x in batch]
+    images = [x[role]["image"] for role in ("anchor", "positive", "negative") for x in batch]
     with torch.no_grad():
-        maps = model.maps_of(normalise_and_pad(pictures, 1))
+        maps = model.maps_of(normalise_and_pad(images, 1))
 
         def embedded(pixels):
             return model.embedding.head(model.embedding.trunk(pixels)[0].mean(dim=(1, 2)))
@@ -120,11 +120,11 @@ def test_method_2_is_two_triplets_and_the_area_of_the_anchors(storage):
         def gap(near, far):
             return max(float((near - far).pow(2).sum().sqrt()), 0)
 
-        shown = [embedded(seen_through(p, m)) for p, m in zip(pictures, maps, strict=True)]
+        shown = [embedded(seen_through(p, m)) for p, m in zip(images, maps, strict=True)]
         inner = outer = 0.0
         for number in range(2):
-            whole = embedded(normalise_and_pad([pictures[number]], 1))
-            hidden = embedded(seen_through(pictures[number], 1 - maps[number]))
+            whole = embedded(normalise_and_pad([images[number]], 1))
+            hidden = embedded(seen_through(images[number], 1 - maps[number]))
             anchor, positive, negative = shown[number], shown[2 + number], shown[4 + number]
             inner += max(gap(whole, anchor) - gap(whole, hidden) + 1, 0) / 2
             outer += max(gap(anchor, positive) - gap(anchor, negative) + 1, 0) / 2
