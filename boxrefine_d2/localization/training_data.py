@@ -32,7 +32,7 @@ def hold_out(records: Records, share: float, seed: int) -> tuple[Records, Record
     if len(records) < 2:
         raise UserError(
             f"WEIGHT_MAP.HOLD_OUT {share}: nothing can be held out of {len(records)} image; add "
-            "images, name WEIGHT_MAP.VALIDATION, or set WEIGHT_MAP.EARLY_STOP none"
+            "images, name WEIGHT_MAP.VALIDATION, or set WEIGHT_MAP.HOLD_OUT 0 and EARLY_STOP none"
         )
     count = min(max(1, round(share * len(records))), len(records) - 1)
     order = np.random.default_rng([seed, len(records)]).permutation(len(records))
