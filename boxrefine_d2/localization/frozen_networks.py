@@ -33,7 +33,7 @@ def classifier_of(cfg: CfgNode) -> ImageClassifier | None:
         )
     classifier = read_classifier(node.WEIGHTS)
     if data:
-        check_classes(classifier, classes_of_training(cfg), data[0])
+        check_classes(classifier.classes, classes_of_training(cfg), data[0])
     return _frozen(classifier)
 
 

@@ -52,9 +52,8 @@ def classes_of_training(cfg: CfgNode) -> tuple[str, ...]:
     names: dict[str, tuple[str, ...]] = {}
     seen: set[int] = set()
     for name in cfg.DATASETS.TRAIN:
-        registered = register_spec(name)
-        seen |= {label_of(record) for record in DatasetCatalog.get(registered)}
-        names[name] = class_names(registered)
+        seen |= {label_of(record) for record in records_of([name])}
+        names[name] = class_names(name)
     if len(set(names.values())) > 1:
         listed = "; ".join(f"{name} has {listed_names(each)}" for name, each in names.items())
         raise UserError(f"DATASETS.TRAIN: the data sets have different classes: {listed}")
@@ -79,7 +78,10 @@ def _check_test_classes(name: str, known: tuple[str, ...]) -> None:
         )
 
 
-def class_names(registered: str) -> tuple[str, ...]:
-    """Return the names of the classes of a data set that was loaded."""
-    found: Any = MetadataCatalog.get(registered).get("thing_classes", [])
-    return tuple(found)
+def class_names(name: str) -> tuple[str, ...]:
+    """Return the names of the classes of a data set; () if it has none."""
+    registered = register_spec(name)
+    metadata: Any = MetadataCatalog.get(registered)
+    if not metadata.get("thing_classes"):
+        DatasetCatalog.get(registered)  # some names are known only then
+    return tuple(metadata.get("thing_classes") or ())

@@ -149,7 +149,7 @@ def padding_multiple(name: str, weights: str = "") -> int:
 
 
 def is_named_by_file(name: str) -> bool:
-    """Return True if the form of a network is in its file.
+    """Return True for a network whose form is in its file.
 
     Raises: UserError for an unknown name.
     """

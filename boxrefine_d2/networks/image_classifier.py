@@ -58,7 +58,7 @@ class ImageClassifier(MapNetwork):
         }
 
     def for_refinement(self) -> "ClassifierMap":
-        """Return a map of the class that this classifier chooses; a copy of its trunk learns."""
+        """Return the map of the class that this classifier chooses, with a trunk that may learn."""
         return ClassifierMap(self)
 
     def outputs_of(self, features: Tensor) -> Tensor:
@@ -127,10 +127,11 @@ class ClassifierMap(MapNetwork):
         return self
 
     def train(self, mode: bool = True) -> "ClassifierMap":
-        """Set the mode of the second trunk."""
-        super().train(mode)
-        self.classifier.eval()
-        return self
+        """Stay in eval mode, so that batch norms keep the statistics of the classifier's training.
+
+        With those of small batches, the map would differ from its frozen copy before it learns.
+        """
+        return super().train(False)
 
     @property
     def frozen_parts(self) -> Sequence[nn.Module]:
@@ -251,19 +252,23 @@ def _facts_of(path: Path) -> tuple[str, int, Classes]:
     return trunk, outputs, tuple(names)
 
 
-def check_classes(network: ImageClassifier, names: Sequence[str], data: str) -> None:
+def check_classes(known: Classes, names: Sequence[str], data: str) -> None:
     """Refuse data whose classes are not those of a classifier, in its order.
 
-    Args: names: names of the classes of the data.  data: the dataset spec, for the message.
+    Args:
+        known: names of the classes of the classifier.
+        names: names of the classes of the data.
+        data: the dataset spec, for the message.
     Raises: UserError with the first difference.
     """
-    known = network.classes
     if tuple(names) == known:
         return
+    unknown = [name for name in names if name not in known]
     if len(names) != len(known):
+        first = f" (first that it does not know: {unknown[0]!r})" if unknown else ""
         raise UserError(
-            f"{data} has {len(names)} classes, and the classifier {len(known)}; name data with the "
-            "classes of its training, or train a classifier on this data"
+            f"{data} has {len(names)} classes, and the classifier {len(known)}{first}; name data "
+            "with the classes of its training, or train a classifier on this data"
         )
     place = next(i for i, (own, name) in enumerate(zip(known, names)) if own != name)
     raise UserError(

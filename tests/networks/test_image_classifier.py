@@ -138,14 +138,15 @@ def test_files_that_hold_no_classifier(classifier, tmp_path):
 @pytest.mark.parametrize(
     ("names", "line"),
     [
-        (("cat", "dog"), "data has 2 classes, and the classifier 3"),
+        (("cat", "dog"), "data has 2 classes, and the classifier 3; name data"),
+        (("cat", "dog", "été", "owl"), r"4 classes, and the classifier 3 .*not know: 'owl'\)"),
         (("cat", "été", "dog"), "data: class 1 is 'été', and the classifier calls it 'dog'"),
     ],
 )
 def test_data_of_other_classes_is_a_line(classifier, names, line):
-    check_classes(classifier, CLASSES, "data")
+    check_classes(classifier.classes, CLASSES, "data")
     with pytest.raises(UserError, match=line):
-        check_classes(classifier, names, "data")
+        check_classes(classifier.classes, names, "data")
 
 
 def test_for_refinement_only_a_second_trunk_learns(classifier, images):
@@ -153,7 +154,7 @@ def test_for_refinement_only_a_second_trunk_learns(classifier, images):
     assert network(images).data.equal(classifier(images).data)
     assert network.stride == classifier.stride and network.first_learner is network.trunk
     network.requires_grad_(True).train()
-    assert not network.classifier.training and network.trunk.training
+    assert not any(module.training for module in network.modules())
     learning = {name for name, value in network.named_parameters() if value.requires_grad}
     assert learning == {f"trunk.{name}" for name, _ in network.trunk.named_parameters()}
     network(images).data.mean().backward()
