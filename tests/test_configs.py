@@ -8,8 +8,10 @@ import yaml
 from boxrefine_d2.config import boxrefine_cfg
 from boxrefine_d2.data import parse_spec
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.files.safetensors_file import safetensors_bytes
 from boxrefine_d2.files.shipped import find_config, shipped_configs
 from boxrefine_d2.localization.class_trainer import ClassTrainer
+from boxrefine_d2.networks.image_classifier import new_classifier
 from boxrefine_d2.refinement.phased_trainer import PhasedTrainer
 from boxrefine_d2.refinement.phases import PhaseSchedule
 from boxrefine_d2.training.jobs import trainer_for
@@ -44,8 +46,17 @@ def test_configs_are_found():
     assert known <= {name(path) for path in CONFIGS}
 
 
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory):
+    """File of an untrained classifier."""
+    path = tmp_path_factory.mktemp("networks") / "classifier.safetensors"
+    network = new_classifier("resnet18", "random", 3, seed=0, classes=("a", "b", "c"))
+    path.write_bytes(safetensors_bytes(network.state_dict(), network.file_facts()))
+    return path
+
+
 @pytest.mark.parametrize("path", JOBS, ids=name)
-def test_a_config_merges_and_builds_on_cpu(path):
+def test_a_config_merges_and_builds_on_cpu(path, classifier):
     untrained = [
         "MODEL.MAP_NETWORK",
         "MODEL.MAP_DETECTOR",
@@ -64,6 +75,8 @@ def test_a_config_merges_and_builds_on_cpu(path):
     cfg = load_config(str(path), opts)
     for spec in (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST):
         parse_spec(spec)
+    if cfg.MODEL.MAP_NETWORK.NAME == "classifier":  # its file states its form
+        cfg.MODEL.MAP_NETWORK.WEIGHTS = str(classifier)
     job = trainer_for(cfg)
     if issubclass(job, ClassTrainer):  # it reads the classes of the data
         cfg.DATASETS.TRAIN = ("kinds:train+first=24",)
