@@ -1,85 +1,152 @@
-"""Grad-CAM, Grad-CAM++, LayerCAM and Score-CAM of a classifier, by torchcam (extra `wsol`).
+"""Maps of a class that a classifier draws: CAM, and its family by gradients or by masked images.
 
-torchcam hooks the trunk. The hooks exist only while the maps are drawn.
+Sources: CAM (CVPR 2016), Grad-CAM (arXiv:1610.02391), Grad-CAM++ (arXiv:1710.11063), LayerCAM (TIP
+2021) and Score-CAM (arXiv:1910.01279), each on the features behind the trunk. torchcam (extra
+`wsol`) computes Grad-CAM, LayerCAM and Score-CAM. Its version 0.5.0 leaves the denominator out of
+the weights of Grad-CAM++, so these are computed here.
 
-Shapes: B images, C channels, h x w cells, S x S pixels.
+Shapes: B images, C channels, K classes, h x w cells, H x W pixels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from detectron2.config import CfgNode
 from torch import Tensor, nn
 
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.networks.image_classifier import ImageClassifier
+from boxrefine_d2.networks.image_classifier import ImageClassifier, pixel_maps
 
-# producer -> class in torchcam.methods
-METHODS = {
-    "grad_cam": "GradCAM",
-    "grad_cam_plus_plus": "GradCAMpp",
-    "layer_cam": "LayerCAM",
-    "score_cam": "ScoreCAM",
+CAM = "cam"
+MASKED_IMAGES = 32  # images of a forward pass of Score-CAM
+
+# function of the classifier, the images (B, 3, H, W), their features (B, C, h, w) and the classes
+# (B,) int64 to maps (B, h, w)
+Draw = Callable[[ImageClassifier, Tensor, Tensor, Tensor], Tensor]
+
+
+class _Scores(nn.Module):
+    """Scores (B, K) of a classifier, from its images or from its features.
+
+    torchcam hooks the layer `features` of this module. The classifier itself has no hook.
+    """
+
+    def __init__(self, classifier: ImageClassifier, trunk: Callable[[Tensor], Tensor]):
+        super().__init__()
+        self.features = nn.Identity()
+        self._trunk, self._outputs_of = trunk, classifier.outputs_of
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return the scores."""
+        return self._outputs_of(self.features(self._trunk(inputs)))
+
+
+def _cam(classifier: ImageClassifier, _: Tensor, features: Tensor, classes: Tensor) -> Tensor:
+    return classifier.activation(features, classes)
+
+
+def _by_gradient(method: str) -> Draw:
+    """Return a method of torchcam that reads the gradient of the score.
+
+    The gradient ends at the features: it needs no memory of the trunk.
+    """
+
+    def draw(classifier: ImageClassifier, _: Tensor, features: Tensor, classes: Tensor) -> Tensor:
+        with torch.enable_grad(), _extractor(method, _Scores(classifier, _same)) as extract:
+            scores = extract.model(features.detach().requires_grad_())
+            [maps] = extract(classes.tolist(), scores, normalized=False)
+        drawn: Tensor = maps
+        return drawn
+
+    return draw
+
+
+def _grad_cam_plus_plus(
+    classifier: ImageClassifier, _: Tensor, features: Tensor, classes: Tensor
+) -> Tensor:
+    """Return the maps of Grad-CAM++, for the exponential of the score as in the paper."""
+    with torch.enable_grad():
+        leaf = features.detach().requires_grad_()
+        scores = classifier.outputs_of(leaf).gather(1, classes[:, None])
+        [gradient] = torch.autograd.grad(scores.sum(), leaf)
+    squared, totals = gradient.square(), features.sum(dim=(2, 3), keepdim=True)
+    denominator = 2 * squared + totals * squared * gradient
+    alpha = squared / torch.where(denominator == 0, torch.inf, denominator)
+    weights = (alpha * gradient.relu()).sum(dim=(2, 3))
+    return torch.einsum("bchw,bc->bhw", features, weights).relu()
+
+
+def _score_cam(classifier: ImageClassifier, images: Tensor, _: Tensor, classes: Tensor) -> Tensor:
+    """Return the maps of Score-CAM: each channel counts as its masked image scores."""
+    scores = _Scores(classifier, lambda images: classifier.trunk(images).float())
+    with _extractor("ScoreCAM", scores, batch_size=MASKED_IMAGES) as extract:
+        extract.model(images)
+        [maps] = extract(classes.tolist(), normalized=False)
+    drawn: Tensor = maps
+    return drawn
+
+
+DRAWN_MAPS: dict[str, Draw] = {
+    CAM: _cam,
+    "grad_cam": _by_gradient("GradCAM"),
+    "grad_cam_plus_plus": _grad_cam_plus_plus,
+    "layer_cam": _by_gradient("LayerCAM"),
+    "score_cam": _score_cam,
 }
-_WITHOUT_GRADIENT = "score_cam"
+_OF_TORCHCAM = ("grad_cam", "layer_cam", "score_cam")
 
 
-def require_torchcam() -> Any:
-    """Return torchcam's methods. Raises: UserError, with the install command, if it is missing."""
+def named_maps(cfg: CfgNode) -> tuple[str, ...]:
+    """Return CAM and the maps of `DRAWN_MAPS` that LOCALIZATION.SOURCES names.
+
+    Raises: UserError, with the install command, if one needs torchcam and it is missing.
+    """
+    producers = {words[0] for words in cfg.LOCALIZATION.SOURCES} | {CAM}
+    named = tuple(name for name in DRAWN_MAPS if name in producers)
+    for name in named:
+        if name in _OF_TORCHCAM:
+            _torchcam_methods(name)
+    return named
+
+
+def class_maps(
+    classifier: ImageClassifier,
+    images: Tensor,
+    features: Tensor,
+    classes: Tensor,
+    names: Sequence[str] = (CAM,),
+) -> list[dict[str, Tensor]]:
+    """Return the maps of a class for each image, {name: (H, W) in [0, 1]}, on the CPU.
+
+    Args:
+        images: (B, 3, H, W), normalised.
+        features: (B, C, h, w) float32, the trunk's of these images.
+        classes: (B,) int64.
+        names: keys of `DRAWN_MAPS`.
+    """
+    size = (images.shape[-2], images.shape[-1])
+    drawn = {
+        name: pixel_maps(DRAWN_MAPS[name](classifier, images, features, classes), size).cpu()
+        for name in names
+    }
+    return [{name: maps[i] for name, maps in drawn.items()} for i in range(len(images))]
+
+
+def _same(features: Tensor) -> Tensor:
+    return features
+
+
+def _extractor(method: str, scores: _Scores, **settings: Any) -> Any:
+    return getattr(_torchcam_methods(method), method)(scores, "features", **settings)
+
+
+def _torchcam_methods(needed_by: str) -> Any:
     try:
         from torchcam import methods
     except ImportError as error:
         raise UserError(
-            f"{', '.join(METHODS)} need torchcam ({error}): pip install 'boxrefine_d2[wsol]', or "
-            "leave them out of LOCALIZATION.SOURCES"
+            f"LOCALIZATION.SOURCES: {needed_by} needs torchcam ({error}): pip install "
+            "'boxrefine_d2[wsol]', or name cam or grad_cam_plus_plus"
         ) from error
     return methods
-
-
-class _Logits(nn.Module):
-    """The classifier as torchcam reads it: from images to logits.
-
-    The trunk is no part of it, because torchcam would set its mode.
-    """
-
-    def __init__(self, classifier: ImageClassifier):
-        super().__init__()
-        self.trunk, self.head = classifier.trunk, classifier.head
-
-    def forward(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.head(self.trunk(images).mean(dim=(2, 3)))
-        return logits
-
-
-def family_maps(
-    classifier: ImageClassifier, images: Tensor, classes: Tensor, names: Sequence[str]
-) -> dict[str, Tensor]:
-    """Return maps (B, h, w), not below 0, by the name of their method.
-
-    Gradients are taken even inside `torch.no_grad()`. The parameters of the classifier get none.
-
-    Args:
-        images: (B, 3, S, S), normalised.
-        classes: (B,) int64, class whose map is drawn.
-        names: keys of `METHODS`.
-    Raises: UserError if a method is named and torchcam is missing.
-    """
-    if not names:
-        return {}
-    methods, network = require_torchcam(), _Logits(classifier)
-    learning = [p for p in network.parameters() if p.requires_grad]
-    chosen, maps = classes.tolist(), {}
-    try:
-        network.requires_grad_(False)
-        for name in names:
-            with (
-                torch.set_grad_enabled(name != _WITHOUT_GRADIENT),
-                getattr(methods, METHODS[name])(network, network.trunk) as draw,
-            ):
-                logits = network(images.detach().requires_grad_())
-                [found] = draw(chosen, logits, normalized=False)
-            maps[name] = found.detach()
-    finally:
-        for parameter in learning:
-            parameter.requires_grad_(True)
-    return maps

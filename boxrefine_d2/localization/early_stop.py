@@ -152,8 +152,8 @@ class KeepBestMap(HookBase):
         shares, excesses, means, hits = zip(*every, strict=True)
         known = [hit for hit in hits if hit is not None]
         gt_known = 100 * float(np.mean(known)) if known else None
-        measured = (float(np.mean(values)) for values in (shares, excesses, means))
-        return MapCheck(iteration, *measured, gt_known)
+        share, excess, mean = (float(np.mean(values)) for values in (shares, excesses, means))
+        return MapCheck(iteration, share, excess, mean, gt_known)
 
     def _row(
         self, x: dict[str, Any], heatmap: np.ndarray

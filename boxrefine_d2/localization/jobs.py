@@ -45,3 +45,11 @@ def self_distilled_cam() -> type[Trainer]:
     from .class_trainer import ClassTrainer
 
     return ClassTrainer
+
+
+@register_job("RepresenterPoints")
+def representer_points() -> type[Trainer]:
+    """Import the evaluation of representer points."""
+    from .representer_trainer import RepresenterTrainer
+
+    return RepresenterTrainer

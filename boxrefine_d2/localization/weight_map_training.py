@@ -5,8 +5,7 @@ Source: "Learning a Weight Map for Weakly-Supervised Localization" (arXiv:2111.1
 Shapes: B images, S x S pixels.
 """
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -17,16 +16,11 @@ from torch import Tensor
 
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.networks.image_classifier import ImageClassifier
-from boxrefine_d2.networks.weight_map import (
-    WeightMap,
-    WeightMapForm,
-    new_weight_map,
-    weight_map_facts,
-)
+from boxrefine_d2.networks.weight_map import WeightMap, WeightMapForm, new_weight_map
 from boxrefine_d2.training.frozen_parts import keep_out_of_checkpoints
 
-from .class_heatmaps import HeatmapChoice, class_answers
-from .class_model import ClassAnswer, ClassModel
+from .cam_family import CAM, DRAWN_MAPS, class_maps, named_maps
+from .class_model import ClassAnswer, ClassModel, drawn_classes, ranked
 from .frozen_networks import classifier_of, embedding_of
 from .masking import DISCREPANCIES, masked, triplet_loss
 
@@ -44,6 +38,7 @@ class WeightMapModel(ClassModel):
 
     product_file = "weight_map.safetensors"
     product_name = "weight_map"
+    producers = (WEIGHT_MAP, *DRAWN_MAPS)
     map_network: WeightMap
 
     def __init__(
@@ -54,22 +49,24 @@ class WeightMapModel(ClassModel):
         area_weight: float,
         masked_value: str,
         weight_decay: float,
-        heatmaps: HeatmapChoice,
+        cam_of_known_class: bool,
         autocast: bool,
+        class_maps: Sequence[str] = (CAM,),
     ):
         """Take the parts.
 
         Args:
             area_weight: weight of the mean of the map.
             masked_value: key of `masking.COLOURS`.
+            class_maps: keys of `DRAWN_MAPS` to draw by the classifier.
         """
         super().__init__()
         self.map_network = weight_map
         self.classifier = classifier
         self.area_weight, self.masked_value = area_weight, masked_value
         self.weight_decay = weight_decay
-        self.heatmaps = heatmaps
-        self.autocast = autocast
+        self.cam_of_known_class = cam_of_known_class
+        self.autocast, self.class_maps = autocast, class_maps
         keep_out_of_checkpoints(self, "classifier.", "embedding.")
 
     @staticmethod
@@ -96,18 +93,15 @@ class WeightMapModel(ClassModel):
             "area_weight": node.AREA_WEIGHT,
             "masked_value": node.MASKED_VALUE,
             "weight_decay": cfg.SOLVER.WEIGHT_DECAY,
-            "heatmaps": HeatmapChoice.of_config(cfg),
+            "cam_of_known_class": cfg.LOCALIZATION.CAM_CLASS == "known",
             "autocast": cfg.SOLVER.AMP.ENABLED,
+            "class_maps": named_maps(cfg),
         }
 
     @property
     def device(self) -> torch.device:
         """Device of g."""
         return next(self.map_network.parameters()).device
-
-    def product_facts(self) -> dict[str, str]:
-        """Return the form of g."""
-        return weight_map_facts(self.map_network)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Return all parameters of g."""
@@ -134,15 +128,20 @@ class WeightMapModel(ClassModel):
         return self.area_weight * area
 
     def answers(self, batched_inputs: list[dict[str, Any]]) -> list[ClassAnswer]:
-        """Return the map of each image; with a classifier also its classes and its CAM."""
+        """Return the map of each image; with a classifier also its classes and its maps."""
         images = self.images_of(batched_inputs)
         maps = self.map_network(images).data[:, 0].cpu()
         if self.classifier is None:
             return [ClassAnswer({WEIGHT_MAP: heatmap}) for heatmap in maps]
-        answers = class_answers(self.classifier, images, batched_inputs, self.heatmaps)
+        features = self.classifier.trunk(images).float()
+        outputs = self.classifier.outputs_of(features)
+        drawn = drawn_classes(batched_inputs, outputs, known=self.cam_of_known_class)
+        of_class = class_maps(self.classifier, images, features, drawn, self.class_maps)
         return [
-            replace(answer, heatmaps={WEIGHT_MAP: heatmap} | answer.heatmaps)
-            for heatmap, answer in zip(maps, answers, strict=True)
+            ClassAnswer({WEIGHT_MAP: heatmap} | others, labels, score)
+            for heatmap, others, (labels, score) in zip(
+                maps, of_class, ranked(outputs), strict=True
+            )
         ]
 
 

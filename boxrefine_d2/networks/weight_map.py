@@ -163,6 +163,10 @@ class WeightMap(MapNetwork):
             )
             before = after
 
+    def file_facts(self) -> dict[str, str]:
+        """Return the form of g."""
+        return {"weight_map": json.dumps(asdict(self.form))}
+
     def logits(self, images: Tensor) -> Tensor:
         """Return the map before its sigmoid, (B, 1, H, W); H and W are multiples of the stride."""
         *skips, features = self.encoder(images)
@@ -185,7 +189,7 @@ class WeightMap(MapNetwork):
         """
         if facet not in (None, *self.facets):
             raise ValueError(f"a weight map has the facet 'heatmap' only, not {facet!r}")
-        maps = self.logits(images).float().sigmoid()
+        maps = self.logits(images.to(next(self.parameters()).dtype)).float().sigmoid()
         sizes = image_sizes or [(images.shape[-2], images.shape[-1])] * len(images)
         return FeatureMap(maps, 1, sizes, "heatmap")
 
@@ -223,11 +227,6 @@ def new_weight_map(form: WeightMapForm, encoder_weights: str, *, seed: int) -> W
     start = f"{path.name} + random:{seed}"
     network.weights_info = WeightsInfo(start, module_sha256(network))
     return network
-
-
-def weight_map_facts(network: WeightMap) -> dict[str, str]:
-    """Return the facts that a file of g holds beside its tensors."""
-    return {"weight_map": json.dumps(asdict(network.form))}
 
 
 def read_weight_map(path: str | Path) -> WeightMap:

@@ -12,7 +12,6 @@ from boxrefine_d2.networks.weight_map import (
     WeightMapForm,
     new_weight_map,
     read_weight_map,
-    weight_map_facts,
 )
 
 
@@ -58,7 +57,7 @@ def test_forms_leave_norms_out():
 def test_a_file_gives_the_same_map(tmp_path):
     network = new_weight_map(WeightMapForm("resnet_mini"), "", seed=3).eval()
     file = tmp_path / "g.safetensors"
-    file.write_bytes(safetensors_bytes(network.state_dict(), weight_map_facts(network)))
+    file.write_bytes(safetensors_bytes(network.state_dict(), network.file_facts()))
     again = read_weight_map(file)
     images = torch.randn(1, 3, 32, 32)
     with torch.no_grad():

@@ -120,6 +120,11 @@ REPRESENTER = Section(
             "norm_only: its norm is the map.",
             one_of("ratio", "mean_norm", "norm_only"),
         ),
+        "RECTIFY": Key(
+            False,
+            "Whether negative numbers of a feature count as 0, as in the release. Those of a "
+            "ResNet's last stage are never negative.",
+        ),
         "NORMALISE_FEATURES": Key(
             False, "Whether the map reads unit vectors, as in the release, or features."
         ),
@@ -193,6 +198,21 @@ FOUND = Section(
         "MIN_AREA": min_area(),
     },
     source="FOUND (arXiv:2212.07834)",
+)
+
+LARGEST_CONTOUR = Section(
+    "DISCOVERY.LARGEST_CONTOUR",
+    "The largest contour of a heatmap, on the backbones classifier and weight_map, and on "
+    "segmenters.",
+    {
+        "SHARE": Key(
+            0.1,
+            "A pixel is bright from this share of the largest value. Class activation maps need a "
+            "larger share; CAM's paper has 0.2.",
+            SOME_SHARE,
+        ),
+    },
+    source="weight map (arXiv:2111.14131)",
 )
 
 CONTOURS = Section(

@@ -9,7 +9,11 @@ CLASSIFIER = Section(
     "MODEL.CLASSIFIER",
     "The classifier of images, whose linear head gives class activation maps.",
     {
-        "TRUNK": Key("resnet18", "Architecture of the trunk.", entry_of("networks.trunks.TRUNKS")),
+        "TRUNK": Key(
+            "resnet18",
+            "Architecture of the trunk. timm:NAME is a convolutional network of timm.",
+            entry_of("networks.trunks.TRUNKS"),
+        ),
         "TRUNK_WEIGHTS": Key(
             "", "Weights of the trunk at the start.", weights("the shipped or official file")
         ),
@@ -58,8 +62,9 @@ LOCALIZATION = Section(
         "SOURCES": Key(
             [["cam"]],
             "Each source is a list: a producer of the model, then any of arm and orientation, and "
-            "last above_mean, sgrm or bright=SHARE. Where the last is left out it is bright, with "
-            "BOX_SHARE.",
+            "last above_mean, sgrm, bright=SHARE or grey=SHARE. Where the last is left out it is "
+            "bright; a share that is left out is BOX_SHARE. grey reads 256 levels, as the release "
+            "of representer points.",
             Limit(
                 "a list of lists of names, such as [['cam'], ['cam', 'arm', 'sgrm']]",
                 lambda value: len(value) > 0 and all(map(_is_source, value)),
