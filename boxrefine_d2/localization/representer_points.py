@@ -24,7 +24,7 @@ from boxrefine_d2.networks.image_classifier import ImageClassifier
 from boxrefine_d2.networks.trunks import Trunk, build_trunk
 from boxrefine_d2.structures import FeatureMap
 
-from .class_model import ClassAnswer, ClassModel, drawn_classes, ranked
+from .class_model import ClassAnswer, ClassModel, check_side, drawn_classes, ranked
 from .frozen_networks import classifier_of
 from .training_data import classes_of_training
 
@@ -75,11 +75,7 @@ class RepresenterPoints(ClassModel):
             "REPRESENTER_POINTS.SIDE": own.SIDE,
         }
         for key, side in sides.items():
-            if side % trunk.stride:
-                raise UserError(
-                    f"{key} {side} is no multiple of the cells of {node.TRUNK}, {trunk.stride} "
-                    "pixels"
-                )
+            check_side(key, side, node.TRUNK, trunk.stride)
         classes = classes_of_training(cfg) if own.CLASSWISE else ()
         return {
             "trunk": trunk,

@@ -79,8 +79,13 @@ class WeightMapTrainer(ClassTrainer):
         return unreadable | {name: reason for part in parts for name, reason in part.items()}
 
     def record(self) -> dict[str, Any]:
-        """Write the network, and return the record of the run with all checks of the maps."""
+        """Write the network, and return the record of the run.
+
+        It names the files of the frozen networks, and has all checks of the maps.
+        """
         record = super().record()
+        frozen = self.network.frozen.items()
+        record["frozen"] = {name: asdict(network.weights_info) for name, network in frozen}
         stop = self._early_stop
         if stop and comm.is_main_process():
             record["map_checks"] = [asdict(check) for check in stop.checks]

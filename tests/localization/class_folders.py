@@ -1,4 +1,4 @@
-"""A folder of class folders with a bright rectangle in each image, for runs of a few steps."""
+"""Folders of classes with a rectangle in each image, for runs of a few steps."""
 
 import json
 from pathlib import Path
@@ -6,33 +6,23 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-COLOURS = {"blue": (40, 60, 230), "green": (30, 200, 40), "red": (230, 50, 30)}
-WIDTH, HEIGHT = 48, 40
 
-
-def write_class_folders(root: Path, each: int = 6, classes=tuple(COLOURS)) -> Path:
-    """Write `each` images of every class, and the boxes of their rectangles as a COCO file."""
-    rng = np.random.default_rng(0)
-    images, annotations = [], []
-    for category, name in enumerate(classes):
+def class_folders(root: Path, names=("blue", "red"), count=3) -> Path:
+    """Write images of a rectangle on noise, in a folder per class, and their boxes."""
+    rng, images, annotations = np.random.default_rng(0), [], []
+    for label, name in enumerate(names):
         (root / name).mkdir(parents=True)
-        for place in range(each):
-            pixels = rng.integers(0, 120, (HEIGHT, WIDTH, 3), dtype=np.uint8)
-            x, y = int(rng.integers(4, 24)), int(rng.integers(4, 20))
-            pixels[y : y + 16, x : x + 20] = COLOURS[name]
-            file = f"{name}/{place}.png"
-            Image.fromarray(pixels).save(root / file)
-            number = len(images) + 1
-            images.append({"id": number, "file_name": file, "width": WIDTH, "height": HEIGHT})
-            annotations.append(
-                {
-                    "id": number,
-                    "image_id": number,
-                    "category_id": category + 1,
-                    "bbox": [x, y, 20, 16],
-                }
-            )
-    categories = [{"id": place + 1, "name": name} for place, name in enumerate(classes)]
+        for number in range(count):
+            pixels = rng.integers(0, 100, (56, 72, 3), dtype=np.uint8)
+            y, x = rng.integers(4, 24, 2).tolist()
+            pixels[y : y + 26, x : x + 34, 2 - 2 * label] = 240
+            file_name = f"{name}/{number}.png"
+            Image.fromarray(pixels).save(root / file_name)
+            key = len(images) + 1
+            images.append({"id": key, "file_name": file_name, "height": 56, "width": 72})
+            place = {"id": key, "image_id": key, "category_id": label + 1, "bbox": [x, y, 34, 26]}
+            annotations.append(place)
+    categories = [{"id": label + 1, "name": name} for label, name in enumerate(names)]
     document = {"images": images, "annotations": annotations, "categories": categories}
     (root / "annotations.json").write_text(json.dumps(document))
     return root

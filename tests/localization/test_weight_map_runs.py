@@ -1,5 +1,6 @@
 """Training of the weight map from class folders as a user runs it, a few steps of each network."""
 
+import hashlib
 import json
 import sys
 
@@ -9,9 +10,10 @@ import torch
 
 from boxrefine_d2.networks.image_classifier import read_classifier
 from boxrefine_d2.networks.weight_map import read_weight_map
-from tests.localization.class_folders import COLOURS, write_class_folders
+from tests.localization.class_folders import class_folders
 from tests.training.test_training import TOOLS, run, state
 
+CLASSES = ("blue", "green", "red")
 SHORT = {
     "MODEL.DEVICE": "cpu",
     "MODEL.CLASSIFIER.TRUNK": "resnet_mini",
@@ -38,7 +40,7 @@ WEIGHT_MAP = {
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
     """A folder of class folders, beside which the runs of this module leave their files."""
-    return write_class_folders(tmp_path_factory.mktemp("runs") / "classes")
+    return class_folders(tmp_path_factory.mktemp("runs") / "classes", CLASSES, 6)
 
 
 @pytest.fixture(scope="module")
@@ -68,13 +70,16 @@ def classifier(folders, train):
 def test_method_1_learns_from_the_classifiers_file_and_resumes_to_the_same_bits(
     tmp_path, train, classifier
 ):
-    assert read_classifier(classifier).classes == tuple(COLOURS)
+    assert read_classifier(classifier).classes == CLASSES
     changes = WEIGHT_MAP | {"MODEL.CLASSIFIER.WEIGHTS": classifier, "SOLVER.MAX_ITER": 4}
     shown = train("weight_map_1", tmp_path, changes)
     assert "16 images teach; 2 are held out of the training" in shown
     results = json.loads((tmp_path / "results.json").read_text())
     record, [scores] = results["record"], results["datasets"].values()
     assert record["images"] == 16 and record["unreadable_images"] == {}
+    sha256 = hashlib.sha256(classifier.read_bytes()).hexdigest()
+    named = {"source": "classifier.safetensors", "sha256": sha256}
+    assert record["frozen"] == {"classifier": named}
     assert [check["iteration"] for check in record["map_checks"]] == [1, 2, 3, 4]
     best = max(record["map_checks"], key=lambda check: check["inside_share"])
     assert record["kept_iteration"] == best["iteration"]
@@ -110,7 +115,7 @@ def test_method_2_learns_from_the_siamese_networks_file(tmp_path, train):
         assert opened.metadata()["outputs"] == "8"
     own = {"WEIGHT_MAP.EMBEDDING_WEIGHTS": file, "MODEL.CLASSIFIER.WEIGHTS": ""}
     own |= {"LOCALIZATION.SOURCES": "[['weight_map']]"}
-    validation = write_class_folders(tmp_path / "validation", each=1)
+    validation = class_folders(tmp_path / "validation", CLASSES, 1)
     damaged = validation / "red" / "0.png"
     damaged.write_text("damaged")
     own |= {"WEIGHT_MAP.VALIDATION": f"('classes:{validation}',)"}
@@ -120,6 +125,7 @@ def test_method_2_learns_from_the_siamese_networks_file(tmp_path, train):
     losses = {key for row in rows for key in row if key.startswith("loss_")}
     assert losses == {"loss_inner", "loss_outer", "loss_area"}
     results = json.loads((output / "results.json").read_text())
+    assert results["record"]["frozen"]["embedding"]["source"] == "siamese.safetensors"
     assert list(results["record"]["unreadable_images"]) == [str(damaged)]
     [scores] = results["datasets"].values()
     assert "gt_known" in scores["weight_map"] and "top1_cls" not in scores["weight_map"]

@@ -6,7 +6,8 @@ from detectron2.utils.events import EventStorage
 
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.files.safetensors_file import safetensors_bytes
-from boxrefine_d2.localization.class_heatmaps import HeatmapChoice
+from boxrefine_d2.localization import classifier_training, siamese_training  # noqa: F401
+from boxrefine_d2.localization.class_trainer import ClassTrainer
 from boxrefine_d2.localization.masking import soft_cross_entropy
 from boxrefine_d2.localization.training_data import hold_out
 from boxrefine_d2.localization.weight_map_trainers import TripletWeightMapTrainer, WeightMapTrainer
@@ -14,11 +15,11 @@ from boxrefine_d2.localization.weight_map_training import (
     TripletWeightMapTraining,
     WeightMapTraining,
 )
-from boxrefine_d2.networks.image_classifier import file_facts, new_classifier
+from boxrefine_d2.networks.image_classifier import new_classifier
 from boxrefine_d2.networks.padding import normalise_and_pad
 from boxrefine_d2.networks.weight_map import WeightMapForm, new_weight_map
 from boxrefine_d2.training.setup import load_config
-from tests.localization.class_folders import write_class_folders
+from tests.localization.class_folders import class_folders
 
 FORM = WeightMapForm("resnet_mini", widths=(256, 16, 16, 8, 8))
 GREY = 127.5  # of 255, the colour that a map of 0 shows
@@ -32,7 +33,7 @@ def parts(**changes):
         "area_weight": 0.5,
         "masked_value": "grey",
         "weight_decay": 0.0,
-        "heatmaps": HeatmapChoice(),
+        "cam_of_known_class": True,
         "autocast": False,
     } | changes
 
@@ -205,7 +206,9 @@ def test_a_tenth_is_held_out_by_the_seed():
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
-    return write_class_folders(tmp_path_factory.mktemp("folders") / "classes", each=2)
+    return class_folders(
+        tmp_path_factory.mktemp("folders") / "classes", ("blue", "green", "red"), 2
+    )
 
 
 @pytest.fixture
@@ -234,7 +237,7 @@ def config(folders):
 
 def classifier_file(path, classes):
     network = new_classifier("resnet_mini", "random:0", len(classes), seed=0, classes=classes)
-    path.write_bytes(safetensors_bytes(network.state_dict(), file_facts(network)))
+    path.write_bytes(safetensors_bytes(network.state_dict(), network.file_facts()))
     return path
 
 
@@ -265,7 +268,7 @@ def test_a_classifier_of_other_classes_is_refused(tmp_path, config, classes, mes
         (
             "weight_map_1",
             {"INPUT.CLASSIFIED.CROP": "72"},
-            "CROP 72 is no multiple of the cells of the encoder resnet_mini, 16 pixels.*such as 64",
+            "CROP 72 is no multiple of the cells of resnet_mini, 16 pixels.*such as 80",
         ),
         ("weight_map_1", {"WEIGHT_MAP.ENCODER": "vgg16"}, "vgg16.*resnet18"),
     ],
@@ -274,6 +277,14 @@ def test_mistakes_are_one_line(config, name, changes, message):
     trainer = TripletWeightMapTrainer if name == "weight_map_2" else WeightMapTrainer
     with pytest.raises(UserError, match=message):
         trainer.build_model(config(name, changes))
+
+
+@pytest.mark.parametrize("name", ["weight_map_classifier", "weight_map_siamese"])
+def test_a_crop_that_a_transformer_cannot_read_is_one_line(config, name):
+    changes = {"MODEL.CLASSIFIER.TRUNK": "dino_mini", "MODEL.CLASSIFIER.TRUNK_WEIGHTS": "random"}
+    cfg = config(name, changes | {"INPUT.CLASSIFIED.CROP": "72"})
+    with pytest.raises(UserError, match="CROP 72 is no multiple of the cells of dino_mini, 16"):
+        ClassTrainer.build_model(cfg)
 
 
 def test_early_stopping_without_images_is_refused(config, tmp_path):

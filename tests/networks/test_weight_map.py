@@ -102,7 +102,7 @@ def test_widths_of_the_decoder_are_kept_in_the_file(tmp_path):
     assert [block[0].out_channels for block in network.decoder] == [40, 30, 20, 10]
     assert [block[-2].out_channels for block in network.decoder] == [40, 30, 20, 1]
     file = tmp_path / "g.safetensors"
-    file.write_bytes(safetensors_bytes(network.state_dict(), weight_map_facts(network)))
+    file.write_bytes(safetensors_bytes(network.state_dict(), network.file_facts()))
     assert read_weight_map(file).form == form
 
 
