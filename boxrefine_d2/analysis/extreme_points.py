@@ -5,6 +5,7 @@ Shapes: B images, N cells of each, K points that are kept.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +45,7 @@ class PointTable:
         """Yield (place, cell, similarity, importance, value) of each point."""
         return zip(*(column.tolist() for column in self._columns()), strict=True)
 
-    def _columns(self) -> tuple[NDArray[np.generic], ...]:
+    def _columns(self) -> tuple[NDArray[Any], ...]:
         return self.places, self.cells, self.similarity, self.importance, self.value
 
 
