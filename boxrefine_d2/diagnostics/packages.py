@@ -34,6 +34,7 @@ _MODULES = {
     "pyyaml": "yaml",
     "scikit-image": "skimage.measure",
     "scipy": "scipy.linalg",
+    "torchcam": "torchcam.methods",
 }
 OPENCV = (
     "opencv-python",
@@ -47,6 +48,7 @@ _PURPOSE = {
     "heic": "HEIC photographs",
     "opencv": "comparisons with published code, in the tests",
     "pretrain": "training a network without labels",
+    "wsol": "Grad-CAM and its relatives",
 }
 _NOT_FOR_USERS = ("dev", "docs")
 

@@ -19,6 +19,8 @@ def weight_findings() -> list[Finding]:
 
     findings = []
     for name, spec in BACKBONES.items():
+        if spec.read:  # only a training of the user writes its file
+            continue
         terms = spec.preset.terms if spec.preset else ""
         findings.append(
             _weight_finding(name, official_place(name), terms or str(spec.weights), terms)

@@ -6,6 +6,7 @@ from .contours import Contours
 from .dino_seg import DinoSeg
 from .ensemble import Ensemble
 from .found import Found
+from .largest_contour import LargestContour
 from .lost import Lost
 from .maskcut import MaskCut
 from .move import Move
@@ -20,6 +21,7 @@ __all__ = [
     "DinoSeg",
     "Ensemble",
     "Found",
+    "LargestContour",
     "Lost",
     "MaskCut",
     "Move",

@@ -80,7 +80,7 @@ def in_frame(scores: FloatMap, size: tuple[int, int]) -> FloatMap:
 
 def is_flat(scores: FloatMap) -> bool:
     """Return whether a map is constant or not finite."""
-    return not np.isfinite(scores).all() or scores.min() == scores.max()
+    return bool(not np.isfinite(scores).all() or scores.min() == scores.max())
 
 
 def _minmax(scores: FloatMap) -> FloatMap:

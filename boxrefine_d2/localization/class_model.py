@@ -34,7 +34,9 @@ class ClassAnswer:
 class ClassModel(ProductModel):
     """Base of the models: inputs, and answers to test images.
 
-    Attributes: autocast: True to compute products in bfloat16; losses are in float32.
+    Attributes:
+        producers: names of the maps that the model can draw.
+        autocast: True to compute products in bfloat16; losses are in float32.
     """
 
     producers: tuple[str, ...]
@@ -73,7 +75,7 @@ class ClassModel(ProductModel):
         raise NotImplementedError
 
     def answers(self, batched_inputs: list[dict[str, Any]]) -> list[ClassAnswer]:
-        """Return the answer to each test image, with a map of each of `producers`."""
+        """Return the answer to each test image, with the maps that sources name."""
         raise NotImplementedError
 
 

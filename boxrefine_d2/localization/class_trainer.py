@@ -7,12 +7,14 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog
 from detectron2.evaluation import DatasetEvaluator
+from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.solver.build import maybe_add_gradient_clipping
 from detectron2.utils import comm
 
 from boxrefine_d2.data.dataset_spec import register_spec
 from boxrefine_d2.data.loaders import TrainMapper, WholeImageLoader, equal_size_batches
 from boxrefine_d2.data.mappers.classified import ClassMapper, ClassTestMapper
+from boxrefine_d2.errors import check_choice
 from boxrefine_d2.training.product_trainer import ProductTrainer
 from boxrefine_d2.training.results_file import config_sha256, inference_folder
 
@@ -31,7 +33,11 @@ class ClassTrainer(ProductTrainer):
     @classmethod
     def check(cls, cfg: CfgNode, *, eval_only: bool) -> None:
         """Refuse sources of boxes that do not exist, before the training. Raises: UserError."""
-        sources_of(cfg)
+        model: type[ClassModel] = META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE)
+        for source in sources_of(cfg) if model.producers else ():
+            check_choice(
+                f"LOCALIZATION.SOURCES {list(source.words)}: map", source.producer, model.producers
+            )
 
     @classmethod
     def build_optimizer(cls, cfg: CfgNode, model: ClassModel) -> torch.optim.Optimizer:
@@ -63,6 +69,7 @@ class ClassTrainer(ProductTrainer):
             sources=sources_of(cfg),
             output_dir=inference_folder(cfg.OUTPUT_DIR, dataset_name),
             seed_threshold=cfg.LOCALIZATION.SEED_THRESHOLD,
+            device=cfg.MODEL.DEVICE,
             info={"method": cfg.MODEL.META_ARCHITECTURE, "config_sha256": config_sha256(cfg)},
         )
 

@@ -1,5 +1,6 @@
 """ClassifierTraining: a classifier of images learns from class labels alone."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch.nn.functional as F
@@ -7,17 +8,11 @@ from detectron2.config import CfgNode, configurable
 from detectron2.modeling import META_ARCH_REGISTRY
 from torch import Tensor
 
-from boxrefine_d2.networks.image_classifier import (
-    ImageClassifier,
-    file_facts,
-    new_classifier,
-    pixel_maps,
-)
+from boxrefine_d2.networks.image_classifier import ImageClassifier, new_classifier
 
+from .cam_family import CAM, DRAWN_MAPS, class_maps, named_maps
 from .class_model import ClassAnswer, ClassModel, drawn_classes, ranked
 from .training_data import classes_of_training
-
-CAM = "cam"
 
 
 @META_ARCH_REGISTRY.register()
@@ -29,7 +24,7 @@ class ClassifierTraining(ClassModel):
 
     product_file = "classifier.safetensors"
     product_name = "classifier"
-    producers = (CAM,)
+    producers = tuple(DRAWN_MAPS)
     map_network: ImageClassifier
 
     @configurable
@@ -39,14 +34,18 @@ class ClassifierTraining(ClassModel):
         classifier: ImageClassifier,
         weight_decay: float,
         cam_of_known_class: bool,
+        maps: Sequence[str] = (CAM,),
         autocast: bool = False,
     ):
         """Take the parts.
 
-        Args: cam_of_known_class: False to draw the predicted class of every test image.
+        Args:
+            cam_of_known_class: False to draw the predicted class of every test image.
+            maps: keys of `DRAWN_MAPS` to draw.
         """
         super().__init__()
         self.map_network = classifier
+        self.maps = maps
         self.weight_decay = weight_decay
         self.cam_of_known_class = cam_of_known_class
         self.autocast = autocast
@@ -61,12 +60,9 @@ class ClassifierTraining(ClassModel):
             ),
             "weight_decay": cfg.SOLVER.WEIGHT_DECAY,
             "cam_of_known_class": cfg.LOCALIZATION.CAM_CLASS == "known",
+            "maps": named_maps(cfg),
             "autocast": cfg.SOLVER.AMP.ENABLED,
         }
-
-    def product_facts(self) -> dict[str, str]:
-        """Return the trunk and the classes."""
-        return file_facts(self.map_network)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Return all parameters of the classifier."""
@@ -80,14 +76,13 @@ class ClassifierTraining(ClassModel):
         return {"loss_class": F.cross_entropy(outputs, self.labels_of(batched_inputs))}
 
     def answers(self, batched_inputs: list[dict[str, Any]]) -> list[ClassAnswer]:
-        """Return the ranked classes and the class activation maps."""
+        """Return the ranked classes and the maps of a class."""
         images = self.images_of(batched_inputs)
         features = self.map_network.trunk(images).float()
         outputs = self.map_network.outputs_of(features)
         drawn = drawn_classes(batched_inputs, outputs, known=self.cam_of_known_class)
-        maps = self.map_network.activation(features, drawn)
-        pixels = pixel_maps(maps, (images.shape[-2], images.shape[-1])).cpu()
+        heatmaps = class_maps(self.map_network, images, features, drawn, self.maps)
         return [
-            ClassAnswer({CAM: heatmap}, labels, score)
-            for heatmap, (labels, score) in zip(pixels, ranked(outputs), strict=True)
+            ClassAnswer(maps, labels, score)
+            for maps, (labels, score) in zip(heatmaps, ranked(outputs), strict=True)
         ]

@@ -4,6 +4,7 @@ Shapes: B images of S x S pixels of the input.
 """
 
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -41,8 +42,9 @@ class LocalizationEvaluator(DatasetEvaluator):
 
     A model output is {"answer": ClassAnswer}. The folder of a source gets `localization.json` and
     its maps. `evaluate()` returns {source: {metric: percent}}, with the metrics for which the data
-    set has labels; the counts and the rules of thresholds are in `metrics.json` of the source.
-    Ranks other than the main one return {}.
+    set has labels; the counts and the rules of thresholds are in `metrics.json` of the source, and
+    so are the images on which a step could not work as it should. Ranks other than the main one
+    return {}.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class LocalizationEvaluator(DatasetEvaluator):
         output_dir: Path,
         info: Mapping[str, Any],
         seed_threshold: float,
+        device: str = "cpu",
     ):
         """Create an evaluator without outputs.
 
@@ -61,10 +64,11 @@ class LocalizationEvaluator(DatasetEvaluator):
             output_dir: folder of the folders of the sources.
             info: description of the model, written into `metrics.json`.
             seed_threshold: a pixel of the class activation above this value is a seed.
+            device: device of the steps.
         """
         self._name, self._records = name, DatasetCatalog.get(name)
         self._sources, self._output_dir, self._info = sources, output_dir, info
-        self._seed_threshold = seed_threshold
+        self._seed_threshold, self._device = seed_threshold, device
         metadata = MetadataCatalog.get(name)
         ids = metadata.get("thing_dataset_id_to_contiguous_id") or {}
         self._category_ids = list(ids)
@@ -73,20 +77,22 @@ class LocalizationEvaluator(DatasetEvaluator):
     def reset(self) -> None:
         """Forget all outputs."""
         self._entries: dict[str, dict[Any, dict[str, Any]]] = {s.name: {} for s in self._sources}
+        self._counts: dict[str, Counter[str]] = {s.name: Counter() for s in self._sources}
 
     def process(
         self, inputs: Sequence[Mapping[str, Any]], outputs: Sequence[Mapping[str, Any]]
     ) -> None:
         """Find the box of each source in each image, and write the maps."""
         answers: list[ClassAnswer] = [output["answer"] for output in outputs]
-        images = torch.stack([x["image"] for x in inputs])
+        images = torch.stack([x["image"] for x in inputs]).to(self._device)
         seeds = None
         if all(SEED in answer.heatmaps for answer in answers):
             seeds = torch.stack([answer.heatmaps[SEED] for answer in answers])
-            seeds = seeds > self._seed_threshold
+            seeds = seeds.to(self._device) > self._seed_threshold
         for source in self._sources:
-            maps = torch.stack([_map_of(answer, source) for answer in answers])
-            maps, masks = source(MapBatch(maps, images, seeds))
+            drawn = torch.stack([_map_of(answer, source) for answer in answers]).to(self._device)
+            batch = MapBatch(drawn, images, seeds, self._counts[source.name])
+            maps, masks = (each.cpu() for each in source(batch))
             for x, answer, heatmap, mask in zip(inputs, answers, maps, masks, strict=True):
                 self._add(source, x, answer, heatmap, mask)
 
@@ -124,29 +130,36 @@ class LocalizationEvaluator(DatasetEvaluator):
     def evaluate(self) -> dict[str, dict[str, float]]:
         """Collect the boxes of all ranks, write the files and score them."""
         comm.synchronize()
-        parts = comm.gather(self._entries, dst=0)
+        parts = comm.gather((self._entries, self._counts), dst=0)
         if not comm.is_main_process():
             return {}
         results = {}
         for source in self._sources:
             together: dict[Any, dict[str, Any]] = {}
-            for part in parts:
+            counts: Counter[str] = Counter()
+            for part, part_counts in parts:
                 together = {**part[source.name], **together}
+                counts += part_counts[source.name]
             folder = self._output_dir / source.name
             entries = list(together.values())
             write_json(folder / LOCALIZATION_FILE, entries)
-            results[source.name] = self._score(folder, entries)
+            results[source.name] = self._score(folder, entries, counts)
         return results
 
-    def _score(self, folder: Path, entries: list[dict[str, Any]]) -> dict[str, float]:
+    def _score(
+        self, folder: Path, entries: list[dict[str, Any]], counts: Mapping[str, int]
+    ) -> dict[str, float]:
         """Return the metrics that the labels of the data set allow."""
+        for reason, count in counts.items():
+            logger.warning("%s: %d of %d images: %s", folder.name, count, len(entries), reason)
         names = self._metrics(entries)
         if not names or not entries:
             return {"images": len(entries)}
         truth = GroundTruth(self._name, self._records, self._category_ids)
         predictions = PredictionFile(str(folder / LOCALIZATION_FILE), entries)
         result = evaluate_predictions(truth, predictions, names)
-        write_json(folder / "metrics.json", {**self._info, **result.to_json()})
+        reasons = {"images_by_reason": dict(counts)}
+        write_json(folder / "metrics.json", {**self._info, **reasons, **result.to_json()})
         logger.info("%s on %s:\n%s", folder.name, self._name, result.to_text())
         return result.values
 
@@ -155,6 +168,13 @@ class LocalizationEvaluator(DatasetEvaluator):
         boxes, masks = bool(annotations), any(a.get("segmentation") for a in annotations)
         classes = all("image_label" in r or r.get("annotations") for r in self._records)
         labels = classes and bool(entries) and "labels" in entries[0]
+        if classes and entries and not labels:
+            left_out = ", ".join((*_CLASSES, *(_CLASS_BOXES if boxes else ())))
+            logger.info(
+                "%s are left out, because the model names no classes; MODEL.CLASSIFIER.WEIGHTS "
+                "names the classifier of a weight map",
+                left_out,
+            )
         return [
             *(_BOXES if boxes else ()),
             *(_CLASSES if labels else ()),

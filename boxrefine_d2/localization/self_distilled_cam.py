@@ -13,11 +13,11 @@ from torch import Tensor
 from boxrefine_d2.discovery.build import build_rule
 from boxrefine_d2.discovery.tokencut_refined import TokenCutRefined
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.networks.distilled_heads import DistilledHeads, HeadsForm, heads_facts, new_heads
+from boxrefine_d2.networks.distilled_heads import DistilledHeads, HeadsForm, new_heads
 from boxrefine_d2.networks.image_classifier import pixel_maps
 
+from .cam_family import CAM
 from .class_model import ClassAnswer, ClassModel, drawn_classes, ranked
-from .classifier_training import CAM
 from .training_data import classes_of_training
 
 TOKENCUT = "tokencut"
@@ -32,6 +32,7 @@ class SelfDistilledCam(ClassModel):
 
     product_file = "distilled_heads.safetensors"
     product_name = "distilled_heads"
+    producers = (CAM, TOKENCUT)
     map_network: DistilledHeads
 
     @configurable
@@ -88,10 +89,6 @@ class SelfDistilledCam(ClassModel):
             "cam_of_known_class": cfg.LOCALIZATION.CAM_CLASS == "known",
             "autocast": cfg.SOLVER.AMP.ENABLED,
         }
-
-    def product_facts(self) -> dict[str, str]:
-        """Return the form of the heads."""
-        return heads_facts(self.map_network)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Return the parameters of both heads."""

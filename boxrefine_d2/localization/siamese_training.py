@@ -7,7 +7,7 @@ from detectron2.modeling import META_ARCH_REGISTRY
 from torch import Tensor
 
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.networks.image_classifier import ImageClassifier, file_facts, new_classifier
+from boxrefine_d2.networks.image_classifier import ImageClassifier, new_classifier
 
 from .class_model import ClassAnswer, ClassModel
 from .masking import triplet_loss
@@ -25,7 +25,6 @@ class SiameseTraining(ClassModel):
 
     product_file = "siamese.safetensors"
     product_name = "siamese"
-    producers = ()
     map_network: ImageClassifier
 
     @configurable
@@ -55,10 +54,6 @@ class SiameseTraining(ClassModel):
             "weight_decay": cfg.SOLVER.WEIGHT_DECAY,
             "autocast": cfg.SOLVER.AMP.ENABLED,
         }
-
-    def product_facts(self) -> dict[str, str]:
-        """Return the trunk and the length of the embedding."""
-        return file_facts(self.map_network)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Return all parameters."""

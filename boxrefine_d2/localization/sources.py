@@ -7,8 +7,9 @@ largest contour of the mask, in every source.
 Shapes: B images of S x S pixels.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -25,6 +26,11 @@ from boxrefine_d2.errors import UserError
 
 SEED = "cam"  # producer of the seed for `orientation`
 
+# reasons that are counted
+EMPTY_MASK = "empty mask, box of the whole image"
+EMPTY_SGRM = "empty mask of sgrm, the part above the mean instead"
+ONE_SUPERPIXEL = "one superpixel, no votes for sgrm"
+
 
 @dataclass(frozen=True)
 class MapBatch:
@@ -34,11 +40,13 @@ class MapBatch:
         maps: (B, S, S) in [0, 1].
         images: (B, 3, S, S) uint8 RGB.
         seeds: (B, S, S) bool, pixels of the object; None if the model draws no class activation.
+        counts: images by the reason for which a step could not work as it should.
     """
 
     maps: Tensor
     images: Tensor
     seeds: Tensor | None = None
+    counts: Counter[str] = field(default_factory=Counter)
 
 
 MapStep = Callable[[MapBatch], Tensor]  # to maps (B, S, S) in [0, 1]
@@ -72,8 +80,10 @@ class BoxSource:
     def __call__(self, batch: MapBatch) -> tuple[Tensor, Tensor]:
         """Return the maps after all steps, (B, S, S), and the masks, (B, S, S) bool."""
         for step in self.steps:
-            batch = MapBatch(step(batch), batch.images, batch.seeds)
-        return batch.maps, self.mask(batch)
+            batch = replace(batch, maps=step(batch))
+        masks = self.mask(batch)
+        batch.counts[EMPTY_MASK] += int((~masks.flatten(1).any(dim=1)).sum())
+        return batch.maps, masks
 
 
 def sources_of(cfg: CfgNode) -> list[BoxSource]:
@@ -155,8 +165,8 @@ def _orientation(batch: MapBatch) -> Tensor:
 
 def bright(share: float, batch: MapBatch) -> Tensor:
     """Return the pixels from a share of the largest value of their map."""
-    masks = [bright_pixels(heatmap, share) for heatmap in batch.maps.numpy()]
-    return torch.from_numpy(np.array(masks).reshape(batch.maps.shape))
+    masks = [bright_pixels(heatmap, share) for heatmap in batch.maps.cpu().numpy()]
+    return torch.from_numpy(np.array(masks).reshape(batch.maps.shape)).to(batch.maps.device)
 
 
 def grey(share: float, batch: MapBatch) -> Tensor:
@@ -176,11 +186,13 @@ SHARES = ", ".join(f"{name}=SHARE" for name in SHARE_STEPS)
 def _sgrm(parameters: Mapping[str, float], batch: MapBatch) -> Tensor:
     """Return SGRM's masks; where one is empty, the part of the map above its mean."""
     size = {key: parameters[key] for key in ("scale", "sigma", "min_size")}
-    images = batch.images.permute(0, 2, 3, 1).numpy()
+    images = batch.images.permute(0, 2, 3, 1).cpu().numpy()
     superpixels = torch.from_numpy(
         np.array([felzenszwalb_superpixels(image, **size) for image in images])  # type: ignore[arg-type]
-    )
+    ).to(batch.maps.device)
     own = {key: value for key, value in parameters.items() if key not in size}
     predicted = Repredictor(**own)(min_max(batch.maps), batch.images / 255, superpixels).masks  # type: ignore[arg-type]
-    found = predicted.flatten(1).any(dim=1)[:, None, None]
-    return torch.where(found, predicted, above_mean(batch))
+    found = predicted.flatten(1).any(dim=1)
+    batch.counts[EMPTY_SGRM] += int((~found).sum())
+    batch.counts[ONE_SUPERPIXEL] += int((superpixels.amax(dim=(1, 2)) == 0).sum())
+    return torch.where(found[:, None, None], predicted, above_mean(batch))

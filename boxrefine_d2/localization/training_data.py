@@ -7,8 +7,9 @@ import numpy as np
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
+from boxrefine_d2.data.class_modifiers import listed_names
 from boxrefine_d2.data.dataset_spec import register_spec
-from boxrefine_d2.data.image_labels import label_of
+from boxrefine_d2.data.image_labels import known_label, label_of
 from boxrefine_d2.errors import UserError
 
 Records = list[dict[str, Any]]
@@ -31,7 +32,7 @@ def hold_out(records: Records, share: float, seed: int) -> tuple[Records, Record
     if len(records) < 2:
         raise UserError(
             f"WEIGHT_MAP.HOLD_OUT {share}: nothing can be held out of {len(records)} image; add "
-            "images, name WEIGHT_MAP.VALIDATION, or set WEIGHT_MAP.EARLY_STOP none"
+            "images, name WEIGHT_MAP.VALIDATION, or set WEIGHT_MAP.HOLD_OUT 0 and EARLY_STOP none"
         )
     count = min(max(1, round(share * len(records))), len(records) - 1)
     order = np.random.default_rng([seed, len(records)]).permutation(len(records))
@@ -45,8 +46,8 @@ def hold_out(records: Records, share: float, seed: int) -> tuple[Records, Record
 def classes_of_training(cfg: CfgNode) -> tuple[str, ...]:
     """Return the names of the classes of DATASETS.TRAIN.
 
-    Raises: UserError for data without classes, data sets of different classes, or fewer than two
-        classes among the images.
+    Raises: UserError for data without classes, data sets of different classes, fewer than two
+        classes among the images, or labelled test images of other classes.
     """
     names: dict[str, tuple[str, ...]] = {}
     seen: set[int] = set()
@@ -55,14 +56,27 @@ def classes_of_training(cfg: CfgNode) -> tuple[str, ...]:
         seen |= {label_of(record) for record in DatasetCatalog.get(registered)}
         names[name] = class_names(registered)
     if len(set(names.values())) > 1:
-        listed = "; ".join(f"{name} has {', '.join(each[:10])}" for name, each in names.items())
+        listed = "; ".join(f"{name} has {listed_names(each)}" for name, each in names.items())
         raise UserError(f"DATASETS.TRAIN: the data sets have different classes: {listed}")
     if len(seen) < 2:
         raise UserError(
             f"DATASETS.TRAIN {tuple(cfg.DATASETS.TRAIN)}: all images have one class, and a "
             "classifier needs two or more; add images of another class"
         )
-    return next(iter(names.values()))
+    known = next(iter(names.values()))
+    for name in cfg.DATASETS.TEST:
+        _check_test_classes(name, known)
+    return known
+
+
+def _check_test_classes(name: str, known: tuple[str, ...]) -> None:
+    registered = register_spec(name)
+    records, own = DatasetCatalog.get(registered), class_names(registered)
+    if own != known and any(known_label(record) is not None for record in records):
+        raise UserError(
+            f"DATASETS.TEST {name} has the classes {listed_names(own)}, and the training data "
+            f"{listed_names(known)}; name data with the same classes"
+        )
 
 
 def class_names(registered: str) -> tuple[str, ...]:

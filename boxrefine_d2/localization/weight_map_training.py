@@ -5,7 +5,7 @@ Source: "Learning a Weight Map for Weakly-Supervised Localization" (arXiv:2111.1
 Shapes: B images, S x S pixels.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -15,17 +15,12 @@ from detectron2.utils.events import get_event_storage
 from torch import Tensor
 
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.networks.image_classifier import ImageClassifier, pixel_maps
-from boxrefine_d2.networks.weight_map import (
-    WeightMap,
-    WeightMapForm,
-    new_weight_map,
-    weight_map_facts,
-)
+from boxrefine_d2.networks.image_classifier import ImageClassifier
+from boxrefine_d2.networks.weight_map import WeightMap, WeightMapForm, new_weight_map
 from boxrefine_d2.training.frozen_parts import keep_out_of_checkpoints
 
+from .cam_family import CAM, DRAWN_MAPS, class_maps, named_maps
 from .class_model import ClassAnswer, ClassModel, drawn_classes, ranked
-from .classifier_training import CAM
 from .frozen_networks import classifier_of, embedding_of
 from .masking import DISCREPANCIES, masked, triplet_loss
 
@@ -43,6 +38,7 @@ class WeightMapModel(ClassModel):
 
     product_file = "weight_map.safetensors"
     product_name = "weight_map"
+    producers = (WEIGHT_MAP, *DRAWN_MAPS)
     map_network: WeightMap
 
     def __init__(
@@ -55,12 +51,14 @@ class WeightMapModel(ClassModel):
         weight_decay: float,
         cam_of_known_class: bool,
         autocast: bool,
+        class_maps: Sequence[str] = (CAM,),
     ):
         """Take the parts.
 
         Args:
             area_weight: weight of the mean of the map.
             masked_value: key of `masking.COLOURS`.
+            class_maps: keys of `DRAWN_MAPS` to draw by the classifier.
         """
         super().__init__()
         self.map_network = weight_map
@@ -68,32 +66,42 @@ class WeightMapModel(ClassModel):
         self.area_weight, self.masked_value = area_weight, masked_value
         self.weight_decay = weight_decay
         self.cam_of_known_class = cam_of_known_class
-        self.autocast = autocast
+        self.autocast, self.class_maps = autocast, class_maps
         keep_out_of_checkpoints(self, "classifier.", "embedding.")
 
     @staticmethod
     def parts(cfg: CfgNode) -> dict[str, Any]:
-        """Return the arguments of both methods, as the configuration sets them."""
+        """Return the arguments of both methods, as the configuration sets them.
+
+        Raises: UserError for a crop that is no multiple of the encoder's cells, and for networks
+            that are refused.
+        """
         node = cfg.WEIGHT_MAP
-        form = WeightMapForm(node.ENCODER, node.LAST_NORM, node.INNER_ACTIVATION)
+        widths = tuple(node.DECODER_WIDTHS)
+        form = WeightMapForm(node.ENCODER, node.LAST_NORM, node.INNER_ACTIVATION, widths)
+        network = new_weight_map(form, node.ENCODER_WEIGHTS, seed=cfg.SEED)
+        crop = cfg.INPUT.CLASSIFIED.CROP
+        if crop % network.stride:
+            raise UserError(
+                f"INPUT.CLASSIFIED.CROP {crop} is no multiple of the cells of the encoder "
+                f"{node.ENCODER}, {network.stride} pixels; name one, such as "
+                f"{max(1, crop // network.stride) * network.stride}"
+            )
         return {
-            "weight_map": new_weight_map(form, node.ENCODER_WEIGHTS, seed=cfg.SEED),
+            "weight_map": network,
             "classifier": classifier_of(cfg),
             "area_weight": node.AREA_WEIGHT,
             "masked_value": node.MASKED_VALUE,
             "weight_decay": cfg.SOLVER.WEIGHT_DECAY,
             "cam_of_known_class": cfg.LOCALIZATION.CAM_CLASS == "known",
             "autocast": cfg.SOLVER.AMP.ENABLED,
+            "class_maps": named_maps(cfg),
         }
 
     @property
     def device(self) -> torch.device:
         """Device of g."""
         return next(self.map_network.parameters()).device
-
-    def product_facts(self) -> dict[str, str]:
-        """Return the form of g."""
-        return weight_map_facts(self.map_network)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Return all parameters of g."""
@@ -120,7 +128,7 @@ class WeightMapModel(ClassModel):
         return self.area_weight * area
 
     def answers(self, batched_inputs: list[dict[str, Any]]) -> list[ClassAnswer]:
-        """Return the map of each image; with a classifier also its classes and its CAM."""
+        """Return the map of each image; with a classifier also its classes and its maps."""
         images = self.images_of(batched_inputs)
         maps = self.map_network(images).data[:, 0].cpu()
         if self.classifier is None:
@@ -128,11 +136,12 @@ class WeightMapModel(ClassModel):
         features = self.classifier.trunk(images).float()
         outputs = self.classifier.outputs_of(features)
         drawn = drawn_classes(batched_inputs, outputs, known=self.cam_of_known_class)
-        activations = self.classifier.activation(features, drawn)
-        cams = pixel_maps(activations, (images.shape[-2], images.shape[-1])).cpu()
+        of_class = class_maps(self.classifier, images, features, drawn, self.class_maps)
         return [
-            ClassAnswer({WEIGHT_MAP: heatmap, CAM: cam}, labels, score)
-            for heatmap, cam, (labels, score) in zip(maps, cams, ranked(outputs), strict=True)
+            ClassAnswer({WEIGHT_MAP: heatmap} | others, labels, score)
+            for heatmap, others, (labels, score) in zip(
+                maps, of_class, ranked(outputs), strict=True
+            )
         ]
 
 

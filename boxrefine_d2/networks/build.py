@@ -26,6 +26,7 @@ from .weights import (
     fetch,
     load_into,
     module_sha256,
+    parse_random,
     read_state_dict,
 )
 
@@ -50,12 +51,31 @@ class BackboneSpec:
         extractor: URL or path of the weights of a segmenter's frozen extractor. The segmenter's own
             file may leave them out. None for all other networks.
         preset: the preset of a network that was not trained like DINO's; None for the others.
+        read: reader of a network whose form is in its file; None for the others. Such a network
+            has no weights but those of a file.
     """
 
     build: Callable[[], MapNetwork]
     weights: str | Path | None
     extractor: str | Path | None = None
     preset: Preset | None = None
+    read: Callable[[Path], MapNetwork] | None = None
+
+
+def _without_form() -> MapNetwork:
+    raise TypeError("the file of the network states its form")
+
+
+def _read_classifier(path: Path) -> MapNetwork:
+    from .image_classifier import read_map_network  # its trunks need the table of this module
+
+    return read_map_network(path)
+
+
+def _read_weight_map(path: Path) -> MapNetwork:
+    from .weight_map import read_weight_map
+
+    return read_weight_map(path)
 
 
 _vit_mini = partial(DinoTransformer, dim=192, depth=6, num_heads=3)
@@ -112,15 +132,32 @@ BACKBONES: dict[str, BackboneSpec] = {
         extractor=DINO_MINI_1,
     ),
     **{name: BackboneSpec(p.build, p.weights, preset=p) for name, p in PRESETS.items()},
+    "classifier": BackboneSpec(_without_form, None, read=_read_classifier),
+    "weight_map": BackboneSpec(_without_form, None, read=_read_weight_map),
 }
 
 
-@cache
-def padding_multiple(name: str) -> int:
+def padding_multiple(name: str, weights: str = "") -> int:
     """Return the number of pixels to whose multiples the sides of an input are padded.
 
-    It is the patch size of a transformer, and 16 for a CNN. Raises: UserError for an unknown name.
+    It is the patch size of a transformer, and 16 for a CNN.
+
+    Args: weights: see `build_backbone`; read only for a network whose form is in its file.
+    Raises: UserError for an unknown name, or a file that is refused.
     """
+    return build_backbone(name, weights).stride if is_named_by_file(name) else _stride(name)
+
+
+def is_named_by_file(name: str) -> bool:
+    """Return True if the form of a network is in its file.
+
+    Raises: UserError for an unknown name.
+    """
+    return _spec(name).read is not None
+
+
+@cache
+def _stride(name: str) -> int:
     return build_empty(_spec(name).build).stride
 
 
@@ -185,8 +222,20 @@ def build_backbone(name: str, weights: str | Path | None = None) -> MapNetwork:
     spec = _spec(name)
     if spec.preset:
         announce(name)
+    if spec.read:
+        return spec.read(_training_file(name, weights))
     return build_network(
         name, weights, spec.build, own=partial(official_file, name), read=partial(_read, spec)
+    )
+
+
+def _training_file(name: str, weights: str | Path | None) -> Path:
+    """Return the file of a network whose form is in it. Raises: UserError if none is given."""
+    if weights and parse_random(str(weights)) is None:
+        return Path(weights)
+    raise UserError(
+        f"{name} is read from the file of its training, which states its form; give it with "
+        f"{BY_NETWORK}"
     )
 
 

@@ -89,6 +89,18 @@ class DistilledHeads(MapNetwork):
         """Head of the student."""
         return self.student
 
+    def file_facts(self) -> dict[str, str]:
+        """Return the form of the heads, and the weights of the transformer."""
+        weights = self.transformer.weights_info
+        return {
+            "transformer": self.form.transformer,
+            "transformer_weights": weights.source,
+            "transformer_sha256": weights.sha256,
+            "classes": json.dumps(self.form.classes, ensure_ascii=False),
+            "mlp_block": json.dumps(self.form.mlp_block),
+            "with_cls": json.dumps(self.form.with_cls),
+        }
+
     @torch.no_grad()
     def tokens(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return CLS (B, D), and the patches on their grid (B, D, h, w), after the final norm.
@@ -152,17 +164,6 @@ def new_heads(form: HeadsForm, transformer_weights: str, *, seed: int) -> Distil
     return network.eval()
 
 
-def heads_facts(network: DistilledHeads) -> dict[str, str]:
-    """Return the facts that a file holds beside its tensors."""
-    form = network.form
-    return {
-        "transformer": form.transformer,
-        "classes": json.dumps(form.classes, ensure_ascii=False),
-        "mlp_block": json.dumps(form.mlp_block),
-        "with_cls": json.dumps(form.with_cls),
-    }
-
-
 def read_heads(path: str | Path) -> DistilledHeads:
     """Return the network of a file that its training wrote, in eval mode, on the CPU.
 
@@ -172,6 +173,7 @@ def read_heads(path: str | Path) -> DistilledHeads:
     try:
         flags = {name: bool(json.loads(facts[name])) for name in ("mlp_block", "with_cls")}
         form = HeadsForm(facts["transformer"], tuple(json.loads(facts["classes"])), **flags)
+        start = WeightsInfo(facts["transformer_weights"], facts["transformer_sha256"])
         with torch.device("meta"):
             transformer = BACKBONES[form.transformer].build()
             assert isinstance(transformer, VisionTransformer)
@@ -182,4 +184,5 @@ def read_heads(path: str | Path) -> DistilledHeads:
         ) from error
     load_into(network, read_state_dict(path), name="heads of SD-CAM", path=path)
     network.weights_info = WeightsInfo(path.name, file_sha256(path))
+    transformer.weights_info = start
     return network.requires_grad_(True).eval()

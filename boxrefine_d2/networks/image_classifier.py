@@ -6,9 +6,11 @@ of each cell are the class's activation map.
 Shapes: B images, C channels, h x w cells, H x W pixels, K outputs.
 """
 
+import copy
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +26,7 @@ from .trunks import Trunk, build_trunk, empty_trunk
 from .weights import WeightsInfo, file_sha256, load_into, module_sha256, read_state_dict
 
 Classes = tuple[str, ...]
+Filled = TypeVar("Filled", bound=MapNetwork)
 
 
 class ImageClassifier(MapNetwork):
@@ -46,9 +49,22 @@ class ImageClassifier(MapNetwork):
         self.stride = trunk.stride
         self.head = nn.Linear(trunk.channels, outputs)
 
+    def file_facts(self) -> dict[str, str]:
+        """Return the trunk, the number of outputs, and the classes."""
+        return {
+            "trunk": self.trunk_name,
+            "outputs": str(self.head.out_features),
+            "classes": json.dumps(self.classes, ensure_ascii=False),
+        }
+
+    def for_refinement(self) -> "ClassifierMap":
+        """Return a map of the class that this classifier chooses; a copy of its trunk learns."""
+        return ClassifierMap(self)
+
     def outputs_of(self, features: Tensor) -> Tensor:
         """Return the outputs (B, K) of features (B, C, h, w)."""
-        outputs: Tensor = self.head(features.mean(dim=(2, 3)))
+        pooled = features.mean(dim=(2, 3)).to(self.head.weight.dtype)
+        outputs: Tensor = self.head(pooled).float()
         return outputs
 
     def activation(self, features: Tensor, classes: Tensor) -> Tensor:
@@ -56,7 +72,8 @@ class ImageClassifier(MapNetwork):
 
         Args: features: (B, C, h, w).  classes: (B,) int64.
         """
-        return torch.einsum("bchw,bc->bhw", features, self.head.weight[classes])
+        weights = self.head.weight[classes].to(features.dtype)
+        return torch.einsum("bchw,bc->bhw", features, weights)
 
     def forward(
         self, images: Tensor, facet: str | None = None, image_sizes: Sizes | None = None
@@ -70,14 +87,93 @@ class ImageClassifier(MapNetwork):
             image_sizes: (H, W) of each image before padding; the default is the padded size.
         Raises: ValueError for a facet other than "heatmap".
         """
-        if facet not in (None, *self.facets):
-            raise ValueError(f"a classifier has the facet 'heatmap' only, not {facet!r}")
+        check_heatmap(facet)
         features = self.trunk(images).float()
         maps = self.activation(features, self.outputs_of(features).argmax(dim=1))
-        size = (images.shape[-2], images.shape[-1])
-        return FeatureMap(
-            pixel_maps(maps, size)[:, None], 1, image_sizes or [size] * len(images), "heatmap"
-        )
+        return heatmap_of(maps, images, image_sizes)
+
+
+class ClassifierMap(MapNetwork):
+    """Map of a class that a frozen classifier chooses; a second trunk draws it, and may learn.
+
+    Refinement changes features, so a classifier that learns could change its mind about the class
+    of an image. Then its map would jump to another object, and its accuracy would fall. Here the
+    classes stay those of the classifier, and the boxes of two networks are of the same class.
+
+    Attributes:
+        classifier: frozen classifier.
+        trunk: trunk of the map, at first a copy of the classifier's. The head that reads it is the
+            classifier's.
+    """
+
+    facets = ("heatmap",)
+
+    def __init__(self, classifier: ImageClassifier):
+        super().__init__()
+        self.stride = classifier.stride
+        self.classifier = classifier.requires_grad_(False).eval()
+        self.trunk = copy.deepcopy(classifier.trunk).requires_grad_(True)
+        if hasattr(classifier, "weights_info"):
+            self.weights_info = classifier.weights_info
+
+    def file_facts(self) -> dict[str, str]:
+        """Return the facts of the classifier, and that there is a second trunk."""
+        return self.classifier.file_facts() | {"second_trunk": "true"}
+
+    def requires_grad_(self, requires_grad: bool = True) -> "ClassifierMap":
+        """Switch the gradients of the second trunk on or off."""
+        self.trunk.requires_grad_(requires_grad)
+        self.classifier.requires_grad_(False)
+        return self
+
+    def train(self, mode: bool = True) -> "ClassifierMap":
+        """Set the mode of the second trunk."""
+        super().train(mode)
+        self.classifier.eval()
+        return self
+
+    @property
+    def frozen_parts(self) -> Sequence[nn.Module]:
+        """Classifier, which never learns."""
+        return (self.classifier,)
+
+    @property
+    def first_learner(self) -> nn.Module:
+        """Second trunk."""
+        return self.trunk
+
+    @torch.no_grad()
+    def share(self, images: Tensor) -> Tensor:
+        """Return the images, and a fourth channel with the number of the class to draw."""
+        classes = self.classifier.outputs_of(self.classifier.trunk(images).float()).argmax(dim=1)
+        plane = classes.to(images.dtype).view(-1, 1, 1, 1).expand_as(images[:, :1])
+        return torch.cat([images, plane], dim=1)
+
+    def map_of(self, shared: Tensor, image_sizes: Sizes | None = None) -> FeatureMap:
+        """Return the map of the chosen class, as `ImageClassifier.forward` scales it."""
+        images, classes = shared[:, :3], shared[:, 3, 0, 0].long()
+        maps = self.classifier.activation(self.trunk(images).float(), classes)
+        return heatmap_of(maps, images, image_sizes)
+
+    def forward(
+        self, images: Tensor, facet: str | None = None, image_sizes: Sizes | None = None
+    ) -> FeatureMap:
+        """Return the map of the chosen class, see `ImageClassifier.forward`."""
+        check_heatmap(facet)
+        return self.map_of(self.share(images), image_sizes)
+
+
+def check_heatmap(facet: str | None) -> None:
+    """Refuse any facet but the heatmap. Raises: ValueError."""
+    if facet not in (None, "heatmap"):
+        raise ValueError(f"a classifier has the facet 'heatmap' only, not {facet!r}")
+
+
+def heatmap_of(maps: Tensor, images: Tensor, image_sizes: Sizes | None) -> FeatureMap:
+    """Return maps (B, h, w) as a `FeatureMap` of stride 1 over images (B, 3, H, W)."""
+    size = (images.shape[-2], images.shape[-1])
+    heatmaps = pixel_maps(maps, size)[:, None]
+    return FeatureMap(heatmaps, 1, image_sizes or [size] * len(images), "heatmap")
 
 
 def pixel_maps(maps: Tensor, size: tuple[int, int]) -> Tensor:
@@ -104,26 +200,39 @@ def new_classifier(
     return network.eval()
 
 
-def file_facts(network: ImageClassifier) -> dict[str, str]:
-    """Return the facts that a file of a classifier holds beside its tensors."""
-    return {
-        "trunk": network.trunk_name,
-        "outputs": str(network.head.out_features),
-        "classes": json.dumps(network.classes, ensure_ascii=False),
-    }
-
-
 def read_classifier(path: str | Path) -> ImageClassifier:
     """Return the classifier of a file that its training wrote, in eval mode, on the CPU.
 
     Raises: UserError for a file that is missing, damaged or of another network.
     """
-    trunk_name, outputs, classes = _facts_of(Path(path))
+    return _filled(_empty_classifier(Path(path)), Path(path))
+
+
+def read_map_network(path: Path) -> ImageClassifier | ClassifierMap:
+    """Return the map network of a classifier's file, before or after its refinement.
+
+    Raises: UserError (see `read_classifier`), and for a network whose outputs are no classes.
+    """
+    network = _empty_classifier(path)
+    if not network.classes:
+        raise UserError(
+            f"{path} holds an embedding, whose outputs are no classes; give a classifier"
+        )
+    if "second_trunk" not in read_metadata(path):
+        return _filled(network, path)
+    return _filled(network.for_refinement(), path)
+
+
+def _empty_classifier(path: Path) -> ImageClassifier:
+    trunk_name, outputs, classes = _facts_of(path)
     with torch.device("meta"):
-        network = ImageClassifier(empty_trunk(trunk_name), trunk_name, outputs, classes)
-    state = read_state_dict(path)
-    load_into(network, state, name=f"a classifier with the trunk {trunk_name}", path=Path(path))
-    network.weights_info = WeightsInfo(Path(path).name, file_sha256(Path(path)))
+        return ImageClassifier(empty_trunk(trunk_name), trunk_name, outputs, classes)
+
+
+def _filled(network: Filled, path: Path) -> Filled:
+    name = f"a classifier with the trunk {read_metadata(path)['trunk']}"
+    load_into(network, read_state_dict(path), name=name, path=path)
+    network.weights_info = WeightsInfo(path.name, file_sha256(path))
     return network.eval()
 
 

@@ -139,6 +139,10 @@ class MapNetwork(RefinableNetwork, ABC):
         device = next(self.parameters()).device
         return normalise_and_pad(images, self.stride, self.padding, device)
 
+    def for_refinement(self) -> "MapNetwork":
+        """Return the network that refinement changes: this one, or one that holds it."""
+        return self
+
     def share(self, images: Tensor) -> Tensor:
         """Return the features that the network and its frozen copy share, computed once for both.
 

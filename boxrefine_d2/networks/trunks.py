@@ -5,11 +5,13 @@ Shapes: B images, C channels, h x w cells, H x W pixels.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import timm
+import torch
 import torchvision
 from torch import Tensor, nn
 
@@ -33,7 +35,9 @@ _MOCO_V2 = (
     "tar"
 )
 _MOCO_QUERY = "encoder_q."  # prefix of the network in MoCo's files, beside the key encoder
-_HEADS = ("fc.", "classifier.")  # prefixes of the heads in the official files
+# prefixes of the heads in the official files
+_HEADS = ("fc.", "classifier.", "head.fc.", "head.weight", "head.bias")
+TIMM = "timm:"  # prefix of the names of timm's networks
 
 
 class Trunk(SourcedNetwork):
@@ -52,8 +56,8 @@ class Trunk(SourcedNetwork):
         self.network, self.channels, self.stride = network, channels, stride
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the features."""
-        features: Tensor = self.network(images)
+        """Return the features, in the number format of the layers."""
+        features: Tensor = self.network(images.to(next(self.parameters()).dtype))
         return features
 
 
@@ -77,7 +81,7 @@ class _TimmTrunk(Trunk):
     network: Any
 
     def forward(self, images: Tensor) -> Tensor:
-        features: Tensor = self.network.forward_features(images)
+        features: Tensor = self.network.forward_features(images.to(next(self.parameters()).dtype))
         return features
 
 
@@ -112,9 +116,40 @@ def _resnet(depth: int, stride: int = 32) -> Trunk:
     return Trunk(layers, channels, stride)
 
 
-def _timm(name: str, stride: int) -> Trunk:
-    net: Any = timm.create_model(name, num_classes=0)
-    return _TimmTrunk(net, net.num_features, stride)
+def _timm(name: str) -> Trunk:
+    channels, stride = _timm_form(name)
+    return _TimmTrunk(timm.create_model(name, num_classes=0), channels, stride)
+
+
+@cache
+def _timm_form(name: str) -> tuple[int, int]:
+    """Return the channels and the stride of a network of timm.
+
+    Raises: UserError for a network whose features are no map (B, C, h, w).
+    """
+    with torch.device("meta"):
+        net: Any = timm.create_model(name, num_classes=0).eval()
+        side = net.default_cfg["input_size"][-1]
+        shape = net.forward_features(torch.empty(1, 3, side, side)).shape
+    if len(shape) != 4 or shape[1] != net.num_features:
+        raise UserError(
+            f"{TIMM}{name} gives features of the shape {tuple(shape)}, and a trunk needs a map (B, "
+            "C, h, w); name a convolutional network"
+        )
+    return shape[1], round(side / shape[2])
+
+
+def _timm_spec(name: str) -> TrunkSpec:
+    """Return the spec of any network of timm. Raises: UserError for an unknown name."""
+    if not timm.is_model(name):
+        near = ", ".join(f"{TIMM}{x}" for x in get_close_matches(name, timm.list_models()))
+        raise UserError(
+            f"trunk of a classifier {TIMM + name!r}: timm has no such network"
+            + (f"; similar: {near}" if near else "; timm.list_models() lists them")
+        )
+    official = timm.get_pretrained_cfg(name)
+    url = official.url if official is not None else None
+    return TrunkSpec(partial(_timm, name), url if isinstance(url, str) and url else None)
 
 
 def _transformer(name: str) -> Trunk:
@@ -149,8 +184,7 @@ TRUNKS: dict[str, TrunkSpec] = {
     "resnet50_stride16": TrunkSpec(partial(_resnet, 50, 16), _imagenet(50)),
     "moco_v2_resnet50": TrunkSpec(partial(_resnet, 50), _MOCO_V2),
     "moco_v2_resnet50_stride16": TrunkSpec(partial(_resnet, 50, 16), _MOCO_V2),
-    # timm's file is on a hub and has no address of its own.
-    "efficientnet_b7": TrunkSpec(partial(_timm, "tf_efficientnet_b7", 32), None),
+    "efficientnet_b7": _timm_spec("tf_efficientnet_b7"),
     **{
         name: TrunkSpec(partial(_transformer, name), None)
         for name in BACKBONES
@@ -174,7 +208,7 @@ def build_trunk(name: str, weights: str | Path | None = None) -> Trunk:
     """Return a trunk in eval mode, float32, on the CPU, with its `weights_info`.
 
     Args:
-        name: one of `TRUNKS`.
+        name: one of `TRUNKS`, or timm:NAME for a network of timm.
         weights: a file under the official names, "random" or "random:SEED", or None (or "") for the
             shipped or the official file.
     Raises: UserError for an unknown name, a missing or foreign file, or a host out of reach.
@@ -221,5 +255,7 @@ def own_file(name: str) -> Path:
 
 
 def _spec(name: str) -> TrunkSpec:
+    if name.startswith(TIMM):
+        return _timm_spec(name.removeprefix(TIMM))
     check_choice("trunk of a classifier", name, TRUNKS)
     return TRUNKS[name]

@@ -58,6 +58,18 @@ class SourcedNetwork(nn.Module):
 
     weights_info: WeightsInfo
 
+    def file_facts(self) -> dict[str, str]:
+        """Return the facts that a file of the network holds beside its tensors, as text by name.
+
+        A reader builds the network from them. They are {} if the name of the network says enough.
+        """
+        return {}
+
+
+def file_facts(network: nn.Module) -> dict[str, str]:
+    """Return `SourcedNetwork.file_facts` of a network; {} for any other module."""
+    return network.file_facts() if isinstance(network, SourcedNetwork) else {}
+
 
 _SEED_DIGITS = 18  # PyTorch accepts seeds of that length
 

@@ -1,21 +1,27 @@
 """Trainer of the main job: h learns from the boxes of f's map, then f is refined through h."""
 
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from detectron2.config import CfgNode
 from detectron2.engine import HookBase
 from detectron2.evaluation import inference_on_dataset
+from detectron2.utils import comm
 
 from boxrefine_d2.data.images import ImageReadError, read_image
 from boxrefine_d2.data.mappers import SquareMapper
 from boxrefine_d2.evaluation import RefinementEvaluator
+from boxrefine_d2.networks.build import is_named_by_file
 from boxrefine_d2.training.loop import whole_image_loader
+from boxrefine_d2.training.product_file import write_network
 
 from . import BoxRefiner
 from .drift_hook import DriftHook
 from .phased_trainer import PhasedTrainer
 from .training_targets import mask_cells, prepared_records
+
+PRODUCT_FILE = "map_network.safetensors"
 
 
 class RefineTrainer(PhasedTrainer):
@@ -48,12 +54,21 @@ class RefineTrainer(PhasedTrainer):
         """
         return prepared_records(cfg, super().training_records(cfg))
 
+    @classmethod
+    def product_file(cls, cfg: CfgNode) -> str | None:
+        """Return the name of the file of f, for an f whose form is in its file; else None."""
+        return PRODUCT_FILE if is_named_by_file(cfg.MODEL.MAP_NETWORK.NAME) else None
+
     def record(self) -> dict[str, Any]:
-        """Return the measurements of the run.
+        """Write f if its form is in its file, and return the measurements of the run.
 
         They are made on the first REFINE.RECORD_IMAGES training images that can be read. The means
         are on the main process only.
         """
+        file, name = self.product_file(self.cfg), self.cfg.MODEL.MAP_NETWORK.NAME
+        if file and comm.is_main_process():
+            path = Path(self.cfg.OUTPUT_DIR) / file
+            write_network(path, self.network.map_network, self.cfg, name=name)
         records = self.train_loader.dataset.records
         wanted = self.cfg.REFINE.RECORD_IMAGES
         readable = filter(_is_readable, records)

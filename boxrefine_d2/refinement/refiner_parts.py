@@ -20,7 +20,8 @@ from .preservation import PreservationLoss
 def parts_of(cfg: CfgNode) -> dict[str, Any]:
     """Return the arguments of `BoxRefiner` that the configuration names."""
     rule = build_rule(cfg.DISCOVERY.NAME, cfg)
-    network = build_backbone(cfg.MODEL.MAP_NETWORK.NAME, cfg.MODEL.MAP_NETWORK.WEIGHTS)
+    node = cfg.MODEL.MAP_NETWORK
+    network = build_backbone(node.NAME, node.WEIGHTS).for_refinement()
     detector, map_input = _detector_of(cfg, network, rule)
     return {
         "map_network": network,

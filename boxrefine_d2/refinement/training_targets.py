@@ -54,7 +54,8 @@ def mask_cells(cfg: CfgNode) -> int:
 
 
 def _cells(cfg: CfgNode) -> int:
-    cells: int = cfg.INPUT.SQUARE_SIZE // padding_multiple(cfg.MODEL.MAP_NETWORK.NAME)
+    network = cfg.MODEL.MAP_NETWORK
+    cells: int = cfg.INPUT.SQUARE_SIZE // padding_multiple(network.NAME, network.WEIGHTS)
     return cells
 
 

@@ -82,6 +82,9 @@ MAPS: dict[str, RuleMap] = {
     ),
     "move": _MASK,
     "found": _MASK,
+    "largest_contour": RuleMap(
+        soft_mask, "the network's heatmap: the rule takes the largest bright part."
+    ),
 }
 
 # the spelling of the publications
@@ -93,6 +96,7 @@ _TITLES = {
     "dino_seg": "DINO-seg",
     "move": "MOVE",
     "found": "FOUND",
+    "largest_contour": "Largest contour",
 }
 
 

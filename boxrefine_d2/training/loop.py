@@ -275,7 +275,7 @@ def whole_image_loader(
 ) -> WholeImageLoader:
     """Return a loader of this rank's images in batches of one size. Args: what: the bar's label."""
     mapper = WholeImageMapper(cfg.INPUT.MAX_SIDE)
-    multiple = padding_multiple(cfg.MODEL.MAP_NETWORK.NAME)
+    multiple = padding_multiple(cfg.MODEL.MAP_NETWORK.NAME, cfg.MODEL.MAP_NETWORK.WEIGHTS)
     batches = equal_size_batches(
         records, mapper, lambda size: padded_size(size, multiple), cfg.TEST.IMS_PER_BATCH
     )

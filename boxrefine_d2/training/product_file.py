@@ -3,7 +3,6 @@
 `build_backbone` and every command can read the file.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from detectron2.config import CfgNode
@@ -13,6 +12,7 @@ import boxrefine_d2
 from boxrefine_d2.files.atomic import atomic_binary_file
 from boxrefine_d2.files.safetensors_file import in_half_precision, safetensors_bytes
 from boxrefine_d2.networks.map_network import trained_state
+from boxrefine_d2.networks.weights import file_facts
 
 from .results_file import config_sha256
 
@@ -28,23 +28,14 @@ def training_metadata(cfg: CfgNode) -> dict[str, str]:
     }
 
 
-def write_network(
-    path: Path,
-    network: nn.Module,
-    cfg: CfgNode,
-    *,
-    name: str,
-    facts: Mapping[str, str] | None = None,
-) -> None:
-    """Write the parameters in half precision, with `training_metadata` and the name as metadata.
-
-    Args: facts: further metadata, from which a reader builds the network.
+def write_network(path: Path, network: nn.Module, cfg: CfgNode, *, name: str) -> None:
+    """Write the parameters in half precision; name, facts and `training_metadata` are metadata.
 
     If only a part of the network learns, the file holds only that part, see `trained_state`.
     Counters stay whole numbers.
     """
     half = in_half_precision(trained_state(network))
     state = {key: value.detach().cpu().contiguous() for key, value in half.items()}
-    metadata = {"backbone": name} | training_metadata(cfg) | dict(facts or {})
+    metadata = {"backbone": name} | training_metadata(cfg) | file_facts(network)
     with atomic_binary_file(path) as file:
         file.write(safetensors_bytes(state, metadata))

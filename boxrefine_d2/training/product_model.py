@@ -24,10 +24,6 @@ class ProductModel(nn.Module):
         Most models do nothing here.
         """
 
-    def product_facts(self) -> dict[str, str]:
-        """Return the facts by name that the file holds, from which a reader builds the network."""
-        return {}
-
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Return the optimizer's groups. A group that does not learn in a step has no gradients."""
         raise NotImplementedError

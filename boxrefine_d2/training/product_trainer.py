@@ -75,8 +75,7 @@ class ProductTrainer(Trainer):
         if comm.is_main_process():
             file, name = self.product()
             path = Path(self.cfg.OUTPUT_DIR) / file
-            network, facts = self.network.map_network, self.network.product_facts()
-            write_network(path, network, self.cfg, name=name, facts=facts)
+            write_network(path, self.network.map_network, self.cfg, name=name)
         return self.stream_record(self._steps)
 
 

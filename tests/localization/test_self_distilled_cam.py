@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from boxrefine_d2.localization.self_distilled_cam import distillation_loss
-from boxrefine_d2.networks.distilled_heads import HeadsForm, heads_facts, new_heads, read_heads
+from boxrefine_d2.networks.distilled_heads import HeadsForm, new_heads, read_heads
 from boxrefine_d2.networks.image_classifier import pixel_maps
 
 
@@ -52,7 +52,7 @@ def test_a_file_gives_the_same_map(heads, tmp_path):
     from boxrefine_d2.files.safetensors_file import safetensors_bytes
 
     file = tmp_path / "heads.safetensors"
-    file.write_bytes(safetensors_bytes(heads.state_dict(), heads_facts(heads)))
+    file.write_bytes(safetensors_bytes(heads.state_dict(), heads.file_facts()))
     again = read_heads(file)
     images = torch.rand(2, 3, 32, 48)
     torch.testing.assert_close(again(images).data, heads(images).data)

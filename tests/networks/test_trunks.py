@@ -82,6 +82,32 @@ def test_a_file_of_another_network_is_a_line(tmp_path):
         build_trunk("resnet18", tmp_path / "file.pth")
 
 
+@pytest.mark.parametrize("name", ["convnext_atto", "mobilenetv3_small_100", "regnetx_002"])
+def test_any_convolutional_network_of_timm_with_its_file(tmp_path, name):
+    official = filled(timm.create_model(name, num_classes=10))
+    torch.save(official, tmp_path / "file.pth")
+    trunk = build_trunk(f"timm:{name}", tmp_path / "file.pth")
+    assert same(trunk, official)
+    with torch.no_grad():
+        features = trunk(torch.ones(1, 3, 64, 96))
+    assert features.shape == (1, trunk.channels, 64 // trunk.stride, 96 // trunk.stride)
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("timm:convnext_ato", "timm has no such network; similar: .*timm:convnext_atto"),
+        ("timm:vit_tiny_patch16_224", r"shape \(1, 197, 192\), and a trunk needs a map"),
+        ("timm:swin_tiny_patch4_window7_224", r"shape \(1, 7, 7, 768\), and a trunk needs"),
+        ("resnet19", "trunk of a classifier 'resnet19' is unknown; known: resnet_mini"),
+    ],
+)
+def test_a_name_that_is_no_trunk_is_a_line(name, line):
+    with pytest.raises(UserError, match=line):
+        build_trunk(name, "random:0")
+
+
 def test_a_trunk_without_a_file_says_what_to_give():
+    assert not timm.get_pretrained_cfg("convnext_tiny").url  # on a hub, without an address
     with pytest.raises(UserError, match="MODEL.CLASSIFIER.TRUNK_WEIGHTS, or random:0"):
-        build_trunk("efficientnet_b7")
+        build_trunk("timm:convnext_tiny")

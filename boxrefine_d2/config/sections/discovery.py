@@ -200,6 +200,21 @@ FOUND = Section(
     source="FOUND (arXiv:2212.07834)",
 )
 
+LARGEST_CONTOUR = Section(
+    "DISCOVERY.LARGEST_CONTOUR",
+    "The largest contour of a heatmap, on the backbones classifier and weight_map, and on "
+    "segmenters.",
+    {
+        "SHARE": Key(
+            0.1,
+            "A pixel is bright from this share of the largest value. Class activation maps need a "
+            "larger share; CAM's paper has 0.2.",
+            SOME_SHARE,
+        ),
+    },
+    source="weight map (arXiv:2111.14131)",
+)
+
 CONTOURS = Section(
     "DISCOVERY.CONTOURS",
     "The contours of a heatmap. The release sets NORMALISE and QUANTISE True, SCORE thresholded, "

@@ -9,7 +9,11 @@ CLASSIFIER = Section(
     "MODEL.CLASSIFIER",
     "The classifier of images, whose linear head gives class activation maps.",
     {
-        "TRUNK": Key("resnet18", "Architecture of the trunk.", entry_of("networks.trunks.TRUNKS")),
+        "TRUNK": Key(
+            "resnet18",
+            "Architecture of the trunk. timm:NAME is a convolutional network of timm.",
+            entry_of("networks.trunks.TRUNKS"),
+        ),
         "TRUNK_WEIGHTS": Key(
             "", "Weights of the trunk at the start.", weights("the shipped or official file")
         ),
