@@ -47,7 +47,7 @@ class PointTable:
         """Yield (place, cell, similarity, importance, value) of each point."""
         return zip(*(column.tolist() for column in self._columns()), strict=True)
 
-    def _columns(self) -> tuple[NDArray[np.generic], ...]:
+    def _columns(self) -> tuple[NDArray[Any], ...]:
         return self.places, self.cells, self.similarity, self.importance, self.value
 
 
