@@ -5,6 +5,7 @@ Shapes: B images, N cells of each, K points that are kept.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,12 +34,14 @@ class PointTable:
 
     def rows(self, chosen: NDArray[np.int64]) -> "PointTable":
         """Return the points of the given rows, in their order."""
-        return PointTable(*(column[chosen] for column in self._columns()))
+        columns: list[Any] = [column[chosen] for column in self._columns()]
+        return PointTable(*columns)
 
     def joined(self, other: "PointTable") -> "PointTable":
         """Return these points, then the others."""
         pairs = zip(self._columns(), other._columns(), strict=True)
-        return PointTable(*(np.concatenate(pair) for pair in pairs))
+        columns: list[Any] = [np.concatenate(pair) for pair in pairs]
+        return PointTable(*columns)
 
     def each(self) -> Iterator[tuple[int, int, float, float, float]]:
         """Yield (place, cell, similarity, importance, value) of each point."""

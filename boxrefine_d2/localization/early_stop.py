@@ -18,6 +18,7 @@ from detectron2.utils import comm
 from torch import Tensor
 
 from boxrefine_d2.discovery.largest_contour import bright_pixels, largest_contour
+from boxrefine_d2.errors import UserError
 from boxrefine_d2.evaluation.corloc import is_localised
 from boxrefine_d2.evaluation.ground_truth import ground_truth_boxes, protocol_for
 from boxrefine_d2.structures import ResizedCrop
@@ -89,7 +90,7 @@ class KeepBestMap(HookBase):
         producer: str,
         batches: Iterable[Batch],
         *,
-        records: Mapping[Any, Mapping[str, Any]],
+        records: Mapping[str, Mapping[str, Any]],
         period: int,
         bright_share: float,
         criterion: str,
@@ -99,7 +100,7 @@ class KeepBestMap(HookBase):
         Args:
             producer: producer of the map whose S counts.
             batches: this rank's validation inputs, results of `ClassTestMapper`.
-            records: image id -> record, whose boxes are for the report alone.
+            records: file name -> record, whose boxes are for the report alone.
             period: iterations between two checks.
             criterion: "inside_share" or "inside_excess", whose highest mean is the best; "none" to
                 end with the last network.
@@ -146,6 +147,8 @@ class KeepBestMap(HookBase):
         ]
         self.model.train()
         every = [row for part in comm.all_gather(rows) for row in part]
+        if not every:
+            raise UserError("early stopping: none of its images can be read; see the warnings")
         shares, excesses, means, hits = zip(*every, strict=True)
         known = [hit for hit in hits if hit is not None]
         gt_known = 100 * float(np.mean(known)) if known else None
@@ -159,11 +162,11 @@ class KeepBestMap(HookBase):
         found = inside_share(heatmap, self._bright_share)
         x1, y1, x2, y2 = found.box.tolist()
         excess = found.share - (x2 - x1) * (y2 - y1) / heatmap.size
-        hit = self._is_hit(x["image_id"], found.box, x["frame"])
+        hit = self._is_hit(x["file_name"], found.box, x["frame"])
         return found.share, excess, float(heatmap.mean()), hit
 
-    def _is_hit(self, image_id: Any, box: np.ndarray, frame: ResizedCrop) -> bool | None:
-        record = self._records.get(image_id, {})
+    def _is_hit(self, file_name: str, box: np.ndarray, frame: ResizedCrop) -> bool | None:
+        record = self._records.get(file_name, {})
         truth = ground_truth_boxes(record, protocol_for("lost"))
         if not len(truth):
             return None

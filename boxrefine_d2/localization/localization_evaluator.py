@@ -184,6 +184,13 @@ class LocalizationEvaluator(DatasetEvaluator):
         boxes, masks = bool(annotations), any(a.get("segmentation") for a in annotations)
         classes = all("image_label" in r or r.get("annotations") for r in self._records)
         labels = classes and bool(entries) and "labels" in entries[0]
+        if classes and entries and not labels:
+            left_out = ", ".join((*_CLASSES, *(_CLASS_BOXES if boxes else ())))
+            logger.info(
+                "%s are left out, because the model names no classes; MODEL.CLASSIFIER.WEIGHTS "
+                "names the classifier of a weight map",
+                left_out,
+            )
         return [
             *(_BOXES if boxes else ()),
             *(_CLASSES if labels else ()),

@@ -8,11 +8,13 @@ import numpy as np
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
+from boxrefine_d2.data.class_modifiers import listed_names
 from boxrefine_d2.data.dataset_spec import register_spec
 from boxrefine_d2.data.image_labels import known_label, label_of
 from boxrefine_d2.errors import UserError
 
 Records = list[dict[str, Any]]
+_OF_MAP = "WEIGHT_MAP.HOLD_OUT"
 
 
 def records_of(names: Sequence[str]) -> Records:
@@ -21,7 +23,7 @@ def records_of(names: Sequence[str]) -> Records:
 
 
 def hold_out(
-    records: Records, share: float, seed: int, key: str = "WEIGHT_MAP.HOLD_OUT"
+    records: Records, share: float, seed: int, key: str = _OF_MAP
 ) -> tuple[Records, Records]:
     """Return the records to learn from, and those that are held out, each in the order of the data.
 
@@ -41,9 +43,10 @@ def hold_out(
             held.add(place)
             left[labels[place]] -= 1
     if not held:
+        others = " and EARLY_STOP none" if key == _OF_MAP else ""
         raise UserError(
-            f"{key} {share}: nothing can be held out, because none of the {len(left)} classes has "
-            f"two of the {len(records)} images; add images, or set {key} 0"
+            f"{key} {share}: nothing can be held out of {len(records)} images, because each class "
+            f"keeps one; add images, or set {key} 0{others}"
         )
     parts: tuple[Records, Records] = ([], [])
     for place, record in enumerate(records):
@@ -54,8 +57,8 @@ def hold_out(
 def classes_of_training(cfg: CfgNode) -> tuple[str, ...]:
     """Return the names of the classes of DATASETS.TRAIN.
 
-    Raises: UserError for data without classes, data sets of different classes, or fewer than two
-        classes among the images.
+    Raises: UserError for data without classes, data sets of different classes, fewer than two
+        classes among the images, or labelled test images of other classes.
     """
     names: dict[str, tuple[str, ...]] = {}
     seen: set[int] = set()
@@ -64,14 +67,27 @@ def classes_of_training(cfg: CfgNode) -> tuple[str, ...]:
         seen |= {label_of(record) for record in DatasetCatalog.get(registered)}
         names[name] = class_names(registered)
     if len(set(names.values())) > 1:
-        listed = "; ".join(f"{name} has {', '.join(each[:10])}" for name, each in names.items())
+        listed = "; ".join(f"{name} has {listed_names(each)}" for name, each in names.items())
         raise UserError(f"DATASETS.TRAIN: the data sets have different classes: {listed}")
     if len(seen) < 2:
         raise UserError(
             f"DATASETS.TRAIN {tuple(cfg.DATASETS.TRAIN)}: all images have one class, and a "
             "classifier needs two or more; add images of another class"
         )
-    return next(iter(names.values()))
+    known = next(iter(names.values()))
+    for name in cfg.DATASETS.TEST:
+        _check_test_classes(name, known)
+    return known
+
+
+def _check_test_classes(name: str, known: tuple[str, ...]) -> None:
+    registered = register_spec(name)
+    records, own = DatasetCatalog.get(registered), class_names(registered)
+    if own != known and any(known_label(record) is not None for record in records):
+        raise UserError(
+            f"DATASETS.TEST {name} has the classes {listed_names(own)}, and the training data "
+            f"{listed_names(known)}; name data with the same classes"
+        )
 
 
 def class_names(registered: str) -> tuple[str, ...]:

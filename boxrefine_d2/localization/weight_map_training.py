@@ -71,11 +71,24 @@ class WeightMapModel(ClassModel):
 
     @staticmethod
     def parts(cfg: CfgNode) -> dict[str, Any]:
-        """Return the arguments of both methods, as the configuration sets them."""
+        """Return the arguments of both methods, as the configuration sets them.
+
+        Raises: UserError for a crop that is no multiple of the encoder's cells, and for networks
+            that are refused.
+        """
         node = cfg.WEIGHT_MAP
-        form = WeightMapForm(node.ENCODER, node.LAST_NORM, node.INNER_ACTIVATION)
+        widths = tuple(node.DECODER_WIDTHS)
+        form = WeightMapForm(node.ENCODER, node.LAST_NORM, node.INNER_ACTIVATION, widths)
+        network = new_weight_map(form, node.ENCODER_WEIGHTS, seed=cfg.SEED)
+        crop = cfg.INPUT.CLASSIFIED.CROP
+        if crop % network.stride:
+            raise UserError(
+                f"INPUT.CLASSIFIED.CROP {crop} is no multiple of the cells of the encoder "
+                f"{node.ENCODER}, {network.stride} pixels; name one, such as "
+                f"{max(1, crop // network.stride) * network.stride}"
+            )
         return {
-            "weight_map": new_weight_map(form, node.ENCODER_WEIGHTS, seed=cfg.SEED),
+            "weight_map": network,
             "classifier": classifier_of(cfg),
             "area_weight": node.AREA_WEIGHT,
             "masked_value": node.MASKED_VALUE,

@@ -1,6 +1,16 @@
 """The weight map: its network, its losses and its early stopping."""
 
-from ..limits import BELOW_1, COUNT, NOT_NEGATIVE, WIDTH, entry_of, maybe_empty, one_of, text
+from ..limits import (
+    BELOW_1,
+    COUNT,
+    NOT_NEGATIVE,
+    WIDTH,
+    entry_of,
+    maybe_empty,
+    one_of,
+    several,
+    text,
+)
 from ..section import OURS, Key, Section
 
 _SIBLING = "WWbL's code, by the same authors"
@@ -25,6 +35,13 @@ WEIGHT_MAP = Section(
         "INNER_ACTIVATION": Key(
             True,
             "Whether a batch norm and a ReLU stand between the two convolutions of a block.",
+            source=f"{OURS}; the paper is silent",
+        ),
+        "DECODER_WIDTHS": Key(
+            (256, 128, 64, 32, 16),
+            "Channels of the decoder's blocks, the deepest one first. The encoder resnet_mini has "
+            "four blocks and takes the last four.",
+            several(WIDTH, 5, 5),
             source=f"{OURS}; the paper is silent",
         ),
         "AREA_WEIGHT": Key(1.0, "Weight lambda of the mean of the map.", NOT_NEGATIVE),
