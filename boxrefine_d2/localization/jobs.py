@@ -8,9 +8,9 @@ from boxrefine_d2.training.loop import Trainer
 def classifier() -> type[Trainer]:
     """Import the trainer of classifiers."""
     from . import classifier_training  # noqa: F401
-    from .class_trainer import ClassTrainer
+    from .classifier_trainer import ClassifierTrainer
 
-    return ClassTrainer
+    return ClassifierTrainer
 
 
 @register_job("SiameseTraining")

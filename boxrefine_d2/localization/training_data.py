@@ -1,5 +1,6 @@
 """Training images with a class: their classes, and those that are held out."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from boxrefine_d2.data.image_labels import known_label, label_of
 from boxrefine_d2.errors import UserError
 
 Records = list[dict[str, Any]]
+_OF_MAP = "WEIGHT_MAP.HOLD_OUT"
 
 
 def records_of(names: Sequence[str]) -> Records:
@@ -20,23 +22,32 @@ def records_of(names: Sequence[str]) -> Records:
     return [record for name in names for record in DatasetCatalog.get(register_spec(name))]
 
 
-def hold_out(records: Records, share: float, seed: int) -> tuple[Records, Records]:
+def hold_out(
+    records: Records, share: float, seed: int, key: str = _OF_MAP
+) -> tuple[Records, Records]:
     """Return the records to learn from, and those that are held out, each in the order of the data.
 
-    A share above 0 holds at least one image out, and leaves at least one to learn from.
+    A share above 0 holds at least one image out. Each class keeps an image to learn from, and so do
+    the images without a class.
 
-    Raises: UserError for a share above 0 of fewer than two images.
+    Args: key: the key of the share, for messages.
+    Raises: UserError for a share above 0 if nothing can be held out.
     """
     if not share:
         return records, []
-    if len(records) < 2:
+    labels = [known_label(record) for record in records]
+    left = Counter(labels)
+    held: set[int] = set()
+    for place in np.random.default_rng([seed, len(records)]).permutation(len(records)).tolist():
+        if len(held) < max(1, round(share * len(records))) and left[labels[place]] > 1:
+            held.add(place)
+            left[labels[place]] -= 1
+    if not held:
+        others = " and EARLY_STOP none" if key == _OF_MAP else ""
         raise UserError(
-            f"WEIGHT_MAP.HOLD_OUT {share}: nothing can be held out of {len(records)} image; add "
-            "images, name WEIGHT_MAP.VALIDATION, or set WEIGHT_MAP.HOLD_OUT 0 and EARLY_STOP none"
+            f"{key} {share}: nothing can be held out of {len(records)} images, because each class "
+            f"keeps one; add images, or set {key} 0{others}"
         )
-    count = min(max(1, round(share * len(records))), len(records) - 1)
-    order = np.random.default_rng([seed, len(records)]).permutation(len(records))
-    held = set(order[:count].tolist())
     parts: tuple[Records, Records] = ([], [])
     for place, record in enumerate(records):
         parts[place in held].append(record)

@@ -1,6 +1,6 @@
 """Localisation from class labels: the classifier, its inputs, and the sources of boxes."""
 
-from ..limits import SHARE, SIDE, SOME_SHARE, Limit, entry_of, one_of, text, weights
+from ..limits import BELOW_1, SHARE, SIDE, SOME_SHARE, Limit, entry_of, one_of, text, weights
 from ..section import OURS, Key, Section
 
 _WEIGHT_MAP = "weight map (arXiv:2111.14131)"
@@ -21,6 +21,13 @@ CLASSIFIER = Section(
             "",
             "The classifier of an earlier training, for models that need one.",
             text('a classifier.safetensors, "random[:SEED]" for an untrained one, or ""'),
+        ),
+        "HOLD_OUT": Key(
+            0.0,
+            "Share of the training images that ClassifierTraining does not learn from; they tell "
+            "its accuracy.",
+            BELOW_1,
+            source=OURS,
         ),
     },
     source=_WEIGHT_MAP,
