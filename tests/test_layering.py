@@ -47,7 +47,7 @@ ALLOWED = {
     "analysis": {"masks", "structures", "networks", "data", "discovery", ""},
     "diagnostics": {"networks", "language", "data", ""},
     "pseudo_labels": {"masks", "structures", "networks", "discovery", "data", "interrupts", ""},
-    "improvement": {"discovery", "pseudo_labels", "refinement", "config", *RUN, ""},
+    "improvement": {"discovery", "pseudo_labels", "refinement", "config", "workflow", *RUN, ""},
 }
 ALLOWED["report"] = set(ALLOWED) | {""}
 ALLOWED["cli"] = set(ALLOWED) | {""}

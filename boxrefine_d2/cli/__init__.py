@@ -29,6 +29,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "describe": ("describe", "one image: name and draw the objects in it"),
     "picture-masks": ("picture_masks", "one image: draw MaskCut's masks, round by round"),
     "match-points": ("match_points", "two images: draw points whose features correspond"),
+    "explain": ("explain", "one point of an image: show the points that make it foreground"),
     "compare-keys": ("compare_keys", "compare keys within a class with keys of different classes"),
     "pipeline": ("pipeline", "run the stages of a YAML file; continue after an interruption"),
     "config": (

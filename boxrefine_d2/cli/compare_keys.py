@@ -5,10 +5,7 @@ For each of five measures, it writes the AUC, two histograms and a figure.
 
 import argparse
 import json
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from collections.abc import Sequence
 
 from boxrefine_d2.analysis.instance_keys import PER
 from boxrefine_d2.analysis.key_figure import draw_key_similarity
@@ -19,7 +16,7 @@ from boxrefine_d2.data.dataset_spec import files_of_spec
 from boxrefine_d2.errors import CommandParser, run_command
 from boxrefine_d2.files.atomic import atomic_binary_file, atomic_text_file
 from boxrefine_d2.files.names import user_path
-from boxrefine_d2.files.outputs import check_output_file, check_output_folder
+from boxrefine_d2.files.outputs import check_output_file, output_folder_if_done
 from boxrefine_d2.networks.command_line import add_network_arguments
 from boxrefine_d2.networks.device import check_device
 
@@ -55,7 +52,7 @@ def run(args: argparse.Namespace) -> None:
     """Compare the keys, write both files and print the table."""
     check_device(args.device)
     numbers, drawing = args.output / "key_similarity.json", args.output / "key_similarity.png"
-    with _folder_if_done(args.output):
+    with output_folder_if_done(args.output):
         inputs = [*files_of_spec(args.data), *([args.weights] if args.weights else [])]
         for path in (numbers, drawing):
             check_output_file(path, inputs=inputs)
@@ -76,20 +73,6 @@ def run(args: argparse.Namespace) -> None:
     with atomic_binary_file(drawing) as file:
         file.write(figure)
     print(f"{similarity.to_text()}\n{numbers}, {drawing}")
-
-
-@contextmanager
-def _folder_if_done(folder: Path) -> Iterator[None]:
-    """Make the output folder before the work; remove it if the work fails and it is empty."""
-    is_new = not os.path.exists(folder)
-    try:
-        check_output_folder(folder)
-        yield
-    except BaseException:
-        if is_new:
-            with suppress(OSError):
-                folder.rmdir()
-        raise
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -33,6 +33,10 @@ VIEW_HELP = (
     "view of the image that the network reads: mirrored; scale:F, F times as large; crop:F, the "
     "centre, F of each side; boxes are written for the original image; default: %(default)s"
 )
+BASE_HELP = (
+    "dataset spec of the images whose features the rule representer compares with; default: that "
+    "of --data"
+)
 SHARD_HELP = (
     "compute only part I of N, for machines that share the output's folder but do not "
     "communicate; the last shard to finish writes the file; default: all parts"
@@ -68,6 +72,7 @@ def parser() -> argparse.ArgumentParser:
         "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help=SET_HELP
     )
     parser.add_argument("--view", default=defaults.view, metavar="VIEW", help=VIEW_HELP)
+    parser.add_argument("--base", default="", metavar="SPEC", help=BASE_HELP)
     parser.add_argument("--shard", metavar="I/N", help=SHARD_HELP)
     parser.add_argument("--probe", action="store_true", help=PROBE_HELP)
     return parser
@@ -95,6 +100,7 @@ def run(args: argparse.Namespace) -> None:
         precision=args.precision,
         max_side=args.max_side,
         view=args.view,
+        base=args.base,
     )
     if args.probe:
         if comm.is_main_process():

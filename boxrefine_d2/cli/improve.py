@@ -13,6 +13,7 @@ from pathlib import Path
 
 from boxrefine_d2.cli.help_texts import DATA, OUTPUT_FOLDER
 from boxrefine_d2.cli.stages_command import run_stages_command
+from boxrefine_d2.config.options import meanings
 from boxrefine_d2.data.dataset_spec import files_of_spec, load_spec
 from boxrefine_d2.errors import CommandParser, check_choice
 from boxrefine_d2.files import inputs
@@ -51,7 +52,7 @@ ROUNDS_HELP = (
 )
 SET_HELP = (
     "changes to the settings; default: none. "
-    + "; ".join(f"{name}: {option.meaning}" for name, option in OPTIONS.items())
+    + meanings(OPTIONS)
     + ". Parameters of the rule and keys of the configuration of the refinement, such as "
     "REFINE.DRIFT.PERIOD, are accepted, too"
 )

@@ -34,7 +34,7 @@ from .bases import BASE_FORMS, NAMED, load_base
 from .datasets.registered import NAMED_DATASETS, needed_paths
 from .datasets.voc import VOC_CLASS_NAMES
 from .frames import in_pixel_frame
-from .pseudo_label_file import OBJECT_NAME
+from .pseudo_categories import OBJECT_NAME
 from .records import LoadedDataset, Record
 from .spec_modifiers import ESCAPE_HINT, Modifier, escape_path, parse_modifier, unescape_path
 
@@ -175,9 +175,9 @@ def _describe(name: str, **values: Any) -> None:
 
 def _names_without_loading(spec: DatasetSpec) -> list[str] | None:
     names = [modifier.name for modifier in spec.modifiers]
-    if "agnostic" in names or "pseudo" in names:
+    if "agnostic" in names:
         return [OBJECT_NAME]
-    if "classes" in names:
+    if "classes" in names or "pseudo" in names:
         return None
     name = spec.arguments[0] if spec.kind == NAMED else ""
     if name in NAMED_DATASETS and name.startswith("voc_"):

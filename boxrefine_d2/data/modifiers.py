@@ -18,13 +18,8 @@ from boxrefine_d2.files.values import known_size
 from boxrefine_d2.structures.overlap import overlaps_another
 
 from .images import header_or_none
-from .pseudo_label_file import (
-    OBJECT_ID,
-    OBJECT_NAME,
-    PseudoLabels,
-    read_pseudo_labels,
-    to_detectron2,
-)
+from .pseudo_categories import OBJECT_ID, OBJECT_NAME
+from .pseudo_label_file import PseudoLabels, read_pseudo_labels, to_detectron2
 from .records import LoadedDataset, Record
 
 logger = logging.getLogger(__name__)
@@ -114,6 +109,8 @@ def _boxes_overlap(record: Record) -> bool:
 def with_pseudo_labels(dataset: LoadedDataset, path: str | os.PathLike[str]) -> LoadedDataset:
     """Return the images of `dataset` with the boxes of a pseudo-label file as their only labels.
 
+    The categories are those of the file: "object", or the classes of its images.
+
     An image without pseudo labels gets an empty list, and no image keeps its `image_label`. A
     warning counts the images that the file does not list. If the file states the size of an image,
     the record takes that size, because it is the frame of the file's boxes.
@@ -124,8 +121,11 @@ def with_pseudo_labels(dataset: LoadedDataset, path: str | os.PathLike[str]) -> 
     labels = read_pseudo_labels(path)
     _check_same_images(dataset.records, labels, os.fspath(path))
     by_image: dict[int | str, list[Record]] = {record["image_id"]: [] for record in dataset.records}
+    names = {category["id"]: category["name"] for category in labels.categories}
+    number = {own: place for place, own in enumerate(names)}
     for annotation in labels.annotations:
-        by_image[annotation["image_id"]].append(to_detectron2(annotation))
+        category = number.get(annotation.get("category_id"), 0)
+        by_image[annotation["image_id"]].append(to_detectron2(annotation, category))
     sizes = {image["id"]: _size(image) for image in labels.images}
     records = []
     for record in dataset.records:
@@ -135,7 +135,7 @@ def with_pseudo_labels(dataset: LoadedDataset, path: str | os.PathLike[str]) -> 
         size = sizes.get(image_id, {}) if readable else {}
         kept = {key: value for key, value in record.items() if key != "image_label"}
         records.append({**kept, **size, "annotations": by_image[image_id]})
-    return LoadedDataset(records, [OBJECT_NAME], [OBJECT_ID], other_files=dataset.other_files)
+    return LoadedDataset(records, [*names.values()], [*names], other_files=dataset.other_files)
 
 
 def _size(image: dict[str, Any]) -> dict[str, int]:

@@ -5,7 +5,8 @@
     images       id, file_name (relative to the data set's folder), width, height: as in the source
     annotations  id (1..n), image_id, category_id 1, bbox [x, y, w, h], area, iscrowd 0, score,
                  segmentation (compressed RLE) if the rule returns masks
-    categories   [{"id": 1, "name": "object"}]
+    categories   [{"id": 1, "name": "object"}]; with class labels, the classes of the images, one of
+                 which is the category_id of an annotation
 
 Boxes are in pixels of the original image. Equal content gives equal bytes.
 """
@@ -13,8 +14,8 @@ Boxes are in pixels of the original image. Equal content gives equal bytes.
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,20 +24,19 @@ from pycocotools import mask as mask_codec
 
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.files.atomic import atomic_text_file
-from boxrefine_d2.files.values import (
-    is_file_name,
-    is_id,
-    is_number,
-    is_whole,
-    shown_value,
-    size_problem,
-)
+from boxrefine_d2.files.values import shown_value
 
 from .datasets.coco import read_coco_document, xyxy_of
+from .pseudo_categories import (
+    OBJECT_CATEGORIES,
+    SOFTWARE,
+    Category,
+    categories_of,
+    categories_problem,
+)
+from .pseudo_label_checks import image_problem, label_problem
 from .records import Record
 
-OBJECT_ID, OBJECT_NAME = 1, "object"
-_OBJECT_CATEGORY = {"id": OBJECT_ID, "name": OBJECT_NAME}
 _IMAGE_KEYS = ("id", "file_name", "width", "height")
 _MAX_INFO_BYTES = 2**28  # `info` is long if many images failed, because it lists them
 _ANNOTATION_KEYS = (
@@ -58,6 +58,7 @@ class PseudoLabels:
     images: list[dict[str, Any]]
     annotations: list[dict[str, Any]]
     info: dict[str, Any]
+    categories: Sequence[Category] = field(default=OBJECT_CATEGORIES)
 
 
 def write_pseudo_labels(
@@ -66,6 +67,7 @@ def write_pseudo_labels(
     images: Iterable[Mapping[str, Any]],
     annotations: Iterable[Mapping[str, Any]],
     info: Mapping[str, Any],
+    categories: Sequence[Category] = OBJECT_CATEGORIES,
 ) -> None:
     """Write a pseudo-label file, whole or not at all.
 
@@ -79,6 +81,8 @@ def write_pseudo_labels(
             segmentation (RLE, counts str or bytes) and area. The default area is that of the
             segmentation, or of the box if there is no segmentation.
             info: any value that JSON can hold; its keys are sorted.
+            categories: {id, name} of each category. With the one "object", given category ids are
+            ignored; otherwise each annotation has one's id, and `info` holds `SOFTWARE`.
     Raises: ValueError for content that is not a pseudo-label file (an unknown image_id, a box
             without area, a number that is not finite). UserError if the operating system refuses to
             write. In both cases an earlier file at `path` stays unchanged.
@@ -96,7 +100,9 @@ def write_pseudo_labels(
                 f"a pseudo label has image_id {entry['image_id']!r}, and no image has this id"
             )
     entries.sort(key=lambda entry: position[entry["image_id"]])
-    write_ordered_pseudo_labels(path, images=image_entries, annotations=entries, info=info)
+    write_ordered_pseudo_labels(
+        path, images=image_entries, annotations=entries, info=info, categories=categories
+    )
 
 
 def write_ordered_pseudo_labels(
@@ -105,6 +111,7 @@ def write_ordered_pseudo_labels(
     images: Iterable[Mapping[str, Any]],
     annotations: Iterable[Mapping[str, Any]],
     info: Mapping[str, Any],
+    categories: Sequence[Category] = OBJECT_CATEGORIES,
 ) -> None:
     """Write a pseudo-label file, as `write_pseudo_labels` does, from ordered content.
 
@@ -113,12 +120,15 @@ def write_ordered_pseudo_labels(
     Args:   images: sorted by `id_order` of their unique ids.
             annotations: in the order of their images.
     """
+    problem = _class_problem(categories, info)
+    if problem:
+        raise ValueError(f"a pseudo-label file cannot have these categories: {problem}")
     with atomic_text_file(path) as file:
         file.write('{"info": ' + json.dumps(_plain(info), sort_keys=True, allow_nan=False))
         for name, lines in (
             ("images", (_line(_plain(image), _IMAGE_KEYS) for image in images)),
-            ("annotations", _annotation_lines(annotations)),
-            ("categories", iter([_line(_OBJECT_CATEGORY, ("id", "name"))])),
+            ("annotations", _annotation_lines(annotations, categories)),
+            ("categories", (_line(_plain(category), ("id", "name")) for category in categories)),
         ):
             file.write(f',\n"{name}": [')
             file.writelines(_comma_separated(lines))
@@ -151,10 +161,12 @@ def read_pseudo_labels(path: str | os.PathLike[str]) -> PseudoLabels:
     document = read_coco_document(source, "pseudo-label file")
     if "annotations" not in document:
         raise UserError(f"pseudo-label file {str(source)!r} has no 'annotations'")
-    if [category.get("id") for category in document.get("categories", [])] != [OBJECT_ID]:
+    categories = categories_of(document)
+    if categories is None:
         raise UserError(
             f"{str(source)!r} is not a pseudo-label file: its categories must be the one "
-            "[{id 1, name 'object'}]; for ground truth with its own categories, write coco:JSON:DIR"
+            "[{id 1, name 'object'}], or classes in a file of boxrefine; for ground truth with its "
+            "own categories, write coco:JSON:DIR"
         )
     where = f"pseudo-label file {str(source)!r}"
     for image in document["images"]:
@@ -165,26 +177,32 @@ def read_pseudo_labels(path: str | os.PathLike[str]) -> PseudoLabels:
     known = set(ids)
     if len(known) != len(ids):
         raise UserError(f"{where}: {len(ids) - len(known)} image ids occur more than once")
+    category_ids = {category["id"] for category in categories}
     for index, entry in enumerate(document["annotations"]):
-        problem = label_problem(entry, known)
+        problem = label_problem(entry, known, category_ids)
         if problem:
             which = shown_value(entry.get("id", f"number {index}"))
             raise UserError(f"{where}: annotation {which} {problem}")
     info = document.get("info", {})
     return PseudoLabels(
-        document["images"], document["annotations"], info if isinstance(info, dict) else {}
+        document["images"],
+        document["annotations"],
+        info if isinstance(info, dict) else {},
+        categories,
     )
 
 
-def to_detectron2(annotation: Mapping[str, Any]) -> Record:
+def to_detectron2(annotation: Mapping[str, Any], category: int = 0) -> Record:
     """Convert one annotation of a pseudo-label file to a Detectron2 annotation.
 
-    The result has an XYXY box and category 0, and keeps score and segmentation.
+    The result has an XYXY box, and keeps score and segmentation.
+
+    Args: category: its category, contiguous from 0.
     """
     converted: Record = {
         "bbox": xyxy_of(annotation["bbox"]),
         "bbox_mode": BoxMode.XYXY_ABS,
-        "category_id": 0,
+        "category_id": category,
         "iscrowd": 0,
     }
     converted.update(
@@ -193,50 +211,13 @@ def to_detectron2(annotation: Mapping[str, Any]) -> Record:
     return converted
 
 
-def image_problem(image: dict[str, Any]) -> str | None:
-    """Return the problem with an image entry, or None if it is valid. Its size may be unknown."""
-    image_id, name = image.get("id"), image.get("file_name")
-    if not is_id(image_id):
-        return f"an image has the id {shown_value(image_id)}; it must be an integer or a string"
-    if not isinstance(name, str):
-        return f"image {image_id!r} has no 'file_name'"
-    if name and not is_file_name(name):
-        return f"image {image_id!r} has the file_name {shown_value(name)}, which no file can have"
-    problem = size_problem(image)
-    return f"image {image_id!r} {problem}" if problem else None
+def _class_problem(categories: Sequence[Category], info: Mapping[str, Any]) -> str | None:
+    if [*categories] != [*OBJECT_CATEGORIES] and not SOFTWARE.items() <= info.items():
+        return f"`info` lacks {SOFTWARE}"
+    return categories_problem(categories)
 
 
-def label_problem(entry: dict[str, Any], known: set[int | str]) -> str | None:
-    """Return the problem with an annotation, or None if it is valid.
-
-    This function does not decode masks. The users of a mask check it.
-
-    Args: known: ids of the images of the file.
-    """
-    image_id = entry.get("image_id")
-    if not is_id(image_id) or image_id not in known:
-        return f"has image_id {shown_value(image_id)}, and no image has this id"
-    box = xyxy_of(entry.get("bbox"))
-    if box is None or box[2] <= box[0] or box[3] <= box[1]:
-        return (
-            f"has the bbox {shown_value(entry.get('bbox'))}; "
-            "it must be [x, y, w, h] with w and h above 0"
-        )
-    category_id = entry.get("category_id", OBJECT_ID)
-    if not is_whole(category_id) or category_id != OBJECT_ID:
-        return f"has category_id {shown_value(category_id)}; it must be 1"
-    score, area = entry.get("score", 1.0), entry.get("area")
-    if not is_number(score):
-        return f"has the score {shown_value(score)}; it must be a finite number"
-    if area is not None and not is_number(area):
-        return f"has the area {shown_value(area)}; it must be a finite number"
-    segmentation = entry.get("segmentation")
-    if segmentation is not None and not isinstance(segmentation, (dict, list)):
-        return "has a segmentation that is neither RLE nor polygons"
-    return None
-
-
-def _annotation_entry(annotation: dict[str, Any]) -> dict[str, Any]:
+def _annotation_entry(annotation: dict[str, Any], categories: Collection[int]) -> dict[str, Any]:
     box = annotation["bbox"]
     corners = xyxy_of(box)
     if corners is None or corners[2] <= corners[0] or corners[3] <= corners[1]:
@@ -246,9 +227,14 @@ def _annotation_entry(annotation: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(
             f"a pseudo label of image {annotation['image_id']!r} has the score {score!r}"
         )
+    category_id = annotation.get("category_id") if len(categories) > 1 else [*categories][0]
+    if category_id not in categories:
+        raise ValueError(
+            f"a pseudo label of image {annotation['image_id']!r} has category_id {category_id!r}"
+        )
     entry = {
         **annotation,
-        "category_id": OBJECT_ID,
+        "category_id": category_id,
         "iscrowd": 0,
         "bbox": [float(number) for number in box],
     }
@@ -279,9 +265,12 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _annotation_lines(annotations: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+def _annotation_lines(
+    annotations: Iterable[Mapping[str, Any]], categories: Sequence[Category]
+) -> Iterator[str]:
+    ids = [category["id"] for category in categories]
     for number, annotation in enumerate(annotations, start=1):
-        entry = _annotation_entry(_plain(annotation))
+        entry = _annotation_entry(_plain(annotation), ids)
         yield _line(entry | {"id": number}, _ANNOTATION_KEYS)
 
 

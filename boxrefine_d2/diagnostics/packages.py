@@ -48,7 +48,7 @@ _PURPOSE = {
     "heic": "HEIC photographs",
     "opencv": "comparisons with published code, in the tests",
     "pretrain": "training a network without labels",
-    "wsol": "maps of a class by gradients or masked images",
+    "wsol": "Grad-CAM and its relatives",
 }
 _NOT_FOR_USERS = ("dev", "docs")
 

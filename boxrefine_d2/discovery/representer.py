@@ -4,9 +4,13 @@ Source: supplement, Eqs. 13-25. Let f_i be the features of all images and u_i th
 importance of a point is (|f_i| - tau) / C. Up to a constant, the foreground predictor is
 w = sum_i (|f_i| - tau) u_i = v - tau u, with v = sum_i f_i, u = sum_i u_i and tau = |v| / |u|. One
 pass over the data gives v and u. Nothing is trained.
+
+The activation of a feature in the direction d is w . d, a sum over all points: point i adds its
+representer value, its importance |f_i| - tau times its similarity u_i . d.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -22,6 +26,24 @@ from .mask_boxes import check_max_objects, further_objects, pseudo_boxes_of, sha
 from .rule import ObservingRule, SoftMap
 
 IMPORTANCES = ("ratio", "mean_norm", "norm_only")
+
+
+@dataclass(frozen=True)
+class PointValues:
+    """Part of each point in the activation of one feature; tensors of one shape, float64.
+
+    Attributes:
+        similarity: u_i . d, in [-1, 1].
+        importance: |f_i| - tau.
+    """
+
+    similarity: Tensor
+    importance: Tensor
+
+    @property
+    def value(self) -> Tensor:
+        """Representer value, the product of both; their sum over all points is w . d."""
+        return self.similarity * self.importance
 
 
 @DISCOVERY_REGISTRY.register_as("representer")
@@ -40,6 +62,8 @@ class Representer(ObservingRule):
         minmax_before_upsampling: whether the grid is normalised (release), or the pixels.
         importance: "ratio" is the supplement's tau. "mean_norm" puts the mean norm of all features
             in its place, and "norm_only" reads the norm of each feature alone; both are controls.
+        rectify: whether negative numbers of a feature count as 0, as in the release, whose
+            features follow a ReLU.
         normalise_features: whether the map reads directions (release) or features.
         clamp: whether negative values of the map become 0 (release).
         sampling_ratio: share of the images that `observe` reads, evenly spread.
@@ -54,6 +78,7 @@ class Representer(ObservingRule):
         align_corners: bool,
         minmax_before_upsampling: bool,
         importance: str,
+        rectify: bool,
         normalise_features: bool,
         clamp: bool,
         sampling_ratio: float,
@@ -73,8 +98,9 @@ class Representer(ObservingRule):
         self.threshold = threshold
         self.upsample, self.align_corners = upsample, align_corners
         self.minmax_before_upsampling = minmax_before_upsampling
-        self.importance, self.normalise_features = importance, normalise_features
-        self.clamp, self.sampling_ratio = clamp, sampling_ratio
+        self.importance, self.rectify = importance, rectify
+        self.normalise_features, self.clamp = normalise_features, clamp
+        self.sampling_ratio = sampling_ratio
         check_max_objects("representer", max_objects)
         self.max_objects, self.min_area = max_objects, min_area
         self.state = {}
@@ -85,7 +111,7 @@ class Representer(ObservingRule):
         first = int(self.state.get("images", torch.tensor(0)))
         parts = [int((first + i) * self.sampling_ratio) for i in range(len(features) + 1)]
         taken = [i for i in range(len(features)) if parts[i + 1] > parts[i]]
-        tokens = features.tokens()[taken].flatten(0, 1).double()
+        tokens = self._points(features)[taken].flatten(0, 1).double()
         norms = tokens.norm(dim=1, keepdim=True)
         sums = {
             "v": tokens.sum(dim=0),
@@ -123,6 +149,23 @@ class Representer(ObservingRule):
             )
         return predictor
 
+    @torch.no_grad()
+    def point_values(self, features: FeatureMap, direction: Tensor) -> PointValues:
+        """Return the parts of the cells of a batch in the activation of a feature, (B, h * w).
+
+        Args: direction: (C,) that feature; its length does not matter.
+        Raises: UserError before any image was observed, and for the control without a tau.
+        """
+        if self.importance == "norm_only":
+            raise UserError(
+                "representer: importance norm_only reads no other point, and points have no "
+                "values; choose ratio or mean_norm"
+            )
+        points = self._points(features).double()
+        unit = F.normalize(direction.to(points), dim=0)
+        norms = points.norm(dim=2)
+        return PointValues(points @ unit / norms.clamp(min=1e-12), norms - self.threshold_norm)
+
     @property
     def soft_maps(self) -> Mapping[str, SoftMap]:
         """Map of the soft foreground, "heatmap"."""
@@ -132,8 +175,37 @@ class Representer(ObservingRule):
         """Return the activation w . f, min-max normalised per image, (B, h, w), differentiable."""
         return torch.stack([_min_max(one) for one in self._activation(features)])
 
+    @torch.no_grad()
+    def pixel_maps(self, features: FeatureMap) -> Tensor:
+        """Return the map resized to pixels of the padded input, (B, H', W').
+
+        It is in [0, 1], and 0 in the padding.
+        """
+        activation = self._activation(features)
+        if self.minmax_before_upsampling:
+            activation = torch.stack([_min_max(one) for one in activation])
+        resized = F.interpolate(
+            activation[:, None],
+            size=list(features.padded_size),
+            mode="bilinear",
+            align_corners=self.align_corners,
+        )[:, 0]
+        maps = torch.zeros_like(resized)
+        for own, pixels, (height, width) in zip(maps, resized, features.image_sizes, strict=True):
+            image = pixels[:height, :width]
+            own[:height, :width] = image if self.minmax_before_upsampling else _min_max(image)
+        return maps
+
+    def read_features(self, features: FeatureMap) -> Tensor:
+        """Return the features as the rule reads them, (B, C, h, w) float32."""
+        data: Tensor = features.data.float()
+        return data.clamp(min=0) if self.rectify else data
+
+    def _points(self, features: FeatureMap) -> Tensor:
+        return self.read_features(features).flatten(2).transpose(1, 2)
+
     def _activation(self, features: FeatureMap) -> Tensor:
-        data = features.data.float()
+        data = self.read_features(features)
         if self.importance == "norm_only":
             norms: Tensor = data.norm(dim=1)
             return norms
@@ -148,26 +220,10 @@ class Representer(ObservingRule):
 
         With upsampling, the masks are in pixels of the padded input.
         """
-        activation = self._activation(features)
-        if self.upsample:
-            if self.minmax_before_upsampling:
-                activation = torch.stack([_min_max(one) for one in activation])
-            activation = F.interpolate(
-                activation[:, None],
-                size=list(features.padded_size),
-                mode="bilinear",
-                align_corners=self.align_corners,
-            )[:, 0]
+        maps = self.pixel_maps(features) if self.upsample else self.heatmap(features)
         masks: list[list[np.ndarray]] = []
         scores: list[list[float]] = []
-        for image_map, (height, width) in zip(activation, features.image_sizes, strict=True):
-            values = np.zeros(image_map.shape, np.float32)
-            if self.upsample:  # without the padding
-                pixels = image_map[:height, :width]
-                ready = pixels if self.minmax_before_upsampling else _min_max(pixels)
-                values[:height, :width] = ready.cpu()
-            else:
-                values[:] = _min_max(image_map).cpu()
+        for values in maps.float().cpu().numpy():
             foreground = values > self.threshold
             first = largest_component(foreground)
             if not first.any():  # a constant map

@@ -2,8 +2,8 @@
 
 import os
 import secrets
-from collections.abc import Collection, Iterable
-from contextlib import suppress
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from boxrefine_d2.errors import UserError
@@ -69,6 +69,23 @@ def check_output_folder(
         raise UserError(f"{shown} is a file; a folder is needed")
     _check_no_input(target, inputs, shown)
     _check_writable(target, shown)
+
+
+@contextmanager
+def output_folder_if_done(folder: Path) -> Iterator[None]:
+    """Make an output folder before the work; remove it if the work fails and it is empty.
+
+    Raises: UserError (see `check_output_folder`).
+    """
+    is_new = not os.path.exists(folder)
+    try:
+        check_output_folder(folder)
+        yield
+    except BaseException:
+        if is_new:
+            with suppress(OSError):
+                folder.rmdir()
+        raise
 
 
 def is_same_file(one: FilePath, other: FilePath) -> bool:

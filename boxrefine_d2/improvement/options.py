@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from boxrefine_d2.config.limits import COUNT, Limit, one_of, text, whole
+from boxrefine_d2.config.limits import COUNT, one_of, text, whole
+from boxrefine_d2.config.options import Option, checked_option
 from boxrefine_d2.discovery import rule_parameters
 from boxrefine_d2.errors import UserError, key_values
-from boxrefine_d2.files.values import shown_value
-from boxrefine_d2.pseudo_labels import parameters_of
+from boxrefine_d2.files.set_values import parameters_of
 
 from .inspection import LEAST_IMAGES
 
@@ -30,15 +30,6 @@ _SET_BY_STAGES = (
     "SOLVER.IMS_PER_BATCH",
     "SOLVER.MAX_ITER",
 )
-
-
-@dataclass(frozen=True)
-class Option:
-    """One setting. Attributes: meaning: its meaning, with the unit, for help texts."""
-
-    default: Any
-    meaning: str
-    limit: Limit
 
 
 OPTIONS = {
@@ -98,7 +89,7 @@ def parse_settings(method: str, pairs: Sequence[str]) -> Settings:
     known_of_rule = rule_parameters(method)
     for key, value in key_values("--set", pairs).items():
         if key in OPTIONS:
-            options[key] = _checked(key, parameters_of([f"{key}={value}"])[key])
+            options[key] = checked_option(OPTIONS, key, parameters_of([f"{key}={value}"])[key])
         elif key in known_of_rule:
             rule.append(f"{key}={value}")
         elif "." in key or key in _SET_BY_STAGES:
@@ -112,15 +103,6 @@ def parse_settings(method: str, pairs: Sequence[str]) -> Settings:
 
 
 _KNOWN_OPTIONS = f"known: {', '.join(OPTIONS)}"
-
-
-def _checked(key: str, value: Any) -> Any:
-    option = OPTIONS[key]
-    kind = type(option.default)
-    if type(value) is not kind or not option.limit.holds(value):
-        allowed = "true or false" if kind is bool else option.limit.allowed
-        raise UserError(f"--set {key}={shown_value(value)}: it must be {allowed}")
-    return value
 
 
 def _unknown(key: str, method: str, of_rule: Mapping[str, Any]) -> str:

@@ -8,9 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from detectron2.config import CfgNode
 from torch import Tensor
 
+from boxrefine_d2.errors import UserError
+from boxrefine_d2.networks.image_classifier import ImageClassifier
 from boxrefine_d2.networks.padding import normalise_and_pad
+from boxrefine_d2.networks.trunks import TokenTrunk
 from boxrefine_d2.training.product_model import ProductModel
 
 RANKED = 5  # labels that a result names
@@ -77,6 +81,31 @@ class ClassModel(ProductModel):
     def answers(self, batched_inputs: list[dict[str, Any]]) -> list[ClassAnswer]:
         """Return the answer to each test image, with the maps that sources name."""
         raise NotImplementedError
+
+
+def check_side(key: str, side: int, network: str, cell: int) -> None:
+    """Refuse a side of inputs that a network cannot divide into its cells.
+
+    Args: key: key of the configuration that sets the side.  side, cell: pixels.
+    Raises: UserError.
+    """
+    if side % cell:
+        raise UserError(
+            f"{key} {side} is no multiple of the cells of {network}, {cell} pixels; set it to one, "
+            f"such as {-(-side // cell) * cell}"
+        )
+
+
+def check_crop(cfg: CfgNode, classifier: ImageClassifier) -> None:
+    """Refuse inputs that a transformer of a classifier cannot divide into its patches.
+
+    A convolutional trunk reads inputs of any size.
+
+    Raises: UserError.
+    """
+    if isinstance(classifier.trunk, TokenTrunk):
+        crop, name = cfg.INPUT.CLASSIFIED.CROP, classifier.trunk_name
+        check_side("INPUT.CLASSIFIED.CROP", crop, name, classifier.stride)
 
 
 def ranked(outputs: Tensor) -> list[tuple[list[int], float]]:

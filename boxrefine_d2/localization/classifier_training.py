@@ -11,7 +11,7 @@ from torch import Tensor
 from boxrefine_d2.networks.image_classifier import ImageClassifier, new_classifier
 
 from .cam_family import CAM, DRAWN_MAPS, class_maps, named_maps
-from .class_model import ClassAnswer, ClassModel, drawn_classes, ranked
+from .class_model import ClassAnswer, ClassModel, check_crop, drawn_classes, ranked
 from .training_data import classes_of_training
 
 
@@ -52,12 +52,17 @@ class ClassifierTraining(ClassModel):
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
-        """Return the parts; the head has an output for each class of the training data."""
+        """Return the parts; the head has an output for each class of the training data.
+
+        Raises: UserError for a crop that the trunk cannot read.
+        """
         node, classes = cfg.MODEL.CLASSIFIER, classes_of_training(cfg)
+        classifier = new_classifier(
+            node.TRUNK, node.TRUNK_WEIGHTS, len(classes), seed=cfg.SEED, classes=classes
+        )
+        check_crop(cfg, classifier)
         return {
-            "classifier": new_classifier(
-                node.TRUNK, node.TRUNK_WEIGHTS, len(classes), seed=cfg.SEED, classes=classes
-            ),
+            "classifier": classifier,
             "weight_decay": cfg.SOLVER.WEIGHT_DECAY,
             "cam_of_known_class": cfg.LOCALIZATION.CAM_CLASS == "known",
             "maps": named_maps(cfg),

@@ -8,6 +8,7 @@ import copy
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ from detectron2.utils import comm
 from torch import Tensor
 
 from boxrefine_d2.discovery.largest_contour import bright_pixels, largest_contour
+from boxrefine_d2.errors import UserError
 from boxrefine_d2.evaluation.corloc import is_localised
 from boxrefine_d2.evaluation.ground_truth import ground_truth_boxes, protocol_for
 from boxrefine_d2.structures import ResizedCrop
@@ -59,6 +61,8 @@ class MapCheck:
     Attributes:
         iteration: number of iterations done.
         inside_share: mean of S, in [0, 1].
+        inside_excess: mean of S less the share of the image that the box covers (ours). S alone is
+            1 for a map that covers the whole image, as at the start of a training.
         mean_map: mean value of the maps.
         gt_known: percent of the images whose box is on an object, for the report alone; None where
             no image has boxes.
@@ -66,12 +70,13 @@ class MapCheck:
 
     iteration: int
     inside_share: float
+    inside_excess: float
     mean_map: float
     gt_known: float | None
 
 
 class KeepBestMap(HookBase):
-    """Hook that measures S once a period, and ends the training with the best network.
+    """Hook that measures the maps once a period, and ends the training with the best network.
 
     The earlier one of equal checks is kept. A resumed run continues with the checks and the network
     of the interrupted one.
@@ -85,36 +90,33 @@ class KeepBestMap(HookBase):
         producer: str,
         batches: Iterable[Batch],
         *,
-        records: Mapping[Any, Mapping[str, Any]],
+        records: Mapping[str, Mapping[str, Any]],
         period: int,
         bright_share: float,
-        restores: bool,
+        criterion: str,
     ):
         """Create the hook.
 
         Args:
             producer: producer of the map whose S counts.
             batches: this rank's validation inputs, results of `ClassTestMapper`.
-            records: image id -> record, whose boxes are for the report alone.
+            records: file name -> record, whose boxes are for the report alone.
             period: iterations between two checks.
-            restores: False to end with the last network (no early stopping).
+            criterion: "inside_share" or "inside_excess", whose highest mean is the best; "none" to
+                end with the last network.
         """
         self.model, self.producer, self._batches = model, producer, batches
         self._records, self._period = records, period
-        self._bright_share, self._restores = bright_share, restores
+        self._bright_share, self._criterion = bright_share, criterion
         self.checks: list[MapCheck] = []
         self._best: dict[str, Tensor] = {}
 
     @property
     def best(self) -> MapCheck | None:
-        """The check with the highest S, the first among equals; None before the first check."""
-        return max(self.checks, key=lambda check: check.inside_share, default=None)
-
-    @property
-    def kept_iteration(self) -> int | None:
-        """Iteration of the network that the training ends with; None before the first check."""
-        ends_with = self.best if self._restores else self.checks[-1] if self.checks else None
-        return ends_with.iteration if ends_with else None
+        """The best check, the first among equals; None before the first check."""
+        if self._criterion == "none":
+            return self.checks[-1] if self.checks else None
+        return max(self.checks, key=attrgetter(self._criterion), default=None)
 
     def after_step(self) -> None:
         """Check once a period and at the end; at the end, restore the best network."""
@@ -128,7 +130,7 @@ class KeepBestMap(HookBase):
                 self.trainer.storage.put_scalar(f"map/{name}", value, smoothing_hint=False)
         if self.best is self.checks[-1]:
             self._best = copy.deepcopy(self.model.map_network.state_dict())
-        if ends and self._restores and self.best is not None:
+        if ends and self.best is not None:
             self.model.map_network.load_state_dict(self._best)
             logger.info(
                 "the network of iteration %d is kept: %.1f %% of its maps lie inside their boxes",
@@ -145,18 +147,26 @@ class KeepBestMap(HookBase):
         ]
         self.model.train()
         every = [row for part in comm.all_gather(rows) for row in part]
-        shares, means, hits = zip(*every, strict=True)
+        if not every:
+            raise UserError("early stopping: none of its images can be read; see the warnings")
+        shares, excesses, means, hits = zip(*every, strict=True)
         known = [hit for hit in hits if hit is not None]
         gt_known = 100 * float(np.mean(known)) if known else None
-        return MapCheck(iteration, float(np.mean(shares)), float(np.mean(means)), gt_known)
+        share, excess, mean = (float(np.mean(values)) for values in (shares, excesses, means))
+        return MapCheck(iteration, share, excess, mean, gt_known)
 
-    def _row(self, x: dict[str, Any], heatmap: np.ndarray) -> tuple[float, float, bool | None]:
-        """Return S, the mean of the map, and whether its box is on an object, if that is known."""
-        found, frame = inside_share(heatmap, self._bright_share), x["frame"]
-        return found.share, float(heatmap.mean()), self._is_hit(x["image_id"], found.box, frame)
+    def _row(
+        self, x: dict[str, Any], heatmap: np.ndarray
+    ) -> tuple[float, float, float, bool | None]:
+        """Return S, its excess, the mean of the map, and whether its box is on an object."""
+        found = inside_share(heatmap, self._bright_share)
+        x1, y1, x2, y2 = found.box.tolist()
+        excess = found.share - (x2 - x1) * (y2 - y1) / heatmap.size
+        hit = self._is_hit(x["file_name"], found.box, x["frame"])
+        return found.share, excess, float(heatmap.mean()), hit
 
-    def _is_hit(self, image_id: Any, box: np.ndarray, frame: ResizedCrop) -> bool | None:
-        record = self._records.get(image_id, {})
+    def _is_hit(self, file_name: str, box: np.ndarray, frame: ResizedCrop) -> bool | None:
+        record = self._records.get(file_name, {})
         truth = ground_truth_boxes(record, protocol_for("lost"))
         if not len(truth):
             return None

@@ -8,9 +8,9 @@ from boxrefine_d2.training.loop import Trainer
 def classifier() -> type[Trainer]:
     """Import the trainer of classifiers."""
     from . import classifier_training  # noqa: F401
-    from .class_trainer import ClassTrainer
+    from .classifier_trainer import ClassifierTrainer
 
-    return ClassTrainer
+    return ClassifierTrainer
 
 
 @register_job("SiameseTraining")
@@ -45,3 +45,11 @@ def self_distilled_cam() -> type[Trainer]:
     from .class_trainer import ClassTrainer
 
     return ClassTrainer
+
+
+@register_job("RepresenterPoints")
+def representer_points() -> type[Trainer]:
+    """Import the evaluation of representer points."""
+    from .representer_trainer import RepresenterTrainer
+
+    return RepresenterTrainer

@@ -12,12 +12,11 @@ from torch import Tensor
 
 from boxrefine_d2.discovery.build import build_rule
 from boxrefine_d2.discovery.tokencut_refined import TokenCutRefined
-from boxrefine_d2.errors import UserError
 from boxrefine_d2.networks.distilled_heads import DistilledHeads, HeadsForm, new_heads
 from boxrefine_d2.networks.image_classifier import pixel_maps
 
 from .cam_family import CAM
-from .class_model import ClassAnswer, ClassModel, drawn_classes, ranked
+from .class_model import ClassAnswer, ClassModel, check_side, drawn_classes, ranked
 from .training_data import classes_of_training
 
 TOKENCUT = "tokencut"
@@ -73,11 +72,8 @@ class SelfDistilledCam(ClassModel):
         classes = classes_of_training(cfg)
         form = HeadsForm(network.NAME, classes, node.MLP_BLOCK, node.WITH_CLS)
         heads = new_heads(form, network.WEIGHTS, seed=cfg.SEED)
-        if cfg.INPUT.CLASSIFIED.CROP % heads.stride:
-            raise UserError(
-                f"INPUT.CLASSIFIED.CROP {cfg.INPUT.CLASSIFIED.CROP} is no multiple of the patches "
-                f"of {network.NAME}, {heads.stride} pixels"
-            )
+        crop = cfg.INPUT.CLASSIFIED.CROP
+        check_side("INPUT.CLASSIFIED.CROP", crop, network.NAME, heads.stride)
         rule = build_rule("tokencut_refined", cfg)
         assert isinstance(rule, TokenCutRefined)
         return {

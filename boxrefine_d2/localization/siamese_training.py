@@ -9,7 +9,7 @@ from torch import Tensor
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.networks.image_classifier import ImageClassifier, new_classifier
 
-from .class_model import ClassAnswer, ClassModel
+from .class_model import ClassAnswer, ClassModel, check_crop
 from .masking import triplet_loss
 from .weight_map_training import ROLES
 
@@ -43,14 +43,20 @@ class SiameseTraining(ClassModel):
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
-        """Return the parts. Raises: UserError if data to evaluate on are named."""
+        """Return the parts.
+
+        Raises: UserError if data to evaluate on are named, or for a crop that the trunk cannot
+            read.
+        """
         if cfg.DATASETS.TEST:
             raise UserError(f"DATASETS.TEST {cfg.DATASETS.TEST}: {_NO_MAP}")
         node = cfg.MODEL.CLASSIFIER
+        embedding = new_classifier(
+            node.TRUNK, node.TRUNK_WEIGHTS, cfg.WEIGHT_MAP.EMBEDDING, seed=cfg.SEED
+        )
+        check_crop(cfg, embedding)
         return {
-            "embedding": new_classifier(
-                node.TRUNK, node.TRUNK_WEIGHTS, cfg.WEIGHT_MAP.EMBEDDING, seed=cfg.SEED
-            ),
+            "embedding": embedding,
             "margin": cfg.WEIGHT_MAP.MARGIN,
             "weight_decay": cfg.SOLVER.WEIGHT_DECAY,
             "autocast": cfg.SOLVER.AMP.ENABLED,

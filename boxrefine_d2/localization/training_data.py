@@ -1,5 +1,6 @@
 """Training images with a class: their classes, and those that are held out."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,11 +8,13 @@ import numpy as np
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
+from boxrefine_d2.data.class_modifiers import listed_names
 from boxrefine_d2.data.dataset_spec import register_spec
-from boxrefine_d2.data.image_labels import label_of
+from boxrefine_d2.data.image_labels import known_label, label_of
 from boxrefine_d2.errors import UserError
 
 Records = list[dict[str, Any]]
+_OF_MAP = "WEIGHT_MAP.HOLD_OUT"
 
 
 def records_of(names: Sequence[str]) -> Records:
@@ -19,23 +22,32 @@ def records_of(names: Sequence[str]) -> Records:
     return [record for name in names for record in DatasetCatalog.get(register_spec(name))]
 
 
-def hold_out(records: Records, share: float, seed: int) -> tuple[Records, Records]:
+def hold_out(
+    records: Records, share: float, seed: int, key: str = _OF_MAP
+) -> tuple[Records, Records]:
     """Return the records to learn from, and those that are held out, each in the order of the data.
 
-    A share above 0 holds at least one image out, and leaves at least one to learn from.
+    A share above 0 holds at least one image out. Each class keeps an image to learn from, and so do
+    the images without a class.
 
-    Raises: UserError for a share above 0 of fewer than two images.
+    Args: key: the key of the share, for messages.
+    Raises: UserError for a share above 0 if nothing can be held out.
     """
     if not share:
         return records, []
-    if len(records) < 2:
+    labels = [known_label(record) for record in records]
+    left = Counter(labels)
+    held: set[int] = set()
+    for place in np.random.default_rng([seed, len(records)]).permutation(len(records)).tolist():
+        if len(held) < max(1, round(share * len(records))) and left[labels[place]] > 1:
+            held.add(place)
+            left[labels[place]] -= 1
+    if not held:
+        others = " and EARLY_STOP none" if key == _OF_MAP else ""
         raise UserError(
-            f"WEIGHT_MAP.HOLD_OUT {share}: nothing can be held out of {len(records)} image; add "
-            "images, name WEIGHT_MAP.VALIDATION, or set WEIGHT_MAP.EARLY_STOP none"
+            f"{key} {share}: nothing can be held out of {len(records)} images, because each class "
+            f"keeps one; add images, or set {key} 0{others}"
         )
-    count = min(max(1, round(share * len(records))), len(records) - 1)
-    order = np.random.default_rng([seed, len(records)]).permutation(len(records))
-    held = set(order[:count].tolist())
     parts: tuple[Records, Records] = ([], [])
     for place, record in enumerate(records):
         parts[place in held].append(record)
@@ -45,8 +57,8 @@ def hold_out(records: Records, share: float, seed: int) -> tuple[Records, Record
 def classes_of_training(cfg: CfgNode) -> tuple[str, ...]:
     """Return the names of the classes of DATASETS.TRAIN.
 
-    Raises: UserError for data without classes, data sets of different classes, or fewer than two
-        classes among the images.
+    Raises: UserError for data without classes, data sets of different classes, fewer than two
+        classes among the images, or labelled test images of other classes.
     """
     names: dict[str, tuple[str, ...]] = {}
     seen: set[int] = set()
@@ -54,14 +66,26 @@ def classes_of_training(cfg: CfgNode) -> tuple[str, ...]:
         seen |= {label_of(record) for record in records_of([name])}
         names[name] = class_names(name)
     if len(set(names.values())) > 1:
-        listed = "; ".join(f"{name} has {', '.join(each[:10])}" for name, each in names.items())
+        listed = "; ".join(f"{name} has {listed_names(each)}" for name, each in names.items())
         raise UserError(f"DATASETS.TRAIN: the data sets have different classes: {listed}")
     if len(seen) < 2:
         raise UserError(
             f"DATASETS.TRAIN {tuple(cfg.DATASETS.TRAIN)}: all images have one class, and a "
             "classifier needs two or more; add images of another class"
         )
-    return next(iter(names.values()))
+    known = next(iter(names.values()))
+    for name in cfg.DATASETS.TEST:
+        _check_test_classes(name, known)
+    return known
+
+
+def _check_test_classes(name: str, known: tuple[str, ...]) -> None:
+    records, own = records_of([name]), class_names(name)
+    if own != known and any(known_label(record) is not None for record in records):
+        raise UserError(
+            f"DATASETS.TEST {name} has the classes {listed_names(own)}, and the training data "
+            f"{listed_names(known)}; name data with the same classes"
+        )
 
 
 def class_names(name: str) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from boxrefine_d2.networks.weight_map import WeightMap, WeightMapForm, new_weigh
 from boxrefine_d2.training.frozen_parts import keep_out_of_checkpoints
 
 from .cam_family import CAM, DRAWN_MAPS, class_maps, named_maps
-from .class_model import ClassAnswer, ClassModel, drawn_classes, ranked
+from .class_model import ClassAnswer, ClassModel, check_side, drawn_classes, ranked
 from .frozen_networks import classifier_of, embedding_of
 from .masking import DISCREPANCIES, masked, triplet_loss
 
@@ -71,11 +71,19 @@ class WeightMapModel(ClassModel):
 
     @staticmethod
     def parts(cfg: CfgNode) -> dict[str, Any]:
-        """Return the arguments of both methods, as the configuration sets them."""
+        """Return the arguments of both methods, as the configuration sets them.
+
+        Raises: UserError for a crop that is no multiple of the encoder's cells, and for networks
+            that are refused.
+        """
         node = cfg.WEIGHT_MAP
-        form = WeightMapForm(node.ENCODER, node.LAST_NORM, node.INNER_ACTIVATION)
+        widths = tuple(node.DECODER_WIDTHS)
+        form = WeightMapForm(node.ENCODER, node.LAST_NORM, node.INNER_ACTIVATION, widths)
+        network = new_weight_map(form, node.ENCODER_WEIGHTS, seed=cfg.SEED)
+        crop = cfg.INPUT.CLASSIFIED.CROP
+        check_side("INPUT.CLASSIFIED.CROP", crop, node.ENCODER, network.stride)
         return {
-            "weight_map": new_weight_map(form, node.ENCODER_WEIGHTS, seed=cfg.SEED),
+            "weight_map": network,
             "classifier": classifier_of(cfg),
             "area_weight": node.AREA_WEIGHT,
             "masked_value": node.MASKED_VALUE,
@@ -90,6 +98,11 @@ class WeightMapModel(ClassModel):
         """Device of g."""
         return next(self.map_network.parameters()).device
 
+    @property
+    def frozen(self) -> dict[str, ImageClassifier]:
+        """Frozen networks by name, which checkpoints leave out."""
+        return {} if self.classifier is None else {"classifier": self.classifier}
+
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Return all parameters of g."""
         return [{"params": self.map_network.parameters(), "weight_decay": self.weight_decay}]
@@ -97,9 +110,8 @@ class WeightMapModel(ClassModel):
     def train(self, mode: bool = True) -> "WeightMapModel":
         """Set the mode of g; the frozen networks keep their statistics."""
         super().train(mode)
-        for frozen in (self.classifier, getattr(self, "embedding", None)):
-            if frozen is not None:
-                frozen.eval()
+        for network in self.frozen.values():
+            network.eval()
         return self
 
     def maps_of(self, images: Tensor) -> Tensor:
@@ -189,6 +201,11 @@ class TripletWeightMapTraining(WeightMapModel):
         super().__init__(**parts)
         self.embedding = embedding
         self.inner_weight, self.outer_weight, self.margin = inner_weight, outer_weight, margin
+
+    @property
+    def frozen(self) -> dict[str, ImageClassifier]:
+        """Frozen networks by name, which checkpoints leave out."""
+        return super().frozen | {"embedding": self.embedding}
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:

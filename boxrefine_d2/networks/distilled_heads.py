@@ -90,9 +90,12 @@ class DistilledHeads(MapNetwork):
         return self.student
 
     def file_facts(self) -> dict[str, str]:
-        """Return the form of the heads."""
+        """Return the form of the heads, and the weights of the transformer."""
+        weights = self.transformer.weights_info
         return {
             "transformer": self.form.transformer,
+            "transformer_weights": weights.source,
+            "transformer_sha256": weights.sha256,
             "classes": json.dumps(self.form.classes, ensure_ascii=False),
             "mlp_block": json.dumps(self.form.mlp_block),
             "with_cls": json.dumps(self.form.with_cls),
@@ -170,6 +173,7 @@ def read_heads(path: str | Path) -> DistilledHeads:
     try:
         flags = {name: bool(json.loads(facts[name])) for name in ("mlp_block", "with_cls")}
         form = HeadsForm(facts["transformer"], tuple(json.loads(facts["classes"])), **flags)
+        start = WeightsInfo(facts["transformer_weights"], facts["transformer_sha256"])
         with torch.device("meta"):
             transformer = BACKBONES[form.transformer].build()
             assert isinstance(transformer, VisionTransformer)
@@ -180,4 +184,5 @@ def read_heads(path: str | Path) -> DistilledHeads:
         ) from error
     load_into(network, read_state_dict(path), name="heads of SD-CAM", path=path)
     network.weights_info = WeightsInfo(path.name, file_sha256(path))
+    transformer.weights_info = start
     return network.requires_grad_(True).eval()

@@ -147,7 +147,9 @@ def _timm_spec(name: str) -> TrunkSpec:
             f"trunk of a classifier {TIMM + name!r}: timm has no such network"
             + (f"; similar: {near}" if near else "; timm.list_models() lists them")
         )
-    return TrunkSpec(partial(_timm, name), timm.get_pretrained_cfg(name).url or None)
+    official = timm.get_pretrained_cfg(name)
+    url = official.url if official is not None else None
+    return TrunkSpec(partial(_timm, name), url if isinstance(url, str) and url else None)
 
 
 def _transformer(name: str) -> Trunk:

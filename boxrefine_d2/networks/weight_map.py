@@ -35,7 +35,6 @@ from .weights import (
     read_state_dict,
 )
 
-MULTIPLE = 32  # pixels, the stride of the deepest encoder
 WIDTHS = (256, 128, 64, 32, 16)  # of the decoder, from the deepest block on
 
 
@@ -116,11 +115,14 @@ class WeightMapForm:
         last_norm: whether a batch norm precedes the sigmoid, as in the paper; the sibling code has
             none.
         inner_activation: whether a batch norm and a ReLU stand between the convolutions of a block.
+        widths: channels of the decoder's blocks, the deepest one first. An encoder of stride 16 has
+            four blocks and takes the last four.
     """
 
     encoder: str = "resnet18"
     last_norm: bool = True
     inner_activation: bool = True
+    widths: tuple[int, ...] = WIDTHS
 
 
 ENCODERS: dict[str, Callable[[], Encoder]] = {
@@ -132,22 +134,22 @@ ENCODERS: dict[str, Callable[[], Encoder]] = {
 
 
 class WeightMap(MapNetwork):
-    """Encoder and decoder; the map is in (0, 1) and has the size of the input.
+    """Encoder and decoder; the map is in [0, 1] and has the size of the input.
 
     Attributes: form: the form that was built.
     """
 
     facets = ("heatmap",)
-    stride = MULTIPLE
 
     def __init__(self, form: WeightMapForm):
         super().__init__()
         self.form = form
         self.encoder = ENCODERS[form.encoder]()
         widths = self.encoder.widths
+        self.stride = 2 ** len(widths)
         skips = (*widths[-2::-1], 0)  # the last block has no stage of its resolution
         self.decoder, before = nn.ModuleList(), widths[-1]
-        for width, skip in zip(WIDTHS[-len(skips) :], skips, strict=True):
+        for width, skip in zip(form.widths[-len(skips) :], skips, strict=True):
             last = skip == 0
             after = 1 if last else width
             self.decoder.append(
@@ -234,10 +236,11 @@ def read_weight_map(path: str | Path) -> WeightMap:
     """
     path = Path(path)
     try:
-        form = WeightMapForm(**json.loads(read_metadata(path)["weight_map"]))
+        facts = json.loads(read_metadata(path)["weight_map"])
+        form = WeightMapForm(**facts | {"widths": tuple(facts.get("widths", WIDTHS))})
         with torch.device("meta"):
             network = WeightMap(form)
-    except (KeyError, ValueError, TypeError) as error:
+    except (KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
         raise UserError(
             f"{path} is no weight map of this package; train one with configs/weight_map_1.yaml"
         ) from error

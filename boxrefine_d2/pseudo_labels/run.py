@@ -5,7 +5,7 @@ keeps each finished batch. Decoding, the network and the finishing of masks run 
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -16,9 +16,11 @@ from detectron2.utils import comm
 from boxrefine_d2.data.dataset_spec import files_of_spec, load_spec, parse_spec
 from boxrefine_d2.data.frames import with_pixel_sizes
 from boxrefine_d2.data.loaders import UnreadableImage, WholeImageLoader
+from boxrefine_d2.data.mappers import ImageMapper
 from boxrefine_d2.data.records import Record
 from boxrefine_d2.discovery import build_rule
 from boxrefine_d2.discovery.rule import DiscoveryRule, ObservingRule
+from boxrefine_d2.errors import UserError
 from boxrefine_d2.files.outputs import check_output_file
 from boxrefine_d2.networks import MapNetwork, build_backbone
 from boxrefine_d2.networks.device import check_device, precision_of
@@ -68,11 +70,12 @@ def discover_dataset(
     facet = rule.choose_facet(backbone.facets)  # report mistakes before any image is read
     dataset = with_pixel_sizes(load_spec(data), data)
     records = dataset.records
-    images = (record["file_name"] for record in records)
-    check_output_file(output, inputs=[*files_of_spec(data), settings.weights or "", *images])
+    base = _records_of(settings.base) if settings.base else records
+    files = [*files_of_spec(data), *files_of_spec(settings.base or data), settings.weights or ""]
+    check_output_file(output, inputs=[*files, *(r["file_name"] for r in (*records, *base))])
     mapper = image_mapper(settings, rule)
     batches, too_large = plan_batches(records, mapper, settings.batch_size, backbone.stride)
-    info = settings.info(backbone, records)
+    info = settings.info(backbone, records, base)
     part = Share.of(shard)
     journal = claim(output, info, part)
     if journal is None:
@@ -85,8 +88,8 @@ def discover_dataset(
         todo = [i for i in range(part.first, len(batches), part.step) if i not in journal]
         backbone.to(device, precision_of(settings.precision))
         if isinstance(rule, ObservingRule) and any(comm.all_gather(bool(todo))):
-            seen = WholeImageLoader(batches, mapper, num_workers)
-            observe(rule, _maps(seen, backbone, facet, len(records)), output, info)
+            maps = _maps(base, mapper, settings.batch_size, backbone, facet, num_workers)
+            observe(rule, maps, output, info)
         done_now = 0
         with _progress(len(records), journal, batches, part) as bar:
             loader = WholeImageLoader([batches[i] for i in todo], mapper, num_workers)
@@ -104,6 +107,11 @@ def _rule_of(settings: DiscoverySettings, data: str, device: str) -> DiscoveryRu
     parse_spec(data)
     check_device(device)
     rule = build_rule(settings.method, **settings.parameters)
+    if settings.base and not isinstance(rule, ObservingRule):
+        raise UserError(
+            f"--base {settings.base}: {settings.method} reads one image at a time and needs no "
+            "other data; leave --base out, or choose --method representer"
+        )
     if require := rule.mask_steps.require:
         require()
     if settings.precision == "bf16" and device == "cpu":
@@ -114,17 +122,32 @@ def _rule_of(settings: DiscoverySettings, data: str, device: str) -> DiscoveryRu
     return rule
 
 
+def _records_of(spec: str) -> list[Record]:
+    return list(with_pixel_sizes(load_spec(spec), spec).records)
+
+
 @torch.no_grad()
 def _maps(
-    loader: WholeImageLoader, backbone: MapNetwork, facet: str, images: int
+    records: Sequence[Record],
+    mapper: ImageMapper,
+    batch_size: int,
+    backbone: MapNetwork,
+    facet: str,
+    num_workers: int,
 ) -> Iterator[FeatureMap]:
-    """Yield the feature map of every batch that has a readable image."""
+    """Yield the feature map of every batch that has a readable image; report images without."""
+    batches, _ = plan_batches(records, mapper, batch_size, backbone.stride)
+    loader = WholeImageLoader(batches, mapper, num_workers)
+    read, images = 0, len(records)
     with progress_bar("observe", total=images) as bar:
         for samples in loader.with_unreadable():
             features, _ = read_finite_maps(samples, backbone, facet)
             if features:
+                read += len(features)
                 yield features
             bar.update(len(samples))
+    if read < images:
+        logger.warning("statistics: %d of %d images are left out", images - read, images)
 
 
 @torch.no_grad()

@@ -2,36 +2,17 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import boxrefine_d2
 from boxrefine_d2.discovery import rule_parameters
-from boxrefine_d2.errors import UserError, key_values
-from boxrefine_d2.files.safe_yaml import parse_yaml
+from boxrefine_d2.errors import UserError
 from boxrefine_d2.networks import MapNetwork
 from boxrefine_d2.networks.device import precision_of
 
 from .view import WHOLE, View
-
-_EXPONENT = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", re.ASCII)
-
-
-def parameters_of(pairs: Sequence[str]) -> dict[str, Any]:
-    """Parse the values of --set: {"k_patches": 50} from ["k_patches=50"].
-
-    Raises: UserError, naming the pair, if one is not KEY=VALUE or its value is not YAML.
-    """
-    return {key: _value(key, text) for key, text in key_values("--set", pairs).items()}
-
-
-def _value(key: str, text: str) -> Any:
-    value = parse_yaml(text, f"--set {key}={text[:50]!r}")
-    if isinstance(value, str) and _EXPONENT.fullmatch(value):
-        return float(value)  # YAML 1.1 reads 1e-3 and 1.0e3 as text: no point, or no sign
-    return value
 
 
 @dataclass(frozen=True)
@@ -45,6 +26,7 @@ class DiscoverySettings:
         batch_size: most images per batch.  precision: "fp32" or "bf16", of the network.
         max_side: pixels above which the longer side of an image is reduced; 0 is no limit.
         view: text of the `View` that the network reads; boxes are those of the original image.
+        base: dataset spec of the images that an `ObservingRule` observes; "" for those of the run.
     """
 
     method: str
@@ -55,6 +37,7 @@ class DiscoverySettings:
     precision: str = "fp32"
     max_side: int = 800
     view: str = WHOLE
+    base: str = ""
 
     def __post_init__(self) -> None:
         precision_of(self.precision)
@@ -64,9 +47,17 @@ class DiscoverySettings:
             raise UserError(f"max side is {self.max_side}; give pixels, or 0 for no limit")
         View.parse(self.view)
 
-    def info(self, backbone: MapNetwork, records: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        """Return the `info` of the output file; a journal is continued only with an equal one."""
-        named = [[r["image_id"], r["relative_name"], r["height"], r["width"]] for r in records]
+    def info(
+        self,
+        backbone: MapNetwork,
+        records: Sequence[dict[str, Any]],
+        base: Sequence[dict[str, Any]],
+    ) -> dict[str, Any]:
+        """Return the `info` of the output file; a journal is continued only with an equal one.
+
+        Args: base: records of `self.base`.
+        """
+        observed = {"base": self.base, "base_images_sha256": _digest(base)} if self.base else {}
         return {
             "software": "boxrefine_d2",
             "version": boxrefine_d2.__version__,
@@ -79,5 +70,12 @@ class DiscoverySettings:
             "max_side": self.max_side,
             "view": str(View.parse(self.view)),
             "images_asked": len(records),
-            "images_sha256": hashlib.sha256(json.dumps(named).encode()).hexdigest(),
+            "images_sha256": _digest(records),
+            **observed,
         }
+
+
+def _digest(records: Sequence[dict[str, Any]]) -> str:
+    """Return the SHA-256 of the ids, names and sizes of images."""
+    named = [[r["image_id"], r["relative_name"], r["height"], r["width"]] for r in records]
+    return hashlib.sha256(json.dumps(named).encode()).hexdigest()

@@ -81,7 +81,7 @@ def panel(
     if cells is None:
         kind, uri, extent = "photo", photo_uri(image), (width, height)
     else:
-        kind, uri, extent = "cells", map_uri(cells.values), cells.extent
+        kind, uri, extent = "cells", map_uri(cells.values, cells.colours), cells.extent
     return Panel(width, height, title, kind, uri, extent, boxes, points, caption)
 
 

@@ -45,10 +45,12 @@ class CellMap:
         values: (h, w) in [0, 1].
         extent: (width, height) that the whole grid covers, in image pixels; padding lies outside
             the image.
+        colours: see `map_uri`.
     """
 
     values: np.ndarray
     extent: tuple[float, float]
+    colours: str = "viridis"
 
 
 @dataclass(frozen=True)
@@ -149,13 +151,13 @@ def photo_uri(image: np.ndarray, side: int = SHOWN_SIDE) -> str:
     return _uri(photo, "JPEG", quality=82, optimize=True)
 
 
-def map_uri(values: np.ndarray) -> str:
+def map_uri(values: np.ndarray, colours: str = "viridis") -> str:
     """Return a map (h, w) in [0, 1] as a PNG data URI, one pixel per cell.
 
-    The colours are viridis, which the colour-blind can read.
+    Args: colours: a colour map of matplotlib; viridis can be read by the colour-blind.
     """
-    colours = colormaps["viridis"](values, bytes=True)[..., :3]
-    return _uri(Image.fromarray(np.ascontiguousarray(colours)), "PNG", optimize=True)
+    shown = colormaps[colours](values, bytes=True)[..., :3]
+    return _uri(Image.fromarray(np.ascontiguousarray(shown)), "PNG", optimize=True)
 
 
 def boxes_and_maps(

@@ -2,6 +2,7 @@
 
 from .child import run_child
 from .plan import Stage, plan_of_file, plan_of_stages
+from .run_record import settle_record
 from .runner import is_at_work, run_plan
 from .self_training import SelfTraining
 
@@ -13,4 +14,5 @@ __all__ = [
     "plan_of_stages",
     "run_child",
     "run_plan",
+    "settle_record",
 ]

@@ -392,7 +392,7 @@ def test_registration_is_lazy_and_idempotent(coco, monkeypatch):
     [
         ("scenes:train+agnostic", ["object"]),
         ("folder:nowhere", []),
-        ("folder:nowhere+pseudo=p.json", ["object"]),
+        ("folder:nowhere+pseudo=p.json+agnostic", ["object"]),
         ("voc_2007_val+first=3", list(dataset_spec.VOC_CLASS_NAMES)),
     ],
 )

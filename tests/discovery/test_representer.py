@@ -153,3 +153,53 @@ def test_a_share_of_the_images_gives_the_statistics(batch):
         _ = observed(data[:3], sampling_ratio=0.01).predictor
     with pytest.raises(UserError, match="sampling_ratio"):
         build_rule("representer", sampling_ratio=0)
+
+
+def test_the_printed_representer_values():
+    rule = example()
+    data = torch.tensor([[3.0, 0, 2], [4, 1, 0]]).view(1, 2, 1, 3)
+    values = rule.point_values(feature_map(data), torch.tensor([1.0, 1.0]))
+    importances = [2.063899, -1.936101, -0.936101]
+    assert values.importance[0].tolist() == pytest.approx(importances, abs=1e-6)
+    assert values.value[0].tolist() == pytest.approx([2.043156, -1.369030, -0.661923], abs=1e-6)
+    assert values.value.sum().item() == pytest.approx(0.012202, abs=1e-6)
+
+
+@pytest.mark.parametrize("importance", ["ratio", "mean_norm"])
+@pytest.mark.parametrize("rectify", [False, True])
+def test_representer_values_sum_to_the_activation(importance, rectify):
+    data = random_features(seed=3)
+    rule = observed(data[:2], data[2:], importance=importance, rectify=rectify)
+    tested = torch.randn(5, generator=torch.Generator().manual_seed(4))
+    values = rule.point_values(feature_map(data), tested)
+    expected = rule.predictor @ (tested / tested.norm()).double()
+    assert values.value.sum().item() == pytest.approx(expected.item(), rel=1e-6)
+    assert values.similarity.abs().max() <= 1 + 1e-12
+    first = data[0, :, 0, 0].double()
+    first = first.clamp(min=0) if rectify else first
+    own = (first / first.norm() @ (tested / tested.norm()).double()).item()
+    assert values.similarity[0, 0].item() == pytest.approx(own, rel=1e-6)
+
+
+def test_the_norm_alone_has_no_representer_values():
+    rule = example(importance="norm_only")
+    with pytest.raises(UserError, match="norm_only reads no other point"):
+        rule.point_values(feature_map(TESTED), torch.ones(2))
+
+
+def test_rectified_features_are_those_of_a_relu():
+    data = random_features()
+    features = feature_map(data)
+    one, other = observed(data, rectify=True), observed(data.relu())
+    torch.testing.assert_close(one.predictor, other.predictor)
+    torch.testing.assert_close(one.heatmap(features), other.heatmap(feature_map(data.relu())))
+
+
+def test_the_map_of_pixels_is_zero_in_the_padding_and_scaled_in_the_image():
+    data = random_features()
+    for parameters in ({}, {"minmax_before_upsampling": True, "align_corners": True}):
+        rule = observed(data, **parameters)
+        maps = rule.pixel_maps(feature_map(data, image=(60, 90)))
+        assert maps.shape == (3, 64, 96)
+        assert maps[:, 60:].max() == maps[..., 90:].max() == 0
+        assert maps[:, :60, :90].amin() >= 0 and maps[:, :60, :90].amax() <= 1

@@ -1,5 +1,7 @@
 """Metrics of score maps of a file: thresholds, their source, denominators and mistakes."""
 
+import json
+
 import numpy as np
 import pytest
 from detectron2.structures import BoxMode
@@ -172,6 +174,7 @@ def test_images_that_do_not_count_are_counted(tmp_path):
     # image 1 is perfect; image 4 has no map, so its object joins all other pixels at score 0
     share = 200 / (2 * SIDE * SIDE)
     assert result.values["pxap"] == pytest.approx(100 * (0.5 + 0.5 * share))
+    json.dumps(result.to_json())  # no count is a number of NumPy's
 
 
 def test_the_heatmap_of_the_best_entry_counts(tmp_path):

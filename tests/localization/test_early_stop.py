@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from boxrefine_d2.errors import UserError
 from boxrefine_d2.localization.class_model import ClassAnswer
 from boxrefine_d2.localization.early_stop import KeepBestMap, inside_share
 from boxrefine_d2.structures import ResizedCrop
@@ -51,10 +52,10 @@ def run(model, script, start=(), **changes):
     """Train by a script of parts per iteration; return the hook."""
     frame = ResizedCrop((4, 9), (4, 9), 0, 0, (4, 9))
     object_ = {"bbox": [0, 0, 4, 4], "bbox_mode": 0, "iscrowd": 0}
-    records = {1: {"image_id": 1, "height": 4, "width": 9, "annotations": [object_]}}
-    settings = {"period": 1, "bright_share": 0.1, "restores": True} | changes
+    records = {"1.png": {"image_id": 1, "height": 4, "width": 9, "annotations": [object_]}}
+    settings = {"period": 1, "bright_share": 0.1, "criterion": "inside_share"} | changes
     hook = KeepBestMap(
-        model, "weight_map", [[{"image_id": 1, "frame": frame}]], records=records, **settings
+        model, "weight_map", [[{"file_name": "1.png", "frame": frame}]], records=records, **settings
     )
     if start:
         hook.load_state_dict(start)
@@ -72,29 +73,50 @@ def run(model, script, start=(), **changes):
 def test_the_first_of_the_best_networks_is_kept():
     model = Scripted()
     hook = run(model, [3, 1, 1, 4])
-    assert hook.kept_iteration == 2
+    assert hook.best.iteration == 2
     assert model.map_network.weight.item() == 1
     assert [check.inside_share for check in hook.checks] == pytest.approx([2 / 3, 1, 1, 4 / 7])
     assert hook.checks[1].gt_known == 100
     assert hook.checks[1].mean_map == pytest.approx(16 / 36)
 
 
+def test_the_excess_prefers_a_small_box_to_the_whole_image():
+    model = Scripted()
+    hook = run(model, [6, 1, 3], criterion="inside_excess")
+    assert hook.best.iteration == 2
+    assert hook.checks[1].inside_excess == pytest.approx(1 - 16 / 36)
+    assert hook.checks[2].inside_excess == pytest.approx(16 / 24 - 16 / 36)
+
+
 def test_without_restoring_the_last_network_stays():
     model = Scripted()
-    hook = run(model, [1, 3], restores=False)
-    assert hook.kept_iteration == 2
+    hook = run(model, [1, 3], criterion="none")
+    assert hook.best.iteration == 2
     assert model.map_network.weight.item() == 1
 
 
 def test_a_resumed_run_keeps_what_the_interrupted_one_found():
     interrupted = Scripted()
-    hook = run(interrupted, [3, 1], restores=False)
+    hook = run(interrupted, [3, 1])
     resumed = Scripted()
     again = run(resumed, [3, 1, 4, 4], start=hook.state_dict())
-    assert again.kept_iteration == 2
+    assert again.best.iteration == 2
     assert resumed.map_network.weight.item() == 1
 
 
 def test_a_period_leaves_out_iterations_and_never_the_last():
     hook = run(Scripted(), [1, 1, 1, 1, 1], period=2)
     assert [check.iteration for check in hook.checks] == [2, 4, 5]
+
+
+def test_no_readable_image_is_one_line():
+    hook = KeepBestMap(
+        *(Scripted(), "weight_map", []),
+        records={},
+        period=1,
+        bright_share=0.1,
+        criterion="inside_share",
+    )
+    hook.trainer = SimpleNamespace(iter=0, max_iter=9)
+    with pytest.raises(UserError, match="none of its images can be read"):
+        hook.after_step()

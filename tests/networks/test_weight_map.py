@@ -80,3 +80,54 @@ def test_a_file_of_another_network_is_a_line(tmp_path):
     file.write_bytes(safetensors_bytes({"a": torch.zeros(1)}, {}))
     with pytest.raises(UserError, match="is no weight map of this package"):
         read_weight_map(file)
+
+
+@pytest.mark.parametrize(
+    ("depth", "whole", "head"), [(34, 21_797_672, 513_000), (50, 25_557_032, 2_049_000)]
+)
+def test_deeper_encoders_are_torchvisions_without_the_head(tmp_path, depth, whole, head):
+    official = getattr(torchvision.models, f"resnet{depth}")(weights=None).state_dict()
+    torch.save(official, tmp_path / "official.pth")
+    network = new_weight_map(
+        WeightMapForm(f"resnet{depth}"), str(tmp_path / "official.pth"), seed=0
+    )
+    assert count(network.encoder) == whole - head
+    for name, value in network.encoder.state_dict().items():
+        assert torch.equal(value, official[name]), name
+
+
+def test_widths_of_the_decoder_are_kept_in_the_file(tmp_path):
+    form = WeightMapForm("resnet_mini", widths=(99, 40, 30, 20, 10))
+    network = new_weight_map(form, "random", seed=0)
+    assert [block[0].out_channels for block in network.decoder] == [40, 30, 20, 10]
+    assert [block[-2].out_channels for block in network.decoder] == [40, 30, 20, 1]
+    file = tmp_path / "g.safetensors"
+    file.write_bytes(safetensors_bytes(network.state_dict(), network.file_facts()))
+    assert read_weight_map(file).form == form
+
+
+@pytest.mark.parametrize(("encoder", "stride"), [("resnet_mini", 16), ("resnet18", 32)])
+def test_inputs_are_multiples_of_the_encoders_cells(encoder, stride):
+    network = WeightMap(WeightMapForm(encoder)).eval()
+    assert network.stride == stride
+    with torch.no_grad():
+        assert network(torch.zeros(1, 3, stride, 3 * stride)).data.shape[2:] == (stride, 3 * stride)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        "[]",
+        "3",
+        "no JSON",
+        '{"depth": 18}',
+        '{"encoder": "vgg"}',
+        '{"widths": [1, 2]}',
+        '{"widths": "abcde"}',
+    ],
+)
+def test_damaged_facts_are_a_line(tmp_path, facts):
+    file = tmp_path / "g.safetensors"
+    file.write_bytes(safetensors_bytes({"a": torch.zeros(1)}, {"weight_map": facts}))
+    with pytest.raises(UserError, match="is no weight map of this package"):
+        read_weight_map(file)

@@ -346,3 +346,37 @@ def test_labels_of_stored_pixels_do_not_move_the_boxes(tmp_path, caplog):
     summary = discover_dataset(f"coco:{tmp_path}/gt.json:{tmp_path}", output, MINI, num_workers=0)
     assert (summary.done, summary.failed) == (1, 0)
     assert (read_pseudo_labels(output).images[0]["width"], "EXIF" in caplog.text) == (48, True)
+
+
+def test_the_statistics_come_from_another_data_set(folder, tmp_path):
+    base, settings = tmp_path / "base", replace(MINI, method="representer")
+    base.mkdir()
+    rng = np.random.default_rng(5)
+    for number in range(3):
+        pixels = rng.integers(0, 256, (64, 48, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(base / f"{number}.png")
+    (base / "3.png").write_bytes(b"no image")
+    outputs = {}
+    for name, spec in (("own", ""), ("same", f"folder:{folder}"), ("other", f"folder:{base}")):
+        outputs[name] = tmp_path / f"{name}.json"
+        discover(folder, outputs[name], replace(settings, base=spec))
+    own, same, other = (read_pseudo_labels(path) for path in outputs.values())
+    assert own.annotations == same.annotations != other.annotations
+    assert len(other.images) == 7
+    assert "base" not in own.info and other.info["base"] == f"folder:{base}"
+    assert same.info["base_images_sha256"] == own.info["images_sha256"]
+    assert other.info["base_images_sha256"] != own.info["images_sha256"]
+
+
+def test_images_that_the_statistics_leave_out_are_counted(folder, tmp_path, caplog):
+    (tmp_path / "base").mkdir()
+    Image.new("RGB", (48, 48), "red").save(tmp_path / "base" / "0.png")
+    (tmp_path / "base" / "1.png").write_bytes(b"no image")
+    settings = replace(MINI, method="representer", base=f"folder:{tmp_path / 'base'}")
+    discover(folder, tmp_path / "out.json", settings)
+    assert "statistics: 1 of 2 images are left out" in caplog.text
+
+
+def test_a_rule_that_reads_one_image_refuses_another_data_set(folder, tmp_path):
+    with pytest.raises(UserError, match="--base scenes:val: lost reads one image at a time"):
+        discover(folder, tmp_path / "out.json", replace(MINI, base="scenes:val"))

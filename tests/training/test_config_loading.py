@@ -8,9 +8,9 @@ from detectron2.config import get_cfg
 from boxrefine_d2.config import boxrefine_cfg
 from boxrefine_d2.config.checks import leaves
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.files.set_values import parameters_of
 from boxrefine_d2.files.shipped import shipped_configs
 from boxrefine_d2.grounding.grounding_command import changed_config
-from boxrefine_d2.pseudo_labels.settings import parameters_of
 from boxrefine_d2.report.run_folder import read_finished
 from boxrefine_d2.training.command import check_command
 from boxrefine_d2.training.setup import load_config

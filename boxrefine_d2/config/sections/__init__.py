@@ -14,6 +14,7 @@ from . import (
     move,
     pretraining,
     refinement,
+    representer_points,
     self_distilled_cam,
     weight_map,
 )
@@ -23,6 +24,7 @@ _SUBJECTS = (
     localization,
     weight_map,
     self_distilled_cam,
+    representer_points,
     model,
     discovery,
     cuts,

@@ -120,6 +120,11 @@ REPRESENTER = Section(
             "norm_only: its norm is the map.",
             one_of("ratio", "mean_norm", "norm_only"),
         ),
+        "RECTIFY": Key(
+            False,
+            "Whether negative numbers of a feature count as 0, as in the release. Those of a "
+            "ResNet's last stage are never negative.",
+        ),
         "NORMALISE_FEATURES": Key(
             False, "Whether the map reads unit vectors, as in the release, or features."
         ),

@@ -1,6 +1,6 @@
 """Localisation from class labels: the classifier, its inputs, and the sources of boxes."""
 
-from ..limits import SHARE, SIDE, SOME_SHARE, Limit, entry_of, one_of, text, weights
+from ..limits import BELOW_1, SHARE, SIDE, SOME_SHARE, Limit, entry_of, one_of, text, weights
 from ..section import OURS, Key, Section
 
 _WEIGHT_MAP = "weight map (arXiv:2111.14131)"
@@ -21,6 +21,13 @@ CLASSIFIER = Section(
             "",
             "The classifier of an earlier training, for models that need one.",
             text('a classifier.safetensors, "random[:SEED]" for an untrained one, or ""'),
+        ),
+        "HOLD_OUT": Key(
+            0.0,
+            "Share of the training images that ClassifierTraining does not learn from; they tell "
+            "its accuracy.",
+            BELOW_1,
+            source=OURS,
         ),
     },
     source=_WEIGHT_MAP,
@@ -62,8 +69,9 @@ LOCALIZATION = Section(
         "SOURCES": Key(
             [["cam"]],
             "Each source is a list: a producer of the model, then any of arm and orientation, and "
-            "last above_mean, sgrm or bright=SHARE. Where the last is left out it is bright, with "
-            "BOX_SHARE.",
+            "last above_mean, sgrm, bright=SHARE or grey=SHARE. Where the last is left out it is "
+            "bright; a share that is left out is BOX_SHARE. grey reads 256 levels, as the release "
+            "of representer points.",
             Limit(
                 "a list of lists of names, such as [['cam'], ['cam', 'arm', 'sgrm']]",
                 lambda value: len(value) > 0 and all(map(_is_source, value)),

@@ -1,6 +1,16 @@
 """The weight map: its network, its losses and its early stopping."""
 
-from ..limits import BELOW_1, COUNT, NOT_NEGATIVE, WIDTH, entry_of, maybe_empty, one_of, text
+from ..limits import (
+    BELOW_1,
+    COUNT,
+    NOT_NEGATIVE,
+    WIDTH,
+    entry_of,
+    maybe_empty,
+    one_of,
+    several,
+    text,
+)
 from ..section import OURS, Key, Section
 
 _SIBLING = "WWbL's code, by the same authors"
@@ -27,6 +37,13 @@ WEIGHT_MAP = Section(
             "Whether a batch norm and a ReLU stand between the two convolutions of a block.",
             source=f"{OURS}; the paper is silent",
         ),
+        "DECODER_WIDTHS": Key(
+            (256, 128, 64, 32, 16),
+            "Channels of the decoder's blocks, the deepest one first. The encoder resnet_mini has "
+            "four blocks and takes the last four.",
+            several(WIDTH, 5, 5),
+            source=f"{OURS}; the paper is silent",
+        ),
         "AREA_WEIGHT": Key(1.0, "Weight lambda of the mean of the map.", NOT_NEGATIVE),
         "DISCREPANCY": Key(
             "soft_ce",
@@ -51,8 +68,9 @@ WEIGHT_MAP = Section(
         "EARLY_STOP": Key(
             "inside_share",
             "Which network the training ends with: that whose maps lie most inside their own "
-            "boxes, or the last one.",
-            one_of("inside_share", "none"),
+            "boxes, the same less the share of the image that these boxes cover (ours; the paper's "
+            "is highest for a map of the whole image), or the last one.",
+            one_of("inside_share", "inside_excess", "none"),
         ),
         "VALIDATION": Key(
             (),

@@ -6,6 +6,7 @@ from pycocotools import mask as mask_codec
 
 from boxrefine_d2.errors import UserError, check_choice
 from boxrefine_d2.files.inputs import FilePath
+from boxrefine_d2.files.values import shown_value
 
 from .edited_file import Edit, EditSummary, write_edited
 from .edits import DROPS, EditedLabels, match, merge, separate, top
@@ -38,12 +39,14 @@ def merge_labels(
             area: content of each label's `area`, in pixels: "mask", the area of its mask, or of
             its box where it has no mask; "box", width x height of its box, as CutLER's code writes.
             by: "mask" or "box"; None compares masks if all labels of both files have them.
-    Raises: UserError for files about different images, and for an impossible choice.
+    Raises: UserError for files about different images or with different categories, and for an
+            impossible choice.
     """
     check_score(min_score)
     check_iou(max_iou)
     check_choice("area", area, AREAS)
     before, predictions = open_label_file(old), open_label_file(new)
+    _check_same_categories(before, predictions)
     by, comparison_note = choose_comparison(by, before, predictions)
     images = check_same_images(before, predictions)
     edit = Edit(
@@ -162,6 +165,18 @@ def top_labels(
     return write_edited(
         output, edit, images=labels.images(), image_count=labels.image_count, edited=edited
     )
+
+
+def _check_same_categories(first: LabelFile, second: LabelFile) -> None:
+    ours, theirs = (
+        {category["id"]: category["name"] for category in file.categories}
+        for file in (first, second)
+    )
+    if ours != theirs:
+        raise UserError(
+            f"{first} has the categories {shown_value([*ours.values()])} and {second} "
+            f"{shown_value([*theirs.values()])}; merge files of the same categories"
+        )
 
 
 def _with_area(labels: EditedLabels, image: Entry, area: str) -> EditedLabels:

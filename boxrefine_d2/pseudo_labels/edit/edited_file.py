@@ -111,7 +111,13 @@ def write_edited(
     progress = with_progress(edited, edit.name, image_count)
     labels = _labels(progress, counts, edit)
     try:
-        write_ordered_pseudo_labels(output, images=images, annotations=labels, info=edit.info())
+        write_ordered_pseudo_labels(
+            output,
+            images=images,
+            annotations=labels,
+            info=edit.info(),
+            categories=edit.file.categories,
+        )
     except UserError:
         raise
     except ValueError as error:

@@ -8,18 +8,14 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from boxrefine_d2.data.pseudo_label_file import (
-    PseudoLabels,
-    id_order,
-    image_problem,
-    label_problem,
-    read_pseudo_labels,
-)
+from boxrefine_d2.data.pseudo_categories import OBJECT_ID, Category, categories_of
+from boxrefine_d2.data.pseudo_label_checks import image_problem, label_problem
+from boxrefine_d2.data.pseudo_label_file import PseudoLabels, id_order, read_pseudo_labels
 from boxrefine_d2.files.inputs import check_regular_file
 from boxrefine_d2.progress import with_progress
 
@@ -27,7 +23,8 @@ Entry = dict[str, Any]
 ImageLabels = tuple[Entry, list[Entry]]  # an image and its annotations, in file order
 
 _DECODER = json.JSONDecoder()
-_END = '"categories": [\n{"id": 1, "name": "object"}]}\n'
+_NEXT, _LAST = "],\n", "]}\n"  # end of a list that another one follows, and of the last list
+_ANY_ID = range(2**62)
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +39,7 @@ class LabelFile:
 
     Attributes:
         sha256: SHA-256 of the file's bytes.  info: the file's own `info` object.
+        categories: {id, name} of its categories.
         image_count, label_count: numbers of images and labels.
         mask_count: number of labels with a segmentation.
         whole: the sorted content of a file of another layout; None for a file read line by line.
@@ -50,6 +48,7 @@ class LabelFile:
     path: Path
     sha256: str
     info: dict[str, Any]
+    categories: Sequence[Category]
     image_count: int
     label_count: int
     mask_count: int
@@ -101,14 +100,15 @@ def _examined(path: Path, whole: PseudoLabels | None) -> LabelFile:
     else:
         info = whole.info
     images = labels = masks = 0
-    by_image = _by_image(whole) if whole else _by_line(path)
+    categories: list[Category] = list(whole.categories) if whole else []
+    by_image = _by_image(whole) if whole else _by_line(path, categories)
     for _, own in with_progress(by_image, f"check {path.name}"):
         images += 1
         labels += len(own)
         masks += sum(bool(label.get("segmentation")) for label in own)
     with path.open("rb") as content:
         sha256 = hashlib.file_digest(content, "sha256").hexdigest()
-    return LabelFile(path, sha256, info, images, labels, masks, whole)
+    return LabelFile(path, sha256, info, categories, images, labels, masks, whole)
 
 
 def in_order(labels: PseudoLabels) -> PseudoLabels:
@@ -116,7 +116,7 @@ def in_order(labels: PseudoLabels) -> PseudoLabels:
     images = sorted(labels.images, key=lambda image: id_order(image["id"]))
     position = {image["id"]: index for index, image in enumerate(images)}
     annotations = sorted(labels.annotations, key=lambda label: position[label["image_id"]])
-    return PseudoLabels(images, annotations, labels.info)
+    return PseudoLabels(images, annotations, labels.info, labels.categories)
 
 
 def _by_image(labels: PseudoLabels) -> Iterator[ImageLabels]:
@@ -139,24 +139,30 @@ def _grouped(images: Iterable[Entry], annotations: Iterator[Entry]) -> Iterator[
         raise _OtherLayoutError
 
 
-def _by_line(path: Path) -> Iterator[ImageLabels]:
+def _by_line(path: Path, categories: list[Category] | None = None) -> Iterator[ImageLabels]:
     """Yield each image with its annotations, reading the file line by line.
 
+    Args: categories: list to which the categories are added at the end of the file.
     Raises: ValueError, at the end of the file at the latest, if its layout is not that of this
         package.
     """
     with _opened(path) as images_file, _opened(path) as annotations_file:
-        for file in (images_file, annotations_file):
-            _read_info(file)
+        info = [_read_info(file) for file in (images_file, annotations_file)][0]
         images = _ascending(_objects(images_file, "images"))
         for _ in _objects(annotations_file, "images"):
             pass  # the annotations follow the images
+        used = set()
         for image, own in _grouped(images, _objects(annotations_file, "annotations")):
-            if any(label_problem(label, {image["id"]}) for label in own):
+            if any(label_problem(label, {image["id"]}, _ANY_ID) for label in own):
                 raise _OtherLayoutError
+            used |= {label.get("category_id", OBJECT_ID) for label in own}
             yield image, own
-        if annotations_file.read(len(_END) + 1) != _END:
+        listed = list(_objects(annotations_file, "categories", end=_LAST))
+        found = categories_of({"info": info, "categories": listed})
+        if annotations_file.read(1) or not found or not used <= {x["id"] for x in found}:
             raise _OtherLayoutError
+        if categories is not None:
+            categories.extend(found)
 
 
 def _opened(path: Path) -> TextIO:
@@ -174,21 +180,21 @@ def _read_info(file: TextIO) -> dict[str, Any]:
     return info
 
 
-def _objects(file: TextIO, name: str) -> Iterator[Entry]:
+def _objects(file: TextIO, name: str, end: str = _NEXT) -> Iterator[Entry]:
     """Yield the objects of the list `name`, whose first line is the next line of the file."""
     header, rest = file.readline(), ",\n"
-    if header == f'"{name}": [],\n':
+    if header == f'"{name}": [{end}':
         return
     if header != f'"{name}": [\n':
         raise _OtherLayoutError
     while rest == ",\n":
         line = file.readline()
-        entry, end = _DECODER.raw_decode(line)
-        rest = line[end:]
+        entry, stop = _DECODER.raw_decode(line)
+        rest = line[stop:]
         if not isinstance(entry, dict):
             raise _OtherLayoutError
         yield entry
-    if rest != "],\n":
+    if rest != end:
         raise _OtherLayoutError
 
 

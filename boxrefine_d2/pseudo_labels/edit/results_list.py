@@ -5,7 +5,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from boxrefine_d2.data.pseudo_label_file import OBJECT_ID, PseudoLabels, label_problem
+from boxrefine_d2.data.pseudo_categories import OBJECT_CATEGORIES, OBJECT_ID
+from boxrefine_d2.data.pseudo_label_checks import label_problem
+from boxrefine_d2.data.pseudo_label_file import PseudoLabels
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.files.inputs import check_regular_file, read_json
 from boxrefine_d2.files.values import is_id, shown_value
@@ -44,7 +46,8 @@ def open_labels_or_results(path: str | os.PathLike[str], images_of: LabelFile) -
         images.setdefault(label["image_id"], {"id": label["image_id"], "file_name": ""})
     whole = in_order(PseudoLabels([*images.values()], labels, {}))
     masks = sum(bool(label.get("segmentation")) for label in labels)
-    return LabelFile(source, sha256, {}, len(images), len(labels), masks, whole)
+    categories = OBJECT_CATEGORIES
+    return LabelFile(source, sha256, {}, categories, len(images), len(labels), masks, whole)
 
 
 def _label(entry: Any, source: Path) -> Entry:

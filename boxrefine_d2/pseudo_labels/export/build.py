@@ -70,7 +70,8 @@ def export_labels(
     ) as folder:
         labels = read_pseudo_labels(source)
         images = labelled_images(labels, str(source), min_score=min_score, max_boxes=max_boxes)
-        chosen.write(Export(str(source), images, Path(output).resolve()), folder)
+        names = {category["id"]: category["name"] for category in labels.categories}
+        chosen.write(Export(str(source), images, Path(output).resolve(), names), folder)
         files = sum(path.is_file() for path in folder.rglob("*"))
     boxes = sum(len(image.boxes) for image in images)
     empty = sum(not image.boxes for image in images)

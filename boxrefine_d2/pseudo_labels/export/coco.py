@@ -15,7 +15,6 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from boxrefine_d2.data.pseudo_label_file import OBJECT_ID, OBJECT_NAME
 from boxrefine_d2.structures import to_xywh
 
 from .format import Export, Format
@@ -36,7 +35,7 @@ def write_coco(export: Export, folder: Path) -> None:
             {"id": number, **_result(image, box), "area": box.area, "iscrowd": 0}
             for number, (image, box) in enumerate(pairs, start=1)
         ],
-        "categories": [{"id": OBJECT_ID, "name": OBJECT_NAME}],
+        "categories": [{"id": own, "name": name} for own, name in export.categories.items()],
     }
     results = [{**_result(image, box), "score": box.score} for image, box in pairs]
     if len({isinstance(image.image_id, str) for image in export.images}) > 1:
@@ -57,7 +56,7 @@ def _result(image: LabelledImage, box: LabelledBox) -> dict[str, Any]:
     x, y, width, height = to_xywh(box.xyxy)
     result = {
         "image_id": image.image_id,
-        "category_id": OBJECT_ID,
+        "category_id": box.category_id,
         "bbox": [x, y, round(width, 6), round(height, 6)],
     }
     if box.segmentation:

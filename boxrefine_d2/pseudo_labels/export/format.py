@@ -1,6 +1,6 @@
 """The types of an export: its input and its format."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,11 +15,13 @@ class Export:
         source: path of the pseudo-label file, for messages.
         images: all images of the file, including those without boxes.
         home: absolute path that the complete folder will have.
+        categories: id -> name of each category.
     """
 
     source: str
     images: Sequence[LabelledImage]
     home: Path
+    categories: Mapping[int, str]
 
 
 # Writes an export into an empty folder. Raises UserError if the labels do not fit the format.

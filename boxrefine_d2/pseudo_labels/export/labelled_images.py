@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from boxrefine_d2.data.datasets.coco import xyxy_of
+from boxrefine_d2.data.pseudo_categories import OBJECT_ID
 from boxrefine_d2.data.pseudo_label_file import PseudoLabels
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.files.values import is_number, is_whole, shown_value
@@ -27,12 +28,14 @@ class LabelledBox:
         score: confidence; higher is better; 1 if the file has none.
         segmentation: COCO's RLE or polygons; None without a mask.
         area: area of the mask, as the file states it, or else of the box, in pixels.
+        category_id: id of its category.
     """
 
     xyxy: tuple[float, float, float, float]
     score: float
     segmentation: Any
     area: float
+    category_id: int = OBJECT_ID
 
 
 @dataclass(frozen=True)
@@ -149,6 +152,12 @@ def _box(annotation: Mapping[str, Any], size: tuple[int, int]) -> tuple[Labelled
     area = _area(annotation.get("area")) if segmentation else None
     score = float(annotation.get("score", 1.0))
     return (
-        LabelledBox((x1, y1, x2, y2), score, segmentation, area or (x2 - x1) * (y2 - y1)),
+        LabelledBox(
+            (x1, y1, x2, y2),
+            score,
+            segmentation,
+            area or (x2 - x1) * (y2 - y1),
+            annotation.get("category_id", OBJECT_ID),
+        ),
         moved,
     )

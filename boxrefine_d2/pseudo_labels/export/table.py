@@ -1,7 +1,7 @@
 """CSV: two tables, because an image without boxes has no line in a table of boxes.
 
     boxes.csv    one line per box, best first in each image: file_name, image_id, x1, y1, x2, y2,
-                 score
+                 score, category
     images.csv   one line per image: file_name, image_id, width, height, boxes (their number)
 
 Boxes are half-open, in pixels of the original image.
@@ -18,7 +18,7 @@ from boxrefine_d2.errors import UserError
 from .format import Export, Format
 from .labelled_images import decimal
 
-BOX_COLUMNS = ("file_name", "image_id", "x1", "y1", "x2", "y2", "score")
+BOX_COLUMNS = ("file_name", "image_id", "x1", "y1", "x2", "y2", "score", "category")
 IMAGE_COLUMNS = ("file_name", "image_id", "width", "height", "boxes")
 
 logger = logging.getLogger(__name__)
@@ -28,7 +28,10 @@ def write_csv(export: Export, folder: Path) -> None:
     """Write the format; see `Writer`."""
     _check_names(export)
     boxes = (
-        [image.file_name, image.image_id, *map(decimal, box.xyxy), box.score]
+        [
+            *(image.file_name, image.image_id, *map(decimal, box.xyxy), box.score),
+            export.categories[box.category_id],
+        ]
         for image in export.images
         for box in image.boxes
     )

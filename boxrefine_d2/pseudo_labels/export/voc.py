@@ -1,6 +1,6 @@
 """PASCAL VOC: one XML file per image, and the list of all images.
 
-    Annotations/a/b.xml              the boxes of image a/b.jpg, with the class "object"; an image
+    Annotations/a/b.xml              the boxes of image a/b.jpg, with their category; an image
                                      without boxes has a file without objects
     ImageSets/Main/trainval.txt      a/b, one line per image
 
@@ -15,9 +15,9 @@ folders, copy Annotations/ over the folder of the images.
 
 import logging
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path, PurePosixPath
-
-from boxrefine_d2.data.pseudo_label_file import OBJECT_NAME
 
 from .file_names import beside, file_names
 from .format import Export, Format
@@ -32,7 +32,8 @@ logger = logging.getLogger(__name__)
 def write_voc(export: Export, folder: Path) -> None:
     """Write the format; see `Writer`."""
     files = file_names(export.images, beside(".xml"))
-    write_per_image(folder / "Annotations", export.images, files, _document)
+    document = partial(_document, export.categories)
+    write_per_image(folder / "Annotations", export.images, files, document)
     names = [str(path).removesuffix(".xml") for path in files]
     split = folder / "ImageSets" / "Main" / f"{SPLIT}.txt"
     split.parent.mkdir(parents=True)
@@ -46,7 +47,7 @@ def write_voc(export: Export, folder: Path) -> None:
         )
 
 
-def _document(image: LabelledImage) -> bytes:
+def _document(categories: Mapping[int, str], image: LabelledImage) -> bytes:
     path = PurePosixPath(image.file_name)
     root = ElementTree.Element("annotation")
     _add(root, "folder", path.parent if path.parent.name else "")
@@ -56,16 +57,16 @@ def _document(image: LabelledImage) -> bytes:
         _add(size, name, value)
     _add(root, "segmented", 0)
     for box in image.boxes:
-        root.append(_object(box))
+        root.append(_object(box, categories[box.category_id]))
     ElementTree.indent(root, "\t")
     document: bytes = ElementTree.tostring(root, encoding="utf-8") + b"\n"
     return document
 
 
-def _object(box: LabelledBox) -> ElementTree.Element:
+def _object(box: LabelledBox, category: str) -> ElementTree.Element:
     element = ElementTree.Element("object")
     for name, value in (
-        ("name", OBJECT_NAME),
+        ("name", category),
         ("pose", "Unspecified"),
         ("truncated", 0),
         ("difficult", 0),

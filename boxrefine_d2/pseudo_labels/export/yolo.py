@@ -4,8 +4,8 @@
     classes.txt     the class names, one per line
     images.txt      ./images/a/b.jpg, one line per image: put or link the data set's folder at
                     images/
-    labels/a/b.txt  0 cx cy w h, as fractions of the image's width and height; empty for an image
-                    without boxes
+    labels/a/b.txt  k cx cy w h: the class, counted from 0, and the box as fractions of the image's
+                    width and height; empty for an image without boxes
 
 The trainers find labels by a rule: they replace the last folder "images" of an image's path by
 "labels". An image that has such a folder in its own name is therefore listed without another one:
@@ -14,11 +14,11 @@ beside data.yaml. The format has no place for scores.
 """
 
 import logging
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 import yaml
-
-from boxrefine_d2.data.pseudo_label_file import OBJECT_NAME
 
 from .file_names import file_names
 from .format import Export, Format
@@ -28,7 +28,7 @@ from .per_image import write_per_image
 _IMAGES, _LABELS = "images", "labels"
 # suffixes that both YOLOv5 and its successors read
 _READ_SUFFIXES = {".bmp", ".dng", ".jpeg", ".jpg", ".mpo", ".png", ".tif", ".tiff", ".webp"}
-_HEAD = f"""# Pseudo labels: one class, "{OBJECT_NAME}". {{}}
+_HEAD = """# Pseudo labels. {}
 # "path" is where this file was written; change it when the folder moves.
 """
 _PLACE = "Put or link the folder of the images at images/ beside this file."
@@ -42,7 +42,8 @@ logger = logging.getLogger(__name__)
 def write_yolo(export: Export, folder: Path) -> None:
     """Write the format; see `Writer`."""
     names = file_names(export.images, lambda path: label_path(image_path(path)))
-    write_per_image(folder, export.images, names, _lines)
+    classes = {own: place for place, own in enumerate(export.categories)}
+    write_per_image(folder, export.images, names, partial(_lines, classes))
     places = [image_path(PurePosixPath(image.file_name)) for image in export.images]
     _write_text(folder / "images.txt", "".join(f"./{place}\n" for place in places))
     passed_over = sum(place.suffix.lower() not in _READ_SUFFIXES for place in places)
@@ -51,13 +52,14 @@ def write_yolo(export: Export, folder: Path) -> None:
             "%s: %d images have a suffix that YOLO's trainers ignore; convert them to JPEG or PNG",
             *(export.source, passed_over),
         )
-    _write_text(folder / "classes.txt", f"{OBJECT_NAME}\n")
+    class_names = [*export.categories.values()]
+    _write_text(folder / "classes.txt", "".join(f"{name}\n" for name in class_names))
     description = {
         "path": str(export.home),
         "train": "images.txt",
         "val": "images.txt",
-        "nc": 1,
-        "names": [OBJECT_NAME],
+        "nc": len(class_names),
+        "names": class_names,
     }
     _write_text(
         folder / "data.yaml",
@@ -95,13 +97,13 @@ def _has_folder(image: LabelledImage) -> bool:
     return _IMAGES in PurePosixPath(image.file_name).parent.parts
 
 
-def _lines(image: LabelledImage) -> bytes:
+def _lines(classes: Mapping[int, int], image: LabelledImage) -> bytes:
     lines = []
     for box in image.boxes:
         x1, y1, x2, y2 = box.xyxy
         cx, cy = (x1 + x2) / 2 / image.width, (y1 + y2) / 2 / image.height
         w, h = (x2 - x1) / image.width, (y2 - y1) / image.height
-        lines.append(f"0 {cx:.8f} {cy:.8f} {w:.8f} {h:.8f}\n")
+        lines.append(f"{classes[box.category_id]} {cx:.8f} {cy:.8f} {w:.8f} {h:.8f}\n")
     return "".join(lines).encode("ascii")
 
 

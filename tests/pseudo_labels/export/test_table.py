@@ -17,6 +17,7 @@ def test_one_line_per_box_and_one_line_per_image(label_file, tmp_path):
         "image_id": "1",
         **{"x1": "30", "y1": "10", "x2": "40", "y2": "30"},
         "score": "0.5",
+        "category": "object",
     }
     assert [(row["file_name"], row["x2"], row["score"]) for row in boxes[1:]] == [
         ("cats/a.jpg", "11.45", "0.75"),
