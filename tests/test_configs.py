@@ -66,7 +66,7 @@ def test_a_config_merges_and_builds_on_cpu(path):
         parse_spec(spec)
     job = trainer_for(cfg)
     if issubclass(job, ClassTrainer):  # it reads the classes of the data
-        cfg.DATASETS.TRAIN = ("kinds:train+first=24",)
+        cfg.DATASETS.TRAIN, cfg.DATASETS.TEST = ("kinds:train+first=24",), ()
     cfg.freeze()
     model = job.build_model(cfg)
     if not job.learns:
