@@ -2,7 +2,6 @@
 
 import json
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +18,7 @@ from boxrefine_d2.localization.training_data import records_of
 from boxrefine_d2.networks.build import DINO_MINI
 from boxrefine_d2.networks.distilled_heads import read_heads
 from boxrefine_d2.training.setup import load_config
+from tests.localization.class_folders import class_folders
 from tests.tool_modules import tool
 
 SIDE = 64
@@ -43,27 +43,6 @@ TABLE_1 = [
     "tokencut_arm_sgrm",
     "tokencut_arm_orientation_sgrm",
 ]
-
-
-def class_folders(root: Path, names=("blue", "red"), count=3) -> Path:
-    """Write images of a rectangle on noise, in a folder per class, and their boxes."""
-    rng, images, annotations = np.random.default_rng(0), [], []
-    for label, name in enumerate(names):
-        (root / name).mkdir(parents=True)
-        for number in range(count):
-            pixels = rng.integers(0, 100, (56, 72, 3), dtype=np.uint8)
-            y, x = rng.integers(4, 24, 2).tolist()
-            pixels[y : y + 26, x : x + 34, 2 - 2 * label] = 240
-            file_name = f"{name}/{number}.png"
-            Image.fromarray(pixels).save(root / file_name)
-            key = len(images) + 1
-            images.append({"id": key, "file_name": file_name, "height": 56, "width": 72})
-            place = {"id": key, "image_id": key, "category_id": label + 1, "bbox": [x, y, 34, 26]}
-            annotations.append(place)
-    categories = [{"id": label + 1, "name": name} for label, name in enumerate(names)]
-    document = {"images": images, "annotations": annotations, "categories": categories}
-    (root / "annotations.json").write_text(json.dumps(document))
-    return root
 
 
 @pytest.fixture(scope="module")
@@ -276,7 +255,7 @@ def test_bad_data_is_one_line(tmp_path, colours):
     one = {"DATASETS.TRAIN": f"('classes:{colours}+first=2',)"}
     with pytest.raises(UserError, match="all images have one class"):
         built(colours, **one)
-    with pytest.raises(UserError, match="CROP 60 is no multiple of the patches of dino_mini, 16"):
+    with pytest.raises(UserError, match="CROP 60 is no multiple of the cells of dino_mini, 16"):
         built(colours, **{"INPUT.CLASSIFIED.CROP": 60})
     with pytest.raises(UserError, match="dino_resnet50 has no tokens; name a transformer"):
         built(
