@@ -79,7 +79,7 @@ def test_a_config_merges_and_builds_on_cpu(path, classifier):
         cfg.MODEL.MAP_NETWORK.WEIGHTS = str(classifier)
     job = trainer_for(cfg)
     if issubclass(job, ClassTrainer):  # it reads the classes of the data
-        cfg.DATASETS.TRAIN = ("kinds:train+first=24",)
+        cfg.DATASETS.TRAIN, cfg.DATASETS.TEST = ("kinds:train+first=24",), ()
     cfg.freeze()
     model = job.build_model(cfg)
     if not job.learns:

@@ -15,14 +15,12 @@ from boxrefine_d2.data.dataset_spec import register_spec
 from boxrefine_d2.data.loaders import TrainMapper, WholeImageLoader, equal_size_batches
 from boxrefine_d2.data.mappers.classified import ClassMapper, ClassTestMapper
 from boxrefine_d2.errors import check_choice
-from boxrefine_d2.networks.image_classifier import check_classes
 from boxrefine_d2.training.product_trainer import ProductTrainer
 from boxrefine_d2.training.results_file import config_sha256, inference_folder
 
 from .class_model import ClassModel
 from .localization_evaluator import LocalizationEvaluator
 from .sources import sources_of
-from .training_data import class_names, classes_of_training
 
 GIB = 2**30
 
@@ -34,20 +32,12 @@ class ClassTrainer(ProductTrainer):
 
     @classmethod
     def check(cls, cfg: CfgNode, *, eval_only: bool) -> None:
-        """Refuse sources of boxes that do not exist, and test data of other classes.
-
-        Raises: UserError, before the training.
-        """
+        """Refuse sources of boxes that do not exist, before the training. Raises: UserError."""
         model: type[ClassModel] = META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE)
         for source in sources_of(cfg) if model.producers else ():
             check_choice(
                 f"LOCALIZATION.SOURCES {list(source.words)}: map", source.producer, model.producers
             )
-        if cfg.DATASETS.TRAIN and cfg.DATASETS.TEST:
-            known = classes_of_training(cfg)
-            for name in cfg.DATASETS.TEST:
-                if names := class_names(name):
-                    check_classes(known, names, f"DATASETS.TEST {name}")
 
     @classmethod
     def build_optimizer(cls, cfg: CfgNode, model: ClassModel) -> torch.optim.Optimizer:

@@ -3,8 +3,10 @@
 Shapes: B images, K classes, h x w cells.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from detectron2.config import CfgNode, configurable
 from detectron2.modeling import META_ARCH_REGISTRY
@@ -14,6 +16,7 @@ from boxrefine_d2.discovery.build import build_rule
 from boxrefine_d2.discovery.tokencut_refined import TokenCutRefined
 from boxrefine_d2.networks.distilled_heads import DistilledHeads, HeadsForm, new_heads
 from boxrefine_d2.networks.image_classifier import pixel_maps
+from boxrefine_d2.networks.recurring import OncePerInput, Row, input_names
 
 from .cam_family import CAM
 from .class_model import ClassAnswer, ClassModel, check_side, drawn_classes, ranked
@@ -25,6 +28,9 @@ TOKENCUT = "tokencut"
 @META_ARCH_REGISTRY.register()
 class SelfDistilledCam(ClassModel):
     """Training of both heads at once; the student also learns the teacher's probabilities.
+
+    The transformer is frozen, so that it reads an input that comes back only once. Inputs come back
+    without random crops, that is, if INPUT.CLASSIFIED.RESIZE equals CROP.
 
     Attributes: map_network: the transformer and the heads.
     """
@@ -61,6 +67,7 @@ class SelfDistilledCam(ClassModel):
         self.weight_decay = weight_decay
         self.cam_of_known_class = cam_of_known_class
         self.autocast = autocast
+        self._pooled = OncePerInput(self._pooled_tokens)
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
@@ -93,11 +100,10 @@ class SelfDistilledCam(ClassModel):
 
     def losses(self, batched_inputs: list[dict[str, Any]]) -> dict[str, Tensor]:
         """Return {"loss_teacher", "loss_student", "loss_distillation"}."""
-        with self.mixed():
-            cls, patches = self.map_network.tokens(self.images_of(batched_inputs))
-        cls, patches = cls.float(), patches.float()
-        teacher = self.map_network.teacher_logits(cls, patches)
-        student = self.map_network.student_logits(patches)
+        rows = self._pooled(batched_inputs, input_names(batched_inputs))
+        cls, mean = torch.stack([row for (row,) in rows]).unbind(dim=1)
+        teacher = self.map_network.teacher_logits(cls, mean)
+        student = self.map_network.student_logits(mean)
         labels = self.labels_of(batched_inputs)
         distilled = distillation_loss(teacher, student, self.temperature)
         return {
@@ -106,11 +112,18 @@ class SelfDistilledCam(ClassModel):
             "loss_distillation": (1 - self.alpha) * distilled,
         }
 
+    def _pooled_tokens(self, batched_inputs: Sequence[dict[str, Any]]) -> list[Row]:
+        """Return CLS and the mean of the patches, (2, D), of each input; they never change."""
+        with self.mixed():
+            cls, patches = self.map_network.tokens(self.images_of(batched_inputs))
+        pooled = torch.stack([cls.float(), patches.float().mean(dim=(2, 3))], dim=1)
+        return [(row,) for row in pooled]
+
     def answers(self, batched_inputs: list[dict[str, Any]]) -> list[ClassAnswer]:
         """Return the teacher's classes, the student's CAM and TokenCut's eigenvector."""
         images = self.images_of(batched_inputs)
         cls, patches = self.map_network.tokens(images)
-        outputs = self.map_network.teacher_logits(cls, patches)
+        outputs = self.map_network.teacher_logits(cls, patches.mean(dim=(2, 3)))
         drawn = drawn_classes(batched_inputs, outputs, known=self.cam_of_known_class)
         size = (images.shape[-2], images.shape[-1])
         cams = pixel_maps(self.map_network.activation(patches, drawn), size).cpu()

@@ -80,8 +80,7 @@ def classes_of_training(cfg: CfgNode) -> tuple[str, ...]:
 
 
 def _check_test_classes(name: str, known: tuple[str, ...]) -> None:
-    registered = register_spec(name)
-    records, own = DatasetCatalog.get(registered), class_names(registered)
+    records, own = records_of([name]), class_names(name)
     if own != known and any(known_label(record) is not None for record in records):
         raise UserError(
             f"DATASETS.TEST {name} has the classes {listed_names(own)}, and the training data "

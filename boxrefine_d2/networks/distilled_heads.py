@@ -112,15 +112,17 @@ class DistilledHeads(MapNetwork):
         patches = tokens[:, self.transformer.prefix_tokens :].transpose(1, 2)
         return tokens[:, 0], patches.unflatten(2, torch.Size(grid))
 
-    def teacher_logits(self, cls: Tensor, patches: Tensor) -> Tensor:
-        """Return the teacher's logits (B, K). Args: see `tokens`."""
-        mean = patches.mean(dim=(2, 3))
+    def teacher_logits(self, cls: Tensor, mean: Tensor) -> Tensor:
+        """Return the teacher's logits (B, K).
+
+        Args: cls: (B, D).  mean: mean of the patches, (B, D).
+        """
         logits: Tensor = self.teacher(torch.cat([cls, mean], 1) if self.form.with_cls else mean)
         return logits
 
-    def student_logits(self, patches: Tensor) -> Tensor:
-        """Return the student's logits (B, K). Args: patches: (B, D, h, w)."""
-        logits: Tensor = self.student(patches.mean(dim=(2, 3)))
+    def student_logits(self, mean: Tensor) -> Tensor:
+        """Return the student's logits (B, K). Args: mean: mean of the patches, (B, D)."""
+        logits: Tensor = self.student(mean)
         return logits
 
     def activation(self, patches: Tensor, classes: Tensor) -> Tensor:
@@ -140,7 +142,8 @@ class DistilledHeads(MapNetwork):
         if facet not in (None, *self.facets):
             raise ValueError(f"SD-CAM has the facet 'heatmap' only, not {facet!r}")
         cls, patches = self.tokens(images)
-        maps = self.activation(patches, self.teacher_logits(cls, patches).argmax(dim=1))
+        logits = self.teacher_logits(cls, patches.mean(dim=(2, 3)))
+        maps = self.activation(patches, logits.argmax(dim=1))
         size = (images.shape[-2], images.shape[-1])
         return FeatureMap(
             pixel_maps(maps, size)[:, None], 1, image_sizes or [size] * len(images), "heatmap"

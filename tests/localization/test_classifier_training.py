@@ -144,7 +144,10 @@ def check(data, **changes):
         ({"LOCALIZATION__SOURCES": '[["weight_map"]]'}, "map 'weight_map' is unknown; known: cam"),
         ({"LOCALIZATION__SOURCES": '[["cam","blur"]]'}, "blur is no step"),
         ({"MODEL__CLASSIFIER__TRUNK": "resnet19"}, "trunk of a classifier 'resnet19' is unknown"),
-        ({"DATASETS__TRAIN": "('kinds:train+first=8',)"}, "has 3 classes, and the classifier 12"),
+        (
+            {"DATASETS__TRAIN": "('kinds:train+first=8',)"},
+            "has the classes blue, green, red, and the training",
+        ),
         ({"DATASETS__TRAIN": "('scenes:train+first=2',)"}, "has no class label of its own"),
     ],
 )
@@ -163,7 +166,7 @@ def test_data_sets_of_different_classes_are_a_line(tree, tmp_path):
     specs = f"('classes:{tree}','classes:{data}')"
     with pytest.raises(UserError, match="the data sets have different classes: .* has blue, gre"):
         check(tree, DATASETS__TRAIN=specs)
-    line = r"4 classes, and the classifier 3 \(first that it does not know: 'white'\)"
+    line = "has the classes blue, green, red, white, and the training data blue, green, red"
     with pytest.raises(UserError, match=line):
         check(tree, DATASETS__TEST=f"('classes:{data}',)")
 

@@ -2,10 +2,6 @@
 
 import json
 import math
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,12 +14,13 @@ from torch.testing import assert_close
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.localization.class_trainer import ClassTrainer
 from boxrefine_d2.localization.self_distilled_cam import SelfDistilledCam
+from boxrefine_d2.localization.training_data import records_of
 from boxrefine_d2.networks.build import DINO_MINI
 from boxrefine_d2.networks.distilled_heads import read_heads
 from boxrefine_d2.training.setup import load_config
 from tests.localization.class_folders import class_folders
+from tests.tool_modules import tool
 
-TOOLS = Path(__file__).parents[2] / "tools"
 SIDE = 64
 SHORT = {
     "MODEL.DEVICE": "cpu",
@@ -120,6 +117,30 @@ def test_both_heads_learn_at_once_and_the_transformer_never(colours):
     assert grouped == {id(p) for name, p in model.named_parameters() if name in learning}
 
 
+@pytest.mark.parametrize("resize", [SIDE, SIDE + 16])
+def test_inputs_that_come_back_are_read_once(colours, resize, monkeypatch):
+    cfg = load_config(
+        "configs/demo/lcar.yaml", settings(colours, {"INPUT.CLASSIFIED.RESIZE": resize})
+    )
+    model, mapper = ClassTrainer.build_model(cfg).train(), ClassTrainer.build_mapper(cfg)
+    reader, read = model.map_network.tokens, []
+    monkeypatch.setattr(
+        model.map_network, "tokens", lambda images: read.append(len(images)) or reader(images)
+    )
+    records = records_of(cfg.DATASETS.TRAIN)
+    inputs = [mapper(records[position % 6], position) for position in range(60)]
+    with EventStorage():
+        first = [model(inputs[start : start + 6]) for start in range(0, 60, 6)]
+        count = sum(read)
+        again = model(inputs[:6])
+    views = {(x["file_name"], x["frame"]) for x in inputs}
+    assert count == (len(views) if resize == SIDE else 60)
+    assert sum(read) == count + (0 if resize == SIDE else 6)
+    assert again["loss_teacher"].equal(first[0]["loss_teacher"])
+    held = sum(row.untyped_storage().nbytes() for (row,) in model._pooled._rows.values())
+    assert held == (len(views) * 2 * 192 * 4 if resize == SIDE else 0)  # two tokens of float32
+
+
 def test_the_coarse_map_is_the_second_eigenvector_with_the_sign_of_tokencut(colours):
     model, inputs = built(colours).eval(), batch()
     answers = [output["answer"] for output in model(inputs)]
@@ -158,15 +179,13 @@ def test_cam_is_the_students_map_of_the_chosen_class(colours, choice, label):
 
 
 def run(output, colours, *flags, config="configs/demo/lcar.yaml", **changes):
-    command = [sys.executable, str(TOOLS / "train_net.py"), "--config-file", config, *flags]
-    command += settings(colours, {"OUTPUT_DIR": output} | changes)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    """Run the command, and return its exit code."""
+    words = ["--config-file", config, *flags]
+    return tool("train_net").main(words + settings(colours, {"OUTPUT_DIR": output} | changes))
 
 
-def test_a_run_writes_the_boxes_of_every_source_and_resumes_to_the_same_bits(tmp_path, colours):
-    result = run(tmp_path, colours)
-    assert result.returncode == 0, result.stderr[-3000:]
+def test_a_run_writes_the_boxes_of_every_source(tmp_path, colours):
+    assert run(tmp_path, colours) == 0
     (results,) = json.loads((tmp_path / "results.json").read_text())["datasets"].values()
     assert set(results) == {*TABLE_1, "cam"}
     wanted = {f"gt_loc_{iou}" for iou in (50, 70, 80, 90)} | {"top1_cls", "top1_loc"}
@@ -182,11 +201,16 @@ def test_a_run_writes_the_boxes_of_every_source_and_resumes_to_the_same_bits(tmp
     whole = torch.load(tmp_path / "model_final.pth", weights_only=True)["model"]
     assert_close(heads.student.weight, whole["map_network.student.weight"], atol=1e-3, rtol=0)
 
+
+@pytest.mark.parametrize("resize", [SIDE, SIDE + 16])
+def test_a_run_resumes_to_the_same_bits(tmp_path, colours, resize):
+    changes = {"DATASETS.TEST": "()", "INPUT.CLASSIFIED.RESIZE": resize}
+    assert run(tmp_path, colours, **changes) == 0
+    whole = torch.load(tmp_path / "model_final.pth", weights_only=True)["model"]
     (tmp_path / "model_final.pth").unlink()
     (tmp_path / "model_0000003.pth").unlink()
     (tmp_path / "last_checkpoint").write_text("model_0000001.pth")
-    result = run(tmp_path, colours, "--resume", **{"DATASETS.TEST": "()"})
-    assert result.returncode == 0, result.stderr[-3000:]
+    assert run(tmp_path, colours, "--resume", **changes) == 0
     resumed = torch.load(tmp_path / "model_final.pth", weights_only=True)["model"]
     assert resumed.keys() == whole.keys()
     assert not [name for name in whole if not whole[name].equal(resumed[name])]
@@ -199,8 +223,7 @@ def test_the_configs_of_the_paper_take_two_steps(tmp_path, colours, name):
         "SOLVER.MAX_ITER": 2,
         "LOCALIZATION.SOURCES": "[['cam']]",
     }
-    result = run(tmp_path, colours, config=f"configs/{name}.yaml", **changes)
-    assert result.returncode == 0, result.stderr[-3000:]
+    assert run(tmp_path, colours, config=f"configs/{name}.yaml", **changes) == 0
     heads = read_heads(tmp_path / "distilled_heads.safetensors")
     assert heads.form.mlp_block == (name == "lcar_cub")
 
@@ -243,14 +266,14 @@ def test_bad_data_is_one_line(tmp_path, colours):
         built(colours, **{"SELF_DISTILLED_CAM.ALPHA": 1.5})
 
 
-def test_a_checkpoint_of_other_classes_is_one_line(tmp_path, colours):
+def test_a_checkpoint_of_other_classes_is_one_line(tmp_path, colours, capsys):
     weights = tmp_path / "two.pth"
     torch.save({"model": built(colours).state_dict()}, weights)
     more = class_folders(tmp_path / "more", names=("blue", "green", "red"))
-    result = run(tmp_path / "out", more, "--eval-only", **{"MODEL.WEIGHTS": weights})
-    assert result.returncode == 2
-    assert len(result.stderr.strip().splitlines()) == 1
-    assert "map_network.student.weight" in result.stderr
+    assert run(tmp_path / "out", more, "--eval-only", **{"MODEL.WEIGHTS": weights}) == 2
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1
+    assert "(2, 384) in the file and (3, 384) in the model" in line
 
 
 def test_a_file_without_heads_is_one_line():

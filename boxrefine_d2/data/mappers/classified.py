@@ -49,9 +49,10 @@ class ClassMapper:
         self.flip, self.seed = flip, seed
 
     def __call__(self, record: dict[str, Any], position: int, view: int = 0) -> dict[str, Any]:
-        """Return {"image", "image_label", "frame", "file_name", "image_id"}.
+        """Return {"image", "image_label", "frame", "file_name", "image_id"[, "input_key"]}.
 
-        "image" is (3, crop, crop) uint8 RGB, "frame" its `ResizedCrop`.
+        "image" is (3, crop, crop) uint8 RGB, "frame" its `ResizedCrop`. "input_key" identifies an
+        input that recurs; it is absent for random crops.
 
         Args:   view: number of the view, for inputs with several draws at one position.
         Raises: ImageReadError for a file that cannot be read; UserError for an image without a
@@ -66,7 +67,8 @@ class ClassMapper:
             mirrored = self.flip and bool(torch.rand(()) < 0.5)
         sides = (self.resize, self.resize), (self.crop, self.crop)
         frame = ResizedCrop(whole, sides[0], top, left, sides[1], mirrored)
-        return {
+        recurs = self.crop == self.resize
+        return ({"input_key": (record["file_name"], mirrored)} if recurs else {}) | {
             "image": _cut(square, frame),
             "image_label": label,
             "frame": frame,
