@@ -42,7 +42,7 @@ ALLOWED = {
     "detectors": RUN,
     "pretraining": {"discovery", "language", "losses", *RUN},
     "grounding": {"discovery", "language", "refinement", *RUN},
-    "localization": {"discovery", "losses", "refinement", *RUN, "config"},
+    "localization": {"discovery", "losses", "refinement", *RUN, "config", ""},
     "workflow": {""},
     "analysis": {"masks", "structures", "networks", "data", "discovery", ""},
     "diagnostics": {"networks", "language", "data", ""},
