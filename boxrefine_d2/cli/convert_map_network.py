@@ -61,13 +61,17 @@ def run(args: argparse.Namespace) -> None:
         raise UserError(f"--share is {args.share}; give a number above 0 and at most 1")
     if args.before and args.share == 1:
         raise UserError(f"--before {args.before!r} is of no use with --share 1; lower --share")
-    state = trained_state(build_backbone(args.backbone, args.input))
+    network = build_backbone(args.backbone, args.input)
     if args.share < 1:
-        state = _mean(state, build_backbone(args.backbone, args.before).state_dict(), args.share)
+        network = network.for_refinement()
+    state = trained_state(network)
+    if args.share < 1:
+        before = build_backbone(args.backbone, args.before).for_refinement()
+        state = _mean(state, before.state_dict(), args.share)
     if args.half:
         state = in_half_precision(state)
     tensors = {name: value.contiguous() for name, value in state.items()}
-    about = {"backbone": args.backbone, "version": __version__}
+    about = {"backbone": args.backbone, "version": __version__} | network.file_facts()
     with atomic_binary_file(args.output) as file:
         file.write(safetensors_bytes(tensors, about))
     print(f"{args.output}: {len(tensors)} tensors of {args.backbone}")

@@ -11,6 +11,7 @@ import safetensors
 import torch
 from detectron2.utils.events import EventStorage
 
+from boxrefine_d2.cli.convert_map_network import main as convert_main
 from boxrefine_d2.cli.discover import main as discover_main
 from boxrefine_d2.discovery import build_rule
 from boxrefine_d2.errors import UserError
@@ -138,6 +139,19 @@ def test_the_run_writes_a_network_that_discover_reads(trained):
     found = json.loads(output.read_text())
     assert len(found["annotations"]) == 3
     assert found["info"]["backbone"] == "classifier"
+
+
+def test_the_mean_of_the_trunks_before_and_after(trained):
+    before, after = trained / "classifier.safetensors", trained / "run" / "map_network.safetensors"
+    output = trained / "mean.safetensors"
+    arguments = ["--backbone", "classifier", "--input", str(after), "--before", str(before)]
+    assert convert_main([*arguments, "--share", "0.25", "--output", str(output)]) == 0
+    name = "network.stem.conv1.weight"
+    first, last, mean = (
+        build_backbone("classifier", path).trunk.state_dict()[name]
+        for path in (before, after, output)
+    )
+    torch.testing.assert_close(mean, 0.75 * first + 0.25 * last)
 
 
 def test_a_refinement_may_start_from_a_refined_network(trained):
