@@ -35,6 +35,11 @@ class RepresenterTrainer(ClassTrainer):
         super().check(cfg, eval_only=eval_only)
 
     @classmethod
+    def product_file(cls, cfg: CfgNode) -> str | None:
+        """Return None: no network is written."""
+        return None
+
+    @classmethod
     def load_trained(cls, model: nn.Module, cfg: CfgNode) -> None:
         """Load nothing: MODEL.CLASSIFIER names the weights."""
 

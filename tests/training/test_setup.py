@@ -122,6 +122,10 @@ PRODUCTS = {
     "TrunkDistillation": "trunk.safetensors",
     "HeatmapTraining": "heatmap.safetensors",
     "ClipTraining": "clip",
+    "ClassifierTraining": "classifier.safetensors",
+    "WeightMapTraining": "weight_map.safetensors",
+    "SiameseTraining": "siamese.safetensors",
+    "SelfDistilledCAM": "distilled_heads.safetensors",
 }
 
 
