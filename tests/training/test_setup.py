@@ -125,7 +125,8 @@ PRODUCTS = {
     "ClassifierTraining": "classifier.safetensors",
     "WeightMapTraining": "weight_map.safetensors",
     "SiameseTraining": "siamese.safetensors",
-    "SelfDistilledCAM": "distilled_heads.safetensors",
+    "TripletWeightMapTraining": "weight_map.safetensors",
+    "SelfDistilledCam": "distilled_heads.safetensors",
 }
 
 
