@@ -11,9 +11,9 @@ import numpy as np
 from torch import Tensor
 
 from boxrefine_d2.data import load_spec
-from boxrefine_d2.discovery.largest_contour import largest_contour
 from boxrefine_d2.evaluation import GroundTruth
 from boxrefine_d2.evaluation.bootstrap import INTERVAL, Estimate
+from boxrefine_d2.evaluation.box_accuracy import LevelBoxes, frame_boxes
 from boxrefine_d2.evaluation.corloc import is_localised
 from boxrefine_d2.evaluation.pixel_precision import PixelCounts
 from boxrefine_d2.evaluation.predictions import best_entries, read_predictions
@@ -62,18 +62,15 @@ def scores_of(folder: Path, spec: str) -> Scores:
         x, y, width, height = entry["bbox"]
         of_file.append(_hits([x, y, x + width, y + height], truth))
         heatmap = normalised(read_score_map(folder / entry["heatmap"]), FRAME, "minmax", "map")
-        scale = np.array([record["width"], record["height"]] * 2) / FRAME[0]
-        grey = (heatmap * 255).astype(np.uint8)
-        at_thresholds = [_box_above(grey, threshold) * scale for threshold in THRESHOLDS]
-        of_map.append([_hits(box.tolist(), truth) for box in at_thresholds])
+        size = record["height"], record["width"]
+        found = LevelBoxes.of(heatmap)
+        in_frame = frame_boxes(truth.numpy(), size, FRAME)
+        largest = np.stack([found.hits(in_frame, iou)[0] for iou in IOUS], axis=1)
+        of_map.append(largest[found.levels_of(THRESHOLDS)])
         counts = PixelCounts(BIN)
         counts.add(heatmap, _mask(record))
         pixels.append(counts.counts)
     return Scores(np.array(of_file), np.array(of_map).swapaxes(0, 1), np.array(pixels))
-
-
-def _box_above(grey: np.ndarray, threshold: float) -> np.ndarray:
-    return largest_contour(grey > int(threshold * grey.max()))[1]
 
 
 def _hits(box: list[float], truth: Tensor) -> list[bool]:

@@ -58,7 +58,7 @@ def stages_of(everything: Settings, world: str, name: str, seed: int) -> list[di
         about = everything["trainings"][each]
         words = ["train_net.py", "--config-file", about["config"], "--resume", "SEED", str(seed)]
         words += ["OUTPUT_DIR", "{here}", "DATASETS.TRAIN", f"('{images['train']}',)"]
-        tests = (images["val"], images["test"]) if about["sources"] else ()
+        tests = tuple(images[split] for split in splits_of(about)) if about["sources"] else ()
         words += ["DATASETS.TEST", str(tests)]
         if about["sources"]:
             words += ["LOCALIZATION.SOURCES", str(about["sources"])]
@@ -69,6 +69,11 @@ def stages_of(everything: Settings, world: str, name: str, seed: int) -> list[di
             words += [key, text]
         stages.append({"name": f"{each}_{seed}", "run": shlex.join(words), "makes": "results.json"})
     return stages
+
+
+def splits_of(about: Settings) -> tuple[str, ...]:
+    """Return the parts of a world that a training is scored on."""
+    return ("val", "test") if about.get("chooses_threshold", True) else ("test",)
 
 
 @cache
@@ -94,18 +99,21 @@ def run_training(everything: Settings, world: str, name: str, seeds: int, output
         own |= {key: results["record"].get(key) for key in ("map_checks", "kept_iteration")}
         for words in about["sources"]:
             source = "_".join(words)
-            test, val = (scores(folder, images[split], source) for split in ("test", "val"))
-            threshold = val.best_threshold()
-            metrics = results["datasets"][images["test"]][source]
+            test = scores(folder, images["test"], source)
             own["sources"][source] = {
-                "threshold": float(THRESHOLDS[threshold]),
                 "file": {str(iou): text_of(test.hits("file", iou, 0)) for iou in IOU_OF.values()},
-                "map": {
-                    str(iou): text_of(test.hits("map", iou, threshold)) for iou in IOU_OF.values()
-                },
                 "pxap": pxap(test.pixels.sum(axis=0)),
-                "metrics": metrics,
+                "metrics": results["datasets"][images["test"]][source],
             }
+            if "val" in splits_of(about):
+                threshold = scores(folder, images["val"], source).best_threshold()
+                own["sources"][source] |= {
+                    "threshold": float(THRESHOLDS[threshold]),
+                    "map": {
+                        str(iou): text_of(test.hits("map", iou, threshold))
+                        for iou in IOU_OF.values()
+                    },
+                }
         kept["seeds"][str(seed)] = own
     keep(world, name, kept)
 
@@ -147,7 +155,11 @@ def judge(everything: Settings, world: str, claim: Settings, output: Path) -> Se
         on_val, on_test = [], []
         for seed in range(seeds):
             folder = output / world / f"{name}_{seed}"
-            val, test = (scores(folder, images[split], source) for split in ("val", "test"))
+            test = scores(folder, images["test"], source)
+            if claim["of"] == "file":
+                on_test.append(test.hits("file", IOU_OF[claim["metric"]], 0))
+                continue
+            val = scores(folder, images["val"], source)
             threshold = val.best_threshold()
             if claim["metric"] == "pxap":
                 on_val.append(pxap(val.pixels.sum(axis=0)))
@@ -158,7 +170,7 @@ def judge(everything: Settings, world: str, claim: Settings, output: Path) -> Se
                 of = "file" if source.endswith(("sgrm", "above_mean")) else "map"
             on_val.append(float(val.hits(of, iou, threshold).mean()))
             on_test.append(test.hits(of, iou, threshold))
-        return float(np.mean(on_val)), on_test
+        return float(np.mean(on_val or [0.0])), on_test
 
     better, worse = (
         max((measured(place) for place in claim[side]), key=lambda pair: pair[0])
@@ -203,8 +215,8 @@ def source_tables(everything: Settings, kept: dict[str, Any]) -> str:
                 of_source = [run["sources"][source] for run in runs]
                 cells = [training["title"], f"`{source}`", str(len(runs))]
                 for of, iou in (("map", 50), ("map", 70), ("file", 50), ("file", 70), ("file", 80)):
-                    hits = [[int(x) for x in one[of][str(iou)]] for one in of_source]
-                    cells.append(interval(mean_with_interval(hits).to_json()))
+                    hits = [[int(x) for x in one[of][str(iou)]] for one in of_source if of in one]
+                    cells.append(interval(mean_with_interval(hits).to_json()) if hits else "")
                 values = [f"{np.mean([one['pxap'] for one in of_source]):.1f}"]
                 for metric in ("maxboxacc_v2", "top1_cls", "top1_loc"):
                     found = [

@@ -20,6 +20,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "improve": ("improve", "refine the network on your images; keep the boxes if they are better"),
     "improve verdict": ("improve_verdict", "compare boxes before and after without labels"),
     "improve page": ("improve_page", "write the page of an improvement"),
+    "localize": ("localize", "learn from class labels alone; draw a box and a mask on each image"),
+    "localize result": ("localize_result", "write boxes and page of a finished localisation"),
     "evaluate": ("evaluate", "score a prediction file against labels"),
     "export": ("export", "write pseudo-labels as YOLO, VOC, CSV, PNG masks or plain COCO"),
     "edit": ("edit_labels", "merge, separate, match or thin out pseudo-label files"),

@@ -6,6 +6,7 @@ Shapes: B images of S x S pixels of the input.
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -32,6 +33,8 @@ from .sources import SEED, BoxSource, MapBatch
 
 logger = logging.getLogger(__name__)
 LOCALIZATION_FILE = "localization.json"
+METRICS_FILE = "metrics.json"
+CURVES_FILE = "curves.json"
 _BOXES = ("gt_known", "gt_loc_30", "gt_loc_50", "gt_loc_70", "gt_loc_80", "gt_loc_90")
 _MAPS = ("maxboxacc_v1", "maxboxacc_v2")
 _PIXELS = ("pxap", "piou")
@@ -47,7 +50,8 @@ class LocalizationEvaluator(DatasetEvaluator):
     its maps, and `boxes.json`, the same boxes with masks as pseudo-labels. `evaluate()` returns
     {source: {metric: percent}}, with the metrics for which the data set has labels; the counts and
     the rules of thresholds are in `metrics.json` of the source, and so are the images on which a
-    step could not work as it should. Ranks other than the main one return {}.
+    step could not work as it should; `curves.json` has the curves over thresholds. Ranks other than
+    the main one return {}.
     """
 
     def __init__(
@@ -175,7 +179,8 @@ class LocalizationEvaluator(DatasetEvaluator):
         predictions = PredictionFile(str(folder / LOCALIZATION_FILE), entries)
         result = evaluate_predictions(truth, predictions, names)
         reasons = {"images_by_reason": dict(counts)}
-        write_json(folder / "metrics.json", {**self._info, **reasons, **result.to_json()})
+        write_json(folder / METRICS_FILE, {**self._info, **reasons, **result.to_json()})
+        write_json(folder / CURVES_FILE, [asdict(curve) for curve in result.curves])
         logger.info("%s on %s:\n%s", folder.name, self._name, result.to_text())
         return result.values
 

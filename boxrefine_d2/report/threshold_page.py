@@ -1,9 +1,13 @@
 """Page of the metrics of score maps: accuracy over the threshold, and the thresholds chosen."""
 
+from collections.abc import Sequence
 from pathlib import Path
+
+from markupsafe import Markup
 
 import boxrefine_d2
 from boxrefine_d2.evaluation import MAP_METRICS, MetricResult
+from boxrefine_d2.evaluation.results import Curve
 from boxrefine_d2.files.atomic import atomic_text_file
 
 from .curves import Series, chart
@@ -22,17 +26,6 @@ def write_threshold_page(path: str | Path, result: MetricResult, data: str, file
         file: path of the results file.
     Raises: UserError if `path` cannot be written.
     """
-    subjects = list(dict.fromkeys(curve.subject for curve in result.curves))
-    charts = []
-    for subject in subjects:
-        lines = {
-            curve.name: _without_flat_points(list(zip(curve.thresholds, curve.percent)))
-            for curve in result.curves
-            if curve.subject == subject
-        }
-        charts.append(
-            (subject, list(lines), chart(subject, lines, [], 1, ticks=TICKS, smoothed=False))
-        )
     counts = {name.replace("_", " "): str(count) for name, count in result.counts.items()}
     facts = {"Ground truth": data, "Results file": file}
     values = [(name, value, result.rules.get(name, "")) for name, value in result.values.items()]
@@ -42,12 +35,26 @@ def write_threshold_page(path: str | Path, result: MetricResult, data: str, file
         title=TITLE,
         verdict=f"{first} is {result.values[first]:.2f} % on {data}.",
         warnings=result.warnings,
-        charts=charts,
+        charts=threshold_charts(result.curves),
         values=values,
         facts=facts | counts | {"Version": f"boxrefine_d2 {boxrefine_d2.__version__}"},
     )
     with atomic_text_file(path) as file_to_write:
         file_to_write.write(page)
+
+
+def threshold_charts(curves: Sequence[Curve]) -> list[tuple[str, list[str], Markup]]:
+    """Return a chart of each subject, for `shared/line_charts.html`: title, names of lines, SVG."""
+    charts = []
+    for subject in dict.fromkeys(curve.subject for curve in curves):
+        lines = {
+            curve.name: _without_flat_points(list(zip(curve.thresholds, curve.percent)))
+            for curve in curves
+            if curve.subject == subject
+        }
+        drawing = chart(subject, lines, [], 1, ticks=TICKS, smoothed=False)
+        charts.append((subject, list(lines), drawing))
+    return charts
 
 
 def _without_flat_points(line: Series) -> Series:
