@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from detectron2.config import CfgNode
+
 from boxrefine_d2.config.limits import COUNT, whole
 from boxrefine_d2.config.options import Option, checked_option
 from boxrefine_d2.data.image_labels import known_label
@@ -161,7 +163,7 @@ class Localization:
         if training.learns:
             if self.settings["iterations"]:
                 words += ["SOLVER.MAX_ITER", str(self.settings["iterations"])]
-            words += ["SOLVER.IMS_PER_BATCH", str(min(cfg.SOLVER.IMS_PER_BATCH, self.images))]
+            words += ["SOLVER.IMS_PER_BATCH", str(self._batch_size(cfg))]
         for key, file in training.reads.items():
             words += [key, file]
         words += ["DATALOADER.NUM_WORKERS", str(self.settings["num_workers"])]
@@ -169,6 +171,13 @@ class Localization:
         words += ["OUTPUT_DIR", "{here}", *self.settings.changes]
         makes = [RESULTS, *([training.product] if training.product else [])]
         return {"name": training.name, "run": shlex.join(words), "makes": makes}
+
+    def _batch_size(self, cfg: CfgNode) -> int:
+        """Return the images of a step: as in the configuration, at most all that are learnt."""
+        share = max(cfg.MODEL.CLASSIFIER.HOLD_OUT, cfg.WEIGHT_MAP.HOLD_OUT)
+        learnt = self.images - (max(1, round(share * self.images)) if share else 0)
+        usual: int = cfg.SOLVER.IMS_PER_BATCH
+        return max(1, min(usual, learnt))
 
 
 def check_classes(data: str, records: Sequence[Record]) -> None:

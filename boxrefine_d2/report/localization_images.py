@@ -1,4 +1,4 @@
-"""Images of a localisation's page: box and mask of the first source, and the maps of all sources."""
+"""Images of a localisation's page: box and mask of the first source, and all maps."""
 
 from collections.abc import Sequence
 from typing import Any
