@@ -19,23 +19,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from kept_results import NOT_RUN, commit, interval, markdown
-from localization_scores import THRESHOLDS, Scores, pxap, pxap_gain, scores_of
+from kept_results import commit
+from localization_scores import THRESHOLDS, Scores, centred_box, pxap, pxap_gain, scores_of
+from weak_supervision_page import IOU_OF, KEPT, Settings, kept_results, page
 
 from boxrefine_d2.errors import CommandParser, UserError, run_command
 from boxrefine_d2.evaluation import write_json
-from boxrefine_d2.evaluation.bootstrap import mean_with_interval, paired_gain
+from boxrefine_d2.evaluation.bootstrap import paired_gain
 from boxrefine_d2.files.safe_yaml import read_yaml
 from boxrefine_d2.files.shipped import shipped_tools
 from boxrefine_d2.training.results_file import inference_folder
 from boxrefine_d2.workflow import plan_of_stages, run_plan
 
 HERE = Path(__file__).parent
-KEPT = HERE / "weak_supervision"
 PAGE = HERE.parent / "docs" / "results" / "weak_supervision.md"
 USUAL_OUTPUT = "output/weak_supervision"  # in kept commands
-IOU_OF = {"gt_known": 50, "gt_loc_70": 70, "gt_loc_80": 80}
-Settings = dict[str, Any]
 
 
 def settings() -> Settings:
@@ -56,8 +54,10 @@ def stages_of(everything: Settings, world: str, name: str, seed: int) -> list[di
     stages, images = [], everything["worlds"][world]
     for each in dict.fromkeys([*needed(everything, name), name]):
         about = everything["trainings"][each]
-        words = ["train_net.py", "--config-file", about["config"], "--resume", "SEED", str(seed)]
-        words += ["OUTPUT_DIR", "{here}", "DATASETS.TRAIN", f"('{images['train']}',)"]
+        flag = "--resume" if about.get("learns", True) else "--eval-only"
+        words = ["train_net.py", "--config-file", about["config"], flag, "SEED", str(seed)]
+        train = about.get("train", images["train"])
+        words += ["OUTPUT_DIR", "{here}", "DATASETS.TRAIN", f"('{train}',)"]
         tests = tuple(images[split] for split in splits_of(about)) if about["sources"] else ()
         words += ["DATASETS.TEST", str(tests)]
         if about["sources"]:
@@ -102,6 +102,7 @@ def run_training(everything: Settings, world: str, name: str, seeds: int, output
             test = scores(folder, images["test"], source)
             own["sources"][source] = {
                 "file": {str(iou): text_of(test.hits("file", iou, 0)) for iou in IOU_OF.values()},
+                "own_threshold": 100 * float(test.of_map[:, :, 0].any(axis=0).mean()),
                 "pxap": pxap(test.pixels.sum(axis=0)),
                 "metrics": results["datasets"][images["test"]][source],
             }
@@ -128,15 +129,6 @@ def keep(world: str, name: str, results: dict[str, Any]) -> None:
     path = KEPT / f"{world}.json"
     content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     write_json(path, content | {name: results})
-
-
-def kept_results(everything: Settings) -> dict[str, dict[str, Any]]:
-    """Return world -> name -> kept results."""
-    return {
-        world: json.loads((KEPT / f"{world}.json").read_text(encoding="utf-8"))
-        for world in everything["worlds"]
-        if (KEPT / f"{world}.json").exists()
-    }
 
 
 def judge(everything: Settings, world: str, claim: Settings, output: Path) -> Settings | None:
@@ -180,98 +172,6 @@ def judge(everything: Settings, world: str, claim: Settings, output: Path) -> Se
     return {"seeds": seeds, **gain(worse[1], better[1]).to_json()}
 
 
-def verdict(claim: Settings, found: Settings) -> str:
-    """Return whether a claim holds."""
-    low, high = found["ci95"]
-    if claim.get("same"):
-        return "holds" if low <= 0 <= high else "**does not hold**"
-    return "holds" if low > 0 else "**fails**" if high < 0 else "not shown"
-
-
-def claims_table(everything: Settings, judged: dict[str, Any]) -> str:
-    """Return the table of the claims."""
-    lines = []
-    for number, claim in enumerate(everything["claims"]):
-        for world in claim["worlds"]:
-            found = judged.get(f"{number}/{world}")
-            if found is None:
-                continue
-            metric = f"{claim['metric']}, {claim['of']}"
-            shown = interval(found, signed=True)
-            cells = [claim["name"], claim["says"], f"`{world}`", metric, shown]
-            lines.append([*cells, str(found["seeds"]), verdict(claim, found)])
-    heads = ["", "Claim", "World", "Metric", "difference", "seeds", ""]
-    return markdown(heads, lines) if lines else NOT_RUN
-
-
-def source_tables(everything: Settings, kept: dict[str, Any]) -> str:
-    """Return a table per world: a row per training and source."""
-    texts = []
-    for world, about in everything["worlds"].items():
-        lines = []
-        for name, training in everything["trainings"].items():
-            runs = list(kept.get(world, {}).get(name, {}).get("seeds", {}).values())
-            for source in runs[0]["sources"] if runs else ():
-                of_source = [run["sources"][source] for run in runs]
-                cells = [training["title"], f"`{source}`", str(len(runs))]
-                for of, iou in (("map", 50), ("map", 70), ("file", 50), ("file", 70), ("file", 80)):
-                    hits = [[int(x) for x in one[of][str(iou)]] for one in of_source if of in one]
-                    cells.append(interval(mean_with_interval(hits).to_json()) if hits else "")
-                values = [f"{np.mean([one['pxap'] for one in of_source]):.1f}"]
-                for metric in ("maxboxacc_v2", "top1_cls", "top1_loc"):
-                    found = [
-                        one["metrics"][metric] for one in of_source if metric in one["metrics"]
-                    ]
-                    values.append(f"{np.mean(found):.1f}" if found else "")
-                lines.append([*cells, *values])
-        heads = ["Training", "source", "seeds", "map .5", "map .7", "file .5", "file .7", "file .8"]
-        heads += ["PxAP", "MaxBoxAccV2", "top-1 class", "top-1 loc"]
-        if lines:
-            texts.append(f"### `{world}`: {about['title']}\n\n{markdown(heads, lines)}")
-    return "\n\n".join(texts) or NOT_RUN
-
-
-def early_stops(kept: dict[str, Any]) -> str:
-    """Return the table of early stopping: S, its excess, the mean of the map, and GT-known."""
-    lines = []
-    for world, trainings in kept.items():
-        for check in (
-            trainings.get("weight_map", {}).get("seeds", {}).get("0", {}).get("map_checks") or ()
-        ):
-            cells = [f"`{world}`", str(check["iteration"])]
-            cells += [f"{100 * check[x]:.1f}" for x in ("inside_share", "inside_excess")]
-            lines.append([*cells, f"{check['mean_map']:.2f}", f"{check['gt_known']:.1f}"])
-    heads = ["World", "iteration", "S, %", "S less the area, %", "mean of the map", "GT-known, %"]
-    return markdown(heads, lines) if lines else NOT_RUN
-
-
-def commands(kept: dict[str, Any]) -> str:
-    """Return the table of the commands of seed 0 and their commits."""
-    lines = [
-        [f"{world}/{name}", one["commit"], f"`python tools/{one['command']}`"]
-        for world, trainings in kept.items()
-        for name, one in trainings.items()
-    ]
-    return markdown(["Training", "Commit", "Command of seed 0"], lines) if lines else NOT_RUN
-
-
-def page(everything: Settings) -> str:
-    """Return the page made from the kept results."""
-    kept = kept_results(everything)
-    path = KEPT / "claims.json"
-    judged = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    parts = {
-        "CLAIMS": claims_table(everything, judged),
-        "TABLES": source_tables(everything, kept),
-        "EARLY_STOPS": early_stops(kept),
-        "COMMANDS": commands(kept),
-    }
-    text = (KEPT / "text.md").read_text(encoding="utf-8")
-    for name, part in parts.items():
-        text = text.replace(f"<!-- {name} -->", part)
-    return text
-
-
 def work(args: argparse.Namespace) -> None:
     """Run the trainings if the arguments ask for it, judge the claims, and write the page."""
     everything = settings()
@@ -287,6 +187,8 @@ def work(args: argparse.Namespace) -> None:
         for place in args.run or known:
             world, name = place.split("/")
             run_training(everything, world, name, args.seeds, args.output)
+            images = everything["worlds"][world]
+            keep(world, "centred_box", centred_box(images["val"], images["test"]))
         judged = {
             f"{number}/{world}": judge(everything, world, claim, args.output)
             for number, claim in enumerate(everything["claims"])

@@ -37,6 +37,7 @@ _MOCO_V2 = (
 _MOCO_QUERY = "encoder_q."  # prefix of the network in MoCo's files, beside the key encoder
 # prefixes of the heads in the official files
 _HEADS = ("fc.", "classifier.", "head.fc.", "head.weight", "head.bias")
+_OWN_TRUNK = "trunk.network."  # in the file of an `ImageClassifier`
 TIMM = "timm:"  # prefix of the names of timm's networks
 
 
@@ -168,6 +169,16 @@ def _of_query_encoder(state: StateDict) -> StateDict:
     return query or state
 
 
+def _of_classifier(state: StateDict) -> StateDict:
+    """Return the trunk's tensors of the file of an `ImageClassifier`."""
+    trunk = {
+        name.removeprefix(_OWN_TRUNK): value
+        for name, value in state.items()
+        if name.startswith(_OWN_TRUNK)
+    }
+    return trunk or state
+
+
 def _imagenet(depth: int) -> str:
     weights: str = torchvision.models.get_model_weights(f"resnet{depth}")["IMAGENET1K_V1"].url
     return weights
@@ -226,9 +237,11 @@ def build_trunk(name: str, weights: str | Path | None = None) -> Trunk:
 def trunk_state(path: Path) -> StateDict:
     """Return the tensors of a convolutional trunk's file under its official names, without heads.
 
+    The file of a classifier of this package serves, too.
+
     Raises: UserError (see `read_state_dict`).
     """
-    state = _of_query_encoder(read_state_dict(path))
+    state = _of_classifier(_of_query_encoder(read_state_dict(path)))
     return {key: value for key, value in state.items() if not key.startswith(_HEADS)}
 
 

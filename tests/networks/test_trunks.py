@@ -6,7 +6,9 @@ import torch
 import torchvision
 
 from boxrefine_d2.errors import UserError
+from boxrefine_d2.files.safetensors_file import safetensors_bytes
 from boxrefine_d2.networks.build import BACKBONES
+from boxrefine_d2.networks.image_classifier import new_classifier
 from boxrefine_d2.networks.trunks import TRUNKS, build_trunk, empty_trunk
 
 
@@ -111,3 +113,12 @@ def test_a_trunk_without_a_file_says_what_to_give():
     assert not timm.get_pretrained_cfg("convnext_tiny").url  # on a hub, without an address
     with pytest.raises(UserError, match="MODEL.CLASSIFIER.TRUNK_WEIGHTS, or random:0"):
         build_trunk("timm:convnext_tiny")
+
+
+def test_a_trunk_reads_the_file_of_a_classifier(tmp_path):
+    classifier = new_classifier("resnet_mini", "random:3", 2, seed=0)
+    path = tmp_path / "classifier.safetensors"
+    path.write_bytes(safetensors_bytes(classifier.state_dict(), classifier.file_facts()))
+    trunk = build_trunk("resnet_mini", path)
+    for name, value in trunk.state_dict().items():
+        assert torch.equal(value, classifier.trunk.state_dict()[name]), name
