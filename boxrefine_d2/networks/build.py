@@ -78,6 +78,12 @@ def _read_weight_map(path: Path) -> MapNetwork:
     return read_weight_map(path)
 
 
+def _read_heads(path: Path) -> MapNetwork:
+    from .distilled_heads import read_heads
+
+    return read_heads(path)
+
+
 _vit_mini = partial(DinoTransformer, dim=192, depth=6, num_heads=3)
 _vit_small = partial(DinoTransformer, dim=384, depth=12, num_heads=6)
 _vit_base = partial(DinoTransformer, dim=768, depth=12, num_heads=12)
@@ -134,6 +140,7 @@ BACKBONES: dict[str, BackboneSpec] = {
     **{name: BackboneSpec(p.build, p.weights, preset=p) for name, p in PRESETS.items()},
     "classifier": BackboneSpec(_without_form, None, read=_read_classifier),
     "weight_map": BackboneSpec(_without_form, None, read=_read_weight_map),
+    "distilled_heads": BackboneSpec(_without_form, None, read=_read_heads),
 }
 
 

@@ -159,6 +159,7 @@ def _commands(run: LocalizationRun) -> list[tuple[str, str]]:
     network = {
         "ClassifierTraining": "classifier",
         "WeightMapTraining": "weight_map",
+        "SelfDistilledCam": "distilled_heads",
     }.get(last.cfg.MODEL.META_ARCHITECTURE)
     if network:
         weights = last.folder / f"{network}.safetensors"

@@ -85,7 +85,7 @@ def test_each_source_ends_with_a_page(source, folders, tmp_path):
     assert run(folders, tmp_path / "out", source) == 0
     page = Page((tmp_path / "out/result/report.html").read_text(encoding="utf-8"), VOID)
     assert page.count("article", "card") == 3
-    assert ("discover --method" in page.text) == (source == "cam")
+    assert ("discover --method" in page.text) == (source in ("cam", "lcar"))
     assert len(read_pseudo_labels(tmp_path / "out/result/boxes.json").annotations) == 10
 
 

@@ -11,6 +11,7 @@ from torch.testing import assert_close
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.files.safetensors_file import safetensors_bytes
 from boxrefine_d2.networks import build_backbone, padding_multiple
+from boxrefine_d2.networks.distilled_heads import HeadsForm, new_heads
 from boxrefine_d2.networks.image_classifier import (
     ClassifierMap,
     ImageClassifier,
@@ -100,8 +101,17 @@ def test_a_weight_map_is_a_backbone_too(images, tmp_path):
     assert padding_multiple("weight_map", str(path)) == 16
 
 
+def test_heads_of_sd_cam_are_a_backbone_too(images, tmp_path):
+    network = new_heads(HeadsForm("dino_mini", CLASSES), "random", seed=0)
+    path = file_of(network, tmp_path / "heads.safetensors")
+    features = build_backbone("distilled_heads", path)(images)
+    assert features.data.equal(network(images).data)
+    assert features.facet == "heatmap" and features.data.amax() == 1
+    assert padding_multiple("distilled_heads", str(path)) == 16
+
+
 @pytest.mark.parametrize("weights", [None, "", "random:0"])
-@pytest.mark.parametrize("name", ["classifier", "weight_map"])
+@pytest.mark.parametrize("name", ["classifier", "weight_map", "distilled_heads"])
 def test_without_a_file_such_a_backbone_is_a_line(name, weights):
     with pytest.raises(UserError, match=f"{name} is read from the file of its training.*--weights"):
         build_backbone(name, weights)

@@ -208,6 +208,6 @@ def test_cnn_files_in_torchvision_naming_load(tmp_path, name):
 
 def test_every_backbone_is_known_by_its_padding():
     multiples = {name: padding_multiple(name) for name, spec in BACKBONES.items() if not spec.read}
-    assert BACKBONES.keys() - multiples.keys() == {"classifier", "weight_map"}
+    assert BACKBONES.keys() - multiples.keys() == {"classifier", "weight_map", "distilled_heads"}
     assert multiples["dino_vits8"] == 8
     assert multiples["dino_mini"] == multiples["dino_vitb16"] == 16
