@@ -73,7 +73,7 @@ SOURCES: Mapping[str, Sequence[Training]] = {
 
 
 @dataclass(frozen=True)
-class Settings:
+class LocalizationSettings:
     """Checked values of --set.
 
     Attributes:
@@ -88,7 +88,7 @@ class Settings:
         return self.options[name]
 
 
-def parse_settings(pairs: Sequence[str]) -> Settings:
+def parse_settings(pairs: Sequence[str]) -> LocalizationSettings:
     """Return the settings of a localisation. A key with a point is one of the configuration.
 
     Args: pairs: the words of --set.
@@ -107,7 +107,7 @@ def parse_settings(pairs: Sequence[str]) -> Settings:
                 f"--set {key[:100]} {problem}; known: {', '.join(OPTIONS)}, and keys of the "
                 "configuration, such as MODEL.CLASSIFIER.TRUNK"
             )
-    return Settings(options, tuple(changes))
+    return LocalizationSettings(options, tuple(changes))
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class Localization:
     data: str
     images: int
     source: str
-    settings: Settings
+    settings: LocalizationSettings
     device: str = "cpu"
 
     @property

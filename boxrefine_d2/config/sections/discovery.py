@@ -202,8 +202,8 @@ FOUND = Section(
 
 LARGEST_CONTOUR = Section(
     "DISCOVERY.LARGEST_CONTOUR",
-    "The largest contour of a heatmap, on the backbones classifier, weight_map and distilled_heads, "
-    "and on segmenters.",
+    "The largest contour of a heatmap, on the backbones classifier, weight_map and "
+    "distilled_heads, and on segmenters.",
     {
         "SHARE": Key(
             0.1,
