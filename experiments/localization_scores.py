@@ -35,7 +35,7 @@ class Scores:
     Attributes:
         of_file: (N, 3) whether the box of the file has the IoU of `IOUS`.
         of_map: (T, N, 3) the same for the box of the largest contour at each threshold.
-        pixels: (N, 2, bins) counts of pixels, see `PixelCounts`.
+        pixels: (N, 2, bins) counts of pixels, see `PixelCounts`; 0 for data without masks.
     """
 
     of_file: np.ndarray
@@ -56,6 +56,7 @@ def scores_of(folder: Path, spec: str) -> Scores:
     """Return the scores of `localization.json` in a folder."""
     records = load_spec(spec).records
     boxes = GroundTruth(spec, records).boxes()
+    has_masks = all(a.get("segmentation") for record in records for a in record["annotations"])
     entries = best_entries(read_predictions(folder / "localization.json"))
     of_file, of_map, pixels = [], [], []
     for record in records:
@@ -69,7 +70,8 @@ def scores_of(folder: Path, spec: str) -> Scores:
         largest = np.stack([found.hits(in_frame, iou)[0] for iou in IOUS], axis=1)
         of_map.append(largest[found.levels_of(THRESHOLDS)])
         counts = PixelCounts(BIN)
-        counts.add(heatmap, _mask(record))
+        if has_masks:
+            counts.add(heatmap, _mask(record))
         pixels.append(counts.counts)
     return Scores(np.array(of_file), np.array(of_map).swapaxes(0, 1), np.array(pixels))
 

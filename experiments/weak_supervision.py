@@ -103,7 +103,7 @@ def run_training(everything: Settings, world: str, name: str, seeds: int, output
             own["sources"][source] = {
                 "file": {str(iou): text_of(test.hits("file", iou, 0)) for iou in IOU_OF.values()},
                 "own_threshold": 100 * float(test.of_map[:, :, 0].any(axis=0).mean()),
-                "pxap": pxap(test.pixels.sum(axis=0)),
+                "pxap": pxap(test.pixels.sum(axis=0)) if test.pixels.any() else None,
                 "metrics": results["datasets"][images["test"]][source],
             }
             if "val" in splits_of(about):

@@ -62,7 +62,8 @@ def source_tables(everything: Settings, kept: dict[str, Any]) -> str:
                 for of, iou in COLUMNS:
                     hits = [[int(x) for x in one[of][str(iou)]] for one in of_source if of in one]
                     cells.append(interval(mean_with_interval(hits).to_json()) if hits else "")
-                values = [f"{np.mean([one['pxap'] for one in of_source]):.1f}"]
+                areas = [one["pxap"] for one in of_source if one["pxap"] is not None]
+                values = [f"{np.mean(areas):.1f}" if areas else ""]
                 for metric in ("maxboxacc_v2", "top1_cls", "top1_loc"):
                     found = [
                         one["metrics"][metric] for one in of_source if metric in one["metrics"]
@@ -93,6 +94,7 @@ def metric_agreement(everything: Settings, kept: dict[str, Any]) -> str:
             for name in everything["trainings"]
             for run in kept.get(world, {}).get(name, {}).get("seeds", {}).values()
             for source in run["sources"].values()
+            if "pxap" in source["metrics"]
         ]
         if len(rows) < 5:
             continue
