@@ -67,6 +67,18 @@ def classifier(folders, train):
     return output / "classifier.safetensors"
 
 
+def interrupt(folder, product):
+    """Leave the files of a run of four iterations that was killed after the second one."""
+    for name in ("model_final.pth", "model_0000003.pth", product):
+        (folder / name).unlink()
+    (folder / "last_checkpoint").write_text("model_0000001.pth")
+
+
+def assert_same(resumed, whole):
+    assert resumed.keys() == whole.keys()
+    assert not [name for name in whole if not whole[name].equal(resumed[name])]
+
+
 def test_method_1_learns_from_the_classifiers_file_and_resumes_to_the_same_bits(
     tmp_path, train, classifier
 ):
@@ -95,13 +107,9 @@ def test_method_1_learns_from_the_classifiers_file_and_resumes_to_the_same_bits(
     first = state(tmp_path / "model_0000001.pth")
     assert any(not torch.equal(first[name], whole[name]) for name in whole)
 
-    for name in ("model_final.pth", "model_0000003.pth", "weight_map.safetensors"):
-        (tmp_path / name).unlink()
-    (tmp_path / "last_checkpoint").write_text("model_0000001.pth")
+    interrupt(tmp_path, "weight_map.safetensors")
     train("weight_map_1", tmp_path, changes, "--resume")
-    resumed = state(tmp_path / "model_final.pth")
-    assert resumed.keys() == whole.keys()
-    assert not [name for name in whole if not whole[name].equal(resumed[name])]
+    assert_same(state(tmp_path / "model_final.pth"), whole)
     again = json.loads((tmp_path / "results.json").read_text())
     assert again["record"]["map_checks"] == record["map_checks"]
     assert again["datasets"] == results["datasets"]
@@ -130,3 +138,18 @@ def test_method_2_learns_from_the_siamese_networks_file(tmp_path, train):
     [scores] = results["datasets"].values()
     assert "gt_known" in scores["weight_map"] and "top1_cls" not in scores["weight_map"]
     assert "top1_loc, top5_loc are left out, because the model names no classes" in shown
+
+
+def test_the_siamese_network_and_method_2_resume_to_the_same_bits(tmp_path, train):
+    siamese, output = tmp_path / "siamese", tmp_path / "map"
+    changes = {"DATASETS.TEST": "()", "SOLVER.MAX_ITER": 4, "WEIGHT_MAP.EMBEDDING": 8}
+    file = siamese / "siamese.safetensors"
+    own = WEIGHT_MAP | changes
+    own |= {"WEIGHT_MAP.EMBEDDING_WEIGHTS": file, "MODEL.CLASSIFIER.WEIGHTS": ""}
+    runs = (("weight_map_siamese", siamese, changes), ("weight_map_2", output, own))
+    for config, folder, settings in runs:
+        train(config, folder, settings)
+        whole = state(folder / "model_final.pth")
+        interrupt(folder, f"{folder.name.replace('map', 'weight_map')}.safetensors")
+        train(config, folder, settings, "--resume")
+        assert_same(state(folder / "model_final.pth"), whole)
