@@ -1,7 +1,7 @@
 """The measurements and the page docs/results/weak_supervision.md.
 
     python experiments/weak_supervision.py --run [WORLD/TRAINING ...]   # run all or the named ones
-    python experiments/weak_supervision.py --run --seeds 1              # the quick set: one seed
+    python experiments/weak_supervision.py --quick                      # one seed of a few, 20 minutes
     python experiments/weak_supervision.py                              # write the page alone
 
 Each training of weak_supervision.yaml learns from the training images of a rendered world, and its
@@ -183,10 +183,10 @@ def work(args: argparse.Namespace) -> None:
     unknown = set(args.run or []) - set(known)
     if unknown:
         raise UserError(f"no training {min(unknown)!r}; known: {', '.join(known)}")
-    if args.run is not None:
-        for place in args.run or known:
+    if args.run is not None or args.quick:
+        for place in everything["quick"] if args.quick else args.run or known:
             world, name = place.split("/")
-            run_training(everything, world, name, args.seeds, args.output)
+            run_training(everything, world, name, 1 if args.quick else args.seeds, args.output)
             images = everything["worlds"][world]
             keep(world, "centred_box", centred_box(images["val"], images["test"]))
         judged = {
@@ -202,6 +202,7 @@ def main() -> int:
     """Run the command and return its exit code."""
     parser = CommandParser(prog="weak_supervision.py", description=__doc__)
     parser.add_argument("--run", nargs="*", metavar="WORLD/TRAINING", help="run these first")
+    parser.add_argument("--quick", action="store_true", help="run one seed of the quick set")
     parser.add_argument("--seeds", type=int, default=3, help="largest number of seeds")
     parser.add_argument("--output", type=Path, default=Path(USUAL_OUTPUT), metavar="DIR")
     args = parser.parse_args()
