@@ -1,7 +1,7 @@
 """The measurements and the page docs/results/weak_supervision.md.
 
     python experiments/weak_supervision.py --run [WORLD/TRAINING ...]   # run all or the named ones
-    python experiments/weak_supervision.py --quick                      # one seed of a few, 20 minutes
+    python experiments/weak_supervision.py --quick                      # 20 minutes
     python experiments/weak_supervision.py                              # write the page alone
 
 Each training of weak_supervision.yaml learns from the training images of a rendered world, and its
