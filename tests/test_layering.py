@@ -43,6 +43,7 @@ ALLOWED = {
     "pretraining": {"discovery", "language", "losses", *RUN},
     "grounding": {"discovery", "language", "refinement", *RUN},
     "localization": {"discovery", "losses", "refinement", *RUN, "config", ""},
+    "segmentation": {"language", *RUN, ""},
     "workflow": {""},
     "analysis": {"masks", "structures", "networks", "data", "discovery", ""},
     "diagnostics": {"networks", "language", "data", ""},

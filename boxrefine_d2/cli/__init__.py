@@ -24,6 +24,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "localize result": ("localize_result", "write boxes and page of a finished localisation"),
     "evaluate": ("evaluate", "score a prediction file against labels"),
     "export": ("export", "write pseudo-labels as YOLO, VOC, CSV, PNG masks or plain COCO"),
+    "name": ("name_boxes", "give boxes names from a list of classes, by CLIP"),
     "edit": ("edit_labels", "merge, separate, match or thin out pseudo-label files"),
     "sheet": ("contact_sheet", "draw a page of images with their boxes and masks"),
     "report": ("report", "write the page of a finished run"),

@@ -11,7 +11,7 @@ from boxrefine_d2.errors import check_choice
 from boxrefine_d2.networks.weights import WeightsInfo, build_seeded, module_sha256, parse_random
 
 from .byte_tokenizer import byte_tokenizer
-from .clip import Clip
+from .clip import OFFICIAL, PLAIN, Clip, Normalisation
 from .loading import check_folder, read_pretrained
 
 SHIPPED = Path(__file__).parent / "shipped"
@@ -29,6 +29,7 @@ class ClipSpec:
 
     config: Callable[[], CLIPConfig]
     weights: Path | str
+    normalisation: Normalisation = PLAIN
 
 
 def _vitb32() -> CLIPConfig:
@@ -64,7 +65,7 @@ def _mini() -> CLIPConfig:
 
 CLIPS: dict[str, ClipSpec] = {
     "clip_mini": ClipSpec(_mini, SHIPPED / "clip_mini"),
-    "clip_vitb32": ClipSpec(_vitb32, "openai/clip-vit-base-patch32"),
+    "clip_vitb32": ClipSpec(_vitb32, "openai/clip-vit-base-patch32", OFFICIAL),
 }
 
 
@@ -82,11 +83,13 @@ def build_clip(name: str, weights: str | Path | None = None) -> Clip:
     """
     spec, text = _spec(name), str(weights or "")
     seed = parse_random(text)
-    if seed is not None:
-        return random_clip(spec.config(), seed)
-    if text:
+    if text and seed is None:
         check_folder(text)
-    return _read(text or str(spec.weights), name)
+    clip = (
+        _read(text or str(spec.weights), name) if seed is None else random_clip(spec.config(), seed)
+    )
+    clip.normalisation = spec.normalisation
+    return clip
 
 
 def clip_config(name: str) -> CLIPConfig:

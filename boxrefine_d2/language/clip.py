@@ -19,6 +19,12 @@ from boxrefine_d2.networks.weights import WeightsInfo
 from .image_tower import encoded
 
 TEXTS_AT_ONCE = 64
+Normalisation = tuple[tuple[float, float, float], tuple[float, float, float]]
+PLAIN: Normalisation = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+OFFICIAL: Normalisation = (  # arXiv:2103.00020, code
+    (0.48145466, 0.4578275, 0.40821073),
+    (0.26862954, 0.26130258, 0.27577711),
+)
 
 
 def check_phrase(phrase: str) -> None:
@@ -37,8 +43,10 @@ class Clip(nn.Module):
         side: pixels; images are resized to side x side.
         context: most tokens of a phrase, including the marks of its start and its end.
         dim: D.
+        normalisation: mean and standard deviation of the colours in CLIP's own training.
     """
 
+    normalisation: Normalisation = PLAIN
     weights_info: WeightsInfo
 
     def __init__(self, model: CLIPModel, tokenizer: CLIPTokenizer):
@@ -69,6 +77,11 @@ class Clip(nn.Module):
         """Device of the parameters."""
         device: torch.device = self.model.logit_scale.device
         return device
+
+    @property
+    def logit_scale(self) -> float:
+        """Factor of cosines before a softmax, as CLIP learnt it."""
+        return float(self.model.logit_scale.exp())
 
     def tokens(self, phrases: Sequence[str], *, cut: bool = True) -> tuple[Tensor, list[int]]:
         """Return ids (P, L), padded with the end token, and the indices of the phrases too long.
@@ -112,6 +125,17 @@ class Clip(nn.Module):
         Args: images: (B, 3, H, W) RGB in [-1, 1], as in the code of the grounding papers.
         """
         return encoded(self.model, self.resized(images))
+
+    def encode_photos(self, images: Tensor) -> Tensor:
+        """Return vectors of images, (B, D) of length 1, normalised as in CLIP's own training.
+
+        Args: images: (B, 3, side, side) RGB in [0, 1].
+        """
+        mean, std = (
+            torch.tensor(values, device=images.device)[:, None, None]
+            for values in self.normalisation
+        )
+        return encoded(self.model, (images - mean) / std)
 
     def resized(self, images: Tensor) -> Tensor:
         """Return images of any shape resized to (B, C, side, side), bilinear, corners aligned."""

@@ -73,7 +73,7 @@ def test_the_page_shows_maps_checks_and_accuracy(finished):
     assert "10 images of 2 classes have a box and a mask each" in page.text
     assert page.count("article", "card") == 3
     assert page.count("image", "photo") == 3 and page.count("image", "cells") == 6
-    assert "weight_map: IoU" in page.text and "cam, bright=0.4: IoU" in page.text
+    assert "weight_map: IoU" in page.text and "cam, bright=0.3: IoU" in page.text
     assert "of 1 images that it did not learn from" in page.text
     assert "S less the area of the box" in page.text
     kept = json.loads((finished / "weight_map/results.json").read_text())["record"]

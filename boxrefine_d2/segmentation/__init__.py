@@ -1,0 +1,1 @@
+"""Open vocabulary: names for boxes and masks, from a list of class names."""
