@@ -35,6 +35,33 @@ def check_phrase(phrase: str) -> None:
         raise UserError(f"the phrase {phrase!r} is empty; say what to look for")
 
 
+def token_ids(
+    phrases: Sequence[str], tokenizer: CLIPTokenizer, context: int, *, cut: bool
+) -> tuple[Tensor, list[int]]:
+    """Return ids (P, L), padded with the end token, and the indices of the phrases too long.
+
+    Args:
+        context: most tokens of a phrase.
+        cut: if true, a phrase that is longer than the context loses its end. If false, it is
+            refused.
+    Raises: UserError for a phrase of spaces alone, or one that is too long.
+    """
+    for phrase in phrases:
+        check_phrase(phrase)
+    ids = [tokenizer(phrase)["input_ids"] for phrase in phrases]
+    long = [i for i, phrase_ids in enumerate(ids) if len(phrase_ids) > context]
+    if long and not cut:
+        raise UserError(
+            f"the phrase {phrases[long[0]]!r} has {len(ids[long[0]])} tokens; "
+            f"at most {context} are allowed"
+        )
+    end = tokenizer.eos_token_id
+    fitting = [[*i[: context - 1], end] if len(i) > context else i for i in ids]
+    length = max(map(len, fitting), default=0)
+    padded = [i + [end] * (length - len(i)) for i in fitting]
+    return torch.tensor(padded, dtype=torch.int64), long
+
+
 class Clip(nn.Module):
     """CLIP's two towers and its tokenizer, in eval mode; their parameters take no gradients.
 
@@ -84,26 +111,9 @@ class Clip(nn.Module):
         return float(self.model.logit_scale.exp())
 
     def tokens(self, phrases: Sequence[str], *, cut: bool = True) -> tuple[Tensor, list[int]]:
-        """Return ids (P, L), padded with the end token, and the indices of the phrases too long.
-
-        Args: cut: if true, a phrase that is longer than the context loses its end. If false, it is
-            refused.
-        Raises: UserError for a phrase of spaces alone, or one that is too long.
-        """
-        for phrase in phrases:
-            check_phrase(phrase)
-        ids = [self.tokenizer(phrase)["input_ids"] for phrase in phrases]
-        long = [i for i, phrase_ids in enumerate(ids) if len(phrase_ids) > self.context]
-        if long and not cut:
-            raise UserError(
-                f"the phrase {phrases[long[0]]!r} has {len(ids[long[0]])} tokens; "
-                f"at most {self.context} are allowed"
-            )
-        end = self.tokenizer.eos_token_id
-        fitting = [[*i[: self.context - 1], end] if len(i) > self.context else i for i in ids]
-        length = max(map(len, fitting), default=0)
-        padded = [i + [end] * (length - len(i)) for i in fitting]
-        return torch.tensor(padded, dtype=torch.int64, device=self.device), long
+        """Return ids (P, L) and the indices of the phrases too long; see `token_ids`."""
+        ids, long = token_ids(phrases, self.tokenizer, self.context, cut=cut)
+        return ids.to(self.device), long
 
     @torch.no_grad()
     def encode_text(self, phrases: Sequence[str], *, cut: bool = True) -> Tensor:
