@@ -94,7 +94,7 @@ def metric_agreement(everything: Settings, kept: dict[str, Any]) -> str:
             for name in everything["trainings"]
             for run in kept.get(world, {}).get(name, {}).get("seeds", {}).values()
             for source in run["sources"].values()
-            if "pxap" in source["metrics"]
+            if {"own_threshold", "map"} <= source.keys() and "pxap" in source["metrics"]
         ]
         if len(rows) < 5:
             continue

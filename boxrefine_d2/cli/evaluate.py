@@ -63,7 +63,12 @@ def _evaluate(argv: Sequence[str] | None) -> None:
     predictions = evaluation.read_predictions(args.pred)
     dataset = load_spec(args.gt)
     truth = evaluation.GroundTruth(
-        args.gt, dataset.records, dataset.category_ids, args.protocol, dataset.corloc_rounds_boxes
+        args.gt,
+        dataset.records,
+        dataset.category_ids,
+        args.protocol,
+        dataset.corloc_rounds_boxes,
+        dataset.category_names,
     )
     result = evaluation.evaluate_predictions(truth, predictions, metrics, options)
     print(result.to_text())

@@ -29,6 +29,7 @@ from .precision import precision_of_file
 from .precision_recall import AP_METRICS
 from .predictions import PredictionFile
 from .results import MetricResult
+from .semantic_segmentation import SEMANTIC_METRICS, semantic_map_metrics
 
 Metric = Callable[[GroundTruth, PredictionFile], MetricResult]
 
@@ -43,6 +44,7 @@ METRICS: dict[str, Metric] = {
     **dict.fromkeys(BOX_METRICS, boxes_of_file),
     **dict.fromkeys(CLASS_METRICS, classes_of_file),
     **dict.fromkeys(CLASS_BOX_METRICS, class_boxes_of_file),
+    **dict.fromkeys(SEMANTIC_METRICS, semantic_map_metrics),
 }
 
 
@@ -106,4 +108,7 @@ def evaluate_predictions(
     if undefined:
         warnings.append(f"{', '.join(undefined)}: not defined, no object is of that size")
     curves = [curve for result in results.values() for curve in result.curves]
-    return MetricResult(values, counts, warnings, rules, curves)
+    per_class: dict[str, dict[str, float]] = {}
+    for result in results.values():
+        per_class |= result.per_class
+    return MetricResult(values, counts, warnings, rules, curves, per_class)

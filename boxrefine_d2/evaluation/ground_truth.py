@@ -61,6 +61,7 @@ class GroundTruth:
         protocol: name in `PROTOCOLS`.
         rounds_boxes: whether the published CorLoc of the data set uses coordinates rounded to
             integers (COCO20k).
+        category_names: names of the categories in the order of `category_ids`; None if unknown.
     """
 
     name: str
@@ -68,6 +69,7 @@ class GroundTruth:
     category_ids: Sequence[int] | None = None
     protocol: str = "lost"
     rounds_boxes: bool = False
+    category_names: Sequence[str] | None = None
 
     def boxes(self) -> dict[ImageId, Tensor]:
         """Return image id -> (N, 4) float64; N = 0 for an image without ground truth.

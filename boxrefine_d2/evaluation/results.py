@@ -35,6 +35,7 @@ class MetricResult:
         warnings: one line per oddity that is not an error.
         rules: metric -> the rule of its threshold and the images that chose it, where it has one.
         curves: curves over thresholds.
+        per_class: measure -> class -> percent.
     """
 
     values: dict[str, float]
@@ -42,10 +43,12 @@ class MetricResult:
     warnings: list[str] = field(default_factory=list)
     rules: dict[str, str] = field(default_factory=dict)
     curves: list[Curve] = field(default_factory=list)
+    per_class: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """Return values and counts side by side, unrounded, and "rules" if there are any."""
-        return {**self.values, **self.counts} | ({"rules": self.rules} if self.rules else {})
+        """Return values and counts side by side, unrounded, with "rules" and "per_class" if any."""
+        more = {"rules": self.rules, "per_class": self.per_class}
+        return {**self.values, **self.counts} | {key: value for key, value in more.items() if value}
 
     def to_text(self) -> str:
         """Return a table for the terminal: warnings, values in percent, then every count.
@@ -56,6 +59,11 @@ class MetricResult:
         rows: list[tuple[str, ...]] = [
             (name, f"{value:.2f} %", *rule)
             for (name, value), rule in zip(self.values.items(), rules, strict=True)
+        ]
+        rows += [
+            (f"  {name}", f"{value:.2f} %")
+            for of_class in self.per_class.values()
+            for name, value in of_class.items()
         ]
         rows += [(name.replace("_", " "), str(count)) for name, count in self.counts.items()]
         align = ("left", "right", "left")[: max(map(len, rows), default=2)]
