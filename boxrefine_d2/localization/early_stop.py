@@ -8,7 +8,7 @@ import copy
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from operator import attrgetter
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,6 +26,7 @@ from boxrefine_d2.structures import ResizedCrop
 from .class_model import ClassModel
 
 logger = logging.getLogger(__name__)
+EXCESS = "inside_excess"
 Batch = Sequence[dict[str, Any]]
 
 
@@ -102,8 +103,8 @@ class KeepBestMap(HookBase):
             batches: this rank's validation inputs, results of `ClassTestMapper`.
             records: file name -> record, whose boxes are for the report alone.
             period: iterations between two checks.
-            criterion: "inside_share" or "inside_excess", whose highest mean is the best; "none" to
-                end with the last network.
+            criterion: "inside_share", whose highest mean is the best; "inside_excess", the same for
+                the mean of a check and the one before; "none" to end with the last network.
         """
         self.model, self.producer, self._batches = model, producer, batches
         self._records, self._period = records, period
@@ -116,7 +117,18 @@ class KeepBestMap(HookBase):
         """The best check, the first among equals; None before the first check."""
         if self._criterion == "none":
             return self.checks[-1] if self.checks else None
-        return max(self.checks, key=attrgetter(self._criterion), default=None)
+        return max(zip(self.checks, self._scores()), key=itemgetter(1), default=(None,))[0]
+
+    def _scores(self) -> list[float]:
+        """Return the value of each check by the criterion.
+
+        The excess of single checks jumps where the map changes quickly, so a check counts together
+        with the one before.
+        """
+        values = [getattr(check, self._criterion) for check in self.checks]
+        if self._criterion != EXCESS:
+            return values
+        return [(one + other) / 2 for one, other in zip([*values[:1], *values], values)]
 
     def after_step(self) -> None:
         """Check once a period and at the end; at the end, restore the best network."""

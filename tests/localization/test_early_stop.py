@@ -82,10 +82,20 @@ def test_the_first_of_the_best_networks_is_kept():
 
 def test_the_excess_prefers_a_small_box_to_the_whole_image():
     model = Scripted()
-    hook = run(model, [6, 1, 3], criterion="inside_excess")
-    assert hook.best.iteration == 2
+    hook = run(model, [6, 1, 1, 3], criterion="inside_excess")
+    assert hook.best.iteration == 3
     assert hook.checks[1].inside_excess == pytest.approx(1 - 16 / 36)
-    assert hook.checks[2].inside_excess == pytest.approx(16 / 24 - 16 / 36)
+    assert hook.checks[3].inside_excess == pytest.approx(16 / 24 - 16 / 36)
+
+
+def test_the_excess_of_a_single_check_is_not_enough():
+    """A jump counts half; the earlier of two equal checks is kept."""
+    model = Scripted()
+    hook = run(model, [5, 1, 4, 2, 2, 2], criterion="inside_excess")
+    excess = [check.inside_excess for check in hook.checks]
+    assert max(excess) == excess[1]
+    assert hook.best.iteration == 5
+    assert model.map_network.weight.item() == 4
 
 
 def test_without_restoring_the_last_network_stays():

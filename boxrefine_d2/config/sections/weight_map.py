@@ -68,8 +68,9 @@ WEIGHT_MAP = Section(
         "EARLY_STOP": Key(
             "inside_share",
             "Which network the training ends with: that whose maps lie most inside their own "
-            "boxes, the same less the share of the image that these boxes cover (ours; the paper's "
-            "is highest for a map of the whole image), or the last one.",
+            "boxes; the same less the share of the image that these boxes cover, averaged over a "
+            "check and the one before (ours; the paper's is highest for a map of the whole image); "
+            "or the last one.",
             one_of("inside_share", "inside_excess", "none"),
         ),
         "VALIDATION": Key(
