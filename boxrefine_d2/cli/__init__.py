@@ -25,6 +25,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "evaluate": ("evaluate", "score a prediction file against labels"),
     "export": ("export", "write pseudo-labels as YOLO, VOC, CSV, PNG masks or plain COCO"),
     "name": ("name_boxes", "give boxes names from a list of classes, by CLIP"),
+    "segment": ("segment", "write masks and boxes with names from a list of classes, by GroupViT"),
     "edit": ("edit_labels", "merge, separate, match or thin out pseudo-label files"),
     "sheet": ("contact_sheet", "draw a page of images with their boxes and masks"),
     "report": ("report", "write the page of a finished run"),

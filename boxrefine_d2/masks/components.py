@@ -33,3 +33,14 @@ def largest_component(mask: np.ndarray) -> np.ndarray:
     largest = 1 + int(np.bincount(component_ids.ravel())[1:].argmax())
     component: np.ndarray = component_ids == largest
     return component
+
+
+def components_from(mask: np.ndarray, least: float) -> list[np.ndarray]:
+    """Return the 4-connected components of `mask` (h, w) with at least `least` cells, as masks.
+
+    The largest comes first; equal ones are in raster order.
+    """
+    component_ids, count = ndimage.label(mask)
+    sizes = np.bincount(component_ids.ravel(), minlength=count + 1)[1:]
+    order = np.argsort(-sizes, kind="stable")
+    return [component_ids == 1 + place for place in order if sizes[place] >= least]

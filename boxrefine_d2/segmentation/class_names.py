@@ -7,13 +7,13 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 import torch.nn.functional as F
 from torch import Tensor
 
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.files.inputs import read_lines
-from boxrefine_d2.language.clip import Clip
 
 SIMPLE = ("a photo of a {}.",)
 # The templates of CLIP's authors that serve best for crops.
@@ -49,11 +49,21 @@ def class_names(text: str) -> tuple[str, ...]:
     return names
 
 
-def class_vectors(clip: Clip, names: Sequence[str], templates: Sequence[str] = SIMPLE) -> Tensor:
+class TextEncoder(Protocol):
+    """Network with a text tower, such as `Clip`."""
+
+    def encode_text(self, phrases: Sequence[str], *, cut: bool = True) -> Tensor:
+        """Return vectors of phrases, (P, D) of length 1; refuse long phrases unless `cut`."""
+        ...
+
+
+def class_vectors(
+    encoder: TextEncoder, names: Sequence[str], templates: Sequence[str] = SIMPLE
+) -> Tensor:
     """Return a vector of length 1 for each class, (K, D): the mean over the templates.
 
-    Raises: UserError for a name that is longer than CLIP's context.
+    Raises: UserError for a name that is longer than the context of the network.
     """
     texts = [template.format(name) for name in names for template in templates]
-    vectors = clip.encode_text(texts, cut=False).unflatten(0, (len(names), len(templates)))
+    vectors = encoder.encode_text(texts, cut=False).unflatten(0, (len(names), len(templates)))
     return F.normalize(vectors.mean(dim=1), dim=1)

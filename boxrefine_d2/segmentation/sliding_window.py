@@ -14,12 +14,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from boxrefine_d2.errors import UserError
 from boxrefine_d2.networks.padding import IMAGENET_MEAN, IMAGENET_STD
 
 from .group_inference import LIKELY, group_affinity, group_of_pixels, with_background
 from .group_model import GroupViT
 
 WINDOWS_AT_ONCE = 4
+PATCH = 16  # pixels
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,16 @@ class WindowSettings:
     window: int = 448
     stride: int = 224
     likely: int = LIKELY
+
+
+def window_settings(side: int) -> WindowSettings:
+    """Return the sizes for a short side and windows of `side` pixels, which move by a half.
+
+    Raises: UserError for a side that is no multiple of a patch.
+    """
+    if side < PATCH or side % PATCH:
+        raise UserError(f"--side {side}: give a multiple of {PATCH} pixels, such as 448")
+    return WindowSettings(short=side, window=side, stride=side // 2)
 
 
 def resized_size(height: int, width: int, settings: WindowSettings) -> tuple[int, int]:

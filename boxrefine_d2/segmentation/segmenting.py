@@ -1,0 +1,206 @@
+"""Masks and boxes with names for a folder of images, by GroupViT.
+
+Shapes: C classes, H x W pixels.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+import boxrefine_d2
+from boxrefine_d2.data import load_spec, write_pseudo_labels
+from boxrefine_d2.data.digest import images_sha256
+from boxrefine_d2.data.loaders import WholeImageLoader
+from boxrefine_d2.data.mappers import WholeImageMapper
+from boxrefine_d2.data.pseudo_categories import SOFTWARE
+from boxrefine_d2.errors import UserError, check_choice
+from boxrefine_d2.evaluation import write_json
+from boxrefine_d2.files.atomic import atomic_binary_file
+from boxrefine_d2.masks.coding import encode_masks
+from boxrefine_d2.masks.components import components_from
+
+from .class_names import TEMPLATES, class_vectors
+from .group_model import GroupViT
+from .sliding_window import WindowSettings, class_scores
+
+MOST_CLASSES = 254  # ids of a semantic map: 0 is background and 255 ignored
+SEMANTIC_FILE = "semantic.json"
+
+
+@dataclass(frozen=True)
+class SegmentSettings:
+    """Settings of a segmentation.
+
+    Attributes:
+        classes: names of the classes.
+        threshold: a group whose best affinity is below it is background; 0 for no background.
+        templates: key of `TEMPLATES`.
+        min_area: smallest share of the image that a mask covers.
+        windows: sizes of the inference.
+        num_workers: processes that decode images.
+    """
+
+    classes: Sequence[str]
+    threshold: float = 0.9
+    templates: str = "simple"
+    min_area: float = 0.005
+    windows: WindowSettings = field(default_factory=WindowSettings)
+    num_workers: int = 0
+
+    def check(self) -> None:
+        """Refuse impossible settings. Raises: UserError."""
+        check_choice("--template", self.templates, TEMPLATES)
+        for flag, value in (
+            ("--background-threshold", self.threshold),
+            ("--min-area", self.min_area),
+        ):
+            if not 0 <= value <= 1:
+                raise UserError(f"{flag} {value}: give a number from 0 to 1")
+        if len(self.classes) > MOST_CLASSES:
+            raise UserError(
+                f"--classes has {len(self.classes)} names; a semantic map holds {MOST_CLASSES}"
+            )
+
+
+@dataclass
+class Segmentation:
+    """Counts of a segmentation.
+
+    Attributes:
+        images: number of images that were segmented.
+        masks: masks by class.
+        empty: images without a mask.
+        unreadable: file name -> reason.
+    """
+
+    images: int = 0
+    masks: Counter[str] = field(default_factory=Counter)
+    empty: int = 0
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+
+    def to_text(self) -> str:
+        """Return the counts in words."""
+        parts = [f"{self.masks.total()} masks on {self.images} images"]
+        if self.empty:
+            parts.append(f"{self.empty} images have none")
+        if self.unreadable:
+            parts.append(f"{len(self.unreadable)} images could not be read")
+        counts = ", ".join(f"{name} {count}" for name, count in self.masks.most_common())
+        return f"{'; '.join(parts)}\n{counts}" if counts else "; ".join(parts)
+
+
+def segment_images(
+    network: GroupViT, data: str, output: Path, settings: SegmentSettings, maps: Path | None = None
+) -> Segmentation:
+    """Write a pseudo-label file with a mask for each connected part of a class.
+
+    Args:
+        data: dataset spec of the images.
+        maps: folder for semantic.json and a PNG file per image; None for no maps.
+    Raises: UserError for names that the network cannot read.
+    """
+    settings.check()
+    dataset = load_spec(data)
+    texts = class_vectors(network, settings.classes, TEMPLATES[settings.templates])
+    loader = WholeImageLoader(
+        [[record] for record in dataset.records],
+        WholeImageMapper(0),
+        settings.num_workers,
+        what="segment",
+    )
+    counts, annotations, images = Segmentation(unreadable=loader.unreadable), [], []
+    entries: list[dict[str, Any]] = []
+    for [sample] in loader:
+        pixels = sample["image"].permute(1, 2, 0).numpy()
+        [scores] = class_scores(network, pixels, texts, [settings.threshold], settings.windows)
+        scores = scores.cpu()
+        labels = scores.argmax(dim=0).numpy()  # 0 is background
+        found = masks_of(labels, scores, settings)
+        counts.images += 1
+        counts.empty += not found
+        counts.masks.update(settings.classes[label["category_id"] - 1] for label in found)
+        annotations += [{"image_id": sample["image_id"]} | label for label in found]
+        size = {"width": sample["width"], "height": sample["height"]}
+        image = {"id": sample["image_id"], "file_name": sample["relative_name"]}
+        images.append(image | size)
+        if maps is not None:
+            entries.append(_write_map(maps, len(entries), sample["image_id"], labels))
+    if maps is not None:
+        write_json(maps / SEMANTIC_FILE, entries)
+    write_pseudo_labels(
+        output,
+        images=images,
+        annotations=annotations,
+        categories=[{"id": k, "name": name} for k, name in enumerate(settings.classes, 1)],
+        info=_info(network, settings, len(dataset.records), images_sha256(dataset.records))
+        | {"images_failed": _failed(dataset.records, loader.unreadable)},
+    )
+    return counts
+
+
+def masks_of(labels: np.ndarray, scores: Tensor, settings: SegmentSettings) -> list[dict[str, Any]]:
+    """Return the labels of an image, the best first: a connected part of a class each.
+
+    Args: labels: (H, W), 0 is background.  scores: (1 + C, H, W).
+    """
+    found = []
+    for place in np.unique(labels[labels > 0]).tolist():
+        for part in components_from(labels == place, settings.min_area * labels.size):
+            rows, columns = np.flatnonzero(part.any(axis=1)), np.flatnonzero(part.any(axis=0))
+            x, y = int(columns[0]), int(rows[0])
+            found.append(
+                {
+                    "category_id": place,
+                    "bbox": [x, y, int(columns[-1]) + 1 - x, int(rows[-1]) + 1 - y],
+                    "score": float(scores[place].numpy()[part].mean()),
+                    "segmentation": encode_masks(part[None])[0],
+                }
+            )
+    return sorted(found, key=lambda label: -label["score"])
+
+
+def _write_map(folder: Path, number: int, image_id: Any, labels: np.ndarray) -> dict[str, Any]:
+    name = f"maps/{number:06d}.png"
+    with atomic_binary_file(folder / name) as file:
+        Image.fromarray(labels.astype(np.uint8)).save(file, "PNG")
+    return {"image_id": image_id, "segmentation_map": name}
+
+
+def _info(network: GroupViT, settings: SegmentSettings, images: int, digest: str) -> dict[str, Any]:
+    windows = settings.windows
+    return {
+        **SOFTWARE,
+        "version": boxrefine_d2.__version__,
+        "method": "groupvit",
+        "parameters": {
+            "background_threshold": settings.threshold,
+            "templates": list(TEMPLATES[settings.templates]),
+            "min_area": settings.min_area,
+            "window": windows.window,
+            "stride": windows.stride,
+            "short_side": windows.short,
+            "likely_classes": windows.likely,
+        },
+        "weights": {
+            "source": network.weights_info.source,
+            "sha256": network.weights_info.sha256,
+        },
+        "images_asked": images,
+        "images_sha256": digest,
+    }
+
+
+def _failed(
+    records: Sequence[Mapping[str, Any]], unreadable: Mapping[str, str]
+) -> list[dict[str, str]]:
+    return [
+        {"file_name": record["relative_name"], "reason": unreadable[record["file_name"]]}
+        for record in records
+        if record["file_name"] in unreadable
+    ]
