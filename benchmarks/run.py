@@ -18,6 +18,7 @@ import grounding_eval
 import local_steps
 import lost_cpu
 import machine
+import open_vocabulary
 import refine_step
 import region_step
 import relevance
@@ -47,6 +48,9 @@ BENCHMARKS: dict[str, Callable[[], Result]] = {
     "arm": local_steps.arm,
     "sgrm": local_steps.sgrm,
     "representer": local_steps.representer,
+    "segment": open_vocabulary.segment,
+    "name_boxes": open_vocabulary.name_boxes,
+    "miou": open_vocabulary.miou,
 }
 HEADERS = ("benchmark", "ms per", "published", "ours", "ratio", "quartiles", "target", "")
 

@@ -166,13 +166,14 @@ def _vectors(clip: Clip, images: Sequence[dict[str, Any]]) -> Iterator[tuple[Any
     if not images:
         return
     crops = torch.cat([each["crops"] for each in images])
-    vectors = torch.cat([_of_crops(clip, part) for part in crops.split(CROPS_AT_ONCE)])
+    vectors = torch.cat([crop_vectors(clip, part) for part in crops.split(CROPS_AT_ONCE)])
     sizes = [len(each["crops"]) for each in images]
     for each, own in zip(images, vectors.split(sizes), strict=True):
         yield each["image_id"], own
 
 
-def _of_crops(clip: Clip, crops: Tensor) -> Tensor:
+@torch.no_grad()
+def crop_vectors(clip: Clip, crops: Tensor) -> Tensor:
     """Return the vectors of boxes, (N, D) of length 1, for crops (N, M, 3, S, S) uint8."""
     flat = crops.flatten(0, 1).to(clip.device).float() / 255
     vectors = clip.encode_photos(flat).unflatten(0, crops.shape[:2])
