@@ -21,6 +21,10 @@ EXAMPLES = (
 )
 
 PRED_HELP = "COCO data set file or COCO results list; image ids as in SPEC (VOC: '000005')"
+CATEGORIES_HELP = (
+    "average precision as the mean over categories, as COCO's own; default: all objects have one "
+    "category"
+)
 PROTOCOL_HELP = "protocol that defines the ground truth of CorLoc"
 
 
@@ -44,6 +48,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--protocol", default="lost", help=f"{PROTOCOL_HELP}: {protocols}; default: %(default)s"
     )
+    parser.add_argument("--categories", action="store_true", help=CATEGORIES_HELP)
     add_map_flags(parser)
     return parser
 
@@ -52,6 +57,9 @@ def _evaluate(argv: Sequence[str] | None) -> None:
     args = parser().parse_args(argv)
     metrics = evaluation.parse_metrics(args.metrics)
     options = map_options_of(args)
+    of_precision = (*evaluation.AP_METRICS, *evaluation.MASK_AP_METRICS)
+    if args.categories and not set(metrics) & set(of_precision):
+        raise UserError(f"--categories is for average precision: {', '.join(of_precision)}")
     inputs = [args.pred, *files_of_spec(args.gt)]
     for flag, path in (("--json", args.json), ("--curve", args.curve)):
         if path:
@@ -70,7 +78,9 @@ def _evaluate(argv: Sequence[str] | None) -> None:
         dataset.corloc_rounds_boxes,
         dataset.category_names,
     )
-    result = evaluation.evaluate_predictions(truth, predictions, metrics, options)
+    result = evaluation.evaluate_predictions(
+        truth, predictions, metrics, options, by_category=args.categories
+    )
     print(result.to_text())
     if args.json:
         evaluation.write_json(args.json, result.to_json())

@@ -31,7 +31,7 @@ MASK_AP_METRICS = tuple(MASK_PREFIX + name for name in AP_METRICS)
 
 def box_ap_of_file(ground_truth: GroundTruth, predictions: PredictionFile) -> MetricResult:
     """Return `AP_METRICS` of the boxes in a file. Raises: UserError (see `preflight`)."""
-    return _ap_of_file(ground_truth, predictions, of_masks=False)
+    return ap_of_file(ground_truth, predictions, of_masks=False)
 
 
 def mask_ap_of_file(ground_truth: GroundTruth, predictions: PredictionFile) -> MetricResult:
@@ -39,7 +39,7 @@ def mask_ap_of_file(ground_truth: GroundTruth, predictions: PredictionFile) -> M
 
     Raises: UserError (see `preflight`), also for damaged masks and masks of another size.
     """
-    return _ap_of_file(ground_truth, predictions, of_masks=True)
+    return ap_of_file(ground_truth, predictions, of_masks=True)
 
 
 def average_precision(
@@ -69,15 +69,25 @@ def average_precision(
     return MetricResult(values, _counts(objects, detected, kind), warnings)
 
 
-def _ap_of_file(
-    ground_truth: GroundTruth, predictions: PredictionFile, *, of_masks: bool
+def ap_of_file(
+    ground_truth: GroundTruth,
+    predictions: PredictionFile,
+    *,
+    of_masks: bool,
+    checked: bool = True,
 ) -> MetricResult:
+    """Return the metrics of boxes or of masks; see `box_ap_of_file`.
+
+    Args: checked: False for a part of a file that was checked as a whole; it may be empty.
+    """
     check_labels(ground_truth.records, ground_truth.name)
     mask_field = ["segmentation"] if of_masks else []
     predictions.require("segm_ap" if of_masks else "ap", "image_id", "bbox", *mask_field)
     table = box_table(predictions)
-    check_ground_truth(ground_truth)
-    warnings = check_predictions(predictions, table, ground_truth)
+    warnings = []
+    if checked:
+        check_ground_truth(ground_truth)
+        warnings = check_predictions(predictions, table, ground_truth)
     rows: dict[ImageId, list[int]] = {}
     for row in _in_category_order(predictions.entries, ground_truth.category_ids):
         rows.setdefault(table.image_ids[row], []).append(row)

@@ -11,6 +11,7 @@ from functools import partial
 from boxrefine_d2.errors import UserError
 
 from .average_precision import MASK_AP_METRICS, box_ap_of_file, mask_ap_of_file
+from .category_precision import category_ap_of_file
 from .corloc import corloc_of_file
 from .ground_truth import GroundTruth
 from .grounding import GROUNDING_METRICS, grounding_of_file
@@ -71,6 +72,8 @@ def evaluate_predictions(
     predictions: PredictionFile,
     metrics: Sequence[str],
     map_options: MapOptions | None = None,
+    *,
+    by_category: bool = False,
 ) -> MetricResult:
     """Return the named metrics of one file, in the order of `metrics`, without undefined ones.
 
@@ -78,7 +81,9 @@ def evaluate_predictions(
     names. The counts of a further family have its name as prefix: "corloc,ap50" gives
     `images_evaluated`, ..., `ap_images_evaluated`, ...
 
-    Args: map_options: options of the metrics of score maps; None is the default of each.
+    Args:
+        map_options: options of the metrics of score maps; None is the default of each.
+        by_category: whether average precision is the mean over categories.
     Raises: UserError for any mistake in the file (see `preflight`).
     """
     of_maps = [name for name in metrics if name in MAP_METRICS]
@@ -86,6 +91,9 @@ def evaluate_predictions(
         map_metrics_of_file, names=of_maps, options=map_options or MapOptions()
     )
     functions: dict[str, Metric] = METRICS | dict.fromkeys(MAP_METRICS, function_of_maps)
+    if by_category:
+        for names, of_masks in ((AP_METRICS, False), (MASK_AP_METRICS, True)):
+            functions |= dict.fromkeys(names, partial(category_ap_of_file, of_masks=of_masks))
     results = {
         function: function(ground_truth, predictions)
         for function in dict.fromkeys(functions[name] for name in metrics)
@@ -99,7 +107,7 @@ def evaluate_predictions(
             rules[name] = of_family.rules[name]
     counts: dict[str, int] = {}
     for function, result in results.items():
-        families = (name for name in METRICS if METRICS[name] is function)
+        families = (name for name in METRICS if functions[name] is function)
         family = next(families, "map")
         prefix = f"{family}_" if counts else ""
         counts |= {prefix + key: count for key, count in result.counts.items()}
