@@ -43,6 +43,17 @@ _COCO = {
     "coco_captions_2014_val": OfficialCount(40504, 0),
 }
 
+# Maps with a class per pixel: the lists of VOC 2012, COCO 2017, and the scene parsing challenge.
+_MAPS = {
+    "voc_2012_semantic_train": OfficialCount(1464),
+    "voc_2012_semantic_val": OfficialCount(1449),
+    "voc_2012_semantic_trainval": OfficialCount(2913),
+    "coco_object_train2017": OfficialCount(118287),
+    "coco_object_val2017": OfficialCount(5000),
+    "ade20k_train": OfficialCount(20210),
+    "ade20k_val": OfficialCount(2000),
+}
+
 # CUB-200-2011: its split, and the tenth of the training images that the loader holds out. Cars and
 # Flowers: their splits. Tiny-ImageNet: 500 and 50 images per class. ILSVRC: Table 1 of
 # arXiv:1409.0575. OpenImages30k: the lists of arXiv:2001.07437.
@@ -69,6 +80,7 @@ OFFICIAL_COUNTS = {
     **_VOC,
     **_COCO,
     **_CLASSES,
+    **_MAPS,
     # Flickr30k Entities' own lists of images.
     "flickr30k_train": OfficialCount(29783),
     "flickr30k_val": OfficialCount(1000),

@@ -77,6 +77,7 @@ def _evaluate(argv: Sequence[str] | None) -> None:
         args.protocol,
         dataset.corloc_rounds_boxes,
         dataset.category_names,
+        dataset.has_background,
     )
     result = evaluation.evaluate_predictions(
         truth, predictions, metrics, options, by_category=args.categories

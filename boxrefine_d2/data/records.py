@@ -13,6 +13,9 @@ A record is a Detectron2 dataset dict:
                          shows no object
     captions       list  texts that describe the image; absent if the source has none
     image_label    int   class of the image, contiguous from 0; absent if the source has none
+    sem_seg_file_name  str   PNG file with a class per pixel; absent if the source has none
+    sem_seg_table  list  category id of each of the 256 values of such a pixel; 0 is background, and
+                         255 is ignored
 
 An annotation has `bbox` ([x1, y1, x2, y2] floats, half-open, pixels of the original image),
 `bbox_mode` (BoxMode.XYXY_ABS), `category_id` (contiguous from 0) and `iscrowd` (0 or 1). If the
@@ -54,6 +57,7 @@ class LoadedDataset:
         corloc_rounds_boxes: True if the data set's CorLoc protocol rounds ground-truth coordinates
             to integers, ties to even (COCO20k). The boxes in the records are never rounded, because
             average precision uses them as they are.
+        has_background: False for data with a class for every pixel that counts.
         other_files: suffix -> number of files in a searched folder that are not images.
     """
 
@@ -62,4 +66,5 @@ class LoadedDataset:
     category_ids: list[int]
     labelled: bool = True
     corloc_rounds_boxes: bool = False
+    has_background: bool = True
     other_files: Mapping[str, int] = field(default_factory=dict)

@@ -62,6 +62,7 @@ class GroundTruth:
         rounds_boxes: whether the published CorLoc of the data set uses coordinates rounded to
             integers (COCO20k).
         category_names: names of the categories in the order of `category_ids`; None if unknown.
+        has_background: whether pixels of no category are a class of semantic maps.
     """
 
     name: str
@@ -70,6 +71,7 @@ class GroundTruth:
     protocol: str = "lost"
     rounds_boxes: bool = False
     category_names: Sequence[str] | None = None
+    has_background: bool = True
 
     def boxes(self) -> dict[ImageId, Tensor]:
         """Return image id -> (N, 4) float64; N = 0 for an image without ground truth.

@@ -1,7 +1,7 @@
 """Mean IoU of semantic maps: one class per pixel, counts pooled over all images.
 
-The IoU of a class is TP / (TP + FP + FN). The mean is over the background and all classes that
-occur in the ground truth or in the predictions.
+The IoU of a class is TP / (TP + FP + FN). The mean is over all classes that occur in the ground
+truth or in the predictions, and over the background of data that have one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,16 +36,18 @@ def semantic_map_metrics(ground_truth: GroundTruth, predictions: PredictionFile)
     Raises: UserError for a data set without masks, a file without maps or of other images, a map
         that cannot be read or has another size than its image, or an id that no class has.
     """
-    check_labels(ground_truth.records, ground_truth.name)
+    if not all(record.get("sem_seg_file_name") for record in ground_truth.records):
+        check_labels(ground_truth.records, ground_truth.name)
     predictions.require("miou", "image_id", "segmentation_map")
-    ids = [BACKGROUND, *_category_ids(ground_truth)]
+    categories = _category_ids(ground_truth)
+    ids = [BACKGROUND, *categories] if ground_truth.has_background else categories
     entries = best_entries(predictions)
     known = {record["image_id"] for record in ground_truth.records}
     warnings = check_ids(predictions.path, entries, known, ground_truth.name, all_images=True)
     counts = ConfusionCounts(len(ids))
     missing = 0
     for record in with_progress(ground_truth.records, "semantic maps"):
-        truth = _places(true_map(record, ids[1:], ground_truth.name), ids, ground_truth.name)
+        truth = _places(true_map(record, categories, ground_truth.name), ids, ground_truth.name)
         entry = entries.get(record["image_id"])
         missing += entry is None
         predicted = np.full(truth.shape, IGNORED)
@@ -57,9 +59,13 @@ def semantic_map_metrics(ground_truth: GroundTruth, predictions: PredictionFile)
                     f"{path}: the map is {_size(predicted)} pixels, and its image {_size(truth)}; "
                     "write maps in the size of the images"
                 )
+            if not ground_truth.has_background:
+                predicted = np.where(predicted == BACKGROUND, IGNORED, predicted)
             predicted = _places(predicted, ids, str(path))
         counts.add(truth, predicted)
-    names = ["background", *_names(ground_truth, ids[1:])]
+    names = _names(ground_truth, categories)
+    if ground_truth.has_background:
+        names = ["background", *names]
     iou = counts.iou()
     per_class = {
         name: value for name, value in zip(names, iou.tolist(), strict=True) if not np.isnan(value)
@@ -131,7 +137,9 @@ def true_map(record: Mapping[str, Any], ids: Sequence[int], name: str) -> Ids:
     Raises: UserError for an image without a size, or an object without a mask.
     """
     if record.get("sem_seg_file_name"):
-        return read_label_map(Path(record["sem_seg_file_name"]))
+        values = read_label_map(Path(record["sem_seg_file_name"]))
+        table = record.get("sem_seg_table")
+        return values if table is None else np.array(table)[np.minimum(values, IGNORED)]
     size = known_size(record)
     if size is None:
         raise UserError(f"{name}: the size of image {record['image_id']!r} is not known")

@@ -21,6 +21,13 @@ from .flickr30k import ENTITIES, IMAGES, load_flickr30k
 from .kitti import load_kitti
 from .lvis import load_lvis
 from .openimages import CLASSES_NAME, load_openimages
+from .semantic_maps import (
+    ADE_NAMES,
+    load_ade20k,
+    load_coco_objects,
+    load_context_maps,
+    load_voc_maps,
+)
 from .tiny_imagenet import CLASSES, VAL_BOXES, load_tiny_imagenet
 from .uvo import load_uvo_dense
 from .voc import VOC_CLASS_NAMES
@@ -94,6 +101,18 @@ def _voc(tree: str, *splits: str, class_names: tuple[str, ...] = VOC_CLASS_NAMES
 def _coco(tree: str, json_name: str, images: str) -> NamedDataset:
     load = partial(_load_coco_split, json_name=json_name, images=images)
     return NamedDataset(tree, load, (json_name, images))
+
+
+def _voc_maps(split: str) -> NamedDataset:
+    listed = f"ImageSets/Segmentation/{split}.txt"
+    needs = (listed, "SegmentationClass", "JPEGImages")
+    return NamedDataset("VOC2012", partial(load_voc_maps, split=split), needs)
+
+
+def _context_maps(*, background: bool) -> NamedDataset:
+    load = partial(load_context_maps, split="val", background=background)
+    needs = ("ImageSets/SegmentationContext/val.txt", "SegmentationClassContext", "JPEGImages")
+    return NamedDataset("VOC2010", load, needs)
 
 
 def _captions(split: str) -> NamedDataset:
@@ -242,6 +261,23 @@ NAMED_DATASETS: dict[str, NamedDataset] = {
         ),
     ),
     **{f"openimages30k_{split}": _openimages30k(split) for split in ("train", "val", "test")},
+    **{f"voc_2012_semantic_{split}": _voc_maps(split) for split in ("train", "val", "trainval")},
+    "pascal_context_59_val": _context_maps(background=False),
+    "pascal_context_60_val": _context_maps(background=True),
+    **{
+        f"coco_object_{split}": NamedDataset(
+            "coco", partial(load_coco_objects, split=split), (f"stuffthingmaps/{split}", split)
+        )
+        for split in ("train2017", "val2017")
+    },
+    **{
+        f"ade20k_{short}": NamedDataset(
+            "ADEChallengeData2016",
+            partial(load_ade20k, split=split),
+            (ADE_NAMES, f"annotations/{split}", f"images/{split}"),
+        )
+        for short, split in (("train", "training"), ("val", "validation"))
+    },
     "cutouts_train": _coco("cutouts", "train.json", "train"),
     "cutouts_val": _coco("cutouts", "val.json", "val"),
     **{
