@@ -125,17 +125,23 @@ def _held_out_rows(run: LocalizationRun) -> list[list[Any]]:
     return rows
 
 
+def _exceeds(right: int, total: int, most: int) -> bool:
+    """Return whether the 95 % interval of an accuracy (normal approximation) is above a share."""
+    share = right / total
+    return share - 1.96 * (share * (1 - share) / total) ** 0.5 > most / total
+
+
 def _warnings(run: LocalizationRun) -> list[str]:
     """Return what makes the boxes doubtful, a sentence each."""
     texts = []
     rows = _held_out_rows(run)
     right, total = _held_out(run)
     most = max(Counter(label for _, label, _ in rows).values(), default=0)
-    if total and right <= most:
+    if total and not _exceeds(right, total, most):
         texts.append(
-            "The classifier does not know the classes: always naming the most frequent one is "
-            f"right {most} of {total} times, and the classifier {right} times. Its map then shows "
-            "nothing of the class. Add images, train longer (--set iterations=1000), or start from "
+            "It is not shown that the classifier knows the classes: always naming the most "
+            f"frequent one is right {most} of {total} times, and the classifier {right} times. A "
+            "map of a class that it does not know means nothing. Add images, train longer (--set iterations=1000), or start from "
             "a larger trunk (--set MODEL.CLASSIFIER.TRUNK=resnet50, whose weights are fetched "
             "once)."
         )
