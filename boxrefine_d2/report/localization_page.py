@@ -128,7 +128,8 @@ def _held_out_rows(run: LocalizationRun) -> list[list[Any]]:
 def _exceeds(right: int, total: int, most: int) -> bool:
     """Return whether the 95 % interval of an accuracy (normal approximation) is above a share."""
     share = right / total
-    return share - 1.96 * (share * (1 - share) / total) ** 0.5 > most / total
+    reach: float = 1.96 * (share * (1 - share) / total) ** 0.5
+    return share - reach > most / total
 
 
 def _warnings(run: LocalizationRun) -> list[str]:
@@ -141,11 +142,11 @@ def _warnings(run: LocalizationRun) -> list[str]:
         texts.append(
             "It is not shown that the classifier knows the classes: always naming the most "
             f"frequent one is right {most} of {total} times, and the classifier {right} times. A "
-            "map of a class that it does not know means nothing. Add images, train longer (--set iterations=1000), or start from "
-            "a larger trunk (--set MODEL.CLASSIFIER.TRUNK=resnet50, whose weights are fetched "
-            "once)."
+            "map of a class that it does not know means nothing. Add images, train longer (--set "
+            "iterations=1000), or start from a larger trunk (--set "
+            "MODEL.CLASSIFIER.TRUNK=resnet50, whose weights are fetched once)."
         )
-    images = sum(len(result.entries()) for result in run.results[:1])
+    images = len(run.results[0].entries())
     for result in run.results:
         texts += [
             f"{result.title}: {reason}, on {count} of {images} images."
