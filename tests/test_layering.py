@@ -43,11 +43,11 @@ ALLOWED = {
     "pretraining": {"discovery", "language", "losses", *RUN},
     "grounding": {"discovery", "language", "refinement", *RUN},
     "localization": {"discovery", "losses", "refinement", *RUN, "config", ""},
-    "segmentation": {"language", *RUN, ""},
     "workflow": {""},
     "analysis": {"masks", "structures", "networks", "data", "discovery", ""},
     "diagnostics": {"networks", "language", "data", ""},
     "pseudo_labels": {"masks", "structures", "networks", "discovery", "data", "interrupts", ""},
+    "segmentation": {"language", "pseudo_labels", *RUN, ""},
     "improvement": {"discovery", "pseudo_labels", "refinement", "config", "workflow", *RUN, ""},
 }
 ALLOWED["report"] = set(ALLOWED) | {""}

@@ -4,7 +4,7 @@ Shapes: N boxes, M kinds of crops, K classes, D dimensions, S x S pixels.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,16 +14,21 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from boxrefine_d2.data import load_spec, read_pseudo_labels, write_pseudo_labels
-from boxrefine_d2.data.loaders import WholeImageLoader
+from boxrefine_d2.data.digest import images_sha256
+from boxrefine_d2.data.loaders import UnreadableImage, WholeImageLoader
 from boxrefine_d2.data.modifiers import with_pseudo_labels
 from boxrefine_d2.data.pseudo_categories import SOFTWARE
 from boxrefine_d2.errors import UserError, check_choice
 from boxrefine_d2.language.clip import Clip
+from boxrefine_d2.networks.weights import file_sha256
+from boxrefine_d2.progress import progress_bar
 
 from .class_names import TEMPLATES, class_vectors
 from .crops import OUTSIDE, CropForm, CropMapper
+from .kept_work import kept_work
 
 CROPS_AT_ONCE = 64
+Sample = dict[str, Any] | UnreadableImage
 
 
 @dataclass(frozen=True)
@@ -107,69 +112,95 @@ def name_boxes(
     records = [record for record in dataset.records if record["image_id"] in of_image]
     masked = any(label.get("segmentation") for label in labels.annotations)
     form = CropForm(clip.side, settings.margin, settings.outside if masked else "keep")
-    loader = WholeImageLoader(
-        [[record] for record in records],
-        CropMapper(of_image, form),
-        settings.num_workers,
-        what="name boxes",
-    )
-    counts, kept = Naming(boxes=len(labels.annotations)), []
-    for image_id, vectors in _encoded(clip, loader):
-        cosines = vectors @ texts.T
-        probabilities = (cosines * clip.logit_scale).softmax(dim=1)
-        for label, own, probability in zip(
-            of_image.pop(image_id), cosines, probabilities, strict=True
-        ):
-            similarity, place = (value.item() for value in own.max(dim=0))
-            if similarity < settings.min_similarity:
-                counts.unlike += 1
+    mapper = CropMapper(of_image, form)
+    names = _record(clip, settings)
+    info = {"names": names, "images_sha256": images_sha256(records)}
+    info["labels_sha256"] = file_sha256(labels_file)
+
+    def compute(todo: list[int]) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield the answer to each box of the images that are left."""
+        chosen = [records[i] for i in todo]
+        yield from zip(todo, _answers(clip, texts, chosen, mapper, settings.num_workers))
+
+    with kept_work(output, info, len(records), compute) as entries:
+        counts, kept, unreadable = Naming(boxes=len(labels.annotations)), [], {}
+        for record, entry in zip(records, entries, strict=True):
+            own = of_image[record["image_id"]]
+            if "unreadable" in entry:
+                counts.unread += len(own)
+                unreadable[record["file_name"]] = entry["unreadable"]
                 continue
-            counts.named[settings.classes[int(place)]] += 1
-            given = {"similarity": similarity, "probability": float(probability[int(place)])}
-            kept.append(label | {"category_id": int(place) + 1} | given)
-    counts.unread = sum(map(len, of_image.values()))
-    write_pseudo_labels(
-        output,
-        images=labels.images,
-        annotations=kept,
-        categories=[{"id": k, "name": name} for k, name in enumerate(settings.classes, 1)],
-        info={**labels.info, **SOFTWARE, "names": _record(clip, settings, loader.unreadable)},
-    )
+            for label, (place, similarity, probability) in zip(own, entry["boxes"], strict=True):
+                if similarity < settings.min_similarity:
+                    counts.unlike += 1
+                    continue
+                counts.named[settings.classes[place]] += 1
+                given = {"similarity": similarity, "probability": probability}
+                kept.append(label | {"category_id": place + 1} | given)
+        names["images_unreadable"] = unreadable
+        write_pseudo_labels(
+            output,
+            images=labels.images,
+            annotations=kept,
+            categories=[{"id": k, "name": name} for k, name in enumerate(settings.classes, 1)],
+            info={**labels.info, **SOFTWARE, "names": names},
+        )
     return counts
 
 
-def _record(clip: Clip, settings: NamingSettings, unreadable: Mapping[str, str]) -> dict[str, Any]:
+def _record(clip: Clip, settings: NamingSettings) -> dict[str, Any]:
     return {
         "clip": clip.weights_info.source,
         "clip_sha256": clip.weights_info.sha256,
+        "classes": list(settings.classes),
         "templates": list(TEMPLATES[settings.templates]),
         "margin": settings.margin,
         "outside": settings.outside,
         "min_similarity": settings.min_similarity,
-        "images_unreadable": dict(unreadable),
     }
 
 
-def _encoded(clip: Clip, loader: WholeImageLoader) -> Iterator[tuple[Any, Tensor]]:
-    """Yield image ids and the vectors of their boxes, (N, D); images share a batch."""
-    waiting: list[dict[str, Any]] = []
-    for batch in loader:
-        waiting += batch
-        if sum(len(each["crops"]) for each in waiting) >= CROPS_AT_ONCE:
-            yield from _vectors(clip, waiting)
-            waiting = []
-    yield from _vectors(clip, waiting)
+def _answers(
+    clip: Clip,
+    texts: Tensor,
+    records: Sequence[dict[str, Any]],
+    mapper: CropMapper,
+    num_workers: int,
+) -> Iterator[dict[str, Any]]:
+    """Yield the journal's entry of each image; images share batches of crops.
+
+    It is {"boxes": [[class, cosine, probability], ...]}, or {"unreadable": reason}.
+    """
+    loader = WholeImageLoader([[record] for record in records], mapper, num_workers)
+    waiting: list[Sample] = []
+    with progress_bar("name boxes", total=len(records)) as bar:
+        for [sample] in loader.with_unreadable():
+            waiting.append(sample)
+            bar.update(1)
+            if sum(map(_crops_in, waiting)) >= CROPS_AT_ONCE:
+                yield from _of_images(clip, texts, waiting)
+                waiting = []
+        yield from _of_images(clip, texts, waiting)
 
 
-@torch.no_grad()
-def _vectors(clip: Clip, images: Sequence[dict[str, Any]]) -> Iterator[tuple[Any, Tensor]]:
-    if not images:
-        return
-    crops = torch.cat([each["crops"] for each in images])
-    vectors = torch.cat([crop_vectors(clip, part) for part in crops.split(CROPS_AT_ONCE)])
-    sizes = [len(each["crops"]) for each in images]
-    for each, own in zip(images, vectors.split(sizes), strict=True):
-        yield each["image_id"], own
+def _crops_in(sample: Sample) -> int:
+    return 0 if isinstance(sample, UnreadableImage) else len(sample["crops"])
+
+
+def _of_images(clip: Clip, texts: Tensor, samples: Sequence[Sample]) -> Iterator[dict[str, Any]]:
+    read = [sample["crops"] for sample in samples if not isinstance(sample, UnreadableImage)]
+    parts = torch.cat(read).split(CROPS_AT_ONCE) if read else ()
+    vectors = [vector for part in parts for vector in crop_vectors(clip, part)]
+    for sample in samples:
+        if isinstance(sample, UnreadableImage):
+            yield {"unreadable": sample.reason}
+            continue
+        own, vectors = vectors[: len(sample["crops"])], vectors[len(sample["crops"]) :]
+        cosines = torch.stack(own) @ texts.T.cpu()
+        probabilities = (cosines * clip.logit_scale).softmax(dim=1)
+        best = cosines.argmax(dim=1, keepdim=True)
+        answers = (best, cosines.gather(1, best), probabilities.gather(1, best))
+        yield {"boxes": list(map(list, zip(*(each[:, 0].tolist() for each in answers))))}
 
 
 @torch.no_grad()

@@ -4,7 +4,7 @@ Shapes: C classes, H x W pixels.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from torch import Tensor
 import boxrefine_d2
 from boxrefine_d2.data import load_spec, write_pseudo_labels
 from boxrefine_d2.data.digest import images_sha256
-from boxrefine_d2.data.loaders import WholeImageLoader
+from boxrefine_d2.data.loaders import UnreadableImage, WholeImageLoader
 from boxrefine_d2.data.mappers import WholeImageMapper
 from boxrefine_d2.data.pseudo_categories import SOFTWARE
 from boxrefine_d2.errors import UserError, check_choice
@@ -24,9 +24,11 @@ from boxrefine_d2.evaluation import write_json
 from boxrefine_d2.files.atomic import atomic_binary_file
 from boxrefine_d2.masks.coding import encode_masks
 from boxrefine_d2.masks.components import components_from
+from boxrefine_d2.progress import progress_bar
 
 from .class_names import TEMPLATES, class_vectors
 from .group_model import GroupViT
+from .kept_work import kept_work
 from .sliding_window import WindowSettings, class_scores
 
 MOST_CLASSES = 254  # ids of a semantic map: 0 is background and 255 ignored
@@ -76,13 +78,13 @@ class Segmentation:
         images: number of images that were segmented.
         masks: masks by class.
         empty: images without a mask.
-        unreadable: file name -> reason.
+        unreadable: number of images that cannot be read.
     """
 
     images: int = 0
     masks: Counter[str] = field(default_factory=Counter)
     empty: int = 0
-    unreadable: Mapping[str, str] = field(default_factory=dict)
+    unreadable: int = 0
 
     def to_text(self) -> str:
         """Return the counts in words."""
@@ -90,7 +92,7 @@ class Segmentation:
         if self.empty:
             parts.append(f"{self.empty} images have none")
         if self.unreadable:
-            parts.append(f"{len(self.unreadable)} images could not be read")
+            parts.append(f"{self.unreadable} images could not be read")
         counts = ", ".join(f"{name} {count}" for name, count in self.masks.most_common())
         return f"{'; '.join(parts)}\n{counts}" if counts else "; ".join(parts)
 
@@ -106,42 +108,78 @@ def segment_images(
     Raises: UserError for names that the network cannot read.
     """
     settings.check()
-    dataset = load_spec(data)
+    records = load_spec(data).records
     texts = class_vectors(network, settings.classes, TEMPLATES[settings.templates])
-    loader = WholeImageLoader(
-        [[record] for record in dataset.records],
-        WholeImageMapper(0),
-        settings.num_workers,
-        what="segment",
-    )
-    counts, annotations, images = Segmentation(unreadable=loader.unreadable), [], []
-    entries: list[dict[str, Any]] = []
-    for [sample] in loader:
-        pixels = sample["image"].permute(1, 2, 0).numpy()
-        [scores] = class_scores(network, pixels, texts, [settings.threshold], settings.windows)
-        scores = scores.cpu()
-        labels = scores.argmax(dim=0).numpy()  # 0 is background
-        found = masks_of(labels, scores, settings)
+    info = _info(network, settings, len(records), images_sha256(records))
+
+    def compute(todo: list[int]) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield the journal's entry of each image that is left, and write its map."""
+        chosen = [[records[i]] for i in todo]
+        loader = WholeImageLoader(chosen, WholeImageMapper(0), settings.num_workers)
+        with progress_bar("segment", total=len(todo)) as bar:
+            for index, [sample] in zip(todo, loader.with_unreadable(), strict=True):
+                bar.update(1)
+                if isinstance(sample, UnreadableImage):
+                    yield index, {"unreadable": sample.reason}
+                    continue
+                labels, found = _segmented(network, sample, texts, settings)
+                if maps is not None:
+                    _write_map(maps / map_name(index), labels)
+                size = {"width": sample["width"], "height": sample["height"]}
+                yield index, {"labels": found, "size": size}
+
+    kept_info = info | {"maps": maps is not None}
+    with kept_work(output, kept_info, len(records), compute) as entries:
+        return _write(output, records, entries, settings, info, maps)
+
+
+def _segmented(
+    network: GroupViT, sample: dict[str, Any], texts: Tensor, settings: SegmentSettings
+) -> tuple[np.ndarray, list[dict[str, Any]]]:
+    """Return the class of each pixel, (H, W), 0 for background, and the labels."""
+    pixels = sample["image"].permute(1, 2, 0).numpy()
+    [scores] = class_scores(network, pixels, texts, [settings.threshold], settings.windows).cpu()
+    labels = scores.argmax(dim=0).numpy()
+    return labels, masks_of(labels, scores, settings)
+
+
+def _write(
+    output: Path,
+    records: Sequence[dict[str, Any]],
+    entries: Sequence[dict[str, Any]],
+    settings: SegmentSettings,
+    info: dict[str, Any],
+    maps: Path | None,
+) -> Segmentation:
+    counts, annotations, images, failed = Segmentation(), [], [], []
+    semantic: list[dict[str, Any]] = []
+    for index, (record, entry) in enumerate(zip(records, entries, strict=True)):
+        image_id, name = record["image_id"], record["relative_name"]
+        if "unreadable" in entry:
+            failed.append({"file_name": name, "reason": entry["unreadable"]})
+            continue
         counts.images += 1
-        counts.empty += not found
-        counts.masks.update(settings.classes[label["category_id"] - 1] for label in found)
-        annotations += [{"image_id": sample["image_id"]} | label for label in found]
-        size = {"width": sample["width"], "height": sample["height"]}
-        image = {"id": sample["image_id"], "file_name": sample["relative_name"]}
-        images.append(image | size)
-        if maps is not None:
-            entries.append(_write_map(maps, len(entries), sample["image_id"], labels))
+        counts.empty += not entry["labels"]
+        counts.masks.update(settings.classes[x["category_id"] - 1] for x in entry["labels"])
+        annotations += [{"image_id": image_id} | label for label in entry["labels"]]
+        images.append({"id": image_id, "file_name": name} | entry["size"])
+        semantic.append({"image_id": image_id, "segmentation_map": map_name(index)})
+    counts.unreadable = len(failed)
     if maps is not None:
-        write_json(maps / SEMANTIC_FILE, entries)
+        write_json(maps / SEMANTIC_FILE, semantic)
     write_pseudo_labels(
         output,
         images=images,
         annotations=annotations,
         categories=[{"id": k, "name": name} for k, name in enumerate(settings.classes, 1)],
-        info=_info(network, settings, len(dataset.records), images_sha256(dataset.records))
-        | {"images_failed": _failed(dataset.records, loader.unreadable)},
+        info=info | {"images_failed": failed},
     )
     return counts
+
+
+def map_name(index: int) -> str:
+    """Return the path of an image's map, below the folder of semantic.json."""
+    return f"maps/{index:06d}.png"
 
 
 def masks_of(labels: np.ndarray, scores: Tensor, settings: SegmentSettings) -> list[dict[str, Any]]:
@@ -165,11 +203,9 @@ def masks_of(labels: np.ndarray, scores: Tensor, settings: SegmentSettings) -> l
     return sorted(found, key=lambda label: -label["score"])
 
 
-def _write_map(folder: Path, number: int, image_id: Any, labels: np.ndarray) -> dict[str, Any]:
-    name = f"maps/{number:06d}.png"
-    with atomic_binary_file(folder / name) as file:
+def _write_map(path: Path, labels: np.ndarray) -> None:
+    with atomic_binary_file(path) as file:
         Image.fromarray(labels.astype(np.uint8)).save(file, "PNG")
-    return {"image_id": image_id, "segmentation_map": name}
 
 
 def _info(network: GroupViT, settings: SegmentSettings, images: int, digest: str) -> dict[str, Any]:
@@ -178,6 +214,7 @@ def _info(network: GroupViT, settings: SegmentSettings, images: int, digest: str
         **SOFTWARE,
         "version": boxrefine_d2.__version__,
         "method": "groupvit",
+        "classes": list(settings.classes),
         "parameters": {
             "background_threshold": settings.threshold,
             "templates": list(TEMPLATES[settings.templates]),
@@ -194,13 +231,3 @@ def _info(network: GroupViT, settings: SegmentSettings, images: int, digest: str
         "images_asked": images,
         "images_sha256": digest,
     }
-
-
-def _failed(
-    records: Sequence[Mapping[str, Any]], unreadable: Mapping[str, str]
-) -> list[dict[str, str]]:
-    return [
-        {"file_name": record["relative_name"], "reason": unreadable[record["file_name"]]}
-        for record in records
-        if record["file_name"] in unreadable
-    ]

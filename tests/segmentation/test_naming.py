@@ -95,6 +95,37 @@ def test_images_that_cannot_be_read_are_counted(folder):
     assert "2 are in images that cannot be read" in counts.to_text(-1)
 
 
+def test_an_interrupted_command_goes_on_where_it_stopped(folder, monkeypatch):
+    whole = named(folder)[1]
+    (folder / "named.json").unlink()
+    seen = []
+
+    class Killed(BaseException):
+        pass
+
+    def crops(clip, part, real=naming.crop_vectors):
+        if len(seen) == 2:
+            raise Killed
+        seen.append(len(part))
+        return real(clip, part)
+
+    monkeypatch.setattr(naming, "CROPS_AT_ONCE", 2)
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(naming, "crop_vectors", crops)
+        named(folder)
+    assert seen == [2, 2] and not (folder / "named.json").exists()
+    with pytest.raises(UserError, match="interrupted run with other settings"):
+        named(folder, margin=0.2)
+    real = naming.crop_vectors
+    monkeypatch.setattr(
+        naming, "crop_vectors", lambda clip, part: seen.append("again") or real(clip, part)
+    )
+    counts, labels = named(folder)
+    assert seen == [2, 2, "again"]
+    assert labels == whole and counts.named.total() == 6
+    assert not list(folder.glob("named.json.journal*"))
+
+
 @pytest.mark.parametrize(
     ("changes", "line"),
     [

@@ -13,6 +13,7 @@ from boxrefine_d2.errors import UserError
 from boxrefine_d2.language.build import SHIPPED
 from boxrefine_d2.masks.coding import decode_mask
 from boxrefine_d2.masks.components import components_from
+from boxrefine_d2.segmentation import segmenting
 from boxrefine_d2.segmentation.segmenting import SegmentSettings, masks_of
 from tests.segmentation.released_groupvit import released
 from tests.segmentation.test_group_model import filled, small
@@ -64,6 +65,39 @@ def test_masks_with_names_and_maps_that_evaluate_reads(command, tmp_path, capsys
     words = ["--gt", "scenes:val+first=2", "--pred", str(maps / "semantic.json")]
     assert evaluate.main([*words, "--metrics", "miou"]) == 0
     assert "miou" in capsys.readouterr().out
+
+
+def test_an_interrupted_command_goes_on_where_it_stopped(command, tmp_path, monkeypatch):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for name in "abc":
+        pixels = rng.integers(0, 255, (40, 50, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{name}.png")
+    maps, data = tmp_path / "maps", f"folder:{folder}"
+    assert command("--maps", str(maps), data=data) == 0
+    whole = (tmp_path / "named.json").read_bytes(), (maps / "semantic.json").read_bytes()
+    (tmp_path / "named.json").unlink()
+    seen, real = [], segmenting.class_scores
+
+    class Killed(BaseException):
+        pass
+
+    def scores(network, image, *more):
+        if len(seen) == 2:
+            raise Killed
+        seen.append(image.shape)
+        return real(network, image, *more)
+
+    monkeypatch.setattr(segmenting, "class_scores", scores)
+    with pytest.raises(Killed):
+        command("--maps", str(maps), data=data)
+    assert len(seen) == 2 and not (tmp_path / "named.json").exists()
+    seen.clear()
+    assert command("--maps", str(maps), data=data) == 0
+    assert len(seen) == 1
+    again = (tmp_path / "named.json").read_bytes(), (maps / "semantic.json").read_bytes()
+    assert again == whole
 
 
 def test_an_unreadable_image_is_listed(command, tmp_path):
