@@ -5,18 +5,16 @@ detector with classes. Boxes that are like no class can be left out.
 """
 
 import argparse
-import os
 from collections.abc import Sequence
 from typing import Any
 
-from boxrefine_d2.cli.discover import NUM_WORKERS_HELP
+from boxrefine_d2.cli.class_flags import add_class_flags
 from boxrefine_d2.cli.help_texts import DATA, INPUT_LABELS, OUTPUT_LABELS
 from boxrefine_d2.data.dataset_spec import files_of_spec
 from boxrefine_d2.errors import CommandParser, require_grounding, run_command
 from boxrefine_d2.files.names import user_path
 from boxrefine_d2.files.outputs import check_output_file
-from boxrefine_d2.networks.command_line import DEVICE_HELP
-from boxrefine_d2.networks.device import check_device, default_device
+from boxrefine_d2.networks.device import check_device
 
 EXAMPLES = (
     'boxrefine name --input boxes.json --data folder:photos --classes "cat,dog,car" '
@@ -25,16 +23,11 @@ EXAMPLES = (
     "--min-similarity 0.2 --output named.json",
 )
 
-CLASSES_HELP = "names of the classes: a list with commas, or a file with one name a line"
 CLIP_HELP = (
     "CLIP to use: clip_mini, which ships and knows little, or clip_vitb32, whose weights are "
     "fetched once; default: %(default)s"
 )
 WEIGHTS_HELP = "folder of the CLIP's weights; default: the shipped or official ones"
-TEMPLATE_HELP = (
-    "texts around a name: simple (a photo of a NAME.), several (the mean of seven), or none; "
-    "default: %(default)s"
-)
 MARGIN_HELP = "pixels around a box, as a share of its longer side; default: %(default)s"
 OUTSIDE_HELP = (
     "pixels outside of a mask: keep, grey, or the mean of both; boxes without masks keep them; "
@@ -49,21 +42,15 @@ def parser() -> argparse.ArgumentParser:
     file: dict[str, Any] = {"required": True, "type": user_path}
     parser.add_argument("--input", **file, metavar="FILE.json", help=INPUT_LABELS)
     parser.add_argument("--data", required=True, metavar="SPEC", help=DATA)
-    parser.add_argument("--classes", required=True, metavar="A,B,...|FILE", help=CLASSES_HELP)
     parser.add_argument("--output", **file, metavar="OUT.json", help=OUTPUT_LABELS)
     parser.add_argument("--clip", default="clip_mini", metavar="NAME", help=CLIP_HELP)
     parser.add_argument("--weights", default="", metavar="DIR", help=WEIGHTS_HELP)
-    parser.add_argument("--template", default="simple", metavar="KIND", help=TEMPLATE_HELP)
     parser.add_argument("--margin", type=float, default=0.1, metavar="SHARE", help=MARGIN_HELP)
     parser.add_argument("--outside", default="both", metavar="KIND", help=OUTSIDE_HELP)
     parser.add_argument(
         "--min-similarity", type=float, default=-1.0, metavar="S", help=SIMILARITY_HELP
     )
-    parser.add_argument("--device", default=default_device(), help=DEVICE_HELP)
-    workers = min(4, os.cpu_count() or 1)
-    parser.add_argument(
-        "--num-workers", type=int, default=workers, metavar="W", help=NUM_WORKERS_HELP
-    )
+    add_class_flags(parser)
     return parser
 
 

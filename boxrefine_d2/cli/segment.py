@@ -4,18 +4,15 @@ The output is a pseudo-label file with the classes as categories, a mask for eac
 """
 
 import argparse
-import os
 from collections.abc import Sequence
 
-from boxrefine_d2.cli.discover import NUM_WORKERS_HELP
+from boxrefine_d2.cli.class_flags import add_class_flags
 from boxrefine_d2.cli.help_texts import DATA, OUTPUT_LABELS
-from boxrefine_d2.cli.name_boxes import CLASSES_HELP, TEMPLATE_HELP
 from boxrefine_d2.data.dataset_spec import files_of_spec
 from boxrefine_d2.errors import CommandParser, require_grounding, run_command
 from boxrefine_d2.files.names import user_path
 from boxrefine_d2.files.outputs import check_output_file, check_output_folder
-from boxrefine_d2.networks.command_line import DEVICE_HELP
-from boxrefine_d2.networks.device import check_device, default_device
+from boxrefine_d2.networks.device import check_device
 
 EXAMPLES = (
     'boxrefine segment --data folder:photos --classes "cat,dog,car" --output named.json',
@@ -46,7 +43,6 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = CommandParser(description=__doc__, examples=EXAMPLES)
     parser.add_argument("--data", required=True, metavar="SPEC", help=DATA)
-    parser.add_argument("--classes", required=True, metavar="A,B,...|FILE", help=CLASSES_HELP)
     parser.add_argument(
         "--output", required=True, type=user_path, metavar="OUT.json", help=OUTPUT_LABELS
     )
@@ -56,14 +52,9 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--background-threshold", type=float, default=0.9, metavar="T", help=BACKGROUND_HELP
     )
-    parser.add_argument("--template", default="simple", metavar="KIND", help=TEMPLATE_HELP)
     parser.add_argument("--min-area", type=float, default=0.005, metavar="SHARE", help=AREA_HELP)
     parser.add_argument("--side", type=int, default=448, metavar="PIXELS", help=SIDE_HELP)
-    parser.add_argument("--device", default=default_device(), help=DEVICE_HELP)
-    workers = min(4, os.cpu_count() or 1)
-    parser.add_argument(
-        "--num-workers", type=int, default=workers, metavar="W", help=NUM_WORKERS_HELP
-    )
+    add_class_flags(parser)
     return parser
 
 

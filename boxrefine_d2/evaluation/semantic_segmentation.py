@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from boxrefine_d2.data.datasets.semantic_maps import BACKGROUND, IGNORED
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.files.inputs import check_regular_file
 from boxrefine_d2.files.values import is_file_name, known_size, shown_value
@@ -23,7 +24,6 @@ from .image_ids import check_ids
 from .predictions import PredictionFile, best_entries
 from .results import MetricResult
 
-BACKGROUND, IGNORED = 0, 255
 SEMANTIC_METRICS = ("miou",)
 _MODES = ("L", "P", "I;16", "I")  # of a PNG file with one number per pixel
 

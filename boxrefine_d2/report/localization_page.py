@@ -78,7 +78,7 @@ def write_localization_page(path: str | Path, run: LocalizationRun, shown: int) 
         "localization/page.html",
         title=TITLE,
         verdict=_verdict(run, dataset, len(labels.images)),
-        warnings=_warnings(run),
+        warnings=_warnings(run, len(labels.images)),
         boxes=run.folder / BOXES_FILE,
         commands=_commands(run),
         accuracy=_accuracy(run),
@@ -132,8 +132,8 @@ def _exceeds(right: int, total: int, most: int) -> bool:
     return share - reach > most / total
 
 
-def _warnings(run: LocalizationRun) -> list[str]:
-    """Return what makes the boxes doubtful, a sentence each."""
+def _warnings(run: LocalizationRun, images: int) -> list[str]:
+    """Return what makes the boxes doubtful, a sentence each. Args: images: those with a box."""
     texts = []
     rows = _held_out_rows(run)
     right, total = _held_out(run)
@@ -146,7 +146,6 @@ def _warnings(run: LocalizationRun) -> list[str]:
             "iterations=1000), or start from a larger trunk (--set "
             "MODEL.CLASSIFIER.TRUNK=resnet50, whose weights are fetched once)."
         )
-    images = len(run.results[0].entries())
     for result in run.results:
         texts += [
             f"{result.title}: {reason}, on {count} of {images} images."

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 from torch import Tensor
 
@@ -25,6 +26,7 @@ from boxrefine_d2.files.atomic import atomic_binary_file
 from boxrefine_d2.masks.coding import encode_masks
 from boxrefine_d2.masks.components import components_from
 from boxrefine_d2.progress import progress_bar
+from boxrefine_d2.structures import mask_to_box, to_xywh
 
 from .class_names import TEMPLATES, class_vectors
 from .group_model import GroupViT
@@ -190,12 +192,11 @@ def masks_of(labels: np.ndarray, scores: Tensor, settings: SegmentSettings) -> l
     found = []
     for place in np.unique(labels[labels > 0]).tolist():
         for part in components_from(labels == place, settings.min_area * labels.size):
-            rows, columns = np.flatnonzero(part.any(axis=1)), np.flatnonzero(part.any(axis=0))
-            x, y = int(columns[0]), int(rows[0])
+            [box] = mask_to_box(torch.from_numpy(part[None])).tolist()
             found.append(
                 {
                     "category_id": place,
-                    "bbox": [x, y, int(columns[-1]) + 1 - x, int(rows[-1]) + 1 - y],
+                    "bbox": to_xywh(box),
                     "score": float(scores[place].numpy()[part].mean()),
                     "segmentation": encode_masks(part[None])[0],
                 }

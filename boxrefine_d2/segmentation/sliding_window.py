@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from boxrefine_d2.errors import UserError
-from boxrefine_d2.networks.padding import IMAGENET_MEAN, IMAGENET_STD
+from boxrefine_d2.networks.padding import normalise_and_pad
 
 from .group_inference import LIKELY, group_affinity, group_of_pixels, with_background
 from .group_model import GroupViT
@@ -82,14 +82,10 @@ def class_scores(
     Args: image: (H, W, 3) uint8 RGB.  texts: (C, D) of length 1.
     """
     height, width = image.shape[:2]
-    pixels = torch.from_numpy(image).to(network.device).permute(2, 0, 1)[None].float() / 255
+    pixels = torch.from_numpy(image).to(network.device).permute(2, 0, 1)[None].float()
     size = resized_size(height, width, settings)
     resized = F.interpolate(pixels, size=size, mode="bilinear", antialias=True, align_corners=False)
-    mean, std = (
-        torch.tensor(values, device=network.device)[:, None, None]
-        for values in (IMAGENET_MEAN, IMAGENET_STD)
-    )
-    normal = (resized - mean) / std
+    normal = normalise_and_pad(list(resized), 1)
     window = settings.window
     padded = F.pad(normal, (0, max(window - size[1], 0), 0, max(window - size[0], 0)))
     places = [

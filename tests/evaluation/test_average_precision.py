@@ -119,10 +119,10 @@ class RandomCase:
             yield predicted(image_id, *region["box"].tolist(), float(score), **masks)
 
 
-def reference(truth, entries, kind, categories=(1,)):
+def reference(truth, entries, kind, categories=(1,), *, by_category=False):
     """Return the `AP_METRICS` of pycocotools in percent, without those that it gives as -1.
 
-    Several categories differ in their order only (`useCats` 0).
+    Several categories differ in their order only (`useCats` 0), unless `by_category`.
     """
     annotations = []
     for record in truth.records:
@@ -142,7 +142,7 @@ def reference(truth, entries, kind, categories=(1,)):
     with contextlib.redirect_stdout(io.StringIO()):
         coco.createIndex()
         evaluation = COCOeval(coco, coco.loadRes(copy.deepcopy(results)), kind)
-        evaluation.params.useCats = int(len(categories) == 1)
+        evaluation.params.useCats = int(by_category or len(categories) == 1)
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()

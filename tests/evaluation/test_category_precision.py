@@ -1,12 +1,7 @@
 """Average precision by category: equal to pycocotools' COCOeval with categories."""
 
-import contextlib
-import io
-
 import numpy as np
 import pytest
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
 from boxrefine_d2.errors import UserError
 from boxrefine_d2.evaluation import (
@@ -16,7 +11,7 @@ from boxrefine_d2.evaluation import (
     PredictionFile,
     evaluate_predictions,
 )
-from tests.evaluation.test_average_precision import SIZE, STATS, RandomCase, mask_codec
+from tests.evaluation.test_average_precision import RandomCase, reference
 
 IDS, NAMES = (3, 7, 12), ("cat", "dog", "car")
 
@@ -33,35 +28,6 @@ def with_categories(seed):
     return truth, case.entries
 
 
-def reference(truth, entries, kind):
-    annotations = []
-    for record in truth.records:
-        for a in record["annotations"]:
-            x1, y1, x2, y2 = a["bbox"]
-            box = [x1, y1, x2 - x1, y2 - y1]
-            own = mask_codec.area(a["segmentation"]) if kind == "segm" else box[2] * box[3]
-            annotations.append(a | {"id": len(annotations) + 1, "image_id": record["image_id"]})
-            annotations[-1] |= {"bbox": box, "area": float(a.get("area", own))}
-            annotations[-1]["category_id"] = IDS[a["category_id"]]
-    dropped = "bbox" if kind == "segm" else "segmentation"
-    results = [{k: v for k, v in entry.items() if k != dropped} for entry in entries]
-    images = [{"id": r["image_id"], "height": SIZE[0], "width": SIZE[1]} for r in truth.records]
-    coco = COCO()
-    coco.dataset = {
-        "images": images,
-        "annotations": annotations,
-        "categories": [{"id": i, "name": name} for i, name in zip(IDS, NAMES, strict=True)],
-    }
-    with contextlib.redirect_stdout(io.StringIO()):
-        coco.createIndex()
-        scorer = COCOeval(coco, coco.loadRes(results), kind)
-        scorer.evaluate()
-        scorer.accumulate()
-        scorer.summarize()
-    values = dict(zip(AP_METRICS, 100 * scorer.stats[list(STATS)], strict=True))
-    return {name: value for name, value in values.items() if value >= 0}
-
-
 @pytest.mark.parametrize("seed", range(30))
 @pytest.mark.parametrize("kind", ["bbox", "segm"])
 def test_it_equals_cocoeval(seed, kind):
@@ -72,7 +38,7 @@ def test_it_equals_cocoeval(seed, kind):
     found = evaluate_predictions(
         truth, PredictionFile("pred.json", entries), names, by_category=True
     )
-    expected = reference(truth, entries, kind)
+    expected = reference(truth, entries, kind, IDS, by_category=True)
     assert {name.removeprefix("segm_"): value for name, value in found.values.items()} == (
         pytest.approx(expected, abs=1e-9)
     )
